@@ -1,0 +1,147 @@
+import {
+  type Attributes,
+  type Category,
+  type DType,
+  elementCount,
+  type Graph,
+  type Node,
+  type Phase,
+  type Tensor,
+  type TensorType,
+} from "./graph.js";
+import { callOf } from "./ops/call.js";
+import { opOf } from "./ops/index.js";
+import { bytesOf } from "./values.js";
+
+interface AddOptions {
+  /** Names of the outputs; made from the node's name if absent. "" for an output that is not wanted. */
+  readonly outputs?: readonly string[];
+  /** How many outputs to name when `outputs` is absent; default 1. */
+  readonly count?: number;
+  readonly domain?: string;
+  readonly name?: string;
+  readonly category?: Category;
+}
+
+/** Makes a graph node by node: names, infers and checks the type of every output as the node is added. */
+export class Builder {
+  readonly tensors = new Map<string, Tensor>();
+  readonly nodes: Node[] = [];
+  /** Phase of the nodes added next. */
+  phase: Phase = "forward";
+  /** Category of the tensors made next. */
+  category: Category = "activation";
+  /** Prefix of the names made next, usually the forward node's name. */
+  scope = "";
+  private readonly names = new Set<string>();
+  private readonly constants = new Map<string, string>();
+
+  /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
+  constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
+    if (!from) return;
+    for (const [name, tensor] of from.tensors) {
+      this.tensors.set(name, tensor);
+      this.names.add(name);
+    }
+    for (const node of from.nodes) {
+      this.names.add(node.name);
+      if (withNodes) this.nodes.push(node);
+    }
+  }
+
+  /** A name that is not taken yet; takes it. */
+  fresh(wish: string): string {
+    let name = wish;
+    for (let i = 2; this.names.has(name); i++) name = `${wish}_${i}`;
+    this.names.add(name);
+    return name;
+  }
+
+  /** Type of a tensor; throws if there is none of that name. */
+  type(name: string): Tensor {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new Error(`unknown tensor: ${name}`);
+    return tensor;
+  }
+
+  /** Declares a tensor that no node makes. */
+  declare(tensor: Tensor): string {
+    if (this.tensors.has(tensor.name)) throw new Error(`duplicate tensor: ${tensor.name}`);
+    this.names.add(tensor.name);
+    this.tensors.set(tensor.name, tensor);
+    return tensor.name;
+  }
+
+  /** Replaces what is known of a tensor (its category, its place in a flat buffer). */
+  redeclare(tensor: Tensor): void {
+    this.type(tensor.name);
+    this.tensors.set(tensor.name, tensor);
+  }
+
+  /** Name of a constant; equal constants share one tensor. `values` may be one number for every element. */
+  constant(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
+    const list = typeof values === "number" ? new Array<number>(elementCount(shape)).fill(values) : values;
+    const key = `${dtype}[${shape}]${list}`;
+    const known = this.constants.get(key);
+    if (known) return known;
+    const name = this.fresh(list.length === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
+    this.tensors.set(name, { name, dtype, shape, category: "constant", data: bytesOf(dtype, list) });
+    this.constants.set(key, name);
+    return name;
+  }
+
+  /** A float constant of rank 0 in the element type of another tensor. */
+  scalar(value: number, like: string): string {
+    return this.constant(this.type(like).dtype, [], value);
+  }
+
+  /** An int64 vector, the form in which ONNX takes axes and shapes. */
+  vector(values: readonly number[]): string {
+    return this.constant("int64", [values.length], values);
+  }
+
+  /** Adds a node and returns the names of its outputs. Throws if the op is unknown or the shapes do not fit. */
+  add(
+    op: string,
+    inputs: readonly (string | undefined)[],
+    attributes: Attributes = {},
+    options: AddOptions = {},
+  ): string[] {
+    const domain = options.domain ?? "";
+    const name = this.fresh(options.name ?? (this.scope ? `${this.scope}/${op}` : op));
+    const outputs =
+      options.outputs ??
+      Array.from({ length: options.count ?? 1 }, (_, i) => this.fresh(i ? `${name}:${i}` : `${name}:0`));
+    const node: Node = {
+      name,
+      domain,
+      op,
+      inputs: inputs.map((input) => input ?? ""),
+      outputs,
+      attributes,
+      phase: this.phase,
+    };
+    const types = opOf(node).infer(callOf(node, this.tensors));
+    outputs.forEach((output, i) => {
+      if (!output) return;
+      const type: TensorType | undefined = types[i];
+      if (!type) throw new Error(`${op} has no output ${i} (node ${name})`);
+      this.names.add(output);
+      const known = this.tensors.get(output);
+      this.tensors.set(output, {
+        ...known,
+        name: output,
+        dtype: type.dtype,
+        shape: type.shape,
+        category: options.category ?? known?.category ?? this.category,
+      });
+    });
+    this.nodes.push(node);
+    return [...outputs];
+  }
+
+  /** Adds a node with one output and returns its name. */
+  op(op: string, inputs: readonly (string | undefined)[], attributes: Attributes = {}, options: AddOptions = {}): string {
+    return this.add(op, inputs, attributes, options)[0] as string;
+  }
+}

@@ -1,0 +1,44 @@
+import type { Attribute, Node, Tensor, TensorType } from "../graph.js";
+import { valuesOf } from "../values.js";
+import type { OpCall } from "./op.js";
+
+const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: K) => {
+  const found = node.attributes[name];
+  if (found && found.type !== type)
+    throw new Error(`attribute ${name} of ${node.op} is ${found.type}, not ${type} (node ${node.name})`);
+  return found as Extract<Attribute, { type: K }> | undefined;
+};
+
+/** A node as its op's functions see it. Throws `unknown tensor` if an input is not among `tensors`. */
+export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>): OpCall {
+  const inputs = node.inputs.map((name): TensorType | undefined => {
+    if (!name) return undefined;
+    const tensor = tensors.get(name);
+    if (!tensor) throw new Error(`unknown tensor: ${name} (node ${node.name})`);
+    return tensor;
+  });
+  const constant = (index: number): readonly number[] | undefined => {
+    const tensor = tensors.get(node.inputs[index] || "");
+    return tensor?.category === "constant" && tensor.data ? valuesOf(tensor.dtype, tensor.data) : undefined;
+  };
+  return {
+    node,
+    inputs,
+    outputCount: node.outputs.length,
+    input(index) {
+      const type = inputs[index];
+      if (!type) throw new Error(`${node.op} lacks input ${index} (node ${node.name})`);
+      return type;
+    },
+    constant,
+    need(index) {
+      const values = constant(index);
+      if (!values) throw new Error(`${node.op} needs a constant input ${index}: ${node.inputs[index]} (node ${node.name})`);
+      return values;
+    },
+    int: (name, otherwise) => attribute(node, name, "int")?.value ?? otherwise,
+    float: (name, otherwise) => attribute(node, name, "float")?.value ?? otherwise,
+    text: (name, otherwise) => attribute(node, name, "string")?.value ?? otherwise,
+    ints: (name) => attribute(node, name, "ints")?.value,
+  };
+}

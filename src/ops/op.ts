@@ -1,0 +1,77 @@
+import type { Builder } from "../build.js";
+import type { Attributes, Node, TensorType } from "../graph.js";
+
+/** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */
+export interface OpCall {
+  readonly node: Node;
+  /** undefined for an optional input that is absent. */
+  readonly inputs: readonly (TensorType | undefined)[];
+  /** How many outputs the node names (trailing ones may be absent). */
+  readonly outputCount: number;
+  /** Type of input `index`; throws if it is absent. */
+  input(index: number): TensorType;
+  /** The values of a constant input as numbers; undefined if the input is absent or not a constant. */
+  constant(index: number): readonly number[] | undefined;
+  /** The values of a constant input; throws `<op> needs a constant input` if it is absent or not a constant. */
+  need(index: number): readonly number[];
+  int(name: string, otherwise: number): number;
+  float(name: string, otherwise: number): number;
+  text(name: string, otherwise: string): string;
+  ints(name: string): readonly number[] | undefined;
+}
+
+/** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
+export interface GradientCall extends OpCall {
+  readonly b: Builder;
+  /** Name of the forward node's input. */
+  x(index: number): string;
+  /** Name of the forward node's output; asks the forward node for it if it was absent. */
+  y(index: number): string;
+  /** Name of the gradient of an output; undefined if nothing depends on that output. */
+  dy(index: number): string | undefined;
+  /** Whether the gradient of that input is wanted at all. */
+  wants(index: number): boolean;
+  /** Type of a forward output. */
+  output(index: number): TensorType;
+}
+
+/** Gives the gradient of each input (undefined where it is zero or not wanted), emitting nodes through `call.b`. */
+export type GradientRule = (call: GradientCall) => readonly (string | undefined)[];
+
+/** Everything mutwo knows of an op. */
+export interface Op {
+  /** Types and shapes of the outputs. Throws `shape mismatch: …` for inputs that do not fit. */
+  readonly infer: (call: OpCall) => readonly TensorType[];
+  /**
+   * "zero": the derivative is zero or undefined everywhere (comparisons, shapes, rounding): the backward walk stops.
+   * "none": it has one that mutwo cannot build: a clear error on the path to the loss.
+   */
+  readonly gradient: GradientRule | "zero" | "none";
+  /** Floating-point operations of one execution. */
+  readonly flops: (call: OpCall, outputs: readonly TensorType[]) => number;
+  /** Output 0 is input 0's storage under another name or shape: costs nothing, no kernel is called. */
+  readonly view: boolean;
+  /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
+  readonly inPlace: readonly number[];
+  /** Same inputs, same bits. False also for ops that draw random numbers. */
+  readonly deterministic: boolean;
+  /** Inputs that kernels read on the host (shapes, axes, ratios). */
+  readonly hostInputs: readonly number[];
+  /**
+   * Type-constraint names of ONNX Runtime's kernels, each with the input (number) or output ("y0") that has its type.
+   * null: there is no native kernel (ops of our own), the body is used.
+   */
+  readonly types: Readonly<Record<string, number | `y${number}`>> | null;
+  /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */
+  readonly body?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[];
+  /**
+   * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
+   * Gives a name for each output, or undefined to leave the node alone.
+   */
+  readonly normalize?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[] | undefined;
+}
+
+/** A family's table: "Op" for the standard domain, "domain:Op" for others. */
+export type OpTable = Readonly<Record<string, Op>>;
+
+export type { Attributes };

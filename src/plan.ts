@@ -1,0 +1,45 @@
+/** What is done with one activation between its forward and its backward use. */
+export type Action = "keep" | "recompute" | "swap";
+
+export interface Decision {
+  /** Name of the activation (a row of the activation table). */
+  readonly activation: string;
+  readonly action: Action;
+  /** Order in which the planner took it; 0 for the first. */
+  readonly order: number;
+  /** Bytes of the activation that are free between its last forward and first backward use. */
+  readonly savedBytes: number;
+  /** Predicted peak (timeline) after this and all earlier decisions. */
+  readonly peakBytesAfter: number;
+  /** Time that this decision adds to the step, ms: predicted from node times. */
+  readonly addedMs: number;
+  readonly recomputeRatio: number | null;
+  readonly inactiveMs: number;
+  /** One sentence for people. */
+  readonly why: string;
+}
+
+/** How a training step is made to fit a budget. */
+export interface Plan {
+  readonly planner: string;
+  /** null for planners without a budget (keepAll, recomputeAll). */
+  readonly budgetBytes: number | null;
+  readonly feasible: boolean;
+  /** Decisions other than keep, in the order taken. */
+  readonly decisions: readonly Decision[];
+  /** Saved activations that are kept. */
+  readonly kept: number;
+  /** Predicted peak of the planned step: the arena by static layout. */
+  readonly peakBytes: number;
+  /** Predicted peak by the timeline alone, without the layout's waste. */
+  readonly timelinePeakBytes: number;
+  /** μ-TWO's Algorithm G for the same decisions, as printed, to compare. */
+  readonly printedPeakBytes: number;
+  /** Predicted time that the plan adds to the step, ms. */
+  readonly addedMs: number;
+  /** Least arena that this planner can reach. */
+  readonly minimumPeakBytes: number;
+  /** For an infeasible plan: node at the least reachable peak, and what it needs. */
+  readonly obstacle: { readonly node: string; readonly holders: readonly { readonly name: string; readonly bytes: number }[] } | null;
+  readonly planningMs: number;
+}
