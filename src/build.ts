@@ -141,7 +141,12 @@ export class Builder {
   }
 
   /** Adds a node with one output and returns its name. */
-  op(op: string, inputs: readonly (string | undefined)[], attributes: Attributes = {}, options: AddOptions = {}): string {
+  op(
+    op: string,
+    inputs: readonly (string | undefined)[],
+    attributes: Attributes = {},
+    options: AddOptions = {},
+  ): string {
     return this.add(op, inputs, attributes, options)[0] as string;
   }
 }

@@ -40,6 +40,9 @@ export interface Plan {
   /** Least arena that this planner can reach. */
   readonly minimumPeakBytes: number;
   /** For an infeasible plan: node at the least reachable peak, and what it needs. */
-  readonly obstacle: { readonly node: string; readonly holders: readonly { readonly name: string; readonly bytes: number }[] } | null;
+  readonly obstacle: {
+    readonly node: string;
+    readonly holders: readonly { readonly name: string; readonly bytes: number }[];
+  } | null;
   readonly planningMs: number;
 }

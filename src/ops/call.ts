@@ -33,7 +33,8 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>): OpCall
     constant,
     need(index) {
       const values = constant(index);
-      if (!values) throw new Error(`${node.op} needs a constant input ${index}: ${node.inputs[index]} (node ${node.name})`);
+      if (!values)
+        throw new Error(`${node.op} needs a constant input ${index}: ${node.inputs[index]} (node ${node.name})`);
       return values;
     },
     int: (name, otherwise) => attribute(node, name, "int")?.value ?? otherwise,

@@ -68,7 +68,9 @@ export interface Op {
    * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
    * Gives a name for each output, or undefined to leave the node alone.
    */
-  readonly normalize?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[] | undefined;
+  readonly normalize?: (
+    call: OpCall & { readonly b: Builder; x(index: number): string },
+  ) => readonly string[] | undefined;
 }
 
 /** A family's table: "Op" for the standard domain, "domain:Op" for others. */

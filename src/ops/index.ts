@@ -1,0 +1,41 @@
+import type { Node } from "../graph.js";
+import { convolution } from "./convolution.js";
+import { elementwise } from "./elementwise.js";
+import { indexing } from "./indexing.js";
+import { matrix } from "./matrix.js";
+import { movement } from "./movement.js";
+import { normalization } from "./normalization.js";
+import type { Op, OpTable } from "./op.js";
+import { pooling } from "./pooling.js";
+import { reduction } from "./reduction.js";
+
+/** Joins the families' tables; throws if two of them know the same op. */
+export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, Op> {
+  const joined = new Map<string, Op>();
+  for (const table of tables)
+    for (const [name, op] of Object.entries(table)) {
+      if (joined.has(name)) throw new Error(`op declared twice: ${name}`);
+      joined.set(name, op);
+    }
+  return joined;
+}
+
+/** Every op that mutwo knows: "Op" for the standard ONNX domain, "domain:Op" for others. */
+export const ops: ReadonlyMap<string, Op> = joinTables(
+  elementwise,
+  reduction,
+  normalization,
+  matrix,
+  convolution,
+  pooling,
+  movement,
+  indexing,
+);
+
+/** The record of a node's op. Throws `unknown op: <op> (node <name>)`. */
+export function opOf(node: Pick<Node, "domain" | "op" | "name">): Op {
+  const key = node.domain ? `${node.domain}:${node.op}` : node.op;
+  const op = ops.get(key);
+  if (!op) throw new Error(`unknown op: ${key} (node ${node.name})`);
+  return op;
+}
