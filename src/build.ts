@@ -35,6 +35,8 @@ export class Builder {
   scope = "";
   private readonly names = new Set<string>();
   private readonly constants = new Map<string, string>();
+  private readonly positions = new Map<string, number>();
+  private readonly makers = new Map<string, number>();
 
   /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
   constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
@@ -45,7 +47,7 @@ export class Builder {
     }
     for (const node of from.nodes) {
       this.names.add(node.name);
-      if (withNodes) this.nodes.push(node);
+      if (withNodes) this.append(node);
     }
   }
 
@@ -136,8 +138,60 @@ export class Builder {
         category: options.category ?? known?.category ?? this.category,
       });
     });
-    this.nodes.push(node);
+    this.append(node);
     return [...outputs];
+  }
+
+  private append(node: Node): void {
+    this.positions.set(node.name, this.nodes.length);
+    for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
+    this.nodes.push(node);
+  }
+
+  /** The node of that name as it is now. Throws `unknown node`. */
+  node(name: string): Node {
+    const node = this.nodes[this.positions.get(name) ?? -1];
+    if (!node) throw new Error(`unknown node: ${name}`);
+    return node;
+  }
+
+  /** The node that makes a tensor; undefined if none does. */
+  producer(tensor: string): Node | undefined {
+    return this.nodes[this.makers.get(tensor) ?? -1];
+  }
+
+  /** Gives a tensor that a node makes another name, everywhere. */
+  rename(from: string, to: string): void {
+    const made = this.makers.get(from);
+    if (made === undefined) throw new Error(`no node makes tensor: ${from}`);
+    const swap = (name: string): string => (name === from ? to : name);
+    for (let i = made; i < this.nodes.length; i++) {
+      const node = this.nodes[i] as Node;
+      if (node.inputs.includes(from) || node.outputs.includes(from))
+        this.nodes[i] = { ...node, inputs: node.inputs.map(swap), outputs: node.outputs.map(swap) };
+    }
+    this.tensors.set(to, { ...this.type(from), name: to });
+    this.tensors.delete(from);
+    this.makers.set(to, made);
+    this.makers.delete(from);
+    this.names.add(to);
+  }
+
+  /** Name of a node's optional output, which the node makes from now on. Throws if there is no such node or output. */
+  wantOutput(nodeName: string, index: number): string {
+    const node = this.node(nodeName);
+    const known = node.outputs[index];
+    if (known) return known;
+    const outputs = Array.from({ length: Math.max(node.outputs.length, index + 1) }, (_, i) => node.outputs[i] ?? "");
+    const name = this.fresh(`${nodeName}:${index}`);
+    outputs[index] = name;
+    const wider = { ...node, outputs };
+    const type = opOf(wider).infer(callOf(wider, this.tensors))[index];
+    if (!type) throw new Error(`${node.op} has no output ${index} (node ${nodeName})`);
+    this.nodes[this.positions.get(nodeName) as number] = wider;
+    this.tensors.set(name, { name, dtype: type.dtype, shape: type.shape, category: "activation" });
+    this.makers.set(name, this.positions.get(nodeName) as number);
+    return name;
   }
 
   /** Adds a node with one output and returns its name. */

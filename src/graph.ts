@@ -160,3 +160,38 @@ export function consumers(graph: Graph): Map<string, number[]> {
   });
   return read;
 }
+
+/** The graph without nodes that neither its outputs nor its state depend on, and without tensors that nothing uses. */
+export function prune(graph: Graph): Graph {
+  const parts = new Map<string, string[]>();
+  for (const tensor of graph.tensors.values())
+    if (tensor.within) parts.set(tensor.within.tensor, [...(parts.get(tensor.within.tensor) ?? []), tensor.name]);
+  const wanted = new Set<string>();
+  const want = (name: string): void => {
+    if (!name || wanted.has(name)) return;
+    wanted.add(name);
+    for (const part of parts.get(name) ?? []) wanted.add(part);
+    const whole = graph.tensors.get(name)?.within?.tensor;
+    if (whole) wanted.add(whole);
+  };
+  for (const name of graph.outputs) want(name);
+  for (const { before, after } of graph.state) {
+    want(before);
+    want(after);
+  }
+  const nodes: Node[] = [];
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i] as Node;
+    if (!node.outputs.some((name) => wanted.has(name))) continue;
+    nodes.push(node);
+    for (const name of node.inputs) want(name);
+  }
+  nodes.reverse();
+  for (const node of nodes) for (const name of node.outputs) if (name) wanted.add(name);
+  return {
+    ...graph,
+    nodes,
+    tensors: new Map([...graph.tensors].filter(([name]) => wanted.has(name))),
+    inputs: graph.inputs.filter((name) => wanted.has(name)),
+  };
+}

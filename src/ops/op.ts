@@ -1,5 +1,6 @@
 import type { Builder } from "../build.js";
 import type { Attributes, Node, TensorType } from "../graph.js";
+import type { Value } from "../runtime/runtime.js";
 
 /** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */
 export interface OpCall {
@@ -55,6 +56,12 @@ export interface Op {
   readonly inPlace: readonly number[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */
   readonly deterministic: boolean;
+  /** Draws random numbers: never run a second time. */
+  readonly random?: true;
+  /** Inputs that hold running statistics: state or frozen, never trained. */
+  readonly buffers?: readonly number[];
+  /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
+  readonly state?: readonly (readonly [input: number, output: number])[];
   /** Inputs that kernels read on the host (shapes, axes, ratios). */
   readonly hostInputs: readonly number[];
   /**
@@ -64,6 +71,8 @@ export interface Op {
   readonly types: Readonly<Record<string, number | `y${number}`>> | null;
   /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */
   readonly body?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[];
+  /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
+  readonly value?: (call: OpCall) => readonly Value[];
   /**
    * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
    * Gives a name for each output, or undefined to leave the node alone.
