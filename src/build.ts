@@ -142,7 +142,8 @@ export class Builder {
     return [...outputs];
   }
 
-  private append(node: Node): void {
+  /** Adds a node whose outputs are declared already. */
+  append(node: Node): void {
     this.positions.set(node.name, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
     this.nodes.push(node);

@@ -1,5 +1,11 @@
-import type { Category, Phase } from "./graph.js";
-import type { Backend, Device } from "./runtime/runtime.js";
+import { type Category, type Graph, type Phase, tensorBytes, tensorOf } from "./graph.js";
+import { layout } from "./layout.js";
+import { peakHolders, timeline } from "./liveness.js";
+import { activationRows } from "./metrics.js";
+import { callOf } from "./ops/call.js";
+import { opOf } from "./ops/index.js";
+import type { Backend, Device, LoadedStep, Runtime } from "./runtime/runtime.js";
+import { valuesOf } from "./values.js";
 
 /** Repeated measurements of one time. */
 export interface Samples {
@@ -116,4 +122,142 @@ export interface Profile {
   readonly nodesMs: number;
   /** The loss of each measured step, warm-ups included; the same batch every step. */
   readonly losses: readonly (number | null)[];
+}
+
+export interface ProfileOptions {
+  /** First values of the resident tensors (initial.ts). */
+  readonly values: ReadonlyMap<string, Uint8Array>;
+  /** Measured iterations, default 5. */
+  readonly iterations?: number;
+  /** Iterations before them, default 2. */
+  readonly warmups?: number;
+  readonly signal?: AbortSignal;
+  /** Called after each iteration. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Bandwidth between host and device that swap times are simulated with where no copy can be measured: PCIe 4.0 x16. */
+export const assumedSwapBytesPerMs = 25e6;
+
+/** Median, mean and spread of measured times, ms. Throws if there is none. */
+export function samplesOf(samplesMs: readonly number[]): Samples {
+  if (samplesMs.length === 0) throw new Error("no samples");
+  const sorted = [...samplesMs].sort((a, z) => a - z);
+  const quantile = (q: number): number => {
+    const at = q * (sorted.length - 1);
+    const [low, high] = [sorted[Math.floor(at)] as number, sorted[Math.ceil(at)] as number];
+    return low + (high - low) * (at - Math.floor(at));
+  };
+  const meanMs = sorted.reduce((sum, x) => sum + x, 0) / sorted.length;
+  return { samplesMs, medianMs: quantile(0.5), meanMs, spreadMs: (quantile(0.75) - quantile(0.25)) / 2 };
+}
+
+/** A graph loaded on a runtime with all its resident tensors written. */
+export function loadWithValues(
+  graph: Graph,
+  runtime: Runtime,
+  values: ReadonlyMap<string, Uint8Array>,
+): { step: LoadedStep; arenaBytes: number } {
+  const places = layout(graph);
+  const step = runtime.load(graph, places);
+  try {
+    for (const [name, data] of values) if (graph.tensors.has(name)) step.write(name, data);
+  } catch (error) {
+    step.close();
+    throw error;
+  }
+  return { step, arenaBytes: places.arenaBytes };
+}
+
+/**
+ * Runs a training step node by node and derives its tables. Every iteration is a real step: parameters change.
+ *
+ * Whole steps and steps with a timer at each node alternate, so that both see the same machine.
+ */
+export async function profileGraph(graph: Graph, runtime: Runtime, options: ProfileOptions): Promise<Profile> {
+  const iterations = options.iterations ?? 5;
+  const warmups = options.warmups ?? 2;
+  const { step, arenaBytes } = loadWithValues(graph, runtime, options.values);
+  try {
+    const nodeSamples: Float64Array[] = [];
+    const stepSamples: number[] = [];
+    const losses: (number | null)[] = [];
+    const total = warmups + 2 * iterations;
+    for (let i = 0; i < total; i++) {
+      const timeNodes = i >= warmups && (i - warmups) % 2 === 0;
+      const result = await step.run({ timeNodes, ...(options.signal ? { signal: options.signal } : {}) });
+      if (timeNodes) nodeSamples.push(result.nodeMs);
+      else if (i >= warmups) stepSamples.push(result.stepMs);
+      losses.push(readLoss(graph, step));
+      options.onProgress?.(i + 1, total);
+    }
+    const workspace = await step.workspaceBytes();
+    const times = graph.nodes.map((_, rank) => samplesOf(nodeSamples.map((sample) => sample[rank] as number)));
+    return {
+      backend: runtime.backend,
+      device: runtime.device,
+      warmups,
+      iterations,
+      ...tables(graph, times, workspace),
+      arenaBytes,
+      allocatedBytes: step.allocatedBytes,
+      workspaceBytes: workspace ? workspace.reduce((most, bytes) => Math.max(most, bytes), 0) : null,
+      step: samplesOf(stepSamples),
+      losses,
+    };
+  } finally {
+    step.close();
+  }
+}
+
+/** The loss as a number; null if the graph has none or it is not finite. */
+function readLoss(graph: Graph, step: LoadedStep): number | null {
+  if (!graph.loss) return null;
+  const value = valuesOf(tensorOf(graph, graph.loss).dtype, step.read(graph.loss))[0] as number;
+  return Number.isFinite(value) ? value : null;
+}
+
+/** Everything of a profile that follows from the graph and the nodes' times. */
+function tables(graph: Graph, times: readonly Samples[], workspace: Float64Array | null) {
+  const nodeMs = times.map((time) => time.medianMs);
+  const memory = timeline(graph);
+  const swapMs = (bytes: number): number => bytes / assumedSwapBytesPerMs;
+  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: false });
+  const namesBy = (rank: (row: ActivationRow) => number): Map<number, string[]> => {
+    const names = new Map<number, string[]>();
+    for (const row of activations) names.set(rank(row), [...(names.get(rank(row)) ?? []), row.name]);
+    return names;
+  };
+  const lastForward = namesBy((row) => row.lastForwardAccess);
+  const firstBackward = namesBy((row) => row.firstBackwardAccess);
+  const nodes = graph.nodes.map((node, rank): NodeRow => {
+    const op = opOf(node);
+    const sum = (names: Iterable<string>): number =>
+      [...new Set(names)].reduce((bytes, name) => bytes + (name ? tensorBytes(tensorOf(graph, name)) : 0), 0);
+    const outputs = node.outputs.map((name) =>
+      name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
+    );
+    return {
+      rank,
+      name: node.name,
+      op: node.domain ? `${node.domain}.${node.op}` : node.op,
+      phase: node.phase,
+      time: times[rank] as Samples,
+      flops: op.flops(callOf(node, graph.tensors), outputs),
+      inputBytes: op.view ? 0 : sum(node.inputs),
+      outputBytes: op.view ? 0 : sum(node.outputs),
+      liveBytes: memory.totalBytes[rank] as number,
+      activeBytes: op.view ? 0 : sum([...node.inputs, ...node.outputs]),
+      workspaceBytes: workspace ? (workspace[rank] as number) : null,
+      lastForwardUses: lastForward.get(rank) ?? [],
+      firstBackwardUses: firstBackward.get(rank) ?? [],
+    };
+  });
+  return {
+    nodes,
+    activations,
+    timeline: memory,
+    peakHolders: peakHolders(graph),
+    nodesMs: nodeMs.reduce((sum, ms) => sum + ms, 0),
+  };
 }

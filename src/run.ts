@@ -1,4 +1,7 @@
-import type { Attributes, Category, DType, Graph, Node } from "./graph.js";
+import { randomBytes } from "node:crypto";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import path from "node:path";
+import type { Category, DType, Graph, Node, Tensor } from "./graph.js";
 import type { Plan } from "./plan.js";
 import type { Profile } from "./profile.js";
 
@@ -11,6 +14,8 @@ export interface SavedTensor {
   readonly shape: readonly number[];
   readonly category: Category;
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  /** Elements of a small constant. */
+  readonly dataBase64?: string;
 }
 
 /** A graph without the values of its tensors: what planning needs. */
@@ -81,4 +86,124 @@ export interface Run {
   readonly warnings: readonly string[];
 }
 
-export type { Attributes };
+/** The graph as run.json holds it. */
+export function saveGraph(graph: Graph): SavedGraph {
+  const { loss } = graph;
+  return {
+    name: graph.name,
+    nodes: graph.nodes,
+    tensors: [...graph.tensors.values()].map(({ data, ...tensor }) =>
+      // small constants decide shapes (axes, pads), so they are kept
+      data && tensor.category === "constant" && data.length <= 1024
+        ? { ...tensor, dataBase64: Buffer.from(data).toString("base64") }
+        : tensor,
+    ),
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+    state: graph.state,
+    ...(loss === undefined ? {} : { loss }),
+  };
+}
+
+/** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
+export function loadGraph(saved: SavedGraph): Graph {
+  const tensors = new Map(
+    saved.tensors.map(({ dataBase64, ...tensor }): [string, Tensor] => [
+      tensor.name,
+      dataBase64 === undefined ? tensor : { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) },
+    ]),
+  );
+  return { ...saved, tensors };
+}
+
+/**
+ * Reads and checks a run.json. Throws one line that says what is wrong: no such file, not JSON (truncated), not a
+ * mutwo run, another format version, or tables that contradict each other.
+ */
+export function readRun(file: string): Run {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`cannot read run: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  let run: Run;
+  try {
+    run = JSON.parse(text) as Run;
+  } catch (error) {
+    throw new Error(`run is not JSON or is truncated: ${file}`, { cause: error });
+  }
+  if (run?.format !== "mutwo-run") throw new Error(`not a mutwo run: ${file}`);
+  if (run.version !== runFormatVersion)
+    throw new Error(`run has format version ${run.version}, this mutwo reads ${runFormatVersion}: ${file}`);
+  const problem = contradiction(run);
+  if (problem) throw new Error(`run contradicts itself: ${problem} (${file})`);
+  return run;
+}
+
+/** The first thing in which a run's parts do not fit each other; undefined if there is none. */
+function contradiction(run: Run): string | undefined {
+  const { graph, before } = run;
+  if (!Array.isArray(graph?.nodes) || !Array.isArray(graph.tensors)) return "no graph";
+  if (!Array.isArray(before?.nodes) || !Array.isArray(before.activations)) return "no profile";
+  if (before.nodes.length !== graph.nodes.length)
+    return `${before.nodes.length} node rows for ${graph.nodes.length} nodes`;
+  const odd = before.nodes.find((row, i) => row.name !== graph.nodes[i]?.name || row.rank !== i);
+  if (odd) return `node row ${odd.rank} is ${odd.name}`;
+  const names = new Set(graph.tensors.map((tensor) => tensor.name));
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  const stray = before.activations.find(
+    (row) => !names.has(row.name) || !nodes.get(row.producer)?.outputs.includes(row.name),
+  );
+  if (stray) return `activation ${stray.name} is not made by ${stray.producer}`;
+  const time = before.nodes.find((row) => !(row.time?.medianMs >= 0));
+  if (time) return `node ${time.name} has no time`;
+  const peak = Math.max(...before.timeline.totalBytes);
+  if (peak !== before.timeline.peakBytes) return `peak ${before.timeline.peakBytes}, timeline's greatest value ${peak}`;
+  return undefined;
+}
+
+/** A new run's name: UTC date and time, model, and four random letters so that two runs in one second differ. */
+export function newRunId(model: string, now = new Date()): string {
+  const stamp = now.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  const stem = path
+    .basename(model)
+    .replace(/\.onnx$/, "")
+    .replace(/[^\w.-]+/g, "_");
+  return `${stamp}-${stem}-${randomBytes(2).toString("hex")}`;
+}
+
+/**
+ * Makes a folder that appears complete or not at all: `fill` writes into a hidden folder beside it, which is then
+ * renamed. Removes what was written if `fill` throws. Throws `output folder not writable: …`, `disk full: …`.
+ */
+export async function writeFolder<T>(folder: string, fill: (temporary: string) => Promise<T>): Promise<T> {
+  const parent = path.dirname(path.resolve(folder));
+  if (existsSync(folder)) throw new Error(`output folder exists: ${folder}`);
+  let temporary: string;
+  try {
+    mkdirSync(parent, { recursive: true });
+    temporary = mkdtempSync(path.join(parent, ".mutwo-"));
+  } catch (error) {
+    throw new Error(`output folder not writable: ${parent} (${(error as NodeJS.ErrnoException).code})`, {
+      cause: error,
+    });
+  }
+  const remove = (): void => rmSync(temporary, { recursive: true, force: true });
+  process.once("exit", remove);
+  try {
+    const result = await fill(temporary);
+    chmodSync(temporary, 0o755);
+    renameSync(temporary, folder);
+    return result;
+  } catch (error) {
+    remove();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC") throw new Error(`disk full: ${folder}`, { cause: error });
+    if (code === "EACCES" || code === "EROFS")
+      throw new Error(`output folder not writable: ${folder} (${code})`, { cause: error });
+    throw error;
+  } finally {
+    process.removeListener("exit", remove);
+  }
+}

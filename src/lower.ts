@@ -1,0 +1,71 @@
+import { Builder } from "./build.js";
+import { type Graph, type Node, prune } from "./graph.js";
+import { callOf } from "./ops/call.js";
+import { opOf } from "./ops/index.js";
+import { placeWithin } from "./training.js";
+
+/**
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
+ * that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ */
+export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean): Graph {
+  const b = new Builder(graph, false);
+  const add = (node: Node): void => {
+    const op = opOf(node);
+    if (op.view || (op.types && hasKernel(node, b))) {
+      b.append(node);
+      return;
+    }
+    const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
+    if (!op.body) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
+    const { nodes, results } = expand(b, node);
+    for (const inner of nodes) add(inner);
+    node.outputs.forEach((name, i) => {
+      if (name) settle(b, results[i] ?? "", name, node);
+    });
+  };
+  for (const node of graph.nodes) add(node);
+  return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
+}
+
+/** The nodes of a body, not yet part of the graph, with the names of its results. */
+function expand(b: Builder, node: Node): { nodes: Node[]; results: readonly string[] } {
+  const body = new Builder({ tensors: b.tensors, nodes: b.nodes }, false);
+  body.phase = node.phase;
+  body.category = node.phase === "forward" ? "activation" : "temporary";
+  body.scope = node.name;
+  const call = callOf(node, body.tensors);
+  const results = opOf(node).body?.({ ...call, b: body, x: (index) => node.inputs[index] as string }) ?? [];
+  for (const [name, tensor] of body.tensors) if (!b.tensors.has(name)) b.declare(tensor);
+  return { nodes: body.nodes, results };
+}
+
+/** Makes a body's result known by the name that the lowered node's output had. */
+function settle(b: Builder, result: string, name: string, node: Node): void {
+  const wanted = b.type(name);
+  const made = b.tensors.get(result);
+  if (!made) throw new Error(`body of ${node.op} gives no output ${name} (node ${node.name})`);
+  if (made.shape.join() !== wanted.shape.join() || made.dtype !== wanted.dtype)
+    throw new Error(
+      `shape mismatch: body of ${node.op} gives [${made.shape}] for ${name} [${wanted.shape}] (node ${node.name})`,
+    );
+  const producer = b.producer(result);
+  const isOwn = producer !== undefined && !node.inputs.includes(result);
+  if (wanted.within && isOwn && opOf(producer).view) {
+    const { within, ...rest } = wanted;
+    if (placeWithin(b, result, within)) {
+      b.rename(result, name);
+      b.redeclare(rest);
+      return;
+    }
+  }
+  if (isOwn && !(wanted.within && opOf(producer).view)) {
+    b.rename(result, name);
+    b.redeclare(wanted);
+    return;
+  }
+  // the result is an input of the node, or a view that cannot lie in the flat buffer: give it storage of its own
+  b.scope = node.name;
+  b.phase = node.phase;
+  b.add("Mul", [result, b.scalar(1, result)], {}, { outputs: [name] });
+}
