@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "./graph.js";
 import type { Plan } from "./plan.js";
@@ -205,5 +205,19 @@ export async function writeFolder<T>(folder: string, fill: (temporary: string) =
     throw error;
   } finally {
     process.removeListener("exit", remove);
+  }
+}
+
+/** Throws `output folder not writable: …` before any work is done, if a run's folder could not be made in `folder`. */
+export function checkWritable(folder: string): void {
+  let existing = path.resolve(folder);
+  while (!existsSync(existing) && path.dirname(existing) !== existing) existing = path.dirname(existing);
+  try {
+    if (!statSync(existing).isDirectory()) throw Object.assign(new Error("not a folder"), { code: "ENOTDIR" });
+    rmSync(mkdtempSync(path.join(existing, ".mutwo-")), { recursive: true });
+  } catch (error) {
+    throw new Error(`output folder not writable: ${folder} (${(error as NodeJS.ErrnoException).code})`, {
+      cause: error,
+    });
   }
 }

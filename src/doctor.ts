@@ -1,0 +1,76 @@
+import { existsSync } from "node:fs";
+import Table from "cli-table3";
+import { openRuntime } from "./pipeline.js";
+
+export interface Finding {
+  readonly what: string;
+  readonly works: boolean;
+  /** Version or place if it works, the reason if not. */
+  readonly detail: string;
+}
+
+async function finding(what: string, look: () => string | Promise<string>): Promise<Finding> {
+  try {
+    return { what, works: true, detail: await look() };
+  } catch (error) {
+    return { what, works: false, detail: (error as Error).message.split("\n")[0] as string };
+  }
+}
+
+const packageVersion = (name: string): string => {
+  const { version } = require(`${name}/package.json`) as { version: string };
+  return version;
+};
+
+/** Looks at everything mutwo needs: versions, and whether each part really works when it is used. */
+export async function examine(): Promise<Finding[]> {
+  return [
+    await finding("node", () => process.version),
+    await finding("cpu backend", () => {
+      const runtime = openRuntime("cpu");
+      try {
+        const one = { dtype: "float32" as const, shape: [1], data: new Uint8Array(new Float32Array([1]).buffer) };
+        const node = {
+          name: "probe",
+          domain: "",
+          op: "Add",
+          inputs: ["a", "b"],
+          outputs: ["c"],
+          attributes: {},
+          phase: "forward" as const,
+        };
+        const [sum] = runtime.evaluate(node, [one, one]);
+        if (!sum || new Float32Array(sum.data.slice().buffer)[0] !== 2) throw new Error("a kernel gave a wrong result");
+        const { name, threads, runtimeVersion } = runtime.device;
+        return `ONNX Runtime ${runtimeVersion}, ${threads} threads, ${name}`;
+      } finally {
+        runtime.close();
+      }
+    }),
+    await finding("cuda backend", () => {
+      throw new Error("this version of mutwo has none yet");
+    }),
+    await finding("browser (PDF, PNG)", async () => {
+      const { withBrowser } = await import("./pdf.js");
+      return withBrowser((browser) => browser.version());
+    }),
+    await finding("danfo", () => packageVersion("danfojs-node")),
+    await finding("tslab kernel", () => {
+      const place = require.resolve("tslab/package.json");
+      if (!existsSync(place)) throw new Error("not installed");
+      return packageVersion("tslab");
+    }),
+    await finding("zeromq", async () => {
+      const { Dealer } = await import("zeromq");
+      new Dealer().close();
+      return packageVersion("zeromq");
+    }),
+  ];
+}
+
+/** The findings as a table for a terminal. */
+export function doctorSummary(findings: readonly Finding[]): string {
+  const table = new Table({ head: ["", "works", "detail"], style: { head: [], border: [] } });
+  for (const { what, works, detail } of findings) table.push([what, works ? "yes" : "no", detail]);
+  return table.toString();
+}

@@ -1,0 +1,252 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { bindModel } from "./fold.js";
+import { parseBudget } from "./format.js";
+import { type Graph, tensorBytes } from "./graph.js";
+import { initialValues } from "./initial.js";
+import { lower } from "./lower.js";
+import { type Model, openOnnx } from "./onnx.js";
+import type { Plan } from "./plan.js";
+import { planGraph } from "./plan.js";
+import { loadWithValues, type Profile, profileGraph } from "./profile.js";
+import { rewrite } from "./rewrite.js";
+import { type Environment, type Equality, newRunId, type Run, runFormatVersion, saveGraph } from "./run.js";
+import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
+import type { Runtime } from "./runtime/runtime.js";
+import { gradientName, trainingStep } from "./training.js";
+
+export interface ProfileModelOptions {
+  /** `ce`, `ce:axis=1` or `mse`. */
+  readonly loss: string;
+  /** `sgd` or `adam`, with settings: `adam:lr=1e-3`. */
+  readonly optimizer: string;
+  /** Size of each symbolic dimension. */
+  readonly dims?: Readonly<Record<string, number>>;
+  /** Default `cpu`. */
+  readonly backend?: string;
+  /** `4GiB`, `500MB` or a share of the baseline's peak, `60%`. Without one nothing is planned, unless a planner is named. */
+  readonly budget?: string;
+  /** Default `mutwo`. */
+  readonly planner?: string;
+  readonly iterations?: number;
+  readonly warmups?: number;
+  readonly threads?: number;
+  /** Of the initial values and of the data; default 0. */
+  readonly seed?: number;
+  /** How the run is made again, for the report. */
+  readonly command?: string;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (stage: string, done: number, total: number) => void;
+}
+
+const runtimes: Readonly<Record<string, (options: { threads?: number }) => CpuRuntime>> = { cpu: openCpu };
+
+/** Opens the runtime of a backend. Throws `unknown backend: …`. The caller closes it. */
+export function openRuntime(backend: string, options: { threads?: number } = {}): CpuRuntime {
+  const open = runtimes[backend];
+  if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")})`);
+  return open(options);
+}
+
+/** A model file with its dimensions bound: its forward pass, and what the file says of itself. */
+export interface BoundModel {
+  readonly graph: Graph;
+  readonly model: Model;
+  /** Things that the reader noticed and a user should know. */
+  readonly notes: readonly string[];
+}
+
+/**
+ * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; `runtime`, if there is
+ * one already, folds its constants. Throws one line for anything that is wrong with the file or the dimensions.
+ */
+export function readModel(
+  file: string,
+  options: { dims?: Readonly<Record<string, number>>; runtime?: CpuRuntime } = {},
+): BoundModel {
+  const model = openOnnx(file);
+  const runtime = options.runtime ?? openCpu();
+  try {
+    const { graph, notes } = bindModel(model, {
+      dims: options.dims ?? {},
+      evaluate: (node, inputs) => runtime.evaluate(node, inputs),
+    });
+    return { graph, model, notes };
+  } finally {
+    if (!options.runtime) runtime.close();
+  }
+}
+
+/** Bytes that a budget allows: a size as it is, a share of the baseline's peak. Throws `budget is not a size: …`. */
+export function budgetBytesOf(budget: string, baselineBytes: number): number {
+  const parsed = parseBudget(budget);
+  return "bytes" in parsed ? parsed.bytes : Math.floor(parsed.share * baselineBytes);
+}
+
+/**
+ * The whole path: reads the model, builds its training step, profiles it, plans for the budget, executes the plan and
+ * compares. Writes nothing. Throws one line for wrong use or bad input; an infeasible budget is an answer, not an error.
+ */
+export async function profileModel(file: string, options: ProfileModelOptions): Promise<Run> {
+  const seed = options.seed ?? 0;
+  const progress = options.onProgress ?? (() => {});
+  if (options.budget !== undefined) parseBudget(options.budget);
+  const runtime = openRuntime(options.backend ?? "cpu", options.threads ? { threads: options.threads } : {});
+  try {
+    progress("read model", 0, 1);
+    const { graph, model, notes } = readModel(file, { dims: options.dims ?? {}, runtime });
+    progress("build step", 0, 1);
+    const step = trainingStep(graph, options);
+    const baseline = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+    const values = initialValues(baseline, step, seed);
+    const measure = (stage: string, planned: Graph): Promise<Profile> =>
+      profileGraph(planned, runtime, {
+        values,
+        ...(options.iterations === undefined ? {} : { iterations: options.iterations }),
+        ...(options.warmups === undefined ? {} : { warmups: options.warmups }),
+        ...(options.signal ? { signal: options.signal } : {}),
+        onProgress: (done, total) => progress(stage, done, total),
+      });
+    const before = await measure("profile", baseline);
+    const plan =
+      options.budget === undefined && !options.planner ? null : makePlan(baseline, before, options, progress);
+    let after: Profile | null = null;
+    let equality: Equality | null = null;
+    if (plan?.feasible) {
+      const planned = rewrite(baseline, plan.decisions);
+      after = await measure("execute plan", planned);
+      progress("compare", 0, 1);
+      equality = await compare(baseline, planned, runtime, values, options.signal);
+    }
+    const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
+    const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
+    const untrained = parameters.filter((tensor) => !trained.has(tensor.name));
+    const untrainedNote = `${untrained.length} parameters have no path to the loss and stay as they are: ${untrained
+      .slice(0, 3)
+      .map((tensor) => tensor.name)
+      .join(", ")}`;
+    return {
+      format: "mutwo-run",
+      version: runFormatVersion,
+      id: newRunId(file),
+      createdAt: new Date().toISOString(),
+      command: options.command ?? commandOf(file, options),
+      model: {
+        file: path.basename(file),
+        path: file,
+        sha256: createHash("sha256").update(readFileSync(file)).digest("hex"),
+        opset: model.opset,
+        producer: model.producer,
+        dims: options.dims ?? {},
+        loss: options.loss,
+        optimizer: options.optimizer,
+        parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
+        parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
+        notes: untrained.length ? [...notes, untrainedNote] : notes,
+      },
+      environment: environment(runtime),
+      seed,
+      graph: saveGraph(baseline),
+      before,
+      plan,
+      after,
+      equality,
+      warnings: warningsOf(before, after, equality),
+    };
+  } finally {
+    runtime.close();
+  }
+}
+
+function makePlan(
+  graph: Graph,
+  before: Profile,
+  options: ProfileModelOptions,
+  progress: (stage: string, done: number, total: number) => void,
+): Plan {
+  progress("plan", 0, 1);
+  return planGraph({
+    graph,
+    nodeMs: before.nodes.map((row) => row.time.medianMs),
+    rows: before.activations,
+    budgetBytes: options.budget === undefined ? null : budgetBytesOf(options.budget, before.arenaBytes),
+    planner: options.planner ?? "mutwo",
+  });
+}
+
+function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): string[] {
+  const warnings: string[] = [];
+  for (const [which, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
+    const bad = profile?.losses.indexOf(null) ?? -1;
+    if (bad >= 0) warnings.push(`the ${which} step's loss is not finite from iteration ${bad + 1} on`);
+  }
+  if (equality?.different.length)
+    warnings.push(`${equality.different.length} tensors of the planned step differ from the unplanned one's`);
+  return warnings;
+}
+
+/** Runs both graphs from the same values and compares loss, gradients and next state after two steps, bit by bit. */
+async function compare(
+  baseline: Graph,
+  planned: Graph,
+  runtime: Runtime,
+  values: ReadonlyMap<string, Uint8Array>,
+  signal?: AbortSignal,
+): Promise<Equality> {
+  const gradients = [...baseline.tensors.values()]
+    .filter((t) => t.category === "parameter" && t.within)
+    .map((t) => gradientName(t.name));
+  const state = baseline.state.map((pair) => pair.after);
+  const observe = new Set([...(baseline.loss ? [baseline.loss] : []), ...gradients, ...state]);
+  const outcome = async (graph: Graph): Promise<Map<string, string>> => {
+    const { step } = loadWithValues(graph, runtime, values);
+    try {
+      const digests = new Map<string, string>();
+      for (let i = 0; i < 2; i++) {
+        const { observed } = await step.run({ observe, ...(signal ? { signal } : {}) });
+        for (const [name, bytes] of observed)
+          digests.set(`${name} in step ${i + 1}`, createHash("sha256").update(bytes).digest("base64"));
+      }
+      return digests;
+    } finally {
+      step.close();
+    }
+  };
+  const [expected, actual] = [await outcome(baseline), await outcome(planned)];
+  const missing = [...observe].filter((name) => !expected.has(`${name} in step 1`));
+  if (missing.length) throw new Error(`not observed: ${missing[0]}`);
+  return {
+    compared: expected.size,
+    different: [...expected].filter(([name, digest]) => actual.get(name) !== digest).map(([name]) => name),
+  };
+}
+
+/** The command line that makes a run again. */
+function commandOf(file: string, options: ProfileModelOptions): string {
+  const quote = (word: string): string => (/^[\w./:=%,@+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
+  const words = ["mutwo", "profile", file, "--loss", options.loss, "--optimizer", options.optimizer];
+  for (const [name, size] of Object.entries(options.dims ?? {})) words.push("--dim", `${name}=${size}`);
+  if (options.backend) words.push("--backend", options.backend);
+  if (options.budget) words.push("--budget", options.budget);
+  if (options.planner) words.push("--planner", options.planner);
+  if (options.iterations !== undefined) words.push("--iterations", String(options.iterations));
+  if (options.warmups !== undefined) words.push("--warmups", String(options.warmups));
+  if (options.threads !== undefined) words.push("--threads", String(options.threads));
+  if (options.seed !== undefined) words.push("--seed", String(options.seed));
+  return words.map(quote).join(" ");
+}
+
+/** What a report says of where it was made. */
+export function environment(runtime: Runtime): Environment {
+  return {
+    mutwo: (JSON.parse(readFileSync(path.join(__dirname, "../package.json"), "utf8")) as { version: string }).version,
+    node: process.version,
+    onnxruntime: runtime.device.runtimeVersion,
+    os: `${os.type()} ${os.release()} ${os.arch()}`,
+    cpu: os.cpus()[0]?.model ?? "unknown",
+    cores: os.cpus().length,
+    memoryBytes: os.totalmem(),
+  };
+}

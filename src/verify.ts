@@ -1,0 +1,181 @@
+import { type Graph, tensorBytes } from "./graph.js";
+import { initialValues } from "./initial.js";
+import { lower } from "./lower.js";
+import { openRuntime, readModel } from "./pipeline.js";
+import { loadWithValues } from "./profile.js";
+import type { Runtime, Value } from "./runtime/runtime.js";
+import { readSafetensors } from "./safetensors.js";
+import { gradientName, trainingStep } from "./training.js";
+import { valuesOf } from "./values.js";
+
+export interface VerifyOptions {
+  /** Safetensors file: `input` (or one tensor for each of the model's inputs), `target`, `loss`, `grad.NAME`, `buffer.NAME`, `adam_curve`, `sgd_curve`. */
+  readonly reference: string;
+  readonly loss: string;
+  readonly dims?: Readonly<Record<string, number>>;
+  readonly backend?: string;
+}
+
+interface Compared {
+  readonly name: string;
+  readonly relativeError: number;
+}
+
+interface Curve {
+  readonly expected: readonly number[];
+  readonly actual: readonly number[];
+  readonly maxRelativeError: number;
+}
+
+/** How a model's training step compares with reference values; what `mutwo verify --json` prints. */
+export interface Verification {
+  readonly model: string;
+  /** Loss within 1e-4, every gradient within 1e-3, none missing, curves within 1e-3, all relative. */
+  readonly ok: boolean;
+  readonly loss: { readonly expected: number; readonly actual: number; readonly relativeError: number };
+  /** ‖actual − expected‖₂ / max(‖expected‖₂, 0.01·g·√n), g the root mean square of all expected gradient entries. */
+  readonly gradients: readonly Compared[];
+  /** Reference gradients that the training step does not make. */
+  readonly missing: readonly string[];
+  /** Running statistics after one step; reported, not judged. */
+  readonly buffers: readonly Compared[];
+  readonly curves: Readonly<Record<string, Curve>>;
+}
+
+/** The optimizers with which the references' curves were made. */
+const curves: Readonly<Record<string, string>> = {
+  adam: "adam:lr=1e-3,betas=0.9/0.999,eps=1e-8",
+  sgd: "sgd:lr=1e-2,momentum=0.9",
+};
+
+const norm = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+
+const relative = (actual: number, expected: number): number =>
+  Math.abs(actual - expected) / Math.max(Math.abs(expected), Number.MIN_VALUE);
+
+/** NaN counts as the worst error there is. */
+const within = (error: number, limit: number): boolean => error <= limit;
+
+/**
+ * Runs a model's training step on reference inputs and compares loss, gradients, running statistics and the losses of
+ * the first steps with reference values. Throws if the reference lacks the inputs, the target or the loss, or if a
+ * tensor's shape does not fit the model's.
+ */
+export async function verifyModel(file: string, options: VerifyOptions): Promise<Verification> {
+  const reference = readSafetensors(options.reference);
+  const runtime = openRuntime(options.backend ?? "cpu");
+  try {
+    const { graph } = readModel(file, { dims: options.dims ?? {}, runtime });
+    const numbers = (name: string): number[] => {
+      const value = reference.get(name);
+      if (!value) throw new Error(`reference lacks ${name}: ${options.reference}`);
+      return valuesOf(value.dtype, value.data);
+    };
+    const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
+      const step = trainingStep(graph, { loss: options.loss, optimizer });
+      const lowered = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+      return execute(lowered, step, graph, reference, runtime, steps, new Set(observe(lowered)), options.reference);
+    };
+
+    const parameters = [...graph.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name);
+    const first = await run("sgd", 1, (step) => [
+      ...parameters.map(gradientName).filter((name) => step.tensors.has(name)),
+      ...step.state.map((pair) => pair.after),
+    ]);
+    const expectedLoss = numbers("loss")[0] as number;
+    const actualLoss = first.losses[0] as number;
+
+    const names = [...reference.keys()].filter((key) => key.startsWith("grad.")).map((key) => key.slice(5));
+    const all = names.map((name) => numbers(`grad.${name}`));
+    const entries = all.reduce((sum, values) => sum + values.length, 0);
+    const g = Math.sqrt(all.reduce((sum, values) => sum + norm(values) ** 2, 0) / Math.max(entries, 1));
+    const gradients: Compared[] = [];
+    const missing: string[] = [];
+    names.forEach((name, i) => {
+      const actual = first.observed.get(gradientName(name));
+      const expected = all[i] as number[];
+      if (!actual) missing.push(name);
+      else if (actual.length !== expected.length)
+        throw new Error(
+          `shape mismatch: grad.${name} has ${expected.length} entries, the model's gradient ${actual.length}`,
+        );
+      else {
+        const scale = Math.max(norm(expected), 0.01 * g * Math.sqrt(expected.length));
+        gradients.push({ name, relativeError: norm(expected.map((x, k) => x - (actual[k] as number))) / scale });
+      }
+    });
+
+    const after = new Map(graph.state.map((pair) => [pair.before, pair.after]));
+    const buffers = [...reference.keys()]
+      .filter((key) => key.startsWith("buffer.") && after.has(key.slice(7)))
+      .map((key): Compared => {
+        const name = key.slice(7);
+        const expected = numbers(key);
+        const actual = first.observed.get(after.get(name) as string) ?? [];
+        return { name, relativeError: norm(expected.map((x, i) => x - (actual[i] as number))) / norm(expected) };
+      });
+
+    const compared: Record<string, Curve> = {};
+    for (const [name, optimizer] of Object.entries(curves)) {
+      if (!reference.has(`${name}_curve`)) continue;
+      const expected = numbers(`${name}_curve`);
+      const { losses } = await run(optimizer, expected.length, () => []);
+      const errors = expected.map((x, i) => relative(losses[i] as number, x));
+      compared[name] = {
+        expected,
+        actual: losses,
+        maxRelativeError: errors.reduce((a, z) => (z > a || Number.isNaN(z) ? z : a), 0),
+      };
+    }
+
+    const loss = { expected: expectedLoss, actual: actualLoss, relativeError: relative(actualLoss, expectedLoss) };
+    const ok =
+      within(loss.relativeError, 1e-4) &&
+      missing.length === 0 &&
+      gradients.every((gradient) => within(gradient.relativeError, 1e-3)) &&
+      Object.values(compared).every((curve) => within(curve.maxRelativeError, 1e-3));
+    return { model: file, ok, loss, gradients, missing, buffers, curves: compared };
+  } finally {
+    runtime.close();
+  }
+}
+
+/** Runs some steps of a training step on the reference's inputs; `observed` holds tensors of the first step. */
+async function execute(
+  lowered: Graph,
+  step: Graph,
+  model: Graph,
+  reference: ReadonlyMap<string, Value>,
+  runtime: Runtime,
+  steps: number,
+  observe: ReadonlySet<string>,
+  file: string,
+): Promise<{ losses: number[]; observed: Map<string, number[]> }> {
+  const values = initialValues(lowered, step, 0);
+  const target = lowered.inputs.find((name) => !model.inputs.includes(name));
+  for (const name of lowered.inputs) {
+    const key = name === target ? "target" : reference.has(name) ? name : "input";
+    const value = reference.get(key);
+    const tensor = lowered.tensors.get(name);
+    if (!value || !tensor) throw new Error(`reference lacks ${key}: ${file}`);
+    if (value.dtype !== tensor.dtype || value.data.length !== tensorBytes(tensor))
+      throw new Error(
+        `shape mismatch: reference ${key} is ${value.dtype}[${value.shape}], the model's ${name} ${tensor.dtype}[${tensor.shape}]`,
+      );
+    values.set(name, value.data);
+  }
+  const { step: loaded } = loadWithValues(lowered, runtime, values);
+  try {
+    const losses: number[] = [];
+    const observed = new Map<string, number[]>();
+    const type = (name: string) => lowered.tensors.get(name)?.dtype ?? "float32";
+    for (let i = 0; i < steps; i++) {
+      const result = await loaded.run(i === 0 ? { observe } : {});
+      for (const [name, bytes] of result.observed) observed.set(name, valuesOf(type(name), bytes));
+      losses.push(valuesOf(type(lowered.loss as string), loaded.read(lowered.loss as string))[0] as number);
+    }
+    return { losses, observed };
+  } finally {
+    loaded.close();
+  }
+}
