@@ -1,3 +1,311 @@
-import type { OpTable } from "./op.js";
+import type { TensorType } from "../graph.js";
+import { int } from "../graph.js";
+import {
+  binary,
+  broadcastGradient,
+  comparison,
+  inferBroadcast,
+  native,
+  ofOutput0,
+  outputSize,
+  sameType,
+  unary,
+} from "./kinds.js";
+import { math } from "./math.js";
+import type { GradientCall, OpCall, OpTable } from "./op.js";
+import { broadcastShape, cast, dtypeNumbers, dtypeOfNumber, isFloat, reduceTo } from "./shapes.js";
 
-export const elementwise: OpTable = {};
+/** dX = dY·f'(x), written with the input. */
+const fromInput = (slope: (m: ReturnType<typeof math>, x: string) => string) => (call: GradientCall, dY: string) => {
+  const m = math(call.b);
+  return m.mul(dY, slope(m, call.x(0)));
+};
+
+/** dX = dY / f(x). */
+const dividedBy =
+  (divisor: (m: ReturnType<typeof math>, x: string) => string, sign = 1) =>
+  (call: GradientCall, dY: string) => {
+    const m = math(call.b);
+    return m.div(sign < 0 ? m.neg(dY) : dY, divisor(m, call.x(0)));
+  };
+
+const predicate = (types: Record<string, number | `y${number}`>) =>
+  native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { types });
+
+const logical = binary("zero", { types: { T: 0, T1: "y0" } });
+
+/** Max, Min: the gradient goes to the inputs that equal the output, in equal parts where several do. */
+const extremum = native(
+  inferBroadcast(),
+  ofOutput0((call, dY) => {
+    const m = math(call.b);
+    const { dtype } = call.input(0);
+    const y = call.y(0);
+    const chosen = call.inputs.map((_, i) => cast(call.b, m.equal(call.x(i), y), dtype));
+    const share = m.div(dY, chosen.length > 1 ? chosen.reduce((sum, mask) => m.add(sum, mask)) : 1);
+    return call.inputs.map((input, i) =>
+      input && call.wants(i) ? reduceTo(call.b, m.mul(share, chosen[i] as string), input.shape) : undefined,
+    );
+  }),
+  { flops: (call, outputs) => outputSize(outputs) * Math.max(1, call.inputs.length - 1) },
+);
+
+const everyInput = (part: (call: GradientCall, dY: string) => string) =>
+  ofOutput0((call, dY) => {
+    const gradient = part(call, dY);
+    return call.inputs.map((input, i) =>
+      input && call.wants(i) ? reduceTo(call.b, gradient, input.shape) : undefined,
+    );
+  });
+
+const sum = { flops: (call: OpCall, outputs: readonly TensorType[]) => outputSize(outputs) * call.inputs.length };
+
+/** A bound of Clip: a constant of its own where its value is known, so that no kernel reads the host's copy. */
+const bound = (call: GradientCall, index: number): string | number | undefined =>
+  call.inputs[index] ? (call.constant(index)?.[0] ?? call.x(index)) : undefined;
+
+export const elementwise: OpTable = {
+  Abs: unary(fromInput((m, x) => m.sign(x))),
+  Neg: unary((call, dY) => math(call.b).neg(dY)),
+  Exp: unary((call, dY) => math(call.b).mul(dY, call.y(0))),
+  Log: unary(dividedBy((_, x) => x)),
+  Sqrt: unary((call, dY) => math(call.b).div(math(call.b).mul(dY, 0.5), call.y(0))),
+  Reciprocal: unary((call, dY) => {
+    const m = math(call.b);
+    return m.neg(m.mul(dY, m.square(call.y(0))));
+  }),
+  Sin: unary(fromInput((m, x) => m.cos(x))),
+  Cos: unary(fromInput((m, x) => m.neg(m.sin(x)))),
+  Tan: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      return m.mul(dY, m.add(m.square(call.y(0)), 1));
+    },
+    { body: ({ b, x }) => [math(b).div(math(b).sin(x(0)), math(b).cos(x(0)))] },
+  ),
+  Sinh: unary(
+    fromInput((m, x) => m.cosh(x)),
+    {
+      body: ({ b, x }) => {
+        const m = math(b);
+        const e = m.exp(x(0));
+        return [m.mul(m.sub(e, m.reciprocal(e)), 0.5)];
+      },
+    },
+  ),
+  Cosh: unary(
+    fromInput((m, x) => m.sinh(x)),
+    {
+      body: ({ b, x }) => {
+        const m = math(b);
+        const e = m.exp(x(0));
+        return [m.mul(m.add(e, m.reciprocal(e)), 0.5)];
+      },
+    },
+  ),
+  Asin: unary(dividedBy((m, x) => m.sqrt(m.sub(1, m.square(x))))),
+  Acos: unary(dividedBy((m, x) => m.sqrt(m.sub(1, m.square(x))), -1)),
+  Atan: unary(dividedBy((m, x) => m.add(m.square(x), 1))),
+  Asinh: unary(
+    dividedBy((m, x) => m.sqrt(m.add(m.square(x), 1))),
+    {
+      // sign(x)·ln(|x| + √(x²+1)): the form without the sign loses all digits for large negative x
+      body: ({ b, x }) => {
+        const m = math(b);
+        const size = m.abs(x(0));
+        return [m.mul(m.sign(x(0)), m.log(m.add(size, m.sqrt(m.add(m.square(size), 1)))))];
+      },
+    },
+  ),
+  Acosh: unary(
+    dividedBy((m, x) => m.sqrt(m.sub(m.square(x), 1))),
+    {
+      body: ({ b, x }) => {
+        const m = math(b);
+        return [m.log(m.add(x(0), m.sqrt(m.sub(m.square(x(0)), 1))))];
+      },
+    },
+  ),
+  Atanh: unary(
+    dividedBy((m, x) => m.sub(1, m.square(x))),
+    {
+      body: ({ b, x }) => {
+        const m = math(b);
+        return [m.mul(m.log(m.div(m.add(x(0), 1), m.sub(1, x(0)))), 0.5)];
+      },
+    },
+  ),
+  // 2/√π·e^(−x²)
+  Erf: unary((call, dY) => {
+    const m = math(call.b);
+    return m.mul(m.mul(dY, 2 / Math.sqrt(Math.PI)), m.exp(m.neg(m.square(call.x(0)))));
+  }),
+  Sign: unary("zero"),
+  Floor: unary("zero"),
+  Ceil: unary("zero"),
+  Round: unary("zero"),
+  Not: unary("zero"),
+  IsNaN: predicate({ T1: 0, T2: "y0" }),
+  IsInf: predicate({ T1: 0, T2: "y0" }),
+
+  Add: binary([(_, dY) => dY, (_, dY) => dY]),
+  Sub: native(
+    inferBroadcast(),
+    ofOutput0((call, dY) => {
+      const to = (i: number): string => reduceTo(call.b, dY, call.input(i).shape);
+      return [call.wants(0) ? to(0) : undefined, call.wants(1) ? math(call.b).neg(to(1)) : undefined];
+    }),
+    { inPlace: [0, 1] },
+  ),
+  Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))]),
+  // dA = dY/B, dB = −dA·Y
+  Div: native(
+    inferBroadcast(),
+    ofOutput0((call, dY) => {
+      const m = math(call.b);
+      const quotient = m.div(dY, call.x(1));
+      const to = (gradient: string, i: number): string => reduceTo(call.b, gradient, call.input(i).shape);
+      return [
+        call.wants(0) ? to(quotient, 0) : undefined,
+        call.wants(1) ? m.neg(to(m.mul(quotient, call.y(0)), 1)) : undefined,
+      ];
+    }),
+    { inPlace: [0, 1] },
+  ),
+  Pow: native(
+    inferBroadcast(),
+    broadcastGradient(
+      (call, dY) => {
+        const m = math(call.b);
+        const { dtype } = call.input(0);
+        const values = call.constant(1);
+        const only = values?.length === 1 ? values[0] : undefined;
+        if (only === 2) return m.mul(m.mul(dY, 2), call.x(0));
+        if (only !== undefined) return m.mul(m.mul(dY, only), m.pow(call.x(0), only - 1));
+        const exponent = cast(call.b, call.x(1), dtype);
+        return m.mul(dY, m.mul(exponent, m.pow(call.x(0), m.sub(exponent, 1))));
+      },
+      // dB = dY·Y·ln A, and zero where A is not positive
+      (call, dY) => {
+        const m = math(call.b);
+        const a = call.x(0);
+        const log = m.where(m.greater(a, 0), m.log(a), 0);
+        return m.mul(dY, m.mul(call.y(0), log));
+      },
+    ),
+    { inPlace: [0], types: { T: 0, T1: 1 } },
+  ),
+  // A mod B = A − B·⌊A/B⌋, with fmod rounding towards zero
+  Mod: binary([
+    (_, dY) => dY,
+    (call, dY) => {
+      const m = math(call.b);
+      const quotient = m.div(call.x(0), call.x(1));
+      const whole = call.int("fmod", 0) ? m.mul(m.sign(quotient), m.floor(m.abs(quotient))) : m.floor(quotient);
+      return m.neg(m.mul(dY, whole));
+    },
+  ]),
+  And: logical,
+  Or: logical,
+  Xor: logical,
+  Equal: comparison,
+  Greater: comparison,
+  Less: comparison,
+  GreaterOrEqual: comparison,
+  LessOrEqual: comparison,
+  Max: extremum,
+  Min: extremum,
+  Sum: native(
+    inferBroadcast(),
+    everyInput((_, dY) => dY),
+    sum,
+  ),
+  Mean: native(
+    inferBroadcast(),
+    everyInput((call, dY) => math(call.b).mul(dY, 1 / call.inputs.length)),
+    {
+      ...sum,
+      body: ({ b, x, inputs }) => [
+        math(b).mul(
+          b.op(
+            "Sum",
+            inputs.map((_, i) => x(i)),
+          ),
+          1 / inputs.length,
+        ),
+      ],
+    },
+  ),
+  Where: native(
+    (call) => [
+      {
+        dtype: call.input(1).dtype,
+        shape: broadcastShape(call.input(0).shape, call.input(1).shape, call.input(2).shape),
+      },
+    ],
+    broadcastGradient(
+      undefined,
+      (call, dY) => math(call.b).where(call.x(0), dY, 0),
+      (call, dY) => math(call.b).where(call.x(0), 0, dY),
+    ),
+    { inPlace: [1, 2], types: { T: 1 } },
+  ),
+  Clip: native(
+    sameType,
+    ofOutput0((call, dY) => {
+      const m = math(call.b);
+      const [low, high] = [bound(call, 1), bound(call, 2)];
+      const masks = [
+        low === undefined ? undefined : m.greaterOrEqual(call.x(0), low),
+        high === undefined ? undefined : m.lessOrEqual(call.x(0), high),
+      ].filter((mask) => mask !== undefined);
+      const inside = masks.length ? masks.reduce((p, q) => m.and(p, q)) : undefined;
+      return [inside ? m.where(inside, dY, 0) : dY];
+    }),
+    {
+      inPlace: [0],
+      hostInputs: [1, 2],
+      // before opset 11 the bounds are attributes
+      normalize: (call) => {
+        const { min, max } = call.node.attributes;
+        if (!min && !max) return undefined;
+        const { b, x } = call;
+        const limit = (name: string): string | undefined =>
+          call.node.attributes[name] ? b.scalar(call.float(name, 0), x(0)) : undefined;
+        return [b.op("Clip", [x(0), limit("min"), limit("max")], {}, { name: call.node.name })];
+      },
+    },
+  ),
+  Cast: native(
+    (call) => [{ dtype: dtypeOfNumber(call.int("to", 0)), shape: call.input(0).shape }],
+    ofOutput0((call, dY) => {
+      const { dtype } = call.input(0);
+      return [isFloat(dtype) ? cast(call.b, dY, dtype) : undefined];
+    }),
+    {
+      types: { T1: 0, T2: "y0" },
+      normalize: (call) => (dtypeOfNumber(call.int("to", 0)) === call.input(0).dtype ? [call.x(0)] : undefined),
+    },
+  ),
+  CastLike: native(
+    (call) => [{ dtype: call.input(1).dtype, shape: call.input(0).shape }],
+    ofOutput0((call, dY) => {
+      const { dtype } = call.input(0);
+      return [isFloat(dtype) ? cast(call.b, dY, dtype) : undefined];
+    }),
+    {
+      types: null,
+      body: ({ b, x, input }) => [cast(b, x(0), input(1).dtype)],
+      normalize: (call) => {
+        const { dtype } = call.input(1);
+        if (dtype === call.input(0).dtype) return [call.x(0)];
+        return [call.b.op("Cast", [call.x(0)], { to: int(dtypeNumbers[dtype]) }, { name: call.node.name })];
+      },
+    },
+  ),
+  Identity: native(
+    sameType,
+    ofOutput0((_, dY) => [dY]),
+    { view: true, flops: () => 0, types: { V: 0 } },
+  ),
+};
