@@ -1,0 +1,89 @@
+import os from "node:os";
+import { type Graph, type Node, type Tensor, tensorBytes } from "../graph.js";
+import { callOf } from "../ops/call.js";
+import { opOf } from "../ops/index.js";
+import { loadStep, requestOf } from "./interpreter.js";
+import { openKernels, ortVersion } from "./ort.js";
+import type { Runtime, Value } from "./runtime.js";
+
+export interface CpuRuntime extends Runtime {
+  /** Runs one node's native kernel on host values and returns its outputs. Throws if there is no kernel. */
+  evaluate(node: Node, inputs: readonly (Value | undefined)[]): Value[];
+}
+
+/** Opens ONNX Runtime's CPU provider with that many threads (default: all cores). */
+export function openCpu(options: { threads?: number } = {}): CpuRuntime {
+  const threads = options.threads ?? os.availableParallelism();
+  const kernels = openKernels({ threads });
+  const known = new Map<string, boolean>();
+  const runtime: CpuRuntime = {
+    backend: "cpu",
+    device: {
+      name: os.cpus()[0]?.model.trim() ?? "unknown CPU",
+      threads,
+      memoryBytes: os.totalmem(),
+      runtimeVersion: ortVersion(),
+    },
+    hasKernel(node, graph) {
+      if (!opOf(node).types) return false;
+      const request = requestOf(node, graph);
+      const key = JSON.stringify([
+        request.domain,
+        request.op,
+        [...request.types],
+        request.attributes,
+        request.inputCount,
+        request.outputCount,
+      ]);
+      let found = known.get(key);
+      if (found === undefined) {
+        try {
+          kernels.releaseOp(kernels.createOp(request));
+          found = true;
+        } catch {
+          found = false;
+        }
+        known.set(key, found);
+      }
+      return found;
+    },
+    load: (graph, layout) => loadStep(graph, layout, kernels, async () => null),
+    evaluate(node, inputs) {
+      const graph = single(node, inputs);
+      const offsets = new Map<string, number>();
+      let end = 0;
+      for (const tensor of graph.tensors.values()) {
+        offsets.set(tensor.name, end);
+        end += Math.ceil(tensorBytes(tensor) / 64) * 64;
+      }
+      const step = loadStep(graph, { arenaBytes: end, offsets }, kernels, async () => null);
+      try {
+        step.runNow();
+        return graph.outputs.map((name) => {
+          const tensor = graph.tensors.get(name) as Tensor;
+          return { dtype: tensor.dtype, shape: tensor.shape, data: step.read(name) };
+        });
+      } finally {
+        step.close();
+      }
+    },
+    close: () => kernels.close(),
+  };
+  return runtime;
+}
+
+/** A graph of one node whose inputs are constants. */
+function single(node: Node, inputs: readonly (Value | undefined)[]): Graph {
+  const tensors = new Map<string, Tensor>();
+  node.inputs.forEach((name, i) => {
+    const value = inputs[i];
+    if (name && !value) throw new Error(`no value for ${name} (node ${node.name})`);
+    if (name && value) tensors.set(name, { ...value, name, category: "constant" });
+  });
+  const types = opOf(node).infer(callOf(node, tensors));
+  node.outputs.forEach((name, i) => {
+    const type = types[i];
+    if (name && type) tensors.set(name, { ...type, name, category: "activation" });
+  });
+  return { name: node.name, nodes: [node], tensors, inputs: [], outputs: node.outputs.filter(Boolean), state: [] };
+}

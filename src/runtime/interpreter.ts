@@ -1,0 +1,206 @@
+import koffi from "koffi";
+import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import type { Layout } from "../layout.js";
+import { opOf } from "../ops/index.js";
+import type { Kernels, OpRequest, Pointer } from "./ort.js";
+import type { LoadedStep, RunOptions, StepResult } from "./runtime.js";
+
+/** How long the interpreter stays inside the callback before timers and signals get their turn, ms. */
+const turnMs = 50;
+
+/** One node ready to run: an operator and native arrays of its values. */
+interface Prepared {
+  readonly index: number;
+  readonly op: Pointer;
+  readonly inputs: Pointer;
+  readonly inputCount: number;
+  readonly outputs: Pointer;
+  readonly outputCount: number;
+}
+
+/** The request for a node's kernel: type constraints of absent inputs and outputs are left out. */
+export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest {
+  const types = new Map<string, OpRequest["types"] extends ReadonlyMap<string, infer D> ? D : never>();
+  for (const [name, from] of Object.entries(opOf(node).types ?? {})) {
+    const tensor = graph.tensors.get(
+      (typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))]) || "",
+    );
+    if (tensor) types.set(name, tensor.dtype);
+  }
+  const used = (names: readonly string[]): number => names.findLastIndex((name) => name !== "") + 1;
+  return {
+    op: node.op,
+    domain: node.domain,
+    types,
+    attributes: node.attributes,
+    inputCount: used(node.inputs),
+    outputCount: used(node.outputs),
+  };
+}
+
+/** Allocates a graph's arena, creates its values and operators, and runs its nodes in list order. */
+export function loadStep(
+  graph: Graph,
+  layout: Layout,
+  kernels: Kernels,
+  workspace: () => Promise<Float64Array | null>,
+): LoadedStep & { runNow(): void } {
+  // 64 bytes more, so that the arena can start on a cache line
+  const memory = new ArrayBuffer(layout.arenaBytes + 64);
+  const start = koffi.address(memory) as Pointer;
+  const shift = Number((64n - (start % 64n)) % 64n);
+  const offsetOf = (name: string): number => {
+    const offset = layout.offsets.get(name);
+    if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
+    return offset + shift;
+  };
+  const bytesOf = (name: string): Uint8Array =>
+    new Uint8Array(memory, offsetOf(name), tensorBytes(tensorOf(graph, name)));
+
+  const values = new Map<string, Pointer>();
+  const ops = new Map<string, Pointer>();
+  const arrays: BigUint64Array[] = [];
+  let closed = false;
+  const close = (): void => {
+    if (closed) return;
+    closed = true;
+    for (const op of ops.values()) kernels.releaseOp(op);
+    for (const value of values.values()) kernels.releaseValue(value);
+    arrays.length = 0;
+  };
+  const valueOf = (name: string): Pointer => {
+    if (!name) return 0n;
+    const known = values.get(name);
+    if (known) return known;
+    const tensor = tensorOf(graph, name);
+    const value = kernels.createValue(start + BigInt(offsetOf(name)), tensorBytes(tensor), tensor.dtype, tensor.shape);
+    values.set(name, value);
+    return value;
+  };
+  const pointers = (names: readonly string[], count: number): Pointer => {
+    const array = BigUint64Array.from(names.slice(0, count).map(valueOf));
+    arrays.push(array);
+    return koffi.address(array) as Pointer;
+  };
+
+  const prepared: Prepared[] = [];
+  try {
+    graph.nodes.forEach((node, index) => {
+      if (opOf(node).view) return;
+      const request = requestOf(node, graph);
+      const key = JSON.stringify([
+        request.domain,
+        request.op,
+        [...request.types],
+        request.attributes,
+        request.inputCount,
+        request.outputCount,
+      ]);
+      // stateful kernels (packed weights, random generators) must not be shared between nodes
+      const shared = opOf(node).random ? `${key}#${index}` : key;
+      let op = ops.get(shared);
+      if (op === undefined) {
+        try {
+          op = kernels.createOp(request);
+        } catch (error) {
+          throw new Error(`${(error as Error).message} (node ${node.name})`, { cause: error });
+        }
+        ops.set(shared, op);
+      }
+      prepared.push({
+        index,
+        op,
+        inputs: pointers(node.inputs, request.inputCount),
+        inputCount: request.inputCount,
+        outputs: pointers(node.outputs, request.outputCount),
+        outputCount: request.outputCount,
+      });
+    });
+    for (const tensor of graph.tensors.values())
+      if (tensor.category === "constant" && tensor.data && layout.offsets.has(tensor.name))
+        bytesOf(tensor.name).set(tensor.data);
+  } catch (error) {
+    close();
+    throw error;
+  }
+
+  /** Nodes after which something is observed, with the names of the tensors; views are complete with their producer. */
+  const observers = (observe: ReadonlySet<string>): Map<number, string[]> => {
+    const after = new Map<number, string[]>();
+    graph.nodes.forEach((node, index) => {
+      const names = node.outputs.filter((name) => observe.has(name));
+      if (names.length) after.set(index, names);
+    });
+    return after;
+  };
+
+  const run = async (options: RunOptions = {}): Promise<StepResult> => {
+    if (closed) throw new Error("the step is closed");
+    const nodeMs = new Float64Array(options.timeNodes ? graph.nodes.length : 0);
+    const observed = new Map<string, Uint8Array>();
+    const watching = observers(options.observe ?? new Set());
+    const take = (index: number): void => {
+      for (const name of watching.get(index) ?? []) observed.set(name, bytesOf(name).slice());
+    };
+    let stepMs = 0;
+    let next = 0;
+    let taken = 0;
+    while (next < prepared.length || next === 0) {
+      options.signal?.throwIfAborted();
+      const began = performance.now();
+      kernels.within((invoke) => {
+        let time = began;
+        const until = began + turnMs;
+        for (; next < prepared.length; next++) {
+          const { index, op, inputs, inputCount, outputs, outputCount } = prepared[next] as Prepared;
+          try {
+            invoke(op, inputs, inputCount, outputs, outputCount);
+          } catch (error) {
+            const node = graph.nodes[index] as Node;
+            throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
+          }
+          if (options.timeNodes || (next & 15) === 15) {
+            const now = performance.now();
+            if (options.timeNodes) {
+              nodeMs[index] = now - time;
+              time = now;
+            }
+            if (now > until) {
+              next++;
+              break;
+            }
+          }
+          if (watching.size) {
+            for (; taken <= index; taken++) take(taken);
+            if (options.timeNodes) time = performance.now();
+          }
+        }
+      });
+      stepMs += performance.now() - began;
+      if (next >= prepared.length) break;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (; taken < graph.nodes.length; taken++) take(taken);
+    return { stepMs, nodeMs, observed };
+  };
+
+  return {
+    runNow() {
+      kernels.within((invoke) => {
+        for (const { op, inputs, inputCount, outputs, outputCount } of prepared)
+          invoke(op, inputs, inputCount, outputs, outputCount);
+      });
+    },
+    allocatedBytes: memory.byteLength - 64,
+    write(name, data) {
+      const place = bytesOf(name);
+      if (data.length !== place.length)
+        throw new Error(`value of ${name} has ${data.length} bytes, not ${place.length}`);
+      place.set(data);
+    },
+    read: (name) => bytesOf(name).slice(),
+    run,
+    workspaceBytes: workspace,
+    close,
+  };
+}

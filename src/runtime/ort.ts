@@ -1,0 +1,404 @@
+import { existsSync } from "node:fs";
+import path from "node:path";
+import koffi, { type KoffiFunction } from "koffi";
+import type { Attribute, DType } from "../graph.js";
+
+/** A native address; 0n is null. */
+export type Pointer = bigint;
+
+/** ONNX's numbers of the element types. */
+export const elementTypes: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+};
+
+/** What one session's provider gives us: a thread pool, kernels, and the place where they may be called. */
+export interface Kernels {
+  /** Creates an operator with the provider's own kernel. Throws ONNX Runtime's message if there is none. */
+  createOp(request: OpRequest): Pointer;
+  releaseOp(op: Pointer): void;
+  /** A tensor on memory that we own. `address` stays ours. */
+  createValue(address: Pointer, bytes: number, dtype: DType, shape: readonly number[]): Pointer;
+  releaseValue(value: Pointer): void;
+  /** Calls `work` where kernels may be invoked; an exception in it is thrown again here. */
+  within(work: (invoke: Invoke) => void): void;
+  /** Frees the session; ops and values must have been released before. */
+  close(): void;
+}
+
+/** Runs an operator on arrays of OrtValue pointers; throws ONNX Runtime's message if the kernel fails. */
+export type Invoke = (op: Pointer, inputs: Pointer, inputCount: number, outputs: Pointer, outputCount: number) => void;
+
+export interface OpRequest {
+  readonly op: string;
+  readonly domain: string;
+  /** Type-constraint names of the kernel with element types. */
+  readonly types: ReadonlyMap<string, DType>;
+  readonly attributes: Readonly<Record<string, Attribute>>;
+  readonly inputCount: number;
+  readonly outputCount: number;
+}
+
+/** Slot of each function in `struct OrtApi`, and its C signature (onnxruntime_c_api.h; a slot never moves). */
+const functions = {
+  getErrorMessage: [2, "const char *(void *status)"],
+  createEnv: [3, "void *(int severity, const char *id, _Out_ void **env)"],
+  createSessionFromArray: [8, "void *(void *env, void *model, size_t bytes, void *options, _Out_ void **session)"],
+  run: [
+    9,
+    "void *(void *session, void *options, void *inputNames, void *inputs, size_t n, void *outputNames, size_t m, void *outputs)",
+  ],
+  createSessionOptions: [10, "void *(_Out_ void **options)"],
+  setIntraOpNumThreads: [24, "void *(void *options, int threads)"],
+  createCustomOpDomain: [26, "void *(const char *name, _Out_ void **domain)"],
+  customOpDomainAdd: [27, "void *(void *domain, void *op)"],
+  addCustomOpDomain: [28, "void *(void *options, void *domain)"],
+  createTensorWithData: [
+    49,
+    "void *(void *memory, uintptr_t data, size_t bytes, int64_t *shape, size_t rank, int type, _Out_ void **value)",
+  ],
+  createCpuMemoryInfo: [69, "void *(int allocator, int type, _Out_ void **info)"],
+  releaseStatus: [93, "void (void *status)"],
+  releaseMemoryInfo: [94, "void (void *info)"],
+  releaseSession: [95, "void (void *session)"],
+  releaseValue: [96, "void (uintptr_t value)"],
+  releaseSessionOptions: [100, "void (void *options)"],
+  releaseCustomOpDomain: [101, "void (void *domain)"],
+  addSessionConfigEntry: [130, "void *(void *options, const char *key, const char *value)"],
+  registerAllocator: [176, "void *(void *env, void *allocator)"],
+  unregisterAllocator: [177, "void *(void *env, void *info)"],
+  createOpAttr: [211, "void *(const char *name, void *data, int length, int type, _Out_ void **attribute)"],
+  releaseOpAttr: [212, "void (void *attribute)"],
+  createOp: [
+    213,
+    "void *(void *info, const char *op, const char *domain, int version, void *typeNames, void *typeValues, int types, void *attributes, int count, int inputs, int outputs, _Out_ void **made)",
+  ],
+  invokeOp: [214, "void *(void *context, uintptr_t op, uintptr_t inputs, int n, uintptr_t outputs, int m)"],
+  releaseOp: [215, "void (uintptr_t op)"],
+  copyKernelInfo: [217, "void *(void *info, _Out_ void **copy)"],
+  releaseKernelInfo: [218, "void (void *info)"],
+} as const;
+
+type Api = { readonly [K in keyof typeof functions]: KoffiFunction };
+
+const opStruct = koffi.struct({
+  version: "uint32_t",
+  CreateKernel: "void *",
+  GetName: "void *",
+  GetExecutionProviderType: "void *",
+  GetInputType: "void *",
+  GetInputTypeCount: "void *",
+  GetOutputType: "void *",
+  GetOutputTypeCount: "void *",
+  KernelCompute: "void *",
+  KernelDestroy: "void *",
+  GetInputCharacteristic: "void *",
+  GetOutputCharacteristic: "void *",
+  GetInputMemoryType: "void *",
+  GetVariadicInputMinArity: "void *",
+  GetVariadicInputHomogeneity: "void *",
+  GetVariadicOutputMinArity: "void *",
+  GetVariadicOutputHomogeneity: "void *",
+  CreateKernelV2: "void *",
+  KernelComputeV2: "void *",
+  InferOutputShapeFn: "void *",
+  GetStartVersion: "void *",
+  GetEndVersion: "void *",
+  GetMayInplace: "void *",
+  ReleaseMayInplace: "void *",
+  GetAliasMap: "void *",
+  ReleaseAliasMap: "void *",
+});
+
+/** What must outlive every call into the library: koffi unloads what the collector takes. */
+const kept: unknown[] = [];
+
+function callback(signature: string, implementation: (...args: never[]) => unknown): Pointer {
+  const pointer = koffi.register(implementation, koffi.pointer(koffi.proto(signature)));
+  kept.push(pointer, implementation);
+  return koffi.address(pointer) as Pointer;
+}
+
+/** A C string that is never freed (there are a few hundred names in all); equal strings share one. */
+const strings = new Map<string, Buffer>();
+function cString(text: string): Pointer {
+  let bytes = strings.get(text);
+  if (!bytes) {
+    bytes = Buffer.from(`${text}\0`);
+    strings.set(text, bytes);
+  }
+  return koffi.address(bytes) as Pointer;
+}
+
+/** Where the library lies: ORT_LIBRARY, or beside onnxruntime-node. Throws if it is not there. */
+function libraryFile(): string {
+  const wanted = process.env.ORT_LIBRARY;
+  const names: Partial<Record<NodeJS.Platform, string>> = {
+    darwin: "libonnxruntime.1.29.0.dylib",
+    win32: "onnxruntime.dll",
+  };
+  const file =
+    wanted ??
+    path.join(
+      path.dirname(require.resolve("onnxruntime-node/package.json")),
+      "bin/napi-v6",
+      process.platform,
+      process.arch,
+      names[process.platform] ?? "libonnxruntime.so.1",
+    );
+  if (!existsSync(file)) throw new Error(`no ONNX Runtime library: ${file}`);
+  return file;
+}
+
+interface Library {
+  readonly api: Api;
+  readonly env: Pointer;
+  readonly version: string;
+}
+
+let loaded: Library | undefined;
+
+/** ONNX Runtime's C API; loaded once in a process. */
+function library(): Library {
+  if (loaded) return loaded;
+  const lib = koffi.load(libraryFile());
+  const base = koffi.decode(
+    lib.func("void *OrtGetApiBase()")(),
+    koffi.struct({ getApi: "void *", getVersion: "void *" }),
+  );
+  const version = koffi.decode(base.getVersion, koffi.proto("const char *()"))() as string;
+  const table = koffi.decode(base.getApi, koffi.proto("void *(uint32_t version)"))(22);
+  if (!table) throw new Error(`ONNX Runtime ${version} is too old: ${libraryFile()}`);
+  const count = Math.max(...Object.values(functions).map(([slot]) => slot)) + 1;
+  const slots = koffi.decode(table, koffi.array("void *", count)) as unknown[];
+  const api = Object.fromEntries(
+    Object.entries(functions).map(([name, [slot, signature]]) => [
+      name,
+      koffi.decode(slots[slot], koffi.proto(signature)),
+    ]),
+  ) as unknown as Api;
+  kept.push(lib, table, slots, api);
+  const out = [null];
+  check(api, api.createEnv(3, "mutwo", out));
+  loaded = { api, env: out[0] as unknown as Pointer, version };
+  return loaded;
+}
+
+/** Throws what a status says, and frees it; null is success. */
+function check(api: Api, status: unknown): void {
+  if (!status) return;
+  const message = api.getErrorMessage(status) as string;
+  api.releaseStatus(status);
+  throw new Error(message.split("\n")[0]);
+}
+
+/** ONNX Runtime's version. */
+export const ortVersion = (): string => library().version;
+
+/** A model of one node, `Host(x) -> y` in domain mutwo.host, written out as protobuf. */
+function hostModel(): Buffer {
+  const field = (tag: number, wire: number, bytes: Buffer): Buffer =>
+    Buffer.concat([Buffer.from([(tag << 3) | wire]), bytes]);
+  const bytes = (tag: number, ...parts: Buffer[]): Buffer => {
+    const all = Buffer.concat(parts);
+    return field(tag, 2, Buffer.concat([Buffer.from([all.length]), all]));
+  };
+  const text = (tag: number, value: string): Buffer => bytes(tag, Buffer.from(value));
+  const number = (tag: number, value: number): Buffer => field(tag, 0, Buffer.from([value]));
+  const scalar = (tag: number, name: string): Buffer =>
+    bytes(tag, text(1, name), bytes(2, bytes(1, number(1, 1), bytes(2, bytes(1, number(1, 1))))));
+  const node = bytes(1, text(1, "x"), text(2, "y"), text(4, "Host"), text(7, "mutwo.host"));
+  return Buffer.concat([
+    number(1, 8),
+    bytes(7, node, text(2, "host"), scalar(11, "x"), scalar(12, "y")),
+    bytes(8, text(1, ""), number(2, 18)),
+    bytes(8, text(1, "mutwo.host"), number(2, 1)),
+  ]);
+}
+
+export interface KernelOptions {
+  readonly threads: number;
+}
+
+/**
+ * Opens a session on the CPU provider that holds a single op of ours. Inside that op's compute callback native kernels
+ * can be called one by one, on memory of our own, in any order.
+ */
+export function openKernels(options: KernelOptions): Kernels {
+  const { api, env } = library();
+  const ok = (status: unknown): void => check(api, status);
+  const made = (make: (out: [null]) => unknown): Pointer => {
+    const out: [null] = [null];
+    ok(make(out));
+    return out[0] as unknown as Pointer;
+  };
+  let info: Pointer = 0n;
+  let compute: (context: Pointer) => void = () => {};
+  const struct = koffi.alloc(opStruct, 1);
+  const name = cString("Host");
+  koffi.encode(struct, opStruct, {
+    ...Object.fromEntries(Object.keys(opStruct.members ?? {}).map((member) => [member, null])),
+    version: 16,
+    CreateKernel: callback("void *(void *op, void *api, void *info)", (_op: Pointer, _api: Pointer, given: Pointer) => {
+      info = made((out) => api.copyKernelInfo(given, out));
+      return 1n;
+    }),
+    GetName: callback("void *(void *op)", () => name),
+    GetExecutionProviderType: callback("void *(void *op)", () => null),
+    GetInputType: callback("int (void *op, size_t index)", () => 1),
+    GetInputTypeCount: callback("size_t (void *op)", () => 1),
+    GetOutputType: callback("int (void *op, size_t index)", () => 1),
+    GetOutputTypeCount: callback("size_t (void *op)", () => 1),
+    KernelCompute: callback("void (void *kernel, void *context)", (_kernel: Pointer, context: Pointer) =>
+      compute(context),
+    ),
+    KernelDestroy: callback("void (void *kernel)", () => {}),
+    GetInputCharacteristic: callback("int (void *op, size_t index)", () => 0),
+    GetOutputCharacteristic: callback("int (void *op, size_t index)", () => 0),
+    GetInputMemoryType: callback("int (void *op, size_t index)", () => 0),
+    GetStartVersion: callback("int (void *op)", () => 1),
+    GetEndVersion: callback("int (void *op)", () => 0x7fffffff),
+  });
+  const domain = made((out) => api.createCustomOpDomain("mutwo.host", out));
+  ok(api.customOpDomainAdd(domain, struct));
+  const sessionOptions = made((out) => api.createSessionOptions(out));
+  ok(api.addCustomOpDomain(sessionOptions, domain));
+  ok(api.setIntraOpNumThreads(sessionOptions, options.threads));
+  const model = hostModel();
+  const session = made((out) => api.createSessionFromArray(env, model, model.length, sessionOptions, out));
+  const memory = made((out) => api.createCpuMemoryInfo(0, 0, out));
+  const ends = new Float32Array(2);
+  const at = (index: number): Pointer => (koffi.address(ends) as Pointer) + BigInt(4 * index);
+  const value = (address: Pointer, bytes: number, dtype: DType, shape: readonly number[]): Pointer =>
+    made((out) =>
+      api.createTensorWithData(
+        memory,
+        address,
+        bytes,
+        BigInt64Array.from(shape.map(BigInt)),
+        shape.length,
+        elementTypes[dtype],
+        out,
+      ),
+    );
+  const x = value(at(0), 4, "float32", [1]);
+  const y = value(at(1), 4, "float32", [1]);
+  const [xName, yName] = [BigUint64Array.of(cString("x")), BigUint64Array.of(cString("y"))];
+  const [xValue, yValue] = [BigUint64Array.of(x), BigUint64Array.of(y)];
+  kept.push(struct, ends);
+  return {
+    createValue: value,
+    releaseValue: (pointer) => void api.releaseValue(pointer),
+    createOp: (request) => createOp(api, info, request),
+    releaseOp: (op) => void api.releaseOp(op),
+    within(work) {
+      let failure: { error: unknown } | undefined;
+      compute = (context) => {
+        try {
+          work((op, inputs, inputCount, outputs, outputCount) => {
+            const status = api.invokeOp(context, op, inputs, inputCount, outputs, outputCount);
+            if (status) check(api, status);
+          });
+        } catch (error) {
+          failure = { error };
+        }
+      };
+      ok(api.run(session, null, xName, xValue, 1, yName, 1, yValue));
+      if (failure) throw failure.error;
+    },
+    close() {
+      api.releaseValue(x);
+      api.releaseValue(y);
+      api.releaseKernelInfo(info);
+      api.releaseSession(session);
+      api.releaseSessionOptions(sessionOptions);
+      api.releaseCustomOpDomain(domain);
+      api.releaseMemoryInfo(memory);
+    },
+  };
+}
+
+/** Since-versions to try: those of opset 18 first, newest first, then the newer ones. */
+const versions = [...Array.from({ length: 18 }, (_, i) => 18 - i), 19, 20, 21];
+const knownVersion = new Map<string, number>();
+
+function createOp(api: Api, info: Pointer, request: OpRequest): Pointer {
+  const attributes: Pointer[] = [];
+  try {
+    for (const [name, attribute] of Object.entries(request.attributes))
+      attributes.push(createAttribute(api, name, attribute));
+    const names = BigUint64Array.from([...request.types.keys()].map(cString));
+    const values = Int32Array.from([...request.types.values()].map((dtype) => elementTypes[dtype]));
+    const list = BigUint64Array.from(attributes);
+    const key = `${request.domain}:${request.op}(${[...request.types].join(";")})`;
+    const known = knownVersion.get(key);
+    let reason = "";
+    for (const version of known ? [known] : versions) {
+      const out: [null] = [null];
+      const status = api.createOp(
+        info,
+        request.op,
+        request.domain,
+        version,
+        names,
+        values,
+        values.length,
+        list,
+        list.length,
+        request.inputCount,
+        request.outputCount,
+        out,
+      );
+      if (!status) {
+        knownVersion.set(key, version);
+        return out[0] as unknown as Pointer;
+      }
+      const message = api.getErrorMessage(status) as string;
+      api.releaseStatus(status);
+      if (!reason || !/not found/i.test(message)) reason = message;
+    }
+    throw new Error(
+      `no kernel: ${request.op} ${[...request.types].map(([name, dtype]) => `${name}=${dtype}`).join(" ")}: ${reason.split("\n")[0]}`,
+    );
+  } finally {
+    for (const attribute of attributes) api.releaseOpAttr(attribute);
+  }
+}
+
+/** OrtOpAttrType: int 1, ints 2, float 3, floats 4, string 5, strings 6. */
+function createAttribute(api: Api, name: string, attribute: Attribute): Pointer {
+  const make = (data: unknown, length: number, type: number): Pointer => {
+    const out: [null] = [null];
+    check(api, api.createOpAttr(name, data, length, type, out));
+    return out[0] as unknown as Pointer;
+  };
+  switch (attribute.type) {
+    case "int":
+      return make(BigInt64Array.of(BigInt(attribute.value)), 1, 1);
+    case "ints":
+      return make(BigInt64Array.from(attribute.value.map(BigInt)), attribute.value.length, 2);
+    case "float":
+      return make(Float32Array.of(attribute.value), 1, 3);
+    case "floats":
+      return make(Float32Array.from(attribute.value), attribute.value.length, 4);
+    case "string": {
+      const bytes = Buffer.from(attribute.value);
+      return make(bytes, bytes.length, 5);
+    }
+    case "strings":
+      return make(BigUint64Array.from(attribute.value.map(cString)), attribute.value.length, 6);
+    case "tensor":
+      throw new Error(`a kernel cannot take a tensor attribute: ${name}`);
+  }
+}
