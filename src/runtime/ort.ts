@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
-import koffi, { type KoffiFunction } from "koffi";
+import koffi from "koffi";
 import type { Attribute, DType } from "../graph.js";
 
 /** A native address; 0n is null. */
@@ -90,7 +90,7 @@ const functions = {
   releaseKernelInfo: [218, "void (void *info)"],
 } as const;
 
-type Api = { readonly [K in keyof typeof functions]: KoffiFunction };
+type Api = { readonly [K in keyof typeof functions]: (...args: unknown[]) => unknown };
 
 const opStruct = koffi.struct({
   version: "uint32_t",
