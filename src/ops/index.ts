@@ -1,4 +1,6 @@
 import type { Node } from "../graph.js";
+import { activation } from "./activation.js";
+import { batchNormalization } from "./batchnorm.js";
 import { convolution } from "./convolution.js";
 import { elementwise } from "./elementwise.js";
 import { indexing } from "./indexing.js";
@@ -7,6 +9,7 @@ import { movement } from "./movement.js";
 import { normalization } from "./normalization.js";
 import type { Op, OpTable } from "./op.js";
 import { pooling } from "./pooling.js";
+import { randomOps } from "./random.js";
 import { reduction } from "./reduction.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
@@ -23,8 +26,11 @@ export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, O
 /** Every op that mutwo knows: "Op" for the standard ONNX domain, "domain:Op" for others. */
 export const ops: ReadonlyMap<string, Op> = joinTables(
   elementwise,
+  activation,
   reduction,
   normalization,
+  batchNormalization,
+  randomOps,
   matrix,
   convolution,
   pooling,

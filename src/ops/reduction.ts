@@ -1,3 +1,151 @@
-import type { OpTable } from "./op.js";
+import { elementCount, int, type TensorType } from "../graph.js";
+import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
+import { math } from "./math.js";
+import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import { axisOf, cast, expandTo, normalizeAxes, reducedShape, reshape, sumOver } from "./shapes.js";
 
-export const reduction: OpTable = {};
+/** The axes that a Reduce op sums over, counted from the front; all of them if none are given. */
+function axesOf(call: OpCall): number[] {
+  const { shape } = call.input(0);
+  const given = call.inputs[1] ? call.need(1) : (call.ints("axes") ?? []);
+  if (given.length === 0) return call.int("noop_with_empty_axes", 0) ? [] : shape.map((_, axis) => axis);
+  return normalizeAxes(given, shape.length);
+}
+
+/** Number of elements that become one. */
+const reducedCount = (call: OpCall): number =>
+  elementCount(axesOf(call).map((axis) => call.input(0).shape[axis] as number));
+
+/** A tensor of the output's shape with its reduced axes back as axes of size 1. */
+const kept = (call: GradientCall, tensor: string): string =>
+  reshape(call.b, tensor, reducedShape(call.input(0).shape, axesOf(call), true));
+
+/** A reduction over axes. The rule gets the gradient, and may ask for the output, with the reduced axes kept. */
+const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => string, traits: Traits = {}): Op =>
+  native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      return [{ dtype, shape: reducedShape(shape, axesOf(call), call.int("keepdims", 1) !== 0) }];
+    },
+    ofOutput0((call, dY) => [
+      expandTo(
+        call.b,
+        rule(call, kept(call, dY), () => kept(call, call.y(0))),
+        call.input(0).shape,
+      ),
+    ]),
+    {
+      flops: inputSize,
+      hostInputs: [1],
+      // before opset 18 (ReduceSum: 13) the axes are an attribute
+      normalize: (call) => {
+        if (axesOf(call).length === 0) return [call.x(0)];
+        const axes = call.ints("axes");
+        if (!axes) return undefined;
+        const { axes: _, ...attributes } = call.node.attributes;
+        return [call.b.op(call.node.op, [call.x(0), call.b.vector(axes)], attributes, { name: call.node.name })];
+      },
+      ...traits,
+    },
+  );
+
+/** ReduceMax, ReduceMin: the gradient goes to the elements that equal the extremum, in equal parts where several do. */
+const reducedExtremum = reduce((call, dY, y) => {
+  const m = math(call.b);
+  const chosen = cast(call.b, m.equal(call.x(0), y()), call.input(0).dtype);
+  return m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axesOf(call))));
+});
+
+const indexReduction = native(
+  (call) => {
+    const { shape } = call.input(0);
+    return [{ dtype: "int64", shape: reducedShape(shape, [axisOf(call, 0)], call.int("keepdims", 1) !== 0) }];
+  },
+  "zero",
+  { flops: inputSize },
+);
+
+/** dY·Y, summed over an axis that stays. */
+const sumOfProduct = (call: GradientCall, product: string): string => sumOver(call.b, product, [axisOf(call, -1)]);
+
+function inferTopK(call: OpCall): TensorType[] {
+  const { dtype, shape } = call.input(0);
+  const axis = axisOf(call, -1);
+  const k = call.need(1)[0] as number;
+  if (k > (shape[axis] as number)) throw new Error(`shape mismatch: k = ${k} of [${shape}] (node ${call.node.name})`);
+  const out = shape.map((n, i) => (i === axis ? k : n));
+  return [
+    { dtype, shape: out },
+    { dtype: "int64", shape: out },
+  ];
+}
+
+/** Reductions over axes, and the ops that compare or sum along one axis. */
+export const reduction: OpTable = {
+  ReduceSum: reduce((_, dY) => dY),
+  ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call))),
+  ReduceMax: reducedExtremum,
+  ReduceMin: reducedExtremum,
+  // dX = dY·Y/X: undefined where an element is zero
+  ReduceProd: reduce((call, dY, y) => math(call.b).div(math(call.b).mul(dY, y()), call.x(0))),
+  ReduceL1: reduce((call, dY) => math(call.b).mul(math(call.b).sign(call.x(0)), dY)),
+  // dX = dY·X/Y, and zero where the norm is
+  ReduceL2: reduce((call, dY, y) => {
+    const m = math(call.b);
+    const norm = y();
+    return m.mul(call.x(0), m.where(m.greater(norm, 0), m.div(dY, norm), 0));
+  }),
+  // Y = ln ΣX, so ΣX = e^Y
+  ReduceLogSum: reduce((call, dY, y) => math(call.b).div(dY, math(call.b).exp(y()))),
+  ReduceLogSumExp: reduce((call, dY, y) => {
+    const m = math(call.b);
+    return m.mul(m.exp(m.sub(call.x(0), y())), dY);
+  }),
+  ReduceSumSquare: reduce((call, dY) => math(call.b).mul(call.x(0), math(call.b).mul(dY, 2)), {
+    flops: (call) => 2 * inputSize(call),
+  }),
+  ArgMax: indexReduction,
+  ArgMin: indexReduction,
+  // dX = (dY − Σ dY·Y)·Y
+  Softmax: native(
+    sameType,
+    ofOutput0((call, dY) => {
+      const m = math(call.b);
+      const y = call.y(0);
+      return [m.mul(m.sub(dY, sumOfProduct(call, m.mul(dY, y))), y)];
+    }),
+    { inPlace: [0], flops: (call) => 5 * inputSize(call) },
+  ),
+  // dX = dY − e^Y·Σ dY
+  LogSoftmax: native(
+    sameType,
+    ofOutput0((call, dY) => {
+      const m = math(call.b);
+      return [m.sub(dY, m.mul(m.exp(call.y(0)), sumOfProduct(call, dY)))];
+    }),
+    { inPlace: [0], flops: (call) => 5 * inputSize(call) },
+  ),
+  Hardmax: native(sameType, "zero", { flops: inputSize }),
+  // summed the other way
+  CumSum: native(
+    sameType,
+    ofOutput0((call, dY) => [
+      call.b.op("CumSum", [dY, call.b.vector([call.need(1)[0] as number])], {
+        exclusive: int(call.int("exclusive", 0)),
+        reverse: int(call.int("reverse", 0) ? 0 : 1),
+      }),
+    ]),
+    { hostInputs: [1], types: { T: 0, T2: 1 } },
+  ),
+  // each value goes back to where it was: the indices along an axis are distinct, so nothing is added up
+  TopK: native(
+    inferTopK,
+    ofOutput0((call, dY) => {
+      const { dtype, shape } = call.input(0);
+      const zeros = expandTo(call.b, call.b.constant(dtype, [], 0), shape);
+      const axis = int(axisOf(call, -1));
+      return [call.b.op("ScatterElements", [zeros, call.y(1), dY], { axis })];
+    }),
+    { hostInputs: [1], flops: inputSize, types: { T: 0, I: "y1" } },
+  ),
+};

@@ -1,0 +1,228 @@
+import type { Builder } from "../build.js";
+import { float } from "../graph.js";
+import { broadcastGradient, inferBroadcast, native, ofOutput0, type Partial1, sameType, unary } from "./kinds.js";
+import { math } from "./math.js";
+import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import { reduceTo } from "./shapes.js";
+
+type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
+
+/**
+ * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the
+ * function keeps the sign; else from the input.
+ */
+const signSource = (call: GradientCall, keepsSign: boolean): string => (keepsSign ? call.y(0) : call.x(0));
+
+/** Gradient of a function that is x·`slope` above zero and has a derivative of its own below. */
+const kinked =
+  (
+    above: (call: OpCall) => number,
+    below: (call: GradientCall, dY: string) => string,
+    keepsSign: (call: OpCall) => boolean,
+  ): Partial1 =>
+  (call, dY) => {
+    const m = math(call.b);
+    const slope = above(call);
+    const positive = m.greater(signSource(call, keepsSign(call)), 0);
+    return m.where(positive, slope === 1 ? dY : m.mul(dY, slope), below(call, dY));
+  };
+
+const alpha = (otherwise: number) => (call: OpCall) => call.float("alpha", otherwise);
+const one = () => 1;
+
+const elu = (name: "Elu" | "Selu"): Partial1 => {
+  const scale = (call: OpCall): number => (name === "Selu" ? call.float("gamma", 1.0507009873554805) : 1);
+  const depth = (call: OpCall): number => scale(call) * call.float("alpha", name === "Selu" ? 1.6732632423543772 : 1);
+  // below zero Y = depth·(eˣ − 1), so Y' = Y + depth
+  return kinked(
+    scale,
+    (call, dY) => math(call.b).mul(dY, math(call.b).add(call.y(0), depth(call))),
+    (call) => depth(call) >= 0 && scale(call) > 0,
+  );
+};
+
+const hardSigmoidBody = (b: Builder, x: string): string =>
+  b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
+
+// gelu(x) = x·Φ(x)
+const normalCdf = (b: Builder, x: string): string => {
+  const m = math(b);
+  return m.mul(m.add(m.erf(m.mul(x, Math.SQRT1_2)), 1), 0.5);
+};
+
+/** Φ(x) + x·φ(x), times dY. */
+const geluGradient = (b: Builder, x: string, dY: string): string => {
+  const m = math(b);
+  const density = m.mul(m.exp(m.mul(m.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+  return m.mul(dY, m.add(normalCdf(b, x), m.mul(x, density)));
+};
+
+const tanhScale = Math.sqrt(2 / Math.PI);
+const tanhCube = 0.044715;
+
+/** tanh(√(2/π)·(x + 0.044715·x³)) */
+const innerTanh = (b: Builder, x: string): string => {
+  const m = math(b);
+  return m.tanh(m.mul(x, m.add(m.mul(m.square(x), tanhScale * tanhCube), tanhScale)));
+};
+
+const fastGelu = (b: Builder, x: string): string => {
+  const m = math(b);
+  return m.mul(m.mul(x, 0.5), m.add(innerTanh(b, x), 1));
+};
+
+/** ½(1 + t) + ½x·(1 − t²)·√(2/π)·(1 + 3·0.044715·x²), times dY, with t the inner tanh. */
+const fastGeluGradient = (b: Builder, x: string, dY: string): string => {
+  const m = math(b);
+  const t = innerTanh(b, x);
+  const inner = m.add(m.mul(m.square(x), 1.5 * tanhScale * tanhCube), 0.5 * tanhScale);
+  const slope = m.mul(m.mul(x, inner), m.sub(1, m.square(t)));
+  return m.mul(dY, m.add(slope, m.add(m.mul(t, 0.5), 0.5)));
+};
+
+/** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
+const biased = (
+  body: (b: Builder, x: string) => string,
+  gradient: (b: Builder, x: string, dY: string) => string,
+): Op => {
+  const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
+    call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
+  return native(
+    inferBroadcast(),
+    ofOutput0((call, dY) => {
+      const dX = gradient(call.b, shifted(call), dY);
+      const bias = call.inputs[1];
+      return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
+    }),
+    { body: (call) => [body(call.b, shifted(call))] },
+  );
+};
+
+/** Activation functions. */
+export const activation: OpTable = {
+  // from the output: the input need not be kept
+  Relu: unary((call, dY) => math(call.b).where(math(call.b).greater(call.y(0), 0), dY, 0)),
+  LeakyRelu: unary(
+    kinked(
+      one,
+      (call, dY) => math(call.b).mul(dY, alpha(0.01)(call)),
+      (call) => alpha(0.01)(call) >= 0,
+    ),
+  ),
+  PRelu: native(
+    sameType,
+    broadcastGradient(
+      (call, dY) => {
+        const m = math(call.b);
+        return m.where(m.less(call.x(0), 0), m.mul(dY, call.x(1)), dY);
+      },
+      (call, dY) => {
+        const m = math(call.b);
+        return m.where(m.less(call.x(0), 0), m.mul(dY, call.x(0)), 0);
+      },
+    ),
+  ),
+  Elu: unary(elu("Elu")),
+  Selu: unary(elu("Selu")),
+  // below zero Y = α·(e^(x/α) − 1), so Y' = Y/α + 1
+  Celu: unary(
+    kinked(
+      one,
+      (call, dY) => math(call.b).mul(dY, math(call.b).add(math(call.b).mul(call.y(0), 1 / alpha(1)(call)), 1)),
+      () => true,
+    ),
+    {
+      body: (call) => {
+        const m = math(call.b);
+        const a = alpha(1)(call);
+        const below = m.mul(m.sub(m.exp(m.div(call.x(0), a)), 1), a);
+        return [m.where(m.greater(call.x(0), 0), call.x(0), below)];
+      },
+    },
+  ),
+  ThresholdedRelu: unary((call, dY) => {
+    const m = math(call.b);
+    const a = alpha(1)(call);
+    return m.where(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY, 0);
+  }),
+  Shrink: unary((call, dY) => {
+    const m = math(call.b);
+    return m.where(m.greater(m.abs(call.x(0)), call.float("lambd", 0.5)), dY, 0);
+  }),
+  Sigmoid: unary((call, dY) => {
+    const m = math(call.b);
+    const y = call.y(0);
+    return m.mul(m.mul(dY, y), m.sub(1, y));
+  }),
+  HardSigmoid: unary((call, dY) => {
+    const m = math(call.b);
+    const inside = m.and(m.greater(call.y(0), 0), m.less(call.y(0), 1));
+    return m.where(inside, m.mul(dY, call.float("alpha", 0.2)), 0);
+  }),
+  // 0 below −3, 1 above 3, x/3 + ½ between
+  HardSwish: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const x = call.x(0);
+      const between = m.add(m.mul(x, 1 / 3), 0.5);
+      const below3 = m.where(m.greater(x, -3), between, 0);
+      return m.mul(dY, m.where(m.less(x, 3), below3, 1));
+    },
+    {
+      flops: (call) => 4 * call.input(0).shape.reduce((p, n) => p * n, 1),
+      body: ({ b, x }) => [math(b).mul(x(0), hardSigmoidBody(b, x(0)))],
+    },
+  ),
+  Softplus: unary((call, dY) => math(call.b).mul(dY, math(call.b).sigmoid(call.x(0)))),
+  // 1/(1 + |x|)²
+  Softsign: unary((call, dY) => {
+    const m = math(call.b);
+    return m.div(dY, m.square(m.add(m.abs(call.x(0)), 1)));
+  }),
+  Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0))))),
+  // with t = tanh(softplus(x)): t + x·σ(x)·(1 − t²)
+  Mish: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const x = call.x(0);
+      const t = m.tanh(m.softplus(x));
+      const slope = m.mul(m.mul(x, m.sigmoid(x)), m.sub(1, m.square(t)));
+      return m.mul(dY, m.add(slope, t));
+    },
+    { body: ({ b, x }) => [math(b).mul(x(0), math(b).tanh(math(b).softplus(x(0))))] },
+  ),
+  Gelu: unary(
+    (call, dY) =>
+      call.text("approximate", "none") === "tanh"
+        ? fastGeluGradient(call.b, call.x(0), dY)
+        : geluGradient(call.b, call.x(0), dY),
+    {
+      body: (call) => {
+        const { b, x } = call;
+        return [
+          call.text("approximate", "none") === "tanh" ? fastGelu(b, x(0)) : math(b).mul(x(0), normalCdf(b, x(0))),
+        ];
+      },
+    },
+  ),
+  "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
+    body: ({ b, x }) => [math(b).mul(x(0), normalCdf(b, x(0)))],
+  }),
+  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
+  "com.microsoft:BiasGelu": biased((b, x) => math(b).mul(x, normalCdf(b, x)), geluGradient),
+  // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
+  "com.microsoft:QuickGelu": unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const scaled = m.mul(call.x(0), alpha(1.702)(call));
+      const s = m.sigmoid(scaled);
+      return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
+    },
+    {
+      body: (call) => {
+        const m = math(call.b);
+        return [m.mul(call.x(0), m.sigmoid(m.mul(call.x(0), alpha(1.702)(call))))];
+      },
+    },
+  ),
+};

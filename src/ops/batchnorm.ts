@@ -1,0 +1,162 @@
+import type { Builder } from "../build.js";
+import { elementCount, float, type TensorType } from "../graph.js";
+import { inputSize, native, ofOutput0 } from "./kinds.js";
+import { math } from "./math.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+import { reshape, sameShape, sumOver } from "./shapes.js";
+
+/** All axes but the channel's, which is axis 1. */
+const channelAxes = (type: TensorType): number[] => type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
+
+/** A vector of the channels, shaped to broadcast over a tensor of that rank. */
+const perChannel = (b: Builder, vector: string, rank: number): string =>
+  reshape(b, vector, [...b.type(vector).shape, ...new Array<number>(Math.max(0, rank - 2)).fill(1)]);
+
+/** x·scale + shift for each channel, in one pass of the inference kernel: (x − mean)·scale + shift. */
+const affine = (b: Builder, x: string, scale: string, shift: string, mean: string): string => {
+  const { dtype, shape } = b.type(mean);
+  return b.op("BatchNormalization", [x, scale, shift, mean, b.constant(dtype, shape, 1)], { epsilon: float(0) });
+};
+
+const epsilonOf = (call: OpCall): number => call.float("epsilon", 1e-5);
+
+/** Type of Y, and of a vector of channels. Throws `shape mismatch: …` for vectors of another length. */
+function channels(call: OpCall, count: number): [TensorType, TensorType] {
+  const x = call.input(0);
+  const size = x.shape[1];
+  for (let i = 1; i < count; i++)
+    if (size === undefined || !sameShape(call.input(i).shape, [size]))
+      throw new Error(
+        `shape mismatch: [${call.input(i).shape}] for the channels of [${x.shape}] (node ${call.node.name})`,
+      );
+  return [
+    { dtype: x.dtype, shape: x.shape },
+    { dtype: call.input(count - 1).dtype, shape: [size as number] },
+  ];
+}
+
+/** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
+const inference: Op = native(
+  (call) => [channels(call, 5)[0]],
+  ofOutput0((call, dY) => {
+    const { b } = call;
+    const m = math(b);
+    const rank = call.input(0).shape.length;
+    const axes = channelAxes(call.input(0));
+    const inverse = m.reciprocal(m.sqrt(m.add(call.x(4), epsilonOf(call))));
+    const centred = (): string => m.sub(call.x(0), perChannel(b, call.x(3), rank));
+    return [
+      call.wants(0) ? m.mul(dY, perChannel(b, m.mul(call.x(1), inverse), rank)) : undefined,
+      call.wants(1) ? m.mul(sumOver(b, m.mul(dY, centred()), axes, false), inverse) : undefined,
+      call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
+    ];
+  }),
+  {
+    flops: (call) => 2 * inputSize(call),
+    types: { T: 0, T1: 1, T2: 3 },
+    buffers: [3, 4],
+    normalize: (call) => {
+      const { b, node, x } = call;
+      const wanted = node.outputs.findLastIndex((name) => name !== "") + 1;
+      if (!call.int("training_mode", 0) && wanted < 2) return undefined;
+      // before opset 14 a node in training says so by its further outputs
+      const attributes = { epsilon: float(epsilonOf(call)), momentum: float(call.float("momentum", 0.9)) };
+      const count = Math.min(wanted, 3);
+      return b.add("BatchNormalization", [0, 1, 2, 3, 4].map(x), attributes, {
+        domain: "mutwo",
+        name: node.name,
+        count,
+      });
+    },
+  },
+);
+
+/** (X, scale, B, mean, var) → (Y, newMean, newVar, batchMean, batchInvStd): normalised with the batch's statistics. */
+const training: Op = native(
+  (call) => {
+    const [y, vector] = channels(call, 5);
+    return [y, vector, vector, vector, vector];
+  },
+  ofOutput0((call, dY) => {
+    const { b } = call;
+    const outputs = ["dX", "dScale", "dB"].map((name, i) => (call.wants(i) ? b.fresh(`${b.scope}/${name}`) : ""));
+    const inputs = [dY, call.x(0), call.x(1), call.y(3), call.y(4)];
+    const attributes = { epsilon: float(epsilonOf(call)) };
+    return b
+      .add("BatchNormalizationGradient", inputs, attributes, { domain: "mutwo", outputs })
+      .map((name) => name || undefined);
+  }),
+  {
+    flops: (call) => 8 * inputSize(call),
+    types: null,
+    buffers: [3, 4],
+    state: [
+      [3, 1],
+      [4, 2],
+    ],
+    body: ({ b, x, node, ...call }) => {
+      const m = math(b);
+      const { shape } = call.input(0);
+      const axes = b.vector(channelAxes(call.input(0)));
+      const size = [shape[1] as number];
+      const epsilon = call.float("epsilon", 1e-5);
+      const momentum = call.float("momentum", 0.9);
+      const wide = b.op("ReduceMean", [x(0), axes]);
+      const mean = reshape(b, wide, size);
+      // about the mean: the difference of two large sums would lose the variance of a shifted channel
+      const squares = reshape(b, b.op("ReduceSumSquare", [m.sub(x(0), wide), axes]), size);
+      const variance = m.mul(squares, (size[0] as number) / elementCount(shape));
+      const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, variance], { epsilon: float(epsilon) });
+      const renewed = (output: number, running: string, batch: string): string =>
+        node.outputs[output] ? m.add(m.mul(running, momentum), m.mul(batch, 1 - momentum)) : "";
+      return [
+        y,
+        renewed(1, x(3), mean),
+        renewed(2, x(4), variance),
+        mean,
+        node.outputs[4] ? m.reciprocal(m.sqrt(m.add(variance, epsilon))) : "",
+      ];
+    },
+  },
+);
+
+/**
+ * (dY, X, scale, batchMean, batchInvStd) → (dX, dScale, dB), the gradient of the op above:
+ * dB = Σ dY, dScale = Σ dY·(X − mean)·invStd, dX = a·dY − a·invStd·dScale/n·(X − mean) − a·dB/n with a = scale·invStd.
+ */
+const trainingGradient: Op = native(
+  (call) => {
+    const { shape } = call.input(1);
+    const vector = { dtype: call.input(2).dtype, shape: [shape[1] as number] };
+    if (!sameShape(call.input(0).shape, shape))
+      throw new Error(`shape mismatch: dY [${call.input(0).shape}] for X [${shape}] (node ${call.node.name})`);
+    return [{ dtype: call.input(1).dtype, shape }, vector, vector];
+  },
+  "none",
+  {
+    flops: (call) => 9 * inputSize(call),
+    types: null,
+    body: ({ b, x, node, input }) => {
+      const m = math(b);
+      const type = input(1);
+      const rank = type.shape.length;
+      const axes = channelAxes(type);
+      const [dY, X, scale, mean, invStd] = [x(0), x(1), x(2), x(3), x(4)];
+      const dB = sumOver(b, dY, axes, false);
+      const product = m.mul(m.sub(X, perChannel(b, mean, rank)), dY);
+      const dScale = m.mul(sumOver(b, product, axes, false), invStd);
+      if (!node.outputs[0]) return ["", dScale, dB];
+      const a = m.mul(scale, invStd);
+      const perElement = m.mul(a, -(type.shape[1] as number) / elementCount(type.shape));
+      const rest = affine(b, X, m.mul(m.mul(perElement, invStd), dScale), m.mul(perElement, dB), mean);
+      return [m.add(rest, m.mul(dY, perChannel(b, a, rank))), dScale, dB];
+    },
+  },
+);
+
+/** Batch normalization: with frozen statistics the standard op, in training two ops of our own. */
+export const batchNormalization: OpTable = {
+  BatchNormalization: inference,
+  "mutwo:BatchNormalization": training,
+  "mutwo:BatchNormalizationGradient": trainingGradient,
+};
