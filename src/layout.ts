@@ -1,11 +1,120 @@
-import type { Graph } from "./graph.js";
+import { type Graph, tensorBytes } from "./graph.js";
+import { type Storage, storages } from "./liveness.js";
 
 /** Where each tensor lies in the one arena. */
 export interface Layout {
   /** Size of the arena: the peak that is predicted and allocated. */
   readonly arenaBytes: number;
-  /** Byte offset of every tensor that a kernel reads or writes on the device. */
+  /** Byte offset of every tensor. */
   readonly offsets: ReadonlyMap<string, number>;
 }
 
-export declare function layout(graph: Graph): Layout;
+/** Every storage starts on such a boundary: a cache line. */
+const alignment = 64;
+const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
+
+interface Placed {
+  readonly storage: Storage;
+  readonly offset: number;
+  readonly end: number;
+}
+
+/** Places storages in the given order, each in the smallest gap that fits among those that live at the same time. */
+function place(order: readonly Storage[], fixed: readonly Placed[], base: number): { placed: Placed[]; end: number } {
+  const placed: Placed[] = [...fixed].sort((a, z) => a.offset - z.offset);
+  let end = fixed.reduce((most, one) => Math.max(most, one.end), base);
+  for (const storage of order) {
+    const size = aligned(storage.bytes);
+    let cursor = base;
+    let best = -1;
+    let bestGap = Number.POSITIVE_INFINITY;
+    for (const other of placed) {
+      if (other.storage.end < storage.start || other.storage.start > storage.end) continue;
+      const gap = other.offset - cursor;
+      if (gap >= size && gap < bestGap) {
+        best = cursor;
+        bestGap = gap;
+      }
+      if (other.end > cursor) cursor = other.end;
+    }
+    const offset = best >= 0 ? best : cursor;
+    const entry = { storage, offset, end: offset + size };
+    let at = placed.length;
+    while (at > 0 && (placed[at - 1] as Placed).offset > offset) at--;
+    placed.splice(at, 0, entry);
+    if (entry.end > end) end = entry.end;
+  }
+  return { placed, end };
+}
+
+const life = (storage: Storage): number => storage.end - storage.start + 1;
+
+/** Orders of placement to try; the best arena wins. */
+const orders: readonly ((a: Storage, z: Storage) => number)[] = [
+  (a, z) => z.bytes - a.bytes || a.start - z.start,
+  (a, z) => z.bytes * life(z) - a.bytes * life(a) || a.start - z.start,
+  (a, z) => life(z) - life(a) || z.bytes - a.bytes,
+  (a, z) => a.start - z.start || z.bytes - a.bytes,
+];
+
+/**
+ * Static offsets for all tensors of a graph in one arena: residents first, then everything else by its live range.
+ * Tensors that are live at the same time never overlap; the parts of a flat buffer lie side by side.
+ */
+export function layout(graph: Graph): Layout {
+  const { all, of } = storages(graph);
+  const offsets = new Map<Storage, number>();
+  let base = 0;
+  for (const storage of all)
+    if (storage.resident) {
+      offsets.set(storage, base);
+      base += aligned(storage.bytes);
+    }
+  // flat buffers whose parts are made by nodes: a fixed place, in which others may live before a part is made
+  const groups = new Map<string, number>();
+  let top = base;
+  const fixed: Placed[] = [];
+  for (const storage of all) {
+    if (!storage.within) continue;
+    const { tensor, offsetBytes } = storage.within;
+    let start = groups.get(tensor);
+    if (start === undefined) {
+      start = top;
+      groups.set(tensor, start);
+      const whole = graph.tensors.get(tensor);
+      top += aligned(whole ? tensorBytes(whole) : 0);
+    }
+    fixed.push({ storage, offset: start + offsetBytes, end: start + offsetBytes + storage.bytes });
+  }
+  const free = all.filter((storage) => !storage.resident && !storage.within);
+  const bound = lowerBound(all, graph.nodes.length, base);
+  let best: { placed: Placed[]; end: number } | undefined;
+  for (const order of orders) {
+    const attempt = place([...free].sort(order), fixed, base);
+    if (!best || attempt.end < best.end) best = attempt;
+    if (best.end <= bound) break;
+  }
+  for (const { storage, offset } of best?.placed ?? []) offsets.set(storage, offset);
+  const named = new Map(
+    [...of].map(([name, { storage, offsetBytes }]) => [name, (offsets.get(storage) as number) + offsetBytes]),
+  );
+  for (const [name, start] of groups) named.set(name, start);
+  return { arenaBytes: Math.max(best?.end ?? base, top), offsets: named };
+}
+
+/** No layout can be smaller: the greatest sum of aligned bytes that live at once. */
+function lowerBound(all: readonly Storage[], count: number, residents: number): number {
+  const change = new Float64Array(count + 1);
+  for (const { resident, bytes, start, end } of all)
+    if (!resident) {
+      change[start] = (change[start] as number) + aligned(bytes);
+      change[end + 1] = (change[end + 1] as number) - aligned(bytes);
+    }
+  let live = residents;
+  let most = residents;
+  for (let rank = 0; rank < count; rank++) {
+    live += change[rank] as number;
+    most = Math.max(most, live);
+  }
+  return most;
+}
