@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { Builder } from "../src/build.js";
+import { backward } from "../src/gradient.js";
+import { type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../src/graph.js";
+import { lower } from "../src/lower.js";
+import { callOf } from "../src/ops/call.js";
+import { opOf, ops } from "../src/ops/index.js";
+import { openCpu } from "../src/runtime/cpu.js";
+import { bytesOf, valuesOf } from "../src/values.js";
+import type { Sample, SampleInput } from "./samples/sample.js";
+
+const cpu = openCpu({ threads: 1 });
+after(() => cpu.close());
+
+type Values = ReadonlyMap<string, number[]>;
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function randoms(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The input's values: evenly spread and shuffled, so that no two are near each other and none is near zero. */
+function valuesFor({ shape, values, range = [-1, 1], dtype }: SampleInput, seed: number): number[] {
+  if (values) return [...values];
+  const n = elementCount(shape);
+  const spread = Array.from({ length: n }, (_, i) => range[0] + ((i + 0.3) / n) * (range[1] - range[0]));
+  const random = randoms(seed);
+  for (let i = n - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [spread[i], spread[j]] = [spread[j] as number, spread[i] as number];
+  }
+  return dtype?.includes("float") === false ? spread.map(Math.round) : spread;
+}
+
+/** A sample as nodes, in float32 or float64. `node` is the sample's node as it would stand in a model file. */
+function buildSample(sample: Sample, precision: "float32" | "float64") {
+  const b = new Builder();
+  const values = new Map<string, number[]>();
+  const typed = (dtype: DType = "float32"): DType => (dtype === "float32" ? precision : dtype);
+  const inputs = sample.inputs.map((input, i) => {
+    if (!input) return "";
+    const name = `x${i}`;
+    const data = valuesFor(input, i + 1);
+    const dtype = typed(input.dtype);
+    if (!input.constant) values.set(name, data);
+    b.declare({
+      name,
+      dtype,
+      shape: input.shape,
+      category: input.constant ? "constant" : "input",
+      ...(input.constant ? { data: bytesOf(dtype, data) } : {}),
+    });
+    return name;
+  });
+  const [domain, op] = sample.op.includes(":") ? (sample.op.split(":") as [string, string]) : ["", sample.op];
+  const outputs = Array.from({ length: sample.outputs ?? 1 }, (_, i) => `y${i}`);
+  const node: Node = {
+    name: "node",
+    domain,
+    op,
+    inputs,
+    outputs,
+    attributes: sample.attributes ?? {},
+    phase: "forward",
+  };
+  return { b, node, values };
+}
+
+/** Runs a graph whose tensors all have places of their own (views apart), and gives what its outputs hold. */
+function loaded(graph: Graph, places: ReadonlyMap<string, string> = new Map()) {
+  const offsets = new Map<string, number>();
+  let arenaBytes = 0;
+  const views = new Map(graph.nodes.filter((n) => opOf(n).view).map((n) => [n.outputs[0], n.inputs[0]]));
+  for (const tensor of graph.tensors.values()) {
+    if (views.has(tensor.name) || places.has(tensor.name)) continue;
+    offsets.set(tensor.name, arenaBytes);
+    arenaBytes += Math.ceil(tensorBytes(tensor) / 64) * 64;
+  }
+  const place = (name: string): number => offsets.get(name) ?? place((places.get(name) ?? views.get(name)) as string);
+  for (const name of graph.tensors.keys()) offsets.set(name, place(name));
+  const step = cpu.load(graph, { arenaBytes, offsets });
+  return {
+    async run(values: Values): Promise<Map<string, number[]>> {
+      for (const [name, list] of values)
+        if (graph.tensors.has(name)) step.write(name, bytesOf(tensorOf(graph, name).dtype, list));
+      const { observed } = await step.run({ observe: new Set(graph.outputs) });
+      return new Map(
+        graph.outputs.map((name) => [
+          name,
+          valuesOf(tensorOf(graph, name).dtype, observed.get(name) ?? step.read(name)),
+        ]),
+      );
+    },
+    close: () => step.close(),
+  };
+}
+
+const graphOf = (b: Builder, outputs: readonly string[]): Graph => ({
+  name: "sample",
+  nodes: b.nodes,
+  tensors: new Map(b.tensors),
+  inputs: [...b.tensors.values()].filter((t) => t.category === "input").map((t) => t.name),
+  outputs,
+  state: [],
+});
+
+/** The sample as the model reader would add it: normalised if its record says so. Returns the outputs' names. */
+function addNormalized(b: Builder, node: Node): string[] {
+  b.scope = node.name;
+  const call = { ...callOf(node, b.tensors), b, x: (i: number) => node.inputs[i] as string };
+  const rewritten = opOf(node).normalize?.(call);
+  if (rewritten) return node.outputs.map((_, i) => rewritten[i] ?? "");
+  return b.add(node.op, node.inputs, node.attributes, {
+    domain: node.domain,
+    name: node.name,
+    outputs: node.outputs,
+  });
+}
+
+/** Writes over each input that the record offers, and compares with what the kernel makes elsewhere. */
+async function checkInPlace(sample: Sample): Promise<void> {
+  const { b, node, values } = buildSample(sample, "float32");
+  b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  const graph = graphOf(b, node.outputs);
+  if (!cpu.hasKernel(node, graph)) return;
+  const elsewhere = loaded(graph);
+  const expected = (await elsewhere.run(values)).get("y0");
+  elsewhere.close();
+  for (const slot of opOf(node).inPlace) {
+    const input = node.inputs[slot];
+    if (!input || tensorOf(graph, input).category === "constant") continue;
+    if (tensorBytes(tensorOf(graph, input)) !== tensorBytes(tensorOf(graph, "y0"))) continue;
+    const over = loaded(graph, new Map([["y0", input]]));
+    assert.deepEqual((await over.run(values)).get("y0"), expected, `${sample.op} cannot write over input ${slot}`);
+    over.close();
+  }
+}
+
+/** The native kernel and the body must agree where there are both. */
+async function checkBody(sample: Sample): Promise<void> {
+  const { b, node, values } = buildSample(sample, "float32");
+  b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  const graph = graphOf(b, node.outputs);
+  if (!opOf(node).body || sample.random || !cpu.hasKernel(node, graph)) return;
+  const native = loaded(graph);
+  const body = loaded(lower(graph, (n, g) => n.name !== node.name && cpu.hasKernel(n, g)));
+  const expected = await native.run(values);
+  for (const [name, actual] of await body.run(values))
+    assert.ok(distance(actual, expected.get(name) ?? []) < 1e-5, `body of ${sample.op} differs in ${name}`);
+  native.close();
+  body.close();
+}
+
+/** ‖a − b‖/max(‖b‖, 0.01). */
+function distance(a: readonly number[], b: readonly number[]): number {
+  assert.equal(a.length, b.length);
+  return Math.hypot(...a.map((v, i) => v - (b[i] as number))) / Math.max(Math.hypot(...b), 1e-2);
+}
+
+/** Compares the gradient rule with finite differences of Σ w·Y, w fixed random weights. */
+async function checkGradient(sample: Sample, precision: "float32" | "float64"): Promise<void> {
+  const { b, node, values } = buildSample(sample, precision);
+  const outputs = addNormalized(b, node);
+  const forward = lower(graphOf(b, [...new Set(outputs.filter((name) => name && b.producer(name)))]), cpu.hasKernel);
+  const first = loaded(forward);
+  if (!sample.differentiate?.length) {
+    await first.run(values);
+    first.close();
+    return;
+  }
+  const random = randoms(99);
+  const seeds = new Map<string, string>();
+  const weights = new Map<string, number[]>();
+  outputs.forEach((name, i) => {
+    if (!name || !b.type(name).dtype.includes("float")) return;
+    if (sample.through && !sample.through.includes(i)) return;
+    const { dtype, shape } = b.type(name);
+    const weight = Array.from({ length: elementCount(shape) }, () => random() + 0.2);
+    weights.set(name, weight);
+    seeds.set(name, b.declare({ name: `w${i}`, dtype, shape, category: "input" }));
+  });
+  const wanted = sample.differentiate.map((i) => `x${i}`);
+  b.phase = "backward";
+  b.category = "temporary";
+  const gradients = backward(b, [...b.nodes], seeds, new Set(wanted));
+  const names = wanted.map((name) => gradients.get(name) ?? assert.fail(`${sample.op} has no gradient for ${name}`));
+  const given = new Map(values);
+  for (const [name, seed] of seeds) given.set(seed, weights.get(name) as number[]);
+  const second = loaded(lower(graphOf(b, [...new Set(names)]), cpu.hasKernel));
+  const made = await second.run(given);
+  second.close();
+
+  const loss = async (at: Values): Promise<number> => {
+    const result = await first.run(at);
+    let sum = 0;
+    for (const [name, weight] of weights) {
+      const y = result.get(name) ?? at.get(name) ?? [];
+      for (let i = 0; i < weight.length; i++) sum += (weight[i] as number) * (y[i] as number);
+    }
+    return sum;
+  };
+  const h = sample.step ?? (precision === "float64" ? 1e-3 : 5e-3);
+  for (const [k, name] of wanted.entries()) {
+    const x = values.get(name) as number[];
+    const expected: number[] = [];
+    for (let i = 0; i < x.length; i++) {
+      const at = (shift: number): Promise<number> =>
+        loss(new Map([...values, [name, x.map((v, j) => (j === i ? v + shift : v))]]));
+      // fourth-order central differences
+      expected.push((8 * ((await at(h)) - (await at(-h))) - ((await at(2 * h)) - (await at(-2 * h)))) / (12 * h));
+    }
+    const error = distance(made.get(names[k] as string) as number[], expected);
+    const bound = precision === "float64" ? 1e-6 : 1e-3;
+    const told = `${made.get(names[k] as string)} for ${expected}`;
+    assert.ok(error <= bound, `${sample.op}: gradient of input ${name} is off by ${error} (${precision}): ${told}`);
+  }
+  first.close();
+}
+
+const folder = join(__dirname, "samples");
+const samples: Sample[] = readdirSync(folder)
+  .filter((file) => file.endsWith(".ts"))
+  .flatMap((file) => Object.values(require(join(folder, file)) as Record<string, unknown>))
+  .filter((value): value is Sample[] => Array.isArray(value))
+  .flat();
+
+const byOp = new Map<string, Sample[]>();
+for (const sample of samples) byOp.set(sample.op, [...(byOp.get(sample.op) ?? []), sample]);
+
+test("samples name ops of the table", () => {
+  assert.deepEqual(
+    [...byOp.keys()].filter((op) => !ops.has(op)),
+    [],
+  );
+});
+
+for (const [op, record] of ops)
+  test(`${op} has the kernel's shapes, and the gradient of finite differences`, async () => {
+    const own = byOp.get(op) ?? [];
+    assert.ok(own.length > 0, `no sample: ${op}`);
+    for (const sample of own) {
+      if (record.types) await checkInPlace(sample);
+      await checkBody(sample);
+      await checkGradient(sample, "float32");
+      const noDouble = /no kernel|Kernel not found/i;
+      await checkGradient(sample, "float64").catch((error: Error) => {
+        if (!noDouble.test(error.message)) throw error;
+      });
+    }
+    const differentiable = typeof record.gradient === "function" && own[0]?.random !== true;
+    if (differentiable)
+      assert.ok(
+        own.some((sample) => sample.differentiate?.length),
+        `no sample differentiates: ${op}`,
+      );
+  });
