@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { float } from "../graph.js";
+import { float, text } from "../graph.js";
 import { broadcastGradient, inferBroadcast, native, ofOutput0, type Partial1, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -30,9 +30,12 @@ const kinked =
 const alpha = (otherwise: number) => (call: OpCall) => call.float("alpha", otherwise);
 const one = () => 1;
 
+const seluAlpha = 1.6732632423543772;
+const seluGamma = 1.0507009873554805;
+
 const elu = (name: "Elu" | "Selu"): Partial1 => {
-  const scale = (call: OpCall): number => (name === "Selu" ? call.float("gamma", 1.0507009873554805) : 1);
-  const depth = (call: OpCall): number => scale(call) * call.float("alpha", name === "Selu" ? 1.6732632423543772 : 1);
+  const scale = (call: OpCall): number => (name === "Selu" ? call.float("gamma", seluGamma) : 1);
+  const depth = (call: OpCall): number => scale(call) * call.float("alpha", name === "Selu" ? seluAlpha : 1);
   // below zero Y = depth·(eˣ − 1), so Y' = Y + depth
   return kinked(
     scale,
@@ -108,6 +111,7 @@ export const activation: OpTable = {
       (call, dY) => math(call.b).mul(dY, alpha(0.01)(call)),
       (call) => alpha(0.01)(call) >= 0,
     ),
+    { defaults: { alpha: float(0.01) } },
   ),
   PRelu: native(
     sameType,
@@ -122,8 +126,8 @@ export const activation: OpTable = {
       },
     ),
   ),
-  Elu: unary(elu("Elu")),
-  Selu: unary(elu("Selu")),
+  Elu: unary(elu("Elu"), { defaults: { alpha: float(1) } }),
+  Selu: unary(elu("Selu"), { defaults: { alpha: float(seluAlpha), gamma: float(seluGamma) } }),
   // below zero Y = α·(e^(x/α) − 1), so Y' = Y/α + 1
   Celu: unary(
     kinked(
@@ -132,6 +136,7 @@ export const activation: OpTable = {
       () => true,
     ),
     {
+      defaults: { alpha: float(1) },
       body: (call) => {
         const m = math(call.b);
         const a = alpha(1)(call);
@@ -140,25 +145,34 @@ export const activation: OpTable = {
       },
     },
   ),
-  ThresholdedRelu: unary((call, dY) => {
-    const m = math(call.b);
-    const a = alpha(1)(call);
-    return m.where(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY, 0);
-  }),
-  Shrink: unary((call, dY) => {
-    const m = math(call.b);
-    return m.where(m.greater(m.abs(call.x(0)), call.float("lambd", 0.5)), dY, 0);
-  }),
+  ThresholdedRelu: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const a = alpha(1)(call);
+      return m.where(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY, 0);
+    },
+    { defaults: { alpha: float(1) } },
+  ),
+  Shrink: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      return m.where(m.greater(m.abs(call.x(0)), call.float("lambd", 0.5)), dY, 0);
+    },
+    { defaults: { bias: float(0), lambd: float(0.5) } },
+  ),
   Sigmoid: unary((call, dY) => {
     const m = math(call.b);
     const y = call.y(0);
     return m.mul(m.mul(dY, y), m.sub(1, y));
   }),
-  HardSigmoid: unary((call, dY) => {
-    const m = math(call.b);
-    const inside = m.and(m.greater(call.y(0), 0), m.less(call.y(0), 1));
-    return m.where(inside, m.mul(dY, call.float("alpha", 0.2)), 0);
-  }),
+  HardSigmoid: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const inside = m.and(m.greater(call.y(0), 0), m.less(call.y(0), 1));
+      return m.where(inside, m.mul(dY, call.float("alpha", 0.2)), 0);
+    },
+    { defaults: { alpha: float(0.2), beta: float(0.5) } },
+  ),
   // 0 below −3, 1 above 3, x/3 + ½ between
   HardSwish: unary(
     (call, dY) => {
@@ -197,6 +211,8 @@ export const activation: OpTable = {
         ? fastGeluGradient(call.b, call.x(0), dY)
         : geluGradient(call.b, call.x(0), dY),
     {
+      inPlace: [],
+      defaults: { approximate: text("none") },
       body: (call) => {
         const { b, x } = call;
         return [
@@ -206,6 +222,7 @@ export const activation: OpTable = {
     },
   ),
   "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
+    inPlace: [],
     body: ({ b, x }) => [math(b).mul(x(0), normalCdf(b, x(0)))],
   }),
   "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
@@ -219,6 +236,8 @@ export const activation: OpTable = {
       return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
     },
     {
+      inPlace: [],
+      defaults: { alpha: float(1.702) },
       body: (call) => {
         const m = math(call.b);
         return [m.mul(call.x(0), m.sigmoid(m.mul(call.x(0), alpha(1.702)(call))))];

@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { elementCount, float, type TensorType } from "../graph.js";
+import { elementCount, float, int, type TensorType } from "../graph.js";
 import { inputSize, native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
@@ -54,6 +54,7 @@ const inference: Op = native(
   {
     flops: (call) => 2 * inputSize(call),
     types: { T: 0, T1: 1, T2: 3 },
+    defaults: { epsilon: float(1e-5), momentum: float(0.9), training_mode: int(0) },
     buffers: [3, 4],
     normalize: (call) => {
       const { b, node, x } = call;

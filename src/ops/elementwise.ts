@@ -1,16 +1,5 @@
-import type { TensorType } from "../graph.js";
-import { int } from "../graph.js";
-import {
-  binary,
-  broadcastGradient,
-  comparison,
-  inferBroadcast,
-  native,
-  ofOutput0,
-  outputSize,
-  sameType,
-  unary,
-} from "./kinds.js";
+import { type Attributes, int } from "../graph.js";
+import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpCall, OpTable } from "./op.js";
 import { broadcastShape, cast, dtypeNumbers, dtypeOfNumber, isFloat, reduceTo } from "./shapes.js";
@@ -29,36 +18,10 @@ const dividedBy =
     return m.div(sign < 0 ? m.neg(dY) : dY, divisor(m, call.x(0)));
   };
 
-const predicate = (types: Record<string, number | `y${number}`>) =>
-  native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { types });
+const predicate = (types: Record<string, number | `y${number}`>, defaults: Attributes = {}) =>
+  native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { types, defaults });
 
 const logical = binary("zero", { types: { T: 0, T1: "y0" } });
-
-/** Max, Min: the gradient goes to the inputs that equal the output, in equal parts where several do. */
-const extremum = native(
-  inferBroadcast(),
-  ofOutput0((call, dY) => {
-    const m = math(call.b);
-    const { dtype } = call.input(0);
-    const y = call.y(0);
-    const chosen = call.inputs.map((_, i) => cast(call.b, m.equal(call.x(i), y), dtype));
-    const share = m.div(dY, chosen.length > 1 ? chosen.reduce((sum, mask) => m.add(sum, mask)) : 1);
-    return call.inputs.map((input, i) =>
-      input && call.wants(i) ? reduceTo(call.b, m.mul(share, chosen[i] as string), input.shape) : undefined,
-    );
-  }),
-  { flops: (call, outputs) => outputSize(outputs) * Math.max(1, call.inputs.length - 1) },
-);
-
-const everyInput = (part: (call: GradientCall, dY: string) => string) =>
-  ofOutput0((call, dY) => {
-    const gradient = part(call, dY);
-    return call.inputs.map((input, i) =>
-      input && call.wants(i) ? reduceTo(call.b, gradient, input.shape) : undefined,
-    );
-  });
-
-const sum = { flops: (call: OpCall, outputs: readonly TensorType[]) => outputSize(outputs) * call.inputs.length };
 
 /** A bound of Clip: a constant of its own where its value is known, so that no kernel reads the host's copy. */
 const bound = (call: GradientCall, index: number): string | number | undefined =>
@@ -146,7 +109,7 @@ export const elementwise: OpTable = {
   Round: unary("zero"),
   Not: unary("zero"),
   IsNaN: predicate({ T1: 0, T2: "y0" }),
-  IsInf: predicate({ T1: 0, T2: "y0" }),
+  IsInf: predicate({ T1: 0, T2: "y0" }, { detect_negative: int(1), detect_positive: int(1) }),
 
   Add: binary([(_, dY) => dY, (_, dY) => dY]),
   Sub: native(
@@ -196,15 +159,18 @@ export const elementwise: OpTable = {
     { inPlace: [0], types: { T: 0, T1: 1 } },
   ),
   // A mod B = A − B·⌊A/B⌋, with fmod rounding towards zero
-  Mod: binary([
-    (_, dY) => dY,
-    (call, dY) => {
-      const m = math(call.b);
-      const quotient = m.div(call.x(0), call.x(1));
-      const whole = call.int("fmod", 0) ? m.mul(m.sign(quotient), m.floor(m.abs(quotient))) : m.floor(quotient);
-      return m.neg(m.mul(dY, whole));
-    },
-  ]),
+  Mod: binary(
+    [
+      (_, dY) => dY,
+      (call, dY) => {
+        const m = math(call.b);
+        const quotient = m.div(call.x(0), call.x(1));
+        const whole = call.int("fmod", 0) ? m.mul(m.sign(quotient), m.floor(m.abs(quotient))) : m.floor(quotient);
+        return m.neg(m.mul(dY, whole));
+      },
+    ],
+    { defaults: { fmod: int(0) } },
+  ),
   And: logical,
   Or: logical,
   Xor: logical,
@@ -213,31 +179,6 @@ export const elementwise: OpTable = {
   Less: comparison,
   GreaterOrEqual: comparison,
   LessOrEqual: comparison,
-  Max: extremum,
-  Min: extremum,
-  Sum: native(
-    inferBroadcast(),
-    everyInput((_, dY) => dY),
-    sum,
-  ),
-  Mean: native(
-    inferBroadcast(),
-    everyInput((call, dY) => math(call.b).mul(dY, 1 / call.inputs.length)),
-    {
-      ...sum,
-      // ONNX Runtime's own kernel crashes when it is called by itself
-      types: null,
-      body: ({ b, x, inputs }) => [
-        math(b).mul(
-          b.op(
-            "Sum",
-            inputs.map((_, i) => x(i)),
-          ),
-          1 / inputs.length,
-        ),
-      ],
-    },
-  ),
   Where: native(
     (call) => [
       {

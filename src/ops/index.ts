@@ -11,6 +11,7 @@ import type { Op, OpTable } from "./op.js";
 import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
 import { reduction } from "./reduction.js";
+import { variadicOps } from "./variadic.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
 export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, Op> {
@@ -27,6 +28,7 @@ export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, O
 export const ops: ReadonlyMap<string, Op> = joinTables(
   elementwise,
   activation,
+  variadicOps,
   reduction,
   normalization,
   batchNormalization,

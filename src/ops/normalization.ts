@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { elementCount, float, type TensorType } from "../graph.js";
+import { elementCount, float, int, ints, type TensorType } from "../graph.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -77,6 +77,8 @@ const rowStatistics = (call: OpCall): TensorType => {
   return { dtype: dtype === "float64" ? dtype : "float32", shape: reducedShape(shape, layerAxes(call), true) };
 };
 
+const rowDefaults = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
+
 const layer: Op = native(
   (call) => [...sameType(call), rowStatistics(call), rowStatistics(call)],
   (call) => {
@@ -95,7 +97,7 @@ const layer: Op = native(
       through: (g) => throughNormalized(b, g, hat, inverse, axes),
     });
   },
-  { flops: (call) => 8 * inputSize(call), types: { T: 0, U: "y1" } },
+  { flops: (call) => 8 * inputSize(call), types: { T: 0, U: "y1" }, defaults: rowDefaults },
 );
 
 /** Y = X/√(mean X² + ε)·scale, and output 1 = 1/√(mean X² + ε). */
@@ -117,6 +119,7 @@ const simplifiedLayer: Op = native(
   {
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
+    defaults: rowDefaults,
     body: (call) => {
       const m = math(call.b);
       const inverse = inverseRms(call.b, call.x(0), layerAxes(call), epsilonOf(call));
@@ -197,6 +200,7 @@ const instance: Op = native(
   }),
   {
     flops: (call) => 8 * inputSize(call),
+    defaults: { epsilon: float(1e-5) },
     body: (call) => {
       const { b, x } = call;
       const m = math(b);
@@ -288,7 +292,7 @@ const lp: Op = native(
     const inverse = m.where(m.greater(norm, 0), m.reciprocal(norm), 0);
     return [m.mul(m.sub(dY, m.mul(along, inner)), inverse)];
   }),
-  { flops: (call) => 3 * inputSize(call) },
+  { flops: (call) => 3 * inputSize(call), defaults: { axis: int(-1), p: int(2) } },
 );
 
 const varianceAxes = (call: OpCall): number[] =>
@@ -303,6 +307,7 @@ const meanVariance: Op = native(
   }),
   {
     flops: (call) => 8 * inputSize(call),
+    defaults: { axes: ints([0, 2, 3]) },
     body: (call) => {
       const m = math(call.b);
       const { centred, inverse } = centre(call.b, call.x(0), varianceAxes(call), 1e-18);

@@ -69,6 +69,8 @@ export interface Op {
    * null: there is no native kernel (ops of our own), the body is used.
    */
   readonly types: Readonly<Record<string, number | `y${number}`>> | null;
+  /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
+  readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */
   readonly body?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[];
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */

@@ -1,10 +1,13 @@
-import type { DType, TensorType } from "../graph.js";
+import { type DType, float, int, type TensorType } from "../graph.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { cast, dtypeOfNumber } from "./shapes.js";
 
 const random: Traits = { deterministic: false, random: true };
+
+/** Of the normal ops, and of the uniform ones. */
+const defaults = { mean: float(0), scale: float(1), low: float(0), high: float(1) };
 
 /** The element type that attribute `dtype` asks for. */
 const askedType = (call: OpCall, otherwise: DType): DType =>
@@ -13,6 +16,7 @@ const askedType = (call: OpCall, otherwise: DType): DType =>
 const like = native((call) => [{ dtype: askedType(call, call.input(0).dtype), shape: call.input(0).shape }], "zero", {
   ...random,
   types: { T1: 0, T2: "y0" },
+  defaults,
 });
 
 const ofShape = native(

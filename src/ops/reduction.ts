@@ -37,6 +37,7 @@ const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => strin
     {
       flops: inputSize,
       hostInputs: [1],
+      defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },
       // before opset 18 (ReduceSum: 13) the axes are an attribute
       normalize: (call) => {
         if (axesOf(call).length === 0) return [call.x(0)];
@@ -62,8 +63,10 @@ const indexReduction = native(
     return [{ dtype: "int64", shape: reducedShape(shape, [axisOf(call, 0)], call.int("keepdims", 1) !== 0) }];
   },
   "zero",
-  { flops: inputSize },
+  { flops: inputSize, defaults: { axis: int(0), keepdims: int(1), select_last_index: int(0) } },
 );
+
+const lastAxis = { axis: int(-1) };
 
 /** dY·Y, summed over an axis that stays. */
 const sumOfProduct = (call: GradientCall, product: string): string => sumOver(call.b, product, [axisOf(call, -1)]);
@@ -114,7 +117,7 @@ export const reduction: OpTable = {
       const y = call.y(0);
       return [m.mul(m.sub(dY, sumOfProduct(call, m.mul(dY, y))), y)];
     }),
-    { inPlace: [0], flops: (call) => 5 * inputSize(call) },
+    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
   ),
   // dX = dY − e^Y·Σ dY
   LogSoftmax: native(
@@ -123,9 +126,9 @@ export const reduction: OpTable = {
       const m = math(call.b);
       return [m.sub(dY, m.mul(m.exp(call.y(0)), sumOfProduct(call, dY)))];
     }),
-    { inPlace: [0], flops: (call) => 5 * inputSize(call) },
+    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
   ),
-  Hardmax: native(sameType, "zero", { flops: inputSize }),
+  Hardmax: native(sameType, "zero", { flops: inputSize, defaults: lastAxis }),
   // summed the other way
   CumSum: native(
     sameType,
@@ -135,7 +138,7 @@ export const reduction: OpTable = {
         reverse: int(call.int("reverse", 0) ? 0 : 1),
       }),
     ]),
-    { hostInputs: [1], types: { T: 0, T2: 1 } },
+    { hostInputs: [1], types: { T: 0, T2: 1 }, defaults: { exclusive: int(0), reverse: int(0) } },
   ),
   // each value goes back to where it was: the indices along an axis are distinct, so nothing is added up
   TopK: native(
@@ -146,6 +149,11 @@ export const reduction: OpTable = {
       const axis = int(axisOf(call, -1));
       return [call.b.op("ScatterElements", [zeros, call.y(1), dY], { axis })];
     }),
-    { hostInputs: [1], flops: inputSize, types: { T: 0, I: "y1" } },
+    {
+      hostInputs: [1],
+      flops: inputSize,
+      types: { T: 0, I: "y1" },
+      defaults: { axis: int(-1), largest: int(1), sorted: int(1) },
+    },
   ),
 };

@@ -32,7 +32,7 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
     op: node.op,
     domain: node.domain,
     types,
-    attributes: node.attributes,
+    attributes: { ...opOf(node).defaults, ...node.attributes },
     inputCount: used(node.inputs),
     outputCount: used(node.outputs),
   };

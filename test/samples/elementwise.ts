@@ -84,7 +84,7 @@ export const samples: readonly Sample[] = [
   },
   {
     op: "Mod",
-    inputs: [tensor([3, 4], [1.1, 1.9]), tensor([4], [0.4, 0.5])],
+    inputs: [tensor([3, 4], [1.1, 1.4]), tensor([4], [0.75, 1])],
     attributes: { fmod: int(1) },
     differentiate: [0],
   },
