@@ -1,3 +1,202 @@
-import type { OpTable } from "./op.js";
+import type { Builder } from "../build.js";
+import { type Attribute, elementCount, int, type TensorType, text } from "../graph.js";
+import type { Value } from "../runtime/runtime.js";
+import { bytesOf } from "../values.js";
+import { native, ofOutput0, type Traits } from "./kinds.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+import { axisOf, sameShape } from "./shapes.js";
 
-export const indexing: OpTable = {};
+const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
+  native(infer, gradient, { flops: () => 0, types: { T: 0, Tind: 1 }, ...traits });
+
+/** Zeros made when they are needed; a constant would stay in memory for the whole step. */
+const zeros = (b: Builder, { dtype, shape }: TensorType): string =>
+  b.op("Expand", [
+    b.constant(
+      dtype,
+      shape.map(() => 1),
+      0,
+    ),
+    b.vector(shape),
+  ]);
+
+const add = { reduction: text("add") };
+
+const int64 = (shape: readonly number[], values: readonly number[]): Value => ({
+  dtype: "int64",
+  shape,
+  data: bytesOf("int64", values),
+});
+
+/** The value that a Constant node holds, in whichever attribute. */
+function constantOf(call: OpCall): Value {
+  const [name, attribute] = Object.entries(call.node.attributes)[0] ?? ["", undefined];
+  const { type, value } = (attribute ?? { type: "" }) as Attribute;
+  if (type === "tensor") return value;
+  if (type === "int") return int64([], [value]);
+  if (type === "ints") return int64([value.length], value);
+  if (type === "float") return { dtype: "float32", shape: [], data: bytesOf("float32", [value]) };
+  if (type === "floats") return { dtype: "float32", shape: [value.length], data: bytesOf("float32", value) };
+  throw new Error(`unsupported: Constant ${name} (node ${call.node.name})`);
+}
+
+/** The one element of a ConstantOfShape's attribute `value`; a float zero if there is none. */
+function filler(call: OpCall): { dtype: TensorType["dtype"]; data: Uint8Array } {
+  const value = call.node.attributes.value;
+  return value?.type === "tensor" ? value.value : { dtype: "float32", data: new Uint8Array(4) };
+}
+
+const dims = (call: OpCall): readonly number[] => {
+  const { shape } = call.input(0);
+  const at = (position: number): number =>
+    Math.min(Math.max(position < 0 ? position + shape.length : position, 0), shape.length);
+  return shape.slice(at(call.int("start", 0)), at(call.int("end", shape.length)));
+};
+
+const scatterNd = (traits: Traits = {}): Op =>
+  indexed(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      return [{ dtype, shape }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const reduction = call.text("reduction", "none");
+      if (reduction !== "none" && reduction !== "add")
+        throw new Error(`no gradient: ScatterND reduction=${reduction} (node ${call.node.name})`);
+      const data = () => (reduction === "add" ? dY : b.op("ScatterND", [dY, call.x(1), zeros(b, call.input(2))]));
+      return [
+        call.wants(0) ? data() : undefined,
+        undefined,
+        call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
+      ];
+    }),
+    { types: { T: 0 }, ...traits },
+  );
+
+/** Ops that pick elements by index, and ops that make indices and shapes. */
+export const indexing: OpTable = {
+  /** The rows' gradients are added where they came from. */
+  Gather: indexed(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const axis = axisOf(call, 0);
+      return [{ dtype, shape: [...shape.slice(0, axis), ...call.input(1).shape, ...shape.slice(axis + 1)] }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const data = call.input(0);
+      const axis = axisOf(call, 0);
+      const index = call.input(1);
+      const count = elementCount(index.shape);
+      const inner = elementCount(data.shape.slice(axis + 1));
+      const outer = elementCount(data.shape.slice(0, axis));
+      const size = data.shape[axis] as number;
+      const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
+      if (axis === 0) {
+        const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
+        const index2 = b.op("Reshape", [flatIndex, b.vector([count, 1])]);
+        const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
+        return [b.op("Reshape", [sum, b.vector(data.shape)])];
+      }
+      const blocks = b.op("Reshape", [dY, b.vector([outer, count, inner])]);
+      const index3 = b.op("Expand", [
+        b.op("Reshape", [flatIndex, b.vector([1, count, 1])]),
+        b.vector([outer, count, inner]),
+      ]);
+      const sum = b.op(
+        "ScatterElements",
+        [zeros(b, { dtype: data.dtype, shape: [outer, size, inner] }), index3, blocks],
+        { axis: int(1), ...add },
+      );
+      return [b.op("Reshape", [sum, b.vector(data.shape)])];
+    }),
+  ),
+  GatherElements: indexed(
+    (call) => [{ dtype: call.input(0).dtype, shape: call.input(1).shape }],
+    ofOutput0((call, dY) => [
+      call.b.op("ScatterElements", [zeros(call.b, call.input(0)), call.x(1), dY], {
+        axis: int(axisOf(call, 0)),
+        ...add,
+      }),
+    ]),
+  ),
+  ScatterElements: indexed(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      if (!sameShape(call.input(1).shape, call.input(2).shape))
+        throw new Error(
+          `shape mismatch: indices [${call.input(1).shape}] for updates [${call.input(2).shape}] (node ${call.node.name})`,
+        );
+      return [{ dtype, shape }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const axis = { axis: int(axisOf(call, 0)) };
+      const reduction = call.text("reduction", "none");
+      if (reduction !== "none" && reduction !== "add")
+        throw new Error(`no gradient: ScatterElements reduction=${reduction} (node ${call.node.name})`);
+      const data = () =>
+        reduction === "add" ? dY : b.op("ScatterElements", [dY, call.x(1), zeros(b, call.input(2))], axis);
+      return [
+        call.wants(0) ? data() : undefined,
+        undefined,
+        call.wants(2) ? b.op("GatherElements", [dY, call.x(1)], axis) : undefined,
+      ];
+    }),
+    { inPlace: [0] },
+  ),
+  GatherND: indexed(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const index = call.input(1).shape;
+      const batch = call.int("batch_dims", 0);
+      return [{ dtype, shape: [...index.slice(0, -1), ...shape.slice(batch + (index.at(-1) ?? 0))] }];
+    },
+    ofOutput0((call, dY) => {
+      if (call.int("batch_dims", 0)) throw new Error(`no gradient: GatherND batch_dims (node ${call.node.name})`);
+      return [call.b.op("ScatterND", [zeros(call.b, call.input(0)), call.x(1), dY], add)];
+    }),
+  ),
+  ScatterND: scatterNd(),
+  OneHot: indexed(
+    (call) => {
+      const { shape } = call.input(0);
+      const axis = call.int("axis", -1);
+      const at = axis < 0 ? axis + shape.length + 1 : axis;
+      return [
+        { dtype: call.input(2).dtype, shape: [...shape.slice(0, at), call.need(1)[0] as number, ...shape.slice(at)] },
+      ];
+    },
+    "zero",
+    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1] },
+  ),
+  Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
+    types: { T: 0, T1: "y0" },
+    value: (call) => [int64([dims(call).length], dims(call))],
+  }),
+  Size: indexed(() => [{ dtype: "int64", shape: [] }], "zero", {
+    types: { T: 0, T1: "y0" },
+    value: (call) => [int64([], [elementCount(call.input(0).shape)])],
+  }),
+  Constant: indexed((call) => [constantOf(call)], "zero", { types: null, value: (call) => [constantOf(call)] }),
+  ConstantOfShape: indexed((call) => [{ dtype: filler(call).dtype, shape: call.need(0) }], "zero", {
+    types: null,
+    hostInputs: [0],
+    value: (call) => {
+      const { dtype, data } = filler(call);
+      const shape = call.need(0);
+      const bytes = new Uint8Array(elementCount(shape) * data.length);
+      for (let at = 0; at < bytes.length; at += data.length) bytes.set(data, at);
+      return [{ dtype, shape, data: bytes }];
+    },
+  }),
+  Range: indexed(
+    (call) => {
+      const [start, limit, delta] = [0, 1, 2].map((i) => call.need(i)[0] as number) as [number, number, number];
+      return [{ dtype: call.input(0).dtype, shape: [Math.max(0, Math.ceil((limit - start) / delta))] }];
+    },
+    "zero",
+    { types: { T: 0 }, hostInputs: [0, 1, 2] },
+  ),
+};

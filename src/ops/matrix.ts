@@ -1,3 +1,124 @@
-import type { OpTable } from "./op.js";
+import type { Builder } from "../build.js";
+import { elementCount, float, int, ints, type TensorType } from "../graph.js";
+import { native, ofOutput0, outputSize } from "./kinds.js";
+import type { OpCall, OpTable } from "./op.js";
+import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 
-export const matrix: OpTable = {};
+/** Throws `shape mismatch: …` unless the two sizes that are multiplied along agree. */
+function inner(call: OpCall, a: number | undefined, b: number | undefined): number {
+  if (a === undefined || a !== b)
+    throw new Error(`shape mismatch: [${call.input(0).shape}] times [${call.input(1).shape}] (node ${call.node.name})`);
+  return a;
+}
+
+function matMulType(call: OpCall): TensorType[] {
+  const [a, b] = [call.input(0), call.input(1)];
+  if (a.shape.length === 0 || b.shape.length === 0)
+    throw new Error(`shape mismatch: [${a.shape}] times [${b.shape}] (node ${call.node.name})`);
+  const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
+  const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
+  inner(call, left.at(-1), right.at(-2));
+  const shape = [
+    ...broadcastShape(left.slice(0, -2), right.slice(0, -2)),
+    ...(a.shape.length === 1 ? [] : [left.at(-2) as number]),
+    ...(b.shape.length === 1 ? [] : [right.at(-1) as number]),
+  ];
+  return [{ dtype: a.dtype, shape }];
+}
+
+/** The last two axes exchanged. */
+const transposed = (b: Builder, x: string): string => {
+  const rank = b.type(x).shape.length;
+  const perm = Array.from({ length: rank }, (_, axis) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis));
+  return b.op("Transpose", [x], { perm: ints(perm) });
+};
+
+/** Multiply-adds of a product, doubled. */
+const productFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
+  2 * outputSize(outputs) * (call.input(0).shape.at(-1) ?? 1);
+
+interface GemmFacts {
+  readonly transA: boolean;
+  readonly transB: boolean;
+  readonly alpha: number;
+  readonly beta: number;
+}
+
+const gemmFacts = (call: OpCall): GemmFacts => ({
+  transA: call.int("transA", 0) !== 0,
+  transB: call.int("transB", 0) !== 0,
+  alpha: call.float("alpha", 1),
+  beta: call.float("beta", 1),
+});
+
+/** Products of matrices. */
+export const matrix: OpTable = {
+  /** dA = dY·Bᵀ, dB = Aᵀ·dY; a matrix that many rows share sums over all of them in one product. */
+  MatMul: native(
+    matMulType,
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const [A, B] = [call.input(0).shape, call.input(1).shape];
+      const left = A.length === 1 ? reshape(b, call.x(0), [1, ...A]) : call.x(0);
+      const right = B.length === 1 ? reshape(b, call.x(1), [...B, 1]) : call.x(1);
+      const [ls, rs] = [b.type(left).shape, b.type(right).shape];
+      const full = [...broadcastShape(ls.slice(0, -2), rs.slice(0, -2)), ls.at(-2) as number, rs.at(-1) as number];
+      const dY2 = reshape(b, dY, full);
+      const [m, k, n] = [full.at(-2) as number, ls.at(-1) as number, full.at(-1) as number];
+      if (rs.length === 2) {
+        const rows = elementCount(full) / n;
+        const flatDY = reshape(b, dY2, [rows, n]);
+        return [
+          call.wants(0) ? reshape(b, b.op("Gemm", [flatDY, right], { transB: int(1) }), A) : undefined,
+          call.wants(1)
+            ? reshape(b, b.op("Gemm", [reshape(b, left, [rows, k]), flatDY], { transA: int(1) }), B)
+            : undefined,
+        ];
+      }
+      const dA = () => reduceTo(b, b.op("MatMul", [dY2, transposed(b, right)]), [...ls.slice(0, -2), m, k]);
+      const dB = () => reduceTo(b, b.op("MatMul", [transposed(b, left), dY2]), [...rs.slice(0, -2), k, n]);
+      return [call.wants(0) ? reshape(b, dA(), A) : undefined, call.wants(1) ? reshape(b, dB(), B) : undefined];
+    }),
+    { flops: productFlops },
+  ),
+  /** Y = α·A'·B' + β·C, A' and B' transposed if asked. */
+  Gemm: native(
+    (call) => {
+      const { transA, transB } = gemmFacts(call);
+      const [a, b] = [call.input(0).shape, call.input(1).shape];
+      if (a.length !== 2 || b.length !== 2)
+        throw new Error(`shape mismatch: [${a}] times [${b}] (node ${call.node.name})`);
+      const [m, k] = transA ? [a[1], a[0]] : [a[0], a[1]];
+      const [kB, n] = transB ? [b[1], b[0]] : [b[0], b[1]];
+      inner(call, k, kB);
+      const shape = [m as number, n as number];
+      if (call.inputs[2] && broadcastShape(call.input(2).shape, shape).join() !== shape.join())
+        throw new Error(`shape mismatch: C [${call.input(2).shape}] for [${shape}] (node ${call.node.name})`);
+      return [{ dtype: call.input(0).dtype, shape }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const { transA, transB, alpha, beta } = gemmFacts(call);
+      const product = (p: string, q: string, tP: boolean, tQ: boolean): string =>
+        b.op("Gemm", [p, q], {
+          ...(alpha === 1 ? {} : { alpha: float(alpha) }),
+          ...(tP ? { transA: int(1) } : {}),
+          ...(tQ ? { transB: int(1) } : {}),
+        });
+      const dA = () => (transA ? product(call.x(1), dY, transB, true) : product(dY, call.x(1), false, !transB));
+      const dB = () => (transB ? product(dY, call.x(0), true, transA) : product(call.x(0), dY, !transA, false));
+      const dC = () => {
+        const sum = reduceTo(b, dY, call.input(2).shape);
+        return beta === 1 ? sum : b.op("Mul", [sum, b.scalar(beta, sum)]);
+      };
+      return [
+        call.wants(0) ? dA() : undefined,
+        call.wants(1) ? dB() : undefined,
+        call.inputs[2] && call.wants(2) ? dC() : undefined,
+      ];
+    }),
+    {
+      flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
+    },
+  ),
+};

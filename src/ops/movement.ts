@@ -1,3 +1,285 @@
-import type { OpTable } from "./op.js";
+import { elementCount, int, ints, type TensorType } from "../graph.js";
+import { native, ofOutput0, type Traits } from "./kinds.js";
+import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
+import { axisOf, broadcastShape, normalizeAxes, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
-export const movement: OpTable = {};
+const none = (): number => 0;
+
+/** An op that moves elements without computing. */
+const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
+  native(infer, gradient, { flops: none, ...traits });
+
+/** Another shape for the same elements: the gradient takes the input's shape again. */
+const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): Op =>
+  moving(
+    (call) => {
+      const { dtype } = call.input(0);
+      const wanted = shape(call);
+      if (elementCount(wanted) !== elementCount(call.input(0).shape))
+        throw new Error(
+          `shape mismatch: [${wanted}] for the elements of [${call.input(0).shape}] (node ${call.node.name})`,
+        );
+      return [{ dtype, shape: wanted }];
+    },
+    ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
+    { view: true, hostInputs: [1], ...traits },
+  );
+
+/** Axes as an input (opset 13) or an attribute (before it). */
+const axesOf = (call: OpCall): readonly number[] | undefined => (call.inputs[1] ? call.need(1) : call.ints("axes"));
+
+/** Before opset 13 (Pad: 11, Slice: 10) parameters are attributes: turns them into inputs. */
+const attributesToInputs =
+  (...names: readonly string[]): NonNullable<Op["normalize"]> =>
+  (call) => {
+    if (!names.some((name) => call.ints(name))) return undefined;
+    const rest = Object.fromEntries(Object.entries(call.node.attributes).filter(([name]) => !names.includes(name)));
+    const lists = names.map((name) => call.ints(name));
+    return call.b.add(call.node.op, [call.x(0), ...lists.map((list) => list && call.b.vector(list))], rest, {
+      name: call.node.name,
+      count: call.outputCount,
+    });
+  };
+
+interface Slice {
+  readonly axis: number;
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+/** What a Slice takes from each of its axes, bounds clamped as ONNX says. */
+function slices(call: OpCall): Slice[] {
+  const { shape } = call.input(0);
+  const [starts, ends] = [call.need(1), call.need(2)];
+  const axes = call.inputs[3] ? call.need(3) : starts.map((_, i) => i);
+  const steps = call.inputs[4] ? call.need(4) : starts.map(() => 1);
+  return starts.map((from, i) => {
+    const axis = normalizeAxis(axes[i] as number, shape.length);
+    const size = shape[axis] as number;
+    const step = steps[i] as number;
+    if (step === 0) throw new Error(`step 0: Slice (node ${call.node.name})`);
+    const clamp = (at: number, low: number, high: number): number =>
+      Math.min(Math.max(at < 0 ? at + size : at, low), high);
+    const start = step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
+    const end = step > 0 ? clamp(ends[i] as number, 0, size) : clamp(ends[i] as number, -1, size - 1);
+    return { axis, start, step, count: Math.max(0, Math.ceil((end - start) / step)) };
+  });
+}
+
+/** Sizes of a Split's parts. */
+function partSizes(call: OpCall): readonly number[] {
+  const size = call.input(0).shape[axisOf(call, 0)] as number;
+  const given = call.inputs[1] ? call.need(1) : call.ints("split");
+  const count = call.int("num_outputs", call.outputCount);
+  const each = Math.ceil(size / count);
+  const sizes = given ?? Array.from({ length: count }, (_, i) => Math.min(each, size - i * each));
+  if (sizes.reduce((sum, n) => sum + n, 0) !== size || sizes.some((n) => n < 0))
+    throw new Error(`shape mismatch: parts [${sizes}] of ${size} (node ${call.node.name})`);
+  return sizes;
+}
+
+/** Begin and end pads of every axis. */
+function padsOf(call: OpCall): { begin: number[]; end: number[] } {
+  const { shape } = call.input(0);
+  const pads = call.need(1);
+  const axes = call.inputs[3] ? call.need(3).map((axis) => normalizeAxis(axis, shape.length)) : shape.map((_, i) => i);
+  const begin = shape.map(() => 0);
+  const end = shape.map(() => 0);
+  axes.forEach((axis, i) => {
+    begin[axis] = pads[i] as number;
+    end[axis] = pads[i + axes.length] as number;
+  });
+  return { begin, end };
+}
+
+/** Ops that give elements another place. */
+export const movement: OpTable = {
+  Reshape: view((call) => {
+    const { shape } = call.input(0);
+    const wanted = call.need(1).map((n, i) => (n === 0 && !call.int("allowzero", 0) ? (shape[i] ?? 0) : n));
+    const known = wanted.reduce((product, n) => (n === -1 ? product : product * n), 1);
+    return wanted.map((n) => (n === -1 ? (known === 0 ? 0 : elementCount(shape) / known) : n));
+  }),
+  Flatten: view(
+    (call) => {
+      const { shape } = call.input(0);
+      const axis = call.int("axis", 1);
+      const at = axis < 0 ? axis + shape.length : axis;
+      return [elementCount(shape.slice(0, at)), elementCount(shape.slice(at))];
+    },
+    { hostInputs: [] },
+  ),
+  Squeeze: view(
+    (call) => {
+      const { shape } = call.input(0);
+      const axes = axesOf(call);
+      const dropped = axes ? normalizeAxes(axes, shape.length) : shape.flatMap((n, axis) => (n === 1 ? [axis] : []));
+      const wrong = dropped.find((axis) => shape[axis] !== 1);
+      if (wrong !== undefined)
+        throw new Error(`shape mismatch: axis ${wrong} of [${shape}] is not 1 (node ${call.node.name})`);
+      return shape.filter((_, axis) => !dropped.includes(axis));
+    },
+    { normalize: attributesToInputs("axes") },
+  ),
+  Unsqueeze: view(
+    (call) => {
+      const { shape } = call.input(0);
+      const axes = axesOf(call) ?? [];
+      const added = normalizeAxes(axes, shape.length + axes.length);
+      const rest = [...shape];
+      return Array.from({ length: shape.length + axes.length }, (_, axis) =>
+        added.includes(axis) ? 1 : (rest.shift() as number),
+      );
+    },
+    { normalize: attributesToInputs("axes") },
+  ),
+  Transpose: moving(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
+      if (perm.length !== shape.length || new Set(perm).size !== perm.length)
+        throw new Error(`shape mismatch: perm [${perm}] for [${shape}] (node ${call.node.name})`);
+      return [{ dtype, shape: perm.map((axis) => shape[axis] as number) }];
+    },
+    ofOutput0((call, dY) => {
+      const { shape } = call.input(0);
+      const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
+      return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
+    }),
+  ),
+  Concat: moving(
+    (call) => {
+      const first = call.input(0);
+      const axis = axisOf(call, 0);
+      const shape = [...first.shape];
+      shape[axis] = 0;
+      call.inputs.forEach((input, i) => {
+        const fits = input?.shape.length === shape.length && input.shape.every((n, a) => a === axis || n === shape[a]);
+        if (!input || !fits)
+          throw new Error(
+            `shape mismatch: [${input?.shape}] beside [${first.shape}], axis ${axis} (input ${i}, node ${call.node.name})`,
+          );
+        shape[axis] = (shape[axis] as number) + (input.shape[axis] as number);
+      });
+      return [{ dtype: first.dtype, shape }];
+    },
+    ofOutput0((call, dY) => {
+      const axis = axisOf(call, 0);
+      const sizes = call.inputs.map((input) => input?.shape[axis] as number);
+      if (sizes.length === 1) return [dY];
+      return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
+    }),
+  ),
+  Split: moving(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const axis = axisOf(call, 0);
+      return partSizes(call).map((size) => ({ dtype, shape: shape.map((n, a) => (a === axis ? size : n)) }));
+    },
+    ((call) => {
+      const { b } = call;
+      const { dtype, shape } = call.input(0);
+      const axis = axisOf(call, 0);
+      const parts = partSizes(call).map((size, i) => {
+        const zero = () =>
+          b.op("Expand", [b.constant(dtype, [1], 0), b.vector(shape.map((n, a) => (a === axis ? size : n)))]);
+        return call.dy(i) ?? zero();
+      });
+      return [b.op("Concat", parts, { axis: int(axis) })];
+    }) satisfies GradientRule,
+    {
+      hostInputs: [1],
+      // a kernel of opset 18 wants the parts' sizes or their number
+      normalize: (call) => {
+        if (call.inputs[1]) return undefined;
+        return call.b.add(
+          "Split",
+          [call.x(0), call.b.vector(partSizes(call))],
+          { axis: int(axisOf(call, 0)) },
+          {
+            name: call.node.name,
+            count: call.outputCount,
+          },
+        );
+      },
+    },
+  ),
+  Slice: moving(
+    (call) => {
+      const { dtype } = call.input(0);
+      const shape = [...call.input(0).shape];
+      for (const { axis, count } of slices(call)) shape[axis] = count;
+      return [{ dtype, shape }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const { shape, dtype } = call.input(0);
+      const cuts = slices(call);
+      if (cuts.every(({ step }) => step === 1)) {
+        const begin = shape.map((_, axis) => cuts.find((cut) => cut.axis === axis)?.start ?? 0);
+        const end = shape.map((n, axis) => n - (begin[axis] as number) - (b.type(dY).shape[axis] as number));
+        return [b.op("Pad", [dY, b.vector([...begin, ...end])])];
+      }
+      // one axis after the other: the elements go to the positions that they came from
+      let gradient = dY;
+      for (const { axis, start, step, count } of cuts) {
+        const from = b.type(gradient).shape;
+        const whole = from.map((n, a) => (a === axis ? (shape[axis] as number) : n));
+        const zeros = b.op("Expand", [b.constant(dtype, [1], 0), b.vector(whole)]);
+        const line = b.constant(
+          "int64",
+          from.map((_, a) => (a === axis ? count : 1)),
+          Array.from({ length: count }, (_, i) => start + i * step),
+        );
+        const index = b.op("Expand", [line, b.vector(from)]);
+        gradient = b.op("ScatterElements", [zeros, index, gradient], { axis: int(axis) });
+      }
+      return [gradient];
+    }),
+    { hostInputs: [1, 2, 3, 4], types: { T: 0, Tind: 1 }, normalize: attributesToInputs("starts", "ends", "axes") },
+  ),
+  Pad: moving(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const { begin, end } = padsOf(call);
+      return [{ dtype, shape: shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number)) }];
+    },
+    ofOutput0((call, dY) => {
+      const mode = call.text("mode", "constant");
+      if (mode !== "constant") throw new Error(`no gradient: Pad mode=${mode} (node ${call.node.name})`);
+      const { begin, end } = padsOf(call);
+      return [call.b.op("Pad", [dY, call.b.vector([...begin, ...end].map((n) => -n))])];
+    }),
+    { hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+  ),
+  Expand: moving(
+    (call): TensorType[] => {
+      const { dtype, shape } = call.input(0);
+      return [{ dtype, shape: broadcastShape(shape, call.need(1)) }];
+    },
+    ofOutput0((call, dY) => [reduceTo(call.b, dY, call.input(0).shape)]),
+    { hostInputs: [1] },
+  ),
+  Tile: moving(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const repeats = call.need(1);
+      return [{ dtype, shape: shape.map((n, axis) => n * (repeats[axis] as number)) }];
+    },
+    ofOutput0((call, dY) => {
+      const { shape } = call.input(0);
+      const repeats = call.need(1);
+      const split = reshape(
+        call.b,
+        dY,
+        shape.flatMap((n, axis) => [repeats[axis] as number, n]),
+      );
+      const sum = call.b.op("ReduceSum", [split, call.b.vector(shape.map((_, axis) => 2 * axis))], {
+        keepdims: int(0),
+      });
+      return [shape.length ? sum : dY];
+    }),
+    { hostInputs: [1], types: { T: 0, T1: 1 } },
+  ),
+};

@@ -1,3 +1,152 @@
-import type { OpTable } from "./op.js";
+import { elementCount, int, ints, type TensorType } from "../graph.js";
+import { type Window, windowAttributes, windowOf } from "./convolution.js";
+import { native, ofOutput0, outputSize } from "./kinds.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+import { reshape } from "./shapes.js";
 
-export const pooling: OpTable = {};
+const poolWindow = (call: OpCall): Window => {
+  const kernel = call.ints("kernel_shape");
+  if (!kernel) throw new Error(`${call.node.op} lacks kernel_shape (node ${call.node.name})`);
+  return windowOf(call, call.input(0).shape.slice(2), kernel);
+};
+
+/** Output sizes; with ceil_mode a window may hang over the end, but not start in the padding after it. */
+function pooled(call: OpCall): number[] {
+  const window = poolWindow(call);
+  const rank = window.kernel.length;
+  const ceil = call.int("ceil_mode", 0) !== 0;
+  return call
+    .input(0)
+    .shape.slice(2)
+    .map((size, axis) => {
+      const [stride, before] = [window.strides[axis] as number, window.pads[axis] as number];
+      const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
+      const steps = (size + before + (window.pads[axis + rank] as number) - extent) / stride;
+      let count = (ceil ? Math.ceil(steps) : Math.floor(steps)) + 1;
+      if (ceil && (count - 1) * stride >= size + before) count--;
+      if (count < 1)
+        throw new Error(
+          `shape mismatch: window [${window.kernel}] does not fit [${call.input(0).shape}] (node ${call.node.name})`,
+        );
+      return count;
+    });
+}
+
+const poolFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
+  outputSize(outputs) * elementCount(call.ints("kernel_shape") ?? call.input(0).shape.slice(2));
+
+/** Pads written out, so that no kernel has to resolve auto_pad. */
+const explicitPads: NonNullable<Op["normalize"]> = (call) => {
+  if (call.text("auto_pad", "NOTSET") === "NOTSET") return undefined;
+  const { auto_pad: _, ...attributes } = call.node.attributes;
+  return call.b.add(
+    call.node.op,
+    call.node.inputs,
+    { ...attributes, ...windowAttributes(poolWindow(call)) },
+    {
+      name: call.node.name,
+      count: call.outputCount,
+    },
+  );
+};
+
+const globalType = (call: OpCall): TensorType[] => {
+  const { dtype, shape } = call.input(0);
+  return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
+};
+
+/** Pooling over windows and over whole images. */
+export const pooling: OpTable = {
+  /** The gradient goes to the element that won each window, by its index in the whole tensor. */
+  MaxPool: native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const out = [...shape.slice(0, 2), ...pooled(call)];
+      return [
+        { dtype, shape: out },
+        { dtype: "int64", shape: out },
+      ];
+    },
+    ofOutput0((call, dY) => {
+      if (call.int("storage_order", 0))
+        throw new Error(`no gradient: MaxPool storage_order=1 (node ${call.node.name})`);
+      return [call.b.op("MaxPoolGradient", [dY, call.y(1)], { shape: ints(call.input(0).shape) }, { domain: "mutwo" })];
+    }),
+    { flops: poolFlops, types: { T: 0, I: "y1" }, normalize: explicitPads },
+  ),
+  /** (dY, indices into the flattened X) → dX. */
+  "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {
+    types: null,
+    flops: (call) => elementCount(call.input(0).shape),
+    body: ({ b, x, input, ints: list }) => {
+      const shape = list("shape") ?? [];
+      const count = elementCount(shape);
+      const { dtype } = input(0);
+      const zeros = b.op("Expand", [b.constant(dtype, [1], 0), b.vector([count])]);
+      const sums = b.op(
+        "ScatterElements",
+        [zeros, reshape(b, x(1), [elementCount(input(1).shape)]), reshape(b, x(0), [elementCount(input(0).shape)])],
+        {
+          axis: int(0),
+          reduction: { type: "string", value: "add" },
+        },
+      );
+      return [reshape(b, sums, shape)];
+    },
+  }),
+  /** The gradient is spread over each window: a transposed convolution of each channel with a window of ones. */
+  AveragePool: native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      return [{ dtype, shape: [...shape.slice(0, 2), ...pooled(call)] }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const { dtype, shape } = call.input(0);
+      const window = poolWindow(call);
+      if (call.int("ceil_mode", 0)) throw new Error(`no gradient: AveragePool ceil_mode=1 (node ${call.node.name})`);
+      const channels = shape[1] as number;
+      const spatial = b.type(dY).shape.slice(2);
+      const rank = window.kernel.length;
+      const counts = spatial.map((n, axis) =>
+        Array.from({ length: n }, (_, i) => {
+          const start = i * (window.strides[axis] as number) - (window.pads[axis] as number);
+          const taps = Array.from(
+            { length: window.kernel[axis] as number },
+            (_, k) => start + k * (window.dilations[axis] as number),
+          );
+          return call.int("count_include_pad", 0)
+            ? taps.length
+            : taps.filter((at) => at >= 0 && at < (shape[axis + 2] as number)).length;
+        }),
+      );
+      const shares = counts
+        .reduce<number[]>((all, axis) => all.flatMap((c) => axis.map((k) => c * k)), [1])
+        .map((c) => 1 / c);
+      const scaled = b.op("Mul", [dY, b.constant(dtype, [1, 1, ...spatial], shares)]);
+      const missing = shape.slice(2).map((n, axis) => {
+        const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
+        const pads = (window.pads[axis] as number) + (window.pads[axis + rank] as number);
+        return n - (((spatial[axis] as number) - 1) * (window.strides[axis] as number) + extent - pads);
+      });
+      const ones = b.constant(dtype, [channels, 1, ...window.kernel], 1);
+      return [
+        b.op("ConvTranspose", [scaled, ones], {
+          ...windowAttributes(window),
+          group: int(channels),
+          output_padding: ints(missing),
+        }),
+      ];
+    }),
+    { flops: poolFlops, normalize: explicitPads },
+  ),
+  GlobalAveragePool: native(
+    globalType,
+    ofOutput0((call, dY) => {
+      const { shape } = call.input(0);
+      const each = call.b.op("Mul", [dY, call.b.scalar(1 / elementCount(shape.slice(2)), dY)]);
+      return [call.b.op("Expand", [each, call.b.vector(shape)])];
+    }),
+    { flops: (call) => elementCount(call.input(0).shape) },
+  ),
+};
