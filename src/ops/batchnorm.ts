@@ -37,7 +37,10 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
 
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
 const inference: Op = native(
-  (call) => [channels(call, 5)[0]],
+  (call) => {
+    const [y, vector] = channels(call, 5);
+    return call.outputCount > 1 ? [y, ...new Array<TensorType>(call.outputCount - 1).fill(vector)] : [y];
+  },
   ofOutput0((call, dY) => {
     const { b } = call;
     const m = math(b);

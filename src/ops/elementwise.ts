@@ -1,7 +1,7 @@
 import { type Attributes, int } from "../graph.js";
 import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, OpCall, OpTable } from "./op.js";
+import type { GradientCall, OpTable } from "./op.js";
 import { broadcastShape, cast, dtypeNumbers, dtypeOfNumber, isFloat, reduceTo } from "./shapes.js";
 
 /** dX = dY·f'(x), written with the input. */

@@ -71,11 +71,11 @@ function onlyY(call: GradientCall): void {
 
 const layerAxes = (call: OpCall): number[] => axesFrom(axisOf(call, -1), call.input(0).shape.length);
 
-/** Type of the statistics of LayerNormalization: one for each row, in float32 unless X is float64. */
-const rowStatistics = (call: OpCall): TensorType => {
-  const { dtype, shape } = call.input(0);
-  return { dtype: dtype === "float64" ? dtype : "float32", shape: reducedShape(shape, layerAxes(call), true) };
-};
+/** Type of the statistics of LayerNormalization: one for each row, in float32 whatever X is. */
+const rowStatistics = (call: OpCall): TensorType => ({
+  dtype: "float32",
+  shape: reducedShape(call.input(0).shape, layerAxes(call), true),
+});
 
 const rowDefaults = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
 
@@ -123,7 +123,8 @@ const simplifiedLayer: Op = native(
     body: (call) => {
       const m = math(call.b);
       const inverse = inverseRms(call.b, call.x(0), layerAxes(call), epsilonOf(call));
-      return [m.mul(m.mul(call.x(0), inverse), call.x(1)), inverse];
+      const y = m.mul(m.mul(call.x(0), inverse), call.x(1));
+      return [y, call.node.outputs[1] ? cast(call.b, inverse, "float32") : ""];
     },
   },
 );

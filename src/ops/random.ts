@@ -25,6 +25,7 @@ const ofShape = native(
   {
     ...random,
     types: { T: "y0" },
+    defaults: { ...defaults, dtype: int(1) },
   },
 );
 

@@ -151,8 +151,20 @@ export const activations: readonly Sample[] = [
   { op: "Celu", inputs: [tensor([2, 7])], attributes: { alpha: float(0.4) }, differentiate: [0] },
   { op: "ThresholdedRelu", inputs: [tensor([4, 6], [-2, 2])], differentiate: [0] },
   { op: "ThresholdedRelu", inputs: [tensor([7])], attributes: { alpha: float(-0.53) }, differentiate: [0] },
-  { op: "Shrink", inputs: [tensor([4, 6], [-2, 2])], differentiate: [0] },
-  { op: "Shrink", inputs: [tensor([7])], attributes: { bias: float(0.2), lambd: float(0.3) }, differentiate: [0] },
+  // the kernel computes in float32 throughout: steps are large, and keep away from the kinks
+  {
+    op: "Shrink",
+    inputs: [{ shape: [2, 3], values: [-1.5, -1, -0.2, 0.1, 0.9, 1.5] }],
+    differentiate: [0],
+    step: 0.1,
+  },
+  {
+    op: "Shrink",
+    inputs: [{ shape: [3], values: [-1, 0.05, 0.7] }],
+    attributes: { bias: float(0.2), lambd: float(0.3) },
+    differentiate: [0],
+    step: 0.1,
+  },
   ...smooth("Sigmoid", [-4, 4]),
   ...smooth("HardSigmoid", [-4, 4]),
   { op: "HardSigmoid", inputs: [tensor([9])], attributes: { alpha: float(0.9), beta: float(0.4) }, differentiate: [0] },
