@@ -118,6 +118,7 @@ export const matrix: OpTable = {
       ];
     }),
     {
+      defaults: { transA: int(0), transB: int(0), alpha: float(1), beta: float(1) },
       flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
     },
   ),

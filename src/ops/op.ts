@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import type { Attributes, Node, TensorType } from "../graph.js";
+import type { Attributes, DType, Node, TensorType } from "../graph.js";
 import type { Value } from "../runtime/runtime.js";
 
 /** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */
@@ -65,10 +65,11 @@ export interface Op {
   /** Inputs that kernels read on the host (shapes, axes, ratios). */
   readonly hostInputs: readonly number[];
   /**
-   * Type-constraint names of ONNX Runtime's kernels, each with the input (number) or output ("y0") that has its type.
+   * Type-constraint names of ONNX Runtime's kernels, each with the input (number) or output ("y0") that has its type,
+   * or the only type that there is.
    * null: there is no native kernel (ops of our own), the body is used.
    */
-  readonly types: Readonly<Record<string, number | `y${number}`>> | null;
+  readonly types: Readonly<Record<string, number | `y${number}` | DType>> | null;
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */

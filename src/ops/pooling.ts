@@ -72,7 +72,7 @@ export const pooling: OpTable = {
         throw new Error(`no gradient: MaxPool storage_order=1 (node ${call.node.name})`);
       return [call.b.op("MaxPoolGradient", [dY, call.y(1)], { shape: ints(call.input(0).shape) }, { domain: "mutwo" })];
     }),
-    { flops: poolFlops, types: { T: 0, I: "y1" }, normalize: explicitPads },
+    { flops: poolFlops, types: { T: 0, I: "int64" }, normalize: explicitPads },
   ),
   /** (dY, indices into the flattened X) → dX. */
   "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {

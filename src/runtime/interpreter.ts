@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
 import type { Kernels, OpRequest, Pointer } from "./ort.js";
@@ -20,12 +20,14 @@ interface Prepared {
 
 /** The request for a node's kernel: type constraints of absent inputs and outputs are left out. */
 export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest {
-  const types = new Map<string, OpRequest["types"] extends ReadonlyMap<string, infer D> ? D : never>();
+  const types = new Map<string, DType>();
   for (const [name, from] of Object.entries(opOf(node).types ?? {})) {
-    const tensor = graph.tensors.get(
-      (typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))]) || "",
-    );
-    if (tensor) types.set(name, tensor.dtype);
+    if (typeof from === "string" && !/^y\d+$/.test(from)) types.set(name, from as DType);
+    else {
+      const tensor = typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))];
+      const dtype = tensor ? graph.tensors.get(tensor)?.dtype : undefined;
+      if (dtype) types.set(name, dtype);
+    }
   }
   const used = (names: readonly string[]): number => names.findLastIndex((name) => name !== "") + 1;
   return {
