@@ -104,7 +104,7 @@ const biased = (
 /** Activation functions. */
 export const activation: OpTable = {
   // from the output: the input need not be kept
-  Relu: unary((call, dY) => math(call.b).where(math(call.b).greater(call.y(0), 0), dY, 0)),
+  Relu: unary((call, dY) => math(call.b).masked(math(call.b).greater(call.y(0), 0), dY)),
   LeakyRelu: unary(
     kinked(
       one,
@@ -122,7 +122,7 @@ export const activation: OpTable = {
       },
       (call, dY) => {
         const m = math(call.b);
-        return m.where(m.less(call.x(0), 0), m.mul(dY, call.x(0)), 0);
+        return m.masked(m.less(call.x(0), 0), m.mul(dY, call.x(0)));
       },
     ),
   ),
@@ -149,14 +149,14 @@ export const activation: OpTable = {
     (call, dY) => {
       const m = math(call.b);
       const a = alpha(1)(call);
-      return m.where(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY, 0);
+      return m.masked(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY);
     },
     { defaults: { alpha: float(1) } },
   ),
   Shrink: unary(
     (call, dY) => {
       const m = math(call.b);
-      return m.where(m.greater(m.abs(call.x(0)), call.float("lambd", 0.5)), dY, 0);
+      return m.masked(m.greater(m.abs(call.x(0)), call.float("lambd", 0.5)), dY);
     },
     { defaults: { bias: float(0), lambd: float(0.5) } },
   ),
@@ -169,7 +169,7 @@ export const activation: OpTable = {
     (call, dY) => {
       const m = math(call.b);
       const inside = m.and(m.greater(call.y(0), 0), m.less(call.y(0), 1));
-      return m.where(inside, m.mul(dY, call.float("alpha", 0.2)), 0);
+      return m.masked(inside, m.mul(dY, call.float("alpha", 0.2)));
     },
     { defaults: { alpha: float(0.2), beta: float(0.5) } },
   ),

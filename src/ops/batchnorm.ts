@@ -107,9 +107,9 @@ const training: Op = native(
       const momentum = call.float("momentum", 0.9);
       const wide = b.op("ReduceMean", [x(0), axes]);
       const mean = reshape(b, wide, size);
+      // ReduceSumSquare would be one node less, and takes seven times as long as ReduceMean on the CPU;
       // about the mean: the difference of two large sums would lose the variance of a shifted channel
-      const squares = reshape(b, b.op("ReduceSumSquare", [m.sub(x(0), wide), axes]), size);
-      const variance = m.mul(squares, (size[0] as number) / elementCount(shape));
+      const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(x(0), wide)), axes]), size);
       const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, variance], { epsilon: float(epsilon) });
       const renewed = (output: number, running: string, batch: string): string =>
         node.outputs[output] ? m.add(m.mul(running, momentum), m.mul(batch, 1 - momentum)) : "";

@@ -188,8 +188,8 @@ export const elementwise: OpTable = {
     ],
     broadcastGradient(
       undefined,
-      (call, dY) => math(call.b).where(call.x(0), dY, 0),
-      (call, dY) => math(call.b).where(call.x(0), 0, dY),
+      (call, dY) => math(call.b).masked(call.x(0), dY),
+      (call, dY) => math(call.b).masked(math(call.b).not(call.x(0)), dY),
     ),
     { inPlace: [1, 2], types: { T: 1 } },
   ),
@@ -203,7 +203,7 @@ export const elementwise: OpTable = {
         high === undefined ? undefined : m.lessOrEqual(call.x(0), high),
       ].filter((mask) => mask !== undefined);
       const inside = masks.length ? masks.reduce((p, q) => m.and(p, q)) : undefined;
-      return [inside ? m.where(inside, dY, 0) : dY];
+      return [inside ? m.masked(inside, dY) : dY];
     }),
     {
       inPlace: [0],

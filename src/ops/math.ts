@@ -1,4 +1,5 @@
 import type { Builder } from "../build.js";
+import { cast } from "./shapes.js";
 
 /** A tensor's name, or a number that becomes a scalar constant of the other operand's element type. */
 export type Operand = string | number;
@@ -41,6 +42,12 @@ export function math(b: Builder) {
     softplus: single("Softplus"),
     floor: single("Floor"),
     square: (x: string) => b.op("Mul", [x, x]),
+    not: single("Not"),
+    /**
+     * x where the mask holds, else 0. ONNX Runtime's Where makes two temporary tensors of the output's size and takes
+     * twice as long on the CPU.
+     */
+    masked: (mask: string, x: string) => b.op("Mul", [x, cast(b, mask, b.type(x).dtype)]),
     where: (condition: string, x: Operand, y: Operand) => b.op("Where", [condition, ...operands(x, y)]),
   };
 }

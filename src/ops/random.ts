@@ -48,7 +48,7 @@ export const randomOps: OpTable = {
         ratio === undefined
           ? m.div(dY, m.sub(1, cast(call.b, call.x(1), call.input(0).dtype)))
           : m.mul(dY, 1 / (1 - ratio));
-      return [m.mul(scaled, cast(call.b, call.y(1), call.input(0).dtype))];
+      return [m.masked(call.y(1), scaled)];
     }),
     {
       ...random,

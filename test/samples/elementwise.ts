@@ -7,6 +7,8 @@ const scalar = (value: number): SampleInput => ({ shape: [], values: [value], co
 const smooth = (op: string, range: readonly [number, number] = [-1, 1]): Sample[] => [
   { op, inputs: [tensor([4, 6], range)], differentiate: [0] },
   { op, inputs: [tensor([3, 1, 5, 1], range)], differentiate: [0] },
+  // long enough for vectorised blocks with a rest
+  { op, inputs: [tensor([5, 1031], range)] },
 ];
 
 const steps = (op: string): Sample[] => [
