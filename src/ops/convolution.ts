@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { type Attributes, elementCount, int, ints, type TensorType } from "../graph.js";
+import { type Attributes, elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { reshape, sumOver } from "./shapes.js";
@@ -121,7 +121,7 @@ export const convolution: OpTable = {
         call.inputs[2] && call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
       ];
     }),
-    { flops: convFlops },
+    { flops: convFlops, defaults: { auto_pad: text("NOTSET"), group: int(1) } },
   ),
   /**
    * (X, dY) → dW: the convolution of X, batch and channels exchanged, with dY as its filter; steps and spreads change
@@ -217,6 +217,9 @@ export const convolution: OpTable = {
         call.inputs[2] && call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
       ];
     }),
-    { flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)) },
+    {
+      flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
+      defaults: { auto_pad: text("NOTSET"), group: int(1) },
+    },
   ),
 };

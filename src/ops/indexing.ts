@@ -7,7 +7,7 @@ import type { Op, OpCall, OpTable } from "./op.js";
 import { axisOf, sameShape } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
-  native(infer, gradient, { flops: () => 0, types: { T: 0, Tind: 1 }, ...traits });
+  native(infer, gradient, { flops: () => 0, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
 
 /** Zeros made when they are needed; a constant would stay in memory for the whole step. */
 const zeros = (b: Builder, { dtype, shape }: TensorType): string =>
@@ -71,7 +71,7 @@ const scatterNd = (traits: Traits = {}): Op =>
         call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
       ];
     }),
-    { types: { T: 0 }, ...traits },
+    { types: { T: 0 }, defaults: {}, ...traits },
   );
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
@@ -157,6 +157,7 @@ export const indexing: OpTable = {
       if (call.int("batch_dims", 0)) throw new Error(`no gradient: GatherND batch_dims (node ${call.node.name})`);
       return [call.b.op("ScatterND", [zeros(call.b, call.input(0)), call.x(1), dY], add)];
     }),
+    { types: { T: 0 }, defaults: { batch_dims: int(0) } },
   ),
   ScatterND: scatterNd(),
   OneHot: indexed(

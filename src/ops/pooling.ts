@@ -1,4 +1,4 @@
-import { elementCount, int, ints, type TensorType } from "../graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { type Window, windowAttributes, windowOf } from "./convolution.js";
 import { native, ofOutput0, outputSize } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
@@ -72,7 +72,12 @@ export const pooling: OpTable = {
         throw new Error(`no gradient: MaxPool storage_order=1 (node ${call.node.name})`);
       return [call.b.op("MaxPoolGradient", [dY, call.y(1)], { shape: ints(call.input(0).shape) }, { domain: "mutwo" })];
     }),
-    { flops: poolFlops, types: { T: 0, I: "int64" }, normalize: explicitPads },
+    {
+      flops: poolFlops,
+      defaults: { auto_pad: text("NOTSET"), storage_order: int(0), ceil_mode: int(0) },
+      types: { T: 0, I: "int64" },
+      normalize: explicitPads,
+    },
   ),
   /** (dY, indices into the flattened X) → dX. */
   "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {
@@ -138,7 +143,11 @@ export const pooling: OpTable = {
         }),
       ];
     }),
-    { flops: poolFlops, normalize: explicitPads },
+    {
+      flops: poolFlops,
+      normalize: explicitPads,
+      defaults: { auto_pad: text("NOTSET"), ceil_mode: int(0), count_include_pad: int(0) },
+    },
   ),
   GlobalAveragePool: native(
     globalType,
