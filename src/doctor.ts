@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
-import { openRuntime } from "./pipeline.js";
+import { openRuntime } from "./read.js";
 
 export interface Finding {
   readonly what: string;

@@ -7,15 +7,10 @@ export { layout } from "./layout.js";
 export { peakBytes, timeline } from "./liveness.js";
 export { lower } from "./lower.js";
 export { runNotebook } from "./notebook.js";
-export {
-  type BoundModel,
-  openRuntime,
-  type ProfileModelOptions,
-  profileModel,
-  readModel,
-} from "./pipeline.js";
+export { type ProfileModelOptions, profileModel } from "./pipeline.js";
 export { type Decision, type Plan, planGraph } from "./plan.js";
 export { type ActivationRow, type NodeRow, type Profile, profileGraph, type Timeline } from "./profile.js";
+export { type BoundModel, openRuntime, readModel } from "./read.js";
 export { planRun } from "./replan.js";
 export { reportHtml } from "./report.js";
 export { rewrite } from "./rewrite.js";

@@ -51,15 +51,9 @@ function settle(b: Builder, result: string, name: string, node: Node): void {
     );
   const producer = b.producer(result);
   const isOwn = producer !== undefined && !node.inputs.includes(result);
-  if (wanted.within && isOwn && opOf(producer).view) {
-    const { within, ...rest } = wanted;
-    if (placeWithin(b, result, within)) {
-      b.rename(result, name);
-      b.redeclare(rest);
-      return;
-    }
-  }
-  if (isOwn && !(wanted.within && opOf(producer).view)) {
+  const isView = isOwn && opOf(producer).view;
+  // a part of a flat buffer that the body makes as a view: what it shows lies in the part's place
+  if (isOwn && (!isView || !wanted.within || placeWithin(b, result, wanted.within))) {
     b.rename(result, name);
     b.redeclare(wanted);
     return;

@@ -2,18 +2,17 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { bindModel } from "./fold.js";
 import { parseBudget } from "./format.js";
 import { type Graph, tensorBytes } from "./graph.js";
 import { initialValues } from "./initial.js";
+import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
-import { type Model, openOnnx } from "./onnx.js";
 import type { Plan } from "./plan.js";
 import { planGraph } from "./plan.js";
-import { loadWithValues, type Profile, profileGraph } from "./profile.js";
+import { type Profile, profileGraph } from "./profile.js";
+import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
 import { type Environment, type Equality, newRunId, type Run, runFormatVersion, saveGraph } from "./run.js";
-import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { gradientName, trainingStep } from "./training.js";
 
@@ -39,44 +38,6 @@ export interface ProfileModelOptions {
   readonly command?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
-}
-
-const runtimes: Readonly<Record<string, (options: { threads?: number }) => CpuRuntime>> = { cpu: openCpu };
-
-/** Opens the runtime of a backend. Throws `unknown backend: …`. The caller closes it. */
-export function openRuntime(backend: string, options: { threads?: number } = {}): CpuRuntime {
-  const open = runtimes[backend];
-  if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")})`);
-  return open(options);
-}
-
-/** A model file with its dimensions bound: its forward pass, and what the file says of itself. */
-export interface BoundModel {
-  readonly graph: Graph;
-  readonly model: Model;
-  /** Things that the reader noticed and a user should know. */
-  readonly notes: readonly string[];
-}
-
-/**
- * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; `runtime`, if there is
- * one already, folds its constants. Throws one line for anything that is wrong with the file or the dimensions.
- */
-export function readModel(
-  file: string,
-  options: { dims?: Readonly<Record<string, number>>; runtime?: CpuRuntime } = {},
-): BoundModel {
-  const model = openOnnx(file);
-  const runtime = options.runtime ?? openCpu();
-  try {
-    const { graph, notes } = bindModel(model, {
-      dims: options.dims ?? {},
-      evaluate: (node, inputs) => runtime.evaluate(node, inputs),
-    });
-    return { graph, model, notes };
-  } finally {
-    if (!options.runtime) runtime.close();
-  }
 }
 
 /** Bytes that a budget allows: a size as it is, a share of the baseline's peak. Throws `budget is not a size: …`. */

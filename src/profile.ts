@@ -1,6 +1,6 @@
 import { type Category, type Graph, type Phase, tensorBytes, tensorOf } from "./graph.js";
-import { layout } from "./layout.js";
 import { peakHolders, timeline } from "./liveness.js";
+import { loadWithValues } from "./load.js";
 import { activationRows } from "./metrics.js";
 import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
@@ -150,23 +150,6 @@ export function samplesOf(samplesMs: readonly number[]): Samples {
   };
   const meanMs = sorted.reduce((sum, x) => sum + x, 0) / sorted.length;
   return { samplesMs, medianMs: quantile(0.5), meanMs, spreadMs: (quantile(0.75) - quantile(0.25)) / 2 };
-}
-
-/** A graph loaded on a runtime with all its resident tensors written. */
-export function loadWithValues(
-  graph: Graph,
-  runtime: Runtime,
-  values: ReadonlyMap<string, Uint8Array>,
-): { step: LoadedStep; arenaBytes: number } {
-  const places = layout(graph);
-  const step = runtime.load(graph, places);
-  try {
-    for (const [name, data] of values) if (graph.tensors.has(name)) step.write(name, data);
-  } catch (error) {
-    step.close();
-    throw error;
-  }
-  return { step, arenaBytes: places.arenaBytes };
 }
 
 /**

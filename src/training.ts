@@ -94,7 +94,7 @@ function flatten(b: Builder, dtype: DType, trained: readonly Tensor[], gradients
     // a gradient that another parameter has too (tied by a sum), or that no kernel writes, is copied into its place
     const own = placeWithin(b, gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
     if (own !== gradient) placeWithin(b, own, part);
-    b.redeclare({ ...b.type(own), category: "gradient" });
+    b.redeclare({ ...b.type(own), category: "gradient", within: part });
     b.rename(own, b.fresh(gradientName(tensor.name)));
     offsetBytes += tensorBytes(tensor);
   }

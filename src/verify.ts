@@ -1,8 +1,8 @@
 import { type Graph, tensorBytes } from "./graph.js";
 import { initialValues } from "./initial.js";
+import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
-import { openRuntime, readModel } from "./pipeline.js";
-import { loadWithValues } from "./profile.js";
+import { openRuntime, readModel } from "./read.js";
 import type { Runtime, Value } from "./runtime/runtime.js";
 import { readSafetensors } from "./safetensors.js";
 import { gradientName, trainingStep } from "./training.js";

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { phases } from "../src/graph.js";
 import { initialValues } from "../src/initial.js";
+import { loadWithValues } from "../src/load.js";
 import { lower } from "../src/lower.js";
-import { readModel } from "../src/pipeline.js";
-import { loadWithValues } from "../src/profile.js";
+import { readModel } from "../src/read.js";
 import { openCpu } from "../src/runtime/cpu.js";
 import { trainingStep } from "../src/training.js";
 import { valuesOf } from "../src/values.js";
@@ -17,7 +17,10 @@ const read = (name: string, dims = {}) => readModel(fixture(name), { dims, runti
 test("trainingStep(graph) lists the phases one after the other", () => {
   const step = trainingStep(read("mlp.ts.onnx"), { loss: "mse", optimizer: "adam" });
   const order = step.nodes.map((node) => phases.indexOf(node.phase));
-  assert.deepEqual(order, [...order].sort((a, z) => a - z));
+  assert.deepEqual(
+    order,
+    [...order].sort((a, z) => a - z),
+  );
   assert.deepEqual(new Set(order), new Set([0, 1, 2, 3]));
 });
 
@@ -53,7 +56,10 @@ test("trainingStep(graph) refuses unknown names and losses that do not fit, in o
   assert.throws(() => trainingStep(graph, { loss: "hinge", optimizer: "sgd" }), /^Error: unknown loss: hinge/);
   assert.throws(() => trainingStep(graph, { loss: "mse", optimizer: "lion" }), /^Error: unknown optimizer: lion/);
   assert.throws(() => trainingStep(graph, { loss: "ce:axis=7", optimizer: "sgd" }), /loss ce does not fit output/);
-  assert.throws(() => trainingStep(graph, { loss: "mse", optimizer: "sgd:lr=fast" }), /lr of sgd is not a number: fast/);
+  assert.throws(
+    () => trainingStep(graph, { loss: "mse", optimizer: "sgd:lr=fast" }),
+    /lr of sgd is not a number: fast/,
+  );
   assert.throws(() => trainingStep(graph, { loss: "mse", optimizer: "sgd:rate=1" }), /unknown setting of sgd: rate/);
 });
 
@@ -70,7 +76,10 @@ test("initialValues(step) gives the same bytes for the same seed, labels below t
 });
 
 test("a training step lowers the loss on one batch when it is run again and again", async () => {
-  const step = trainingStep(read("resnet_bottleneck_dynamic.onnx", { batch: 8 }), { loss: "ce", optimizer: "adam:lr=1e-2" });
+  const step = trainingStep(read("resnet_bottleneck_dynamic.onnx", { batch: 8 }), {
+    loss: "ce",
+    optimizer: "adam:lr=1e-2",
+  });
   const lowered = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
   const { step: loaded } = loadWithValues(lowered, runtime, initialValues(lowered, step, 0));
   try {

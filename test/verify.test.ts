@@ -11,7 +11,10 @@ const references = [
 
 for (const [file, reference, loss, gradients] of references)
   test(`verifyModel(${file}) agrees with PyTorch: loss, every gradient, running statistics, five steps of SGD and Adam`, async () => {
-    const result = await verifyModel(`test/fixtures/${file}`, { reference: `test/fixtures/${reference}.safetensors`, loss });
+    const result = await verifyModel(`test/fixtures/${file}`, {
+      reference: `test/fixtures/${reference}.safetensors`,
+      loss,
+    });
     assert.equal(result.gradients.length, gradients);
     assert.deepEqual(result.missing, []);
     const worst = result.gradients.reduce((most, g) => Math.max(most, g.relativeError), 0);

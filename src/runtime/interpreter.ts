@@ -80,7 +80,11 @@ export function loadStep(
     return value;
   };
   const pointers = (names: readonly string[], count: number): Pointer => {
-    const array = BigUint64Array.from(names.slice(0, count).map(valueOf));
+    // over an ArrayBuffer of its own: the collector moves small typed arrays that have none
+    const array = new BigUint64Array(new ArrayBuffer(8 * count));
+    names.slice(0, count).forEach((name, i) => {
+      array[i] = valueOf(name);
+    });
     arrays.push(array);
     return koffi.address(array) as Pointer;
   };

@@ -278,7 +278,7 @@ export function openKernels(options: KernelOptions): Kernels {
   const model = hostModel();
   const session = made((out) => api.createSessionFromArray(env, model, model.length, sessionOptions, out));
   const memory = made((out) => api.createCpuMemoryInfo(0, 0, out));
-  const ends = new Float32Array(2);
+  const ends = new Float32Array(new ArrayBuffer(8)); // an ArrayBuffer of its own stays where it is
   const at = (index: number): Pointer => (koffi.address(ends) as Pointer) + BigInt(4 * index);
   const value = (address: Pointer, bytes: number, dtype: DType, shape: readonly number[]): Pointer =>
     made((out) =>

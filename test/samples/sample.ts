@@ -26,6 +26,8 @@ export interface Sample {
   readonly through?: readonly number[];
   /** Step of the finite differences, where the default (1e-2 in float32, 1e-4 in float64) does not suit. */
   readonly step?: number;
+  /** Opsets at which the node may stand in a model file, tried in turn; default 21, 18, 13, 23. */
+  readonly opsets?: readonly number[];
   /** Values are drawn at random by the op: only types and shapes are compared. */
   readonly random?: true;
 }
