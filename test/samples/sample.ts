@@ -20,6 +20,8 @@ export interface Sample {
   readonly attributes?: Attributes;
   /** How many outputs the node names; default 1. */
   readonly outputs?: number;
+  /** Outputs among those that stay unnamed. */
+  readonly unwanted?: readonly number[];
   /** Inputs whose gradient is compared; default none. */
   readonly differentiate?: readonly number[];
   /** Outputs that the differentiated sum runs over; default all float ones. */
