@@ -308,3 +308,36 @@ for (const [op, record] of ops)
         `no sample differentiates: ${op}`,
       );
   });
+
+test("Dropout's gradient follows the mask that the forward pass drew", async () => {
+  const b = new Builder();
+  b.declare({ name: "x", dtype: "float32", shape: [64], category: "input" });
+  b.declare({ name: "dy", dtype: "float32", shape: [64], category: "input" });
+  const y = b.op("Dropout", ["x", b.constant("float32", [], 0.25), b.constant("bool", [], 1)]);
+  const dx = backward(b, [...b.nodes], new Map([[y, "dy"]]), new Set(["x"])).get("x") as string;
+  const step = loaded(graphOf(b, [y, dx]));
+  const ones = new Array<number>(64).fill(1);
+  const made = await step.run(
+    new Map([
+      ["x", ones],
+      ["dy", ones],
+    ]),
+  );
+  step.close();
+  assert.deepEqual(made.get(dx), made.get(y));
+  assert.deepEqual([...new Set(made.get(y))].sort(), [0, Math.fround(4 / 3)]);
+});
+
+test("BatchNormalization in training keeps momentum of the old statistics and adds the batch's", async () => {
+  const b = new Builder();
+  const vector = (value: number) => b.constant("float32", [1], value);
+  b.declare({ name: "x", dtype: "float32", shape: [2, 1, 2], category: "input" });
+  const inputs = ["x", vector(1), vector(0), vector(0), vector(1)];
+  const made = b.add("BatchNormalization", inputs, {}, { domain: "mutwo", count: 3 });
+  const step = loaded(lower(graphOf(b, made), cpu.hasKernel));
+  const values = await step.run(new Map([["x", [1, 2, 3, 4]]]));
+  step.close();
+  // mean 2.5 and biased variance 1.25, at ONNX's momentum of 0.9
+  const rounded = made.slice(1).map((name) => values.get(name)?.map((v) => Number(v.toFixed(5))));
+  assert.deepEqual(rounded, [[0.25], [1.025]]);
+});
