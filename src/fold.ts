@@ -1,4 +1,5 @@
 import { Builder } from "./build.js";
+import { expand } from "./expand.js";
 import {
   type DType,
   elementCount,
@@ -9,7 +10,7 @@ import {
   type TensorType,
   tensorBytes,
 } from "./graph.js";
-import type { Model, ModelNode } from "./onnx.js";
+import type { Model } from "./onnx.js";
 import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
 import type { Value } from "./runtime/runtime.js";
@@ -59,7 +60,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     try {
       addNode(
         b,
-        { ...raw, inputs: raw.inputs.map((name) => alias.get(name) ?? name) },
+        { ...raw, inputs: raw.inputs.map((name) => alias.get(name) ?? name), phase: "forward" },
         alias,
         outputs,
         options.evaluate,
@@ -103,48 +104,57 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
 /** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */
 function addNode(
   b: Builder,
-  raw: ModelNode,
+  node: Node,
   alias: Map<string, string>,
   graphOutputs: ReadonlySet<string>,
   evaluate: BindOptions["evaluate"],
 ): void {
-  const node: Node = { ...raw, phase: "forward" };
   const op = opOf(node);
-  const call = callOf(node, b.tensors);
   const first = node.inputs[0];
   if (node.op === "Identity" && first && !graphOutputs.has(node.outputs[0] as string)) {
     alias.set(node.outputs[0] as string, first);
     return;
   }
-  b.scope = node.name;
-  const before = b.nodes.length;
-  const rewritten = op.normalize?.({ ...call, b, x: (index) => node.inputs[index] as string });
-  if (rewritten) {
-    rewritten.forEach((made, i) => {
-      const wanted = node.outputs[i];
-      if (!wanted || !made) return;
-      if (b.nodes.slice(before).some((added) => added.outputs.includes(made))) b.rename(made, wanted);
-      else alias.set(wanted, made);
-    });
+  const normal = op.normalize && expand(b, node, op.normalize);
+  if (!normal) {
+    const constants = folded(b, node, evaluate);
+    if (constants) declareConstants(b, node, constants);
+    else b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
     return;
   }
-  const constants = folded(b, node, call, evaluate);
-  if (constants)
-    constants.forEach((value, i) => {
-      const name = node.outputs[i];
-      if (name) b.declare({ name, dtype: value.dtype, shape: value.shape, data: value.data, category: "constant" });
-    });
-  else b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  // the results take the names that the file gives them
+  const names = new Map<string, string>();
+  const made = new Set(normal.nodes.flatMap((inner) => inner.outputs));
+  node.outputs.forEach((wanted, i) => {
+    const result = normal.results[i];
+    if (!wanted || !result) return;
+    if (made.has(result) && !names.has(result)) names.set(result, wanted);
+    else alias.set(wanted, names.get(result) ?? result);
+  });
+  const rename = (name: string): string => names.get(name) ?? name;
+  for (const inner of normal.nodes) {
+    for (const output of inner.outputs) b.tensors.delete(output);
+    addNode(
+      b,
+      { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) },
+      alias,
+      graphOutputs,
+      evaluate,
+    );
+  }
+}
+
+function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {
+  values.forEach(({ dtype, shape, data }, i) => {
+    const name = node.outputs[i];
+    if (name) b.declare({ name, dtype, shape, data, category: "constant" });
+  });
 }
 
 /** The node's outputs if they can be known now; undefined if they depend on data. */
-function folded(
-  b: Builder,
-  node: Node,
-  call: ReturnType<typeof callOf>,
-  evaluate: BindOptions["evaluate"],
-): readonly Value[] | undefined {
+function folded(b: Builder, node: Node, evaluate: BindOptions["evaluate"]): readonly Value[] | undefined {
   const op = opOf(node);
+  const call = callOf(node, b.tensors);
   if (op.value) return op.value(call);
   const known = node.inputs.every((name) => !name || b.type(name).category === "constant");
   if (!known || op.random) return undefined;

@@ -1,6 +1,6 @@
 import { Builder } from "./build.js";
+import { expand } from "./expand.js";
 import { type Graph, type Node, prune } from "./graph.js";
-import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
 import { placeWithin } from "./training.js";
 
@@ -18,26 +18,14 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
     if (!op.body) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
-    const { nodes, results } = expand(b, node);
-    for (const inner of nodes) add(inner);
+    const body = expand(b, node, op.body);
+    for (const inner of body?.nodes ?? []) add(inner);
     node.outputs.forEach((name, i) => {
-      if (name) settle(b, results[i] ?? "", name, node);
+      if (name) settle(b, body?.results[i] ?? "", name, node);
     });
   };
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
-}
-
-/** The nodes of a body, not yet part of the graph, with the names of its results. */
-function expand(b: Builder, node: Node): { nodes: Node[]; results: readonly string[] } {
-  const body = new Builder({ tensors: b.tensors, nodes: b.nodes }, false);
-  body.phase = node.phase;
-  body.category = node.phase === "forward" ? "activation" : "temporary";
-  body.scope = node.name;
-  const call = callOf(node, body.tensors);
-  const results = opOf(node).body?.({ ...call, b: body, x: (index) => node.inputs[index] as string }) ?? [];
-  for (const [name, tensor] of body.tensors) if (!b.tensors.has(name)) b.declare(tensor);
-  return { nodes: body.nodes, results };
 }
 
 /** Makes a body's result known by the name that the lowered node's output had. */

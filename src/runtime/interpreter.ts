@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import { bytesPerElement, type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
 import type { Kernels, OpRequest, Pointer } from "./ort.js";
@@ -8,9 +8,10 @@ import type { LoadedStep, RunOptions, StepResult } from "./runtime.js";
 /** How long the interpreter stays inside the callback before timers and signals get their turn, ms. */
 const turnMs = 50;
 
-/** One node ready to run: an operator and native arrays of its values. */
+/** One node ready to run: an operator and native arrays of its values, or what takes the kernel's place. */
 interface Prepared {
   readonly index: number;
+  readonly copy?: () => void;
   readonly op: Pointer;
   readonly inputs: Pointer;
   readonly inputCount: number;
@@ -89,10 +90,48 @@ export function loadStep(
     return koffi.address(array) as Pointer;
   };
 
+  /**
+   * Concat as copies of contiguous rows: a kernel called by itself sees one input only of those that an op takes in any
+   * number (InvokeOp in 1.29 counts each of them as an input of its own).
+   */
+  const concatenation = (node: Node): (() => void) => {
+    const name = node.outputs[0] as string;
+    const { shape, dtype } = tensorOf(graph, name);
+    const given = (node.attributes.axis?.value as number | undefined) ?? 0;
+    const axis = given < 0 ? given + shape.length : given;
+    const rows = elementCount(shape.slice(0, axis));
+    const inner = elementCount(shape.slice(axis + 1)) * bytesPerElement(dtype);
+    const target = bytesOf(name);
+    let start = 0;
+    const parts = node.inputs.map((input) => {
+      const width = (tensorOf(graph, input).shape[axis] as number) * inner;
+      start += width;
+      return { source: bytesOf(input), width, start: start - width };
+    });
+    const stride = start;
+    return () => {
+      for (const { source, width, start } of parts)
+        for (let row = 0; row < rows; row++)
+          target.set(source.subarray(row * width, (row + 1) * width), row * stride + start);
+    };
+  };
+
   const prepared: Prepared[] = [];
   try {
     graph.nodes.forEach((node, index) => {
       if (opOf(node).view) return;
+      if (node.op === "Concat" && node.domain === "") {
+        prepared.push({
+          index,
+          copy: concatenation(node),
+          op: 0n,
+          inputs: 0n,
+          inputCount: 0,
+          outputs: 0n,
+          outputCount: 0,
+        });
+        return;
+      }
       const request = requestOf(node, graph);
       const key = JSON.stringify([
         request.domain,
@@ -158,9 +197,10 @@ export function loadStep(
         let time = began;
         const until = began + turnMs;
         for (; next < prepared.length; next++) {
-          const { index, op, inputs, inputCount, outputs, outputCount } = prepared[next] as Prepared;
+          const { index, copy, op, inputs, inputCount, outputs, outputCount } = prepared[next] as Prepared;
           try {
-            invoke(op, inputs, inputCount, outputs, outputCount);
+            if (copy) copy();
+            else invoke(op, inputs, inputCount, outputs, outputCount);
           } catch (error) {
             const node = graph.nodes[index] as Node;
             throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
@@ -193,8 +233,9 @@ export function loadStep(
   return {
     runNow() {
       kernels.within((invoke) => {
-        for (const { op, inputs, inputCount, outputs, outputCount } of prepared)
-          invoke(op, inputs, inputCount, outputs, outputCount);
+        for (const { copy, op, inputs, inputCount, outputs, outputCount } of prepared)
+          if (copy) copy();
+          else invoke(op, inputs, inputCount, outputs, outputCount);
       });
     },
     allocatedBytes: memory.byteLength - 64,

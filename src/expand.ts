@@ -1,0 +1,25 @@
+import { Builder } from "./build.js";
+import type { Node } from "./graph.js";
+import { callOf } from "./ops/call.js";
+import type { Op } from "./ops/op.js";
+
+/** The nodes that a rule writes in place of one, not yet part of a graph, and the names of its results. */
+export interface Expansion {
+  readonly nodes: readonly Node[];
+  readonly results: readonly string[];
+}
+
+/**
+ * Applies an op's `body` or `normalize` to a node. New tensors are declared in `b`, the nodes are left to the caller.
+ * undefined if the rule leaves the node alone.
+ */
+export function expand(b: Builder, node: Node, rule: NonNullable<Op["body"] | Op["normalize"]>): Expansion | undefined {
+  const scratch = new Builder(b, false);
+  scratch.phase = node.phase;
+  scratch.category = node.phase === "forward" ? "activation" : "temporary";
+  scratch.scope = node.name;
+  const results = rule({ ...callOf(node, b.tensors), b: scratch, x: (index) => node.inputs[index] as string });
+  if (!results) return undefined;
+  for (const [name, tensor] of scratch.tensors) if (!b.tensors.has(name)) b.declare(tensor);
+  return { nodes: scratch.nodes, results };
+}
