@@ -309,6 +309,21 @@ for (const [op, record] of ops)
       );
   });
 
+test("evaluate(node, inputs) runs the body of a node without a kernel", () => {
+  const value = (values: number[]) => ({ dtype: "int64" as const, shape: [2], data: bytesOf("int64", values) });
+  const node: Node = {
+    name: "largest",
+    domain: "",
+    op: "Max",
+    inputs: ["a", "b"],
+    outputs: ["y"],
+    attributes: {},
+    phase: "forward",
+  };
+  const [made] = cpu.evaluate(node, [value([1, 5]), value([3, 2])]);
+  assert.deepEqual(valuesOf("int64", made?.data ?? new Uint8Array()), [3, 5]);
+});
+
 test("Dropout's gradient follows the mask that the forward pass drew", async () => {
   const b = new Builder();
   b.declare({ name: "x", dtype: "float32", shape: [64], category: "input" });

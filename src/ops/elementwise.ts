@@ -1,4 +1,4 @@
-import { type Attributes, int } from "../graph.js";
+import { type Attributes, elementCount, int } from "../graph.js";
 import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
@@ -242,6 +242,10 @@ export const elementwise: OpTable = {
       normalize: (call) => {
         const { dtype } = call.input(1);
         if (dtype === call.input(0).dtype) return [call.x(0)];
+        // exporters cast scalar constants so: they stay constants
+        const { shape } = call.input(0);
+        const values = elementCount(shape) <= 64 ? call.constant(0) : undefined;
+        if (values) return [call.b.constant(dtype, shape, values)];
         return [call.b.op("Cast", [call.x(0)], { to: int(dtypeNumbers[dtype]) }, { name: call.node.name })];
       },
     },

@@ -1,5 +1,7 @@
 import os from "node:os";
-import { type Graph, type Node, type Tensor, tensorBytes } from "../graph.js";
+import type { Graph, Node, Tensor } from "../graph.js";
+import { layout } from "../layout.js";
+import { lower } from "../lower.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { loadStep, requestOf } from "./interpreter.js";
@@ -7,7 +9,7 @@ import { openKernels, ortVersion } from "./ort.js";
 import type { Runtime, Value } from "./runtime.js";
 
 export interface CpuRuntime extends Runtime {
-  /** Runs one node's native kernel on host values and returns its outputs. Throws if there is no kernel. */
+  /** Runs one node on host values, its body where it has no native kernel. Throws if there is neither. */
   evaluate(node: Node, inputs: readonly (Value | undefined)[]): Value[];
 }
 
@@ -49,14 +51,8 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
     },
     load: (graph, layout) => loadStep(graph, layout, kernels, async () => null),
     evaluate(node, inputs) {
-      const graph = single(node, inputs);
-      const offsets = new Map<string, number>();
-      let end = 0;
-      for (const tensor of graph.tensors.values()) {
-        offsets.set(tensor.name, end);
-        end += Math.ceil(tensorBytes(tensor) / 64) * 64;
-      }
-      const step = loadStep(graph, { arenaBytes: end, offsets }, kernels, async () => null);
+      const graph = lower(single(node, inputs), runtime.hasKernel);
+      const step = loadStep(graph, layout(graph), kernels, async () => null);
       try {
         step.runNow();
         return graph.outputs.map((name) => {
