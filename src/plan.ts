@@ -1,3 +1,7 @@
+import type { Graph } from "./graph.js";
+import { planners } from "./planners/index.js";
+import type { ActivationRow } from "./profile.js";
+
 /** What is done with one activation between its forward and its backward use. */
 export type Action = "keep" | "recompute" | "swap";
 
@@ -45,4 +49,25 @@ export interface Plan {
     readonly holders: readonly { readonly name: string; readonly bytes: number }[];
   } | null;
   readonly planningMs: number;
+}
+
+/** What every planner gets: a measured baseline. */
+export interface PlanProblem {
+  /** The unplanned step. */
+  readonly graph: Graph;
+  /** Time of each of its nodes, ms. */
+  readonly nodeMs: readonly number[];
+  /** Its activation table. */
+  readonly rows: readonly ActivationRow[];
+  /** null only for planners that need none. */
+  readonly budgetBytes: number | null;
+}
+
+/** Plans a step into a budget with the planner of that name. Throws `unknown planner: …`, or if it needs a budget. */
+export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
+  const began = performance.now();
+  const planner = planners[problem.planner];
+  if (!planner) throw new Error(`unknown planner: ${problem.planner} (one of ${Object.keys(planners).join(", ")})`);
+  const plan = planner(problem);
+  return { ...plan, planner: problem.planner, planningMs: performance.now() - began };
 }
