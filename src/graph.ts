@@ -122,6 +122,8 @@ const elementBytes: Readonly<Record<DType, number>> = {
   bool: 1,
 };
 
+export const dtypes = Object.keys(elementBytes) as readonly DType[];
+
 /** Bytes of one element. */
 export const bytesPerElement = (dtype: DType): number => elementBytes[dtype];
 

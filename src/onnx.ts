@@ -245,7 +245,9 @@ function readTensor(
 }
 
 function inlineBytes(tensor: ProtoTensor, dtype: DType): Uint8Array {
-  if (tensor.rawData?.length) return tensor.rawData;
+  const raw = tensor.rawData;
+  // a plain view: Node's decoder gives Buffers, whose slice() does not copy
+  if (raw?.length) return new Uint8Array(raw.buffer, raw.byteOffset, raw.length);
   if (tensor.floatData?.length) return bytesOf(dtype, tensor.floatData);
   if (tensor.doubleData?.length) return bytesOf(dtype, tensor.doubleData);
   if (tensor.int64Data?.length)
