@@ -1,7 +1,8 @@
-import { accessSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { accessSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { kernelFile } from "./notebook.js";
+import { plotlySource } from "./plotly.js";
 
 /** Jupyter's data folder of this user, by Jupyter's own rules. */
 function userDataFolder(): string {
@@ -60,8 +61,7 @@ let libraryShown = false;
 function libraryOnce(): string {
   if (libraryShown) return "";
   libraryShown = true;
-  const source = readFileSync(require.resolve("plotly.js-cartesian-dist-min/plotly-cartesian.min.js"), "utf8");
-  return `<script>window.mutwoDefine=window.define;window.define=undefined</script><script>${source.replace(/<\/script/gi, "<\\/script")}</script><script>window.define=window.mutwoDefine</script>`;
+  return `<script>window.mutwoDefine=window.define;window.define=undefined</script><script>${plotlySource()}</script><script>window.define=window.mutwoDefine</script>`;
 }
 
 let figures = 0;

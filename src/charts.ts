@@ -1,0 +1,331 @@
+import { formatBytes } from "./format.js";
+import { type Category, categories, type Phase, phases } from "./graph.js";
+import type { NodeRow, Profile } from "./profile.js";
+import type { Run } from "./run.js";
+
+/** A Plotly figure as a plain object. */
+export interface Figure {
+  readonly data: readonly object[];
+  readonly layout: { readonly title: { readonly text: string } } & Record<string, unknown>;
+}
+
+/** Okabe and Ito's palette, which colour-blind people can tell apart: one colour a category, everywhere. */
+const categoryColors: Readonly<Record<Category, string>> = {
+  parameter: "#0072B2",
+  "optimizer state": "#56B4E9",
+  buffer: "#999999",
+  constant: "#CCCCCC",
+  input: "#F0E442",
+  activation: "#D55E00",
+  gradient: "#009E73",
+  temporary: "#CC79A7",
+};
+
+const phaseColors: Readonly<Record<Phase, string>> = {
+  forward: "#0072B2",
+  loss: "#F0E442",
+  backward: "#D55E00",
+  update: "#009E73",
+};
+
+/** More bars than this are not told apart on a page: charts show the largest and say so. */
+const mostBars = 40;
+
+const figure = (title: string, x: object, y: object, data: readonly object[], more: object = {}): Figure => ({
+  data,
+  layout: {
+    title: { text: title, font: { size: 15 } },
+    font: { family: "Inter, Open Sans, Helvetica, Arial, sans-serif", size: 12, color: "#222" },
+    margin: { l: 70, r: 20, t: 50, b: 60 },
+    paper_bgcolor: "#fff",
+    plot_bgcolor: "#fff",
+    xaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...x },
+    yaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...y },
+    legend: { orientation: "h", y: -0.2 },
+    ...more,
+  },
+});
+
+const mib = (bytes: number): number => bytes / 2 ** 20;
+const bytesAxis = { title: { text: "MiB" }, rangemode: "tozero" };
+const rankAxis = { title: { text: "node, in schedule order" } };
+
+/** Vertical lines where a phase begins, with its name. */
+function phaseBorders(nodes: readonly Pick<NodeRow, "phase">[]): { shapes: object[]; annotations: object[] } {
+  const starts = phases.flatMap((phase) => {
+    const at = nodes.findIndex((node) => node.phase === phase);
+    return at < 0 ? [] : [{ phase, at }];
+  });
+  return {
+    shapes: starts.map(({ at }) => ({
+      type: "line",
+      x0: at - 0.5,
+      x1: at - 0.5,
+      yref: "paper",
+      y0: 0,
+      y1: 1,
+      line: { color: "#666", width: 1, dash: "dot" },
+    })),
+    // the loss is a few nodes wide: its name would lie on the next one
+    annotations: starts
+      .filter(({ phase }) => phase !== "loss")
+      .map(({ phase, at }) => ({
+        x: at,
+        yref: "paper",
+        y: 1.01,
+        text: phase,
+        showarrow: false,
+        xanchor: "left",
+        yanchor: "bottom",
+        font: { size: 11, color: "#444" },
+      })),
+  };
+}
+
+function timelineOf(profile: Profile, title: string, budgetBytes: number | null): Figure {
+  const { timeline, nodes } = profile;
+  const { shapes, annotations } = phaseBorders(nodes);
+  const data = categories
+    .filter((category) => timeline.byCategory[category].some((bytes) => bytes > 0))
+    .map((category) => ({
+      type: "scatter",
+      mode: "lines",
+      stackgroup: "memory",
+      name: category,
+      line: { width: 0, shape: "hv", color: categoryColors[category] },
+      fillcolor: categoryColors[category],
+      y: timeline.byCategory[category].map(mib),
+      text: nodes.map((node) => `${node.name} (${node.op})`),
+      hovertemplate: "%{text}<br>%{y:.2f} MiB",
+    }));
+  const budget =
+    budgetBytes === null
+      ? { shapes: [], annotations: [] }
+      : {
+          shapes: [
+            {
+              type: "line",
+              xref: "paper",
+              x0: 0,
+              x1: 1,
+              y0: mib(budgetBytes),
+              y1: mib(budgetBytes),
+              line: { color: "#C00", width: 2, dash: "dash" },
+            },
+          ],
+          annotations: [
+            {
+              xref: "paper",
+              x: 1,
+              xanchor: "right",
+              y: mib(budgetBytes),
+              yanchor: "bottom",
+              text: `budget ${formatBytes(budgetBytes)}`,
+              showarrow: false,
+              font: { color: "#C00" },
+            },
+          ],
+        };
+  return figure(title, rankAxis, bytesAxis, data, {
+    shapes: [...shapes, ...budget.shapes],
+    annotations: [...annotations, ...budget.annotations],
+  });
+}
+
+/** Live memory of the unplanned step by category against schedule order, with phase borders and the budget. */
+export const memoryTimeline = (run: Run): Figure =>
+  timelineOf(
+    run.before,
+    `Memory of the unplanned step: peak ${formatBytes(run.before.timeline.peakBytes)}`,
+    run.plan?.budgetBytes ?? null,
+  );
+
+/** The same of the planned step; null if it was not executed. */
+export const plannedTimeline = (run: Run): Figure | null =>
+  run.after &&
+  timelineOf(
+    run.after,
+    `Memory of the planned step: peak ${formatBytes(run.after.timeline.peakBytes)}`,
+    run.plan?.budgetBytes ?? null,
+  );
+
+const shorten = (name: string): string => (name.length > 48 ? `…${name.slice(-47)}` : name);
+
+/** Horizontal bars of the largest values; says how many are left out. */
+function bars<Row>(
+  title: string,
+  unit: string,
+  rows: readonly Row[],
+  name: (row: Row) => string,
+  value: (row: Row) => number,
+  color: (row: Row) => string,
+): Figure {
+  const shown = [...rows].sort((a, z) => value(z) - value(a)).slice(0, mostBars);
+  const rest = rows.length - shown.length;
+  shown.reverse();
+  return figure(
+    rest > 0 ? `${title} (the largest ${shown.length} of ${rows.length})` : title,
+    { title: { text: unit }, rangemode: "tozero" },
+    {
+      tickfont: { size: 10 },
+      type: "category",
+      tickvals: shown.map((_, i) => i),
+      ticktext: shown.map((row) => shorten(name(row))),
+    },
+    [
+      {
+        type: "bar",
+        orientation: "h",
+        x: shown.map(value),
+        y: shown.map((_, i) => i),
+        text: shown.map(name),
+        textposition: "none",
+        hovertemplate: `%{text}<br>%{x:.4g} ${unit}<extra></extra>`,
+        marker: { color: shown.map(color) },
+      },
+    ],
+    { height: Math.max(260, 110 + 17 * shown.length), showlegend: false },
+  );
+}
+
+/** Who holds the memory at the unplanned step's peak. */
+export const peakHolders = (run: Run): Figure =>
+  bars(
+    `Who holds the peak, at node ${shorten(run.before.nodes[run.before.timeline.peakRank]?.name ?? "?")}`,
+    "MiB",
+    run.before.peakHolders,
+    (holder) => `${holder.name} (${holder.category})`,
+    (holder) => mib(holder.bytes),
+    (holder) => categoryColors[holder.category],
+  );
+
+/** Points of all nodes against schedule order, coloured by phase. */
+function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => number, log = false): Figure {
+  const { nodes } = run.before;
+  const data = phases.map((phase) => {
+    const rows = nodes.filter((row) => row.phase === phase);
+    return {
+      type: "scatter",
+      mode: "markers",
+      name: phase,
+      x: rows.map((row) => row.rank),
+      y: rows.map(value),
+      text: rows.map((row) => `${row.name} (${row.op})`),
+      hovertemplate: `%{text}<br>%{y:.4g} ${unit}`,
+      marker: { size: 5, color: phaseColors[phase] },
+    };
+  });
+  return figure(
+    title,
+    rankAxis,
+    log ? { title: { text: unit }, type: "log" } : { title: { text: unit }, rangemode: "tozero" },
+    data,
+    phaseBorders(nodes),
+  );
+}
+
+/** Median time of each node. Views take no time and are left out. */
+export const nodeRunTime = (run: Run): Figure =>
+  byRank(
+    run,
+    "Run time of each node (median)",
+    "ms",
+    (row) => (row.time.medianMs > 0 ? row.time.medianMs : Number.NaN),
+    true,
+  );
+
+/** Live bytes while each node runs. */
+export const nodePeakMemory = (run: Run): Figure =>
+  byRank(run, "Live memory while each node runs", "MiB", (row) => mib(row.liveBytes));
+
+/** Time by op, summed. */
+export function timeByOp(run: Run): Figure {
+  const sums = new Map<string, { op: string; phase: Phase; ms: number }>();
+  for (const { op, phase, time } of run.before.nodes) {
+    const key = `${op}, ${phase}`;
+    const sum = sums.get(key) ?? { op, phase, ms: 0 };
+    sum.ms += time.medianMs;
+    sums.set(key, sum);
+  }
+  return bars(
+    "Time by op and phase",
+    "ms",
+    [...sums].filter(([, sum]) => sum.ms > 0),
+    ([key]) => key,
+    ([, sum]) => sum.ms,
+    ([, sum]) => phaseColors[sum.phase],
+  );
+}
+
+const decidedColor = (run: Run): ((row: { name: string }) => string) => {
+  const decided = new Set(run.plan?.decisions.map((decision) => decision.activation));
+  return ({ name }) => (decided.has(name) ? "#D55E00" : "#0072B2");
+};
+
+/** Size of each saved activation; those that the plan recomputes in another colour. */
+export const activationSize = (run: Run): Figure =>
+  bars(
+    "Size of saved activations",
+    "MiB",
+    run.before.activations,
+    (row) => row.name,
+    (row) => mib(row.memoryBytes),
+    decidedColor(run),
+  );
+
+/** Time between last forward and first backward use of each saved activation. */
+export const activationInactiveTime = (run: Run): Figure =>
+  bars(
+    "Inactive time of saved activations",
+    "ms",
+    run.before.activations,
+    (row) => row.name,
+    (row) => row.inactiveMs,
+    decidedColor(run),
+  );
+
+/** Predicted beside measured: peak and step time, before and after the plan. */
+export function predictedMeasured(run: Run): Figure {
+  const { before, plan, after } = run;
+  const names = after ? ["unplanned", "planned"] : ["unplanned"];
+  const bar = (name: string, color: string, axis: string, values: readonly (number | undefined)[]): object => ({
+    type: "bar",
+    name,
+    x: names,
+    y: values.slice(0, names.length),
+    yaxis: axis === "y" ? "y" : "y2",
+    xaxis: axis === "y" ? "x" : "x2",
+    marker: { color },
+    showlegend: axis === "y",
+  });
+  return figure(
+    "Predicted and measured",
+    { domain: [0, 0.44] },
+    { title: { text: "peak, MiB" }, rangemode: "tozero" },
+    [
+      bar("predicted", "#56B4E9", "y", [mib(before.arenaBytes), plan ? mib(plan.peakBytes) : undefined]),
+      bar("measured", "#0072B2", "y", [mib(before.allocatedBytes), after ? mib(after.allocatedBytes) : undefined]),
+      bar("predicted", "#56B4E9", "y2", [before.nodesMs, plan ? before.nodesMs + plan.addedMs : undefined]),
+      bar("measured", "#0072B2", "y2", [before.step.medianMs, after?.step.medianMs]),
+    ],
+    {
+      xaxis2: { domain: [0.56, 1], anchor: "y2" },
+      yaxis2: {
+        title: { text: "step, ms (predicted: sum of node times)" },
+        anchor: "x2",
+        rangemode: "tozero",
+        gridcolor: "#eee",
+      },
+      barmode: "group",
+    },
+  );
+}
+
+/** The five plots that are written as `profiler_plots_<name>.png`. */
+export const plots: Readonly<Record<string, (run: Run) => Figure>> = {
+  node_run_time: nodeRunTime,
+  node_peak_memory: nodePeakMemory,
+  activation_size: activationSize,
+  activation_inactive_time: activationInactiveTime,
+  memory_timeline: memoryTimeline,
+};
