@@ -6,7 +6,7 @@ import type { Run } from "./run.js";
 /** A Plotly figure as a plain object. */
 export interface Figure {
   readonly data: readonly object[];
-  readonly layout: { readonly title: { readonly text: string } } & Record<string, unknown>;
+  readonly layout: { readonly title: { readonly text: string; readonly font: object } } & Record<string, unknown>;
 }
 
 /** Okabe and Ito's palette, which colour-blind people can tell apart: one colour a category, everywhere. */

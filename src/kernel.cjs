@@ -5,16 +5,16 @@
 //  2. a failing cell sends no `error` message (Jupyter then shows "<Error>:"), and "abort" for the protocol's "aborted";
 //  3. it resolves types with moduleResolution Node10, blind to `exports` maps: here Bundler;
 //  4. the working directory is the notebook's, and nothing outside it can be imported as TypeScript: here it is the
-//     nearest ancestor with a package.json (MUTWO_KERNEL_CWD overrides).
+//     nearest ancestor with a package.json, unless `--stay` is given;
+//  5. `process.stdout.write` forgets its callback, and who waits for that waits for ever.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
 
-let root = process.env.MUTWO_KERNEL_CWD;
-if (!root)
-  for (root = process.cwd(); !fs.existsSync(path.join(root, "package.json")) && path.dirname(root) !== root; )
-    root = path.dirname(root);
-if (fs.existsSync(path.join(root, "package.json")) || process.env.MUTWO_KERNEL_CWD) process.chdir(root);
+// 4. working directory
+let root = process.cwd();
+while (!fs.existsSync(path.join(root, "package.json")) && path.dirname(root) !== root) root = path.dirname(root);
+if (!process.argv.includes("--stay") && fs.existsSync(path.join(root, "package.json"))) process.chdir(root);
 
 const tslabDir = path.dirname(require.resolve("tslab/package.json"));
 const fromTslab = require("node:module").createRequire(path.join(tslabDir, "package.json"));
@@ -66,23 +66,20 @@ const { createConverter } = require(path.join(tslabDir, "dist/converter.js"));
 const { createExecutor } = require(path.join(tslabDir, "dist/executor.js"));
 const { ZmqServer, JupyterHandlerImpl } = require(path.join(tslabDir, "dist/jupyter.js"));
 
-const isJS = process.argv.includes("--js");
 const configPath = process.argv[process.argv.indexOf("--config-path") + 1];
-const convs = {
-  get node() {
-    this._node ??= createConverter({ isJS, isBrowser: false });
-    return this._node;
-  },
+const node = createConverter({ isJS: false, isBrowser: false });
+let browser; // only cells marked as such need it
+const converters = {
+  node,
   get browser() {
-    this._browser ??= createConverter({ isJS, isBrowser: true });
-    return this._browser;
+    browser ??= createConverter({ isJS: false, isBrowser: true });
+    return browser;
   },
   close() {
-    this._node?.close();
-    this._browser?.close();
+    node.close();
+    browser?.close();
   },
 };
-convs.node; // warm up
 
 // 2. errors
 let lastError = null;
@@ -92,7 +89,7 @@ const clean = (stack) =>
     .split("\n")
     .filter((l) => !/node_modules\/tslab\/|kernel\.cjs|node:vm:|sigintHandlersWrap|Script\.runInThisContext/.test(l))
     .join("\n");
-const executor = createExecutor(process.cwd(), convs, {
+const executor = createExecutor(process.cwd(), converters, {
   log: console.log,
   error: (...args) => {
     if (args.length === 1) {
@@ -114,6 +111,19 @@ const executor = createExecutor(process.cwd(), convs, {
     }
   },
 });
+
+class Handler extends JupyterHandlerImpl {
+  // 5. callbacks of write
+  createWriteToIopub(name, writeStream) {
+    const write = super.createWriteToIopub(name, writeStream);
+    return (chunk, ...rest) => {
+      write(chunk);
+      const done = rest.at(-1);
+      if (typeof done === "function") process.nextTick(done);
+      return true;
+    };
+  }
+}
 
 class Server extends ZmqServer {
   async handleExecute(sock, msg) {
@@ -142,8 +152,14 @@ class Server extends ZmqServer {
   }
 }
 
-const server = new Server(new JupyterHandlerImpl(executor, isJS), configPath);
+const server = new Server(new Handler(executor, false), configPath);
 process.on("SIGINT", () => executor.interrupt());
-process.on("uncaughtException", (e) => console.error("UncaughtException:", e));
-process.on("unhandledRejection", (e) => console.error("UnhandledPromiseRejection:", e));
+process.on("uncaughtException", (error) => console.error("uncaught exception:", error));
+process.on("unhandledRejection", (error) => console.error("unhandled rejection:", error));
+// runNotebook starts kernels with a channel to itself: when that closes, it was killed and nobody tidies up after it
+process.once("disconnect", () => {
+  fs.rmSync(path.dirname(configPath), { recursive: true, force: true });
+  process.exit(1);
+});
+process.channel?.unref();
 server.init();

@@ -1,13 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { createHmac, randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
-import { tmpdir } from "node:os";
+import { accessSync, constants, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
-import type { Dealer, Subscriber } from "zeromq";
-
-/** Where the kernel's launcher lies, seen from src/ and from dist/. */
-export const kernelFile = path.join(__dirname, "../src/kernel.cjs");
+import type typescript from "typescript";
+import { Kernel, type Message } from "./jupyter.js";
 
 interface Output {
   output_type: "stream" | "display_data" | "execute_result" | "error";
@@ -25,7 +20,7 @@ interface Cell {
   cell_type: string;
   id?: string;
   source: string | string[];
-  metadata: { tags?: string[] };
+  metadata?: { tags?: string[] };
   outputs?: Output[];
   execution_count?: number | null;
 }
@@ -37,221 +32,24 @@ interface Notebook {
   nbformat_minor: number;
 }
 
-interface Message {
-  readonly header: { readonly msg_type: string };
-  readonly parent_header: { readonly msg_id?: string };
-  readonly content: Record<string, unknown> & {
-    readonly execution_state?: string;
-    readonly status?: string;
-    readonly execution_count?: number;
-    readonly transient?: { readonly display_id?: string };
-  };
-}
-
 export interface NotebookOptions {
   /** Where the notebook with its outputs goes; default in place. */
   readonly output?: string;
-  /** Values for the cell tagged `parameters`. */
+  /** Values for the cell tagged `parameters`, as text. */
   readonly parameters?: Readonly<Record<string, string>>;
   /** Longest time for one cell, ms; default 30 minutes. */
   readonly timeoutMs?: number;
+  /** Where cells run; default the nearest folder above the notebook with a package.json. */
+  readonly cwd?: string;
+  /** Called after each code cell with its place among all cells. */
+  readonly onCell?: (cell: { readonly index: number; readonly ok: boolean; readonly timeMs: number }) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface NotebookResult {
   readonly ok: boolean;
+  /** The cell that threw or did not compile: its place among all cells, from 0, and the error's text. */
   readonly failedCell: { readonly index: number; readonly message: string } | null;
-}
-
-const delimiter = "<IDS|MSG>";
-
-/** A tslab kernel in a process of its own, spoken to by Jupyter's protocol 5.3. */
-class Kernel {
-  private constructor(
-    private readonly process: ChildProcess,
-    private readonly shell: Dealer,
-    private readonly iopub: Subscriber,
-    private readonly key: string,
-    private readonly folder: string,
-  ) {}
-
-  private readonly session = randomUUID();
-  private readonly waiting = new Map<string, (message: Message, channel: "shell" | "iopub") => void>();
-  private log = "";
-  private dead: string | undefined;
-  private exited: Promise<void> = Promise.resolve();
-  private heard = false;
-  languageInfo: unknown;
-
-  static async start(cwd: string, timeoutMs: number): Promise<Kernel> {
-    const { Dealer, Subscriber } = await import("zeromq");
-    const folder = mkdtempSync(path.join(tmpdir(), "mutwo-kernel-"));
-    const key = randomUUID();
-    // sockets in a private folder: no port to reserve, nothing listens on the network
-    const ipc = process.platform !== "win32";
-    const ports = ipc ? [1, 2, 3, 4, 5] : await freePorts(5);
-    const connection = {
-      transport: ipc ? "ipc" : "tcp",
-      ip: ipc ? path.join(folder, "s") : "127.0.0.1",
-      shell_port: ports[0],
-      iopub_port: ports[1],
-      control_port: ports[2],
-      stdin_port: ports[3],
-      hb_port: ports[4],
-      key,
-      signature_scheme: "hmac-sha256",
-      kernel_name: "mutwo",
-    };
-    const file = path.join(folder, "connection.json");
-    writeFileSync(file, JSON.stringify(connection), { mode: 0o600 });
-    const child = spawn(process.execPath, [kernelFile, "kernel", "--config-path", file], {
-      cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    const shell = new Dealer({ linger: 0, reconnectInterval: 20 });
-    const iopub = new Subscriber({ receiveHighWaterMark: 0, linger: 0, reconnectInterval: 20 });
-    iopub.subscribe();
-    // tslab binds `${transport}://${ip}:${port}` on both transports
-    iopub.connect(`${connection.transport}://${connection.ip}:${ports[1]}`);
-    shell.connect(`${connection.transport}://${connection.ip}:${ports[0]}`);
-    const kernel = new Kernel(child, shell, iopub, key, folder);
-    try {
-      await kernel.begin(timeoutMs);
-    } catch (error) {
-      await kernel.stop();
-      throw error;
-    }
-    return kernel;
-  }
-
-  private async begin(timeoutMs: number): Promise<void> {
-    const keepLog = (data: Buffer): void => {
-      this.log = (this.log + data.toString()).slice(-4000);
-    };
-    this.process.stdout?.on("data", keepLog);
-    this.process.stderr?.on("data", keepLog);
-    this.exited = new Promise((resolve) =>
-      this.process.once("exit", (code, signal) => {
-        this.dead = `${signal ?? `exit status ${code}`}`;
-        resolve();
-      }),
-    );
-    void this.pump(this.shell, "shell");
-    void this.pump(this.iopub, "iopub");
-    const until = Date.now() + timeoutMs;
-    // a subscriber joins late: ask again until a message of ours came back on both channels
-    while (!this.heard || !this.languageInfo) {
-      if (this.dead)
-        throw new Error(`kernel died while starting (${this.dead}): ${this.log.trim().split("\n").at(-1) ?? ""}`);
-      if (Date.now() > until) throw new Error("kernel did not answer");
-      const reply = await this.request("kernel_info_request", {}, { timeoutMs: 500, untilIdle: false }).catch(
-        () => undefined,
-      );
-      this.languageInfo = reply?.content.language_info ?? this.languageInfo;
-    }
-  }
-
-  private async pump(socket: Dealer | Subscriber, channel: "shell" | "iopub"): Promise<void> {
-    try {
-      for await (const frames of socket) {
-        const at = frames.findIndex((frame) => frame.toString() === delimiter);
-        const [signature, ...parts] = frames.slice(at + 1);
-        const body = parts.slice(0, 4);
-        if (this.sign(body) !== signature?.toString()) continue;
-        const [header, parent_header, , content] = body.map((part) => JSON.parse(part.toString()) as unknown);
-        const message = { header, parent_header, content } as Message;
-        if (channel === "iopub") this.heard = true;
-        this.waiting.get(message.parent_header.msg_id ?? "")?.(message, channel);
-      }
-    } catch {
-      // the socket was closed
-    }
-  }
-
-  private sign(parts: readonly (Buffer | string)[]): string {
-    const hmac = createHmac("sha256", this.key);
-    for (const part of parts) hmac.update(part);
-    return hmac.digest("hex");
-  }
-
-  /** Sends a request and waits for its reply, and for the kernel to be idle again unless told otherwise. */
-  async request(
-    type: string,
-    content: object,
-    options: { onIopub?: (message: Message) => void; timeoutMs: number; untilIdle?: boolean; signal?: AbortSignal },
-  ): Promise<Message> {
-    const id = randomUUID();
-    const header = {
-      msg_id: id,
-      msg_type: type,
-      session: this.session,
-      username: "mutwo",
-      date: new Date().toISOString(),
-      version: "5.3",
-    };
-    const parts = [header, {}, {}, content].map((part) => JSON.stringify(part));
-    const answered = new Promise<Message>((resolve) => {
-      let reply: Message | undefined;
-      let idle = options.untilIdle === false;
-      this.waiting.set(id, (message, channel) => {
-        if (channel === "shell") reply = message;
-        else if (message.header.msg_type !== "status") options.onIopub?.(message);
-        else if (message.content.execution_state === "idle") idle = true;
-        if (reply && idle) resolve(reply);
-      });
-    });
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`no answer to ${type} within ${options.timeoutMs} ms`)),
-        options.timeoutMs,
-      );
-    });
-    const died = this.exited.then((): never => {
-      throw new Error(`kernel died (${this.dead}): ${this.log.trim().split("\n").at(-1) ?? ""}`);
-    });
-    const stopped = new Promise<never>((_, reject) => {
-      const { signal } = options;
-      if (signal?.aborted) reject(signal.reason as Error);
-      signal?.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
-    });
-    try {
-      await this.shell.send([delimiter, this.sign(parts), ...parts]);
-      return await Promise.race([answered, late, died, stopped]);
-    } finally {
-      clearTimeout(timer);
-      this.waiting.delete(id);
-    }
-  }
-
-  async stop(): Promise<void> {
-    if (!this.dead) {
-      await this.request("shutdown_request", { restart: false }, { timeoutMs: 500, untilIdle: false }).catch(
-        () => undefined,
-      );
-      await Promise.race([this.exited, new Promise((resolve) => setTimeout(resolve, 500))]);
-      if (!this.dead) this.process.kill("SIGKILL");
-      await this.exited;
-    }
-    this.shell.close();
-    this.iopub.close();
-    rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<net.Server>((resolve) => {
-          const server = net.createServer().listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 const sourceOf = (cell: Cell): string => (Array.isArray(cell.source) ? cell.source.join("") : cell.source);
@@ -270,126 +68,190 @@ function readNotebook(file: string): Notebook {
   } catch (error) {
     throw new Error(`not a notebook: ${file}`, { cause: error });
   }
-  if (!Array.isArray(notebook?.cells) || !(notebook.nbformat >= 4))
-    throw new Error(`not a notebook: ${file} (nbformat 4 or newer is needed)`);
+  if (!(notebook?.nbformat >= 4)) throw new Error(`not a notebook of format 4: ${file}`);
+  const isText = (source: unknown): boolean => typeof (Array.isArray(source) ? source.join("") : source) === "string";
+  if (!Array.isArray(notebook.cells) || !notebook.cells.every((cell) => isText(cell?.source)))
+    throw new Error(`not a notebook, it has no cells: ${file}`);
   return notebook;
 }
 
-/** Puts a cell with the given values after the one tagged `parameters`. Throws for a name that that cell does not declare. */
+interface Declaration {
+  readonly type: "number" | "string" | "boolean" | "other";
+  readonly isConst: boolean;
+}
+
+/** The variables that a cell declares, by the compiler that tslab brings. */
+function declarationsIn(source: string): Map<string, Declaration> {
+  const fromTslab = createRequire(require.resolve("tslab/package.json"));
+  const ts = fromTslab("@tslab/typescript-for-tslab") as typeof typescript;
+  const { SyntaxKind: kinds } = ts;
+  const types = new Map<typescript.SyntaxKind | undefined, Declaration["type"]>([
+    [kinds.NumberKeyword, "number"],
+    [kinds.NumericLiteral, "number"],
+    [kinds.PrefixUnaryExpression, "number"],
+    [kinds.StringKeyword, "string"],
+    [kinds.StringLiteral, "string"],
+    [kinds.NoSubstitutionTemplateLiteral, "string"],
+    [kinds.BooleanKeyword, "boolean"],
+    [kinds.TrueKeyword, "boolean"],
+    [kinds.FalseKeyword, "boolean"],
+  ]);
+  const declarations = new Map<string, Declaration>();
+  for (const statement of ts.createSourceFile("cell.ts", source, ts.ScriptTarget.ES2022).statements) {
+    if (!ts.isVariableStatement(statement)) continue;
+    const isConst = (statement.declarationList.flags & ts.NodeFlags.Const) !== 0;
+    for (const { name, type, initializer } of statement.declarationList.declarations)
+      if (ts.isIdentifier(name))
+        declarations.set(name.text, { type: types.get((type ?? initializer)?.kind) ?? "other", isConst });
+  }
+  return declarations;
+}
+
+/** A parameter's text as a literal of its declared type; where that says nothing, of the type that the text looks like. */
+function literal(name: string, text: string, type: Declaration["type"]): string {
+  const isNumber = text.trim() !== "" && Number.isFinite(Number(text));
+  const isBoolean = text === "true" || text === "false";
+  if ((type === "number" && !isNumber) || (type === "boolean" && !isBoolean))
+    throw new Error(`parameter is not a ${type}: ${name}=${text}`);
+  if (type === "string" || (!isNumber && !isBoolean)) return JSON.stringify(text);
+  return isNumber ? String(Number(text)) : text;
+}
+
+const tagged = (tag: string) => (cell: Cell) => cell.metadata?.tags?.includes(tag) ?? false;
+
+/**
+ * Puts a cell with the given values after the one tagged `parameters`, as papermill does, in place of an earlier one.
+ * Throws for a name that that cell does not declare and for a value that is not of its type.
+ */
 function injectParameters(notebook: Notebook, parameters: Readonly<Record<string, string>>): void {
   const names = Object.keys(parameters);
   if (names.length === 0) return;
-  const at = notebook.cells.findIndex((cell) => cell.metadata.tags?.includes("parameters"));
-  const declaring = notebook.cells[at];
-  if (!declaring) throw new Error(`no cell is tagged parameters: ${names[0]}`);
-  for (const name of names)
-    if (!new RegExp(`\\b(let|var|const)\\s+${name.replace(/\W/g, "\\$&")}\\b`).test(sourceOf(declaring)))
-      throw new Error(`unknown parameter: ${name}`);
-  const literal = (text: string): string =>
-    /^(true|false|-?\d+(\.\d+)?(e[+-]?\d+)?)$/i.test(text) ? text : JSON.stringify(text);
+  const declaring = notebook.cells.find(tagged("parameters"));
+  if (!declaring) throw new Error(`no cell is tagged parameters: ${names.join(", ")}`);
+  const declarations = declarationsIn(sourceOf(declaring));
+  const lines = Object.entries(parameters).map(([name, text]) => {
+    const declaration = declarations.get(name);
+    if (!declaration) throw new Error(`unknown parameter (there are ${[...declarations.keys()].join(", ")}): ${name}`);
+    if (declaration.isConst) throw new Error(`parameter is declared const: ${name}`);
+    return `${name} = ${literal(name, text, declaration.type)};`;
+  });
   const injected: Cell = {
     cell_type: "code",
-    id: "injected-parameters",
+    // cells have ids since nbformat 4.5 and must not have them before
+    ...(notebook.nbformat > 4 || notebook.nbformat_minor >= 5 ? { id: "injected-parameters" } : {}),
     metadata: { tags: ["injected-parameters"] },
-    source: names.map((name) => `${name} = ${literal(parameters[name] as string)};`).join("\n"),
+    source: lines.join("\n"),
     outputs: [],
     execution_count: null,
   };
-  const old = notebook.cells.findIndex((cell) => cell.metadata.tags?.includes("injected-parameters"));
-  if (old >= 0) notebook.cells.splice(old, 1);
-  notebook.cells.splice(at + 1, 0, injected);
+  notebook.cells = notebook.cells.filter((cell) => !tagged("injected-parameters")(cell));
+  notebook.cells.splice(notebook.cells.indexOf(declaring) + 1, 0, injected);
 }
 
 /** Adds a message to a cell's outputs, as nbformat 4 wants it. */
-function collect(cell: Cell, displays: Map<string, Output>, { header, content }: Message): void {
-  const outputs = cell.outputs as Output[];
-  const fields = content as unknown as Output & { transient?: { display_id?: string } };
-  const id = content.transient?.display_id;
+function collect(cell: Cell, displays: Map<string, Output[]>, { header, content }: Message): void {
+  const outputs = cell.outputs ?? [];
+  cell.outputs = outputs;
+  const fields = content as Partial<Output> & { readonly transient?: { readonly display_id?: string } };
+  const shown = displays.get(fields.transient?.display_id ?? "") ?? [];
+  const last = outputs.at(-1);
+  const { data = {}, metadata = {} } = fields;
   switch (header.msg_type) {
-    case "stream": {
-      const last = outputs.at(-1);
+    case "stream":
       if (last?.output_type === "stream" && last.name === fields.name) last.text = `${last.text}${fields.text}`;
       else outputs.push({ output_type: "stream", name: fields.name ?? "stdout", text: `${fields.text}` });
-      return;
-    }
+      break;
     case "display_data": {
-      const output: Output = { output_type: "display_data", data: fields.data ?? {}, metadata: fields.metadata ?? {} };
-      if (id) displays.set(id, output);
+      const output: Output = { output_type: "display_data", data, metadata };
+      if (fields.transient?.display_id) displays.set(fields.transient.display_id, [...shown, output]);
       outputs.push(output);
-      return;
+      break;
     }
-    case "update_display_data": {
-      const output = displays.get(id ?? "");
-      if (output) Object.assign(output, { data: fields.data ?? {}, metadata: fields.metadata ?? {} });
-      return;
+    case "update_display_data":
+      for (const output of shown) Object.assign(output, { data, metadata });
+      break;
+    case "error": {
+      const { ename = "Error", evalue = "", traceback = [] } = fields;
+      outputs.push({ output_type: "error", ename, evalue, traceback });
     }
-    case "error":
-      outputs.push({
-        output_type: "error",
-        ename: fields.ename ?? "Error",
-        evalue: fields.evalue ?? "",
-        traceback: fields.traceback ?? [],
-      });
   }
 }
 
-/** Nearest folder above a file that holds a package.json; the file's own folder if there is none. */
-function projectFolder(file: string): string {
-  const start = path.dirname(path.resolve(file));
-  for (let folder = start; ; folder = path.dirname(folder)) {
-    try {
-      readFileSync(path.join(folder, "package.json"));
-      return folder;
-    } catch {
-      if (path.dirname(folder) === folder) return start;
-    }
+const cannotWrite = (file: string, error: unknown): Error =>
+  new Error(`cannot write notebook (${(error as NodeJS.ErrnoException).code}): ${file}`, { cause: error });
+
+/** Throws before a long run whose result could not be written. */
+function checkWritable(file: string): void {
+  try {
+    accessSync(path.dirname(path.resolve(file)), constants.W_OK);
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
+      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+  } catch (error) {
+    throw cannotWrite(file, error);
+  }
+}
+
+/** Writes the file whole or not at all. */
+function writeNotebook(file: string, notebook: Notebook): void {
+  // lines apart, so that a difference between two versions is readable
+  for (const output of notebook.cells.flatMap((cell) => cell.outputs ?? []))
+    if (typeof output.text === "string") output.text = output.text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw cannotWrite(file, error);
   }
 }
 
 /**
- * Runs an .ipynb from top to bottom in the tslab kernel and writes it with its outputs, whole or not at all. A failing
- * cell ends the run; what came before it is written. Throws one line for a file that is no notebook, an unknown
- * parameter, a kernel that dies, a cell that takes too long, or the signal's reason.
+ * Runs an .ipynb from top to bottom in the tslab kernel and writes it with its outputs. A failing cell ends the run and
+ * is part of the result. Throws one line for a file that is no notebook, a wrong parameter, a kernel that dies or a cell
+ * that takes too long, and the signal's reason; outputs that were made until then are written in every case.
  */
-export async function runNotebook(file: string, options: NotebookOptions = {}): Promise<NotebookResult> {
-  const notebook = readNotebook(file);
+export async function runNotebook(input: string, options: NotebookOptions = {}): Promise<NotebookResult> {
+  const { signal, timeoutMs = 1_800_000, output = input } = options;
+  const notebook = readNotebook(input);
   injectParameters(notebook, options.parameters ?? {});
-  const kernel = await Kernel.start(projectFolder(file), 60_000);
+  checkWritable(output);
+  const kernel = await Kernel.start({
+    cwd: options.cwd ?? path.dirname(path.resolve(input)),
+    stay: options.cwd !== undefined,
+    ...(signal ? { signal } : {}),
+  });
+  notebook.metadata = { ...notebook.metadata, language_info: kernel.languageInfo };
+  const codeCells = [...notebook.cells.entries()].filter(([, cell]) => cell.cell_type === "code");
+  for (const [, cell] of codeCells) Object.assign(cell, { outputs: [], execution_count: null });
+  const displays = new Map<string, Output[]>();
   let failedCell: NotebookResult["failedCell"] = null;
+  let current = 0;
   try {
-    const displays = new Map<string, Output>();
-    for (const [index, cell] of notebook.cells.entries()) {
-      if (cell.cell_type !== "code") continue;
-      cell.outputs = [];
-      cell.execution_count = null;
+    for (const [index, cell] of codeCells) {
+      current = index;
       const code = sourceOf(cell);
-      if (!code.trim() || failedCell) continue;
+      if (!code.trim()) continue;
+      const before = performance.now();
       const { content } = await kernel.request(
         "execute_request",
         { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true },
-        {
-          onIopub: (message) => collect(cell, displays, message),
-          timeoutMs: options.timeoutMs ?? 1_800_000,
-          ...(options.signal ? { signal: options.signal } : {}),
-        },
+        { onOutput: (message) => collect(cell, displays, message), timeoutMs, ...(signal ? { signal } : {}) },
       );
-      cell.execution_count = content.execution_count ?? null;
-      for (const output of cell.outputs)
-        if (typeof output.text === "string") output.text = output.text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
-      if (content.status !== "ok") failedCell = { index, message: String(content.evalue ?? content.status) };
+      const ok = content.status === "ok";
+      cell.execution_count = typeof content.execution_count === "number" ? content.execution_count : null;
+      options.onCell?.({ index, ok, timeMs: performance.now() - before });
+      if (!ok) {
+        failedCell = { index, message: String(content.evalue ?? content.status) };
+        break;
+      }
     }
-    notebook.metadata.language_info = kernel.languageInfo;
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw new Error(`${(error as Error).message} (cell ${current})`, { cause: error });
   } finally {
     await kernel.stop();
-  }
-  const output = options.output ?? file;
-  const temporary = `${output}.${process.pid}.tmp`;
-  try {
-    writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);
-    renameSync(temporary, output);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw new Error(`cannot write notebook: ${output} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+    writeNotebook(output, notebook);
   }
   return { ok: failedCell === null, failedCell };
 }

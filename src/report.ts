@@ -1,0 +1,166 @@
+import { readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+import Handlebars from "handlebars";
+import * as charts from "./charts.js";
+import { formatBytes, formatCount, formatMs, formatPercent } from "./format.js";
+import { plotlySource } from "./plotly.js";
+import type { Profile } from "./profile.js";
+import type { Run } from "./run.js";
+import { infeasibleLine } from "./summary.js";
+import { activationColumns, type Column, nodeColumns } from "./tables.js";
+
+/** The templates lie beside src/ and dist/. */
+const folder = path.join(__dirname, "../templates");
+const read = (name: string): string => readFileSync(path.join(folder, name), "utf8");
+
+/** JSON that may stand in a script element. */
+const scriptJson = (value: unknown): string => JSON.stringify(value).replace(/</g, "\\u003c");
+
+/** A table for the page: what each column is called and how it is written, and all rows. */
+const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({
+  columns: columns.map(({ title, kind, name }) => ({ title, kind, name })),
+  rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
+});
+
+/** What the report says first. */
+function headline(run: Run): { text: string; good: boolean } {
+  const { before, plan, after } = run;
+  if (!plan)
+    return {
+      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}.`,
+      good: true,
+    };
+  if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };
+  const slower = after ? after.step.medianMs / before.step.medianMs - 1 : plan.addedMs / before.step.medianMs;
+  const time = `${Math.abs(100 * slower).toFixed(1)} % ${slower >= 0 ? "more" : "less"} time (${after ? "measured" : "predicted"})`;
+  const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
+  const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
+  return { text: `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}.`, good: true };
+}
+
+const spread = (profile: Profile): string => `${formatMs(profile.step.medianMs)} ± ${formatMs(profile.step.spreadMs)}`;
+
+/** Rows of the table at the top: predicted beside measured, before and after. */
+function comparison(run: Run): { what: string; before: string; after: string }[] {
+  const { before, plan, after } = run;
+  const planned = (profile: ((p: Profile) => string) | string): string =>
+    typeof profile === "string" ? profile : after ? profile(after) : "not executed";
+  const workspace = (p: Profile): string =>
+    p.workspaceBytes === null ? "not measured" : formatBytes(p.workspaceBytes);
+  const waste = (p: Profile): string => formatPercent(p.arenaBytes / p.timeline.peakBytes - 1);
+  return [
+    {
+      what: "peak, predicted (arena)",
+      before: formatBytes(before.arenaBytes),
+      after: planned(plan ? formatBytes(plan.peakBytes) : ""),
+    },
+    {
+      what: "peak, measured (allocated)",
+      before: formatBytes(before.allocatedBytes),
+      after: planned((p) => formatBytes(p.allocatedBytes)),
+    },
+    {
+      what: "peak by the timeline alone",
+      before: formatBytes(before.timeline.peakBytes),
+      after: planned(plan ? formatBytes(plan.timelinePeakBytes) : ""),
+    },
+    { what: "layout waste (arena over timeline)", before: waste(before), after: planned(waste) },
+    { what: "step, predicted", before: "", after: planned(plan ? formatMs(before.step.medianMs + plan.addedMs) : "") },
+    { what: "step, measured (median ± spread)", before: spread(before), after: planned(spread) },
+    { what: "sum of node times", before: formatMs(before.nodesMs), after: planned((p) => formatMs(p.nodesMs)) },
+    { what: "largest workspace of one kernel", before: workspace(before), after: planned(workspace) },
+  ];
+}
+
+/** Everything the templates show. */
+function view(run: Run) {
+  const { before, plan, model } = run;
+  const figures = {
+    timeline: charts.memoryTimeline(run),
+    planned: charts.plannedTimeline(run),
+    predicted: charts.predictedMeasured(run),
+    holders: charts.peakHolders(run),
+    runTime: charts.nodeRunTime(run),
+    nodeMemory: charts.nodePeakMemory(run),
+    byOp: charts.timeByOp(run),
+    sizes: charts.activationSize(run),
+    inactive: charts.activationInactiveTime(run),
+  };
+  const peakNode = before.nodes[before.timeline.peakRank];
+  return {
+    run,
+    headline: headline(run),
+    hasPlan: plan !== null,
+    plannerName: plan?.planner ?? "",
+    comparison: comparison(run),
+    facts: [
+      ["model", `${model.file} (${model.producer || "unknown producer"}, opset ${model.opset})`],
+      [
+        "dimensions",
+        Object.entries(model.dims)
+          .map(([name, size]) => `${name} = ${size}`)
+          .join(", ") || "fixed by the file",
+      ],
+      ["loss, optimizer", `${model.loss}, ${model.optimizer}`],
+      ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
+      [
+        "training step",
+        `${formatCount(before.nodes.length)} nodes, ${formatCount(before.activations.length)} saved activations`,
+      ],
+      ["backend", `${before.backend}: ${before.device.name}, ${before.device.threads} threads`],
+    ].map(([name, value]) => ({ name, value })),
+    peakNode: peakNode ? `${peakNode.name} (${peakNode.op}, ${peakNode.phase})` : "",
+    decisions: (plan?.decisions ?? []).map((decision) => ({
+      ...decision,
+      number: decision.order + 1,
+      saved: formatBytes(decision.savedBytes),
+      peak: formatBytes(decision.peakBytesAfter),
+      added: formatMs(decision.addedMs),
+      inactive: formatMs(decision.inactiveMs),
+      ratio: decision.recomputeRatio === null ? "" : `${formatBytes(decision.recomputeRatio)}/ms`,
+    })),
+    planFacts: plan && {
+      kept: plan.kept,
+      minimum: formatBytes(plan.minimumPeakBytes),
+      printed: formatBytes(plan.printedPeakBytes),
+      exact: formatBytes(plan.timelinePeakBytes),
+      planning: formatMs(plan.planningMs),
+      added: formatMs(plan.addedMs),
+      obstacle: plan.obstacle && {
+        node: plan.obstacle.node,
+        holders: plan.obstacle.holders.map(({ name, bytes }) => ({ name, bytes: formatBytes(bytes) })),
+      },
+    },
+    equality: run.equality && {
+      compared: run.equality.compared,
+      equal: run.equality.different.length === 0,
+      different: run.equality.different.slice(0, 10),
+    },
+    losses: before.losses.map((loss) => (loss === null ? "not finite" : loss.toPrecision(6))).join(", "),
+    environment: Object.entries(run.environment).map(([name, value]) => ({
+      name,
+      value: name === "memoryBytes" ? formatBytes(value as number) : String(value),
+    })),
+    figures: scriptJson(figures),
+    tables: scriptJson({
+      nodes: pageTable(nodeColumns, before.nodes, run),
+      activations: pageTable(activationColumns, before.activations, run),
+    }),
+    plotly: plotlySource(),
+    css: read("report.css"),
+    js: read("report.js"),
+  };
+}
+
+let compiled: ((context: ReturnType<typeof view>) => string) | undefined;
+
+/** The report of a run as one HTML page that needs nothing else: styles, data and Plotly are inside. */
+export function reportHtml(run: Run): string {
+  if (!compiled) {
+    const environment = Handlebars.create();
+    for (const file of readdirSync(path.join(folder, "partials")))
+      environment.registerPartial(path.basename(file, ".hbs"), read(path.join("partials", file)));
+    compiled = environment.compile(read("report.hbs"), { strict: true });
+  }
+  return compiled(view(run));
+}
