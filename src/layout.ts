@@ -35,7 +35,7 @@ function place(order: readonly Storage[], fixed: readonly Placed[], base: number
         best = cursor;
         bestGap = gap;
       }
-      if (other.end > cursor) cursor = other.end;
+      if (other.end > cursor) cursor = aligned(other.end); // parts of flat buffers end anywhere
     }
     const offset = best >= 0 ? best : cursor;
     const entry = { storage, offset, end: offset + size };
