@@ -118,7 +118,9 @@ export class Kernel {
       signal?.throwIfAborted();
       if (this.end) throw this.death();
       if (Date.now() > until) throw new Error(`kernel did not answer within ${startMs} ms: ${kernelFile}`);
-      const reply = await this.request("kernel_info_request", {}, { timeoutMs: 500, untilIdle: false }).catch(() => {});
+      const reply = await this.request("kernel_info_request", {}, { timeoutMs: 500, untilIdle: false }).catch(
+        () => undefined,
+      );
       this.languageInfo = reply?.content.language_info ?? this.languageInfo;
     }
   }
@@ -234,7 +236,7 @@ function userDataFolder(): string {
 
 /**
  * Registers the TypeScript kernel with Jupyter and returns the path of its kernel.json. Needs no Python. Throws
- * `cannot install kernel: …` if the folder is not writable.
+ * `cannot install kernel (code): …` if the folder is not writable.
  */
 export function installKernel(options: { dataDir?: string } = {}): string {
   const folder = path.resolve(options.dataDir ?? userDataFolder(), "kernels/mutwo");
@@ -250,7 +252,7 @@ export function installKernel(options: { dataDir?: string } = {}): string {
     writeFileSync(`${file}.tmp`, `${JSON.stringify(spec, null, 2)}\n`);
     renameSync(`${file}.tmp`, file);
   } catch (error) {
-    throw new Error(`cannot install kernel: ${folder} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+    throw new Error(`cannot install kernel (${(error as NodeJS.ErrnoException).code}): ${folder}`, { cause: error });
   }
   return file;
 }

@@ -6,7 +6,8 @@
 //  3. it resolves types with moduleResolution Node10, blind to `exports` maps: here Bundler;
 //  4. the working directory is the notebook's, and nothing outside it can be imported as TypeScript: here it is the
 //     nearest ancestor with a package.json, unless `--stay` is given;
-//  5. `process.stdout.write` forgets its callback, and who waits for that waits for ever.
+//  5. `process.stdout.write` forgets its callback, and who waits for that waits for ever;
+//  6. it finds no variable of an earlier cell in a shorthand property: after `let batch = 8`, `{ batch }` throws.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
@@ -44,22 +45,48 @@ require.cache[zmqPath].exports = {
   Router: queued(zmq.Router, {}),
 };
 
-// 3. module resolution
 const tsPath = fromTslab.resolve("@tslab/typescript-for-tslab");
 const ts = require(tsPath);
+
+// 6. shorthand properties: tslab keeps variables in `exports` and asks the checker for an identifier's symbol, which for
+// `{ batch }` is the property's; so such ones are written out, `{ batch: exports.batch }`, before it looks
+const expandShorthands = (checker) => (context) => {
+  const { factory } = context;
+  const isEarlier = (declaration) => path.basename(declaration.getSourceFile().fileName) === "__prev__.d.ts";
+  const visit = (node) => {
+    if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
+    if (!checker.getShorthandAssignmentValueSymbol(node)?.declarations?.some(isEarlier))
+      return ts.visitEachChild(node, visit, context);
+    const variable = factory.createPropertyAccessExpression(factory.createIdentifier("exports"), node.name.text);
+    const fallback = ts.visitNode(node.objectAssignmentInitializer, visit); // ({ batch = 8 } = options)
+    return factory.createPropertyAssignment(
+      node.name.text,
+      fallback ? factory.createAssignment(variable, fallback) : variable,
+    );
+  };
+  return (file) => (ts.isSourceFile(file) ? ts.visitEachChild(file, visit, context) : file);
+};
+
 require.cache[tsPath].exports = {
   // its own properties are getters, so copy
   ...ts,
-  createWatchCompilerHost: (files, options, ...rest) =>
-    ts.createWatchCompilerHost(
-      files,
-      {
-        ...options,
-        moduleResolution: ts.ModuleResolutionKind.Bundler,
-        lib: ["lib.es2023.d.ts"], // tslab gives es2022 (toSorted and the like are not in TypeScript 5.0 at all: cast to any)
-      },
-      ...rest,
-    ),
+  createWatchCompilerHost: (files, options, ...rest) => {
+    // 3. module resolution
+    const moduleResolution = ts.ModuleResolutionKind.Bundler;
+    const host = ts.createWatchCompilerHost(files, { ...options, moduleResolution, lib: ["lib.es2023.d.ts"] }, ...rest);
+    const { createProgram } = host;
+    host.createProgram = (...program) => {
+      const builder = createProgram(...program);
+      const { emit } = builder;
+      builder.emit = (file, write, token, onlyTypes, transformers) =>
+        emit(file, write, token, onlyTypes, {
+          ...transformers,
+          before: [expandShorthands(builder.getProgram().getTypeChecker())],
+        });
+      return builder;
+    };
+    return host;
+  },
 };
 
 const { createConverter } = require(path.join(tslabDir, "dist/converter.js"));
@@ -105,7 +132,7 @@ const executor = createExecutor(process.cwd(), converters, {
       // a compiler diagnostic
       const text = util.format(...args);
       if (lastError?.ename === "TypeScriptError") {
-        lastError.evalue += "\n" + text;
+        lastError.evalue += `\n${text}`;
         lastError.traceback.push(text);
       } else lastError = { ename: "TypeScriptError", evalue: text, traceback: [text] };
     }
@@ -113,6 +140,12 @@ const executor = createExecutor(process.cwd(), converters, {
 });
 
 class Handler extends JupyterHandlerImpl {
+  // this runs when it is the cell's turn; requests come in earlier ("run all" sends every cell at once)
+  async handleExecuteImpl(...args) {
+    lastError = null;
+    return super.handleExecuteImpl(...args);
+  }
+
   // 5. callbacks of write
   createWriteToIopub(name, writeStream) {
     const write = super.createWriteToIopub(name, writeStream);
@@ -133,7 +166,6 @@ class Server extends ZmqServer {
       r.content = content;
       r.signAndSend(this.connInfo.key, this.iopub);
     };
-    lastError = null;
     const content = await this.handler.handleExecute(
       msg.content,
       (name, text) => pub("stream", { name, text }),
@@ -144,7 +176,7 @@ class Server extends ZmqServer {
       const err = lastError ?? { ename: "Error", evalue: "", traceback: [] };
       Object.assign(content, err);
       pub("error", err);
-    } else if (lastError) console.error(lastError.traceback.join("\n")); // diagnostics of a %module cell
+    } else if (content.status === "ok" && lastError) console.error(lastError.traceback.join("\n")); // diagnostics of a %module cell
     const reply = msg.createReply();
     reply.header.msg_type = "execute_reply";
     reply.content = content;
