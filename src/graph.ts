@@ -124,6 +124,32 @@ const elementBytes: Readonly<Record<DType, number>> = {
 
 export const dtypes = Object.keys(elementBytes) as readonly DType[];
 
+/** Numbers by which ONNX knows element types (TensorProto.DataType). */
+export const onnxNumbers: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+};
+
+const fromOnnx = new Map(Object.entries(onnxNumbers).map(([dtype, number]) => [number, dtype as DType]));
+
+/** The element type of an ONNX number. Throws `unsupported element type: …`. */
+export function dtypeOfNumber(number: number, where = ""): DType {
+  const dtype = fromOnnx.get(number);
+  if (!dtype) throw new Error(`unsupported element type: ${number}${where && ` (${where})`}`);
+  return dtype;
+}
+
 /** Bytes of one element. */
 export const bytesPerElement = (dtype: DType): number => elementBytes[dtype];
 

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, realpathSync, statSync } from "node:fs";
 import path from "node:path";
 import protobuf from "protobufjs";
-import { type Attribute, bytesPerElement, type DType, elementCount, type TensorType } from "./graph.js";
+import { type Attribute, bytesPerElement, type DType, dtypeOfNumber, elementCount, type TensorType } from "./graph.js";
 import { onnxProto } from "./onnx-proto.js";
 import { bytesOf } from "./values.js";
 
@@ -98,31 +98,6 @@ interface ProtoModel {
   functions?: ProtoFunction[];
 }
 
-/** ONNX's numbers of element types. */
-export const onnxTypes: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};
-const typeNames = new Map(Object.entries(onnxTypes).map(([name, number]) => [number, name as DType]));
-
-/** Element type of an ONNX number. Throws `unsupported element type: …`. */
-export function dtypeOf(number: number | undefined, where: string): DType {
-  const dtype = typeNames.get(number ?? 0);
-  if (!dtype) throw new Error(`unsupported element type: ${number ?? 0} (${where})`);
-  return dtype;
-}
-
 let schema: protobuf.Type | undefined;
 function modelType(): protobuf.Type {
   schema ??= protobuf.parse(onnxProto, { keepCase: false }).root.lookupType("onnx.ModelProto");
@@ -148,6 +123,16 @@ export function openOnnx(file: string): Model {
 
 /** Parses ONNX bytes; `folder` is where external data may lie (null: nowhere). Throws one line for anything wrong. */
 export function parseOnnx(bytes: Uint8Array, from: { file: string; folder: string | null }): Model {
+  try {
+    return readProto(bytes, from);
+  } catch (error) {
+    // names in a damaged file may hold anything: the message stays one line
+    const message = (error as Error).message.replace(/\p{Cc}/gu, "\uFFFD");
+    throw new Error(message, { cause: error });
+  }
+}
+
+function readProto(bytes: Uint8Array, from: { file: string; folder: string | null }): Model {
   let proto: ProtoModel;
   try {
     proto = modelType().decode(bytes) as unknown as ProtoModel;
@@ -222,7 +207,7 @@ function readValue(value: ProtoValue, needed: boolean): ModelValue {
     if (size < 0) throw new Error(`negative dimension: ${size} (${value.name})`);
     return size;
   });
-  return { name: value.name, dtype: dtypeOf(type.elemType, value.name), dims };
+  return { name: value.name, dtype: dtypeOfNumber(type.elemType ?? 0, value.name), dims };
 }
 
 /** A tensor's type and little-endian bytes, read from whichever field holds them. */
@@ -233,7 +218,7 @@ function readTensor(
 ): TensorType & { data: Uint8Array } {
   const shape = (tensor.dims ?? []).map(toNumber);
   if (shape.some((n) => n < 0)) throw new Error(`negative dimension: [${shape}] (${name})`);
-  const dtype = dtypeOf(tensor.dataType, name);
+  const dtype = dtypeOfNumber(tensor.dataType ?? 0, name);
   const expected = elementCount(shape) * bytesPerElement(dtype);
   if (!Number.isSafeInteger(expected)) throw new Error(`tensor too large: ${name} [${shape}]`);
   const data = tensor.dataLocation === 1 ? readExternal(tensor, name, expected, from) : inlineBytes(tensor, dtype);

@@ -78,10 +78,3 @@ export function valuesOf(dtype: DType, bytes: Uint8Array): number[] {
   const { get } = access[dtype];
   return Array.from({ length: Math.floor(bytes.byteLength / size) }, (_, i) => get(view, i * size));
 }
-
-/** A Float32Array over float32 bytes; copies if they are not aligned. */
-export function floatsOf(bytes: Uint8Array): Float32Array {
-  return bytes.byteOffset % 4 === 0
-    ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-    : new Float32Array(bytes.slice().buffer);
-}

@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import protobuf from "protobufjs";
 import type { Attribute, DType, Node, TensorType } from "../src/graph.js";
-import { onnxTypes } from "../src/onnx.js";
+import { onnxNumbers } from "../src/graph.js";
 import { onnxProto } from "../src/onnx-proto.js";
 import type { Value } from "../src/runtime/runtime.js";
 
@@ -14,7 +14,7 @@ const encode: { readonly [T in Attribute["type"]]: (value: Extract<Attribute, { 
   ints: (ints) => ({ type: 7, ints }),
   floats: (floats) => ({ type: 6, floats }),
   strings: (strings) => ({ type: 8, strings: strings.map((s) => Buffer.from(s)) }),
-  tensor: ({ dtype, shape, data }) => ({ type: 4, t: { dims: shape, dataType: onnxTypes[dtype], rawData: data } }),
+  tensor: ({ dtype, shape, data }) => ({ type: 4, t: { dims: shape, dataType: onnxNumbers[dtype], rawData: data } }),
 };
 
 const attribute = (name: string, value: Attribute): object => ({
@@ -26,7 +26,7 @@ const valueInfo = (name: string, dtype: DType, shape?: readonly number[]): objec
   name,
   type: {
     tensorType: {
-      elemType: onnxTypes[dtype],
+      elemType: onnxNumbers[dtype],
       ...(shape ? { shape: { dim: shape.map((dimValue) => ({ dimValue })) } } : {}),
     },
   },

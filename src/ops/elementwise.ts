@@ -1,8 +1,8 @@
-import { type Attributes, elementCount, int } from "../graph.js";
+import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph.js";
 import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
-import { broadcastShape, cast, dtypeNumbers, dtypeOfNumber, isFloat, reduceTo } from "./shapes.js";
+import { broadcastShape, cast, isFloat, reduceTo } from "./shapes.js";
 
 /** dX = dY·f'(x), written with the input. */
 const fromInput = (slope: (m: ReturnType<typeof math>, x: string) => string) => (call: GradientCall, dY: string) => {
@@ -246,7 +246,7 @@ export const elementwise: OpTable = {
         const { shape } = call.input(0);
         const values = elementCount(shape) <= 64 ? call.constant(0) : undefined;
         if (values) return [call.b.constant(dtype, shape, values)];
-        return [call.b.op("Cast", [call.x(0)], { to: int(dtypeNumbers[dtype]) }, { name: call.node.name })];
+        return [call.b.op("Cast", [call.x(0)], { to: int(onnxNumbers[dtype]) }, { name: call.node.name })];
       },
     },
   ),

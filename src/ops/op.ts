@@ -87,5 +87,3 @@ export interface Op {
 
 /** A family's table: "Op" for the standard domain, "domain:Op" for others. */
 export type OpTable = Readonly<Record<string, Op>>;
-
-export type { Attributes };

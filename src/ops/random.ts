@@ -1,8 +1,8 @@
-import { type DType, float, int, type TensorType } from "../graph.js";
+import { type DType, dtypeOfNumber, float, int, type TensorType } from "../graph.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
-import { cast, dtypeOfNumber } from "./shapes.js";
+import { cast } from "./shapes.js";
 
 const random: Traits = { deterministic: false, random: true };
 

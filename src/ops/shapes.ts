@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { type DType, int } from "../graph.js";
+import { type DType, int, onnxNumbers } from "../graph.js";
 import type { OpCall } from "./op.js";
 
 /** The shape that tensors of these shapes broadcast to, by numpy's rules. Throws `shape mismatch: …`. */
@@ -61,33 +61,9 @@ export function reduceTo(b: Builder, gradient: string, shape: readonly number[])
   return reshape(b, sumOver(b, gradient, axes, keep), shape);
 }
 
-/** Numbers by which ONNX knows element types (TensorProto.DataType). */
-export const dtypeNumbers: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};
-
-/** The element type of an ONNX number. Throws `unknown element type: …`. */
-export function dtypeOfNumber(number: number): DType {
-  const found = (Object.keys(dtypeNumbers) as DType[]).find((dtype) => dtypeNumbers[dtype] === number);
-  if (!found) throw new Error(`unknown element type: ${number}`);
-  return found;
-}
-
 /** A tensor in another element type; itself if it has that type already. */
 export const cast = (b: Builder, x: string, dtype: DType): string =>
-  b.type(x).dtype === dtype ? x : b.op("Cast", [x], { to: int(dtypeNumbers[dtype]) });
+  b.type(x).dtype === dtype ? x : b.op("Cast", [x], { to: int(onnxNumbers[dtype]) });
 
 /** Whether the element type holds fractions, so that a gradient can flow through it. */
 export const isFloat = (dtype: DType): boolean => dtype.includes("float");

@@ -84,7 +84,7 @@ const runs = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; pref
  */
 function greedy(problem: PlanProblem): Prefix[] {
   const known = runs.get(problem.graph);
-  if (known && known.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return known.prefixes;
+  if (known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return known.prefixes;
   const { graph, rows } = problem;
   const remaining = candidatesOf(rows);
   const row = new Map(rows.map((one) => [one.name, one]));

@@ -71,7 +71,7 @@ export function loadStep(
     for (const value of values.values()) kernels.releaseValue(value);
     arrays.length = 0;
   };
-  const valueOf = (name: string): Pointer => {
+  const ortValue = (name: string): Pointer => {
     if (!name) return 0n;
     const known = values.get(name);
     if (known) return known;
@@ -84,7 +84,7 @@ export function loadStep(
     // over an ArrayBuffer of its own: the collector moves small typed arrays that have none
     const array = new BigUint64Array(new ArrayBuffer(8 * count));
     names.slice(0, count).forEach((name, i) => {
-      array[i] = valueOf(name);
+      array[i] = ortValue(name);
     });
     arrays.push(array);
     return koffi.address(array) as Pointer;

@@ -1,27 +1,10 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import koffi from "koffi";
-import type { Attribute, DType } from "../graph.js";
+import { type Attribute, type DType, onnxNumbers } from "../graph.js";
 
 /** A native address; 0n is null. */
 export type Pointer = bigint;
-
-/** ONNX's numbers of the element types. */
-export const elementTypes: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-  bfloat16: 16,
-};
 
 /** What one session's provider gives us: a thread pool, kernels, and the place where they may be called. */
 export interface Kernels {
@@ -288,7 +271,7 @@ export function openKernels(options: KernelOptions): Kernels {
         bytes,
         BigInt64Array.from(shape.map(BigInt)),
         shape.length,
-        elementTypes[dtype],
+        onnxNumbers[dtype],
         out,
       ),
     );
@@ -339,7 +322,7 @@ function createOp(api: Api, info: Pointer, request: OpRequest): Pointer {
     for (const [name, attribute] of Object.entries(request.attributes))
       attributes.push(createAttribute(api, name, attribute));
     const names = BigUint64Array.from([...request.types.keys()].map(cString));
-    const values = Int32Array.from([...request.types.values()].map((dtype) => elementTypes[dtype]));
+    const values = Int32Array.from([...request.types.values()].map((dtype) => onnxNumbers[dtype]));
     const list = BigUint64Array.from(attributes);
     const key = `${request.domain}:${request.op}(${[...request.types].join(";")})`;
     const known = knownVersion.get(key);
