@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHmac, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { accessSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
+import { plotlySource } from "./plotly.js";
 
 /** Where the kernel's launcher lies, seen from src/ and from dist/. */
 const kernelFile = path.join(__dirname, "../src/kernel.cjs");
@@ -17,7 +18,7 @@ export interface Message {
   readonly content: Readonly<Record<string, unknown>>;
 }
 
-export interface KernelOptions {
+interface KernelOptions {
   /** Where the kernel starts; it goes on to the nearest folder above with a package.json. */
   readonly cwd: string;
   /** It stays in `cwd` instead. */
@@ -274,23 +275,17 @@ function display(data: Readonly<Record<string, unknown>>, what: string): void {
   jupyter.lastWriteDisplayData({ data, metadata: {}, transient: {} }, false);
 }
 
-let library: string | undefined;
 let figures = 0;
 
-/** Plotly for the notebook's page, 1.5 MB, so only with the first figure. */
-function libraryOnce(): string {
-  if (library !== undefined) return "";
-  library = readFileSync(require.resolve("plotly.js-cartesian-dist-min/plotly-cartesian.min.js"), "utf8");
+/** Plotly for the notebook's page, 1.5 MB. */
+const libraryHtml = (): string =>
   // where a page has require.js, Plotly would hand itself to that instead of becoming a global
-  return (
-    "<script>window.mutwoDefine=window.define;window.define=undefined</script>" +
-    `<script>${library.replace(/<\/script/gi, "<\\/script")}</script>` +
-    "<script>window.define=window.mutwoDefine</script>"
-  );
-}
+  "<script>window.mutwoDefine=window.define;window.define=undefined</script>" +
+  `<script>${plotlySource()}</script>` +
+  "<script>window.define=window.mutwoDefine</script>";
 
 /** A Plotly figure as a plain object. */
-export interface Figure {
+interface Figure {
   readonly data: readonly object[];
   readonly layout?: object;
 }
@@ -316,7 +311,7 @@ export function showFigure(figure: Figure): void {
   display(
     {
       "application/vnd.plotly.v1+json": { data, layout },
-      "text/html": libraryOnce() + html,
+      "text/html": figures === 0 ? libraryHtml() + html : html,
       "text/plain": `Plotly figure: ${data.length} ${data.length === 1 ? "trace" : "traces"}`,
     },
     "showFigure",
@@ -334,6 +329,7 @@ const escapeHtml = (text: string): string => text.replace(/&/g, "&amp;").replace
 
 /** Whole numbers (bytes, ranks) stay exact. */
 const cellText = (value: unknown): string => {
+  if (Number.isNaN(value)) return "";
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(6)));
   return Array.isArray(value) ? value.join(", ") : String(value ?? "");
 };

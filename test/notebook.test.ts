@@ -262,11 +262,30 @@ test("the kernel imports a package by its own name and `exports`, and runs where
   assert.match(elsewhere.failedCell?.message ?? "", /^1:22 - Cannot find module 'shapes'/);
 });
 
-test("notebooks/01-profile.ipynb runs from top to bottom", async () => {
+test("notebooks/01-profile.ipynb runs from top to bottom on the built package", async () => {
   const result = await runNotebook("notebooks/01-profile.ipynb", { output, parameters: { batch: "4" } });
+  const cells = outputs();
+  const report = /^(reports\/.+)\/report\.html\n$/.exec(cells.at(-1)?.[0]?.text?.join("") ?? "");
+  if (report?.[1]) rmSync(report[1], { recursive: true });
   assert.deepEqual(result, { ok: true, failedCell: null });
-  const all = JSON.stringify(outputs());
-  assert.match(all, /application\/vnd\.plotly\.v1\+json/);
-  assert.match(all, /tensors compared bit by bit, 0 differ/);
-  assert.match(all, /report\.html/);
+  assert.ok(report);
+  const all = cells.flat();
+  assert.ok(all.some(({ text }) => /^\d+ tensors compared bit by bit, 0 differ\n$/.test(text?.join("") ?? "")));
+  assert.equal(all.filter(({ data }) => data && "application/vnd.plotly.v1+json" in data).length, 2);
+  assert.ok(all.some(({ data }) => data?.["text/plain"]?.startsWith("rank\tnode_name\t")));
+});
+
+test("notebooks/*.ipynb are kept without outputs, for the kernel mutwo", () => {
+  for (const name of readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"))) {
+    const { cells, metadata } = JSON.parse(readFileSync(path.join("notebooks", name), "utf8")) as {
+      cells: (Cell & { readonly execution_count?: number | null })[];
+      metadata: { kernelspec: object };
+    };
+    assert.deepEqual(
+      cells.filter(({ outputs, execution_count }) => outputs?.length || execution_count),
+      [],
+    );
+    const kernelspec = { name: "mutwo", display_name: "TypeScript (mutwo)", language: "typescript" };
+    assert.deepEqual(metadata.kernelspec, kernelspec);
+  }
 });
