@@ -288,6 +288,7 @@ export const activationInactiveTime = (run: Run): Figure =>
 export function predictedMeasured(run: Run): Figure {
   const { before, plan, after } = run;
   const names = after ? ["unplanned", "planned"] : ["unplanned"];
+  const unplannedMs = run.paired?.unplanned.medianMs ?? before.step.medianMs;
   const bar = (name: string, color: string, axis: string, values: readonly (number | undefined)[]): object => ({
     type: "bar",
     name,
@@ -305,13 +306,13 @@ export function predictedMeasured(run: Run): Figure {
     [
       bar("predicted", "#56B4E9", "y", [mib(before.arenaBytes), plan ? mib(plan.peakBytes) : undefined]),
       bar("measured", "#0072B2", "y", [mib(before.allocatedBytes), after ? mib(after.allocatedBytes) : undefined]),
-      bar("predicted", "#56B4E9", "y2", [before.nodesMs, plan ? before.nodesMs + plan.addedMs : undefined]),
-      bar("measured", "#0072B2", "y2", [before.step.medianMs, after?.step.medianMs]),
+      bar("predicted", "#56B4E9", "y2", [unplannedMs, plan ? unplannedMs + plan.addedMs : undefined]),
+      bar("measured", "#0072B2", "y2", [unplannedMs, run.paired?.planned.medianMs]),
     ],
     {
       xaxis2: { domain: [0.56, 1], anchor: "y2" },
       yaxis2: {
-        title: { text: "step, ms (predicted: sum of node times)" },
+        title: { text: "step, ms" },
         anchor: "x2",
         rangemode: "tozero",
         gridcolor: "#eee",

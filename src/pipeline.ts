@@ -9,10 +9,10 @@ import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import type { Plan } from "./plan.js";
 import { planGraph } from "./plan.js";
-import { type Profile, profileGraph } from "./profile.js";
+import { type Profile, profileGraph, samplesOf } from "./profile.js";
 import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
-import { type Environment, type Equality, newRunId, type Run, runFormatVersion, saveGraph } from "./run.js";
+import { type Environment, type Equality, newRunId, type PairedTimes, type Run, runFormatVersion, saveGraph } from "./run.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { gradientName, trainingStep } from "./training.js";
 
@@ -75,11 +75,12 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       options.budget === undefined && !options.planner ? null : makePlan(baseline, before, options, progress);
     let after: Profile | null = null;
     let equality: Equality | null = null;
+    let paired: PairedTimes | null = null;
     if (plan?.feasible) {
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      equality = await compare(baseline, planned, runtime, values, options.signal);
+      ({ equality, paired } = await compare(baseline, planned, runtime, values, options.signal));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
     const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
@@ -114,6 +115,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       plan,
       after,
       equality,
+      paired,
       warnings: warningsOf(before, after, equality),
     };
   } finally {
@@ -148,40 +150,58 @@ function warningsOf(before: Profile, after: Profile | null, equality: Equality |
   return warnings;
 }
 
-/** Runs both graphs from the same values and compares loss, gradients and next state after two steps, bit by bit. */
+/** Pairs of steps that are timed in turn. */
+const timedPairs = 5;
+
+/**
+ * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared bit by bit, then
+ * further steps in turn, timed.
+ */
 async function compare(
   baseline: Graph,
   planned: Graph,
   runtime: Runtime,
   values: ReadonlyMap<string, Uint8Array>,
   signal?: AbortSignal,
-): Promise<Equality> {
+): Promise<{ equality: Equality; paired: PairedTimes }> {
   const gradients = [...baseline.tensors.values()]
     .filter((t) => t.category === "parameter" && t.within)
     .map((t) => gradientName(t.name));
-  const state = baseline.state.map((pair) => pair.after);
-  const observe = new Set([...(baseline.loss ? [baseline.loss] : []), ...gradients, ...state]);
-  const outcome = async (graph: Graph): Promise<Map<string, string>> => {
-    const { step } = loadWithValues(graph, runtime, values);
+  const observe = new Set([
+    ...(baseline.loss ? [baseline.loss] : []),
+    ...gradients,
+    ...baseline.state.map((pair) => pair.after),
+  ]);
+  const options = signal ? { signal } : {};
+  const { step: one } = loadWithValues(baseline, runtime, values);
+  try {
+    const { step: two } = loadWithValues(planned, runtime, values);
     try {
-      const digests = new Map<string, string>();
-      for (let i = 0; i < 2; i++) {
-        const { observed } = await step.run({ observe, ...(signal ? { signal } : {}) });
-        for (const [name, bytes] of observed)
-          digests.set(`${name} in step ${i + 1}`, createHash("sha256").update(bytes).digest("base64"));
+      const different: string[] = [];
+      for (let i = 1; i <= 2; i++) {
+        const { observed: expected } = await one.run({ observe, ...options });
+        const { observed: actual } = await two.run({ observe, ...options });
+        for (const name of observe) {
+          const [p, q] = [expected.get(name), actual.get(name)];
+          if (!p) throw new Error(`not observed: ${name}`);
+          if (!q || Buffer.compare(p, q) !== 0) different.push(`${name} in step ${i}`);
+        }
       }
-      return digests;
+      const times: [number[], number[]] = [[], []];
+      for (let i = 0; i < timedPairs; i++) {
+        times[0].push((await one.run(options)).stepMs);
+        times[1].push((await two.run(options)).stepMs);
+      }
+      return {
+        equality: { compared: 2 * observe.size, different },
+        paired: { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) },
+      };
     } finally {
-      step.close();
+      two.close();
     }
-  };
-  const [expected, actual] = [await outcome(baseline), await outcome(planned)];
-  const missing = [...observe].filter((name) => !expected.has(`${name} in step 1`));
-  if (missing.length) throw new Error(`not observed: ${missing[0]}`);
-  return {
-    compared: expected.size,
-    different: [...expected].filter(([name, digest]) => actual.get(name) !== digest).map(([name]) => name),
-  };
+  } finally {
+    one.close();
+  }
 }
 
 /** The command line that makes a run again. */

@@ -22,6 +22,7 @@ export function planRun(run: Run, options: { budget?: string; planner?: string; 
     plan,
     after: null,
     equality: null,
+    paired: null,
     warnings: run.warnings.filter((warning) => !warning.includes("planned step")),
   };
 }

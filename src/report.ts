@@ -4,7 +4,7 @@ import Handlebars from "handlebars";
 import * as charts from "./charts.js";
 import { formatBytes, formatCount, formatMs, formatPercent } from "./format.js";
 import { plotlySource } from "./plotly.js";
-import type { Profile } from "./profile.js";
+import type { Profile, Samples } from "./profile.js";
 import type { Run } from "./run.js";
 import { infeasibleLine } from "./summary.js";
 import { activationColumns, type Column, nodeColumns } from "./tables.js";
@@ -24,21 +24,22 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
 
 /** What the report says first. */
 function headline(run: Run): { text: string; good: boolean } {
-  const { before, plan, after } = run;
+  const { before, plan } = run;
   if (!plan)
     return {
       text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}.`,
       good: true,
     };
   if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };
-  const slower = after ? after.step.medianMs / before.step.medianMs - 1 : plan.addedMs / before.step.medianMs;
-  const time = `${Math.abs(100 * slower).toFixed(1)} % ${slower >= 0 ? "more" : "less"} time (${after ? "measured" : "predicted"})`;
+  const { paired } = run;
+  const slower = paired ? paired.planned.medianMs / paired.unplanned.medianMs - 1 : plan.addedMs / before.step.medianMs;
+  const time = `${Math.abs(100 * slower).toFixed(1)} % ${slower >= 0 ? "more" : "less"} time (${paired ? "measured" : "predicted"})`;
   const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
   const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
   return { text: `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}.`, good: true };
 }
 
-const spread = (profile: Profile): string => `${formatMs(profile.step.medianMs)} ± ${formatMs(profile.step.spreadMs)}`;
+const spread = (samples: Samples): string => `${formatMs(samples.medianMs)} ± ${formatMs(samples.spreadMs)}`;
 
 /** Rows of the table at the top: predicted beside measured, before and after. */
 function comparison(run: Run): { what: string; before: string; after: string }[] {
@@ -66,7 +67,10 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
     },
     { what: "layout waste (arena over timeline)", before: waste(before), after: planned(waste) },
     { what: "step, predicted", before: "", after: planned(plan ? formatMs(before.step.medianMs + plan.addedMs) : "") },
-    { what: "step, measured (median ± spread)", before: spread(before), after: planned(spread) },
+    { what: "step, measured (median ± spread)", before: spread(before.step), after: planned((p) => spread(p.step)) },
+    ...(run.paired
+      ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]
+      : []),
     { what: "sum of node times", before: formatMs(before.nodesMs), after: planned((p) => formatMs(p.nodesMs)) },
     { what: "largest workspace of one kernel", before: workspace(before), after: planned(workspace) },
   ];

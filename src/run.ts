@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "./graph.js";
 import type { Plan } from "./plan.js";
-import type { Profile } from "./profile.js";
+import type { Profile, Samples } from "./profile.js";
 
 /** Version of run.json; a file of another version is refused. */
 export const runFormatVersion = 1;
@@ -56,6 +56,12 @@ export interface Environment {
   readonly memoryBytes: number;
 }
 
+/** Both steps, run in turn on the same machine at the same time: what a comparison of their times goes by. */
+export interface PairedTimes {
+  readonly unplanned: Samples;
+  readonly planned: Samples;
+}
+
 /** Whether the planned step computed the same as the unplanned one. */
 export interface Equality {
   /** Tensors compared: the loss, every gradient, every updated state. */
@@ -82,6 +88,8 @@ export interface Run {
   /** The planned step, executed; null without a (feasible) plan or if it was not executed. */
   readonly after: Profile | null;
   readonly equality: Equality | null;
+  /** null without a planned step that was executed. */
+  readonly paired: PairedTimes | null;
   /** What went wrong without losing the run (a NaN loss, a page that could not be printed). */
   readonly warnings: readonly string[];
 }

@@ -23,6 +23,15 @@ export function runSummary(run: Run): string {
       ...planned(after ? formatBytes(after.allocatedBytes) : "not executed"),
     ],
     ["step, predicted", "", ...planned(formatMs(before.step.medianMs + (plan?.addedMs ?? 0)))],
+    ...(run.paired
+      ? [
+          [
+            "step, measured in turn",
+            `${formatMs(run.paired.unplanned.medianMs)} ± ${formatMs(run.paired.unplanned.spreadMs)}`,
+            `${formatMs(run.paired.planned.medianMs)} ± ${formatMs(run.paired.planned.spreadMs)}`,
+          ],
+        ]
+      : []),
     [
       "step, measured",
       `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
