@@ -1,7 +1,7 @@
 import type { Builder } from "../build.js";
 import { type Attribute, elementCount, int, type TensorType, text } from "../graph.js";
 import type { Value } from "../runtime/runtime.js";
-import { bytesOf } from "../values.js";
+import { bytesOf, valuesOf } from "../values.js";
 import { native, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { axisOf, sameShape } from "./shapes.js";
@@ -170,7 +170,7 @@ export const indexing: OpTable = {
       ];
     },
     "zero",
-    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1] },
+    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) } },
   ),
   Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
     types: { T: 0, T1: "y0" },
@@ -180,7 +180,14 @@ export const indexing: OpTable = {
     types: { T: 0, T1: "y0" },
     value: (call) => [int64([], [elementCount(call.input(0).shape)])],
   }),
-  Constant: indexed((call) => [constantOf(call)], "zero", { types: null, value: (call) => [constantOf(call)] }),
+  Constant: indexed((call) => [constantOf(call)], "zero", {
+    types: null,
+    value: (call) => [constantOf(call)],
+    body: (call) => {
+      const { dtype, shape, data } = constantOf(call);
+      return [call.b.constant(dtype, shape, valuesOf(dtype, data))];
+    },
+  }),
   ConstantOfShape: indexed((call) => [{ dtype: filler(call).dtype, shape: call.need(0) }], "zero", {
     types: null,
     hostInputs: [0],
@@ -190,6 +197,11 @@ export const indexing: OpTable = {
       const bytes = new Uint8Array(elementCount(shape) * data.length);
       for (let at = 0; at < bytes.length; at += data.length) bytes.set(data, at);
       return [{ dtype, shape, data: bytes }];
+    },
+    body: (call) => {
+      const { dtype, data } = filler(call);
+      const one = call.need(0).map(() => 1);
+      return [call.b.op("Expand", [call.b.constant(dtype, one, valuesOf(dtype, data)), call.b.vector(call.need(0))])];
     },
   }),
   Range: indexed(
