@@ -91,7 +91,7 @@ function greedy(problem: PlanProblem): Prefix[] {
   const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
   const taken: Candidate[] = [];
   const choices: Choice[] = [];
-  const prefixes = [judge(problem, choices)];
+  const prefixes = [judge(problem, [])];
   for (;;) {
     const { peak, name } = peakPlace(prefixes[prefixes.length - 1] as Prefix, rank);
     let best: Candidate | undefined;

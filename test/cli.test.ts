@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import type { Run } from "../src/run.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-cli-"));
+const out = path.join(folder, "reports");
+const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+const command = ["--import", "tsx", "src/cli.ts"];
+const mutwo = (...args: string[]) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], { encoding: "utf8" });
+  return { status, stdout, stderr };
+};
+const profile = (...args: string[]) =>
+  mutwo("profile", model, "--loss", "ce", "--optimizer", "sgd", "--no-pictures", "--out", out, ...args);
+
+const bad = path.join(folder, "bad.onnx");
+writeFileSync(bad, "not a model at all");
+const truncated = path.join(folder, "truncated.onnx");
+writeFileSync(truncated, readFileSync(model).subarray(0, 40_000));
+
+const wrong: readonly (readonly [what: string, args: readonly string[], message: RegExp])[] = [
+  ["a file that is not ONNX", ["profile", bad, "--loss", "ce", "--optimizer", "sgd"], /not an ONNX file: .*bad\.onnx/],
+  ["a truncated file", ["profile", truncated, "--loss", "ce", "--optimizer", "sgd"], /truncated file: /],
+  [
+    "a missing file",
+    ["profile", "none.onnx", "--loss", "ce", "--optimizer", "sgd"],
+    /cannot read model: none\.onnx \(ENOENT\)/,
+  ],
+  [
+    "an unbound dimension",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd"],
+    /unbound dimension: batch \(pass --dim batch=N\)/,
+  ],
+  [
+    "an unknown dimension",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--dim", "width=3"],
+    /unknown dimension: width/,
+  ],
+  [
+    "a contradicting dimension",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--dim", "batch=3"],
+    /contradicting dimension: batch is 2 and 3/,
+  ],
+  [
+    "an unknown loss",
+    ["profile", model, "--loss", "hinge", "--optimizer", "sgd", "--dim", "batch=2"],
+    /unknown loss: hinge/,
+  ],
+  [
+    "an unknown optimizer",
+    ["profile", model, "--loss", "ce", "--optimizer", "lion", "--dim", "batch=2"],
+    /unknown optimizer: lion/,
+  ],
+  [
+    "an unknown backend",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--backend", "tpu"],
+    /unknown backend: tpu/,
+  ],
+  [
+    "an unknown planner",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--planner", "magic"],
+    /unknown planner: magic/,
+  ],
+  [
+    "a budget that is not a size",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--budget", "lots"],
+    /budget is not a size: lots/,
+  ],
+  [
+    "a loss that does not fit",
+    ["profile", model, "--loss", "ce:axis=5", "--optimizer", "sgd", "--dim", "batch=2"],
+    /loss ce does not fit output/,
+  ],
+  [
+    "a folder that is not writable",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--out", "/dev/null/x"],
+    /output folder not writable: /,
+  ],
+  ["an unknown option", ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--los", "ce"], /unknown option '--los'/],
+  ["a missing option", ["profile", model, "--loss", "ce"], /required option '--optimizer/],
+  ["a run that is not there", ["plan", "none.json", "--budget", "60%"], /cannot read run: none\.json/],
+  [
+    "a missing reference",
+    ["verify", model, "--reference", "none.safetensors", "--loss", "ce", "--dim", "batch=2"],
+    /cannot read safetensors: none/,
+  ],
+];
+
+for (const [what, args, message] of wrong)
+  test(`mutwo ${args[0]} refuses ${what}: one line, exit status 2`, () => {
+    const { status, stdout, stderr } = mutwo(
+      ...args,
+      ...(args[0] === "profile" && !args.includes("--out") ? ["--out", out] : []),
+    );
+    assert.match(stderr, message);
+    assert.equal(status, 2);
+    assert.equal(stdout, "");
+    assert.doesNotMatch(stderr, /\n\s+at /);
+    assert.equal(existsSync(out), false);
+  });
+
+test("mutwo profile --budget --json prints one object whose measured peak equals the predicted one; plan and report work from the saved run", () => {
+  const { status, stdout, stderr } = profile("--dim", "batch=16", "--budget", "80%", "--json");
+  assert.equal(status, 0, stderr);
+  const summary = JSON.parse(stdout);
+  assert.equal(summary.plan.feasible, true);
+  assert.equal(summary.measuredPeakBytes, summary.peakBytes);
+  assert.equal(summary.after.measuredPeakBytes, summary.plan.peakBytes);
+  assert.ok(summary.after.measuredPeakBytes <= 0.8 * summary.peakBytes);
+  assert.ok(summary.plan.recompute.length > 0);
+  const run = JSON.parse(readFileSync(summary.run, "utf8")) as Run;
+  assert.deepEqual(run.equality?.different, []);
+  assert.deepEqual(readdirSync(path.dirname(summary.run)).sort(), [
+    "profiler_stats_activation_stats.csv",
+    "profiler_stats_node_stats.csv",
+    "report.html",
+    "run.json",
+  ]);
+
+  const again = mutwo("plan", summary.run, "--budget", "80%", "--json", "--no-pictures", "--out", out);
+  assert.equal(again.status, 0, again.stderr);
+  assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
+  const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
+  assert.equal(impossible.status, 1);
+  assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);
+  const report = mutwo("report", summary.run);
+  assert.equal(report.status, 0, report.stderr);
+});
+
+test("mutwo profile stopped by Ctrl-C leaves no folder behind", async () => {
+  const place = path.join(folder, "stopped");
+  const child = spawn(
+    process.execPath,
+    [
+      ...command,
+      "profile",
+      model,
+      "--loss",
+      "ce",
+      "--optimizer",
+      "sgd",
+      "--dim",
+      "batch=64",
+      "--iterations",
+      "100000",
+      "--no-pictures",
+      "--out",
+      place,
+    ],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  let stderr = "";
+  child.stderr.on("data", (data: Buffer) => {
+    stderr += data.toString();
+    if (stderr.includes("profile")) {
+      child.stderr.removeAllListeners("data");
+      child.stderr.on("data", (more: Buffer) => {
+        stderr += more.toString();
+      });
+      child.kill("SIGINT");
+    }
+  });
+  const status = await new Promise((resolve) => child.once("exit", resolve));
+  assert.equal(status, 130);
+  assert.match(stderr, /interrupted \(SIGINT\)/);
+  assert.deepEqual(existsSync(place) ? readdirSync(place) : [], []);
+});
+
+test("mutwo profile reports a loss that is not finite, and does not hide it", () => {
+  const { status, stdout } = mutwo(
+    "profile",
+    model,
+    "--loss",
+    "ce",
+    "--optimizer",
+    "sgd:lr=1e30",
+    "--dim",
+    "batch=4",
+    "--no-pictures",
+    "--out",
+    out,
+  );
+  assert.equal(status, 0);
+  assert.match(stdout, /warning: the unplanned step's loss is not finite from iteration \d+ on/);
+});
+
+test("mutwo verify --json prints the contract; loading the library loads neither danfo nor Plotly nor Puppeteer", () => {
+  const { status, stdout } = mutwo(
+    "verify",
+    "test/fixtures/mlp.ts.onnx",
+    "--reference",
+    "test/fixtures/mlp.safetensors",
+    "--loss",
+    "mse",
+    "--json",
+  );
+  assert.equal(status, 0);
+  assert.deepEqual(Object.keys(JSON.parse(stdout)), [
+    "model",
+    "ok",
+    "loss",
+    "gradients",
+    "missing",
+    "buffers",
+    "curves",
+  ]);
+  const probe =
+    "require('./src/index.ts'); console.log(Object.keys(require.cache).filter((f) => /danfojs|plotly|puppeteer|sparticuz/.test(f) && /node_modules/.test(f)).length)";
+  const loaded = spawnSync(process.execPath, ["--import", "tsx", "-e", probe], { encoding: "utf8" });
+  assert.equal(loaded.stdout.trim(), "0", loaded.stderr);
+});
