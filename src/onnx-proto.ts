@@ -1,3 +1,5 @@
+import protobuf from "protobufjs";
+
 /** The part of ONNX's protobuf schema (onnx.proto3, IR version 10) that mutwo reads and writes. */
 export const onnxProto = `
 syntax = "proto3";
@@ -51,3 +53,97 @@ message FunctionProto {
   repeated AttributeProto attribute_proto = 11;
 }
 `;
+
+/** Decoded as number or Long, whose text is the number; encoded from any of these. */
+type Int64 = number | bigint | string | { toString(): string };
+
+export interface ProtoTensor {
+  dims?: Int64[];
+  dataType?: number;
+  floatData?: number[];
+  int32Data?: number[];
+  int64Data?: Int64[];
+  uint64Data?: Int64[];
+  doubleData?: number[];
+  rawData?: Uint8Array;
+  name?: string;
+  externalData?: { key: string; value: string }[];
+  dataLocation?: number;
+}
+
+export interface ProtoAttribute {
+  name: string;
+  refAttrName?: string;
+  type?: number;
+  f?: number;
+  i?: Int64;
+  s?: Uint8Array;
+  t?: ProtoTensor;
+  floats?: number[];
+  ints?: Int64[];
+  strings?: Uint8Array[];
+}
+
+export interface ProtoNode {
+  input?: string[];
+  output?: string[];
+  name?: string;
+  opType?: string;
+  domain?: string;
+  attribute?: ProtoAttribute[];
+}
+
+/** `value` tells which field a file gives; the other one reads as its default. */
+export interface ProtoDimension {
+  value?: "dimValue" | "dimParam";
+  dimValue?: Int64;
+  dimParam?: string;
+}
+
+export interface ProtoValue {
+  name: string;
+  type?: { tensorType?: { elemType?: number; shape?: { dim?: ProtoDimension[] } } };
+}
+
+export interface ProtoFunction {
+  name: string;
+  domain?: string;
+  input?: string[];
+  output?: string[];
+  node?: ProtoNode[];
+  attributeProto?: ProtoAttribute[];
+}
+
+export interface ProtoModel {
+  irVersion?: Int64;
+  producerName?: string;
+  producerVersion?: string;
+  graph?: {
+    name?: string;
+    node?: ProtoNode[];
+    initializer?: ProtoTensor[];
+    sparseInitializer?: unknown[];
+    input?: ProtoValue[];
+    output?: ProtoValue[];
+    valueInfo?: ProtoValue[];
+  };
+  opsetImport?: { domain?: string; version?: Int64 }[];
+  metadataProps?: { key: string; value: string }[];
+  functions?: ProtoFunction[];
+}
+
+let schema: protobuf.Type | undefined;
+const modelType = (): protobuf.Type => {
+  schema ??= protobuf.parse(onnxProto).root.lookupType("onnx.ModelProto");
+  return schema;
+};
+
+/** The fields of an ONNX file. Throws protobuf's own errors. */
+export const decodeModel = (bytes: Uint8Array): ProtoModel => modelType().decode(bytes) as unknown as ProtoModel;
+
+/** The bytes of an ONNX file. */
+export const encodeModel = (model: ProtoModel): Uint8Array =>
+  modelType().encode(modelType().fromObject(model)).finish();
+
+/** Beyond 2^53 the last digits are lost: ONNX uses such numbers only to say "to the end". */
+export const toNumber = (value: Int64 | undefined): number => Number(value ?? 0);

@@ -10,7 +10,7 @@ import {
   tensorOf,
 } from "./graph.js";
 import { madeCategory, plainWord } from "./text-parse.js";
-import { valuesOf } from "./values.js";
+import { shortestFloat, valuesOf } from "./values.js";
 
 export { parseGraph } from "./text-parse.js";
 
@@ -79,17 +79,8 @@ function dataText({ dtype, shape }: TensorType, data: Uint8Array, maxElements = 
   // 64-bit integers do not fit into numbers
   if (dtype === "int64") return `{${new BigInt64Array(data.slice().buffer).join(",")}}`;
   if (dtype === "uint64") return `{${new BigUint64Array(data.slice().buffer).join(",")}}`;
-  const number = dtype === "float32" ? (x: number) => numberText(shortest(x)) : numberText;
+  const number = dtype === "float32" ? (x: number) => numberText(shortestFloat(x)) : numberText;
   return `{${valuesOf(dtype, data).map(number).join(",")}}`;
-}
-
-/** The number with the fewest digits that is the same float32. */
-function shortest(value: number): number {
-  for (let digits = 6; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return value;
 }
 
 const numberText = (value: number): string => {

@@ -78,3 +78,12 @@ export function valuesOf(dtype: DType, bytes: Uint8Array): number[] {
   const { get } = access[dtype];
   return Array.from({ length: Math.floor(bytes.byteLength / size) }, (_, i) => get(view, i * size));
 }
+
+/** The number with the fewest digits that is the same float32: 1e-5 for 0.000009999999747378752. */
+export function shortestFloat(value: number): number {
+  for (let digits = 6; digits < 9 && value !== 0; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) return short;
+  }
+  return value;
+}
