@@ -12,7 +12,15 @@ import { planGraph } from "./plan.js";
 import { type Profile, profileGraph, samplesOf } from "./profile.js";
 import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
-import { type Environment, type Equality, newRunId, type PairedTimes, type Run, runFormatVersion, saveGraph } from "./run.js";
+import {
+  type Environment,
+  type Equality,
+  newRunId,
+  type PairedTimes,
+  type Run,
+  runFormatVersion,
+  saveGraph,
+} from "./run.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { gradientName, trainingStep } from "./training.js";
 

@@ -80,7 +80,11 @@ const wrong: readonly (readonly [what: string, args: readonly string[], message:
     ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=2", "--out", "/dev/null/x"],
     /output folder not writable: /,
   ],
-  ["an unknown option", ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--los", "ce"], /unknown option '--los'/],
+  [
+    "an unknown option",
+    ["profile", model, "--loss", "ce", "--optimizer", "sgd", "--los", "ce"],
+    /unknown option '--los'/,
+  ],
   ["a missing option", ["profile", model, "--loss", "ce"], /required option '--optimizer/],
   ["a run that is not there", ["plan", "none.json", "--budget", "60%"], /cannot read run: none\.json/],
   [
