@@ -170,6 +170,13 @@ async function checkTypes(sample: Sample): Promise<void> {
   });
 }
 
+/** Whether the sample stands as kernels take it: its record does not rewrite it. */
+function isNormal(sample: Sample): boolean {
+  const { b, node } = buildSample(sample, "float32");
+  addNormalized(b, node);
+  return b.nodes.length === 1 && b.nodes[0]?.inputs.join() === node.inputs.join();
+}
+
 /** Writes over each input that the record offers, and compares with what the kernel makes elsewhere. */
 async function checkInPlace(sample: Sample): Promise<void> {
   const { b, node, values } = buildSample(sample, "float32");
@@ -293,8 +300,10 @@ for (const [op, record] of ops)
     assert.ok(own.length > 0, `no sample: ${op}`);
     for (const sample of own) {
       await checkTypes(sample);
-      if (record.types) await checkInPlace(sample);
-      await checkBody(sample);
+      if (isNormal(sample)) {
+        if (record.types) await checkInPlace(sample);
+        await checkBody(sample);
+      }
       await checkGradient(sample, "float32");
       const noDouble = /no kernel|Kernel not found/i;
       await checkGradient(sample, "float64").catch((error: Error) => {

@@ -49,11 +49,14 @@ export const windowAttributes = ({ kernel, strides, dilations, pads }: Window): 
   pads: ints(pads),
 });
 
+/** Span of a window on one axis. */
+export const extentOf = (w: Window, axis: number): number =>
+  (w.dilations[axis] as number) * ((w.kernel[axis] as number) - 1) + 1;
+
 /** Positions of a window on one axis. */
 const positions = (size: number, w: Window, axis: number): number => {
-  const extent = (w.dilations[axis] as number) * ((w.kernel[axis] as number) - 1) + 1;
   const padded = size + (w.pads[axis] as number) + (w.pads[axis + w.kernel.length] as number);
-  return Math.floor((padded - extent) / (w.strides[axis] as number)) + 1;
+  return Math.floor((padded - extentOf(w, axis)) / (w.strides[axis] as number)) + 1;
 };
 
 const convWindow = (call: OpCall): Window => windowOf(call, call.input(0).shape.slice(2), call.input(1).shape.slice(2));
@@ -73,6 +76,45 @@ function convType(call: OpCall): TensorType[] {
 const convFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
   2 * elementCount(outputs[0]?.shape ?? []) * elementCount(call.input(1).shape.slice(1));
 
+/** A transposed convolution's window and output sizes; auto_pad and output_shape are resolved into pads. */
+function transposeWindow(call: OpCall): { window: Window; extra: readonly number[]; spatial: readonly number[] } {
+  const { auto_pad, ...attributes } = call.node.attributes;
+  const sizes = call.input(0).shape.slice(2);
+  const plain = { ...call, text: (_: string, otherwise: string) => otherwise, node: { ...call.node, attributes } };
+  const given = windowOf(plain, sizes, call.input(1).shape.slice(2));
+  const rank = sizes.length;
+  const extra = call.ints("output_padding") ?? sizes.map(() => 0);
+  const whole = sizes.map(
+    (size, axis) => (size - 1) * (given.strides[axis] as number) + (extra[axis] as number) + extentOf(given, axis),
+  );
+  const auto = auto_pad?.type === "string" ? auto_pad.value : "NOTSET";
+  const same = auto.startsWith("SAME");
+  // output_shape may name all axes or the spatial ones only
+  const wanted =
+    call.ints("output_shape")?.slice(-rank) ??
+    (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
+  if (wanted) {
+    const totals = wanted.map((n, axis) => Math.max(0, (whole[axis] as number) - n));
+    const less = totals.map((total) => Math.floor(total / 2));
+    const more = totals.map((total, axis) => total - (less[axis] as number));
+    pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
+  }
+  const spatial = whole.map((n, axis) => n - (pads[axis] as number) - (pads[axis + rank] as number));
+  if (spatial.some((n) => n < 0) || (call.ints("output_shape") && spatial.join() !== wanted?.join()))
+    throw new Error(
+      `shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}] (node ${call.node.name})`,
+    );
+  return { window: { ...given, pads }, extra, spatial };
+}
+
+/** The elements from `starts` on, as many as `sizes` says, of each spatial axis; itself if that is all. */
+function crop(b: Builder, x: string, starts: readonly number[], sizes: readonly number[]): string {
+  if (sizes.every((size, axis) => size === b.type(x).shape[axis + 2])) return x;
+  const ends = starts.map((start, axis) => start + (sizes[axis] as number));
+  return b.op("Slice", [x, b.vector(starts), b.vector(ends), b.vector(starts.map((_, axis) => axis + 2))]);
+}
+
 /** Axes 0 and 1 exchanged. */
 const swapped = (b: Builder, x: string): string =>
   b.op("Transpose", [x], { perm: ints(b.type(x).shape.map((_, axis) => (axis < 2 ? 1 - axis : axis))) });
@@ -81,28 +123,26 @@ const swapped = (b: Builder, x: string): string =>
  * dX of a convolution: a transposed convolution of dY with W. Asymmetric pads, which kernels for it do not take
  * everywhere, become symmetric ones and a slice.
  */
-function inputGradient(b: Builder, dY: string, w: string, x: TensorType, window: Window, group: number): string {
+export function inputGradient(b: Builder, dY: string, w: string, x: TensorType, window: Window, group: number): string {
   const rank = window.kernel.length;
   const spatial = b.type(dY).shape.slice(2);
   const [begin, end] = [window.pads.slice(0, rank), window.pads.slice(rank)];
   const symmetric = begin.map((pad, axis) => Math.min(pad, end[axis] as number));
-  const sizes = spatial.map((n, axis) => {
-    const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
-    return (n - 1) * (window.strides[axis] as number) + extent - 2 * (symmetric[axis] as number);
-  });
+  const sizes = spatial.map(
+    (n, axis) => (n - 1) * (window.strides[axis] as number) + extentOf(window, axis) - 2 * (symmetric[axis] as number),
+  );
   const wanted = x.shape
     .slice(2)
     .map((n, axis) => n + (begin[axis] as number) + (end[axis] as number) - 2 * (symmetric[axis] as number));
-  const missing = wanted.map((n, axis) => n - (sizes[axis] as number));
+  // negative where the last window hangs over the padded end (ceil_mode): that part is cut off
+  const missing = wanted.map((n, axis) => Math.max(0, n - (sizes[axis] as number)));
   const full = b.op("ConvTranspose", [dY, w], {
     ...windowAttributes({ ...window, pads: [...symmetric, ...symmetric] }),
     group: int(group),
     output_padding: ints(missing),
   });
   const starts = begin.map((pad, axis) => pad - (symmetric[axis] as number));
-  if (starts.every((start, axis) => start === 0 && wanted[axis] === x.shape[axis + 2])) return full;
-  const ends = starts.map((start, axis) => start + (x.shape[axis + 2] as number));
-  return b.op("Slice", [full, b.vector(starts), b.vector(ends), b.vector(starts.map((_, axis) => axis + 2))]);
+  return crop(b, full, starts, x.shape.slice(2));
 }
 
 /** Convolutions. */
@@ -178,15 +218,8 @@ export const convolution: OpTable = {
           group: int(group),
         });
         // positions beyond the kernel appear where the stride does not divide the padded size
-        const axes = kernel.map((_, axis) => axis + 2);
-        const exact = b
-          .type(product)
-          .shape.slice(2)
-          .every((size, axis) => size === kernel[axis]);
-        const cut = exact
-          ? product
-          : b.op("Slice", [product, b.vector(kernel.map(() => 0)), b.vector(kernel), b.vector(axes)]);
-        return [swapped(b, cut)];
+        const starts = kernel.map(() => 0);
+        return [swapped(b, crop(b, product, starts, kernel))];
       },
     },
   ),
@@ -194,21 +227,14 @@ export const convolution: OpTable = {
     (call) => {
       const [x, w] = [call.input(0), call.input(1)];
       const group = call.int("group", 1);
-      const window = windowOf(call, x.shape.slice(2), w.shape.slice(2));
-      const extra = call.ints("output_padding") ?? window.kernel.map(() => 0);
-      if (w.shape[0] !== x.shape[1])
+      if (w.shape[0] !== x.shape[1] || w.shape.length !== x.shape.length)
         throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}] (node ${call.node.name})`);
-      const rank = window.kernel.length;
-      const spatial = x.shape.slice(2).map((size, axis) => {
-        const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
-        const pads = (window.pads[axis] as number) + (window.pads[axis + rank] as number);
-        return (size - 1) * (window.strides[axis] as number) + (extra[axis] as number) + extent - pads;
-      });
+      const { spatial } = transposeWindow(call);
       return [{ dtype: x.dtype, shape: [x.shape[0] as number, (w.shape[1] as number) * group, ...spatial] }];
     },
     ofOutput0((call, dY) => {
       const { b } = call;
-      const window = windowOf(call, call.input(0).shape.slice(2), call.input(1).shape.slice(2));
+      const { window } = transposeWindow(call);
       const attributes = { ...windowAttributes(window), group: int(call.int("group", 1)) };
       const axes = call.input(0).shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
       return [
@@ -220,6 +246,28 @@ export const convolution: OpTable = {
     {
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
+      // CUDA's kernel takes symmetric pads only: what they leave over is cut off
+      normalize: (call) => {
+        const { b } = call;
+        const { window, extra, spatial } = transposeWindow(call);
+        const rank = spatial.length;
+        const before = window.pads.slice(0, rank);
+        const least = before.map((pad, axis) => Math.min(pad, window.pads[axis + rank] as number));
+        const isPlain = !call.ints("output_shape") && call.text("auto_pad", "NOTSET") === "NOTSET";
+        if (isPlain && window.pads.join() === [...least, ...least].join()) return undefined;
+        const [whole] = b.add(
+          "ConvTranspose",
+          call.node.inputs,
+          {
+            ...windowAttributes({ ...window, pads: [...least, ...least] }),
+            group: int(call.int("group", 1)),
+            output_padding: ints(extra),
+          },
+          { name: call.node.name },
+        );
+        const starts = before.map((pad, axis) => pad - (least[axis] as number));
+        return [crop(b, whole as string, starts, spatial)];
+      },
     },
   ),
 };

@@ -28,6 +28,10 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
 /** Axes as an input (opset 13) or an attribute (before it). */
 const axesOf = (call: OpCall): readonly number[] | undefined => (call.inputs[1] ? call.need(1) : call.ints("axes"));
 
+/** A list that is an input, or an attribute before some opset. Throws if it is neither, or not a constant. */
+const listOf = (call: OpCall, index: number, attribute: string): readonly number[] =>
+  (call.inputs[index] ? undefined : call.ints(attribute)) ?? call.need(index);
+
 /** Before opset 13 (Pad: 11, Slice: 10) parameters are attributes: turns them into inputs. */
 const attributesToInputs =
   (...names: readonly string[]): NonNullable<Op["normalize"]> =>
@@ -51,8 +55,8 @@ interface Slice {
 /** What a Slice takes from each of its axes, bounds clamped as ONNX says. */
 function slices(call: OpCall): Slice[] {
   const { shape } = call.input(0);
-  const [starts, ends] = [call.need(1), call.need(2)];
-  const axes = call.inputs[3] ? call.need(3) : starts.map((_, i) => i);
+  const [starts, ends] = [listOf(call, 1, "starts"), listOf(call, 2, "ends")];
+  const axes = (call.inputs[3] ? call.need(3) : call.ints("axes")) ?? starts.map((_, i) => i);
   const steps = call.inputs[4] ? call.need(4) : starts.map(() => 1);
   return starts.map((from, i) => {
     const axis = normalizeAxis(axes[i] as number, shape.length);
@@ -82,7 +86,7 @@ function partSizes(call: OpCall): readonly number[] {
 /** Begin and end pads of every axis. */
 function padsOf(call: OpCall): { begin: number[]; end: number[] } {
   const { shape } = call.input(0);
-  const pads = call.need(1);
+  const pads = listOf(call, 1, "pads");
   const axes = call.inputs[3] ? call.need(3).map((axis) => normalizeAxis(axis, shape.length)) : shape.map((_, i) => i);
   const begin = shape.map(() => 0);
   const end = shape.map(() => 0);

@@ -1,5 +1,5 @@
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
-import { type Window, windowAttributes, windowOf } from "./convolution.js";
+import { extentOf, inputGradient, type Window, windowAttributes, windowOf } from "./convolution.js";
 import { native, ofOutput0, outputSize } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { reshape } from "./shapes.js";
@@ -20,8 +20,7 @@ function pooled(call: OpCall): number[] {
     .shape.slice(2)
     .map((size, axis) => {
       const [stride, before] = [window.strides[axis] as number, window.pads[axis] as number];
-      const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
-      const steps = (size + before + (window.pads[axis + rank] as number) - extent) / stride;
+      const steps = (size + before + (window.pads[axis + rank] as number) - extentOf(window, axis)) / stride;
       let count = (ceil ? Math.ceil(steps) : Math.floor(steps)) + 1;
       if (ceil && (count - 1) * stride >= size + before) count--;
       if (count < 1)
@@ -48,6 +47,51 @@ const explicitPads: NonNullable<Op["normalize"]> = (call) => {
       count: call.outputCount,
     },
   );
+};
+
+/**
+ * What each window's sum is multiplied by, over the output's spatial axes: one over the elements that count. With
+ * count_include_pad these are the padded ones too, but not those beyond the padding that ceil_mode reaches.
+ */
+function shares(call: OpCall, spatial: readonly number[]): number[] {
+  const window = poolWindow(call);
+  const rank = window.kernel.length;
+  const counts = spatial.map((n, axis) => {
+    const size = call.input(0).shape[axis + 2] as number;
+    const [before, after] = [window.pads[axis] as number, window.pads[axis + rank] as number];
+    const [low, high] = call.int("count_include_pad", 0) ? [-before, size + after] : [0, size];
+    return Array.from({ length: n }, (_, i) => {
+      const start = i * (window.strides[axis] as number) - before;
+      const taps = Array.from(
+        { length: window.kernel[axis] as number },
+        (_, k) => start + k * (window.dilations[axis] as number),
+      );
+      return taps.filter((at) => at >= low && at < high).length;
+    });
+  });
+  return counts.reduce<number[]>((all, axis) => all.flatMap((c) => axis.map((k) => c * k)), [1]).map((c) => 1 / c);
+}
+
+/** An average over spread windows, which kernels of opset 18 do not know, as a convolution of each channel. */
+const dilatedAverage: NonNullable<Op["normalize"]> = (call) => {
+  const { b } = call;
+  const window = poolWindow(call);
+  if (window.dilations.every((d) => d === 1)) return undefined;
+  const { dtype, shape } = call.input(0);
+  const channels = shape[1] as number;
+  const spatial = pooled(call);
+  // windows that ceil_mode adds hang over the end: zeros there
+  const rank = spatial.length;
+  const pads = window.pads.map((pad, i) => {
+    const axis = i - rank;
+    if (axis < 0) return pad;
+    const last = ((spatial[axis] as number) - 1) * (window.strides[axis] as number) + extentOf(window, axis);
+    return Math.max(pad, last - (shape[axis + 2] as number) - (window.pads[axis] as number));
+  });
+  const ones = b.constant(dtype, [channels, 1, ...window.kernel], 1);
+  const sums = b.op("Conv", [call.x(0), ones], { ...windowAttributes({ ...window, pads }), group: int(channels) });
+  const share = b.constant(dtype, [1, 1, ...spatial], shares(call, spatial));
+  return b.add("Mul", [sums, share], {}, { name: call.node.name });
 };
 
 const globalType = (call: OpCall): TensorType[] => {
@@ -109,43 +153,15 @@ export const pooling: OpTable = {
       const { b } = call;
       const { dtype, shape } = call.input(0);
       const window = poolWindow(call);
-      if (call.int("ceil_mode", 0)) throw new Error(`no gradient: AveragePool ceil_mode=1 (node ${call.node.name})`);
       const channels = shape[1] as number;
       const spatial = b.type(dY).shape.slice(2);
-      const rank = window.kernel.length;
-      const counts = spatial.map((n, axis) =>
-        Array.from({ length: n }, (_, i) => {
-          const start = i * (window.strides[axis] as number) - (window.pads[axis] as number);
-          const taps = Array.from(
-            { length: window.kernel[axis] as number },
-            (_, k) => start + k * (window.dilations[axis] as number),
-          );
-          return call.int("count_include_pad", 0)
-            ? taps.length
-            : taps.filter((at) => at >= 0 && at < (shape[axis + 2] as number)).length;
-        }),
-      );
-      const shares = counts
-        .reduce<number[]>((all, axis) => all.flatMap((c) => axis.map((k) => c * k)), [1])
-        .map((c) => 1 / c);
-      const scaled = b.op("Mul", [dY, b.constant(dtype, [1, 1, ...spatial], shares)]);
-      const missing = shape.slice(2).map((n, axis) => {
-        const extent = (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) + 1;
-        const pads = (window.pads[axis] as number) + (window.pads[axis + rank] as number);
-        return n - (((spatial[axis] as number) - 1) * (window.strides[axis] as number) + extent - pads);
-      });
+      const scaled = b.op("Mul", [dY, b.constant(dtype, [1, 1, ...spatial], shares(call, spatial))]);
       const ones = b.constant(dtype, [channels, 1, ...window.kernel], 1);
-      return [
-        b.op("ConvTranspose", [scaled, ones], {
-          ...windowAttributes(window),
-          group: int(channels),
-          output_padding: ints(missing),
-        }),
-      ];
+      return [inputGradient(b, scaled, ones, call.input(0), window, channels)];
     }),
     {
       flops: poolFlops,
-      normalize: explicitPads,
+      normalize: (call) => dilatedAverage(call) ?? explicitPads(call),
       defaults: { auto_pad: text("NOTSET"), ceil_mode: int(0), count_include_pad: int(0) },
     },
   ),
