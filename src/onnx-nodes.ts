@@ -9,7 +9,7 @@ type Constant = TensorType & { readonly data: Uint8Array };
 export const domainOf = (domain: string | undefined): string => (!domain || domain === "ai.onnx" ? "" : domain);
 
 /** More nodes than any model has: functions that call functions can otherwise grow without bound. */
-const maxNodes = 1_000_000;
+const maxNodes = 200_000;
 
 /**
  * Nodes with the calls of model-local functions replaced by the functions' nodes, named `<call>/<node>`. Throws
@@ -19,20 +19,21 @@ export function inlined(nodes: readonly ProtoNode[], functions: readonly ProtoFu
   if (functions.length === 0) return nodes;
   const bodies = new Map(functions.map((f) => [`${domainOf(f.domain)}:${f.name}`, f]));
   const made: ProtoNode[] = [];
-  const visit = (list: readonly ProtoNode[], prefix: string, open: readonly string[]): void => {
+  let visited = 0;
+  const visit = (list: readonly ProtoNode[], open: readonly string[]): void => {
     for (const [index, node] of list.entries()) {
+      if (++visited > maxNodes) throw new Error(`functions make more than ${maxNodes} nodes: ${node.opType}`);
       const key = `${domainOf(node.domain)}:${node.opType}`;
       const body = bodies.get(key);
       if (!body) made.push(node);
       else if (open.includes(key)) throw new Error(`function calls itself: ${body.name} (node ${node.name})`);
       else {
-        const scope = `${prefix}${node.name || `${node.opType}_${index}`}/`;
-        visit(bound(body, node, scope), scope, [...open, key]);
+        const scope = `${node.name || `${node.opType}_${index}`}/`;
+        visit(bound(body, node, scope), [...open, key]);
       }
-      if (made.length > maxNodes) throw new Error(`functions make more than ${maxNodes} nodes: ${node.opType}`);
     }
   };
-  visit(nodes, "", []);
+  visit(nodes, []);
   return made;
 }
 

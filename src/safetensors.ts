@@ -25,9 +25,12 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
+/** Headers of more bytes are refused, as by the format's own reader. */
+const maxHeaderBytes = 100_000_000;
+
 /**
- * Reads a safetensors file: 8 bytes of header length, a JSON header, raw little-endian data. Throws one line for a file
- * that cannot be read, is truncated, or whose header does not fit its data.
+ * Reads a safetensors file: 8 bytes of header length, a JSON header, raw little-endian data, of which the values are
+ * views. Throws one line for a file that cannot be read, is truncated, or whose header does not fit its data.
  */
 export function readSafetensors(file: string): Map<string, Value> {
   let bytes: Buffer;
@@ -37,32 +40,52 @@ export function readSafetensors(file: string): Map<string, Value> {
     throw new Error(`cannot read safetensors: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
   const length = bytes.length >= 8 ? Number(bytes.readBigUInt64LE(0)) : -1;
-  if (length < 2 || length > bytes.length - 8) throw new Error(`not a safetensors file, or truncated: ${file}`);
-  let header: Record<string, Entry>;
+  if (length < 2 || length > maxHeaderBytes || length > bytes.length - 8)
+    throw new Error(`not a safetensors file, or truncated: ${file}`);
+  let header: unknown;
   try {
-    header = JSON.parse(bytes.toString("utf8", 8, 8 + length)) as Record<string, Entry>;
+    header = JSON.parse(bytes.toString("utf8", 8, 8 + length));
   } catch (error) {
     throw new Error(`not a safetensors file: ${file}`, { cause: error });
   }
+  if (!isObject(header)) throw new Error(`not a safetensors file: ${file}`);
   const data = bytes.subarray(8 + length);
-  const values = new Map<string, Value>();
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === "__metadata__") continue;
-    const dtype = names[entry?.dtype];
-    const [begin, end] = entry?.data_offsets ?? [];
-    if (!dtype) throw new Error(`unknown element type in safetensors: ${entry?.dtype} (${name})`);
-    if (
-      !Array.isArray(entry.shape) ||
-      begin === undefined ||
-      end === undefined ||
-      !(begin >= 0 && begin <= end && end <= data.length)
-    )
-      throw new Error(`safetensors entry outside the file: ${name} (${file})`);
-    if (end - begin !== elementCount(entry.shape) * bytesPerElement(dtype))
-      throw new Error(`safetensors entry ${name} has ${end - begin} bytes for ${entry.dtype} [${entry.shape}]`);
-    values.set(name, { dtype, shape: entry.shape, data: new Uint8Array(data.subarray(begin, end)) });
+  const entries = Object.entries(header).filter(([name]) => name !== "__metadata__");
+  const read = entries.map(([name, entry]) => ({ ...readEntry(name, entry, data.length, file), name }));
+  let end = 0;
+  for (const { name, begin, bytes: size } of [...read].sort((a, z) => a.begin - z.begin || a.bytes - z.bytes)) {
+    if (begin < end) throw new Error(`overlapping safetensors entry: ${printable(name)} (${file})`);
+    end = begin + size;
   }
-  return values;
+  return new Map(
+    read.map(({ name, dtype, shape, begin, bytes: size }) => {
+      return [name, { dtype, shape, data: new Uint8Array(data.buffer, data.byteOffset + begin, size) }];
+    }),
+  );
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+
+/** Errors stay one line, whatever a file calls its tensors. */
+const printable = (name: string): string => JSON.stringify(name).slice(1, -1);
+
+/** One entry of the header, checked against the number of data bytes. */
+function readEntry(name: string, entry: unknown, dataBytes: number, file: string) {
+  const { dtype: written, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
+  const shown = printable(name);
+  const dtype = typeof written === "string" && Object.hasOwn(names, written) ? names[written] : undefined;
+  if (!dtype) throw new Error(`unknown element type in safetensors: ${printable(String(written))} (${shown})`);
+  if (!Array.isArray(shape) || !shape.every(isSize))
+    throw new Error(`safetensors entry without shape: ${shown} (${file})`);
+  const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];
+  if (!isSize(begin) || !isSize(end) || begin > end || end > dataBytes)
+    throw new Error(`safetensors entry outside the file: ${shown} (${file})`);
+  if (end - begin !== elementCount(shape) * bytesPerElement(dtype))
+    throw new Error(`safetensors entry ${shown} has ${end - begin} bytes for ${dtype}[${shape}] (${file})`);
+  return { dtype, shape, begin, bytes: end - begin };
 }
 
 /** Writes tensors as a safetensors file. */

@@ -31,3 +31,37 @@ test("readSafetensors says in one line what is wrong with a file", () => {
     assert.throws(() => readSafetensors(file), /^Error: (not a safetensors file|safetensors entry)[^\n]*$/);
   }
 });
+
+const written = (header: unknown, dataBytes: number): string => {
+  const file = path.join(folder, "written.safetensors");
+  const text = Buffer.from(typeof header === "string" ? header : JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  writeFileSync(file, Buffer.concat([length, text, Buffer.alloc(dataBytes)]));
+  return file;
+};
+const entry = (dtype: string, shape: unknown, data_offsets: unknown): object => ({ dtype, shape, data_offsets });
+
+test("readSafetensors refuses headers that do not fit the data", () => {
+  const cases: readonly [header: unknown, message: RegExp][] = [
+    ["{{", /^not a safetensors file: /],
+    ["[]", /^not a safetensors file: /],
+    [{ a: null }, /^unknown element type in safetensors: undefined \(a\)$/],
+    [{ a: entry("constructor", [2], [0, 8]) }, /^unknown element type in safetensors: constructor \(a\)$/],
+    [{ "a\nb": entry("F32", [-2], [0, 8]) }, /^safetensors entry without shape: a\\nb /],
+    [{ a: entry("F32", [2], [0, 16]) }, /^safetensors entry outside the file: a /],
+    [{ a: entry("F32", [2], [-4, 4]) }, /^safetensors entry outside the file: a /],
+    [{ a: entry("F32", [2], ["0", "8"]) }, /^safetensors entry outside the file: a /],
+    [{ a: entry("F32", [3], [0, 8]) }, /^safetensors entry a has 8 bytes for float32\[3\] /],
+    [{ a: entry("F32", [2], [0, 8]), b: entry("F32", [2], [4, 12]) }, /^overlapping safetensors entry: b /],
+  ];
+  for (const [header, message] of cases) assert.throws(() => readSafetensors(written(header, 12)), { message });
+});
+
+test("readSafetensors skips metadata and reads empty tensors beside others", () => {
+  const header = { __metadata__: { format: "pt" }, a: entry("F32", [0, 3], [0, 0]), b: entry("BOOL", [2], [0, 2]) };
+  const read = readSafetensors(written(header, 2));
+  assert.deepEqual(read.get("a"), { dtype: "float32", shape: [0, 3], data: new Uint8Array(0) });
+  assert.deepEqual(read.get("b"), { dtype: "bool", shape: [2], data: new Uint8Array(2) });
+  assert.equal(read.size, 2);
+});
