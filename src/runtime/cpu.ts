@@ -1,14 +1,17 @@
 import os from "node:os";
 import type { Graph, Node, Tensor } from "../graph.js";
+import type { Layout } from "../layout.js";
 import { layout } from "../layout.js";
 import { lower } from "../lower.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { loadStep, requestOf } from "./interpreter.js";
 import { openKernels, ortVersion } from "./ort.js";
-import type { Runtime, Value } from "./runtime.js";
+import type { LoadedStep, Runtime, Value } from "./runtime.js";
 
 export interface CpuRuntime extends Runtime {
+  /** As every runtime; `runNow` executes the kernels and nothing else, which is what the interpreter's cost is measured against. */
+  load(graph: Graph, layout: Layout): LoadedStep & { runNow(): void };
   /** Runs one node on host values, its body where it has no native kernel. Throws if there is neither. */
   evaluate(node: Node, inputs: readonly (Value | undefined)[]): Value[];
 }
