@@ -8,6 +8,7 @@ import { matrix } from "./matrix.js";
 import { movement } from "./movement.js";
 import { normalization } from "./normalization.js";
 import type { Op, OpTable } from "./op.js";
+import { padding } from "./pad.js";
 import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
 import { reduction } from "./reduction.js";
@@ -37,6 +38,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   convolution,
   pooling,
   movement,
+  padding,
   indexing,
 );
 

@@ -1,5 +1,5 @@
 import type { Builder } from "../build.js";
-import { type Attribute, elementCount, int, type TensorType, text } from "../graph.js";
+import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph.js";
 import type { Value } from "../runtime/runtime.js";
 import { bytesOf, valuesOf } from "../values.js";
 import { native, ofOutput0, type Traits } from "./kinds.js";
@@ -53,26 +53,25 @@ const dims = (call: OpCall): readonly number[] => {
   return shape.slice(at(call.int("start", 0)), at(call.int("end", shape.length)));
 };
 
-const scatterNd = (traits: Traits = {}): Op =>
-  indexed(
-    (call) => {
-      const { dtype, shape } = call.input(0);
-      return [{ dtype, shape }];
-    },
-    ofOutput0((call, dY) => {
-      const { b } = call;
-      const reduction = call.text("reduction", "none");
-      if (reduction !== "none" && reduction !== "add")
-        throw new Error(`no gradient: ScatterND reduction=${reduction} (node ${call.node.name})`);
-      const data = () => (reduction === "add" ? dY : b.op("ScatterND", [dY, call.x(1), zeros(b, call.input(2))]));
-      return [
-        call.wants(0) ? data() : undefined,
-        undefined,
-        call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
-      ];
-    }),
-    { types: { T: 0 }, defaults: {}, ...traits },
-  );
+const scatterNd: Op = indexed(
+  (call) => {
+    const { dtype, shape } = call.input(0);
+    return [{ dtype, shape }];
+  },
+  ofOutput0((call, dY) => {
+    const { b } = call;
+    const reduction = call.text("reduction", "none");
+    if (reduction !== "none" && reduction !== "add")
+      throw new Error(`no gradient: ScatterND reduction=${reduction} (node ${call.node.name})`);
+    const data = () => (reduction === "add" ? dY : b.op("ScatterND", [dY, call.x(1), zeros(b, call.input(2))]));
+    return [
+      call.wants(0) ? data() : undefined,
+      undefined,
+      call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
+    ];
+  }),
+  { types: { T: 0 }, defaults: {}, inPlace: [0] },
+);
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
 export const indexing: OpTable = {
@@ -159,7 +158,7 @@ export const indexing: OpTable = {
     }),
     { types: { T: 0 }, defaults: { batch_dims: int(0) } },
   ),
-  ScatterND: scatterNd(),
+  ScatterND: scatterNd,
   OneHot: indexed(
     (call) => {
       const { shape } = call.input(0);
@@ -211,5 +210,25 @@ export const indexing: OpTable = {
     },
     "zero",
     { types: { T: 0 }, hostInputs: [0, 1, 2] },
+  ),
+  /** Ones on a diagonal of a matrix as large as the input. */
+  EyeLike: indexed(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      if (shape.length !== 2) throw new Error(`shape mismatch: EyeLike of [${shape}] (node ${call.node.name})`);
+      const wanted = call.node.attributes.dtype;
+      return [{ dtype: wanted ? dtypeOfNumber(call.int("dtype", 1), call.node.name) : dtype, shape }];
+    },
+    "zero",
+    { types: { T1: 0, T2: "y0" }, defaults: { k: int(0) } },
+  ),
+  /** Places of the elements that are not 0: their number is known for constants only. */
+  NonZero: indexed(
+    (call) => {
+      const found = call.need(0).filter((value) => value !== 0).length;
+      return [{ dtype: "int64", shape: [Math.max(1, call.input(0).shape.length), found] }];
+    },
+    "zero",
+    { types: { T: 0 }, defaults: {} },
   ),
 };

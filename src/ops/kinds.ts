@@ -73,3 +73,20 @@ export const binary = (parts: readonly [Partial1, Partial1] | "zero", traits: Tr
 
 /** A comparison of two tensors, broadcast. */
 export const comparison: Op = native(inferBroadcast("bool"), "zero", { types: { T: 0, T1: "y0" } });
+
+/** A list that is an input, or an attribute before some opset. Throws if it is neither, or not a constant. */
+export const listOf = (call: OpCall, index: number, attribute: string): readonly number[] =>
+  (call.inputs[index] ? undefined : call.ints(attribute)) ?? call.need(index);
+
+/** Before opset 13 (Pad: 11, Slice: 10) parameters are attributes: turns them into inputs. */
+export const attributesToInputs =
+  (...names: readonly string[]): NonNullable<Op["normalize"]> =>
+  (call) => {
+    if (!names.some((name) => call.ints(name))) return undefined;
+    const rest = Object.fromEntries(Object.entries(call.node.attributes).filter(([name]) => !names.includes(name)));
+    const lists = names.map((name) => call.ints(name));
+    return call.b.add(call.node.op, [call.x(0), ...lists.map((list) => list && call.b.vector(list))], rest, {
+      name: call.node.name,
+      count: call.outputCount,
+    });
+  };

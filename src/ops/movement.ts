@@ -1,5 +1,5 @@
-import { elementCount, int, ints, type TensorType } from "../graph.js";
-import { native, ofOutput0, type Traits } from "./kinds.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, broadcastShape, normalizeAxes, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
@@ -27,23 +27,6 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
 
 /** Axes as an input (opset 13) or an attribute (before it). */
 const axesOf = (call: OpCall): readonly number[] | undefined => (call.inputs[1] ? call.need(1) : call.ints("axes"));
-
-/** A list that is an input, or an attribute before some opset. Throws if it is neither, or not a constant. */
-const listOf = (call: OpCall, index: number, attribute: string): readonly number[] =>
-  (call.inputs[index] ? undefined : call.ints(attribute)) ?? call.need(index);
-
-/** Before opset 13 (Pad: 11, Slice: 10) parameters are attributes: turns them into inputs. */
-const attributesToInputs =
-  (...names: readonly string[]): NonNullable<Op["normalize"]> =>
-  (call) => {
-    if (!names.some((name) => call.ints(name))) return undefined;
-    const rest = Object.fromEntries(Object.entries(call.node.attributes).filter(([name]) => !names.includes(name)));
-    const lists = names.map((name) => call.ints(name));
-    return call.b.add(call.node.op, [call.x(0), ...lists.map((list) => list && call.b.vector(list))], rest, {
-      name: call.node.name,
-      count: call.outputCount,
-    });
-  };
 
 interface Slice {
   readonly axis: number;
@@ -83,18 +66,14 @@ function partSizes(call: OpCall): readonly number[] {
   return sizes;
 }
 
-/** Begin and end pads of every axis. */
-function padsOf(call: OpCall): { begin: number[]; end: number[] } {
+/** Sizes of input 0, which must have four axes and a block size. */
+function imageOf(call: OpCall): readonly [number, number, number, number] {
   const { shape } = call.input(0);
-  const pads = listOf(call, 1, "pads");
-  const axes = call.inputs[3] ? call.need(3).map((axis) => normalizeAxis(axis, shape.length)) : shape.map((_, i) => i);
-  const begin = shape.map(() => 0);
-  const end = shape.map(() => 0);
-  axes.forEach((axis, i) => {
-    begin[axis] = pads[i] as number;
-    end[axis] = pads[i + axes.length] as number;
-  });
-  return { begin, end };
+  if (shape.length !== 4 || call.int("blocksize", 0) < 1)
+    throw new Error(
+      `shape mismatch: [${shape}] in blocks of ${call.int("blocksize", 0)} (op ${call.node.op}, node ${call.node.name})`,
+    );
+  return shape as unknown as readonly [number, number, number, number];
 }
 
 /** Ops that give elements another place. */
@@ -243,20 +222,6 @@ export const movement: OpTable = {
     }),
     { hostInputs: [1, 2, 3, 4], types: { T: 0, Tind: 1 }, normalize: attributesToInputs("starts", "ends", "axes") },
   ),
-  Pad: moving(
-    (call) => {
-      const { dtype, shape } = call.input(0);
-      const { begin, end } = padsOf(call);
-      return [{ dtype, shape: shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number)) }];
-    },
-    ofOutput0((call, dY) => {
-      const mode = call.text("mode", "constant");
-      if (mode !== "constant") throw new Error(`no gradient: Pad mode=${mode} (node ${call.node.name})`);
-      const { begin, end } = padsOf(call);
-      return [call.b.op("Pad", [dY, call.b.vector([...begin, ...end].map((n) => -n))])];
-    }),
-    { hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
-  ),
   Expand: moving(
     (call): TensorType[] => {
       const { dtype, shape } = call.input(0);
@@ -285,5 +250,44 @@ export const movement: OpTable = {
       return [shape.length ? sum : dY];
     }),
     { hostInputs: [1], types: { T: 0, T1: 1 } },
+  ),
+  /** The elements on and below (above, if `upper`) a diagonal; the others become 0. */
+  Trilu: moving(
+    sameType,
+    ofOutput0((call, dY) => [
+      call.b.op("Trilu", call.inputs[1] ? [dY, call.x(1)] : [dY], { upper: int(call.int("upper", 1)) }),
+    ]),
+    { hostInputs: [1], defaults: { upper: int(1) } },
+  ),
+  DepthToSpace: moving(
+    (call) => {
+      const { dtype } = call.input(0);
+      const [n, c, h, w] = imageOf(call);
+      const block = call.int("blocksize", 0);
+      if (c % block ** 2)
+        throw new Error(`shape mismatch: ${c} channels for blocks of ${block} (node ${call.node.name})`);
+      return [{ dtype, shape: [n, c / block ** 2, h * block, w * block] }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const [n, c, h, w] = imageOf(call);
+      const block = call.int("blocksize", 0);
+      if (call.text("mode", "DCR") === "DCR") return [b.op("SpaceToDepth", [dY], { blocksize: int(block) })];
+      // SpaceToDepth puts a block's place before the channel, CRD has it after the channel
+      const split = reshape(b, dY, [n, c / block ** 2, h, block, w, block]);
+      return [reshape(b, b.op("Transpose", [split], { perm: ints([0, 1, 3, 5, 2, 4]) }), [n, c, h, w])];
+    }),
+    { defaults: { mode: text("DCR") } },
+  ),
+  SpaceToDepth: moving(
+    (call) => {
+      const { dtype } = call.input(0);
+      const [n, c, h, w] = imageOf(call);
+      const block = call.int("blocksize", 0);
+      if (h % block || w % block)
+        throw new Error(`shape mismatch: [${h},${w}] for blocks of ${block} (node ${call.node.name})`);
+      return [{ dtype, shape: [n, c * block ** 2, h / block, w / block] }];
+    },
+    ofOutput0((call, dY) => [call.b.op("DepthToSpace", [dY], { blocksize: int(call.int("blocksize", 0)) })]),
   ),
 };

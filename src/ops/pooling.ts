@@ -1,8 +1,9 @@
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { extentOf, inputGradient, type Window, windowAttributes, windowOf } from "./convolution.js";
-import { native, ofOutput0, outputSize } from "./kinds.js";
+import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
+import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
-import { reshape } from "./shapes.js";
+import { cast, reshape, sumOver } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");
@@ -172,6 +173,17 @@ export const pooling: OpTable = {
       const each = call.b.op("Mul", [dY, call.b.scalar(1 / elementCount(shape.slice(2)), dY)]);
       return [call.b.op("Expand", [each, call.b.vector(shape)])];
     }),
-    { flops: (call) => elementCount(call.input(0).shape) },
+    { flops: inputSize },
+  ),
+  /** The gradient goes to the elements that equal the maximum, in equal parts where several do. */
+  GlobalMaxPool: native(
+    globalType,
+    ofOutput0((call, dY) => {
+      const m = math(call.b);
+      const axes = call.input(0).shape.flatMap((_, axis) => (axis < 2 ? [] : [axis]));
+      const chosen = cast(call.b, m.equal(call.x(0), call.y(0)), call.input(0).dtype);
+      return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axes)))];
+    }),
+    { flops: inputSize },
   ),
 };

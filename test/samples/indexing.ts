@@ -127,4 +127,8 @@ export const indexing: readonly Sample[] = [
     ],
   },
   { op: "Range", inputs: [scalar(3), scalar(3), scalar(1)] },
+  { op: "EyeLike", inputs: [tensor([3, 4])] },
+  { op: "EyeLike", inputs: [tensor([2, 3])], attributes: { k: int(-1), dtype: int(7) } },
+  { op: "NonZero", inputs: [{ dtype: "int64", shape: [2, 3], values: [0, 4, 0, -1, 1, 0], constant: true }] },
+  { op: "NonZero", inputs: [{ dtype: "bool", shape: [2], values: [0, 0], constant: true }] },
 ];

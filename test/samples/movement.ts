@@ -130,4 +130,30 @@ export const movement: readonly Sample[] = [
   { op: "Expand", inputs: [tensor([1]), vector(0, 2)] },
   { op: "Tile", inputs: [tensor([]), vector()], differentiate: [0] },
   { op: "Tile", inputs: [tensor([2]), vector(0)] },
+  ...["reflect", "edge", "wrap"].flatMap((mode): Sample[] => [
+    { op: "Pad", inputs: [tensor([3, 4]), vector(2, 1, 0, 3)], attributes: { mode: text(mode) }, differentiate: [0] },
+    { op: "Pad", inputs: [tensor([2, 4]), vector(0, 2, 1, 0)], attributes: { mode: text(mode) }, differentiate: [0] },
+    {
+      op: "Pad",
+      inputs: [tensor([1, 2, 3, 3]), vector(2, 1, 2, 1), undefined, vector(-1, 2)],
+      attributes: { mode: text(mode) },
+      differentiate: [0],
+    },
+  ]),
+  { op: "Trilu", inputs: [tensor([3, 4])], differentiate: [0] },
+  {
+    op: "Trilu",
+    inputs: [tensor([2, 4, 3]), { dtype: "int64", shape: [], values: [-1], constant: true }],
+    attributes: { upper: int(0) },
+    differentiate: [0],
+  },
+  { op: "DepthToSpace", inputs: [tensor([1, 8, 2, 3])], attributes: { blocksize: int(2) }, differentiate: [0] },
+  {
+    op: "DepthToSpace",
+    inputs: [tensor([2, 9, 1, 2])],
+    attributes: { blocksize: int(3), mode: text("CRD") },
+    differentiate: [0],
+  },
+  { op: "SpaceToDepth", inputs: [tensor([2, 2, 4, 6])], attributes: { blocksize: int(2) }, differentiate: [0] },
+  { op: "SpaceToDepth", inputs: [tensor([1, 1, 3, 6])], attributes: { blocksize: int(3) }, differentiate: [0] },
 ];

@@ -121,4 +121,36 @@ export const pooling: readonly Sample[] = [
     differentiate: [0],
   },
   { op: "GlobalAveragePool", inputs: [tensor([2, 1, 2, 3, 2])], differentiate: [0] },
+  { op: "GlobalMaxPool", inputs: [tensor([2, 3, 4, 5])], differentiate: [0], step: 1e-4 },
+  { op: "GlobalMaxPool", inputs: [tensor([1, 2, 5])], differentiate: [0], step: 1e-4 },
+  {
+    op: "AveragePool",
+    inputs: [tensor([1, 2, 6, 7])],
+    attributes: { kernel_shape: ints([3, 2]), strides: ints([2, 2]), pads: ints([0, 0, 0, 1]), ceil_mode: int(1) },
+    differentiate: [0],
+  },
+  {
+    op: "AveragePool",
+    inputs: [tensor([1, 2, 6, 7])],
+    attributes: {
+      kernel_shape: ints([3, 2]),
+      strides: ints([2, 2]),
+      pads: ints([0, 0, 0, 1]),
+      ceil_mode: int(1),
+      count_include_pad: int(1),
+    },
+    differentiate: [0],
+  },
+  {
+    op: "AveragePool",
+    inputs: [tensor([1, 1, 8])],
+    attributes: {
+      kernel_shape: ints([2]),
+      strides: ints([3]),
+      pads: ints([1, 0]),
+      dilations: ints([3]),
+      ceil_mode: int(1),
+    },
+    differentiate: [0],
+  },
 ];

@@ -1,0 +1,104 @@
+import type { Builder } from "../build.js";
+import { elementCount } from "../graph.js";
+import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
+import type { OpCall, OpTable } from "./op.js";
+import { normalizeAxis, sumOver } from "./shapes.js";
+
+/** Begin and end pads of every axis; negative ones cut off. */
+function padsOf(call: OpCall): { begin: number[]; end: number[] } {
+  const { shape } = call.input(0);
+  const pads = listOf(call, 1, "pads");
+  const axes = call.inputs[3] ? call.need(3).map((axis) => normalizeAxis(axis, shape.length)) : shape.map((_, i) => i);
+  if (pads.length !== 2 * axes.length)
+    throw new Error(`shape mismatch: pads [${pads}] for [${shape}] (node ${call.node.name})`);
+  const begin = shape.map(() => 0);
+  const end = shape.map(() => 0);
+  axes.forEach((axis, i) => {
+    begin[axis] = pads[i] as number;
+    end[axis] = pads[i + axes.length] as number;
+  });
+  return { begin, end };
+}
+
+/** Where in an axis of `size` elements the value `at` elements after its start comes from. */
+const sources: Readonly<Record<string, (at: number, size: number) => number>> = {
+  edge: (at, size) => Math.min(Math.max(at, 0), size - 1),
+  wrap: (at, size) => ((at % size) + size) % size,
+  reflect: (at, size) => {
+    const period = Math.max(1, 2 * (size - 1));
+    const phase = ((at % period) + period) % period;
+    return Math.min(phase, period - phase);
+  },
+};
+
+/** Neighbouring elements of a padded axis that come from one element (step 0), or from neighbours (1 or -1). */
+interface Run {
+  readonly first: number;
+  readonly count: number;
+  readonly source: number;
+  readonly step: number;
+}
+
+function runsOf(from: readonly number[]): Run[] {
+  const runs: Run[] = [];
+  for (let first = 0; first < from.length; ) {
+    const source = from[first] as number;
+    const ahead = (from[first + 1] ?? source + 2) - source;
+    const step = Math.abs(ahead) <= 1 ? ahead : 1;
+    let count = 1;
+    while (first + count < from.length && from[first + count] === source + count * step) count++;
+    runs.push({ first, count, source, step });
+    first += count;
+  }
+  return runs;
+}
+
+/** dX along one axis: each run of dY, turned round or summed, added where it came from. */
+function unpadded(b: Builder, dY: string, axis: number, size: number, from: readonly number[]): string {
+  const { shape } = b.type(dY);
+  const parts = runsOf(from).map(({ first, count, source, step }) => {
+    const [start, end] = step < 0 ? [first + count - 1, first - 1] : [first, first + count];
+    // an end before the first element is what ONNX writes as a number far below zero
+    const bounds = [start, end < 0 ? -(2 ** 31) : end].map((at) => b.vector([at]));
+    const cut = b.op("Slice", [dY, ...bounds, b.vector([axis]), b.vector([step || 1])]);
+    const part = step === 0 ? sumOver(b, cut, [axis]) : cut;
+    const width = step === 0 ? 1 : count;
+    const before = step < 0 ? source - count + 1 : source;
+    const pads = [...shape.map((_, a) => (a === axis ? before : 0))];
+    return b.op("Pad", [part, b.vector([...pads, ...pads.map((_, a) => (a === axis ? size - before - width : 0))])]);
+  });
+  return parts.reduce((sum, part) => b.op("Add", [sum, part]));
+}
+
+/** Padding, by zeros or by elements of the tensor itself. */
+export const padding: OpTable = {
+  Pad: native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const { begin, end } = padsOf(call);
+      const padded = shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number));
+      if (padded.some((n) => n < 0))
+        throw new Error(`shape mismatch: pads [${begin},${end}] for [${shape}] (node ${call.node.name})`);
+      return [{ dtype, shape: padded }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const mode = call.text("mode", "constant");
+      const { begin, end } = padsOf(call);
+      if (mode === "constant") return [b.op("Pad", [dY, b.vector([...begin, ...end].map((n) => -n))])];
+      const source = sources[mode];
+      const { shape } = call.input(0);
+      if (!source || elementCount(shape) === 0)
+        throw new Error(`no gradient: Pad mode=${mode} of [${shape}] (node ${call.node.name})`);
+      return [
+        shape.reduce((gradient, size, axis) => {
+          const [before, after] = [begin[axis] as number, end[axis] as number];
+          if (before === 0 && after === 0) return gradient;
+          const from = Array.from({ length: before + size + after }, (_, i) => source(i - before, size));
+          return unpadded(b, gradient, axis, size, from);
+        }, dY),
+      ];
+    }),
+    { flops: () => 0, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+  ),
+};
