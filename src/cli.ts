@@ -101,13 +101,14 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
   const { progressBar } = await import("./progress.js");
   checkWritable(flags.out);
   const bar = progressBar(process.stderr);
+  const signal = interruptible();
   const options: ProfileModelOptions = {
     loss: flags.loss,
     optimizer: flags.optimizer,
     dims: flags.dim,
     backend: flags.backend,
     seed: flags.seed,
-    signal: interruptible(),
+    signal,
     onProgress: bar.update,
     ...(flags.budget === undefined ? {} : { budget: flags.budget }),
     ...(flags.planner === undefined ? {} : { planner: flags.planner }),
@@ -118,6 +119,11 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
   try {
     const run = await profileModel(model, options);
     bar.update("write report", 0, 1);
+    // nothing to wait for from here on: leaving removes the unfinished folder and the browser
+    signal.addEventListener("abort", () => {
+      process.stderr.write("mutwo: interrupted\n");
+      process.exit(130);
+    });
     await finish(run, flags);
   } finally {
     bar.stop();
