@@ -263,7 +263,10 @@ test("the kernel imports a package by its own name and `exports`, and runs where
 });
 
 test("notebooks/01-profile.ipynb runs from top to bottom on the built package", async () => {
-  const result = await runNotebook("notebooks/01-profile.ipynb", { output, parameters: { batch: "16", budget: "80%" } });
+  const result = await runNotebook("notebooks/01-profile.ipynb", {
+    output,
+    parameters: { batch: "16", budget: "80%" },
+  });
   const cells = outputs();
   const report = /^(reports\/.+)\/report\.html\n$/.exec(cells.at(-1)?.[0]?.text?.join("") ?? "");
   if (report?.[1]) rmSync(report[1], { recursive: true });
