@@ -2,6 +2,7 @@ import type { Node } from "../graph.js";
 import { activation } from "./activation.js";
 import { batchNormalization } from "./batchnorm.js";
 import { convolution } from "./convolution.js";
+import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -35,6 +36,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   batchNormalization,
   randomOps,
   matrix,
+  einsum,
   convolution,
   pooling,
   movement,

@@ -51,6 +51,20 @@ const gemmFacts = (call: OpCall): GemmFacts => ({
   beta: call.float("beta", 1),
 });
 
+/** A FusedMatMul's attributes. Throws `unsupported: …` where the batch is to be transposed too. */
+function fusedFacts(call: OpCall): { transA: boolean; transB: boolean; alpha: number } {
+  const { node } = call;
+  for (const name of ["transBatchA", "transBatchB"])
+    if (call.int(name, 0)) throw new Error(`unsupported: FusedMatMul ${name} (node ${node.name})`);
+  return { transA: call.int("transA", 0) !== 0, transB: call.int("transB", 0) !== 0, alpha: call.float("alpha", 1) };
+}
+
+/** A type with its last two axes exchanged if asked; a vector stays as it is. */
+function turned({ dtype, shape }: TensorType, turn: boolean): TensorType {
+  if (!turn || shape.length < 2) return { dtype, shape };
+  return { dtype, shape: [...shape.slice(0, -2), shape.at(-1) as number, shape.at(-2) as number] };
+}
+
 /** Products of matrices. */
 export const matrix: OpTable = {
   /** dA = dY·Bᵀ, dB = Aᵀ·dY; a matrix that many rows share sums over all of them in one product. */
@@ -120,6 +134,49 @@ export const matrix: OpTable = {
     {
       defaults: { transA: int(0), transB: int(0), alpha: float(1), beta: float(1) },
       flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
+    },
+  ),
+  /** Y = α·A'·B', the last two axes of A and B exchanged if asked; a kernel of ONNX Runtime's. */
+  "com.microsoft:FusedMatMul": native(
+    (call) => {
+      const { transA, transB } = fusedFacts(call);
+      const [a, b] = [call.input(0), call.input(1)];
+      const types = [turned(a, transA), turned(b, transB)];
+      return matMulType({
+        ...call,
+        inputs: types,
+        input: (index) => types[index] ?? call.input(index),
+      });
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const { transA, transB, alpha } = fusedFacts(call);
+      const [A, B] = [call.input(0).shape, call.input(1).shape];
+      if (A.length < 2 || B.length < 2)
+        throw new Error(`no gradient: FusedMatMul of [${A}] and [${B}] (node ${call.node.name})`);
+      const product = (p: string, q: string, tP: boolean, tQ: boolean): string =>
+        b.op(
+          "FusedMatMul",
+          [p, q],
+          { alpha: float(alpha), transA: int(tP ? 1 : 0), transB: int(tQ ? 1 : 0) },
+          { domain: "com.microsoft" },
+        );
+      const dA = () => (transA ? product(call.x(1), dY, transB, true) : product(dY, call.x(1), false, !transB));
+      const dB = () => (transB ? product(dY, call.x(0), true, transA) : product(call.x(0), dY, !transA, false));
+      return [call.wants(0) ? reduceTo(b, dA(), A) : undefined, call.wants(1) ? reduceTo(b, dB(), B) : undefined];
+    }),
+    {
+      defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
+      flops: (call, outputs) =>
+        2 * outputSize(outputs) * (turned(call.input(0), fusedFacts(call).transA).shape.at(-1) ?? 1),
+      body: (call) => {
+        const { b } = call;
+        const { transA, transB, alpha } = fusedFacts(call);
+        const operand = (index: number, turn: boolean): string =>
+          turn && call.input(index).shape.length > 1 ? transposed(b, call.x(index)) : call.x(index);
+        const y = b.op("MatMul", [operand(0, transA), operand(1, transB)]);
+        return [alpha === 1 ? y : b.op("Mul", [y, b.scalar(alpha, y)])];
+      },
     },
   ),
 };

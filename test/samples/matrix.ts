@@ -1,5 +1,12 @@
-import { float, int } from "../../src/graph.js";
+import { float, int, text } from "../../src/graph.js";
 import { type Sample, tensor } from "./sample.js";
+
+const sum = (equation: string, ...shapes: readonly (readonly number[])[]): Sample => ({
+  op: "Einsum",
+  inputs: shapes.map((shape) => tensor(shape)),
+  attributes: { equation: text(equation) },
+  differentiate: shapes.map((_, i) => i),
+});
 
 export const matrix: readonly Sample[] = [
   { op: "MatMul", inputs: [tensor([3, 4]), tensor([4, 5])], differentiate: [0, 1] },
@@ -30,4 +37,36 @@ export const matrix: readonly Sample[] = [
     differentiate: [0, 1, 2],
   },
   { op: "Gemm", inputs: [tensor([1, 1]), tensor([1, 1]), tensor([1])], differentiate: [0, 1, 2] },
+  { op: "com.microsoft:FusedMatMul", inputs: [tensor([3, 4]), tensor([4, 5])], differentiate: [0, 1] },
+  {
+    op: "com.microsoft:FusedMatMul",
+    inputs: [tensor([2, 1, 4, 3]), tensor([3, 2, 4])],
+    attributes: { transA: int(1), transB: int(1), alpha: float(0.5) },
+    differentiate: [0, 1],
+  },
+  {
+    op: "com.microsoft:FusedMatMul",
+    inputs: [tensor([2, 3, 4]), tensor([2, 5, 4])],
+    attributes: { transB: int(1), alpha: float(-3) },
+    differentiate: [0, 1],
+  },
+  {
+    op: "com.microsoft:FusedMatMul",
+    inputs: [tensor([2, 4, 3]), tensor([4, 5])],
+    attributes: { transA: int(1) },
+    differentiate: [0, 1],
+  },
+  sum("ij,jk->ik", [3, 4], [4, 2]),
+  sum("bhqd,bhkd->bhqk", [2, 2, 3, 4], [2, 2, 5, 4]),
+  sum("bqhd,bkhd->bhqk", [2, 3, 2, 4], [2, 5, 2, 4]),
+  sum("i,j", [3], [2]),
+  sum("i,i->", [3], [3]),
+  sum("bij->bji", [2, 3, 4]),
+  sum("ijk->j", [2, 3, 4]),
+  sum("...ij, ...jk -> ...ik", [2, 1, 3, 4], [2, 3, 4, 2]),
+  sum("b...i,i", [2, 3, 4], [4]),
+  sum("ab,cb->a", [2, 3], [4, 3]),
+  sum("ij,i->ij", [3, 1], [3]),
+  sum("ij,ij->ij", [3, 4], [3, 4]),
+  sum("a,ab,b->ab", [3], [3, 2], [2]),
 ];

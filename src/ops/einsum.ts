@@ -1,0 +1,189 @@
+import type { Builder } from "../build.js";
+import { elementCount, ints, type TensorType } from "../graph.js";
+import { native, ofOutput0 } from "./kinds.js";
+import type { OpCall, OpTable } from "./op.js";
+import { expandTo, reshape, sumOver } from "./shapes.js";
+
+/** A tensor with one label for each axis: equal labels are equal axes. */
+interface Labelled {
+  readonly name: string;
+  readonly labels: readonly string[];
+}
+
+interface Equation {
+  readonly inputs: readonly (readonly string[])[];
+  readonly output: readonly string[];
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** Labels of a term; the axes that `...` stands for are labelled by their distance from the last of them. */
+function labelsOf(term: string, rank: number): string[] {
+  const [before = "", after] = term.split("...");
+  const hidden = after === undefined ? 0 : rank - before.length - after.length;
+  const dots = Array.from({ length: Math.max(0, hidden) }, (_, i) => `.${hidden - i}`);
+  return [...before, ...dots, ...(after ?? "")];
+}
+
+/** A node's equation for the shapes of its inputs. Throws `shape mismatch: …`, `unsupported: …`. */
+function equationOf(call: OpCall): Equation {
+  const equation = call.text("equation", "").replaceAll(" ", "");
+  const where = `(op Einsum, node ${call.node.name})`;
+  const [left = "", right] = equation.split("->");
+  const terms = left.split(",");
+  if (terms.length !== call.inputs.length)
+    throw new Error(`shape mismatch: ${call.inputs.length} operands for ${equation} ${where}`);
+  const sizes = new Map<string, number>();
+  const inputs = terms.map((term, i) => {
+    const { shape } = call.input(i);
+    const labels = labelsOf(term, shape.length);
+    if (labels.length !== shape.length)
+      throw new Error(`shape mismatch: [${shape}] for ${term} of ${equation} ${where}`);
+    if (new Set(labels).size < labels.length) throw new Error(`unsupported: diagonal ${term} of ${equation} ${where}`);
+    labels.forEach((label, axis) => {
+      const [known, size] = [sizes.get(label) ?? 1, shape[axis] as number];
+      if (known !== 1 && size !== 1 && known !== size)
+        throw new Error(`shape mismatch: ${label} is ${known} and ${size} in ${equation} ${where}`);
+      sizes.set(label, known === 1 ? size : known);
+    });
+    return labels;
+  });
+  const dots = [...sizes.keys()]
+    .filter((label) => label.startsWith("."))
+    .sort((p, q) => q.length - p.length || (p < q ? 1 : -1));
+  const all = inputs.flat();
+  const once = [...sizes.keys()].filter(
+    (label) => !label.startsWith(".") && all.indexOf(label) === all.lastIndexOf(label),
+  );
+  const output =
+    right === undefined ? [...dots, ...once.sort()] : labelsOf(right, right.replace("...", "").length + dots.length);
+  if (new Set(output).size < output.length || output.some((label) => !sizes.has(label)))
+    throw new Error(`unsupported: output ${right} of ${equation} ${where}`);
+  return { inputs, output, sizes };
+}
+
+/** The operand's axes in another order. */
+function ordered(b: Builder, x: Labelled, labels: readonly string[]): Labelled {
+  const perm = labels.map((label) => x.labels.indexOf(label));
+  return {
+    name: perm.every((from, axis) => from === axis) ? x.name : b.op("Transpose", [x.name], { perm: ints(perm) }),
+    labels,
+  };
+}
+
+/** Sums over the axes whose label is not among those kept. */
+function summed(b: Builder, x: Labelled, kept: ReadonlySet<string>): Labelled {
+  const axes = x.labels.flatMap((label, axis) => (kept.has(label) ? [] : [axis]));
+  return { name: sumOver(b, x.name, axes, false), labels: x.labels.filter((label) => kept.has(label)) };
+}
+
+/** Without the axes of size 1 that stand for longer ones: they broadcast. */
+function narrowed(b: Builder, x: Labelled, sizes: ReadonlyMap<string, number>): Labelled {
+  const { shape } = b.type(x.name);
+  const keep = x.labels.map((label, axis) => shape[axis] === sizes.get(label));
+  return {
+    name: reshape(
+      b,
+      x.name,
+      shape.filter((_, axis) => keep[axis]),
+    ),
+    labels: x.labels.filter((_, axis) => keep[axis]),
+  };
+}
+
+/** The product of two operands as one batched MatMul; labels that are not kept are summed over. */
+function product(
+  b: Builder,
+  p: Labelled,
+  q: Labelled,
+  kept: ReadonlySet<string>,
+  sizes: ReadonlyMap<string, number>,
+): Labelled {
+  const [inP, inQ] = [new Set(p.labels), new Set(q.labels)];
+  const left = summed(b, p, new Set([...kept, ...inQ]));
+  const right = summed(b, q, new Set([...kept, ...inP]));
+  const batch = left.labels.filter((label) => inQ.has(label) && kept.has(label));
+  const inner = left.labels.filter((label) => inQ.has(label) && !kept.has(label));
+  const rows = left.labels.filter((label) => !inQ.has(label));
+  const columns = right.labels.filter((label) => !inP.has(label));
+  const count = (labels: readonly string[]): number => elementCount(labels.map((label) => sizes.get(label) as number));
+  const shape = (labels: readonly string[]): number[] => labels.map((label) => sizes.get(label) as number);
+  const a = reshape(b, ordered(b, left, [...batch, ...rows, ...inner]).name, [
+    ...shape(batch),
+    count(rows),
+    count(inner),
+  ]);
+  const c = reshape(b, ordered(b, right, [...batch, ...inner, ...columns]).name, [
+    ...shape(batch),
+    count(inner),
+    count(columns),
+  ]);
+  const labels = [...batch, ...rows, ...columns];
+  return { name: reshape(b, b.op("MatMul", [a, c]), shape(labels)), labels };
+}
+
+/** Einsum in other ops: pair after pair, left to right; labels that no operand has are repeated. */
+function contract(
+  b: Builder,
+  operands: readonly Labelled[],
+  output: readonly string[],
+  sizes: ReadonlyMap<string, number>,
+): string {
+  const narrow = operands.map((operand) => narrowed(b, operand, sizes));
+  const wanted = new Set(output);
+  const [first, ...rest] = narrow as [Labelled, ...Labelled[]];
+  const all = rest.reduce((sum, operand, i) => {
+    const later = rest.slice(i + 1).flatMap((other) => other.labels);
+    return product(b, sum, operand, new Set([...wanted, ...later]), sizes);
+  }, first);
+  const made = summed(b, all, wanted);
+  const found = ordered(
+    b,
+    made,
+    output.filter((label) => made.labels.includes(label)),
+  );
+  const size = (label: string): number => sizes.get(label) as number;
+  const sparse = reshape(
+    b,
+    found.name,
+    output.map((label) => (found.labels.includes(label) ? size(label) : 1)),
+  );
+  return expandTo(b, sparse, output.map(size));
+}
+
+/** Sums of products by an equation of labels. */
+export const einsum: OpTable = {
+  /**
+   * The gradient of an operand is the same sum with dY in its place. Always its body: a kernel called by itself sees
+   * one operand only (1.29).
+   */
+  Einsum: native(
+    (call): TensorType[] => {
+      const { output, sizes } = equationOf(call);
+      return [{ dtype: call.input(0).dtype, shape: output.map((label) => sizes.get(label) as number) }];
+    },
+    ofOutput0((call, dY) => {
+      const { b } = call;
+      const { inputs, output, sizes } = equationOf(call);
+      return inputs.map((labels, i) => {
+        if (!call.wants(i)) return undefined;
+        const { shape } = call.input(i);
+        const others = inputs.flatMap((other, k) => (k === i ? [] : [{ name: call.x(k), labels: other }]));
+        // axes of size 1 were repeated: their gradients are sums, so the label is not kept
+        const long = labels.filter((label, axis) => shape[axis] === sizes.get(label));
+        return reshape(b, contract(b, [{ name: dY, labels: output }, ...others], long, sizes), shape);
+      });
+    }),
+    {
+      types: null,
+      flops: (call) => {
+        const { sizes } = equationOf(call);
+        return 2 * elementCount([...sizes.values()]) * Math.max(1, call.inputs.length - 1);
+      },
+      body: (call) => {
+        const { inputs, output, sizes } = equationOf(call);
+        const operands = inputs.map((labels, i) => ({ name: call.x(i), labels }));
+        return [contract(call.b, operands, output, sizes)];
+      },
+    },
+  ),
+};
