@@ -66,7 +66,11 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
       after: planned(plan ? formatBytes(plan.timelinePeakBytes) : ""),
     },
     { what: "layout waste (arena over timeline)", before: waste(before), after: planned(waste) },
-    { what: "step, predicted", before: "", after: planned(plan ? formatMs(before.step.medianMs + plan.addedMs) : "") },
+    {
+      what: "step, predicted",
+      before: "",
+      after: planned(plan ? formatMs((run.paired?.unplanned ?? before.step).medianMs + plan.addedMs) : ""),
+    },
     { what: "step, measured (median ± spread)", before: spread(before.step), after: planned((p) => spread(p.step)) },
     ...(run.paired
       ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]

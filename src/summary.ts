@@ -22,7 +22,11 @@ export function runSummary(run: Run): string {
       formatBytes(before.allocatedBytes),
       ...planned(after ? formatBytes(after.allocatedBytes) : "not executed"),
     ],
-    ["step, predicted", "", ...planned(formatMs(before.step.medianMs + (plan?.addedMs ?? 0)))],
+    [
+      "step, predicted",
+      "",
+      ...planned(formatMs((run.paired?.unplanned ?? before.step).medianMs + (plan?.addedMs ?? 0))),
+    ],
     ...(run.paired
       ? [
           [
