@@ -13,6 +13,7 @@ import { padding } from "./pad.js";
 import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
 import { reduction } from "./reduction.js";
+import { resizing } from "./resize.js";
 import { variadicOps } from "./variadic.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
@@ -41,6 +42,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   pooling,
   movement,
   padding,
+  resizing,
   indexing,
 );
 

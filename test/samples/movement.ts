@@ -1,5 +1,18 @@
 import { int, ints, text } from "../../src/graph.js";
-import { type Sample, tensor, vector } from "./sample.js";
+import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
+
+const factors = (...values: readonly number[]): SampleInput => ({ shape: [values.length], values, constant: true });
+
+const resize = (
+  shape: readonly number[],
+  to: { readonly scales?: readonly number[]; readonly sizes?: readonly number[] },
+  attributes: Readonly<Record<string, string>> = {},
+): Sample => ({
+  op: "Resize",
+  inputs: [tensor(shape), undefined, to.scales && factors(...to.scales), to.sizes && vector(...to.sizes)],
+  attributes: Object.fromEntries(Object.entries(attributes).map(([name, value]) => [name, text(value)])),
+  differentiate: [0],
+});
 
 export const movement: readonly Sample[] = [
   { op: "Reshape", inputs: [tensor([2, 3, 4]), vector(0, -1)], differentiate: [0] },
@@ -156,4 +169,46 @@ export const movement: readonly Sample[] = [
   },
   { op: "SpaceToDepth", inputs: [tensor([2, 2, 4, 6])], attributes: { blocksize: int(2) }, differentiate: [0] },
   { op: "SpaceToDepth", inputs: [tensor([1, 1, 3, 6])], attributes: { blocksize: int(3) }, differentiate: [0] },
+  resize([1, 2, 3, 4], { scales: [1, 1, 2, 3] }),
+  resize(
+    [1, 2, 3, 4],
+    { scales: [1, 1, 2, 2] },
+    { coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" },
+  ),
+  resize([1, 2, 3, 4], { sizes: [1, 2, 5, 3] }, { coordinate_transformation_mode: "asymmetric", nearest_mode: "ceil" }),
+  resize([2, 3, 4], { scales: [1, 1, 1.7] }),
+  resize([1, 2, 3, 4], { scales: [1, 1, 2, 2] }, { mode: "linear" }),
+  resize([1, 2, 5, 4], { scales: [1, 1, 0.6, 1.6] }, { mode: "linear" }),
+  resize([1, 2, 3, 4], { sizes: [1, 2, 6, 7] }, { mode: "linear", coordinate_transformation_mode: "align_corners" }),
+  resize([3, 4], { sizes: [5, 2] }, { mode: "linear", coordinate_transformation_mode: "pytorch_half_pixel" }),
+  resize([1, 1, 2, 3, 2], { scales: [1, 1, 2, 1.5, 2] }, { mode: "linear" }),
+  resize([1, 2, 3, 4], { sizes: [1, 2, 6, 7] }, { mode: "cubic" }),
+  resize([1, 1, 10], { scales: [1, 1, 0.7] }, { mode: "nearest", coordinate_transformation_mode: "half_pixel" }),
+  {
+    ...resize([1, 2, 3, 4], { sizes: [5, 6] }, { mode: "linear" }),
+    attributes: { mode: text("linear"), axes: ints([2, -1]) },
+  },
+  { ...resize([1, 2, 8, 6], { sizes: [1, 2, 3, 4] }), attributes: { mode: text("linear"), antialias: int(1) } },
+  {
+    ...resize([1, 1, 4, 6], { sizes: [1, 1, 6, 8] }, { keep_aspect_ratio_policy: "not_larger" }),
+    attributes: { axes: ints([3, 2]), keep_aspect_ratio_policy: text("not_larger") },
+    inputs: [tensor([1, 1, 4, 6]), undefined, undefined, vector(8, 6)],
+    differentiate: [],
+  },
+  {
+    op: "Resize",
+    inputs: [tensor([1, 2, 3, 4]), factors(1, 1, 2, 3)],
+    attributes: { mode: text("linear") },
+    opsets: [10],
+    differentiate: [0],
+  },
+  { op: "Resize", inputs: [tensor([1, 2, 4, 6]), factors(1, 1, 0.5, 0.6)], opsets: [10], differentiate: [0] },
+  { op: "Upsample", inputs: [tensor([1, 2, 3, 4]), factors(1, 1, 2, 2)], opsets: [9], differentiate: [0] },
+  {
+    op: "Upsample",
+    inputs: [tensor([1, 2, 3, 4])],
+    attributes: { mode: text("linear"), scales: { type: "floats", value: [1, 1, 2, 1.5] } },
+    opsets: [7],
+    differentiate: [0],
+  },
 ];
