@@ -64,7 +64,12 @@ const convWindow = (call: OpCall): Window => windowOf(call, call.input(0).shape.
 function convType(call: OpCall): TensorType[] {
   const [x, w] = [call.input(0), call.input(1)];
   const group = call.int("group", 1);
-  if (x.shape.length < 3 || w.shape.length !== x.shape.length || (w.shape[1] as number) * group !== x.shape[1])
+  if (
+    x.shape.length < 3 ||
+    w.shape.length !== x.shape.length ||
+    (w.shape[1] as number) * group !== x.shape[1] ||
+    (w.shape[0] as number) % group
+  )
     throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}], group ${group} (node ${call.node.name})`);
   const window = convWindow(call);
   const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));

@@ -91,6 +91,14 @@ export const indexing: OpTable = {
       const inner = elementCount(data.shape.slice(axis + 1));
       const outer = elementCount(data.shape.slice(0, axis));
       const size = data.shape[axis] as number;
+      const known = call.constant(1);
+      if (known && count === 1) {
+        // a single place that is known (a class token, say): zeros around the row
+        const at = ((known[0] as number) + size) % size;
+        const row = b.op("Reshape", [dY, b.vector([outer, 1, inner])]);
+        const padded = b.op("Pad", [row, b.vector([0, at, 0, 0, size - 1 - at, 0])]);
+        return [b.op("Reshape", [padded, b.vector(data.shape)])];
+      }
       const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
       if (axis === 0) {
         const rows = b.op("Reshape", [dY, b.vector([count, inner])]);

@@ -1,3 +1,4 @@
+import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
@@ -52,6 +53,28 @@ function slices(call: OpCall): Slice[] {
     const end = step > 0 ? clamp(ends[i] as number, 0, size) : clamp(ends[i] as number, -1, size - 1);
     return { axis, start, step, count: Math.max(0, Math.ceil((end - start) / step)) };
   });
+}
+
+/** dX along one axis of a Slice: each element followed by the zeros that the step skips, then zeros on both sides. */
+function unsliced(b: Builder, dY: string, size: number, { axis, start, step, count }: Slice): string {
+  const { shape } = b.type(dY);
+  const width = Math.abs(step);
+  const turned = [[-1], [-(2 ** 31)], [axis], [-1]].map((list) => b.vector(list));
+  const forward = step < 0 && count > 1 ? b.op("Slice", [dY, ...turned]) : dY;
+  const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
+  const at = [...before, 1, ...after].map(() => 0);
+  const pad = (x: string, i: number, begin: number, end: number, none: readonly number[]): string =>
+    b.op("Pad", [x, b.vector([...none.with(i, begin), ...none.with(i, end)])]);
+  const spread =
+    width === 1
+      ? forward
+      : reshape(b, pad(reshape(b, forward, [...before, count, 1, ...after]), axis + 1, 0, width - 1, [...at, 0]), [
+          ...before,
+          count * width,
+          ...after,
+        ]);
+  const first = count === 0 ? 0 : Math.min(start, start + (count - 1) * step);
+  return pad(spread, axis, first, size - first - count * width, at);
 }
 
 /** Sizes of a Split's parts. */
@@ -197,28 +220,14 @@ export const movement: OpTable = {
     },
     ofOutput0((call, dY) => {
       const { b } = call;
-      const { shape, dtype } = call.input(0);
+      const { shape } = call.input(0);
       const cuts = slices(call);
       if (cuts.every(({ step }) => step === 1)) {
         const begin = shape.map((_, axis) => cuts.find((cut) => cut.axis === axis)?.start ?? 0);
         const end = shape.map((n, axis) => n - (begin[axis] as number) - (b.type(dY).shape[axis] as number));
         return [b.op("Pad", [dY, b.vector([...begin, ...end])])];
       }
-      // one axis after the other: the elements go to the positions that they came from
-      let gradient = dY;
-      for (const { axis, start, step, count } of cuts) {
-        const from = b.type(gradient).shape;
-        const whole = from.map((n, a) => (a === axis ? (shape[axis] as number) : n));
-        const zeros = b.op("Expand", [b.constant(dtype, [1], 0), b.vector(whole)]);
-        const line = b.constant(
-          "int64",
-          from.map((_, a) => (a === axis ? count : 1)),
-          Array.from({ length: count }, (_, i) => start + i * step),
-        );
-        const index = b.op("Expand", [line, b.vector(from)]);
-        gradient = b.op("ScatterElements", [zeros, index, gradient], { axis: int(axis) });
-      }
-      return [gradient];
+      return [cuts.reduce((gradient, cut) => unsliced(b, gradient, shape[cut.axis] as number, cut), dY)];
     }),
     { hostInputs: [1, 2, 3, 4], types: { T: 0, Tind: 1 }, normalize: attributesToInputs("starts", "ends", "axes") },
   ),
@@ -234,6 +243,8 @@ export const movement: OpTable = {
     (call) => {
       const { dtype, shape } = call.input(0);
       const repeats = call.need(1);
+      if (repeats.length !== shape.length)
+        throw new Error(`shape mismatch: repeats [${repeats}] for [${shape}] (node ${call.node.name})`);
       return [{ dtype, shape: shape.map((n, axis) => n * (repeats[axis] as number)) }];
     },
     ofOutput0((call, dY) => {

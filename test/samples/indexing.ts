@@ -75,6 +75,8 @@ export const indexing: readonly Sample[] = [
     differentiate: [0],
   },
   { op: "Gather", inputs: [tensor([2, 3]), indices([0], [])] },
+  { op: "Gather", inputs: [tensor([2, 3, 2]), scalar(-2)], attributes: { axis: int(1) }, differentiate: [0] },
+  { op: "Gather", inputs: [tensor([4, 2]), vector(3)], differentiate: [0] },
   {
     op: "GatherElements",
     inputs: [tensor([4]), { dtype: "int32", shape: [3], values: [-1, -1, 0] }],

@@ -113,7 +113,9 @@ export const movement: readonly Sample[] = [
     opsets: [9],
     differentiate: [0],
   },
-  { op: "Slice", inputs: [tensor([4, 5]), vector(3), vector(1), vector(-1)] },
+  { op: "Slice", inputs: [tensor([4, 5]), vector(3), vector(1), vector(-1)], differentiate: [0] },
+  { op: "Slice", inputs: [tensor([3, 7, 2]), vector(6), vector(0), vector(1), vector(-4)], differentiate: [0] },
+  { op: "Slice", inputs: [tensor([3, 8]), vector(1), vector(8), vector(-1), vector(2)], differentiate: [0] },
   { op: "Slice", inputs: [tensor([6]), vector(4), vector(-7), vector(0), vector(-1)], differentiate: [0] },
   {
     op: "Slice",
