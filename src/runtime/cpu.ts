@@ -52,10 +52,10 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
       }
       return found;
     },
-    load: (graph, layout) => loadStep(graph, layout, kernels, async () => null),
+    load: (graph, layout) => loadStep(graph, layout, kernels, () => openKernels({ threads })),
     evaluate(node, inputs) {
       const graph = lower(single(node, inputs), runtime.hasKernel);
-      const step = loadStep(graph, layout(graph), kernels, async () => null);
+      const step = loadStep(graph, layout(graph), kernels, () => openKernels({ threads }));
       try {
         step.runNow();
         return graph.outputs.map((name) => {

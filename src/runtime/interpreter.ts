@@ -2,7 +2,7 @@ import koffi from "koffi";
 import { bytesPerElement, type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
-import type { Kernels, OpRequest, Pointer } from "./ort.js";
+import { type Kernels, type OpRequest, type Pointer, pointerArray } from "./ort.js";
 import type { LoadedStep, RunOptions, StepResult } from "./runtime.js";
 
 /** How long the interpreter stays inside the callback before timers and signals get their turn, ms. */
@@ -46,7 +46,7 @@ export function loadStep(
   graph: Graph,
   layout: Layout,
   kernels: Kernels,
-  workspace: () => Promise<Float64Array | null>,
+  openFresh: () => Kernels,
 ): LoadedStep & { runNow(): void } {
   // 64 bytes more, so that the arena can start on a cache line
   const memory = new ArrayBuffer(layout.arenaBytes + 64);
@@ -81,11 +81,7 @@ export function loadStep(
     return value;
   };
   const pointers = (names: readonly string[], count: number): Pointer => {
-    // over an ArrayBuffer of its own: the collector moves small typed arrays that have none
-    const array = new BigUint64Array(new ArrayBuffer(8 * count));
-    names.slice(0, count).forEach((name, i) => {
-      array[i] = ortValue(name);
-    });
+    const array = pointerArray(names.slice(0, count).map(ortValue));
     arrays.push(array);
     return koffi.address(array) as Pointer;
   };
@@ -217,7 +213,8 @@ export function loadStep(
             }
           }
           if (watching.size) {
-            for (; taken <= index; taken++) take(taken);
+            // views that follow are complete too, and the next kernel may write over what they show
+            for (const end = prepared[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
             if (options.timeNodes) time = performance.now();
           }
         }
@@ -228,6 +225,51 @@ export function loadStep(
     }
     for (; taken < graph.nodes.length; taken++) take(taken);
     return { stepMs, nodeMs, observed };
+  };
+
+  /**
+   * Runs one more step. The first node of each kind (op, attributes, shapes) runs in a session of its own, whose
+   * allocator then says what its kernel took at most: a session's own maximum could not be reset between nodes.
+   */
+  const workspaceBytes = async (): Promise<Float64Array | null> => {
+    const bytes = new Float64Array(graph.nodes.length);
+    const known = new Map<string, number>();
+    for (const { index, copy, op, inputs, inputCount, outputs, outputCount } of prepared) {
+      if (copy) {
+        copy();
+        continue;
+      }
+      const node = graph.nodes[index] as Node;
+      const shape = (name: string): string => (name ? tensorOf(graph, name).shape.join() : "-");
+      const kind = JSON.stringify([
+        node.domain,
+        node.op,
+        node.attributes,
+        node.inputs.map(shape),
+        node.outputs.map(shape),
+      ]);
+      const found = known.get(kind);
+      if (found !== undefined) {
+        kernels.within((invoke) => invoke(op, inputs, inputCount, outputs, outputCount));
+        bytes[index] = found;
+        continue;
+      }
+      const fresh = openFresh();
+      try {
+        const own = fresh.createOp(requestOf(node, graph));
+        const before = fresh.allocations();
+        fresh.within((invoke) => invoke(own, inputs, inputCount, outputs, outputCount));
+        const after = fresh.allocations();
+        fresh.releaseOp(own);
+        if (!before || !after) return null;
+        bytes[index] = Math.max(0, after.maxInUse - before.inUse);
+        known.set(kind, bytes[index] as number);
+      } finally {
+        fresh.close();
+      }
+      if (known.size % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    return bytes;
   };
 
   return {
@@ -247,7 +289,7 @@ export function loadStep(
     },
     read: (name) => bytesOf(name).slice(),
     run,
-    workspaceBytes: workspace,
+    workspaceBytes,
     close,
   };
 }

@@ -16,6 +16,8 @@ export interface Kernels {
   releaseValue(value: Pointer): void;
   /** Calls `work` where kernels may be invoked; an exception in it is thrown again here. */
   within(work: (invoke: Invoke) => void): void;
+  /** Bytes that kernels have taken from the session's allocator, now and at most; null if it does not say. */
+  allocations(): { readonly inUse: number; readonly maxInUse: number } | null;
   /** Frees the session; ops and values must have been released before. */
   close(): void;
 }
@@ -58,9 +60,7 @@ const functions = {
   releaseValue: [96, "void (uintptr_t value)"],
   releaseSessionOptions: [100, "void (void *options)"],
   releaseCustomOpDomain: [101, "void (void *domain)"],
-  addSessionConfigEntry: [130, "void *(void *options, const char *key, const char *value)"],
-  registerAllocator: [176, "void *(void *env, void *allocator)"],
-  unregisterAllocator: [177, "void *(void *env, void *info)"],
+  releaseAllocator: [132, "void (void *allocator)"],
   createOpAttr: [211, "void *(const char *name, void *data, int length, int type, _Out_ void **attribute)"],
   releaseOpAttr: [212, "void (void *attribute)"],
   createOp: [
@@ -71,6 +71,10 @@ const functions = {
   releaseOp: [215, "void (uintptr_t op)"],
   copyKernelInfo: [217, "void *(void *info, _Out_ void **copy)"],
   releaseKernelInfo: [218, "void (void *info)"],
+  kernelInfoGetAllocator: [278, "void *(void *info, int type, _Out_ void **allocator)"],
+  getKeyValue: [297, "const char *(void *pairs, const char *key)"],
+  releaseKeyValuePairs: [300, "void (void *pairs)"],
+  allocatorGetStats: [319, "void *(void *allocator, _Out_ void **pairs)"],
 } as const;
 
 type Api = { readonly [K in keyof typeof functions]: (...args: unknown[]) => unknown };
@@ -161,7 +165,7 @@ function library(): Library {
     koffi.struct({ getApi: "void *", getVersion: "void *" }),
   );
   const version = koffi.decode(base.getVersion, koffi.proto("const char *()"))() as string;
-  const table = koffi.decode(base.getApi, koffi.proto("void *(uint32_t version)"))(22);
+  const table = koffi.decode(base.getApi, koffi.proto("void *(uint32_t version)"))(23);
   if (!table) throw new Error(`ONNX Runtime ${version} is too old: ${libraryFile()}`);
   const count = Math.max(...Object.values(functions).map(([slot]) => slot)) + 1;
   const slots = koffi.decode(table, koffi.array("void *", count)) as unknown[];
@@ -214,6 +218,55 @@ export interface KernelOptions {
   readonly threads: number;
 }
 
+/** The one op of ours, for all sessions: calls arrive while a session is made or run, one at a time. */
+interface Host {
+  readonly struct: unknown;
+  onKernel: (info: Pointer) => void;
+  onCompute: (context: Pointer) => void;
+}
+
+let knownHost: Host | undefined;
+
+function hostOp(): Host {
+  if (knownHost) return knownHost;
+  const struct = koffi.alloc(opStruct, 1);
+  const host: Host = { struct, onKernel: () => {}, onCompute: () => {} };
+  const name = cString("Host");
+  koffi.encode(struct, opStruct, {
+    ...Object.fromEntries(Object.keys(opStruct.members ?? {}).map((member) => [member, null])),
+    version: 16,
+    CreateKernel: callback("void *(void *op, void *api, void *info)", (_op: Pointer, _api: Pointer, info: Pointer) => {
+      host.onKernel(info);
+      return 1n;
+    }),
+    GetName: callback("void *(void *op)", () => name),
+    GetExecutionProviderType: callback("void *(void *op)", () => null),
+    GetInputType: callback("int (void *op, size_t index)", () => 1),
+    GetInputTypeCount: callback("size_t (void *op)", () => 1),
+    GetOutputType: callback("int (void *op, size_t index)", () => 1),
+    GetOutputTypeCount: callback("size_t (void *op)", () => 1),
+    KernelCompute: callback("void (void *kernel, void *context)", (_kernel: Pointer, context: Pointer) =>
+      host.onCompute(context),
+    ),
+    KernelDestroy: callback("void (void *kernel)", () => {}),
+    GetInputCharacteristic: callback("int (void *op, size_t index)", () => 0),
+    GetOutputCharacteristic: callback("int (void *op, size_t index)", () => 0),
+    GetInputMemoryType: callback("int (void *op, size_t index)", () => 0),
+    GetStartVersion: callback("int (void *op)", () => 1),
+    GetEndVersion: callback("int (void *op)", () => 0x7fffffff),
+  });
+  kept.push(struct);
+  knownHost = host;
+  return host;
+}
+
+/** Pointers in native memory that stays where it is: the collector moves small typed arrays without an ArrayBuffer. */
+export function pointerArray(values: readonly Pointer[]): BigUint64Array {
+  const array = new BigUint64Array(new ArrayBuffer(8 * values.length));
+  array.set(values);
+  return array;
+}
+
 /**
  * Opens a session on the CPU provider that holds a single op of ours. Inside that op's compute callback native kernels
  * can be called one by one, on memory of our own, in any order.
@@ -226,35 +279,13 @@ export function openKernels(options: KernelOptions): Kernels {
     ok(make(out));
     return out[0] as unknown as Pointer;
   };
+  const host = hostOp();
   let info: Pointer = 0n;
-  let compute: (context: Pointer) => void = () => {};
-  const struct = koffi.alloc(opStruct, 1);
-  const name = cString("Host");
-  koffi.encode(struct, opStruct, {
-    ...Object.fromEntries(Object.keys(opStruct.members ?? {}).map((member) => [member, null])),
-    version: 16,
-    CreateKernel: callback("void *(void *op, void *api, void *info)", (_op: Pointer, _api: Pointer, given: Pointer) => {
-      info = made((out) => api.copyKernelInfo(given, out));
-      return 1n;
-    }),
-    GetName: callback("void *(void *op)", () => name),
-    GetExecutionProviderType: callback("void *(void *op)", () => null),
-    GetInputType: callback("int (void *op, size_t index)", () => 1),
-    GetInputTypeCount: callback("size_t (void *op)", () => 1),
-    GetOutputType: callback("int (void *op, size_t index)", () => 1),
-    GetOutputTypeCount: callback("size_t (void *op)", () => 1),
-    KernelCompute: callback("void (void *kernel, void *context)", (_kernel: Pointer, context: Pointer) =>
-      compute(context),
-    ),
-    KernelDestroy: callback("void (void *kernel)", () => {}),
-    GetInputCharacteristic: callback("int (void *op, size_t index)", () => 0),
-    GetOutputCharacteristic: callback("int (void *op, size_t index)", () => 0),
-    GetInputMemoryType: callback("int (void *op, size_t index)", () => 0),
-    GetStartVersion: callback("int (void *op)", () => 1),
-    GetEndVersion: callback("int (void *op)", () => 0x7fffffff),
-  });
+  host.onKernel = (given) => {
+    info = made((out) => api.copyKernelInfo(given, out));
+  };
   const domain = made((out) => api.createCustomOpDomain("mutwo.host", out));
-  ok(api.customOpDomainAdd(domain, struct));
+  ok(api.customOpDomainAdd(domain, host.struct));
   const sessionOptions = made((out) => api.createSessionOptions(out));
   ok(api.addCustomOpDomain(sessionOptions, domain));
   ok(api.setIntraOpNumThreads(sessionOptions, options.threads));
@@ -277,9 +308,10 @@ export function openKernels(options: KernelOptions): Kernels {
     );
   const x = value(at(0), 4, "float32", [1]);
   const y = value(at(1), 4, "float32", [1]);
-  const [xName, yName] = [BigUint64Array.of(cString("x")), BigUint64Array.of(cString("y"))];
-  const [xValue, yValue] = [BigUint64Array.of(x), BigUint64Array.of(y)];
-  kept.push(struct, ends);
+  const [xName, yName] = [pointerArray([cString("x")]), pointerArray([cString("y")])];
+  const [xValue, yValue] = [pointerArray([x]), pointerArray([y])];
+  const allocator = made((out) => api.kernelInfoGetAllocator(info, 0, out));
+  const stat = (pairs: Pointer, key: string): number => Number(api.getKeyValue(pairs, key) ?? Number.NaN);
   return {
     createValue: value,
     releaseValue: (pointer) => void api.releaseValue(pointer),
@@ -287,7 +319,7 @@ export function openKernels(options: KernelOptions): Kernels {
     releaseOp: (op) => void api.releaseOp(op),
     within(work) {
       let failure: { error: unknown } | undefined;
-      compute = (context) => {
+      host.onCompute = (context) => {
         try {
           work((op, inputs, inputCount, outputs, outputCount) => {
             const status = api.invokeOp(context, op, inputs, inputCount, outputs, outputCount);
@@ -300,7 +332,15 @@ export function openKernels(options: KernelOptions): Kernels {
       ok(api.run(session, null, xName, xValue, 1, yName, 1, yValue));
       if (failure) throw failure.error;
     },
+    allocations() {
+      const pairs = made((out) => api.allocatorGetStats(allocator, out));
+      const found = { inUse: stat(pairs, "InUse"), maxInUse: stat(pairs, "MaxInUse") };
+      api.releaseKeyValuePairs(pairs);
+      return Number.isFinite(found.inUse) && Number.isFinite(found.maxInUse) ? found : null;
+    },
     close() {
+      if (ends.length !== 2) throw new Error("closed twice"); // keeps the memory of x and y reachable until now
+      api.releaseAllocator(allocator);
       api.releaseValue(x);
       api.releaseValue(y);
       api.releaseKernelInfo(info);
