@@ -21,6 +21,14 @@ const collectParameter = (text: string, before: Record<string, string>): Record<
   return { ...before, [text.slice(0, equals)]: text.slice(equals + 1) };
 };
 
+const collect = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
+
+const positive = (text: string): number => {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("use a positive number");
+  return value;
+};
+
 const count =
   (least: number) =>
   (text: string): number => {
@@ -93,6 +101,10 @@ interface ProfileFlags {
   warmups?: number;
   threads?: number;
   seed: number;
+  accumulate?: number;
+  clipNorm?: number;
+  freeze?: string[];
+  precision?: string;
 }
 
 async function profile(model: string, flags: ProfileFlags): Promise<void> {
@@ -115,6 +127,10 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
     ...(flags.iterations === undefined ? {} : { iterations: flags.iterations }),
     ...(flags.warmups === undefined ? {} : { warmups: flags.warmups }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.accumulate === undefined ? {} : { accumulate: flags.accumulate }),
+    ...(flags.clipNorm === undefined ? {} : { clipNorm: flags.clipNorm }),
+    ...(flags.freeze === undefined ? {} : { freeze: flags.freeze }),
+    ...(flags.precision === undefined ? {} : { precision: flags.precision }),
   };
   try {
     const run = await profileModel(model, options);
@@ -196,6 +212,8 @@ async function doctor(flags: { json?: boolean }): Promise<void> {
   else process.stdout.write(`${doctorSummary(findings)}\n`);
 }
 
+const lossHelp = "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME";
+
 export function program(): Command {
   const root = new Command("mutwo")
     .description(
@@ -213,9 +231,13 @@ export function program(): Command {
     root
       .command("profile <model>")
       .description("profile a model's training step; with --budget, plan and execute the plan")
-      .requiredOption("--loss <name>", "ce, ce:axis=1 or mse")
-      .requiredOption("--optimizer <name>", "sgd or adam, with settings: adam:lr=1e-3")
+      .requiredOption("--loss <name>", lossHelp)
+      .requiredOption("--optimizer <name>", "sgd, adam or adamw, with settings: adam:lr=1e-3,betas=0.9/0.999")
       .option("--dim <name=N>", "size of a symbolic dimension (repeat)", collectDim, {})
+      .option("--accumulate <n>", "micro-batches of that size before each update", count(1))
+      .option("--clip-norm <x>", "scale gradients down to this norm over all parameters", positive)
+      .option("--freeze <pattern>", "leave parameters untrained: 'encoder.*' (repeat)", collect)
+      .option("--precision <name>", "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)")
       .option("--backend <name>", "cpu", "cpu")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
       .option("--planner <name>", "mutwo, keepAll or recomputeAll")
@@ -240,7 +262,7 @@ export function program(): Command {
     .command("verify <model>")
     .description("compare loss, gradients, running statistics and training curves with reference values")
     .requiredOption("--reference <file>", "safetensors file with the reference values")
-    .requiredOption("--loss <name>", "ce, ce:axis=1 or mse")
+    .requiredOption("--loss <name>", lossHelp)
     .option("--dim <name=N>", "size of a symbolic dimension (repeat)", collectDim, {})
     .option("--backend <name>", "cpu", "cpu")
     .option("--json", "print one JSON object on stdout and nothing else")

@@ -54,6 +54,8 @@ export interface Tensor extends TensorType {
   readonly data?: Uint8Array;
   /** The tensor is the part of another tensor's storage that starts at this offset (a slice of a flat buffer). */
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
+  readonly range?: readonly [number, number];
 }
 
 /** ONNX attribute values; ints and floats are told apart because kernels do. */

@@ -78,6 +78,11 @@ function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number
   const fill = (next: () => number): Uint8Array => bytesOf(tensor.dtype, Float64Array.from({ length: count }, next));
   if (tensor.category === "input") {
     if (tensor.dtype === "bool") return fill(() => 1);
+    const { range } = tensor;
+    if (range) {
+      const spread = (): number => range[0] + random() * (range[1] - range[0]);
+      return fill(/^u?int/.test(tensor.dtype) ? () => Math.floor(spread()) : spread);
+    }
     if (/^u?int/.test(tensor.dtype)) {
       const limit = indexLimit(uses, graph);
       return fill(() => (limit === undefined ? 1 : Math.floor(random() * limit)));

@@ -64,12 +64,23 @@ export function storages(graph: Graph): Storages {
   for (const tensor of graph.tensors.values())
     if (tensor.within && made.has(tensor.name))
       flat.set(tensor.within.tensor, [...(flat.get(tensor.within.tensor) ?? []), tensor.name]);
+  for (const parts of flat.values()) parts.sort((a, z) => (made.get(z) as number) - (made.get(a) as number));
   for (const name of graph.tensors.keys()) {
     const ranks = read.get(name);
     const final = kept.has(name) ? last : ranks ? (ranks[ranks.length - 1] as number) : -1;
     if (final < 0) continue;
     extend(origin(name), final);
-    for (const part of flat.get(name) ?? []) extend(part, final);
+    // who reads a flat buffer reads what was put last into each of its places
+    const parts = flat.get(name) ?? [];
+    for (const rank of parts.length ? (ranks ?? []) : []) {
+      const read = new Set<number | undefined>();
+      for (const part of parts) {
+        const at = tensorOf(graph, part).within?.offsetBytes;
+        if ((made.get(part) as number) >= rank || read.has(at)) continue;
+        read.add(at);
+        extend(part, rank);
+      }
+    }
   }
 
   // 3. residents
@@ -132,7 +143,8 @@ export function storages(graph: Graph): Storages {
       }
       const taken = index === 0 ? overwritable(name, node, rank) : undefined;
       if (!taken) {
-        start(name, rank, false);
+        // what it writes over counts until then
+        start(name, overwritesPart(name, node, rank) ? rank + 1 : rank, false);
         return;
       }
       taken.tenants.push({ tensor: name, from: rank });
@@ -141,6 +153,21 @@ export function storages(graph: Graph): Storages {
     });
   });
   return { all, of };
+
+  /** Whether the output goes to a place in a flat buffer where an input of the node is. Throws if that is read later. */
+  function overwritesPart(output: string, node: Node, rank: number): boolean {
+    const { within } = tensorOf(graph, output);
+    if (!within) return false;
+    return opOf(node).inPlace.some((slot) => {
+      const input = node.inputs[slot] ?? "";
+      const place = of.get(input)?.storage;
+      const isPart = place?.within?.tensor === within.tensor && place.within.offsetBytes === within.offsetBytes;
+      if (!isPart && input !== within.tensor) return false;
+      if ((lastRead.get(input) ?? rank) > rank)
+        throw new Error(`gradient overwritten while still read: ${input} (node ${node.name})`);
+      return true;
+    });
+  }
 
   /** A storage that the node's output may take over from one of its inputs. */
   function overwritable(output: string, node: Node, rank: number): Storage | undefined {

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseBudget } from "./format.js";
-import { type Graph, tensorBytes } from "./graph.js";
+import { type Graph, type Tensor, tensorBytes } from "./graph.js";
 import { initialValues } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
@@ -22,13 +22,9 @@ import {
   saveGraph,
 } from "./run.js";
 import type { Runtime } from "./runtime/runtime.js";
-import { gradientName, trainingStep } from "./training.js";
+import { frozenNames, gradientName, type TrainingOptions, trainingStep } from "./training.js";
 
-export interface ProfileModelOptions {
-  /** `ce`, `ce:axis=1` or `mse`. */
-  readonly loss: string;
-  /** `sgd` or `adam`, with settings: `adam:lr=1e-3`. */
-  readonly optimizer: string;
+export interface ProfileModelOptions extends TrainingOptions {
   /** Size of each symbolic dimension. */
   readonly dims?: Readonly<Record<string, number>>;
   /** Default `cpu`. */
@@ -91,12 +87,6 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       ({ equality, paired } = await compare(baseline, planned, runtime, values, options.signal));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
-    const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
-    const untrained = parameters.filter((tensor) => !trained.has(tensor.name));
-    const untrainedNote = `${untrained.length} parameters have no path to the loss and stay as they are: ${untrained
-      .slice(0, 3)
-      .map((tensor) => tensor.name)
-      .join(", ")}`;
     return {
       format: "mutwo-run",
       version: runFormatVersion,
@@ -106,15 +96,19 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       model: {
         file: path.basename(file),
         path: file,
-        sha256: createHash("sha256").update(readFileSync(file)).digest("hex"),
+        sha256: sha256Of(file),
         opset: model.opset,
         producer: model.producer,
         dims: options.dims ?? {},
         loss: options.loss,
         optimizer: options.optimizer,
+        ...(options.accumulate === undefined ? {} : { accumulate: options.accumulate }),
+        ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
+        ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
+        ...(options.precision === undefined ? {} : { precision: options.precision }),
         parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
         parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
-        notes: untrained.length ? [...notes, untrainedNote] : notes,
+        notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
       },
       environment: environment(runtime),
       seed,
@@ -129,6 +123,20 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   } finally {
     runtime.close();
   }
+}
+
+/** SHA-256 of a file, read piece by piece: model files are large. */
+function sha256Of(file: string): string {
+  const hash = createHash("sha256");
+  const piece = Buffer.alloc(2 ** 20);
+  const descriptor = openSync(file, "r");
+  try {
+    for (let read = readSync(descriptor, piece); read > 0; read = readSync(descriptor, piece))
+      hash.update(piece.subarray(0, read));
+  } finally {
+    closeSync(descriptor);
+  }
+  return hash.digest("hex");
 }
 
 function makePlan(
@@ -156,6 +164,20 @@ function warningsOf(before: Profile, after: Profile | null, equality: Equality |
   if (equality?.different.length)
     warnings.push(`${equality.different.length} tensors of the planned step differ from the unplanned one's`);
   return warnings;
+}
+
+/** Which parameters the step leaves as they are, and why. */
+function untrainedNotes(parameters: readonly Tensor[], step: Graph, freeze: readonly string[]): string[] {
+  const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
+  const frozen = frozenNames(parameters, freeze);
+  const untrained = parameters.filter(({ name }) => !trained.has(name) && !frozen.has(name)).map(({ name }) => name);
+  const few = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
+  return [
+    ...(frozen.size ? [`${frozen.size} parameters are frozen: ${few([...frozen])}`] : []),
+    ...(untrained.length
+      ? [`${untrained.length} parameters have no path to the loss and stay as they are: ${few(untrained)}`]
+      : []),
+  ];
 }
 
 /** Pairs of steps that are timed in turn. */
@@ -217,6 +239,10 @@ function commandOf(file: string, options: ProfileModelOptions): string {
   const quote = (word: string): string => (/^[\w./:=%,@+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
   const words = ["mutwo", "profile", file, "--loss", options.loss, "--optimizer", options.optimizer];
   for (const [name, size] of Object.entries(options.dims ?? {})) words.push("--dim", `${name}=${size}`);
+  if (options.accumulate !== undefined) words.push("--accumulate", String(options.accumulate));
+  if (options.clipNorm !== undefined) words.push("--clip-norm", String(options.clipNorm));
+  for (const pattern of options.freeze ?? []) words.push("--freeze", pattern);
+  if (options.precision !== undefined) words.push("--precision", options.precision);
   if (options.backend) words.push("--backend", options.backend);
   if (options.budget) words.push("--budget", options.budget);
   if (options.planner) words.push("--planner", options.planner);

@@ -22,6 +22,16 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
   rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
 });
 
+/** The settings of a training step that were given. */
+function trainingFacts({ accumulate, clipNorm, freeze, precision }: Run["model"]): [string, string][] {
+  return [
+    ...(accumulate === undefined ? [] : [["micro-batches per step", String(accumulate)] as [string, string]]),
+    ...(clipNorm === undefined ? [] : [["gradients clipped to norm", String(clipNorm)] as [string, string]]),
+    ...(freeze?.length ? [["frozen", freeze.join(", ")] as [string, string]] : []),
+    ...(precision === undefined ? [] : [["precision", precision] as [string, string]]),
+  ];
+}
+
 /** What the report says first. */
 function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
@@ -110,6 +120,7 @@ function view(run: Run) {
           .join(", ") || "fixed by the file",
       ],
       ["loss, optimizer", `${model.loss}, ${model.optimizer}`],
+      ...trainingFacts(model),
       ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
       [
         "training step",

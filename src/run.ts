@@ -4,6 +4,7 @@ import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "./graph.js";
 import type { Plan } from "./plan.js";
 import type { Profile, Samples } from "./profile.js";
+import type { TrainingOptions } from "./training.js";
 
 /** Version of run.json; a file of another version is refused. */
 export const runFormatVersion = 1;
@@ -29,7 +30,7 @@ export interface SavedGraph {
   readonly loss?: string;
 }
 
-export interface ModelInfo {
+export interface ModelInfo extends TrainingOptions {
   /** File name without folder. */
   readonly file: string;
   /** Path as given. */
@@ -38,8 +39,6 @@ export interface ModelInfo {
   readonly opset: number;
   readonly producer: string;
   readonly dims: Readonly<Record<string, number>>;
-  readonly loss: string;
-  readonly optimizer: string;
   readonly parameters: number;
   readonly parameterBytes: number;
   /** Things the reader noticed and a user should know. */

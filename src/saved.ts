@@ -26,26 +26,28 @@ export function savedActivations(graph: Graph): ReadonlyMap<string, SavedActivat
   const known = cache.get(graph);
   if (known) return known;
   const read = consumers(graph);
-  const backwardFrom = graph.nodes.findIndex(({ phase }) => phase === "backward" || phase === "update");
-  const split = backwardFrom < 0 ? graph.nodes.length : backwardFrom;
+  const isForward = (rank: number): boolean => {
+    const phase = graph.nodes[rank]?.phase;
+    return phase === "forward" || phase === "loss";
+  };
   const saved = new Map<string, SavedActivation>();
   const views = viewsOf(graph);
-  for (const [created, node] of graph.nodes.slice(0, split).entries()) {
-    if (opOf(node).view) continue;
+  for (const [created, node] of graph.nodes.entries()) {
+    if (opOf(node).view || !isForward(created)) continue;
     for (const name of node.outputs) {
       if (!name) continue;
       const members = [name, ...(views.get(name) ?? [])];
       const ranks = members.flatMap((member) =>
         (read.get(member) ?? []).filter((rank) => !opOf(graph.nodes[rank] as Node).view),
       );
-      const backward = ranks.filter((rank) => rank >= split);
+      const backward = ranks.filter((rank) => !isForward(rank));
       if (backward.length === 0) continue;
-      const forward = ranks.filter((rank) => rank < split);
+      const forward = ranks.filter(isForward);
       saved.set(name, {
         name,
         bytes: tensorBytes(tensorOf(graph, name)),
         members,
-        backwardMembers: members.filter((member) => (read.get(member) ?? []).some((rank) => rank >= split)),
+        backwardMembers: members.filter((member) => (read.get(member) ?? []).some((rank) => !isForward(rank))),
         created,
         firstForwardAccess: forward.length ? Math.min(...forward) : created,
         lastForwardAccess: forward.length ? Math.max(...forward) : created,

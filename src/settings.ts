@@ -17,6 +17,13 @@ export function parseNamed(text: string): Named {
   return { name: text.slice(0, colon), settings };
 }
 
+/** Takes one setting out: its text, undefined if it is not given, and the rest. */
+export function takeSetting(what: Named, key: string): { value: string | undefined; rest: Named } {
+  const settings = new Map(what.settings);
+  settings.delete(key);
+  return { value: what.settings.get(key), rest: { name: what.name, settings } };
+}
+
 /** Checks settings against their defaults and gives all of them as numbers. Throws for an unknown key or a non-number. */
 export function numericSettings<K extends string>(
   what: Named,
@@ -26,7 +33,7 @@ export function numericSettings<K extends string>(
   for (const [key, text] of what.settings) {
     if (!(key in defaults))
       throw new Error(`unknown setting of ${what.name}: ${key} (one of ${Object.keys(defaults).join(", ")})`);
-    const value = Number(text);
+    const value = text === "true" ? 1 : text === "false" ? 0 : Number(text);
     if (text === "" || !Number.isFinite(value))
       throw new Error(`setting ${key} of ${what.name} is not a number: ${text}`);
     values[key as K] = value;

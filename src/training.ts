@@ -1,18 +1,29 @@
 import { Builder } from "./build.js";
 import { backward } from "./gradient.js";
-import { type DType, elementCount, type Graph, prune, type Tensor, tensorBytes, tensorOf } from "./graph.js";
+import { type DType, elementCount, type Graph, type Node, prune, type Tensor, tensorBytes, tensorOf } from "./graph.js";
 import { appendLoss } from "./loss.js";
 import { opOf } from "./ops/index.js";
-import { appendUpdate, checkOptimizer } from "./optimizer.js";
-import { parseNamed } from "./settings.js";
+import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
+import { inPrecision } from "./precision.js";
+import { parseNamed, takeSetting } from "./settings.js";
 
+/** How a model is trained: what makes a training step of it. */
 export interface TrainingOptions {
-  /** `ce`, `ce:axis=1` or `mse`. */
+  /**
+   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`), `mse`, `l1`, `bce` or `sum`, on the model's first output
+   * or the one named by `output`: `ce:axis=1,output=logits`.
+   */
   readonly loss: string;
-  /** `sgd` or `adam`, with settings: `adam:lr=1e-3`. */
+  /** `sgd`, `adam` or `adamw`, with settings: `adam:lr=1e-3`. */
   readonly optimizer: string;
-  /** Output that the loss is computed from; the first one if absent. */
-  readonly output?: string;
+  /** Micro-batches of the bound batch size whose gradients are averaged before one update; default 1. */
+  readonly accumulate?: number;
+  /** Greatest norm of all gradients together; gradients beyond it are scaled down to it. */
+  readonly clipNorm?: number;
+  /** Names of parameters that are not trained; `*` stands for any characters, `?` for one. */
+  readonly freeze?: readonly string[];
+  /** `mixed` or `float64`, see `inPrecision`; the model's own if absent. */
+  readonly precision?: string;
 }
 
 /** Name of the gradient of a parameter in a training step. */
@@ -23,46 +34,146 @@ export const gradientName = (parameter: string): string => `${parameter}.grad`;
  *
  * Parameters, gradients and optimizer state lie in flat buffers, one of each per element type. A parameter that the
  * loss does not depend on stays as it is. Throws for an unknown loss or optimizer, a loss that does not fit the output,
- * an op without gradient on the path, or a model without trainable parameters.
+ * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
  */
-export function trainingStep(model: Graph, options: TrainingOptions): Graph {
+export function trainingStep(given: Graph, options: TrainingOptions): Graph {
   const optimizer = parseNamed(options.optimizer);
   checkOptimizer(optimizer);
-  const outputName = options.output ?? model.outputs[0];
+  const { accumulate = 1, clipNorm } = options;
+  if (!Number.isSafeInteger(accumulate) || accumulate < 1)
+    throw new Error(`micro-batches to accumulate are not a positive whole number: ${accumulate}`);
+  if (clipNorm !== undefined && !(clipNorm > 0)) throw new Error(`norm to clip to is not positive: ${clipNorm}`);
+  const { graph: model, lossScale } = options.precision
+    ? inPrecision(given, options.precision)
+    : { graph: given, lossScale: 1 };
+  const wanted = trainedParameters(model, options.freeze ?? []);
+  const { value: outputSetting, rest: loss } = takeSetting(parseNamed(options.loss), "output");
+  const outputName = outputSetting ?? model.outputs[0];
   if (!outputName) throw new Error(`no output: ${model.name}`);
   if (!model.outputs.includes(outputName))
     throw new Error(`unknown output: ${outputName} (one of ${model.outputs.join(", ")})`);
+
   const b = new Builder(model);
-  b.phase = "loss";
-  b.scope = "loss";
-  const parts = appendLoss(b, tensorOf(model, outputName), parseNamed(options.loss));
+  const inputs = [...model.inputs];
+  const losses: string[] = [];
+  let sums: ReadonlyMap<string, string> | undefined;
+  const trained: Trained = { flats: [], accumulations: new Map() };
+  let isMean = true;
+  let names = new Map<string, string>();
+  for (let micro = 1; micro <= accumulate; micro++) {
+    const forwardStart = b.nodes.length;
+    if (micro > 1) names = repeatForward(b, model, micro, names);
+    const forward = micro > 1 ? b.nodes.slice(forwardStart) : b.nodes.slice(0, model.nodes.length);
+    if (micro > 1) inputs.push(...model.inputs.map((name) => names.get(name) as string));
+    const output = names.get(outputName) ?? outputName;
+    b.phase = "loss";
+    b.category = "activation";
+    b.scope = suffixed("loss", micro);
+    const parts = appendLoss(b, b.type(output), loss);
+    if (parts.target) inputs.push(parts.target);
+    losses.push(parts.loss);
+    isMean = parts.isMean;
 
-  b.phase = "backward";
-  b.category = "temporary";
-  const seed = parts.gradient();
-  b.redeclare({ ...b.type(seed), category: "gradient" });
-  const parameters = new Set([...model.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name));
-  const forward = b.nodes.slice(0, model.nodes.length);
-  const gradients = backward(b, forward, new Map([[outputName, seed]]), parameters);
-  if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
-
-  const state = [...model.state];
-  b.scope = "update";
-  for (const [dtype, trained] of byType(model, gradients)) {
-    const flat = flatten(b, dtype, trained, gradients);
-    b.phase = "update";
-    state.push(...appendUpdate(b, flat, optimizer));
     b.phase = "backward";
+    b.category = "temporary";
+    const seed = parts.gradient(lossScale * (isMean ? 1 / accumulate : 1));
+    b.redeclare({ ...b.type(seed), category: "gradient" });
+    const gradients = backward(b, forward, new Map([[output, seed]]), wanted);
+    if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
+    b.scope = suffixed("gradients", micro);
+    sums = sums
+      ? accumulateGradients(b, sums, gradients, trained, micro, accumulate)
+      : flatten(b, model, gradients, trained, accumulate);
   }
+  b.phase = "loss";
+  const scalar = meanLoss(b, losses, isMean);
+
+  b.phase = "update";
+  b.scope = "update";
+  b.category = "temporary";
+  const state = model.state.map(({ before, after }) => ({ before, after: names.get(after) ?? after }));
+  const flats = scaleGradients(b, trained.flats, { lossScale, ...(clipNorm === undefined ? {} : { clipNorm }) });
+  for (const flat of flats) state.push(...appendUpdate(b, flat, optimizer));
   return prune({
     name: model.name,
-    nodes: b.nodes,
+    nodes: soon(b.nodes, trained.accumulations),
     tensors: b.tensors,
-    inputs: [...model.inputs, parts.target],
-    outputs: [parts.loss],
+    inputs,
+    outputs: [scalar],
     state,
-    loss: parts.loss,
+    loss: scalar,
   });
+}
+
+/** The name of something in the first micro-batch, and in later ones. */
+const suffixed = (name: string, micro: number): string => (micro === 1 ? name : `${name}@micro${micro}`);
+
+/** Names of the parameters that are to be trained. Throws `pattern matches no parameter: …`. */
+function trainedParameters(model: Graph, freeze: readonly string[]): Set<string> {
+  const parameters = [...model.tensors.values()].filter((t) => t.category === "parameter");
+  const frozen = frozenNames(parameters, freeze);
+  if (parameters.length > 0 && frozen.size === parameters.length)
+    throw new Error(`all parameters are frozen: ${model.name}`);
+  return new Set(parameters.map(({ name }) => name).filter((name) => !frozen.has(name)));
+}
+
+/** The parameters that the patterns name (`*` any characters, `?` one). Throws `pattern matches no parameter: …`. */
+export function frozenNames(parameters: readonly Pick<Tensor, "name">[], patterns: readonly string[]): Set<string> {
+  const frozen = new Set<string>();
+  for (const pattern of patterns) {
+    const literal = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+    const expression = new RegExp(`^${literal.replace(/\*/g, ".*").replace(/\?/g, ".")}$`, "s");
+    const matched = parameters.filter(({ name }) => expression.test(name));
+    if (matched.length === 0)
+      throw new Error(`pattern matches no parameter: ${pattern} (the first is ${parameters[0]?.name ?? "none"})`);
+    for (const { name } of matched) frozen.add(name);
+  }
+  return frozen;
+}
+
+/**
+ * Adds the model's forward pass once more, on inputs of its own, from the state that the last one left. Returns the
+ * names that inputs and outputs of the model have in it.
+ */
+function repeatForward(b: Builder, model: Graph, micro: number, before: ReadonlyMap<string, string>) {
+  const names = new Map<string, string>();
+  for (const name of model.inputs) {
+    const copy = b.fresh(suffixed(name, micro));
+    b.declare({ ...b.type(name), name: copy });
+    names.set(name, copy);
+  }
+  for (const { before: first, after } of model.state) names.set(first, before.get(after) ?? after);
+  b.phase = "forward";
+  b.category = "activation";
+  for (const node of model.nodes) {
+    const outputs = node.outputs.map((name) => {
+      if (!name) return "";
+      const copy = b.fresh(suffixed(name, micro));
+      names.set(name, copy);
+      return copy;
+    });
+    const inputs = node.inputs.map((name) => names.get(name) ?? name);
+    b.add(node.op, inputs, node.attributes, { domain: node.domain, name: suffixed(node.name, micro), outputs });
+  }
+  return names;
+}
+
+/** The step's loss: the only one there is, the mean or the sum of the micro-batches'. */
+function meanLoss(b: Builder, losses: readonly string[], isMean: boolean): string {
+  const [first = ""] = losses;
+  b.category = "activation";
+  b.scope = "loss";
+  const total = losses.reduce((sum, loss) => b.op("Add", [sum, loss]));
+  const scalar = isMean && losses.length > 1 ? b.op("Mul", [total, b.scalar(1 / losses.length, first)]) : total;
+  const name = b.fresh("loss");
+  b.rename(scalar, name);
+  return name;
+}
+
+/** The flat buffers, and the nodes that add a micro-batch's gradients by the tensor that they wait for. */
+interface Trained {
+  readonly flats: { readonly parameters: string; readonly gradients: string }[];
+  readonly accumulations: Map<string, Node[]>;
 }
 
 /** Trained parameters by element type, those first whose size keeps the next one aligned to 64 bytes in a flat buffer. */
@@ -78,27 +189,74 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType
   return groups;
 }
 
-/** Lays the parameters and their gradients into one flat buffer each. */
-function flatten(b: Builder, dtype: DType, trained: readonly Tensor[], gradients: ReadonlyMap<string, string>) {
-  const count = trained.reduce((sum, t) => sum + elementCount(t.shape), 0);
-  const suffix = dtype === "float32" ? "" : `.${dtype}`;
-  const flat = {
-    parameters: b.declare({ name: b.fresh(`parameters${suffix}`), dtype, shape: [count], category: "parameter" }),
-    gradients: b.declare({ name: b.fresh(`gradients${suffix}`), dtype, shape: [count], category: "gradient" }),
-  };
-  let offsetBytes = 0;
-  for (const tensor of trained) {
-    b.redeclare({ ...tensor, within: { tensor: flat.parameters, offsetBytes } });
-    const gradient = gradients.get(tensor.name) as string;
-    const part = { tensor: flat.gradients, offsetBytes };
-    // a gradient that another parameter has too (tied by a sum), or that no kernel writes, is copied into its place
-    const own = placeWithin(b, gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
-    if (own !== gradient) placeWithin(b, own, part);
-    b.redeclare({ ...b.type(own), category: "gradient", within: part });
-    b.rename(own, b.fresh(gradientName(tensor.name)));
-    offsetBytes += tensorBytes(tensor);
+const partialName = (parameter: string, micro: number, count: number): string =>
+  micro === count ? gradientName(parameter) : `${gradientName(parameter)}@micro${micro}`;
+
+/** Lays the first micro-batch's gradients into flat buffers; returns their names by parameter. */
+function flatten(
+  b: Builder,
+  model: Graph,
+  gradients: ReadonlyMap<string, string>,
+  trained: Trained,
+  count: number,
+): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const [dtype, parameters] of byType(model, gradients)) {
+    const shape = [parameters.reduce((sum, t) => sum + elementCount(t.shape), 0)];
+    const suffix = dtype === "float32" ? "" : `.${dtype}`;
+    const flat = {
+      parameters: b.declare({ name: b.fresh(`parameters${suffix}`), dtype, shape, category: "parameter" }),
+      gradients: b.declare({ name: b.fresh(`gradients${suffix}`), dtype, shape, category: "gradient" }),
+    };
+    let offsetBytes = 0;
+    for (const tensor of parameters) {
+      b.redeclare({ ...tensor, within: { tensor: flat.parameters, offsetBytes } });
+      const gradient = gradients.get(tensor.name) as string;
+      const part = { tensor: flat.gradients, offsetBytes };
+      // a gradient that another parameter has too (tied by a sum), or that no kernel writes, is copied into its place
+      const own = placeWithin(b, gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
+      if (own !== gradient) placeWithin(b, own, part);
+      b.redeclare({ ...b.type(own), category: "gradient", within: part });
+      const name = b.fresh(partialName(tensor.name, 1, count));
+      b.rename(own, name);
+      names.set(tensor.name, name);
+      offsetBytes += tensorBytes(tensor);
+    }
+    trained.flats.push(flat);
   }
-  return flat;
+  return names;
+}
+
+/** Adds a further micro-batch's gradients to the sums, where those lie; returns the new sums' names by parameter. */
+function accumulateGradients(
+  b: Builder,
+  sums: ReadonlyMap<string, string>,
+  gradients: ReadonlyMap<string, string>,
+  trained: Trained,
+  micro: number,
+  count: number,
+): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const [parameter, gradient] of gradients) {
+    const before = sums.get(parameter) as string;
+    const { within } = b.type(before);
+    const name = b.fresh(partialName(parameter, micro, count));
+    b.op("Add", [before, gradient], {}, { outputs: [name], category: "gradient" });
+    b.redeclare({ ...b.type(name), ...(within ? { within } : {}) });
+    const waiting = trained.accumulations.get(gradient) ?? [];
+    if (b.producer(gradient)) trained.accumulations.set(gradient, [...waiting, b.nodes.at(-1) as Node]);
+    names.set(parameter, name);
+  }
+  return names;
+}
+
+/** The nodes with each accumulation right behind the node that makes what it adds, so that this can be freed. */
+function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonly Node[]>): Node[] {
+  const moved = new Set([...accumulations.values()].flat().map((node) => node.name));
+  return nodes.flatMap((node) => {
+    if (moved.has(node.name)) return [];
+    return [node, ...node.outputs.flatMap((name) => accumulations.get(name) ?? [])];
+  });
 }
 
 /**
