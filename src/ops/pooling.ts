@@ -1,9 +1,10 @@
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
-import { extentOf, inputGradient, type Window, windowAttributes, windowOf } from "./convolution.js";
+import { inputGradient } from "./convolution.js";
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver } from "./shapes.js";
+import { extentOf, type Window, windowAttributes, windowOf } from "./window.js";
 
 const poolWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");
