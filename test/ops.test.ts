@@ -196,14 +196,23 @@ async function checkInPlace(sample: Sample): Promise<void> {
   }
 }
 
+const noKernel = /no kernel|Kernel not found/i;
+
 /** The native kernel and the body must agree where there are both. */
 async function checkBody(sample: Sample): Promise<void> {
   const { b, node, values } = buildSample(sample, "float32");
   b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
   const graph = graphOf(b, node.outputs.filter(Boolean));
   if (!opOf(node).body || sample.random || !cpu.hasKernel(node, graph)) return;
+  let lowered: Graph;
+  try {
+    lowered = lower(graph, (n, g) => n.name !== node.name && cpu.hasKernel(n, g));
+  } catch (error) {
+    if (noKernel.test((error as Error).message)) return; // a form that the body does not know
+    throw error;
+  }
   const native = loaded(graph);
-  const body = loaded(lower(graph, (n, g) => n.name !== node.name && cpu.hasKernel(n, g)));
+  const body = loaded(lowered);
   const expected = await native.run(values);
   for (const [name, actual] of await body.run(values))
     assert.ok(distance(actual, expected.get(name) ?? []) < 1e-5, `body of ${sample.op} differs in ${name}`);
@@ -305,9 +314,8 @@ for (const [op, record] of ops)
         await checkBody(sample);
       }
       await checkGradient(sample, "float32");
-      const noDouble = /no kernel|Kernel not found/i;
       await checkGradient(sample, "float64").catch((error: Error) => {
-        if (!noDouble.test(error.message)) throw error;
+        if (!noKernel.test(error.message)) throw error;
       });
     }
     const differentiable = typeof record.gradient === "function" && own[0]?.random !== true;

@@ -33,15 +33,25 @@ const one = () => 1;
 const seluAlpha = 1.6732632423543772;
 const seluGamma = 1.0507009873554805;
 
-const elu = (name: "Elu" | "Selu"): Partial1 => {
-  const scale = (call: OpCall): number => (name === "Selu" ? call.float("gamma", seluGamma) : 1);
-  const depth = (call: OpCall): number => scale(call) * call.float("alpha", name === "Selu" ? seluAlpha : 1);
+const elu = (name: "Elu" | "Selu"): Op => {
+  const selu = name === "Selu";
+  const scale = (call: OpCall): number => (selu ? call.float("gamma", seluGamma) : 1);
+  const depth = (call: OpCall): number => scale(call) * call.float("alpha", selu ? seluAlpha : 1);
   // below zero Y = depth·(eˣ − 1), so Y' = Y + depth
-  return kinked(
+  const gradient = kinked(
     scale,
     (call, dY) => math(call.b).mul(dY, math(call.b).add(call.y(0), depth(call))),
     (call) => depth(call) >= 0 && scale(call) > 0,
   );
+  return unary(gradient, {
+    defaults: selu ? { alpha: float(seluAlpha), gamma: float(seluGamma) } : { alpha: float(1) },
+    body: (call) => {
+      const m = math(call.b);
+      const x = call.x(0);
+      const above = scale(call) === 1 ? x : m.mul(x, scale(call));
+      return [m.where(m.greater(x, 0), above, m.mul(m.sub(m.exp(x), 1), depth(call)))];
+    },
+  });
 };
 
 const hardSigmoidBody = (b: Builder, x: string): string =>
@@ -111,7 +121,13 @@ export const activation: OpTable = {
       (call, dY) => math(call.b).mul(dY, alpha(0.01)(call)),
       (call) => alpha(0.01)(call) >= 0,
     ),
-    { defaults: { alpha: float(0.01) } },
+    {
+      defaults: { alpha: float(0.01) },
+      body: (call) => {
+        const m = math(call.b);
+        return [m.where(m.greater(call.x(0), 0), call.x(0), m.mul(call.x(0), alpha(0.01)(call)))];
+      },
+    },
   ),
   PRelu: native(
     sameType,
@@ -125,9 +141,15 @@ export const activation: OpTable = {
         return m.masked(m.less(call.x(0), 0), m.mul(dY, call.x(0)));
       },
     ),
+    {
+      body: ({ b, x }) => {
+        const m = math(b);
+        return [m.where(m.less(x(0), 0), m.mul(x(0), x(1)), x(0))];
+      },
+    },
   ),
-  Elu: unary(elu("Elu"), { defaults: { alpha: float(1) } }),
-  Selu: unary(elu("Selu"), { defaults: { alpha: float(seluAlpha), gamma: float(seluGamma) } }),
+  Elu: elu("Elu"),
+  Selu: elu("Selu"),
   // below zero Y = α·(e^(x/α) − 1), so Y' = Y/α + 1
   Celu: unary(
     kinked(
@@ -151,7 +173,10 @@ export const activation: OpTable = {
       const a = alpha(1)(call);
       return m.masked(a >= 0 ? m.greater(call.y(0), 0) : m.greater(call.x(0), a), dY);
     },
-    { defaults: { alpha: float(1) } },
+    {
+      defaults: { alpha: float(1) },
+      body: (call) => [math(call.b).masked(math(call.b).greater(call.x(0), alpha(1)(call)), call.x(0))],
+    },
   ),
   Shrink: unary(
     (call, dY) => {
@@ -171,7 +196,15 @@ export const activation: OpTable = {
       const inside = m.and(m.greater(call.y(0), 0), m.less(call.y(0), 1));
       return m.masked(inside, m.mul(dY, call.float("alpha", 0.2)));
     },
-    { defaults: { alpha: float(0.2), beta: float(0.5) } },
+    {
+      defaults: { alpha: float(0.2), beta: float(0.5) },
+      body: (call) => {
+        const m = math(call.b);
+        const line = m.add(m.mul(call.x(0), call.float("alpha", 0.2)), call.float("beta", 0.5));
+        const below1 = m.where(m.less(line, 1), line, 1);
+        return [m.where(m.greater(below1, 0), below1, 0)];
+      },
+    },
   ),
   // 0 below −3, 1 above 3, x/3 + ½ between
   HardSwish: unary(
@@ -187,12 +220,22 @@ export const activation: OpTable = {
       body: ({ b, x }) => [math(b).mul(x(0), hardSigmoidBody(b, x(0)))],
     },
   ),
-  Softplus: unary((call, dY) => math(call.b).mul(dY, math(call.b).sigmoid(call.x(0)))),
-  // 1/(1 + |x|)²
-  Softsign: unary((call, dY) => {
-    const m = math(call.b);
-    return m.div(dY, m.square(m.add(m.abs(call.x(0)), 1)));
+  // max(x, 0) + ln(1 + e^−|x|) does not overflow
+  Softplus: unary((call, dY) => math(call.b).mul(dY, math(call.b).sigmoid(call.x(0))), {
+    body: ({ b, x }) => {
+      const m = math(b);
+      const tail = m.log(m.add(m.exp(m.neg(m.abs(x(0)))), 1));
+      return [m.add(m.masked(m.greater(x(0), 0), x(0)), tail)];
+    },
   }),
+  // 1/(1 + |x|)²
+  Softsign: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      return m.div(dY, m.square(m.add(m.abs(call.x(0)), 1)));
+    },
+    { body: ({ b, x }) => [math(b).div(x(0), math(b).add(math(b).abs(x(0)), 1))] },
+  ),
   Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0))))),
   // with t = tanh(softplus(x)): t + x·σ(x)·(1 − t²)
   Mish: unary(

@@ -74,11 +74,13 @@ function shares(call: OpCall, spatial: readonly number[]): number[] {
   return counts.reduce<number[]>((all, axis) => all.flatMap((c) => axis.map((k) => c * k)), [1]).map((c) => 1 / c);
 }
 
-/** An average over spread windows, which kernels of opset 18 do not know, as a convolution of each channel. */
-const dilatedAverage: NonNullable<Op["normalize"]> = (call) => {
+/** Spread windows, which kernels of opset 18 do not know. */
+const isDilated = (call: OpCall): boolean => poolWindow(call).dilations.some((d) => d !== 1);
+
+/** An average over windows as a convolution of each channel. */
+const averageByConvolution = (call: Parameters<NonNullable<Op["body"]>>[0], name?: string): string[] => {
   const { b } = call;
   const window = poolWindow(call);
-  if (window.dilations.every((d) => d === 1)) return undefined;
   const { dtype, shape } = call.input(0);
   const channels = shape[1] as number;
   const spatial = pooled(call);
@@ -93,13 +95,15 @@ const dilatedAverage: NonNullable<Op["normalize"]> = (call) => {
   const ones = b.constant(dtype, [channels, 1, ...window.kernel], 1);
   const sums = b.op("Conv", [call.x(0), ones], { ...windowAttributes({ ...window, pads }), group: int(channels) });
   const share = b.constant(dtype, [1, 1, ...spatial], shares(call, spatial));
-  return b.add("Mul", [sums, share], {}, { name: call.node.name });
+  return b.add("Mul", [sums, share], {}, name ? { name } : {});
 };
 
 const globalType = (call: OpCall): TensorType[] => {
   const { dtype, shape } = call.input(0);
   return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
 };
+
+const spatialAxes = (call: OpCall): number[] => call.input(0).shape.flatMap((_, axis) => (axis < 2 ? [] : [axis]));
 
 /** Pooling over windows and over whole images. */
 export const pooling: OpTable = {
@@ -163,7 +167,8 @@ export const pooling: OpTable = {
     }),
     {
       flops: poolFlops,
-      normalize: (call) => dilatedAverage(call) ?? explicitPads(call),
+      normalize: (call) => (isDilated(call) ? averageByConvolution(call, call.node.name) : explicitPads(call)),
+      body: (call) => averageByConvolution(call),
       defaults: { auto_pad: text("NOTSET"), ceil_mode: int(0), count_include_pad: int(0) },
     },
   ),
@@ -174,17 +179,16 @@ export const pooling: OpTable = {
       const each = call.b.op("Mul", [dY, call.b.scalar(1 / elementCount(shape.slice(2)), dY)]);
       return [call.b.op("Expand", [each, call.b.vector(shape)])];
     }),
-    { flops: inputSize },
+    { flops: inputSize, body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])] },
   ),
   /** The gradient goes to the elements that equal the maximum, in equal parts where several do. */
   GlobalMaxPool: native(
     globalType,
     ofOutput0((call, dY) => {
       const m = math(call.b);
-      const axes = call.input(0).shape.flatMap((_, axis) => (axis < 2 ? [] : [axis]));
       const chosen = cast(call.b, m.equal(call.x(0), call.y(0)), call.input(0).dtype);
-      return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axes)))];
+      return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, spatialAxes(call))))];
     }),
-    { flops: inputSize },
+    { flops: inputSize, body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])] },
   ),
 };

@@ -1,7 +1,10 @@
 import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { normalizeAxis, reshape, sumOver } from "./shapes.js";
+import { cast, normalizeAxis, reshape, sumOver } from "./shapes.js";
+
+type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
+type BuildCall = BodyCall | GradientCall;
 
 /** One axis that is resized: `scale` is undefined where the output's size is given instead. */
 interface Resized {
@@ -56,16 +59,37 @@ function repetition(call: OpCall, { from, to, scale }: Resized): number | undefi
 }
 
 /** What an axis of the output takes from the input, a matrix of that axis' sizes: the identity, resized alike. */
-function weights(call: GradientCall, { from, to, scale }: Resized, dtype: TensorType["dtype"]): string {
+function weights(call: BuildCall, { from, to, scale }: Resized, dtype: TensorType["dtype"]): string {
   const { b } = call;
-  const square = b.op("Expand", [b.constant(dtype, [1, 1], 0), b.vector([from, from])]);
+  const square = b.op("Expand", [b.constant("float32", [1, 1], 0), b.vector([from, from])]);
   const identity = reshape(b, b.op("EyeLike", [square]), [1, 1, from, from]);
   const { axes: _, keep_aspect_ratio_policy: __, ...attributes } = call.node.attributes;
   const target =
     scale === undefined
       ? [undefined, undefined, b.vector([1, 1, to, from])]
       : [undefined, b.constant("float32", [4], [1, 1, scale, 1])];
-  return reshape(b, b.op("Resize", [identity, ...target], attributes), [to, from]);
+  return cast(b, reshape(b, b.op("Resize", [identity, ...target], attributes), [to, from]), dtype);
+}
+
+/** The axes along which a Resize does something. Throws `unsupported: …` for forms that are no matrix along each axis. */
+function changedAxes(call: OpCall, what: string): Resized[] {
+  const coordinates = call.text("coordinate_transformation_mode", "half_pixel");
+  const policy = call.text("keep_aspect_ratio_policy", "stretch");
+  if (coordinates === "tf_crop_and_resize" || policy !== "stretch")
+    throw new Error(`${what}: Resize ${policy === "stretch" ? coordinates : policy} (node ${call.node.name})`);
+  // an axis that keeps its size keeps its elements, unless it is scaled by a bit
+  return resized(call).filter(({ from, to, scale }) => from !== to || (scale ?? 1) !== 1);
+}
+
+/** X resized along one axis by the product with a matrix. */
+function widened(call: BodyCall, x: string, resize: Resized): string {
+  const { b } = call;
+  const { dtype, shape } = b.type(x);
+  const { axis, from, to } = resize;
+  const outer = elementCount(shape.slice(0, axis));
+  const inner = elementCount(shape.slice(axis + 1));
+  const rows = b.op("MatMul", [weights(call, resize, dtype), reshape(b, x, [outer, from, inner])]);
+  return reshape(b, rows, [...shape.slice(0, axis), to, ...shape.slice(axis + 1)]);
 }
 
 /** dX along one axis of a Resize, which is a matrix along each of its axes. */
@@ -124,12 +148,7 @@ export const resizing: OpTable = {
   Resize: native(
     inferResize,
     ofOutput0((call, dY) => {
-      const coordinates = call.text("coordinate_transformation_mode", "half_pixel");
-      const policy = call.text("keep_aspect_ratio_policy", "stretch");
-      if (coordinates === "tf_crop_and_resize" || policy !== "stretch")
-        throw new Error(`no gradient: Resize ${policy === "stretch" ? coordinates : policy} (node ${call.node.name})`);
-      // an axis that keeps its size keeps its elements, unless it is scaled by a bit
-      const changed = resized(call).filter(({ from, to, scale }) => from !== to || (scale ?? 1) !== 1);
+      const changed = changedAxes(call, "no gradient");
       return [changed.reduce((gradient, resize) => narrowed(call, gradient, resize), dY)];
     }),
     {
@@ -140,6 +159,7 @@ export const resizing: OpTable = {
       types: { T1: 0 },
       defaults,
       normalize: renewed,
+      body: (call) => [changedAxes(call, "no kernel").reduce((x, resize) => widened(call, x, resize), call.x(0))],
     },
   ),
   /** Resize's name before opset 10: only ever read. */
