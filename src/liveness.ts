@@ -78,7 +78,7 @@ export function storages(graph: Graph): Storages {
         const at = tensorOf(graph, part).within?.offsetBytes;
         if ((made.get(part) as number) >= rank || read.has(at)) continue;
         read.add(at);
-        extend(part, rank);
+        extend(origin(part), rank);
       }
     }
   }
@@ -172,16 +172,16 @@ export function storages(graph: Graph): Storages {
   /** A storage that the node's output may take over from one of its inputs. */
   function overwritable(output: string, node: Node, rank: number): Storage | undefined {
     const tensor = tensorOf(graph, output);
-    if (tensor.within) return undefined;
-    for (const slot of opOf(node).inPlace) {
+    const { inPlace, inPlaceTypes } = opOf(node);
+    if (tensor.within || inPlaceTypes?.includes(tensor.dtype) === false) return undefined;
+    for (const slot of inPlace) {
       const input = node.inputs[slot];
       const storage = input ? of.get(input)?.storage : undefined;
       if (!input || !storage || storage.resident || storage.within || storage.end !== rank) continue;
       if (storage.bytes !== tensorBytes(tensor) || tensorOf(graph, input).dtype !== tensor.dtype) continue;
       // the same storage must not be read through another input
       const others = node.inputs.filter((name, i) => i !== slot && name && of.get(name)?.storage === storage);
-      if (others.some((name) => name !== input || !opOf(node).inPlace.includes(node.inputs.lastIndexOf(name))))
-        continue;
+      if (others.some((name) => name !== input || !inPlace.includes(node.inputs.lastIndexOf(name)))) continue;
       return storage;
     }
     return undefined;

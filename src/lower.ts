@@ -1,7 +1,9 @@
 import { Builder } from "./build.js";
 import { expand } from "./expand.js";
-import { type Graph, type Node, prune } from "./graph.js";
+import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "./graph.js";
 import { opOf } from "./ops/index.js";
+import type { Op } from "./ops/op.js";
+import { cast } from "./ops/shapes.js";
 import { placeWithin } from "./training.js";
 
 /**
@@ -17,8 +19,9 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
       return;
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
-    if (!op.body) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
-    const body = expand(b, node, op.body);
+    const rule = widerRule(b, node, hasKernel) ?? op.body;
+    if (!rule) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
+    const body = expand(b, node, rule);
     for (const inner of body?.nodes ?? []) add(inner);
     node.outputs.forEach((name, i) => {
       if (name) settle(b, body?.results[i] ?? "", name, node);
@@ -26,6 +29,44 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   };
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
+}
+
+const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
+
+/**
+ * A rule that runs a 16-bit node in float32 between casts, which is what ONNX Runtime itself does on the CPU; undefined
+ * if the node has nothing of 16 bits, or if there is no kernel in float32 either.
+ */
+function widerRule(
+  b: Builder,
+  node: Node,
+  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
+): NonNullable<Op["body"]> | undefined {
+  const types = node.outputs.map((name) => (name ? b.type(name).dtype : undefined));
+  if (![...node.inputs, ...node.outputs].some((name) => is16Bit(b.tensors.get(name)?.dtype))) return undefined;
+  const tensors = new Map(
+    [...node.inputs, ...node.outputs].flatMap((name): [string, Tensor][] => {
+      const tensor = b.tensors.get(name);
+      return tensor ? [[name, is16Bit(tensor.dtype) ? { ...tensor, dtype: "float32" } : tensor]] : [];
+    }),
+  );
+  const wide = { ...node, attributes: widerAttributes(node) };
+  // the cast itself is what everything else is made of
+  if (node.op === "Cast" || !opOf(node).types || !hasKernel(wide, { tensors })) return undefined;
+  return ({ b: inner, x }) => {
+    const inputs = node.inputs.map((name, i) =>
+      name && is16Bit(inner.type(name).dtype) ? cast(inner, x(i), "float32") : name,
+    );
+    const made = inner.add(node.op, inputs, wide.attributes, { domain: node.domain, count: node.outputs.length });
+    return made.map((name, i) => (node.outputs[i] ? cast(inner, name, types[i] as DType) : ""));
+  };
+}
+
+/** Attributes that ask for 16 bits ask for float32. */
+function widerAttributes(node: Node): Node["attributes"] {
+  const { dtype } = node.attributes;
+  const asks = dtype?.type === "int" && [onnxNumbers.float16, onnxNumbers.bfloat16].includes(dtype.value);
+  return asks ? { ...node.attributes, dtype: int(onnxNumbers.float32) } : node.attributes;
 }
 
 /** Makes a body's result known by the name that the lowered node's output had. */

@@ -81,6 +81,11 @@ export function verificationSummary(result: Verification): string {
   return [
     table.toString(),
     ...result.missing.map((name) => `missing gradient: ${name}`),
+    ...(result.float32
+      ? [
+          `computed in float64: rounding alone takes float32 as far as ${result.float32.gradient.toExponential(1)} (gradient) and ${result.float32.curve.toExponential(1)} (curve)`,
+        ]
+      : []),
     `${result.ok ? "ok" : "differs"}: ${result.model}, ${result.gradients.length} gradients`,
   ].join("\n");
 }

@@ -126,7 +126,8 @@ export const reduction: OpTable = {
       const m = math(call.b);
       return [m.sub(dY, m.mul(m.exp(call.y(0)), sumOfProduct(call, dY)))];
     }),
-    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
+    // the float64 kernel reads X again after it has begun to write
+    { inPlace: [0], inPlaceTypes: ["float32"], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
   ),
   Hardmax: native(sameType, "zero", { flops: inputSize, defaults: lastAxis }),
   // summed the other way
