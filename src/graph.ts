@@ -202,7 +202,7 @@ export function prune(graph: Graph): Graph {
     wanted.add(name);
     for (const part of parts.get(name) ?? []) wanted.add(part);
     const whole = graph.tensors.get(name)?.within?.tensor;
-    if (whole) wanted.add(whole);
+    if (whole) want(whole);
   };
   for (const name of graph.outputs) want(name);
   for (const { before, after } of graph.state) {

@@ -160,9 +160,10 @@ export function scaleGradients(
   let factor: string | undefined;
   if (clipNorm !== undefined) {
     // the product of a vector with itself: no temporary of the gradients' size
+    const finest = flats.some(({ gradients }) => b.type(gradients).dtype === "float64") ? "float64" : "float32";
     const squares = flats.map(({ gradients }) => {
-      const full = cast(b, gradients, b.type(gradients).dtype === "float64" ? "float64" : "float32");
-      return cast(b, b.op("MatMul", [full, full]), "float32");
+      const full = cast(b, gradients, finest);
+      return b.op("MatMul", [full, full]);
     });
     const norm = m.sqrt(squares.reduce((total, square) => m.add(total, square)));
     const unscaled = lossScale === 1 ? norm : m.mul(norm, 1 / lossScale);

@@ -83,7 +83,8 @@ function tokens(text: string): Token[] {
  *     }
  *
  * A resident without category is an input; a made tensor without one is an activation (forward, loss) or temporary. One
- * number stands for all elements. Names that are no plain words are quoted. Throws one line with the line number.
+ * number stands for all elements. `int64[32] labels range [0,10]` limits seeded values. Names that are no plain words are
+ * quoted. Throws one line with the line number.
  */
 export function parseGraph(text: string): Graph {
   return new GraphParser(tokens(text)).graph();
@@ -223,9 +224,11 @@ class GraphParser {
     return empty === "ints" && numbers.every(isInt) ? { type: "ints", value } : { type: "floats", value };
   }
 
-  private place(): Pick<Tensor, "within"> {
-    if (!this.take("within")) return {};
-    return { within: { tensor: this.name(), offsetBytes: this.count() } };
+  private place(): Pick<Tensor, "within" | "range"> {
+    const within = this.take("within") ? { tensor: this.name(), offsetBytes: this.count() } : undefined;
+    const range = this.take("range") ? this.list("[", "]", () => numberOf(this.number())) : undefined;
+    if (range && range.length !== 2) this.fail("two numbers");
+    return { ...(within ? { within } : {}), ...(range ? { range: [range[0] as number, range[1] as number] } : {}) };
   }
 
   private resident(): string | undefined {

@@ -71,8 +71,9 @@ const typeText = ({ dtype, shape }: TensorType): string => `${dtype}[${shape.joi
 
 const nameText = (name: string): string => (plainWord(name) ? name : JSON.stringify(name));
 
-const placeText = ({ within }: Tensor): string =>
-  within ? ` within ${nameText(within.tensor)}+${within.offsetBytes}` : "";
+const placeText = ({ within, range }: Tensor): string =>
+  (within ? ` within ${nameText(within.tensor)}+${within.offsetBytes}` : "") +
+  (range ? ` range [${range.map(numberText).join(",")}]` : "");
 
 function dataText({ dtype, shape }: TensorType, data: Uint8Array, maxElements = Number.POSITIVE_INFINITY): string {
   if (elementCount(shape) > maxElements) return "{...}";

@@ -201,6 +201,8 @@ function flatten(
   count: number,
 ): Map<string, string> {
   const names = new Map<string, string>();
+  /** Names that gradients have now, by the names under which they were made. */
+  const renamed = new Map<string, string>();
   for (const [dtype, parameters] of byType(model, gradients)) {
     const shape = [parameters.reduce((sum, t) => sum + elementCount(t.shape), 0)];
     const suffix = dtype === "float32" ? "" : `.${dtype}`;
@@ -211,7 +213,8 @@ function flatten(
     let offsetBytes = 0;
     for (const tensor of parameters) {
       b.redeclare({ ...tensor, within: { tensor: flat.parameters, offsetBytes } });
-      const gradient = gradients.get(tensor.name) as string;
+      const made = gradients.get(tensor.name) as string;
+      const gradient = renamed.get(made) ?? made;
       const part = { tensor: flat.gradients, offsetBytes };
       // a gradient that another parameter has too (tied by a sum), or that no kernel writes, is copied into its place
       const own = placeWithin(b, gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
@@ -219,6 +222,7 @@ function flatten(
       b.redeclare({ ...b.type(own), category: "gradient", within: part });
       const name = b.fresh(partialName(tensor.name, 1, count));
       b.rename(own, name);
+      if (own === gradient) renamed.set(made, name);
       names.set(tensor.name, name);
       offsetBytes += tensorBytes(tensor);
     }

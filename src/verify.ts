@@ -1,4 +1,4 @@
-import { type DType, type Graph, tensorBytes, tensorOf } from "./graph.js";
+import { type Graph, tensorBytes } from "./graph.js";
 import { initialValues } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
@@ -41,9 +41,7 @@ export interface Verification {
   /** Running statistics after one step; reported, not judged. */
   readonly buffers: readonly Compared[];
   readonly curves: Readonly<Record<string, Curve>>;
-  /** Element type of the model's output in the step that `ok` was decided by, see `verifyModel`. */
-  readonly precision: DType;
-  /** Where `precision` is float64: the worst errors in float32, which rounding alone explains. */
+  /** Only if all of the above is float64's (see `verifyModel`): the worst errors in float32, which are rounding alone. */
   readonly float32?: WorstErrors;
 }
 
@@ -183,8 +181,7 @@ async function verifyGraph(
   const worst = worstErrors({ loss, gradients, curves: compared });
   const ok =
     within(worst.loss, 1e-4) && missing.length === 0 && within(worst.gradient, 1e-3) && within(worst.curve, 1e-3);
-  const result = { model: file, ok, loss, gradients, missing, buffers, curves: compared };
-  return { ...result, precision: precision ?? tensorOf(graph, graph.outputs[0] as string).dtype };
+  return { model: file, ok, loss, gradients, missing, buffers, curves: compared };
 }
 
 /** Runs some steps of a training step on the reference's inputs; `observed` holds tensors of the first step. */

@@ -1,0 +1,43 @@
+import { type Graph, tensorOf } from "../src/graph.js";
+import { initialValues } from "../src/initial.js";
+import { loadWithValues } from "../src/load.js";
+import { lower } from "../src/lower.js";
+import type { CpuRuntime } from "../src/runtime/cpu.js";
+import { bytesOf, valuesOf } from "../src/values.js";
+
+/** What tensors held after each of some steps, as numbers. */
+export async function runSteps(
+  step: Graph,
+  runtime: CpuRuntime,
+  given: Readonly<Record<string, readonly number[]>>,
+  observe: readonly string[],
+  count = 1,
+): Promise<Record<string, number[]>[]> {
+  const lowered = lower(step, runtime.hasKernel);
+  const values = initialValues(lowered, step, 0);
+  for (const [name, list] of Object.entries(given)) values.set(name, bytesOf(tensorOf(lowered, name).dtype, list));
+  const { step: loaded } = loadWithValues(lowered, runtime, values);
+  try {
+    const results: Record<string, number[]>[] = [];
+    for (let i = 0; i < count; i++) {
+      const { observed } = await loaded.run({ observe: new Set(observe) });
+      results.push(
+        Object.fromEntries(
+          observe.map((name) => [
+            name,
+            valuesOf(tensorOf(lowered, name).dtype, observed.get(name) ?? loaded.read(name)),
+          ]),
+        ),
+      );
+    }
+    return results;
+  } finally {
+    loaded.close();
+  }
+}
+
+/** ‖a − b‖/‖b‖. */
+export function relativeError(a: readonly number[], b: readonly number[]): number {
+  if (a.length !== b.length) throw new Error(`lengths differ: ${a.length} and ${b.length}`);
+  return Math.hypot(...a.map((v, i) => v - (b[i] as number))) / Math.max(Math.hypot(...b), Number.MIN_VALUE);
+}
