@@ -11,6 +11,7 @@ import {
 } from "./graph.js";
 import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
+import { checkTypes } from "./ops/types.js";
 import { bytesOf } from "./values.js";
 
 interface AddOptions {
@@ -123,7 +124,7 @@ export class Builder {
       attributes,
       phase: this.phase,
     };
-    const types = opOf(node).infer(callOf(node, this.tensors));
+    const types = this.infer(node);
     outputs.forEach((output, i) => {
       if (!output) return;
       const type: TensorType | undefined = types[i];
@@ -140,6 +141,24 @@ export class Builder {
     });
     this.append(node);
     return [...outputs];
+  }
+
+  /** Types of a node's outputs. Throws what the op's record does, with the node's op, inputs and shapes behind it. */
+  infer(node: Node): readonly TensorType[] {
+    const record = opOf(node);
+    const call = callOf(node, this.tensors);
+    try {
+      checkTypes(call);
+      return record.infer(call);
+    } catch (error) {
+      const short = `(node ${node.name})`;
+      const message = (error as Error).message.replace(` ${short}`, "");
+      const inputs = node.inputs.map((name, i) => {
+        const type = call.inputs[i];
+        return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
+      });
+      throw new Error(`${message} (node ${node.name}: ${node.op} of ${inputs.join(", ")})`, { cause: error });
+    }
   }
 
   /** Adds a node whose outputs are declared already. */

@@ -1,18 +1,10 @@
 import { Builder } from "./build.js";
 import { expand } from "./expand.js";
-import {
-  type DType,
-  elementCount,
-  type Graph,
-  type Node,
-  prune,
-  type Tensor,
-  type TensorType,
-  tensorBytes,
-} from "./graph.js";
+import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes } from "./graph.js";
 import type { Model } from "./onnx.js";
 import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
+import { roles } from "./roles.js";
 import type { Value } from "./runtime/runtime.js";
 
 export interface BindOptions {
@@ -24,12 +16,6 @@ export interface BindOptions {
 
 /** A constant larger than this is left to the graph: folding would only keep it in memory for the whole step. */
 const foldLimitBytes = 64 * 2 ** 20;
-
-const floats: readonly DType[] = ["float32", "float64", "float16", "bfloat16"];
-
-/** Names under which exporters and models keep float constants and buffers that are not trained. */
-const bufferNames =
-  /(^|[./_])(running_mean|running_var|num_batches_tracked|inv_freq|attn_mask|causal_mask|masked_bias|position_ids|relative_coords_table|lifted_tensor\w*|val_\d+|const\w*_\d+|scalar_tensor\w*)$/i;
 
 /**
  * The model's forward pass as a graph: symbolic dimensions bound, constants folded, every shape known.
@@ -158,7 +144,7 @@ function folded(b: Builder, node: Node, evaluate: BindOptions["evaluate"]): read
   if (op.value) return op.value(call);
   const known = node.inputs.every((name) => !name || b.type(name).category === "constant");
   if (!known || op.random) return undefined;
-  const types: readonly TensorType[] = op.infer(call);
+  const types = b.infer(node);
   if (types.reduce((sum, type) => sum + tensorBytes(type), 0) > foldLimitBytes) return undefined;
   const values = node.inputs.map((name) => (name ? (b.type(name) as Tensor & { data: Uint8Array }) : undefined));
   if (op.view) return [{ ...(types[0] as TensorType), data: values[0]?.data as Uint8Array }];
@@ -193,52 +179,4 @@ function bindDim(
   const size = dims[symbol];
   if (size === undefined) throw new Error(`unbound dimension: ${symbol} (pass --dim ${symbol}=N)`);
   return size;
-}
-
-/**
- * Which float tensors of a model are trained.
- *
- * A float initializer of rank 1 or more is a parameter unless kernels read it as running statistics or on the host
- * (clip bounds, scales), or its name is one that exporters give to constants and buffers. A file without such
- * initializers holds no weights: then every float graph input of fixed shape, the first input excepted, is one.
- */
-function roles(model: Model): { parameters: Set<string>; buffers: Set<string>; notes: string[] } {
-  const source = new Map<string, string>();
-  const buffers = new Set<string>();
-  const onHost = new Set<string>();
-  for (const node of model.nodes) {
-    const first = node.inputs[0];
-    if (node.op === "Identity" && first) source.set(node.outputs[0] as string, source.get(first) ?? first);
-    const op = opOf(node);
-    node.inputs.forEach((name, slot) => {
-      const origin = source.get(name) ?? name;
-      if (op.buffers?.includes(slot)) buffers.add(origin);
-      else if (op.hostInputs.includes(slot)) onHost.add(origin);
-    });
-  }
-  const isFloat = (dtype: DType): boolean => floats.includes(dtype);
-  const trainable = (name: string, type: { dtype: DType; rank: number }): boolean =>
-    isFloat(type.dtype) && type.rank > 0 && !buffers.has(name) && !onHost.has(name) && !bufferNames.test(name);
-  const parameters = new Set<string>();
-  const notes: string[] = [];
-  for (const [name, { dtype, shape }] of model.initializers)
-    if (trainable(name, { dtype, rank: shape.length }) && elementCount(shape) > 0) parameters.add(name);
-  if (parameters.size === 0) {
-    const fixed = model.inputs
-      .slice(1)
-      .filter((i) => !model.initializers.has(i.name) && i.dims.every((dim) => typeof dim === "number"));
-    for (const { name, dtype, dims } of fixed) if (trainable(name, { dtype, rank: dims.length })) parameters.add(name);
-    for (const { name, dtype } of fixed) if (isFloat(dtype) && !parameters.has(name)) buffers.add(name);
-    if (parameters.size)
-      notes.push(
-        `the file holds no weights: ${parameters.size} graph inputs are parameters, with seeded initial values`,
-      );
-  }
-  for (const name of [...buffers]) {
-    const initializer = model.initializers.get(name);
-    if (!initializer && !model.inputs.some((i) => i.name === name)) buffers.delete(name);
-  }
-  if (model.nodes.some((n) => n.op === "BatchNormalization" && n.attributes.training_mode?.value !== 1))
-    notes.push("batch norm is in inference mode: running statistics are used and stay as they are");
-  return { parameters, buffers, notes };
 }

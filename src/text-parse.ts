@@ -14,8 +14,6 @@ import {
   type TensorType,
   tensorBytes,
 } from "./graph.js";
-import { callOf } from "./ops/call.js";
-import { opOf } from "./ops/index.js";
 import { bytesOf } from "./values.js";
 
 /** Category of a tensor that a node of the phase makes, where the text names none. */
@@ -277,7 +275,7 @@ class GraphParser {
     const { phase } = this.b;
     const attributes = Object.fromEntries(settings);
     const node: Node = { name, domain, op, inputs, outputs: outputs.map((o) => o.name), attributes, phase };
-    const types = opOf(node).infer(callOf(node, this.b.tensors));
+    const types = this.b.infer(node);
     outputs.forEach(({ type: written, line: at, ...output }, i) => {
       if (!output.name) return;
       const type = types[i];

@@ -65,16 +65,14 @@ export function convBody(call: BodyCall): string[] {
     m,
     c,
   ]);
-  const terms = offsetsOf(window.kernel).map((at, k) => {
+  let total: string | undefined;
+  for (const [k, at] of offsetsOf(window.kernel).entries()) {
     const seen = reshape(b, tap(b, whole, at, window, spatial), [n, group, c, size]);
     const matrix = b.op("Slice", [filters, b.vector([k]), b.vector([k + 1]), b.vector([0])]);
-    return b.op(c === 1 ? "Mul" : "MatMul", [matrix, seen]);
-  });
-  const sum = reshape(
-    b,
-    terms.reduce((total, term) => b.op("Add", [total, term])),
-    out,
-  );
+    const term = b.op(c === 1 ? "Mul" : "MatMul", [matrix, seen]);
+    total = total ? b.op("Add", [total, term]) : term;
+  }
+  const sum = reshape(b, total as string, out);
   if (!call.inputs[2]) return [sum];
   return [b.op("Add", [sum, reshape(b, call.x(2), [w[0] as number, ...spatial.map(() => 1)])])];
 }
