@@ -12,6 +12,7 @@ import type { Op, OpTable } from "./op.js";
 import { padding } from "./pad.js";
 import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
+import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
 import { variadicOps } from "./variadic.js";
@@ -33,6 +34,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   activation,
   variadicOps,
   reduction,
+  recurrent,
   normalization,
   batchNormalization,
   randomOps,
