@@ -1,11 +1,9 @@
 import type { Builder } from "../build.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph.js";
-import { native } from "./kinds.js";
+import { type CompositeCall, type Composition, composite } from "./composite.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { reshape } from "./shapes.js";
-
-type Call = Parameters<NonNullable<Op["normalize"]>>[0];
 
 /** One activation function, as the nodes that compute it. */
 type Activate = (x: string) => string;
@@ -45,7 +43,7 @@ interface State {
 }
 
 /** Prepares what all steps share and gives the function from a step and its state to the next state. */
-type Cell = (call: Call, direction: Direction) => (step: number, state: State) => State;
+type Cell = (call: CompositeCall, direction: Direction) => (step: number, state: State) => State;
 
 const functionNames: Readonly<Record<string, readonly ("alpha" | "beta")[]>> = {
   Relu: [],
@@ -67,7 +65,7 @@ const listAttribute = (call: OpCall, name: string): readonly number[] => {
 };
 
 /** The activation functions of all directions in order. Throws `unsupported: activation …`. */
-function activationsOf(call: Call, defaults: readonly string[]): Activate[] {
+function activationsOf(call: CompositeCall, defaults: readonly string[]): Activate[] {
   const given = call.node.attributes.activations;
   const names = given?.type === "strings" && given.value.length ? given.value : [...defaults, ...defaults];
   const values = {
@@ -125,7 +123,7 @@ function checkLengths(call: OpCall, { steps }: Sizes): void {
 }
 
 /** Slices of a tensor's first axis, one for each direction, without that axis. */
-function perDirection(call: Call, index: number, count: number): (string | undefined)[] {
+function perDirection(call: CompositeCall, index: number, count: number): (string | undefined)[] {
   if (!call.inputs[index]) return new Array<undefined>(count).fill(undefined);
   const { b } = call;
   const shape = call.input(index).shape.slice(1);
@@ -135,7 +133,7 @@ function perDirection(call: Call, index: number, count: number): (string | undef
 }
 
 /** Initial states, one for each direction; undefined where they are zero. */
-function initialStates(call: Call, index: number, { directions, batchFirst }: Sizes): (string | undefined)[] {
+function initialStates(call: CompositeCall, index: number, { directions, batchFirst }: Sizes): (string | undefined)[] {
   const isZero = !call.inputs[index] || call.constant(index)?.every((value) => value === 0);
   if (isZero) return directions.map(() => undefined);
   if (!batchFirst) return perDirection(call, index, directions.length);
@@ -167,7 +165,7 @@ function stepInputs({ b, x, sizes }: Direction, w: string, bias: string | undefi
 }
 
 /** Bounds what goes into an activation function, if attribute `clip` is given. */
-const clipped = (call: Call): Activate => {
+const clipped = (call: CompositeCall): Activate => {
   if (!call.node.attributes.clip) return (x) => x;
   const limit = call.float("clip", 0);
   return (x) => call.b.op("Clip", [x, call.b.scalar(-limit, x), call.b.scalar(limit, x)]);
@@ -266,7 +264,7 @@ const gruCell: Cell = (call, direction) => {
 
 /** Writes a recurrent node out step by step. */
 const unrolled =
-  (gates: number, defaults: readonly string[], cell: Cell): NonNullable<Op["normalize"]> =>
+  (gates: number, defaults: readonly string[], cell: Cell): Composition =>
   (call) => {
     const { b, node } = call;
     const sizes = sizesOf(call, gates);
@@ -324,10 +322,9 @@ const unrolled =
     ];
   };
 
-/** A recurrent layer: exists in model files only, `normalize` writes it out as nodes that have gradients. */
-const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op => {
-  const expand = unrolled(gates, defaults, cell);
-  return native(
+/** A recurrent layer, written out step by step. */
+const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op =>
+  composite(
     (call): TensorType[] => {
       const { steps, batch, hidden, directions, batchFirst } = sizesOf(call, gates);
       const { dtype } = call.input(0);
@@ -335,19 +332,15 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
       const last = { dtype, shape: batchFirst ? [batch, d, hidden] : [d, batch, hidden] };
       return [{ dtype, shape: batchFirst ? [batch, steps, d, hidden] : [steps, d, batch, hidden] }, last, last];
     },
-    "none",
+    unrolled(gates, defaults, cell),
     {
-      types: null,
       hostInputs: [4],
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);
         return 2 * directions.length * steps * batch * gates * hidden * (features + hidden);
       },
-      body: (call) => expand(call) ?? [],
-      normalize: expand,
     },
   );
-};
 
 /** Recurrent layers. */
 export const recurrent: OpTable = {
