@@ -1,5 +1,6 @@
 import type { Node } from "../graph.js";
 import { activation } from "./activation.js";
+import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
 import { convolution } from "./convolution.js";
@@ -58,6 +59,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   windows,
   sampling,
   criterion,
+  attention,
 );
 
 /** The record of a node's op. Throws `unknown op: <op> (node <name>)`. */
