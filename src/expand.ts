@@ -11,14 +11,19 @@ export interface Expansion {
 
 /**
  * Applies an op's `body` or `normalize` to a node. New tensors are declared in `b`, the nodes are left to the caller.
- * undefined if the rule leaves the node alone.
+ * undefined if the rule leaves the node alone. `opset` is that of the file that the node comes from, if it does.
  */
-export function expand(b: Builder, node: Node, rule: NonNullable<Op["body"] | Op["normalize"]>): Expansion | undefined {
+export function expand(
+  b: Builder,
+  node: Node,
+  rule: NonNullable<Op["body"] | Op["normalize"]>,
+  opset?: number,
+): Expansion | undefined {
   const scratch = new Builder(b, false);
   scratch.phase = node.phase;
   scratch.category = node.phase === "forward" ? "activation" : "temporary";
   scratch.scope = node.name;
-  const results = rule({ ...callOf(node, b.tensors), b: scratch, x: (index) => node.inputs[index] as string });
+  const results = rule({ ...callOf(node, b.tensors, opset), b: scratch, x: (index) => node.inputs[index] as string });
   if (!results) return undefined;
   for (const [name, tensor] of scratch.tensors) if (!b.tensors.has(name)) b.declare(tensor);
   return { nodes: scratch.nodes, results };

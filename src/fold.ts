@@ -50,6 +50,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
         alias,
         outputs,
         options.evaluate,
+        model.opset,
       );
     } catch (error) {
       const message = (error as Error).message;
@@ -94,6 +95,7 @@ function addNode(
   alias: Map<string, string>,
   graphOutputs: ReadonlySet<string>,
   evaluate: BindOptions["evaluate"],
+  opset?: number,
 ): void {
   const op = opOf(node);
   const first = node.inputs[0];
@@ -101,7 +103,7 @@ function addNode(
     alias.set(node.outputs[0] as string, first);
     return;
   }
-  const normal = op.normalize && expand(b, node, op.normalize);
+  const normal = op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
     if (constants) declareConstants(b, node, constants);

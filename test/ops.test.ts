@@ -123,9 +123,9 @@ const graphOf = (b: Builder, outputs: readonly string[]): Graph => ({
 });
 
 /** The sample as the model reader would add it: normalised if its record says so. Returns the outputs' names. */
-function addNormalized(b: Builder, node: Node): string[] {
+function addNormalized(b: Builder, node: Node, sample: Sample): string[] {
   b.scope = node.name;
-  const call = { ...callOf(node, b.tensors), b, x: (i: number) => node.inputs[i] as string };
+  const call = { ...callOf(node, b.tensors, sample.opsets?.[0]), b, x: (i: number) => node.inputs[i] as string };
   const rewritten = opOf(node).normalize?.(call);
   if (rewritten) return node.outputs.map((_, i) => rewritten[i] ?? "");
   return b.add(node.op, node.inputs, node.attributes, {
@@ -142,7 +142,7 @@ function addNormalized(b: Builder, node: Node): string[] {
 async function checkTypes(sample: Sample): Promise<void> {
   const { b, node, values } = buildSample(sample, "float32");
   if (node.domain === "mutwo") return;
-  const types = opOf(node).infer(callOf(node, b.tensors));
+  const types = opOf(node).infer(callOf(node, b.tensors, sample.opsets?.[0]));
   const inputs = node.inputs.map((name) => {
     if (!name) return undefined;
     const { dtype, shape, data } = b.type(name);
@@ -155,7 +155,7 @@ async function checkTypes(sample: Sample): Promise<void> {
     assert.deepEqual({ dtype: inferred, shape: [...inferredShape] }, { dtype, shape: [...shape] });
   });
   if (sample.random) return;
-  const outputs = addNormalized(b, node);
+  const outputs = addNormalized(b, node, sample);
   const step = loaded(
     lower(graphOf(b, [...new Set(outputs.filter((name) => name && b.producer(name)))]), cpu.hasKernel),
   );
@@ -173,7 +173,7 @@ async function checkTypes(sample: Sample): Promise<void> {
 /** Whether the sample stands as kernels take it: its record does not rewrite it. */
 function isNormal(sample: Sample): boolean {
   const { b, node } = buildSample(sample, "float32");
-  addNormalized(b, node);
+  addNormalized(b, node, sample);
   return b.nodes.length === 1 && b.nodes[0]?.inputs.join() === node.inputs.join();
 }
 
@@ -234,7 +234,7 @@ function distance(a: readonly number[], b: readonly number[]): number {
 /** Compares the gradient rule with finite differences of Σ w·Y, w fixed random weights. */
 async function checkGradient(sample: Sample, precision: "float32" | "float64"): Promise<void> {
   const { b, node, values } = buildSample(sample, precision);
-  const outputs = addNormalized(b, node);
+  const outputs = addNormalized(b, node, sample);
   const forward = lower(graphOf(b, [...new Set(outputs.filter((name) => name && b.producer(name)))]), cpu.hasKernel);
   const first = loaded(forward);
   if (!sample.differentiate?.length) {

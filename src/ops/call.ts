@@ -9,8 +9,14 @@ const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: 
   return found as Extract<Attribute, { type: K }> | undefined;
 };
 
-/** A node as its op's functions see it. Throws `unknown tensor` if an input is not among `tensors`. */
-export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>): OpCall {
+/** The opset of all nodes that mutwo makes itself, and that a graph consists of. */
+const ownOpset = 18;
+
+/**
+ * A node as its op's functions see it, read by the rules of an opset (default: ours). Throws `unknown tensor` if an
+ * input is not among `tensors`.
+ */
+export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset = ownOpset): OpCall {
   const inputs = node.inputs.map((name): TensorType | undefined => {
     if (!name) return undefined;
     const tensor = tensors.get(name);
@@ -23,6 +29,7 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>): OpCall
   };
   return {
     node,
+    opset,
     inputs,
     outputCount: node.outputs.length,
     input(index) {

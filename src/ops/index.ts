@@ -1,9 +1,13 @@
 import type { Node } from "../graph.js";
 import { activation } from "./activation.js";
+import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
+import { bitwise } from "./bitwise.js";
 import { convolution } from "./convolution.js";
+import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
+import { generated } from "./generated.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
 import { movement } from "./movement.js";
@@ -12,9 +16,13 @@ import type { Op, OpTable } from "./op.js";
 import { padding } from "./pad.js";
 import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
+import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
+import { sampling } from "./sampling.js";
+import { selection } from "./selection.js";
 import { variadicOps } from "./variadic.js";
+import { windows } from "./windows.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
 export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, Op> {
@@ -33,6 +41,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   activation,
   variadicOps,
   reduction,
+  recurrent,
   normalization,
   batchNormalization,
   randomOps,
@@ -44,6 +53,13 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   padding,
   resizing,
   indexing,
+  selection,
+  generated,
+  bitwise,
+  windows,
+  sampling,
+  criterion,
+  attention,
 );
 
 /** The record of a node's op. Throws `unknown op: <op> (node <name>)`. */

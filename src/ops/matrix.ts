@@ -6,8 +6,10 @@ import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 
 /** Throws `shape mismatch: …` unless the two sizes that are multiplied along agree. */
 function inner(call: OpCall, a: number | undefined, b: number | undefined): number {
-  if (a === undefined || a !== b)
-    throw new Error(`shape mismatch: [${call.input(0).shape}] times [${call.input(1).shape}] (node ${call.node.name})`);
+  if (a === undefined || a !== b) {
+    const shapes = call.inputs.flatMap((input) => (input ? [`[${input.shape}]`] : []));
+    throw new Error(`shape mismatch: ${shapes.join(" times ")} (node ${call.node.name})`);
+  }
   return a;
 }
 
@@ -178,5 +180,15 @@ export const matrix: OpTable = {
         return [alpha === 1 ? y : b.op("Mul", [y, b.scalar(alpha, y)])];
       },
     },
+  ),
+  /** Determinants of the last two axes. */
+  Det: native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      inner(call, shape.at(-2), shape.at(-1));
+      return [{ dtype, shape: shape.slice(0, -2) }];
+    },
+    "none",
+    { flops: (call) => (2 / 3) * elementCount(call.input(0).shape) * (call.input(0).shape.at(-1) ?? 1) },
   ),
 };

@@ -5,6 +5,8 @@ import type { Value } from "../runtime/runtime.js";
 /** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */
 export interface OpCall {
   readonly node: Node;
+  /** Version of the default domain by which the node is to be read. */
+  readonly opset: number;
   /** undefined for an optional input that is absent. */
   readonly inputs: readonly (TensorType | undefined)[];
   /** How many outputs the node names (trailing ones may be absent). */

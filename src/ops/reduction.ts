@@ -1,3 +1,4 @@
+import type { Builder } from "../build.js";
 import { elementCount, int, type TensorType } from "../graph.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
@@ -20,6 +21,14 @@ const reducedCount = (call: OpCall): number =>
 const kept = (call: GradientCall, tensor: string): string =>
   reshape(call.b, tensor, reducedShape(call.input(0).shape, axesOf(call), true));
 
+/** What a Reduce op without axes to reduce still does to each element. */
+function unreduced(b: Builder, op: string, x: string): string {
+  const m = math(b);
+  if (op === "ReduceL1" || op === "ReduceL2") return m.abs(x);
+  if (op === "ReduceSumSquare") return m.square(x);
+  return op === "ReduceLogSum" ? m.log(x) : x;
+}
+
 /** A reduction over axes. The rule gets the gradient, and may ask for the output, with the reduced axes kept. */
 const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => string, traits: Traits = {}): Op =>
   native(
@@ -40,7 +49,7 @@ const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => strin
       defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },
       // before opset 18 (ReduceSum: 13) the axes are an attribute
       normalize: (call) => {
-        if (axesOf(call).length === 0) return [call.x(0)];
+        if (axesOf(call).length === 0) return [unreduced(call.b, call.node.op, call.x(0))];
         const axes = call.ints("axes");
         if (!axes) return undefined;
         const { axes: _, ...attributes } = call.node.attributes;
@@ -68,13 +77,24 @@ const indexReduction = native(
 
 const lastAxis = { axis: int(-1) };
 
+/** Before opset 13 Softmax and its like see a matrix: all axes from `axis` (default 1) on are one. */
+const flattenedBefore13: NonNullable<Op["normalize"]> = (call) => {
+  if (call.opset >= 13) return undefined;
+  const { b, node } = call;
+  const { shape } = call.input(0);
+  const axis = axisOf(call, Math.min(1, shape.length - 1));
+  const rows = elementCount(shape.slice(0, axis));
+  const matrix = reshape(b, call.x(0), axis === shape.length - 1 ? shape : [rows, elementCount(shape.slice(axis))]);
+  return [reshape(b, b.op(node.op, [matrix], lastAxis, { name: node.name }), shape)];
+};
+
 /** dY·Y, summed over an axis that stays. */
 const sumOfProduct = (call: GradientCall, product: string): string => sumOver(call.b, product, [axisOf(call, -1)]);
 
 function inferTopK(call: OpCall): TensorType[] {
   const { dtype, shape } = call.input(0);
   const axis = axisOf(call, -1);
-  const k = call.need(1)[0] as number;
+  const k = call.inputs[1] ? (call.need(1)[0] as number) : call.int("k", 1);
   if (k > (shape[axis] as number)) throw new Error(`shape mismatch: k = ${k} of [${shape}] (node ${call.node.name})`);
   const out = shape.map((n, i) => (i === axis ? k : n));
   return [
@@ -117,7 +137,7 @@ export const reduction: OpTable = {
       const y = call.y(0);
       return [m.mul(m.sub(dY, sumOfProduct(call, m.mul(dY, y))), y)];
     }),
-    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
+    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis, normalize: flattenedBefore13 },
   ),
   // dX = dY − e^Y·Σ dY
   LogSoftmax: native(
@@ -126,10 +146,16 @@ export const reduction: OpTable = {
       const m = math(call.b);
       return [m.sub(dY, m.mul(m.exp(call.y(0)), sumOfProduct(call, dY)))];
     }),
-    // the float64 kernel reads X again after it has begun to write
-    { inPlace: [0], inPlaceTypes: ["float32"], flops: (call) => 5 * inputSize(call), defaults: lastAxis },
+    {
+      inPlace: [0],
+      // the float64 kernel reads X again after it has begun to write
+      inPlaceTypes: ["float32"],
+      flops: (call) => 5 * inputSize(call),
+      defaults: lastAxis,
+      normalize: flattenedBefore13,
+    },
   ),
-  Hardmax: native(sameType, "zero", { flops: inputSize, defaults: lastAxis }),
+  Hardmax: native(sameType, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),
   // summed the other way
   CumSum: native(
     sameType,
@@ -155,6 +181,13 @@ export const reduction: OpTable = {
       flops: inputSize,
       types: { T: 0, I: "y1" },
       defaults: { axis: int(-1), largest: int(1), sorted: int(1) },
+      // before opset 10 the number of elements is an attribute
+      normalize: (call) => {
+        if (call.inputs[1]) return undefined;
+        const inputs = [call.x(0), call.b.vector([call.int("k", 1)])];
+        const axis = { axis: int(call.int("axis", -1)) };
+        return call.b.add("TopK", inputs, axis, { name: call.node.name, count: 2 });
+      },
     },
   ),
 };

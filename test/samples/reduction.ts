@@ -5,7 +5,8 @@ const reductions = (op: string, range: readonly [number, number] = [-1, 1]): Sam
   { op, inputs: [tensor([3, 4], range), vector(1)], differentiate: [0] },
   { op, inputs: [tensor([2, 3, 4], range), vector(-1, 0)], attributes: { keepdims: int(0) }, differentiate: [0] },
   { op, inputs: [tensor([2, 5], range)], attributes: { keepdims: int(0) }, differentiate: [0] },
-  { op, inputs: [tensor([2, 5], range), vector()], attributes: { noop_with_empty_axes: int(1) } },
+  { op, inputs: [tensor([2, 5], range), vector()], attributes: { noop_with_empty_axes: int(1) }, differentiate: [0] },
+  { op, inputs: [tensor([], range)], differentiate: [0] },
 ];
 
 const alongAxis = (op: string): Sample[] => [
