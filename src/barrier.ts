@@ -6,8 +6,9 @@ import { opOf } from "./ops/index.js";
 const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
 
 /**
- * The planned step with barriers that keep every recomputed block where the schedule has it, whatever order a runtime
- * would choose by itself: a block depends on forward tensors only, so it would run early and save nothing.
+ * The step with barriers that keep what matters for its memory where the schedule has it, whatever order a runtime would
+ * choose by itself. A recomputed block depends on forward tensors only, so it would run early and save nothing. The
+ * update of a parameter could run as soon as its gradient is there, and the next state would fill the memory early.
  *
  * `s = Cast(Compress(after, [false]))` is an empty vector that depends on `after`, a tensor of the backward phase that
  * is made before the block; `x' = Unsqueeze(x, s)` is x itself, which cannot be read before `after` exists. Nothing of
@@ -71,6 +72,22 @@ export function holdBack(graph: Graph): Graph {
     since = [];
     block = [];
   };
+
+  // an update waits for all gradients. ONNX Runtime walks back from what waits, the last node in the file first: the
+  // signals stand in the order opposite to the gradients', so that it meets the gradients as the schedule makes them
+  const isUpdate = (node: Node): boolean => node.phase === "update";
+  const madeBefore = graph.nodes.flatMap((node) => (isUpdate(node) ? [] : node.outputs));
+  const readByUpdate = new Set(graph.nodes.filter(isUpdate).flatMap((node) => node.inputs));
+  const awaited = madeBefore.filter((name) => name !== "" && readByUpdate.has(name)).reverse();
+  const released = new Map<string, string>();
+  let allMade: string | undefined;
+  const release = (name: string): string => {
+    if (!awaited.includes(name)) return name;
+    allMade ??= signalOf(awaited, "update");
+    const known = released.get(name) ?? put("Unsqueeze", `${name}/held`, [name, allMade], b.type(name));
+    released.set(name, known);
+    return known;
+  };
   const isConstant = (name: string): boolean => b.type(name).category === "constant";
   for (const node of graph.nodes) {
     if (isRecomputed(node)) {
@@ -78,7 +95,7 @@ export function holdBack(graph: Graph): Graph {
       continue;
     }
     flush();
-    b.append(node);
+    b.append(isUpdate(node) ? { ...node, inputs: node.inputs.map(release) } : node);
     if (node.phase !== "forward") since.push(node);
   }
   flush();

@@ -60,15 +60,25 @@ function standardised(graph: Graph): Graph {
 }
 
 /**
- * The nodes with those that nothing reads at the end, the latest first.
+ * The nodes with those that nothing reads at the end, first the one whose operands the backward phase makes last.
  *
- * ONNX Runtime orders nodes by itself: it walks back from such ends, the last one in the file first. In this order it
- * meets them as the schedule does, so that a filter's gradient is made while its operands are there anyway.
+ * ONNX Runtime orders nodes by itself: it walks back from such ends, the last one in the file first. In this order a
+ * filter's gradient is made while its operands are there anyway.
  */
-function endsReversed(nodes: readonly Node[]): Node[] {
+function endsLast(nodes: readonly Node[]): Node[] {
   const read = new Set(nodes.flatMap((node) => node.inputs));
-  const isEnd = (node: Node): boolean => node.outputs.every((name) => !read.has(name));
-  return [...nodes.filter((node) => !isEnd(node)), ...nodes.filter(isEnd).reverse()];
+  /** For each tensor, the rank of the last node before the update that it depends on. */
+  const ready = new Map<string, number>();
+  const ends: { readonly node: Node; readonly rank: number }[] = [];
+  const others = nodes.filter((node, index) => {
+    const own = node.phase === "update" ? -1 : index;
+    const rank = node.inputs.reduce((most, name) => Math.max(most, ready.get(name) ?? -1), own);
+    for (const name of node.outputs) ready.set(name, rank);
+    const isEnd = node.outputs.every((name) => !read.has(name));
+    if (isEnd) ends.push({ node, rank });
+    return !isEnd;
+  });
+  return [...others, ...ends.sort((a, z) => z.rank - a.rank).map(({ node }) => node)];
 }
 
 /** Without the absent inputs or outputs at the end. */
@@ -99,7 +109,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const { names: next, nodes: copies } = nextNames(held, new Set([graph.loss, ...gradients.values()]), made);
   const renamed = new Map([...next.values()].flatMap(({ from, to, isCopy }) => (isCopy ? [] : [[from, to] as const])));
   const rename = (name: string): string => renamed.get(name) ?? name;
-  const nodes = endsReversed([...held.nodes, ...copies]).map((node) => ({
+  const nodes = endsLast([...held.nodes, ...copies]).map((node) => ({
     name: node.name,
     domain: node.domain,
     op: node.op,

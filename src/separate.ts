@@ -55,6 +55,7 @@ export function separate(graph: Graph): Graph {
         whole.sort((a, z) => a.offset - z.offset),
       );
     }
+  const flats = [...parts.keys()];
 
   const partsOf = (name: string): readonly Part[] | undefined => {
     const places = written.get(name);
@@ -70,9 +71,12 @@ export function separate(graph: Graph): Graph {
       written.set(tensor.within.tensor, places.set(part.offset, part));
     }
   };
+  /** The flat buffer of parameters that a flat tensor is named after. */
+  const flatOf = (whole: string): string | undefined =>
+    flats.filter((name) => whole.startsWith(`${name}.`)).sort((a, z) => z.length - a.length)[0];
   /** `parameters.velocity.next` of parameter `w` is `w.velocity.next`. */
   const partName = (whole: string, { parameter }: Part): string => {
-    const flat = [...parts.keys()].find((name) => whole.startsWith(`${name}.`));
+    const flat = flatOf(whole);
     return b.fresh(flat ? parameter + whole.slice(flat.length) : `${whole}/${parameter}`);
   };
   /** Whether a tensor has parts like these, or can be given them: a resident of that size. */
@@ -116,6 +120,8 @@ export function separate(graph: Graph): Graph {
       return { ...part, tensor };
     });
 
+  for (const { name, category } of graph.tensors.values())
+    if (category === "optimizer state") cutLike(name, parts.get(flatOf(name) ?? "") ?? []);
   for (const node of graph.nodes) {
     b.phase = node.phase;
     b.scope = node.name;
