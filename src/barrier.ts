@@ -2,8 +2,8 @@ import { Builder } from "./build.js";
 import { type Attributes, type Graph, int, type Node, onnxNumbers, type TensorType } from "./graph.js";
 import { opOf } from "./ops/index.js";
 
-/** Recomputed copies, and what they were written out as. */
-const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
+/** Whether a node is a recomputed copy, or of what one was written out as. */
+export const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
 
 /**
  * The step with barriers that keep what matters for its memory where the schedule has it, whatever order a runtime would
@@ -13,6 +13,9 @@ const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.na
  * `s = Cast(Compress(after, [false]))` is an empty vector that depends on `after`, a tensor of the backward phase that
  * is made before the block; `x' = Unsqueeze(x, s)` is x itself, which cannot be read before `after` exists. Nothing of
  * it is constant, so optimizers neither fold it nor merge the copies with what they are copies of.
+ *
+ * The same on the inputs hides all shapes from ONNX Runtime in a planned step: where it knows them, it keeps the buffer
+ * of a tensor that is not needed any more for a later one of that shape, over the whole gap that recomputing frees.
  */
 export function holdBack(graph: Graph): Graph {
   const b = new Builder(graph, false);
@@ -45,6 +48,14 @@ export function holdBack(graph: Graph): Graph {
       ? (signals[0] as string)
       : put("Concat", `${block}/after`, signals, empty, { axis: int(0) });
   };
+
+  const shapeless = new Map<string, string>();
+  if (graph.nodes.some(isRecomputed))
+    for (const name of graph.inputs) {
+      const type = b.type(name);
+      if (type.shape.length)
+        shapeless.set(name, put("Unsqueeze", `${name}/held`, [name, signalOf([name], name)], type));
+    }
 
   /** Nodes since the last block: a block runs when all of them have. */
   let since: Node[] = [];
@@ -89,7 +100,8 @@ export function holdBack(graph: Graph): Graph {
     return known;
   };
   const isConstant = (name: string): boolean => b.type(name).category === "constant";
-  for (const node of graph.nodes) {
+  for (const given of graph.nodes) {
+    const node = { ...given, inputs: given.inputs.map((name) => shapeless.get(name) ?? name) };
     if (isRecomputed(node)) {
       block.push(node);
       continue;

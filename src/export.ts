@@ -1,4 +1,4 @@
-import { holdBack } from "./barrier.js";
+import { holdBack, isRecomputed } from "./barrier.js";
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "./graph.js";
 import { lower } from "./lower.js";
 import type { Model, ModelValue } from "./onnx.js";
@@ -145,7 +145,8 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
     outputs,
     initializers: new Map([...constants, ...(options.feedState ? [] : values)]),
     nodes,
-    valueInfo: nodes.flatMap((node) =>
+    // a planned step hides its shapes, see `holdBack`
+    valueInfo: (whole.nodes.some(isRecomputed) ? [] : nodes).flatMap((node) =>
       node.outputs.filter((name) => name !== "" && !isOutput.has(name)).map((name) => typeOf(tensorOf(held, name))),
     ),
     metadata: options.metadata ?? {},
