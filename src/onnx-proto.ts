@@ -26,6 +26,7 @@ message GraphProto {
   repeated NodeProto node = 1; string name = 2; repeated TensorProto initializer = 5;
   repeated SparseTensorProto sparse_initializer = 15; string doc_string = 10;
   repeated ValueInfoProto input = 11; repeated ValueInfoProto output = 12; repeated ValueInfoProto value_info = 13;
+  repeated StringStringEntryProto metadata_props = 16;
 }
 message TensorProto {
   repeated int64 dims = 1; int32 data_type = 2;
@@ -126,6 +127,7 @@ export interface ProtoModel {
     input?: ProtoValue[];
     output?: ProtoValue[];
     valueInfo?: ProtoValue[];
+    metadataProps?: { key: string; value: string }[];
   };
   opsetImport?: { domain?: string; version?: Int64 }[];
   metadataProps?: { key: string; value: string }[];

@@ -47,6 +47,7 @@ export interface Model {
   /** What the file says of tensors between the nodes; may be incomplete. */
   readonly valueInfo: readonly ModelValue[];
   readonly metadata: Readonly<Record<string, string>>;
+  readonly graphMetadata: Readonly<Record<string, string>>;
 }
 
 /** protobuf's own limit. */
@@ -125,9 +126,18 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
     initializers,
     nodes: sorted(nodes, new Set([...initializers.keys(), ...inputNames]), [...outputNames]),
     valueInfo,
-    metadata: Object.fromEntries((proto.metadataProps ?? []).map(({ key, value }) => [key, value])),
+    metadata: recordOf(proto.metadataProps),
+    graphMetadata: recordOf(graph.metadataProps),
   };
 }
+
+type Entries = { key: string; value: string }[];
+
+const recordOf = (entries: Entries = []): Record<string, string> =>
+  Object.fromEntries(entries.map(({ key, value }) => [key, value]));
+
+const entriesOf = (record: Readonly<Record<string, string>>): Entries =>
+  Object.entries(record).map(([key, value]) => ({ key, value }));
 
 /** Nodes with names of their own: the file's where there is one, numbered where it is taken. */
 function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] {
@@ -208,7 +218,7 @@ export function encodeOnnx(model: Model): Uint8Array {
     producerName: producerName ?? "",
     producerVersion: producerVersion ?? "",
     opsetImport: Object.entries(model.opsets).map(([domain, version]) => ({ domain, version })),
-    metadataProps: Object.entries(model.metadata).map(([key, value]) => ({ key, value })),
+    metadataProps: entriesOf(model.metadata),
     graph: {
       name: model.graphName,
       node: model.nodes.map((node) => ({
@@ -223,6 +233,7 @@ export function encodeOnnx(model: Model): Uint8Array {
       input: model.inputs.map(writeValue),
       output: model.outputs.map(writeValue),
       valueInfo: model.valueInfo.map(writeValue),
+      metadataProps: entriesOf(model.graphMetadata),
     },
   });
 }
