@@ -79,6 +79,7 @@ export interface ProtoAttribute {
   i?: Int64;
   s?: Uint8Array;
   t?: ProtoTensor;
+  g?: ProtoGraph;
   floats?: number[];
   ints?: Int64[];
   strings?: Uint8Array[];
@@ -114,19 +115,21 @@ export interface ProtoFunction {
   attributeProto?: ProtoAttribute[];
 }
 
+export interface ProtoGraph {
+  name?: string;
+  node?: ProtoNode[];
+  initializer?: ProtoTensor[];
+  sparseInitializer?: unknown[];
+  input?: ProtoValue[];
+  output?: ProtoValue[];
+  valueInfo?: ProtoValue[];
+}
+
 export interface ProtoModel {
   irVersion?: Int64;
   producerName?: string;
   producerVersion?: string;
-  graph?: {
-    name?: string;
-    node?: ProtoNode[];
-    initializer?: ProtoTensor[];
-    sparseInitializer?: unknown[];
-    input?: ProtoValue[];
-    output?: ProtoValue[];
-    valueInfo?: ProtoValue[];
-  };
+  graph?: ProtoGraph;
   opsetImport?: { domain?: string; version?: Int64 }[];
   metadataProps?: { key: string; value: string }[];
   functions?: ProtoFunction[];
