@@ -11,7 +11,7 @@ import {
   tensorBytes,
 } from "./graph.js";
 import type { Model } from "./onnx.js";
-import { callOf } from "./ops/call.js";
+import { callOf, ownOpset } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
 import type { Value } from "./runtime/runtime.js";
 
@@ -64,7 +64,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
         alias,
         outputs,
         options.evaluate,
-        model.opset,
+        model.opset || ownOpset,
       );
     } catch (error) {
       const message = (error as Error).message;
@@ -117,7 +117,8 @@ function addNode(
     alias.set(node.outputs[0] as string, first);
     return;
   }
-  const normal = op.normalize && expand(b, node, op.normalize, opset);
+  // without an opset the node was made by a rule, in our own form already
+  const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
     if (constants) declareConstants(b, node, constants);

@@ -335,6 +335,8 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
     unrolled(gates, defaults, cell),
     {
       hostInputs: [4],
+      // states that lie in the file itself are zeros that an exporter has folded: not to be trained
+      buffers: [5, 6],
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);
         return 2 * directions.length * steps * batch * gates * hidden * (features + hidden);
