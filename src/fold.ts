@@ -2,7 +2,7 @@ import { Builder } from "./build.js";
 import { expand } from "./expand.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "./graph.js";
 import type { Model, ModelNode } from "./onnx.js";
-import { callOf } from "./ops/call.js";
+import { callOf, ownOpset } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
 import { roles } from "./roles.js";
 import type { Value } from "./runtime/runtime.js";
@@ -69,7 +69,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
   for (const raw of model.nodes) {
     try {
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
-      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset);
+      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset || ownOpset);
     } catch (error) {
       const message = (error as Error).message;
       throw new Error(message.includes("(node ") ? message : `${message} (node ${raw.name})`, { cause: error });
@@ -110,7 +110,8 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
     alias.set(node.outputs[0] as string, first);
     return;
   }
-  const normal = op.normalize && expand(b, node, op.normalize, opset);
+  // without an opset the node was made by a rule, in our own form already
+  const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
     if (constants) declareConstants(b, node, constants);

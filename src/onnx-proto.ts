@@ -80,6 +80,7 @@ export interface ProtoAttribute {
   i?: Int64;
   s?: Uint8Array;
   t?: ProtoTensor;
+  g?: ProtoGraph;
   floats?: number[];
   ints?: Int64[];
   strings?: Uint8Array[];
@@ -115,20 +116,22 @@ export interface ProtoFunction {
   attributeProto?: ProtoAttribute[];
 }
 
+export interface ProtoGraph {
+  name?: string;
+  node?: ProtoNode[];
+  initializer?: ProtoTensor[];
+  sparseInitializer?: unknown[];
+  input?: ProtoValue[];
+  output?: ProtoValue[];
+  valueInfo?: ProtoValue[];
+  metadataProps?: { key: string; value: string }[];
+}
+
 export interface ProtoModel {
   irVersion?: Int64;
   producerName?: string;
   producerVersion?: string;
-  graph?: {
-    name?: string;
-    node?: ProtoNode[];
-    initializer?: ProtoTensor[];
-    sparseInitializer?: unknown[];
-    input?: ProtoValue[];
-    output?: ProtoValue[];
-    valueInfo?: ProtoValue[];
-    metadataProps?: { key: string; value: string }[];
-  };
+  graph?: ProtoGraph;
   opsetImport?: { domain?: string; version?: Int64 }[];
   metadataProps?: { key: string; value: string }[];
   functions?: ProtoFunction[];

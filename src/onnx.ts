@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { type Attribute, type DType, dtypeOfNumber, onnxNumbers, type TensorType } from "./graph.js";
+import { withBranchesTaken } from "./onnx-branches.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
 import {
   decodeModel,
@@ -98,7 +99,8 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
 
   const opsets = Object.fromEntries((proto.opsetImport ?? []).map((o) => [domainOf(o.domain), toNumber(o.version)]));
   const initializers = new Map<string, TensorType & { data: Uint8Array }>();
-  for (const tensor of graph.initializer ?? []) {
+  const flat = withBranchesTaken(graph);
+  for (const tensor of flat.initializer ?? []) {
     const name = tensor.name ?? "";
     if (initializers.has(name)) throw new Error(`duplicate tensor: ${name}`);
     initializers.set(name, readTensor(tensor, name, from));
@@ -113,7 +115,7 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const outputNames = new Set(outputs.map(({ name }) => name));
   const valueInfo = (graph.valueInfo ?? []).filter((v) => v.type?.tensorType?.shape).map(readInput);
   const types = new Map([...valueInfo, ...inputs].map((value) => [value.name, value]));
-  const read = readNodes(inlined(graph.node, proto.functions ?? []), from);
+  const read = readNodes(inlined(flat.node ?? [], proto.functions ?? []), from);
   const nodes = sequencesAsSplits(read, initializers, types, outputNames);
   return {
     irVersion: toNumber(proto.irVersion),
@@ -151,6 +153,10 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
     }
     counts.set(name, 1);
     if (!node.opType) throw new Error(`node without op: ${name}`);
+    const hasGraph = node.attribute?.some(
+      ({ type }) => type === attributeTypes.graph || type === attributeTypes.graphs,
+    );
+    if (hasGraph) throw new Error(`unsupported: control flow ${node.opType} (node ${name})`);
     return {
       name,
       domain: domainOf(node.domain),
@@ -183,7 +189,17 @@ const readOutput = (value: ProtoValue): ModelValue =>
 const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
 
 /** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
-const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const;
+const attributeTypes = {
+  float: 1,
+  int: 2,
+  string: 3,
+  tensor: 4,
+  graph: 5,
+  floats: 6,
+  ints: 7,
+  strings: 8,
+  graphs: 10,
+} as const;
 
 function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSource): Attribute {
   switch (attribute.type) {
@@ -201,10 +217,8 @@ function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSourc
       return { type: "ints", value: (attribute.ints ?? []).map(toNumber) };
     case attributeTypes.strings:
       return { type: "strings", value: (attribute.strings ?? []).map(decodeText) };
-    default: {
-      const what = attribute.type === 5 || attribute.type === 10 ? "subgraph attribute" : "attribute";
-      throw new Error(`unsupported: ${what} ${attribute.name} (node ${node})`);
-    }
+    default:
+      throw new Error(`unsupported: attribute ${attribute.name} (node ${node})`);
   }
 }
 
