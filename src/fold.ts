@@ -95,6 +95,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     state,
   };
   const pruned = prune(graph);
+  if (model.opset > ownOpset) notes.push(opsetNote(model.opset, pruned));
   const unused = [...parameters].filter((name) => !pruned.tensors.has(name));
   if (unused.length)
     notes.push(`${unused.length} parameters are not used by any node: ${unused.slice(0, 3).join(", ")}`);
@@ -178,6 +179,16 @@ function batchNormModes(model: Model, asked: BatchNormMode | undefined) {
     return { ...node, attributes, outputs: training ? node.outputs : node.outputs.slice(0, 1) };
   };
   return { notes, apply };
+}
+
+/** Ops of a later opset than ours that run as they are, by kernels of theirs. */
+const newer = new Set(["Gelu"]);
+
+/** What becomes of a file of a later opset than ours. */
+function opsetNote(opset: number, { nodes }: Graph): string {
+  const native = [...new Set(nodes.map(({ op }) => op))].filter((op) => newer.has(op));
+  const kept = native.length ? `, but for ${native.join(", ")}, which runs by a kernel of its own` : "";
+  return `opset ${opset} is converted down to ${ownOpset}${kept}`;
 }
 
 function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {

@@ -5,7 +5,7 @@ import path from "node:path";
 import type { BatchNormMode } from "./fold.js";
 import { parseBudget } from "./format.js";
 import { type Graph, type Tensor, tensorBytes } from "./graph.js";
-import { initialValues } from "./initial.js";
+import { initialValues, seededGraph } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import type { Plan } from "./plan.js";
@@ -71,7 +71,10 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     });
     progress("build step", 0, 1);
     const step = trainingStep(graph, options);
-    const baseline = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+    const baseline = seededGraph(
+      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
+      seed,
+    );
     const values = initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {

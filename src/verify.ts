@@ -1,6 +1,6 @@
 import type { BatchNormMode } from "./fold.js";
 import { type Graph, tensorBytes } from "./graph.js";
-import { initialValues } from "./initial.js";
+import { initialValues, seededGraph } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import { doubled } from "./precision.js";
@@ -136,7 +136,10 @@ async function verifyGraph(
   const freeze = isComplete ? parameters.filter((name) => !reference.has(`grad.${name}`)) : [];
   const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
     const step = trainingStep(graph, { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) });
-    const lowered = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+    const lowered = seededGraph(
+      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
+      0,
+    );
     return execute(lowered, step, graph, reference, runtime, steps, new Set(observe(lowered)), options.reference);
   };
 
