@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { BatchNormMode } from "./fold.js";
 import type { ProfileModelOptions } from "./pipeline.js";
 import type { Run } from "./run.js";
 
@@ -105,6 +106,7 @@ interface ProfileFlags {
   clipNorm?: number;
   freeze?: string[];
   precision?: string;
+  batchNorm?: BatchNormMode;
 }
 
 async function profile(model: string, flags: ProfileFlags): Promise<void> {
@@ -131,6 +133,7 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
     ...(flags.clipNorm === undefined ? {} : { clipNorm: flags.clipNorm }),
     ...(flags.freeze === undefined ? {} : { freeze: flags.freeze }),
     ...(flags.precision === undefined ? {} : { precision: flags.precision }),
+    ...(flags.batchNorm === undefined ? {} : { batchNorm: flags.batchNorm }),
   };
   try {
     const run = await profileModel(model, options);
@@ -170,7 +173,14 @@ async function report(file: string, flags: { pdf?: boolean }): Promise<void> {
 
 async function verify(
   model: string,
-  flags: { reference: string; loss: string; dim: Record<string, number>; backend: string; json?: boolean },
+  flags: {
+    reference: string;
+    loss: string;
+    dim: Record<string, number>;
+    backend: string;
+    json?: boolean;
+    batchNorm?: BatchNormMode;
+  },
 ): Promise<void> {
   const { verifyModel } = await import("./verify.js");
   const result = await verifyModel(model, {
@@ -178,6 +188,7 @@ async function verify(
     loss: flags.loss,
     dims: flags.dim,
     backend: flags.backend,
+    ...(flags.batchNorm === undefined ? {} : { batchNorm: flags.batchNorm }),
   });
   if (flags.json) print(result);
   else {
@@ -227,6 +238,9 @@ async function doctor(flags: { json?: boolean }): Promise<void> {
   else process.stdout.write(`${doctorSummary(findings)}\n`);
 }
 
+const batchNormOption = (): Option =>
+  new Option("--batch-norm <mode>", "run batch norm so, whatever the file says").choices(["training", "inference"]);
+
 const lossHelp = "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME";
 
 export function program(): Command {
@@ -253,6 +267,7 @@ export function program(): Command {
       .option("--clip-norm <x>", "scale gradients down to this norm over all parameters", positive)
       .option("--freeze <pattern>", "leave parameters untrained: 'encoder.*' (repeat)", collect)
       .option("--precision <name>", "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)")
+      .addOption(batchNormOption())
       .option("--backend <name>", "cpu", "cpu")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
       .option("--planner <name>", "mutwo, keepAll or recomputeAll")
@@ -279,6 +294,7 @@ export function program(): Command {
     .requiredOption("--reference <file>", "safetensors file with the reference values")
     .requiredOption("--loss <name>", lossHelp)
     .option("--dim <name=N>", "size of a symbolic dimension (repeat)", collectDim, {})
+    .addOption(batchNormOption())
     .option("--backend <name>", "cpu", "cpu")
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(verify);

@@ -1,8 +1,8 @@
 import { Builder } from "./build.js";
 import { expand } from "./expand.js";
-import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes } from "./graph.js";
-import type { Model } from "./onnx.js";
-import { callOf } from "./ops/call.js";
+import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "./graph.js";
+import type { Model, ModelNode } from "./onnx.js";
+import { callOf, ownOpset } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
 import { roles } from "./roles.js";
 import type { Value } from "./runtime/runtime.js";
@@ -12,6 +12,22 @@ export interface BindOptions {
   readonly dims?: Readonly<Record<string, number>>;
   /** Runs one node's native kernel on the host: how constants are folded. */
   readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
+  /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
+  readonly batchNorm?: BatchNormMode;
+}
+
+export type BatchNormMode = "training" | "inference";
+
+/** What is known while a file's nodes are added one by one. */
+interface Reading {
+  readonly b: Builder;
+  readonly evaluate: BindOptions["evaluate"];
+  readonly opset: number;
+  readonly outputs: ReadonlySet<string>;
+  /** Tensors of the file that stand for another one: folded identities and normalised nodes. */
+  readonly alias: Map<string, string>;
+  /** State that a node has renewed: its newest value by the name of its first. */
+  readonly renewed: Map<string, string>;
 }
 
 /** A constant larger than this is left to the graph: folding would only keep it in memory for the whole step. */
@@ -39,19 +55,21 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
   for (const [name, { dtype, shape, data }] of model.initializers)
     b.declare({ name, dtype, shape, data, category: category(name) });
 
-  /** Tensors of the file that stand for another one: folded identities and normalised nodes. */
   const alias = new Map<string, string>();
-  const outputs = new Set(model.outputs.map((output) => output.name));
+  const reading: Reading = {
+    b,
+    evaluate: options.evaluate,
+    opset: model.opset,
+    outputs: new Set(model.outputs.map((output) => output.name)),
+    alias,
+    renewed: new Map(),
+  };
+  const modes = batchNormModes(model, options.batchNorm);
+  notes.push(...modes.notes);
   for (const raw of model.nodes) {
     try {
-      addNode(
-        b,
-        { ...raw, inputs: raw.inputs.map((name) => alias.get(name) ?? name), phase: "forward" },
-        alias,
-        outputs,
-        options.evaluate,
-        model.opset,
-      );
+      const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
+      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset || ownOpset);
     } catch (error) {
       const message = (error as Error).message;
       throw new Error(message.includes("(node ") ? message : `${message} (node ${raw.name})`, { cause: error });
@@ -67,12 +85,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
       throw new Error(`contradicting dimension: output ${output.name} is [${shape}], the model says [${output.dims}]`);
   });
 
-  const state = b.nodes.flatMap((node) =>
-    (opOf(node).state ?? []).map(([from, to]) => ({
-      before: node.inputs[from] as string,
-      after: b.node(node.name).outputs[to] || b.wantOutput(node.name, to),
-    })),
-  );
+  const state = [...reading.renewed].map(([before, after]) => ({ before, after }));
   const graph: Graph = {
     name: model.graphName,
     nodes: b.nodes,
@@ -82,6 +95,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     state,
   };
   const pruned = prune(graph);
+  if (model.opset > ownOpset) notes.push(opsetNote(model.opset, pruned));
   const unused = [...parameters].filter((name) => !pruned.tensors.has(name));
   if (unused.length)
     notes.push(`${unused.length} parameters are not used by any node: ${unused.slice(0, 3).join(", ")}`);
@@ -89,25 +103,20 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
 }
 
 /** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */
-function addNode(
-  b: Builder,
-  node: Node,
-  alias: Map<string, string>,
-  graphOutputs: ReadonlySet<string>,
-  evaluate: BindOptions["evaluate"],
-  opset?: number,
-): void {
+function addNode(reading: Reading, node: Node, opset?: number): void {
+  const { b, alias, evaluate } = reading;
   const op = opOf(node);
   const first = node.inputs[0];
-  if (node.op === "Identity" && first && !graphOutputs.has(node.outputs[0] as string)) {
+  if (node.op === "Identity" && first && !reading.outputs.has(node.outputs[0] as string)) {
     alias.set(node.outputs[0] as string, first);
     return;
   }
-  const normal = op.normalize && expand(b, node, op.normalize, opset);
+  // without an opset the node was made by a rule, in our own form already
+  const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
     if (constants) declareConstants(b, node, constants);
-    else b.add(node.op, node.inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+    else addWithState(reading, node);
     return;
   }
   // the results take the names that the file gives them
@@ -122,14 +131,64 @@ function addNode(
   const rename = (name: string): string => names.get(name) ?? name;
   for (const inner of normal.nodes) {
     for (const output of inner.outputs) b.tensors.delete(output);
-    addNode(
-      b,
-      { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) },
-      alias,
-      graphOutputs,
-      evaluate,
-    );
+    addNode(reading, { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) });
   }
+}
+
+/** Adds a node as it is; one that renews state reads what an earlier node has left of it (a layer used twice). */
+function addWithState({ b, renewed }: Reading, node: Node): void {
+  const state = opOf(node).state ?? [];
+  const inputs = node.inputs.map((name, slot) =>
+    state.some(([from]) => from === slot) ? (renewed.get(name) ?? name) : name,
+  );
+  b.add(node.op, inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  for (const [from, to] of state)
+    renewed.set(node.inputs[from] as string, b.node(node.name).outputs[to] || b.wantOutput(node.name, to));
+}
+
+/** PyTorch's ops of batch norm in training, whose names its newer exporter gives to the nodes. */
+const tracedInTraining = /_native_batch_norm_legit(?!_no_training)|_batch_norm_with_update/;
+
+/**
+ * The mode of each batch norm node: as asked, else as the file says. PyTorch's newer exporter writes inference mode for
+ * what it traced in training; its node names tell.
+ */
+function batchNormModes(model: Model, asked: BatchNormMode | undefined) {
+  const nodes = model.nodes.filter(({ op, domain }) => op === "BatchNormalization" && domain === "");
+  const says = (node: ModelNode): BatchNormMode =>
+    node.attributes.training_mode?.value === 1 || (model.opset < 14 && node.outputs.filter(Boolean).length > 1)
+      ? "training"
+      : "inference";
+  const traced = (node: ModelNode): boolean => tracedInTraining.test(node.name);
+  const mode = (node: ModelNode): BatchNormMode => asked ?? (traced(node) ? "training" : says(node));
+  const changed = nodes.filter((node) => mode(node) !== says(node));
+  const notes = [
+    ...(changed.length && !asked
+      ? [
+          `the exporter wrote ${changed.length} batch norms in inference mode that it traced in training: they run in training`,
+        ]
+      : []),
+    ...(nodes.some((node) => mode(node) === "inference") && !asked
+      ? ["batch norm is in inference mode: running statistics are used and stay as they are (--batch-norm training)"]
+      : []),
+  ];
+  const apply = (node: ModelNode): ModelNode => {
+    if (!changed.includes(node)) return node;
+    const training = mode(node) === "training";
+    const attributes = { ...node.attributes, training_mode: int(training ? 1 : 0) };
+    return { ...node, attributes, outputs: training ? node.outputs : node.outputs.slice(0, 1) };
+  };
+  return { notes, apply };
+}
+
+/** Ops of a later opset than ours that run as they are, by kernels of theirs. */
+const newer = new Set(["Gelu"]);
+
+/** What becomes of a file of a later opset than ours. */
+function opsetNote(opset: number, { nodes }: Graph): string {
+  const native = [...new Set(nodes.map(({ op }) => op))].filter((op) => newer.has(op));
+  const kept = native.length ? `, but for ${native.join(", ")}, which runs by a kernel of its own` : "";
+  return `opset ${opset} is converted down to ${ownOpset}${kept}`;
 }
 
 function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {

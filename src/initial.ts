@@ -1,4 +1,4 @@
-import { elementCount, type Graph, type Node, type Tensor, tensorBytes } from "./graph.js";
+import { elementCount, float, type Graph, int, type Node, type Tensor, tensorBytes } from "./graph.js";
 import { opOf } from "./ops/index.js";
 import { bytesOf } from "./values.js";
 
@@ -50,6 +50,17 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
     values.set(tensor.name, tensor.data ?? seeded(tensor, uses.get(tensor.name) ?? [], forward, seed));
   }
   return values;
+}
+
+/** The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. */
+export function seededGraph(graph: Graph, seed: number): Graph {
+  const nodes = graph.nodes.map((node): Node => {
+    if (!opOf(node).random || node.attributes.seed) return node;
+    // within 24 bits, which a float attribute holds exactly; 0 may mean "no seed"
+    const own = 1 + ((hash(node.name) ^ seed) & 0x7fffff);
+    return { ...node, attributes: { ...node.attributes, seed: node.op === "Dropout" ? int(own) : float(own) } };
+  });
+  return { ...graph, nodes };
 }
 
 type Use = { readonly node: Node; readonly slot: number };

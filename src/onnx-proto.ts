@@ -26,6 +26,7 @@ message GraphProto {
   repeated NodeProto node = 1; string name = 2; repeated TensorProto initializer = 5;
   repeated SparseTensorProto sparse_initializer = 15; string doc_string = 10;
   repeated ValueInfoProto input = 11; repeated ValueInfoProto output = 12; repeated ValueInfoProto value_info = 13;
+  repeated StringStringEntryProto metadata_props = 16;
 }
 message TensorProto {
   repeated int64 dims = 1; int32 data_type = 2;
@@ -79,6 +80,7 @@ export interface ProtoAttribute {
   i?: Int64;
   s?: Uint8Array;
   t?: ProtoTensor;
+  g?: ProtoGraph;
   floats?: number[];
   ints?: Int64[];
   strings?: Uint8Array[];
@@ -114,19 +116,22 @@ export interface ProtoFunction {
   attributeProto?: ProtoAttribute[];
 }
 
+export interface ProtoGraph {
+  name?: string;
+  node?: ProtoNode[];
+  initializer?: ProtoTensor[];
+  sparseInitializer?: unknown[];
+  input?: ProtoValue[];
+  output?: ProtoValue[];
+  valueInfo?: ProtoValue[];
+  metadataProps?: { key: string; value: string }[];
+}
+
 export interface ProtoModel {
   irVersion?: Int64;
   producerName?: string;
   producerVersion?: string;
-  graph?: {
-    name?: string;
-    node?: ProtoNode[];
-    initializer?: ProtoTensor[];
-    sparseInitializer?: unknown[];
-    input?: ProtoValue[];
-    output?: ProtoValue[];
-    valueInfo?: ProtoValue[];
-  };
+  graph?: ProtoGraph;
   opsetImport?: { domain?: string; version?: Int64 }[];
   metadataProps?: { key: string; value: string }[];
   functions?: ProtoFunction[];

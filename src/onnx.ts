@@ -1,6 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { type Attribute, type DType, dtypeOfNumber, onnxNumbers, type TensorType } from "./graph.js";
+import { withBranchesTaken } from "./onnx-branches.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
 import {
   decodeModel,
@@ -47,6 +48,7 @@ export interface Model {
   /** What the file says of tensors between the nodes; may be incomplete. */
   readonly valueInfo: readonly ModelValue[];
   readonly metadata: Readonly<Record<string, string>>;
+  readonly graphMetadata: Readonly<Record<string, string>>;
 }
 
 /** protobuf's own limit. */
@@ -97,7 +99,8 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
 
   const opsets = Object.fromEntries((proto.opsetImport ?? []).map((o) => [domainOf(o.domain), toNumber(o.version)]));
   const initializers = new Map<string, TensorType & { data: Uint8Array }>();
-  for (const tensor of graph.initializer ?? []) {
+  const flat = withBranchesTaken(graph);
+  for (const tensor of flat.initializer ?? []) {
     const name = tensor.name ?? "";
     if (initializers.has(name)) throw new Error(`duplicate tensor: ${name}`);
     initializers.set(name, readTensor(tensor, name, from));
@@ -112,7 +115,7 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const outputNames = new Set(outputs.map(({ name }) => name));
   const valueInfo = (graph.valueInfo ?? []).filter((v) => v.type?.tensorType?.shape).map(readInput);
   const types = new Map([...valueInfo, ...inputs].map((value) => [value.name, value]));
-  const read = readNodes(inlined(graph.node, proto.functions ?? []), from);
+  const read = readNodes(inlined(flat.node ?? [], proto.functions ?? []), from);
   const nodes = sequencesAsSplits(read, initializers, types, outputNames);
   return {
     irVersion: toNumber(proto.irVersion),
@@ -125,9 +128,18 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
     initializers,
     nodes: sorted(nodes, new Set([...initializers.keys(), ...inputNames]), [...outputNames]),
     valueInfo,
-    metadata: Object.fromEntries((proto.metadataProps ?? []).map(({ key, value }) => [key, value])),
+    metadata: recordOf(proto.metadataProps),
+    graphMetadata: recordOf(graph.metadataProps),
   };
 }
+
+type Entries = { key: string; value: string }[];
+
+const recordOf = (entries: Entries = []): Record<string, string> =>
+  Object.fromEntries(entries.map(({ key, value }) => [key, value]));
+
+const entriesOf = (record: Readonly<Record<string, string>>): Entries =>
+  Object.entries(record).map(([key, value]) => ({ key, value }));
 
 /** Nodes with names of their own: the file's where there is one, numbered where it is taken. */
 function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] {
@@ -141,6 +153,10 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
     }
     counts.set(name, 1);
     if (!node.opType) throw new Error(`node without op: ${name}`);
+    const hasGraph = node.attribute?.some(
+      ({ type }) => type === attributeTypes.graph || type === attributeTypes.graphs,
+    );
+    if (hasGraph) throw new Error(`unsupported: control flow ${node.opType} (node ${name})`);
     return {
       name,
       domain: domainOf(node.domain),
@@ -173,7 +189,17 @@ const readOutput = (value: ProtoValue): ModelValue =>
 const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
 
 /** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
-const attributeTypes = { float: 1, int: 2, string: 3, tensor: 4, floats: 6, ints: 7, strings: 8 } as const;
+const attributeTypes = {
+  float: 1,
+  int: 2,
+  string: 3,
+  tensor: 4,
+  graph: 5,
+  floats: 6,
+  ints: 7,
+  strings: 8,
+  graphs: 10,
+} as const;
 
 function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSource): Attribute {
   switch (attribute.type) {
@@ -191,10 +217,8 @@ function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSourc
       return { type: "ints", value: (attribute.ints ?? []).map(toNumber) };
     case attributeTypes.strings:
       return { type: "strings", value: (attribute.strings ?? []).map(decodeText) };
-    default: {
-      const what = attribute.type === 5 || attribute.type === 10 ? "subgraph attribute" : "attribute";
-      throw new Error(`unsupported: ${what} ${attribute.name} (node ${node})`);
-    }
+    default:
+      throw new Error(`unsupported: attribute ${attribute.name} (node ${node})`);
   }
 }
 
@@ -212,7 +236,7 @@ export function encodeOnnx(model: Model, external: ReadonlyMap<string, ExternalP
     producerName: producerName ?? "",
     producerVersion: producerVersion ?? "",
     opsetImport: Object.entries(model.opsets).map(([domain, version]) => ({ domain, version })),
-    metadataProps: Object.entries(model.metadata).map(([key, value]) => ({ key, value })),
+    metadataProps: entriesOf(model.metadata),
     graph: {
       name: model.graphName,
       node: model.nodes.map((node) => ({
@@ -227,6 +251,7 @@ export function encodeOnnx(model: Model, external: ReadonlyMap<string, ExternalP
       input: model.inputs.map(writeValue),
       output: model.outputs.map(writeValue),
       valueInfo: model.valueInfo.map(writeValue),
+      metadataProps: entriesOf(model.graphMetadata),
     },
   });
 }

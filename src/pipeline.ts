@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import type { BatchNormMode } from "./fold.js";
 import { parseBudget } from "./format.js";
 import { type Graph, type Tensor, tensorBytes } from "./graph.js";
-import { initialValues } from "./initial.js";
+import { initialValues, seededGraph } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import type { Plan } from "./plan.js";
@@ -25,6 +26,8 @@ import type { Runtime } from "./runtime/runtime.js";
 import { frozenNames, gradientName, type TrainingOptions, trainingStep } from "./training.js";
 
 export interface ProfileModelOptions extends TrainingOptions {
+  /** How batch norm runs, whatever the file says: with the batch's statistics or with frozen ones. */
+  readonly batchNorm?: BatchNormMode;
   /** Size of each symbolic dimension. */
   readonly dims?: Readonly<Record<string, number>>;
   /** Default `cpu`. */
@@ -61,10 +64,17 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   const runtime = openRuntime(options.backend ?? "cpu", options.threads ? { threads: options.threads } : {});
   try {
     progress("read model", 0, 1);
-    const { graph, model, notes } = readModel(file, { dims: options.dims ?? {}, runtime });
+    const { graph, model, notes } = readModel(file, {
+      dims: options.dims ?? {},
+      runtime,
+      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
+    });
     progress("build step", 0, 1);
     const step = trainingStep(graph, options);
-    const baseline = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+    const baseline = seededGraph(
+      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
+      seed,
+    );
     const values = initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -105,6 +115,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
         ...(options.accumulate === undefined ? {} : { accumulate: options.accumulate }),
         ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
         ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
+        ...(options.batchNorm === undefined ? {} : { batchNorm: options.batchNorm }),
         ...(options.precision === undefined ? {} : { precision: options.precision }),
         parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
         parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
@@ -242,6 +253,7 @@ function commandOf(file: string, options: ProfileModelOptions): string {
   if (options.accumulate !== undefined) words.push("--accumulate", String(options.accumulate));
   if (options.clipNorm !== undefined) words.push("--clip-norm", String(options.clipNorm));
   for (const pattern of options.freeze ?? []) words.push("--freeze", pattern);
+  if (options.batchNorm !== undefined) words.push("--batch-norm", options.batchNorm);
   if (options.precision !== undefined) words.push("--precision", options.precision);
   if (options.backend) words.push("--backend", options.backend);
   if (options.budget) words.push("--budget", options.budget);

@@ -1,4 +1,4 @@
-import { bindModel } from "./fold.js";
+import { type BatchNormMode, bindModel } from "./fold.js";
 import type { Graph } from "./graph.js";
 import { type Model, openOnnx } from "./onnx.js";
 import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
@@ -22,17 +22,18 @@ export interface BoundModel {
 
 /**
  * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; `runtime`, if there is
- * one already, folds its constants. Throws one line for anything that is wrong with the file or the dimensions.
+ * one already, folds its constants; `batchNorm` sets the mode of all batch norms, whatever the file says. Throws one line for anything that is wrong with the file or the dimensions.
  */
 export function readModel(
   file: string,
-  options: { dims?: Readonly<Record<string, number>>; runtime?: CpuRuntime } = {},
+  options: { dims?: Readonly<Record<string, number>>; runtime?: CpuRuntime; batchNorm?: BatchNormMode } = {},
 ): BoundModel {
   const model = openOnnx(file);
   const runtime = options.runtime ?? openCpu();
   try {
     const { graph, notes } = bindModel(model, {
       dims: options.dims ?? {},
+      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
     return { graph, model, notes };

@@ -8,12 +8,24 @@ import { valuesOf } from "./values.js";
 const bufferNames =
   /(^|[./_])(running_mean|running_var|num_batches_tracked|inv_freq|attn_mask|causal_mask|masked_bias|position_ids|relative_coords_table|lifted_tensor\w*|val_\d+|const\w*_\d+|scalar_tensor\w*)$/i;
 
+const few = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
+
+const exportPlainly = "torch.onnx.export(…, dynamo=True, optimize=False) keeps all apart";
+
+/** What PyTorch's newer exporter says of each parameter and buffer of the model, by name: PARAMETER, BUFFER, … */
+function signatureOf(model: Model): Map<string, string> {
+  const signature = model.graphMetadata["pkg.torch.export.ExportedProgram.graph_signature"] ?? "";
+  return new Map(
+    [...signature.matchAll(/^\S+: ([A-Z_]+) target='([^']*)'/gm)].map(([, kind = "", name = ""]) => [name, kind]),
+  );
+}
+
 /**
  * Which float tensors of a model are trained.
  *
- * A float initializer of rank 1 or more is a parameter unless kernels read it as running statistics or on the host
- * (clip bounds, scales), or its name is one that exporters give to constants and buffers. A file without such
- * initializers holds no weights: then every float graph input of fixed shape, the first input excepted, is one. Throws
+ * Where the file holds PyTorch's signature, it decides. Else a float initializer of rank 1 or more (of any rank under a
+ * PyTorch module's name) is a parameter unless kernels read it as running statistics or on the host (clip bounds,
+ * scales), or its name is one that exporters give to constants and buffers. A file without such initializers holds no weights: then every float graph input of fixed shape, the first input excepted, is one. Throws
  * `not a number: …` for weights that hold NaN.
  */
 export function roles(model: Model): { parameters: Set<string>; buffers: Set<string>; notes: string[] } {
@@ -30,8 +42,20 @@ export function roles(model: Model): { parameters: Set<string>; buffers: Set<str
       else if (op.hostInputs.includes(slot)) onHost.add(origin);
     });
   }
+  const signature = signatureOf(model);
+  const absent = [...signature].flatMap(([name, kind]) =>
+    kind === "PARAMETER" && !model.initializers.has(name) ? [name] : [],
+  );
+  const isNamed = (name: string, rank: number): boolean => {
+    const kind = signature.get(name);
+    if (kind) return kind === "PARAMETER";
+    // a weight that the exporter has transposed, under a name of its own
+    if (absent.length && rank > 1 && /^val_\d+$/.test(name)) return true;
+    const isModuleName = /^pytorch/.test(model.producer) && /^[A-Za-z_]\w*(\.\w+)*$/.test(name);
+    return (rank > 0 || isModuleName) && !bufferNames.test(name);
+  };
   const trainable = (name: string, type: { dtype: DType; rank: number }): boolean =>
-    isFloat(type.dtype) && type.rank > 0 && !buffers.has(name) && !onHost.has(name) && !bufferNames.test(name);
+    isFloat(type.dtype) && !buffers.has(name) && !onHost.has(name) && isNamed(name, type.rank);
   const parameters = new Set<string>();
   const notes: string[] = [];
   for (const [name, { dtype, shape }] of model.initializers)
@@ -46,9 +70,7 @@ export function roles(model: Model): { parameters: Set<string>; buffers: Set<str
     if (found?.infinite && parameters.delete(name)) infinite.push(name);
   }
   if (infinite.length)
-    notes.push(
-      `${infinite.length} initializers hold infinite values and count as constants: ${infinite.slice(0, 3).join(", ")}`,
-    );
+    notes.push(`${infinite.length} initializers hold infinite values and count as constants: ${few(infinite)}`);
   if (parameters.size === 0) {
     const fixed = model.inputs
       .slice(1)
@@ -64,16 +86,14 @@ export function roles(model: Model): { parameters: Set<string>; buffers: Set<str
     const initializer = model.initializers.get(name);
     if (!initializer && !model.inputs.some((i) => i.name === name)) buffers.delete(name);
   }
-  if (model.nodes.some((n) => n.op === "BatchNormalization" && n.attributes.training_mode?.value !== 1))
-    notes.push("batch norm is in inference mode: running statistics are used and stay as they are");
+  if (absent.length)
+    notes.push(
+      `${absent.length} parameters of the PyTorch model are not in the file under their names (${few(absent)}): tied to others, or merged and transposed by the exporter's optimisation; ${exportPlainly}`,
+    );
   const merged = mergedParameters(model, parameters);
   if (merged.length)
     notes.push(
-      `${merged.length} parameters look merged: each holds one value and is read by several nodes (${merged
-        .slice(0, 3)
-        .join(
-          ", ",
-        )}${merged.length > 3 ? ", …" : ""}); they would be trained as one. Export without optimisation (torch.onnx.export(…, dynamo=True, optimize=False)) to train them apart`,
+      `${merged.length} parameters look merged: each holds one value and is read by several nodes (${few(merged)}); they are trained as one; ${exportPlainly}`,
     );
   return { parameters, buffers, notes };
 }

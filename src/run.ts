@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
+import type { BatchNormMode } from "./fold.js";
 import type { Category, DType, Graph, Node, Tensor } from "./graph.js";
 import type { Plan } from "./plan.js";
 import type { Profile, Samples } from "./profile.js";
@@ -31,6 +32,8 @@ export interface SavedGraph {
 }
 
 export interface ModelInfo extends TrainingOptions {
+  /** How batch norm ran, if that was asked for. */
+  readonly batchNorm?: BatchNormMode;
   /** File name without folder. */
   readonly file: string;
   /** Path as given. */

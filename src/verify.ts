@@ -1,5 +1,6 @@
+import type { BatchNormMode } from "./fold.js";
 import { type Graph, tensorBytes } from "./graph.js";
-import { initialValues } from "./initial.js";
+import { initialValues, seededGraph } from "./initial.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import { doubled } from "./precision.js";
@@ -15,6 +16,8 @@ export interface VerifyOptions {
   readonly loss: string;
   readonly dims?: Readonly<Record<string, number>>;
   readonly backend?: string;
+  /** How batch norm runs, whatever the file says. */
+  readonly batchNorm?: BatchNormMode;
 }
 
 interface Compared {
@@ -93,7 +96,8 @@ export async function verifyModel(file: string, options: VerifyOptions): Promise
   const reference = readSafetensors(options.reference);
   const runtime = openRuntime(options.backend ?? "cpu");
   try {
-    const { graph } = readModel(file, { dims: options.dims ?? {}, runtime });
+    const { batchNorm } = options;
+    const { graph } = readModel(file, { dims: options.dims ?? {}, runtime, ...(batchNorm ? { batchNorm } : {}) });
     const own = await verifyGraph(file, graph, reference, runtime, options);
     const isFloat32 = [...graph.tensors.values()].every(({ dtype }) => !/^(float16|bfloat16|float64)$/.test(dtype));
     if (own.ok || own.missing.length || !isFloat32 || runtime.backend !== "cpu") return own;
@@ -124,13 +128,21 @@ async function verifyGraph(
     if (!value) throw new Error(`reference lacks ${name}: ${options.reference}`);
     return valuesOf(value.dtype, value.data);
   };
+  const parameters = [...graph.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name);
+  // the reference says what is trained: a file alone cannot tell a buffer from a parameter
+  const referenced = [...reference.keys()].filter((key) => key.startsWith("grad.")).map((key) => key.slice(5));
+  const known = new Set(parameters);
+  const isComplete = referenced.length > 0 && referenced.every((name) => known.has(name));
+  const freeze = isComplete ? parameters.filter((name) => !reference.has(`grad.${name}`)) : [];
   const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
-    const step = trainingStep(graph, { loss: options.loss, optimizer, ...(precision ? { precision } : {}) });
-    const lowered = lower(step, (node, tensors) => runtime.hasKernel(node, tensors));
+    const step = trainingStep(graph, { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) });
+    const lowered = seededGraph(
+      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
+      0,
+    );
     return execute(lowered, step, graph, reference, runtime, steps, new Set(observe(lowered)), options.reference);
   };
 
-  const parameters = [...graph.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name);
   const first = await run("sgd", 1, (step) => [
     ...parameters.map(gradientName).filter((name) => step.tensors.has(name)),
     ...step.state.map((pair) => pair.after),
@@ -138,13 +150,12 @@ async function verifyGraph(
   const expectedLoss = numbers("loss")[0] as number;
   const actualLoss = first.losses[0] as number;
 
-  const names = [...reference.keys()].filter((key) => key.startsWith("grad.")).map((key) => key.slice(5));
-  const all = names.map((name) => numbers(`grad.${name}`));
+  const all = referenced.map((name) => numbers(`grad.${name}`));
   const entries = all.reduce((sum, values) => sum + values.length, 0);
   const g = Math.sqrt(all.reduce((sum, values) => sum + norm(values) ** 2, 0) / Math.max(entries, 1));
   const gradients: Compared[] = [];
   const missing: string[] = [];
-  names.forEach((name, i) => {
+  referenced.forEach((name, i) => {
     const actual = first.observed.get(gradientName(name));
     const expected = all[i] as number[];
     if (!actual) missing.push(name);

@@ -103,7 +103,7 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   [
     "a subgraph",
     { node: [{ ...relu, attribute: [{ name: "then_branch", type: 5, g: {} }] }] },
-    /unsupported: subgraph attribute then_branch/,
+    /unsupported: control flow Relu \(node Relu_0\)/,
   ],
 ];
 writeFileSync(path.join(folder, "short.bin"), new Uint8Array(4));
@@ -328,4 +328,44 @@ test("parseOnnx(bytes) answers every mutation with a model or one line, never a 
       }
     }
   }
+});
+
+test("parseOnnx(bytes) takes the branch of an If whose condition is constant", () => {
+  const branch = (op: string) => ({
+    node: [{ opType: op, input: ["x"], output: ["h"] }],
+    initializer: [{ name: "unused", dataType: 1, dims: [1], rawData: new Uint8Array(4) }],
+    output: [value("h")],
+  });
+  const choose = (name: string, condition: string, input: object) => ({
+    opType: "If",
+    name,
+    input: [condition],
+    output: [`${name}.y`],
+    attribute: [
+      { name: "then_branch", type: 5, g: input },
+      { name: "else_branch", type: 5, g: branch("Sigmoid") },
+    ],
+  });
+  const truth = (name: string, yes: number) => ({ name, dataType: 9, dims: [], rawData: new Uint8Array([yes]) });
+  const read = parse({
+    initializer: [truth("yes", 1), truth("no", 0)],
+    node: [
+      choose("a", "yes", { ...branch("Tanh"), output: [value("x")] }),
+      choose("b", "no", branch("Tanh")),
+      { opType: "Add", input: ["a.y", "b.y"], output: ["y"] },
+    ],
+  });
+  assert.deepEqual(
+    read.nodes.map(({ name, op, inputs, outputs }) => [name, op, inputs, outputs]),
+    [
+      ["a/Tanh_0", "Tanh", ["x"], ["a/h"]],
+      ["a/output_0", "Identity", ["x"], ["a.y"]],
+      ["b/Sigmoid_0", "Sigmoid", ["x"], ["b/h"]],
+      ["b/output_0", "Identity", ["b/h"], ["b.y"]],
+      ["Add_4", "Add", ["a.y", "b.y"], ["y"]],
+    ],
+  );
+  assert.throws(() => parse({ node: [choose("c", "x", branch("Tanh"))], output: [value("c.y")] }), {
+    message: "unsupported: control flow If (node c)",
+  });
 });

@@ -31,6 +31,7 @@ const modelOf = (initializers: Record<string, number[]>, nodes: ModelNode[]): Mo
   nodes,
   valueInfo: [],
   metadata: {},
+  graphMetadata: {},
 });
 
 test("roles(model) says which parameters an exporter seems to have merged", () => {

@@ -1,6 +1,7 @@
 import type { Builder } from "../build.js";
-import { type DType, int, ints, type TensorType } from "../graph.js";
+import { type DType, int, ints } from "../graph.js";
 import { type CompositeCall, composite } from "./composite.js";
+import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { cast, isFloat, reshape } from "./shapes.js";
@@ -171,7 +172,7 @@ function rotateInput(call: CompositeCall, heads: number, caches: readonly [numbe
   return shape.length === 4 ? y : asRows(b, y);
 }
 
-const likeInput = (call: OpCall): TensorType[] => [{ dtype: call.input(0).dtype, shape: call.input(0).shape }];
+const rotaryFlops = (call: OpCall): number => 3 * inputSize(call);
 
 const attentionFlops = ({ batch, heads, queries, keys, width, valueWidth }: Attended): number =>
   batch * heads * queries * keys * (2 * width + 2 * valueWidth + 5);
@@ -220,32 +221,41 @@ export const attention: OpTable = {
       if (node.outputs[3] && !stage) throw unsupported(call, "qk_matmul_output_mode");
       return [call.input(0).shape.length === 4 ? y : asRows(b, y), k, v, stage ?? ""];
     },
-    { flops: (call) => attentionFlops(attentionSizes(call)) },
+    { flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
   ),
-  RotaryEmbedding: composite(likeInput, (call) => {
-    const heads = call.int("num_heads", call.input(0).shape.length === 4 ? (call.input(0).shape[1] as number) : 0);
-    if (heads < 1) throw mismatch(call, `[${call.input(0).shape}] in ${heads} heads`);
-    return [rotateInput(call, heads, [1, 2], call.inputs[3] ? call.x(3) : undefined)];
-  }),
+  RotaryEmbedding: composite(
+    sameType,
+    (call) => {
+      const heads = call.int("num_heads", call.input(0).shape.length === 4 ? (call.input(0).shape[1] as number) : 0);
+      if (heads < 1) throw mismatch(call, `[${call.input(0).shape}] in ${heads} heads`);
+      return [rotateInput(call, heads, [1, 2], call.inputs[3] ? call.x(3) : undefined)];
+    },
+    { flops: rotaryFlops, buffers: [1, 2] },
+  ),
   /** (X, positions or the first one, cosines, sines). */
-  "com.microsoft:RotaryEmbedding": composite(likeInput, (call) => {
-    const { b } = call;
-    const { shape } = call.input(0);
-    const pairs = call.input(2).shape.at(-1) as number;
-    if (call.int("is_packed_batching", 0)) throw unsupported(call, "packed batches");
-    if (call.float("scale", 1) !== 1) throw unsupported(call, "scale");
-    const width = call.int("rotary_embedding_dim", 0) || 2 * pairs;
-    const heads = shape.length === 4 ? (shape[1] as number) : call.int("num_heads", 0) || (shape[2] as number) / width;
-    const positions = (shape.length === 4 ? shape[2] : shape[1]) as number;
-    const given = call.input(1).shape;
-    const steps = b.constant(
-      "int64",
-      [positions],
-      Array.from({ length: positions }, (_, i) => i),
-    );
-    const rows = given.length === 2 ? call.x(1) : math(b).add(steps, call.x(1));
-    return [rotateInput(call, heads, [2, 3], rows)];
-  }),
+  "com.microsoft:RotaryEmbedding": composite(
+    sameType,
+    (call) => {
+      const { b } = call;
+      const { shape } = call.input(0);
+      const pairs = call.input(2).shape.at(-1) as number;
+      if (call.int("is_packed_batching", 0)) throw unsupported(call, "packed batches");
+      if (call.float("scale", 1) !== 1) throw unsupported(call, "scale");
+      const width = call.int("rotary_embedding_dim", 0) || 2 * pairs;
+      const heads =
+        shape.length === 4 ? (shape[1] as number) : call.int("num_heads", 0) || (shape[2] as number) / width;
+      const positions = (shape.length === 4 ? shape[2] : shape[1]) as number;
+      const given = call.input(1).shape;
+      const steps = b.constant(
+        "int64",
+        [positions],
+        Array.from({ length: positions }, (_, i) => i),
+      );
+      const rows = given.length === 2 ? call.x(1) : math(b).add(steps, call.x(1));
+      return [rotateInput(call, heads, [2, 3], rows)];
+    },
+    { flops: rotaryFlops, buffers: [2, 3] },
+  ),
   /** (Q, K, V, bias, key mask, added to the scores), each [batch, positions, heads·width]. */
   "com.microsoft:MultiHeadAttention": composite(
     (call) => {
@@ -271,7 +281,7 @@ export const attention: OpTable = {
       });
       return [asRows(b, y)];
     },
-    { flops: (call) => attentionFlops(multiHead(call)) },
+    { flops: (call) => attentionFlops(multiHead(call)), buffers: [4, 5] },
   ),
 };
 

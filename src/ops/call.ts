@@ -10,7 +10,7 @@ const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: 
 };
 
 /** The opset of all nodes that mutwo makes itself, and that a graph consists of. */
-const ownOpset = 18;
+export const ownOpset = 18;
 
 /**
  * A node as its op's functions see it, read by the rules of an opset (default: ours). Throws `unknown tensor` if an

@@ -78,8 +78,12 @@ export const convolution: OpTable = {
       const group = call.int("group", 1);
       if (w.shape[0] !== x.shape[1] || w.shape.length !== x.shape.length)
         throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}] (node ${call.node.name})`);
+      const channels = (w.shape[1] as number) * group;
+      const bias = call.inputs[2];
+      if (bias && bias.shape.join() !== String(channels))
+        throw new Error(`shape mismatch: bias [${bias.shape}] for W [${w.shape}] (node ${call.node.name})`);
       const { spatial } = transposeWindow(call);
-      return [{ dtype: x.dtype, shape: [x.shape[0] as number, (w.shape[1] as number) * group, ...spatial] }];
+      return [{ dtype: x.dtype, shape: [x.shape[0] as number, channels, ...spatial] }];
     },
     ofOutput0((call, dY) => {
       const { b } = call;

@@ -21,6 +21,7 @@ import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
+import { unsupported } from "./unsupported.js";
 import { variadicOps } from "./variadic.js";
 import { windows } from "./windows.js";
 
@@ -62,10 +63,10 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   attention,
 );
 
-/** The record of a node's op. Throws `unknown op: <op> (node <name>)`. */
+/** The record of a node's op. Throws `unknown op: <op> (node <name>)`, or `unsupported: …` where it is known why. */
 export function opOf(node: Pick<Node, "domain" | "op" | "name">): Op {
   const key = node.domain ? `${node.domain}:${node.op}` : node.op;
   const op = ops.get(key);
-  if (!op) throw new Error(`unknown op: ${key} (node ${node.name})`);
+  if (!op) throw unsupported(node);
   return op;
 }

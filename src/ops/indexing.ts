@@ -161,8 +161,26 @@ export const indexing: OpTable = {
       return [{ dtype, shape: [...index.slice(0, -1), ...shape.slice(batch + (index.at(-1) ?? 0))] }];
     },
     ofOutput0((call, dY) => {
-      if (call.int("batch_dims", 0)) throw new Error(`no gradient: GatherND batch_dims (node ${call.node.name})`);
-      return [call.b.op("ScatterND", [zeros(call.b, call.input(0)), call.x(1), dY], add)];
+      const { b } = call;
+      const batch = call.int("batch_dims", 0);
+      if (batch === 0) return [b.op("ScatterND", [zeros(b, call.input(0)), call.x(1), dY], add)];
+      // the batch axes as one, whose number goes in front of each index
+      const { dtype, shape } = call.input(0);
+      const index = call.input(1);
+      const n = elementCount(shape.slice(0, batch));
+      const count = elementCount(index.shape.slice(batch, -1));
+      const width = index.shape.at(-1) as number;
+      const numbers = b.constant(
+        index.dtype,
+        [n, count, 1],
+        Array.from({ length: n * count }, (_, i) => Math.floor(i / count)),
+      );
+      const full = b.op("Concat", [numbers, b.op("Reshape", [call.x(1), b.vector([n, count, width])])], {
+        axis: int(2),
+      });
+      const rows = b.op("Reshape", [dY, b.vector([n, count, ...shape.slice(batch + width)])]);
+      const sum = b.op("ScatterND", [zeros(b, { dtype, shape: [n, ...shape.slice(batch)] }), full, rows], add);
+      return [b.op("Reshape", [sum, b.vector(shape)])];
     }),
     { types: { T: 0 }, defaults: { batch_dims: int(0) } },
   ),

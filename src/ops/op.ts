@@ -82,7 +82,7 @@ export interface Op {
   readonly value?: (call: OpCall) => readonly Value[];
   /**
    * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
-   * Gives a name for each output, or undefined to leave the node alone.
+   * Gives a name for each output, or undefined to leave the node alone. What it writes is not normalised again.
    */
   readonly normalize?: (
     call: OpCall & { readonly b: Builder; x(index: number): string },

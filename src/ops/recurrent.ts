@@ -1,49 +1,9 @@
-import type { Builder } from "../build.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph.js";
+import { type Activate, type Cell, gruCell, lstmCell, rnnCell, type Sizes, type State, split } from "./cells.js";
 import { type CompositeCall, type Composition, composite } from "./composite.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
-import { reshape } from "./shapes.js";
-
-/** One activation function, as the nodes that compute it. */
-type Activate = (x: string) => string;
-
-interface Sizes {
-  readonly steps: number;
-  readonly batch: number;
-  readonly features: number;
-  readonly hidden: number;
-  readonly directions: readonly ("forward" | "reverse")[];
-  /** Batch before steps, as attribute `layout` says. */
-  readonly batchFirst: boolean;
-}
-
-/** What one direction of a node computes with; W, R and biases without the directions' axis. */
-interface Direction {
-  readonly b: Builder;
-  readonly sizes: Sizes;
-  /** [steps·batch, features]. */
-  readonly x: string;
-  readonly w: string;
-  readonly r: string;
-  /** [2·gates·hidden]: those of W, then those of R. */
-  readonly bias: string | undefined;
-  /** [3·hidden]: peepholes of the input, output and forget gates. */
-  readonly peepholes: string | undefined;
-  /** [batch, hidden]; undefined if it is zero. */
-  readonly h: string | undefined;
-  readonly c: string | undefined;
-  readonly activations: readonly Activate[];
-}
-
-/** States after each step; `c` is LSTM's cell. */
-interface State {
-  readonly h: string | undefined;
-  readonly c: string | undefined;
-}
-
-/** Prepares what all steps share and gives the function from a step and its state to the next state. */
-type Cell = (call: CompositeCall, direction: Direction) => (step: number, state: State) => State;
+import { cast, reshape } from "./shapes.js";
 
 const functionNames: Readonly<Record<string, readonly ("alpha" | "beta")[]>> = {
   Relu: [],
@@ -115,11 +75,45 @@ function sizesOf(call: OpCall, gates: number): Sizes {
   return { steps, batch, features, hidden, directions: list, batchFirst };
 }
 
-/** Throws unless every sequence is known to have all steps. */
-function checkLengths(call: OpCall, { steps }: Sizes): void {
-  if (!call.inputs[4] || call.constant(4)?.every((length) => length === steps)) return;
-  const what = call.constant(4) ? `[${call.constant(4)}] of ${steps}` : call.node.inputs[4];
-  throw new Error(`unsupported: sequence lengths ${what} (op ${call.node.op}, node ${call.node.name})`);
+/** For each step which sequences reach it, [batch, 1]: as bools to choose by, and as numbers to multiply by. */
+interface Reach {
+  readonly chosen: readonly string[];
+  readonly factors: readonly string[];
+}
+
+/** undefined if every sequence is known to have all steps. */
+function reachOf(call: CompositeCall, { steps, batch }: Sizes): Reach | undefined {
+  if (!call.inputs[4] || call.constant(4)?.every((length) => length === steps)) return undefined;
+  const { b } = call;
+  const { dtype, shape } = call.input(4);
+  if (shape.join() !== String(batch))
+    throw new Error(`shape mismatch: lengths [${shape}] of ${batch} sequences (node ${call.node.name})`);
+  const order = b.constant(
+    dtype,
+    [steps, 1],
+    Array.from({ length: steps }, (_, i) => i),
+  );
+  const mask = reshape(b, math(b).less(order, reshape(b, call.x(4), [1, batch])), [steps * batch, 1]);
+  const parts = (x: string): string[] => split(b, x, new Array<number>(steps).fill(batch), 0);
+  return { chosen: parts(mask), factors: parts(cast(b, mask, call.input(0).dtype)) };
+}
+
+/** A step that leaves the state of sequences that have ended as it is, and the step's output, zero for these. */
+function masked(
+  { b }: CompositeCall,
+  { chosen, factors }: Reach,
+  step: number,
+  before: State,
+  made: State,
+): { state: State; y: string | undefined } {
+  const m = math(b);
+  const [mask, factor] = [chosen[step] as string, factors[step] as string];
+  const kept = (old: string | undefined, fresh: string | undefined): string | undefined => {
+    if (!fresh) return undefined;
+    return old ? m.where(mask, fresh, old) : m.mul(fresh, factor);
+  };
+  const state = { h: kept(before.h, made.h), c: kept(before.c, made.c) };
+  return { state, y: before.h && made.h ? m.mul(made.h, factor) : state.h };
 }
 
 /** Slices of a tensor's first axis, one for each direction, without that axis. */
@@ -152,116 +146,6 @@ function initialStates(call: CompositeCall, index: number, { directions, batchFi
   );
 }
 
-const split = (b: Builder, x: string, sizes: readonly number[], axis: number): string[] =>
-  sizes.length === 1 ? [x] : b.add("Split", [x, b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
-
-/** x·Mᵀ + c: one product, the bias or what is already there in the same node. */
-const affine = (b: Builder, x: string, matrix: string, c: string | undefined): string =>
-  b.op("Gemm", c === undefined ? [x, matrix] : [x, matrix, c], { transB: int(1) });
-
-/** X·Wᵀ + bias for all steps in one product, cut into the steps. */
-function stepInputs({ b, x, sizes }: Direction, w: string, bias: string | undefined): string[] {
-  return split(b, affine(b, x, w, bias), new Array<number>(sizes.steps).fill(sizes.batch), 0);
-}
-
-/** Bounds what goes into an activation function, if attribute `clip` is given. */
-const clipped = (call: CompositeCall): Activate => {
-  if (!call.node.attributes.clip) return (x) => x;
-  const limit = call.float("clip", 0);
-  return (x) => call.b.op("Clip", [x, call.b.scalar(-limit, x), call.b.scalar(limit, x)]);
-};
-
-/** The sum of W's and R's biases. */
-function summedBias({ b, bias }: Direction): string | undefined {
-  if (!bias) return undefined;
-  const half = (b.type(bias).shape[0] as number) / 2;
-  const [w, r] = split(b, bias, [half, half], 0) as [string, string];
-  return math(b).add(w, r);
-}
-
-/** H = f(X·Wᵀ + H·Rᵀ + bias). */
-const rnnCell: Cell = (call, direction) => {
-  const { b, r } = direction;
-  const [f] = direction.activations as [Activate];
-  const clip = clipped(call);
-  const inputs = stepInputs(direction, direction.w, summedBias(direction));
-  return (step, { h }) => {
-    const x = inputs[step] as string;
-    return { h: f(clip(h ? affine(b, h, r, x) : x)), c: undefined };
-  };
-};
-
-/**
- * i, o, f = σ(X·Wᵀ + H·Rᵀ + bias + P·C), g = tanh(…), C' = f·C + i·g, H' = o·tanh(C'); o's peephole looks at C'.
- * Gates lie in the order i, o, f, g, so that without peepholes one activation serves the first three.
- */
-const lstmCell: Cell = (call, direction) => {
-  const { b, r, peepholes, sizes } = direction;
-  const n = sizes.hidden;
-  const m = math(b);
-  const [f, g, h] = direction.activations as [Activate, Activate, Activate];
-  const clip = clipped(call);
-  const coupled = call.int("input_forget", 0) !== 0;
-  const inputs = stepInputs(direction, direction.w, summedBias(direction));
-  const [pi, po, pf] = peepholes ? split(b, peepholes, [n, n, n], 0) : [];
-  const peeping = (x: string, p: string | undefined, c: string | undefined): string =>
-    p && c ? m.add(x, m.mul(p, c)) : x;
-  return (step, state) => {
-    const x = inputs[step] as string;
-    const gates = state.h ? affine(b, state.h, r, x) : x;
-    let [input, output, forget, fresh]: string[] = [];
-    if (peepholes) {
-      const parts = split(b, gates, [n, n, n, n], 1) as [string, string, string, string];
-      input = f(clip(peeping(parts[0], pi, state.c)));
-      output = parts[1];
-      forget = coupled || !state.c ? undefined : f(clip(peeping(parts[2], pf, state.c)));
-      fresh = parts[3];
-    } else {
-      const [three, last] = split(b, gates, [3 * n, n], 1) as [string, string];
-      [input, output, forget] = split(b, f(clip(three)), [n, n, n], 1);
-      fresh = last;
-    }
-    const made = m.mul(input as string, g(clip(fresh as string)));
-    const kept = coupled ? m.sub(1, input as string) : (forget as string);
-    const c = state.c ? m.add(m.mul(kept, state.c), made) : made;
-    const open = peepholes ? f(clip(peeping(output as string, po, c))) : (output as string);
-    return { h: m.mul(open, h(c)), c };
-  };
-};
-
-/**
- * z, r = σ(X·Wᵀ + H·Rᵀ + bias), n = tanh(X·Wᵀ + bias + (r·H)·Rᵀ), or tanh(X·Wᵀ + bias + r·(H·Rᵀ + bias)) with
- * linear_before_reset; H' = n + z·(H − n).
- */
-const gruCell: Cell = (call, direction) => {
-  const { b, sizes, bias } = direction;
-  const n = sizes.hidden;
-  const m = math(b);
-  const [f, g] = direction.activations as [Activate, Activate];
-  const clip = clipped(call);
-  const linearFirst = call.int("linear_before_reset", 0) !== 0;
-  const [wGates, wNew] = split(b, direction.w, [2 * n, n], 0) as [string, string];
-  const [rGates, rNew] = split(b, direction.r, [2 * n, n], 0) as [string, string];
-  const [wbGates, wbNew, rbGates, rbNew] = bias ? split(b, bias, [2 * n, n, 2 * n, n], 0) : [];
-  const inBias = wbNew && rbNew && !linearFirst ? m.add(wbNew, rbNew) : wbNew;
-  const gateInputs = stepInputs(direction, wGates, wbGates && rbGates ? m.add(wbGates, rbGates) : undefined);
-  const newInputs = stepInputs(direction, wNew, inBias);
-  return (step, { h }) => {
-    const x = gateInputs[step] as string;
-    const [z, r] = split(b, f(clip(h ? affine(b, h, rGates, x) : x)), [n, n], 1) as [string, string];
-    const xNew = newInputs[step] as string;
-    const before = (): string => {
-      if (linearFirst) {
-        const linear = h ? affine(b, h, rNew, rbNew) : rbNew;
-        return linear ? m.add(xNew, m.mul(r, linear)) : xNew;
-      }
-      return h ? affine(b, m.mul(r, h), rNew, xNew) : xNew;
-    };
-    const made = g(clip(before()));
-    return { h: h ? m.add(made, m.mul(z, m.sub(h, made))) : m.mul(m.sub(1, z), made), c: undefined };
-  };
-};
-
 /** Writes a recurrent node out step by step. */
 const unrolled =
   (gates: number, defaults: readonly string[], cell: Cell): Composition =>
@@ -269,7 +153,7 @@ const unrolled =
     const { b, node } = call;
     const sizes = sizesOf(call, gates);
     const { steps, batch, features, hidden, directions, batchFirst } = sizes;
-    checkLengths(call, sizes);
+    const reach = reachOf(call, sizes);
     const all = activationsOf(call, defaults);
     const inOrder = batchFirst ? b.op("Transpose", [call.x(0)], { perm: ints([1, 0, 2]) }) : call.x(0);
     const x = reshape(b, inOrder, [steps * batch, features]);
@@ -293,11 +177,13 @@ const unrolled =
         activations,
       });
       const order = Array.from({ length: steps }, (_, i) => (direction === "reverse" ? steps - 1 - i : i));
-      const made: State[] = [];
+      const made: (string | undefined)[] = [];
       let state: State = { h: h[d], c: c[d] };
       for (const step of order) {
-        state = next(step, state);
-        made[step] = state;
+        const after = next(step, state);
+        const ended = reach && masked(call, reach, step, state, after);
+        made[step] = ended ? ended.y : after.h;
+        state = ended?.state ?? after;
       }
       return { made, last: state };
     });
@@ -306,9 +192,7 @@ const unrolled =
     const turned = (y: string, perm: readonly number[]): string =>
       batchFirst ? b.op("Transpose", [y], { perm: ints(perm) }) : y;
     const everyStep = (): string => {
-      const parts = Array.from({ length: steps }, (_, step) =>
-        states.map(({ made }) => made[step]?.h as string),
-      ).flat();
+      const parts = Array.from({ length: steps }, (_, step) => states.map(({ made }) => made[step] as string)).flat();
       return turned(reshape(b, joined(parts), [steps, directions.length, batch, hidden]), [2, 0, 1, 3]);
     };
     const last = (which: "h" | "c"): string => {
@@ -334,7 +218,8 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
     },
     unrolled(gates, defaults, cell),
     {
-      hostInputs: [4],
+      // states that lie in the file itself are zeros that an exporter has folded: not to be trained
+      buffers: [5, 6],
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);
         return 2 * directions.length * steps * batch * gates * hidden * (features + hidden);

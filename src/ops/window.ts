@@ -71,6 +71,9 @@ export function convType(call: OpCall): TensorType[] {
     (w.shape[0] as number) % group
   )
     throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}], group ${group} (node ${call.node.name})`);
+  const bias = call.inputs[2];
+  if (bias && bias.shape.join() !== String(w.shape[0]))
+    throw new Error(`shape mismatch: bias [${bias.shape}] for W [${w.shape}] (node ${call.node.name})`);
   const window = convWindow(call);
   const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));
   if (spatial.some((n) => n < 1))

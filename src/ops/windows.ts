@@ -1,11 +1,11 @@
 import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { composite } from "./composite.js";
-import { extentOf, type Window, windowAttributes, windowOf } from "./convolution.js";
 import { inputSize, native, ofOutput0, outputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { reshape } from "./shapes.js";
+import { extentOf, type Window, windowAttributes, windowOf } from "./window.js";
 
 /** Zeros made when they are needed. */
 const zeros = (b: Builder, { dtype }: TensorType, shape: readonly number[]): string =>

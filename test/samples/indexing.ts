@@ -33,6 +33,18 @@ export const indexing: readonly Sample[] = [
   },
   { op: "GatherND", inputs: [tensor([3, 4]), indices([2, 2], [0, 1, 2, 3])], differentiate: [0] },
   { op: "GatherND", inputs: [tensor([3, 4]), indices([3, 1], [2, 0, 2])], differentiate: [0] },
+  {
+    op: "GatherND",
+    inputs: [tensor([2, 3, 4]), indices([2, 2, 1], [2, 0, 1, 1])],
+    attributes: { batch_dims: int(1) },
+    differentiate: [0],
+  },
+  {
+    op: "GatherND",
+    inputs: [tensor([2, 2, 3, 2]), indices([2, 2, 1], [2, 0, -1, 1])],
+    attributes: { batch_dims: int(2) },
+    differentiate: [0],
+  },
   { op: "ScatterND", inputs: [tensor([4, 3]), indices([2, 1], [3, 0]), tensor([2, 3])], differentiate: [0, 2] },
   {
     op: "ScatterND",

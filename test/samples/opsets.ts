@@ -134,6 +134,12 @@ export const opsets: readonly Sample[] = [
   ]),
   {
     op: "Resize",
+    inputs: [tensor([1, 1, 4, 6]), scales(0, 0, 0.25, 0.1, 1, 1, 0.75, 0.7), scales(1, 1, 1.6, 2)],
+    attributes: { mode: text("linear"), coordinate_transformation_mode: text("tf_crop_and_resize") },
+    opsets: [13],
+  },
+  {
+    op: "Resize",
     inputs: [tensor([1, 2, 3, 4]), undefined, undefined, vector(6, 6)],
     attributes: { mode: text("cubic"), axes: ints([2, 3]), keep_aspect_ratio_policy: text("not_larger") },
     opsets: [18],

@@ -83,6 +83,33 @@ export const recurrent: readonly Sample[] = [
     differentiate: [0, 1, 2],
     step: 1e-3,
   },
+  // sequences that end before the last step, as packed ones do
+  {
+    op: "LSTM",
+    inputs: [
+      ...layer(4, 3, 3, 2, 2, 2),
+      { dtype: "int32", shape: [3], values: [2, 3, 1] },
+      tensor([2, 3, 2]),
+      tensor([2, 3, 2]),
+    ],
+    attributes: { hidden_size: int(2), direction: text("bidirectional") },
+    outputs: 3,
+    differentiate: [0, 1, 2, 3, 5, 6],
+  },
+  {
+    op: "LSTM",
+    inputs: [...layer(4, 3, 2, 1, 2), lengths(1, 3)],
+    attributes: { hidden_size: int(2), direction: text("reverse") },
+    outputs: 3,
+    differentiate: [0, 1, 2, 3],
+  },
+  {
+    op: "GRU",
+    inputs: [...layer(3, 3, 2, 1, 2), { dtype: "int32", shape: [2], values: [1, 3] }],
+    attributes: { hidden_size: int(2) },
+    outputs: 2,
+    differentiate: [0, 1, 2, 3],
+  },
   {
     op: "GRU",
     inputs: layer(3, 3, 2, 3, 2),

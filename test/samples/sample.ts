@@ -7,6 +7,8 @@ export interface SampleInput {
   readonly shape: readonly number[];
   readonly values?: readonly number[];
   readonly range?: readonly [number, number];
+  /** The tensor of that earlier input once more: its gradient is the sum over all its places. */
+  readonly same?: number;
   /** A constant of the graph (shapes, axes, bounds): never differentiated, its values are known to the op's record. */
   readonly constant?: true;
 }
