@@ -150,6 +150,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
       node.outputs.filter((name) => name !== "" && !isOutput.has(name)).map((name) => typeOf(tensorOf(held, name))),
     ),
     metadata: options.metadata ?? {},
+    graphMetadata: {},
   };
   const names: StepNames = {
     inputs: held.inputs,
