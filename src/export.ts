@@ -81,6 +81,19 @@ function endsLast(nodes: readonly Node[]): Node[] {
   return [...others, ...ends.sort((a, z) => z.rank - a.rank).map(({ node }) => node)];
 }
 
+/** The nodes with names of their own: further ones of the same name are numbered. */
+function uniquelyNamed(nodes: readonly Node[]): Node[] {
+  const taken = new Set(nodes.map(({ name }) => name));
+  const seen = new Set<string>();
+  return nodes.map((node) => {
+    let name = node.name;
+    for (let i = 2; seen.has(name); i++) if (!taken.has(`${node.name}_${i}`)) name = `${node.name}_${i}`;
+    seen.add(name);
+    taken.add(name);
+    return name === node.name ? node : { ...node, name };
+  });
+}
+
 /** Without the absent inputs or outputs at the end. */
 const trimmed = (names: readonly string[]): readonly string[] =>
   names.slice(0, names.findLastIndex((name) => name !== "") + 1);
@@ -109,7 +122,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const { names: next, nodes: copies } = nextNames(held, new Set([graph.loss, ...gradients.values()]), made);
   const renamed = new Map([...next.values()].flatMap(({ from, to, isCopy }) => (isCopy ? [] : [[from, to] as const])));
   const rename = (name: string): string => renamed.get(name) ?? name;
-  const nodes = endsLast([...held.nodes, ...copies]).map((node) => ({
+  const nodes = uniquelyNamed(endsLast([...held.nodes, ...copies])).map((node) => ({
     name: node.name,
     domain: node.domain,
     op: node.op,
