@@ -3,7 +3,7 @@ import { type Attributes, type Graph, int, type Node, onnxNumbers, type TensorTy
 import { opOf } from "./ops/index.js";
 
 /** Whether a node is a recomputed copy, or of what one was written out as. */
-export const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
+const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
 
 /**
  * The step with barriers that keep what matters for its memory where the schedule has it, whatever order a runtime would
@@ -14,10 +14,10 @@ export const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(
  * is made before the block; `x' = Unsqueeze(x, s)` is x itself, which cannot be read before `after` exists. Nothing of
  * it is constant, so optimizers neither fold it nor merge the copies with what they are copies of.
  *
- * The same on the inputs hides all shapes from ONNX Runtime in a planned step: where it knows them, it keeps the buffer
- * of a tensor that is not needed any more for a later one of that shape, over the whole gap that recomputing frees.
+ * With `hideShapes` the same on the step's inputs keeps ONNX Runtime from knowing shapes: where it knows them, it keeps the
+ * buffer of a tensor that is not needed any more for a later one of that shape, over the gap that recomputing frees.
  */
-export function holdBack(graph: Graph): Graph {
+export function holdBack(graph: Graph, hideShapes = false): Graph {
   const b = new Builder(graph, false);
   const put = (op: string, name: string, inputs: readonly string[], type: TensorType, attributes: Attributes = {}) => {
     const output = b.fresh(name);
@@ -50,7 +50,7 @@ export function holdBack(graph: Graph): Graph {
   };
 
   const shapeless = new Map<string, string>();
-  if (graph.nodes.some(isRecomputed))
+  if (hideShapes)
     for (const name of graph.inputs) {
       const type = b.type(name);
       if (type.shape.length)

@@ -200,7 +200,14 @@ async function verify(
 
 async function exportFile(
   file: string,
-  flags: { out: string; unplanned?: boolean; feedState?: boolean; model?: string; json?: boolean },
+  flags: {
+    out: string;
+    unplanned?: boolean;
+    feedState?: boolean;
+    hideShapes?: boolean;
+    model?: string;
+    json?: boolean;
+  },
 ): Promise<void> {
   const { exportRun } = await import("./export-file.js");
   const { readRun } = await import("./run.js");
@@ -304,6 +311,7 @@ export function program(): Command {
     .requiredOption("--out <file>", "the ONNX file")
     .option("--unplanned", "leave the run's plan out")
     .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")
+    .option("--hide-shapes", "leave out shapes between nodes, so that ONNX Runtime frees values at their last use")
     .option("--model <file>", "the model file, where it is not at the run's path any more")
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(exportFile);

@@ -12,7 +12,7 @@ import type { Run } from "./run.js";
 import { writeSafetensors } from "./safetensors.js";
 import { trainingStep } from "./training.js";
 
-export interface ExportRunOptions extends Pick<ExportOptions, "feedState"> {
+export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
   /** Leave the run's plan out. */
   readonly unplanned?: boolean;
   /** The model file, where it is not at the run's path any more. */
@@ -82,6 +82,7 @@ export async function exportRun(run: Run, file: string, options: ExportRunOption
     producer: `mutwo ${run.environment.mutwo}`,
     metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
     ...(options.feedState ? { feedState: true } : {}),
+    ...(options.hideShapes ? { hideShapes: true } : {}),
   });
   const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
     const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));

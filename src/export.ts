@@ -1,4 +1,4 @@
-import { holdBack, isRecomputed } from "./barrier.js";
+import { holdBack } from "./barrier.js";
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "./graph.js";
 import { lower } from "./lower.js";
 import type { Model, ModelValue } from "./onnx.js";
@@ -27,6 +27,11 @@ export interface ExportOptions {
   readonly values?: ReadonlyMap<string, Uint8Array>;
   /** All state is to be fed: graph inputs without initializers. */
   readonly feedState?: boolean;
+  /**
+   * Leave the shapes of values between nodes out, and unknown to ONNX Runtime: see `holdBack`. It then frees every value
+   * at its last use, which takes less memory and more time for allocating.
+   */
+  readonly hideShapes?: boolean;
   /** Program that writes the file: name and version. */
   readonly producer?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -116,7 +121,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   );
   const apart = separate(flat);
   const whole = prune({ ...apart, outputs: [...new Set([graph.loss, ...gradients.values()])] });
-  const held = holdBack(whole);
+  const held = holdBack(whole, options.hideShapes);
 
   const made = new Set(held.nodes.flatMap((node) => node.outputs));
   const { names: next, nodes: copies } = nextNames(held, new Set([graph.loss, ...gradients.values()]), made);
@@ -158,8 +163,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
     outputs,
     initializers: new Map([...constants, ...(options.feedState ? [] : values)]),
     nodes,
-    // a planned step hides its shapes, see `holdBack`
-    valueInfo: (whole.nodes.some(isRecomputed) ? [] : nodes).flatMap((node) =>
+    valueInfo: (options.hideShapes ? [] : nodes).flatMap((node) =>
       node.outputs.filter((name) => name !== "" && !isOutput.has(name)).map((name) => typeOf(tensorOf(held, name))),
     ),
     metadata: options.metadata ?? {},
