@@ -198,6 +198,21 @@ async function verify(
   if (!result.ok) process.exitCode = 1;
 }
 
+async function exportFile(
+  file: string,
+  flags: { out: string; unplanned?: boolean; feedState?: boolean; model?: string; json?: boolean },
+): Promise<void> {
+  const { exportRun } = await import("./export-file.js");
+  const { readRun } = await import("./run.js");
+  const { out, json, ...options } = flags;
+  const { files, recomputed, names } = await exportRun(readRun(file), out, options);
+  if (json) {
+    const gradients = Object.fromEntries(names.gradients);
+    const next = Object.fromEntries(names.next);
+    print({ files, recomputed, inputs: names.inputs, loss: names.loss, gradients, next });
+  } else for (const written of files) process.stdout.write(`exported: ${written}\n`);
+}
+
 async function runNotebookFile(
   file: string,
   flags: { out?: string; parameter: Record<string, string> },
@@ -283,6 +298,15 @@ export function program(): Command {
     .option("--backend <name>", "cpu", "cpu")
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(verify);
+  root
+    .command("export <run>")
+    .description("write a run's training step, planned if it has a plan, as a plain ONNX file")
+    .requiredOption("--out <file>", "the ONNX file")
+    .option("--unplanned", "leave the run's plan out")
+    .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")
+    .option("--model <file>", "the model file, where it is not at the run's path any more")
+    .option("--json", "print one JSON object on stdout and nothing else")
+    .action(exportFile);
   const notebook = root.command("notebook").description("TypeScript notebooks");
   notebook
     .command("run <file>")

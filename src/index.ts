@@ -1,4 +1,6 @@
 export * as charts from "./charts.js";
+export { type ExportOptions, exportStep, type StepNames } from "./export.js";
+export { type ExportedStep, type ExportRunOptions, exportRun } from "./export-file.js";
 export { formatBytes, formatMs } from "./format.js";
 export type { Category, DType, Graph, Node, Phase, Tensor } from "./graph.js";
 export { initialValues } from "./initial.js";

@@ -26,13 +26,24 @@ export function readTensor(tensor: ProtoTensor, name: string, from: ModelSource)
   return { dtype, shape, data };
 }
 
-/** The inverse of `readTensor`, with the data inline. */
-export const writeTensor = (name: string, tensor: TensorType & { data: Uint8Array }): ProtoTensor => ({
-  name,
-  dims: [...tensor.shape],
-  dataType: onnxNumbers[tensor.dtype],
-  rawData: tensor.data,
-});
+/** Where the data of a tensor lies: a file in the model's folder, and the first byte there. */
+export interface ExternalPlace {
+  readonly location: string;
+  readonly offset: number;
+}
+
+/** The inverse of `readTensor`: with the data inline, or with its place in another file. */
+export function writeTensor(
+  name: string,
+  tensor: TensorType & { data: Uint8Array },
+  place?: ExternalPlace,
+): ProtoTensor {
+  const type = { name, dims: [...tensor.shape], dataType: onnxNumbers[tensor.dtype] };
+  if (!place) return { ...type, rawData: tensor.data };
+  const entries = { location: place.location, offset: place.offset, length: tensor.data.length };
+  const externalData = Object.entries(entries).map(([key, value]) => ({ key, value: String(value) }));
+  return { ...type, dataLocation: 1, externalData };
+}
 
 function inlineBytes(tensor: ProtoTensor, dtype: DType): Uint8Array {
   const raw = tensor.rawData;

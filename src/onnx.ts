@@ -13,7 +13,7 @@ import {
   type ProtoValue,
   toNumber,
 } from "./onnx-proto.js";
-import { type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
+import { type ExternalPlace, type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
 import { shortestFloat } from "./values.js";
 
 export interface ModelNode {
@@ -222,9 +222,13 @@ function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSourc
   }
 }
 
-/** ONNX bytes of a model, all data inline. Throws for one of 2 GiB and more, which a single file cannot hold. */
-export function encodeOnnx(model: Model): Uint8Array {
-  const dataBytes = [...model.initializers.values()].reduce((sum, { data }) => sum + data.length, 0);
+/**
+ * ONNX bytes of a model. The data of initializers is inline, or in another file where `external` says it lies. Throws
+ * for one of 2 GiB and more, which a single file cannot hold.
+ */
+export function encodeOnnx(model: Model, external: ReadonlyMap<string, ExternalPlace> = new Map()): Uint8Array {
+  const inline = [...model.initializers].filter(([name]) => !external.has(name));
+  const dataBytes = inline.reduce((sum, [, { data }]) => sum + data.length, 0);
   if (dataBytes >= maxBytes) throw new Error(`model too large for one file: ${model.graphName} (${dataBytes} bytes)`);
   const [, producerName, producerVersion] = /^(.*?)(?: (\S*))?$/s.exec(model.producer) ?? [];
   return encodeModel({
@@ -243,7 +247,7 @@ export function encodeOnnx(model: Model): Uint8Array {
         output: [...node.outputs],
         attribute: Object.entries(node.attributes).map(([name, value]) => writeAttribute(name, value)),
       })),
-      initializer: [...model.initializers].map(([name, tensor]) => writeTensor(name, tensor)),
+      initializer: [...model.initializers].map(([name, tensor]) => writeTensor(name, tensor, external.get(name))),
       input: model.inputs.map(writeValue),
       output: model.outputs.map(writeValue),
       valueInfo: model.valueInfo.map(writeValue),

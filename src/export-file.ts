@@ -1,0 +1,154 @@
+import { createHash } from "node:crypto";
+import { closeSync, createReadStream, mkdtempSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import path from "node:path";
+import { type ExportOptions, exportStep, type StepNames } from "./export.js";
+import type { Graph } from "./graph.js";
+import { lower } from "./lower.js";
+import { encodeOnnx, type Model } from "./onnx.js";
+import type { ExternalPlace } from "./onnx-tensor.js";
+import { openRuntime, readModel } from "./read.js";
+import { rewrite } from "./rewrite.js";
+import type { Run } from "./run.js";
+import { writeSafetensors } from "./safetensors.js";
+import { trainingStep } from "./training.js";
+
+export interface ExportRunOptions extends Pick<ExportOptions, "feedState"> {
+  /** Leave the run's plan out. */
+  readonly unplanned?: boolean;
+  /** The model file, where it is not at the run's path any more. */
+  readonly model?: string;
+}
+
+/** What was written. */
+export interface ExportedStep {
+  /** The ONNX file, then those beside it. */
+  readonly files: readonly string[];
+  /** Activations that the exported step recomputes. */
+  readonly recomputed: number;
+  readonly names: StepNames;
+}
+
+/** Initializers of that many bytes together and more go to a file of their own: one ONNX file ends at 2 GiB. */
+const inlineBytes = 2 ** 30;
+
+/** External data starts on such boundaries, so that it can be mapped into memory. */
+const alignment = 4096;
+
+/** Hash of a file in hexadecimal. Throws `cannot read model: …`. */
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  try {
+    for await (const piece of createReadStream(file)) hash.update(piece as Buffer);
+  } catch (error) {
+    throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  return hash.digest("hex");
+}
+
+/** The step that a run profiled, with its plan or without, built anew from the model file. */
+async function stepOf(run: Run, options: ExportRunOptions): Promise<{ graph: Graph; recomputed: number }> {
+  const { plan, model } = run;
+  const planned = plan !== null && !options.unplanned;
+  if (planned && !plan.feasible)
+    throw new Error(`the run's plan does not fit its budget (--unplanned exports the step without it): ${run.id}`);
+  const file = options.model ?? model.path;
+  const sha256 = await sha256Of(file);
+  if (sha256 !== model.sha256)
+    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
+  const runtime = openRuntime("cpu");
+  try {
+    const { graph } = readModel(file, { dims: model.dims, runtime });
+    const step = lower(trainingStep(graph, model), runtime.hasKernel);
+    if (!planned) return { graph: step, recomputed: 0 };
+    const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
+    return { graph: rewrite(step, plan.decisions), recomputed };
+  } finally {
+    runtime.close();
+  }
+}
+
+/**
+ * Writes the training step of a run as a plain ONNX file, built anew from the model file; `exportStep` says what it
+ * takes and gives. Data of 1 GiB and more goes to `FILE.data` beside it; with `feedState` the first values of the state
+ * go to `FILE.safetensors`. All files appear complete or not at all.
+ *
+ * Throws one line if the model file is missing or has changed since the run, if the plan is infeasible, or if the files
+ * cannot be written.
+ */
+export async function exportRun(run: Run, file: string, options: ExportRunOptions = {}): Promise<ExportedStep> {
+  const { graph, recomputed } = await stepOf(run, options);
+  const { loss, optimizer, sha256 } = run.model;
+  const { model, names } = exportStep(graph, {
+    producer: `mutwo ${run.environment.mutwo}`,
+    metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
+    ...(options.feedState ? { feedState: true } : {}),
+  });
+  const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
+    const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));
+    if (!options.feedState || names.values.size === 0) return written;
+    writeSafetensors(place(".safetensors"), names.values);
+    return [...written, ".safetensors"];
+  });
+  return { files, recomputed, names };
+}
+
+/** Writes a model, and its data to a file of its own if it is large. Returns the endings of the files' names. */
+export function writeOnnx(
+  model: Model,
+  file: string,
+  dataFile: string,
+  location: string,
+  largest = inlineBytes,
+): string[] {
+  const total = [...model.initializers.values()].reduce((sum, { data }) => sum + data.length, 0);
+  const places = new Map<string, ExternalPlace>();
+  if (total >= largest) {
+    const handle = openSync(dataFile, "w");
+    try {
+      let offset = 0;
+      for (const [name, { data }] of model.initializers) {
+        // what shapes depend on stays inside: readers need it before they look for the data
+        if (data.length < 1024) continue;
+        places.set(name, { location, offset });
+        for (let done = 0; done < data.length; )
+          done += writeSync(handle, data, done, Math.min(data.length - done, 2 ** 30), offset + done);
+        offset = Math.ceil((offset + data.length) / alignment) * alignment;
+      }
+    } finally {
+      closeSync(handle);
+    }
+  }
+  const handle = openSync(file, "w");
+  try {
+    const bytes = encodeOnnx(model, places);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(handle, bytes, done, Math.min(bytes.length - done, 2 ** 30), done);
+  } finally {
+    closeSync(handle);
+  }
+  return places.size ? ["", ".data"] : [""];
+}
+
+/** Lets `fill` write files in a hidden folder, then moves them to `file` and its endings. Removes them if it throws. */
+function writeTogether(
+  folder: string,
+  file: string,
+  fill: (place: (ending: string) => string) => readonly string[],
+): string[] {
+  let temporary: string | undefined;
+  try {
+    temporary = mkdtempSync(path.join(folder, ".mutwo-"));
+    const inside = path.join(temporary, "step.onnx");
+    const endings = fill((ending) => inside + ending);
+    // the ONNX file last: whoever sees it finds its data
+    for (const ending of [...endings].reverse()) renameSync(inside + ending, file + ending);
+    return endings.map((ending) => file + ending);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC") throw new Error(`disk full: ${file}`, { cause: error });
+    if (code) throw new Error(`output file not writable: ${file} (${code})`, { cause: error });
+    throw error;
+  } finally {
+    if (temporary) rmSync(temporary, { recursive: true, force: true });
+  }
+}
