@@ -78,6 +78,12 @@ export const better = (a: Candidate, z: Candidate): boolean =>
 const runs = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; prefixes: Prefix[] }>();
 
 /**
+ * How many times as many nodes as the step a plan may have. In an unrolled recurrence each block runs all steps before
+ * it again: freeing all of them would take the square of their number.
+ */
+const mostGrowth = 4;
+
+/**
  * Algorithm B, recompute only, mended (mutwo.md 13.8, 13.9): after each choice the rewritten graph is simulated
  * exactly, and only activations that are idle at its peak can be chosen next. The order of the choices does not depend
  * on the budget, so a smaller budget never gives a higher peak. Gives all prefixes, the empty one first.
@@ -93,7 +99,9 @@ function greedy(problem: PlanProblem): Prefix[] {
   const choices: Choice[] = [];
   const prefixes = [judge(problem, [])];
   for (;;) {
-    const { peak, name } = peakPlace(prefixes[prefixes.length - 1] as Prefix, rank);
+    const last = prefixes[prefixes.length - 1] as Prefix;
+    if (last.graph().nodes.length > mostGrowth * graph.nodes.length) break;
+    const { peak, name } = peakPlace(last, rank);
     let best: Candidate | undefined;
     let considered = 0;
     for (const candidate of remaining.values()) {
