@@ -212,7 +212,7 @@ async function exportFile(
   const { exportRun } = await import("./export-file.js");
   const { readRun } = await import("./run.js");
   const { out, json, ...options } = flags;
-  const { files, recomputed, names } = await exportRun(readRun(file), out, options);
+  const { files, recomputed, names } = exportRun(readRun(file), out, options);
   if (json) {
     const gradients = Object.fromEntries(names.gradients);
     const next = Object.fromEntries(names.next);

@@ -1,11 +1,12 @@
-import { createHash } from "node:crypto";
-import { closeSync, createReadStream, mkdtempSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 import type { Graph } from "./graph.js";
+import { seededGraph } from "./initial.js";
 import { lower } from "./lower.js";
 import { encodeOnnx, type Model } from "./onnx.js";
 import type { ExternalPlace } from "./onnx-tensor.js";
+import { sha256Of } from "./pipeline.js";
 import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
 import type { Run } from "./run.js";
@@ -34,31 +35,34 @@ const inlineBytes = 2 ** 30;
 /** External data starts on such boundaries, so that it can be mapped into memory. */
 const alignment = 4096;
 
-/** Hash of a file in hexadecimal. Throws `cannot read model: …`. */
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
+/** Throws `cannot read model: …` or `the model has changed since the run: …`. */
+function checkModel(file: string, expected: string): void {
+  let sha256: string;
   try {
-    for await (const piece of createReadStream(file)) hash.update(piece as Buffer);
+    sha256 = sha256Of(file);
   } catch (error) {
     throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
-  return hash.digest("hex");
+  if (sha256 !== expected)
+    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
 }
 
 /** The step that a run profiled, with its plan or without, built anew from the model file. */
-async function stepOf(run: Run, options: ExportRunOptions): Promise<{ graph: Graph; recomputed: number }> {
+function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed: number } {
   const { plan, model } = run;
   const planned = plan !== null && !options.unplanned;
   if (planned && !plan.feasible)
     throw new Error(`the run's plan does not fit its budget (--unplanned exports the step without it): ${run.id}`);
   const file = options.model ?? model.path;
-  const sha256 = await sha256Of(file);
-  if (sha256 !== model.sha256)
-    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
+  checkModel(file, model.sha256);
   const runtime = openRuntime("cpu");
   try {
-    const { graph } = readModel(file, { dims: model.dims, runtime });
-    const step = lower(trainingStep(graph, model), runtime.hasKernel);
+    const { graph } = readModel(file, {
+      dims: model.dims,
+      runtime,
+      ...(model.batchNorm ? { batchNorm: model.batchNorm } : {}),
+    });
+    const step = seededGraph(lower(trainingStep(graph, model), runtime.hasKernel), run.seed);
     if (!planned) return { graph: step, recomputed: 0 };
     const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
     return { graph: rewrite(step, plan.decisions), recomputed };
@@ -75,8 +79,8 @@ async function stepOf(run: Run, options: ExportRunOptions): Promise<{ graph: Gra
  * Throws one line if the model file is missing or has changed since the run, if the plan is infeasible, or if the files
  * cannot be written.
  */
-export async function exportRun(run: Run, file: string, options: ExportRunOptions = {}): Promise<ExportedStep> {
-  const { graph, recomputed } = await stepOf(run, options);
+export function exportRun(run: Run, file: string, options: ExportRunOptions = {}): ExportedStep {
+  const { graph, recomputed } = stepOf(run, options);
   const { loss, optimizer, sha256 } = run.model;
   const { model, names } = exportStep(graph, {
     producer: `mutwo ${run.environment.mutwo}`,

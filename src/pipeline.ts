@@ -137,7 +137,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
 }
 
 /** SHA-256 of a file, read piece by piece: model files are large. */
-function sha256Of(file: string): string {
+export function sha256Of(file: string): string {
   const hash = createHash("sha256");
   const piece = Buffer.alloc(2 ** 20);
   const descriptor = openSync(file, "r");
