@@ -161,8 +161,28 @@ export class Builder {
     }
   }
 
+  /** Runs some work under other settings and takes out the nodes that it adds; their tensors stay declared. */
+  apart<T>(settings: Pick<Builder, "phase" | "category" | "scope">, work: () => T): { result: T; nodes: Node[] } {
+    const { phase, category, scope } = this;
+    const start = this.nodes.length;
+    Object.assign(this, settings);
+    try {
+      const result = work();
+      const nodes = this.nodes.splice(start);
+      for (const { name, outputs } of nodes) {
+        this.names.delete(name);
+        this.positions.delete(name);
+        for (const output of outputs) this.makers.delete(output);
+      }
+      return { result, nodes };
+    } finally {
+      Object.assign(this, { phase, category, scope });
+    }
+  }
+
   /** Adds a node whose outputs are declared already. */
   append(node: Node): void {
+    this.names.add(node.name);
     this.positions.set(node.name, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
     this.nodes.push(node);

@@ -1,4 +1,4 @@
-import { Builder } from "./build.js";
+import type { Builder } from "./build.js";
 import type { Node } from "./graph.js";
 import { callOf } from "./ops/call.js";
 import type { Op } from "./ops/op.js";
@@ -19,12 +19,9 @@ export function expand(
   rule: NonNullable<Op["body"] | Op["normalize"]>,
   opset?: number,
 ): Expansion | undefined {
-  const scratch = new Builder(b, false);
-  scratch.phase = node.phase;
-  scratch.category = node.phase === "forward" ? "activation" : "temporary";
-  scratch.scope = node.name;
-  const results = rule({ ...callOf(node, b.tensors, opset), b: scratch, x: (index) => node.inputs[index] as string });
-  if (!results) return undefined;
-  for (const [name, tensor] of scratch.tensors) if (!b.tensors.has(name)) b.declare(tensor);
-  return { nodes: scratch.nodes, results };
+  const category = node.phase === "forward" ? "activation" : "temporary";
+  const { result, nodes } = b.apart({ phase: node.phase, category, scope: node.name }, () =>
+    rule({ ...callOf(node, b.tensors, opset), b, x: (index) => node.inputs[index] as string }),
+  );
+  return result && { nodes, results: result };
 }
