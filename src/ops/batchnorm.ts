@@ -110,7 +110,9 @@ const training: Op = native(
       // ReduceSumSquare would be one node less, and takes seven times as long as ReduceMean on the CPU;
       // about the mean: the difference of two large sums would lose the variance of a shifted channel
       const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(x(0), wide)), axes]), size);
-      const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, variance], { epsilon: float(epsilon) });
+      // an attribute would be rounded to float32, whatever X is
+      const spread = m.add(variance, epsilon);
+      const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, spread], { epsilon: float(0) });
       const renewed = (output: number, running: string, batch: string): string =>
         node.outputs[output] ? m.add(m.mul(running, momentum), m.mul(batch, 1 - momentum)) : "";
       return [
@@ -118,7 +120,7 @@ const training: Op = native(
         renewed(1, x(3), mean),
         renewed(2, x(4), variance),
         mean,
-        node.outputs[4] ? m.reciprocal(m.sqrt(m.add(variance, epsilon))) : "",
+        node.outputs[4] ? m.reciprocal(m.sqrt(spread)) : "",
       ];
     },
   },
