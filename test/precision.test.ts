@@ -4,6 +4,7 @@ import { type Graph, tensorOf } from "../src/graph.js";
 import { initialValues, seededGraph } from "../src/initial.js";
 import { loadWithValues } from "../src/load.js";
 import { lower } from "../src/lower.js";
+import { readModel } from "../src/read.js";
 import { openCpu } from "../src/runtime/cpu.js";
 import { parseGraph } from "../src/text.js";
 import { type TrainingOptions, trainingStep } from "../src/training.js";
@@ -77,4 +78,12 @@ test("dropout draws the same for the same seed, and nothing at ratio 0", async (
   assert.deepEqual(one, same);
   assert.notDeepEqual(one, other);
   assert.deepEqual(await losses(dropped(0), options, 7), await losses(dropped(null), options, 7));
+});
+
+test("dropout_block of a file trains, the same way for the same seed", async () => {
+  const { graph } = readModel("test/fixtures/dropout_block.onnx", { dims: { batch: 16 }, runtime });
+  const options = { loss: "ce", optimizer: "adam:lr=1e-2" };
+  const made = await losses(graph, options, 3);
+  assert.deepEqual(made, await losses(graph, options, 3));
+  assert.ok((made.at(-1) as number) < 0.8 * (made[0] as number), made.join(" "));
 });
