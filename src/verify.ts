@@ -131,9 +131,10 @@ async function verifyGraph(
   const parameters = [...graph.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name);
   // the reference says what is trained: a file alone cannot tell a buffer from a parameter
   const referenced = [...reference.keys()].filter((key) => key.startsWith("grad.")).map((key) => key.slice(5));
-  const known = new Set(parameters);
-  const isComplete = referenced.length > 0 && referenced.every((name) => known.has(name));
-  const freeze = isComplete ? parameters.filter((name) => !reference.has(`grad.${name}`)) : [];
+  const inFile = fileNames(referenced, parameters, graph, reference);
+  const isComplete = referenced.length > 0 && inFile.size === referenced.length;
+  const compared = new Set(inFile.values());
+  const freeze = isComplete ? parameters.filter((name) => !compared.has(name)) : [];
   const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
     const step = trainingStep(graph, { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) });
     const lowered = seededGraph(
@@ -156,7 +157,7 @@ async function verifyGraph(
   const gradients: Compared[] = [];
   const missing: string[] = [];
   referenced.forEach((name, i) => {
-    const actual = first.observed.get(gradientName(name));
+    const actual = first.observed.get(gradientName(inFile.get(name) ?? name));
     const expected = all[i] as number[];
     if (!actual) missing.push(name);
     else if (actual.length !== expected.length)
@@ -179,20 +180,42 @@ async function verifyGraph(
       return { name, relativeError: norm(expected.map((x, i) => x - (actual[i] as number))) / norm(expected) };
     });
 
-  const compared: Record<string, Curve> = {};
+  const trained: Record<string, Curve> = {};
   for (const [name, optimizer] of Object.entries(curves)) {
     if (!reference.has(`${name}_curve`)) continue;
     const expected = numbers(`${name}_curve`);
     const { losses } = await run(optimizer, expected.length, () => []);
     const errors = expected.map((x, i) => relative(losses[i] as number, x));
-    compared[name] = { expected, actual: losses, maxRelativeError: greatest(errors) };
+    trained[name] = { expected, actual: losses, maxRelativeError: greatest(errors) };
   }
 
   const loss = { expected: expectedLoss, actual: actualLoss, relativeError: relative(actualLoss, expectedLoss) };
-  const worst = worstErrors({ loss, gradients, curves: compared });
+  const worst = worstErrors({ loss, gradients, curves: trained });
   const ok =
     within(worst.loss, 1e-4) && missing.length === 0 && within(worst.gradient, 1e-3) && within(worst.curve, 1e-3);
-  return { model: file, ok, loss, gradients, missing, buffers, curves: compared };
+  return { model: file, ok, loss, gradients, missing, buffers, curves: trained };
+}
+
+/**
+ * The parameter of the file that each reference gradient belongs to: the one of its name, else (an exporter keeps one
+ * name of a tied parameter only) the single one of its shape that the reference does not name.
+ */
+function fileNames(
+  referenced: readonly string[],
+  parameters: readonly string[],
+  graph: Graph,
+  reference: ReadonlyMap<string, Value>,
+): Map<string, string> {
+  const unnamed = parameters.filter((name) => !reference.has(`grad.${name}`));
+  const known = new Set(parameters);
+  const names = new Map<string, string>();
+  for (const name of referenced) {
+    const shape = reference.get(`grad.${name}`)?.shape.join();
+    const alike = unnamed.filter((other) => graph.tensors.get(other)?.shape.join() === shape);
+    if (known.has(name)) names.set(name, name);
+    else if (alike.length === 1) names.set(name, alike[0] as string);
+  }
+  return names;
 }
 
 /** Runs some steps of a training step on the reference's inputs; `observed` holds tensors of the first step. */
