@@ -50,12 +50,16 @@ const mib = (bytes: number): number => bytes / 2 ** 20;
 const bytesAxis = { title: { text: "MiB" }, rangemode: "tozero" };
 const rankAxis = { title: { text: "node, in schedule order" } };
 
-/** Vertical lines where a phase begins, with its name. */
+/** More borders than that (of many micro-batches) would hide the picture: only the first of each phase is drawn. */
+const mostBorders = 24;
+
+/** Vertical lines where a phase begins, with its name; with micro-batches phases come again. */
 function phaseBorders(nodes: readonly Pick<NodeRow, "phase">[]): { shapes: object[]; annotations: object[] } {
-  const starts = phases.flatMap((phase) => {
-    const at = nodes.findIndex((node) => node.phase === phase);
-    return at < 0 ? [] : [{ phase, at }];
-  });
+  const changes = nodes.flatMap(({ phase }, at) => (phase === nodes[at - 1]?.phase ? [] : [{ phase, at }]));
+  const starts =
+    changes.length <= mostBorders
+      ? changes
+      : changes.filter(({ phase }, i) => changes.findIndex((other) => other.phase === phase) === i);
   return {
     shapes: starts.map(({ at }) => ({
       type: "line",

@@ -3,6 +3,7 @@ import path from "node:path";
 import Handlebars from "handlebars";
 import * as charts from "./charts.js";
 import { formatBytes, formatCount, formatMs, formatPercent } from "./format.js";
+import type { Plan } from "./plan.js";
 import { plotlySource } from "./plotly.js";
 import type { Profile, Samples } from "./profile.js";
 import type { Run } from "./run.js";
@@ -32,6 +33,17 @@ function trainingFacts({ accumulate, clipNorm, freeze, precision }: Run["model"]
   ];
 }
 
+/** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */
+function timeCost({ before, paired }: Run, plan: Plan): string {
+  if (!paired) return `${formatPercent(plan.addedMs / before.step.medianMs)} more time (predicted)`;
+  const { unplanned, planned } = paired;
+  const slower = planned.medianMs / unplanned.medianMs - 1;
+  const share = `${formatPercent(Math.abs(slower))} ${slower >= 0 ? "more" : "less"}`;
+  return Math.abs(planned.medianMs - unplanned.medianMs) <= unplanned.spreadMs + planned.spreadMs
+    ? `the same time within the noise (${share}, measured)`
+    : `${share} time (measured)`;
+}
+
 /** What the report says first. */
 function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
@@ -41,9 +53,7 @@ function headline(run: Run): { text: string; good: boolean } {
       good: true,
     };
   if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };
-  const { paired } = run;
-  const slower = paired ? paired.planned.medianMs / paired.unplanned.medianMs - 1 : plan.addedMs / before.step.medianMs;
-  const time = `${Math.abs(100 * slower).toFixed(1)} % ${slower >= 0 ? "more" : "less"} time (${paired ? "measured" : "predicted"})`;
+  const time = timeCost(run, plan);
   const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
   const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
   return { text: `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}.`, good: true };

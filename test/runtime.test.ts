@@ -42,6 +42,17 @@ test("write refuses a value of another size, run an aborted signal, and a closed
   await assert.rejects(step.run(), /the step is closed/);
 });
 
+test("many short steps leave timers and signals their turn", async () => {
+  const step = load();
+  const controller = new AbortController();
+  setImmediate(() => controller.abort(new Error("interrupted")));
+  const many = async (): Promise<void> => {
+    for (let i = 0; i < 200_000; i++) await step.run({ signal: controller.signal });
+  };
+  await assert.rejects(many(), /interrupted/);
+  step.close();
+});
+
 test("a kernel that fails names its node and leaves the runtime usable", async () => {
   const broken = parseGraph(`graph(float32[4,2] x, int64[2] i) => (y) {
   y = Gather(x, i)

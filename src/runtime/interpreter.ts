@@ -175,8 +175,16 @@ export function loadStep(
     return after;
   };
 
+  /** When timers and signals had their turn last: many short steps must leave them one too. */
+  let turnBegan = performance.now();
+  const takeTurn = async (): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    turnBegan = performance.now();
+  };
+
   const run = async (options: RunOptions = {}): Promise<StepResult> => {
     if (closed) throw new Error("the step is closed");
+    if (performance.now() - turnBegan > turnMs) await takeTurn();
     const nodeMs = new Float64Array(options.timeNodes ? graph.nodes.length : 0);
     const observed = new Map<string, Uint8Array>();
     const watching = observers(options.observe ?? new Set());
@@ -201,27 +209,22 @@ export function loadStep(
             const node = graph.nodes[index] as Node;
             throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
           }
+          if (options.timeNodes) nodeMs[index] = performance.now() - time;
+          if (watching.size)
+            // views that follow are complete too, and the next kernel may write over what they show
+            for (const end = prepared[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
           if (options.timeNodes || (next & 15) === 15) {
-            const now = performance.now();
-            if (options.timeNodes) {
-              nodeMs[index] = now - time;
-              time = now;
-            }
-            if (now > until) {
+            time = performance.now();
+            if (time > until) {
               next++;
               break;
             }
-          }
-          if (watching.size) {
-            // views that follow are complete too, and the next kernel may write over what they show
-            for (const end = prepared[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
-            if (options.timeNodes) time = performance.now();
           }
         }
       });
       stepMs += performance.now() - began;
       if (next >= prepared.length) break;
-      await new Promise((resolve) => setImmediate(resolve));
+      await takeTurn();
     }
     for (; taken < graph.nodes.length; taken++) take(taken);
     return { stepMs, nodeMs, observed };
