@@ -31,8 +31,12 @@ export function numericSettings<K extends string>(
 ): Record<K, number> {
   const values: Record<K, number> = { ...defaults };
   for (const [key, text] of what.settings) {
-    if (!(key in defaults))
-      throw new Error(`unknown setting of ${what.name}: ${key} (one of ${Object.keys(defaults).join(", ")})`);
+    if (!(key in defaults)) {
+      const known = Object.keys(defaults);
+      throw new Error(
+        `unknown setting of ${what.name}: ${key} (${known.length ? `one of ${known.join(", ")}` : "it has none"})`,
+      );
+    }
     const value = text === "true" ? 1 : text === "false" ? 0 : Number(text);
     if (text === "" || !Number.isFinite(value))
       throw new Error(`setting ${key} of ${what.name} is not a number: ${text}`);
