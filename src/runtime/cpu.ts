@@ -5,7 +5,7 @@ import { layout } from "../layout.js";
 import { lower } from "../lower.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
-import { loadStep, requestOf } from "./interpreter.js";
+import { kernelKey, loadStep, requestOf } from "./interpreter.js";
 import { openKernels, ortVersion } from "./ort.js";
 import type { LoadedStep, Runtime, Value } from "./runtime.js";
 
@@ -39,14 +39,7 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
     hasKernel(node, graph) {
       if (!opOf(node).types || refusesToRun(node, graph)) return false;
       const request = requestOf(node, graph);
-      const key = JSON.stringify([
-        request.domain,
-        request.op,
-        [...request.types],
-        request.attributes,
-        request.inputCount,
-        request.outputCount,
-      ]);
+      const key = kernelKey(request);
       let found = known.get(key);
       if (found === undefined) {
         try {

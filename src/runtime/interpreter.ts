@@ -2,16 +2,16 @@ import koffi from "koffi";
 import { bytesPerElement, type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
-import { type Kernels, type OpRequest, type Pointer, pointerArray } from "./ort.js";
+import { type Invoke, type Kernels, type OpRequest, type Pointer, pointerArray } from "./ort.js";
 import type { LoadedStep, RunOptions, StepResult } from "./runtime.js";
 
 /** How long the interpreter stays inside the callback before timers and signals get their turn, ms. */
 const turnMs = 50;
 
 /** One node ready to run: an operator and native arrays of its values, or what takes the kernel's place. */
-interface Prepared {
+export interface Prepared {
   readonly index: number;
-  readonly copy?: () => void;
+  readonly own?: () => void;
   readonly op: Pointer;
   readonly inputs: Pointer;
   readonly inputCount: number;
@@ -41,7 +41,200 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
   };
 }
 
-/** Allocates a graph's arena, creates its values and operators, and runs its nodes in list order. */
+/** Where a step's values lie, and what runs without a kernel of ONNX Runtime. */
+export interface Place {
+  /** Address of a tensor's first byte. */
+  address(name: string): Pointer;
+  /** Copies a tensor's bytes out, when all that was started before is done. */
+  read(name: string): Uint8Array;
+  /** Runs a node in place of a kernel; undefined where the kernel is to be called. */
+  own(node: Node, index: number): (() => void) | undefined;
+  /** Inputs that the node's kernel reads on the host, where that is not where the values lie. */
+  hostInputs(node: Node): readonly number[];
+  /** Whether kernels keep state that depends on shapes: then nodes share one only if their shapes are equal. */
+  readonly kernelsKnowShapes: boolean;
+  /** Called around each node: what it says must run the call. */
+  around?(index: number, call: () => void): void;
+}
+
+/** A graph's nodes with their kernels looked up, ready to be executed in list order. */
+export interface PreparedStep {
+  readonly nodes: readonly Prepared[];
+  run(options?: RunOptions): Promise<StepResult>;
+  /** Releases operators and values; not the memory. */
+  release(): void;
+}
+
+/** Identifies the kernel of a node: op, types and attributes. */
+export const kernelKey = (request: OpRequest): string =>
+  JSON.stringify([
+    request.domain,
+    request.op,
+    [...request.types],
+    request.attributes,
+    request.inputCount,
+    request.outputCount,
+  ]);
+
+/** Runs a prepared node. */
+export function invokeNode(invoke: Invoke, node: Prepared): void {
+  if (node.own) node.own();
+  else invoke(node.op, node.inputs, node.inputCount, node.outputs, node.outputCount);
+}
+
+/** Creates the values and operators of a graph's nodes. Throws `no kernel: …` with the node's name. */
+export function prepareStep(graph: Graph, kernels: Kernels, place: Place): PreparedStep {
+  const values = new Map<string, Pointer>();
+  const ops = new Map<string, Pointer>();
+  const kept: (BigUint64Array | Uint8Array)[] = [];
+  let released = false;
+  const release = (): void => {
+    if (released) return;
+    released = true;
+    for (const op of ops.values()) kernels.releaseOp(op);
+    for (const value of values.values()) kernels.releaseValue(value);
+    kept.length = 0;
+  };
+  const deviceValue = (name: string): Pointer => {
+    const known = values.get(name);
+    if (known) return known;
+    const tensor = tensorOf(graph, name);
+    const value = kernels.createValue(place.address(name), tensorBytes(tensor), tensor);
+    values.set(name, value);
+    return value;
+  };
+  /** A constant that a kernel reads on the host. */
+  const hostValue = (name: string, node: Node): Pointer => {
+    const key = `host ${name}`;
+    const known = values.get(key);
+    if (known) return known;
+    const tensor = tensorOf(graph, name);
+    if (!tensor.data) throw new Error(`a kernel reads ${name} on the host, and it is no constant (node ${node.name})`);
+    const bytes = new Uint8Array(new ArrayBuffer(Math.max(8, tensor.data.length)));
+    bytes.set(tensor.data);
+    kept.push(bytes);
+    const value = kernels.createValue(koffi.address(bytes) as Pointer, tensor.data.length, tensor, "host");
+    values.set(key, value);
+    return value;
+  };
+  const pointers = (names: readonly string[], count: number, node: Node, onHost: readonly number[]): Pointer => {
+    const array = pointerArray(
+      names.slice(0, count).map((name, i) => {
+        if (!name) return 0n;
+        return onHost.includes(i) ? hostValue(name, node) : deviceValue(name);
+      }),
+    );
+    kept.push(array);
+    return koffi.address(array) as Pointer;
+  };
+  const shapeOf = (name: string): string => (name ? tensorOf(graph, name).shape.join() : "-");
+
+  const nodes: Prepared[] = [];
+  try {
+    graph.nodes.forEach((node, index) => {
+      if (opOf(node).view) return;
+      const own = place.own(node, index);
+      if (own) {
+        nodes.push({ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 });
+        return;
+      }
+      const request = requestOf(node, graph);
+      const shapes = place.kernelsKnowShapes ? [...node.inputs, "", ...node.outputs].map(shapeOf).join(";") : "";
+      // stateful kernels (packed weights, random generators) must not be shared between nodes
+      const key = `${kernelKey(request)}${shapes}${opOf(node).random ? `#${index}` : ""}`;
+      let op = ops.get(key);
+      if (op === undefined) {
+        try {
+          op = kernels.createOp(request);
+        } catch (error) {
+          throw new Error(`${(error as Error).message} (node ${node.name})`, { cause: error });
+        }
+        ops.set(key, op);
+      }
+      nodes.push({
+        index,
+        op,
+        inputs: pointers(node.inputs, request.inputCount, node, place.hostInputs(node)),
+        inputCount: request.inputCount,
+        outputs: pointers(node.outputs, request.outputCount, node, []),
+        outputCount: request.outputCount,
+      });
+    });
+  } catch (error) {
+    release();
+    throw error;
+  }
+
+  /** Nodes after which something is observed, with the names of the tensors; views are complete with their producer. */
+  const observers = (observe: ReadonlySet<string>): Map<number, string[]> => {
+    const after = new Map<number, string[]>();
+    graph.nodes.forEach((node, index) => {
+      const names = node.outputs.filter((name) => observe.has(name));
+      if (names.length) after.set(index, names);
+    });
+    return after;
+  };
+
+  /** When timers and signals had their turn last: many short steps must leave them one too. */
+  let turnBegan = performance.now();
+  const takeTurn = async (): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    turnBegan = performance.now();
+  };
+
+  const run = async (options: RunOptions = {}): Promise<StepResult> => {
+    if (released) throw new Error("the step is closed");
+    if (performance.now() - turnBegan > turnMs) await takeTurn();
+    const nodeMs = new Float64Array(options.timeNodes ? graph.nodes.length : 0);
+    const observed = new Map<string, Uint8Array>();
+    const watching = observers(options.observe ?? new Set());
+    const take = (index: number): void => {
+      for (const name of watching.get(index) ?? []) observed.set(name, place.read(name));
+    };
+    let stepMs = 0;
+    let next = 0;
+    let taken = 0;
+    while (next < nodes.length || next === 0) {
+      options.signal?.throwIfAborted();
+      const began = performance.now();
+      kernels.within((invoke) => {
+        let time = began;
+        const until = began + turnMs;
+        for (; next < nodes.length; next++) {
+          const prepared = nodes[next] as Prepared;
+          const { index } = prepared;
+          try {
+            if (place.around) place.around(index, () => invokeNode(invoke, prepared));
+            else invokeNode(invoke, prepared);
+          } catch (error) {
+            const node = graph.nodes[index] as Node;
+            throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
+          }
+          if (options.timeNodes) nodeMs[index] = performance.now() - time;
+          if (watching.size)
+            // views that follow are complete too, and the next kernel may write over what they show
+            for (const end = nodes[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
+          if (options.timeNodes || (next & 15) === 15) {
+            time = performance.now();
+            if (time > until) {
+              next++;
+              break;
+            }
+          }
+        }
+      });
+      stepMs += performance.now() - began;
+      if (next >= nodes.length) break;
+      await takeTurn();
+    }
+    for (; taken < graph.nodes.length; taken++) take(taken);
+    return { stepMs, nodeMs, observed };
+  };
+
+  return { nodes, run, release };
+}
+
+/** Allocates a graph's arena in the host's memory, and runs its nodes in list order. */
 export function loadStep(
   graph: Graph,
   layout: Layout,
@@ -59,32 +252,6 @@ export function loadStep(
   };
   const bytesOf = (name: string): Uint8Array =>
     new Uint8Array(memory, offsetOf(name), tensorBytes(tensorOf(graph, name)));
-
-  const values = new Map<string, Pointer>();
-  const ops = new Map<string, Pointer>();
-  const arrays: BigUint64Array[] = [];
-  let closed = false;
-  const close = (): void => {
-    if (closed) return;
-    closed = true;
-    for (const op of ops.values()) kernels.releaseOp(op);
-    for (const value of values.values()) kernels.releaseValue(value);
-    arrays.length = 0;
-  };
-  const ortValue = (name: string): Pointer => {
-    if (!name) return 0n;
-    const known = values.get(name);
-    if (known) return known;
-    const tensor = tensorOf(graph, name);
-    const value = kernels.createValue(start + BigInt(offsetOf(name)), tensorBytes(tensor), tensor.dtype, tensor.shape);
-    values.set(name, value);
-    return value;
-  };
-  const pointers = (names: readonly string[], count: number): Pointer => {
-    const array = pointerArray(names.slice(0, count).map(ortValue));
-    arrays.push(array);
-    return koffi.address(array) as Pointer;
-  };
 
   /**
    * Concat as copies of contiguous rows: a kernel called by itself sees one input only of those that an op takes in any
@@ -112,123 +279,16 @@ export function loadStep(
     };
   };
 
-  const prepared: Prepared[] = [];
-  try {
-    graph.nodes.forEach((node, index) => {
-      if (opOf(node).view) return;
-      if (node.op === "Concat" && node.domain === "") {
-        prepared.push({
-          index,
-          copy: concatenation(node),
-          op: 0n,
-          inputs: 0n,
-          inputCount: 0,
-          outputs: 0n,
-          outputCount: 0,
-        });
-        return;
-      }
-      const request = requestOf(node, graph);
-      const key = JSON.stringify([
-        request.domain,
-        request.op,
-        [...request.types],
-        request.attributes,
-        request.inputCount,
-        request.outputCount,
-      ]);
-      // stateful kernels (packed weights, random generators) must not be shared between nodes
-      const shared = opOf(node).random ? `${key}#${index}` : key;
-      let op = ops.get(shared);
-      if (op === undefined) {
-        try {
-          op = kernels.createOp(request);
-        } catch (error) {
-          throw new Error(`${(error as Error).message} (node ${node.name})`, { cause: error });
-        }
-        ops.set(shared, op);
-      }
-      prepared.push({
-        index,
-        op,
-        inputs: pointers(node.inputs, request.inputCount),
-        inputCount: request.inputCount,
-        outputs: pointers(node.outputs, request.outputCount),
-        outputCount: request.outputCount,
-      });
-    });
-    for (const tensor of graph.tensors.values())
-      if (tensor.category === "constant" && tensor.data && layout.offsets.has(tensor.name))
-        bytesOf(tensor.name).set(tensor.data);
-  } catch (error) {
-    close();
-    throw error;
-  }
-
-  /** Nodes after which something is observed, with the names of the tensors; views are complete with their producer. */
-  const observers = (observe: ReadonlySet<string>): Map<number, string[]> => {
-    const after = new Map<number, string[]>();
-    graph.nodes.forEach((node, index) => {
-      const names = node.outputs.filter((name) => observe.has(name));
-      if (names.length) after.set(index, names);
-    });
-    return after;
-  };
-
-  /** When timers and signals had their turn last: many short steps must leave them one too. */
-  let turnBegan = performance.now();
-  const takeTurn = async (): Promise<void> => {
-    await new Promise((resolve) => setImmediate(resolve));
-    turnBegan = performance.now();
-  };
-
-  const run = async (options: RunOptions = {}): Promise<StepResult> => {
-    if (closed) throw new Error("the step is closed");
-    if (performance.now() - turnBegan > turnMs) await takeTurn();
-    const nodeMs = new Float64Array(options.timeNodes ? graph.nodes.length : 0);
-    const observed = new Map<string, Uint8Array>();
-    const watching = observers(options.observe ?? new Set());
-    const take = (index: number): void => {
-      for (const name of watching.get(index) ?? []) observed.set(name, bytesOf(name).slice());
-    };
-    let stepMs = 0;
-    let next = 0;
-    let taken = 0;
-    while (next < prepared.length || next === 0) {
-      options.signal?.throwIfAborted();
-      const began = performance.now();
-      kernels.within((invoke) => {
-        let time = began;
-        const until = began + turnMs;
-        for (; next < prepared.length; next++) {
-          const { index, copy, op, inputs, inputCount, outputs, outputCount } = prepared[next] as Prepared;
-          try {
-            if (copy) copy();
-            else invoke(op, inputs, inputCount, outputs, outputCount);
-          } catch (error) {
-            const node = graph.nodes[index] as Node;
-            throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
-          }
-          if (options.timeNodes) nodeMs[index] = performance.now() - time;
-          if (watching.size)
-            // views that follow are complete too, and the next kernel may write over what they show
-            for (const end = prepared[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
-          if (options.timeNodes || (next & 15) === 15) {
-            time = performance.now();
-            if (time > until) {
-              next++;
-              break;
-            }
-          }
-        }
-      });
-      stepMs += performance.now() - began;
-      if (next >= prepared.length) break;
-      await takeTurn();
-    }
-    for (; taken < graph.nodes.length; taken++) take(taken);
-    return { stepMs, nodeMs, observed };
-  };
+  const step = prepareStep(graph, kernels, {
+    address: (name) => start + BigInt(offsetOf(name)),
+    read: (name) => bytesOf(name).slice(),
+    own: (node) => (node.op === "Concat" && node.domain === "" ? concatenation(node) : undefined),
+    hostInputs: () => [],
+    kernelsKnowShapes: false,
+  });
+  for (const tensor of graph.tensors.values())
+    if (tensor.category === "constant" && tensor.data && layout.offsets.has(tensor.name))
+      bytesOf(tensor.name).set(tensor.data);
 
   /**
    * Runs one more step. The first node of each kind (op, attributes, shapes) runs in a session of its own, whose
@@ -237,9 +297,10 @@ export function loadStep(
   const workspaceBytes = async (): Promise<Float64Array | null> => {
     const bytes = new Float64Array(graph.nodes.length);
     const known = new Map<string, number>();
-    for (const { index, copy, op, inputs, inputCount, outputs, outputCount } of prepared) {
-      if (copy) {
-        copy();
+    for (const prepared of step.nodes) {
+      const { index, own, inputs, inputCount, outputs, outputCount } = prepared;
+      if (own) {
+        own();
         continue;
       }
       const node = graph.nodes[index] as Node;
@@ -253,7 +314,7 @@ export function loadStep(
       ]);
       const found = known.get(kind);
       if (found !== undefined) {
-        kernels.within((invoke) => invoke(op, inputs, inputCount, outputs, outputCount));
+        kernels.within((invoke) => invokeNode(invoke, prepared));
         bytes[index] = found;
         continue;
       }
@@ -278,9 +339,7 @@ export function loadStep(
   return {
     runNow() {
       kernels.within((invoke) => {
-        for (const { copy, op, inputs, inputCount, outputs, outputCount } of prepared)
-          if (copy) copy();
-          else invoke(op, inputs, inputCount, outputs, outputCount);
+        for (const node of step.nodes) invokeNode(invoke, node);
       });
     },
     allocatedBytes: memory.byteLength - 64,
@@ -291,8 +350,8 @@ export function loadStep(
       place.set(data);
     },
     read: (name) => bytesOf(name).slice(),
-    run,
+    run: step.run,
     workspaceBytes,
-    close,
+    close: step.release,
   };
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import koffi from "koffi";
-import { type Attribute, type DType, onnxNumbers } from "../graph.js";
+import { type Attribute, type DType, onnxNumbers, type TensorType } from "../graph.js";
 
 /** A native address; 0n is null. */
 export type Pointer = bigint;
@@ -11,11 +11,11 @@ export interface Kernels {
   /** Creates an operator with the provider's own kernel. Throws ONNX Runtime's message if there is none. */
   createOp(request: OpRequest): Pointer;
   releaseOp(op: Pointer): void;
-  /** A tensor on memory that we own. `address` stays ours. */
-  createValue(address: Pointer, bytes: number, dtype: DType, shape: readonly number[]): Pointer;
+  /** A tensor on memory that we own, on the provider's device or on the host. `address` stays ours. */
+  createValue(address: Pointer, bytes: number, type: TensorType, place?: "device" | "host"): Pointer;
   releaseValue(value: Pointer): void;
   /** Calls `work` where kernels may be invoked; an exception in it is thrown again here. */
-  within(work: (invoke: Invoke) => void): void;
+  within<T>(work: (invoke: Invoke) => T): T;
   /** Bytes that kernels have taken from the session's allocator, now and at most; null if it does not say. */
   allocations(): { readonly inUse: number; readonly maxInUse: number } | null;
   /** Frees the session; ops and values must have been released before. */
@@ -53,14 +53,23 @@ const functions = {
     49,
     "void *(void *memory, uintptr_t data, size_t bytes, int64_t *shape, size_t rank, int type, _Out_ void **value)",
   ],
+  createRunOptions: [39, "void *(_Out_ void **options)"],
+  createMemoryInfo: [68, "void *(const char *name, int allocator, int device, int type, _Out_ void **info)"],
   createCpuMemoryInfo: [69, "void *(int allocator, int type, _Out_ void **info)"],
   releaseStatus: [93, "void (void *status)"],
   releaseMemoryInfo: [94, "void (void *info)"],
   releaseSession: [95, "void (void *session)"],
   releaseValue: [96, "void (uintptr_t value)"],
+  releaseRunOptions: [97, "void (void *options)"],
   releaseSessionOptions: [100, "void (void *options)"],
   releaseCustomOpDomain: [101, "void (void *domain)"],
+  addSessionConfigEntry: [130, "void *(void *options, const char *key, const char *value)"],
   releaseAllocator: [132, "void (void *allocator)"],
+  addRunConfigEntry: [165, "void *(void *options, const char *key, const char *value)"],
+  appendCuda: [204, "void *(void *options, void *cuda)"],
+  createCudaOptions: [205, "void *(_Out_ void **cuda)"],
+  updateCudaOptions: [206, "void *(void *cuda, void *keys, void *values, size_t count)"],
+  releaseCudaOptions: [208, "void (void *cuda)"],
   createOpAttr: [211, "void *(const char *name, void *data, int length, int type, _Out_ void **attribute)"],
   releaseOpAttr: [212, "void (void *attribute)"],
   createOp: [
@@ -71,6 +80,8 @@ const functions = {
   releaseOp: [215, "void (uintptr_t op)"],
   copyKernelInfo: [217, "void *(void *info, _Out_ void **copy)"],
   releaseKernelInfo: [218, "void (void *info)"],
+  updateCudaOptionsWithValue: [263, "void *(void *cuda, const char *key, uintptr_t value)"],
+  setDeterministicCompute: [273, "void *(void *options, bool value)"],
   kernelInfoGetAllocator: [278, "void *(void *info, int type, _Out_ void **allocator)"],
   getKeyValue: [297, "const char *(void *pairs, const char *key)"],
   releaseKeyValuePairs: [300, "void (void *pairs)"],
@@ -215,12 +226,33 @@ function hostModel(): Buffer {
 }
 
 export interface KernelOptions {
+  /** Threads of the CPU provider. */
   readonly threads: number;
+  /** The CUDA provider instead. */
+  readonly cuda?: CudaProvider;
+}
+
+/** How kernels run on a GPU. */
+export interface CudaProvider {
+  readonly device: number;
+  /** The stream in which all kernels are launched. */
+  readonly stream: Pointer;
+  /** Matrix products and convolutions may round their inputs to TF32. */
+  readonly tf32: boolean;
+  /** Only kernels that give the same bits each time, where there is a choice. */
+  readonly deterministic: boolean;
+  /** Device memory that kernels take for themselves. */
+  readonly allocate: (bytes: number) => Pointer;
+  readonly free: (memory: Pointer) => void;
+  /** Device memory of at least 8 bytes that outlives the session. */
+  readonly scratch: Pointer;
 }
 
 /** The one op of ours, for all sessions: calls arrive while a session is made or run, one at a time. */
 interface Host {
   readonly struct: unknown;
+  /** Name of the provider that the op is to be placed on; null is the CPU's. */
+  provider: Pointer | null;
   onKernel: (info: Pointer) => void;
   onCompute: (context: Pointer) => void;
 }
@@ -230,7 +262,7 @@ let knownHost: Host | undefined;
 function hostOp(): Host {
   if (knownHost) return knownHost;
   const struct = koffi.alloc(opStruct, 1);
-  const host: Host = { struct, onKernel: () => {}, onCompute: () => {} };
+  const host: Host = { struct, provider: null, onKernel: () => {}, onCompute: () => {} };
   const name = cString("Host");
   koffi.encode(struct, opStruct, {
     ...Object.fromEntries(Object.keys(opStruct.members ?? {}).map((member) => [member, null])),
@@ -240,7 +272,7 @@ function hostOp(): Host {
       return 1n;
     }),
     GetName: callback("void *(void *op)", () => name),
-    GetExecutionProviderType: callback("void *(void *op)", () => null),
+    GetExecutionProviderType: callback("void *(void *op)", () => host.provider),
     GetInputType: callback("int (void *op, size_t index)", () => 1),
     GetInputTypeCount: callback("size_t (void *op)", () => 1),
     GetOutputType: callback("int (void *op, size_t index)", () => 1),
@@ -267,12 +299,44 @@ export function pointerArray(values: readonly Pointer[]): BigUint64Array {
   return array;
 }
 
+/** Puts the CUDA provider into session options. Throws what ONNX Runtime says if its library cannot be loaded. */
+function useCuda(api: Api, sessionOptions: Pointer, cuda: CudaProvider): void {
+  const ok = (status: unknown): void => check(api, status);
+  const allocate = callback("void *(size_t bytes)", (bytes: number | bigint) => cuda.allocate(Number(bytes)));
+  const free = callback("void (void *memory)", (memory: Pointer) => cuda.free(memory));
+  const nothing = callback("void ()", () => {});
+  const settings: Record<string, string> = {
+    device_id: String(cuda.device),
+    use_tf32: cuda.tf32 ? "1" : "0",
+    cudnn_conv_algo_search: "EXHAUSTIVE",
+    cudnn_conv_use_max_workspace: "1",
+    gpu_external_alloc: String(allocate),
+    gpu_external_free: String(free),
+    gpu_external_empty_cache: String(nothing),
+  };
+  const out: [null] = [null];
+  ok(api.createCudaOptions(out));
+  const provider = out[0] as unknown as Pointer;
+  try {
+    const keys = pointerArray(Object.keys(settings).map(cString));
+    const values = pointerArray(Object.values(settings).map(cString));
+    ok(api.updateCudaOptions(provider, keys, values, keys.length));
+    ok(api.updateCudaOptionsWithValue(provider, "user_compute_stream", cuda.stream));
+    ok(api.addSessionConfigEntry(sessionOptions, "session.disable_cpu_ep_fallback", "1"));
+    ok(api.setDeterministicCompute(sessionOptions, cuda.deterministic));
+    ok(api.appendCuda(sessionOptions, provider));
+  } finally {
+    api.releaseCudaOptions(provider);
+  }
+}
+
 /**
- * Opens a session on the CPU provider that holds a single op of ours. Inside that op's compute callback native kernels
- * can be called one by one, on memory of our own, in any order.
+ * Opens a session on the CPU or CUDA provider that holds a single op of ours. Inside that op's compute callback native
+ * kernels can be called one by one, on memory of our own, in any order.
  */
 export function openKernels(options: KernelOptions): Kernels {
   const { api, env } = library();
+  const { cuda } = options;
   const ok = (status: unknown): void => check(api, status);
   const made = (make: (out: [null]) => unknown): Pointer => {
     const out: [null] = [null];
@@ -284,30 +348,35 @@ export function openKernels(options: KernelOptions): Kernels {
   host.onKernel = (given) => {
     info = made((out) => api.copyKernelInfo(given, out));
   };
+  host.provider = cuda ? cString("CUDAExecutionProvider") : null;
   const domain = made((out) => api.createCustomOpDomain("mutwo.host", out));
   ok(api.customOpDomainAdd(domain, host.struct));
   const sessionOptions = made((out) => api.createSessionOptions(out));
   ok(api.addCustomOpDomain(sessionOptions, domain));
   ok(api.setIntraOpNumThreads(sessionOptions, options.threads));
+  if (cuda) useCuda(api, sessionOptions, cuda);
+  const runOptions = made((out) => api.createRunOptions(out));
+  if (cuda) ok(api.addRunConfigEntry(runOptions, "disable_synchronize_execution_providers", "1"));
   const model = hostModel();
   const session = made((out) => api.createSessionFromArray(env, model, model.length, sessionOptions, out));
-  const memory = made((out) => api.createCpuMemoryInfo(0, 0, out));
+  const onHost = made((out) => api.createCpuMemoryInfo(0, 0, out));
+  const onDevice = cuda ? made((out) => api.createMemoryInfo("Cuda", 0, cuda.device, 0, out)) : onHost;
   const ends = new Float32Array(new ArrayBuffer(8)); // an ArrayBuffer of its own stays where it is
-  const at = (index: number): Pointer => (koffi.address(ends) as Pointer) + BigInt(4 * index);
-  const value = (address: Pointer, bytes: number, dtype: DType, shape: readonly number[]): Pointer =>
+  const at = (index: number): Pointer => (cuda?.scratch ?? (koffi.address(ends) as Pointer)) + BigInt(4 * index);
+  const value = (address: Pointer, bytes: number, type: TensorType, place: "device" | "host" = "device"): Pointer =>
     made((out) =>
       api.createTensorWithData(
-        memory,
+        place === "host" ? onHost : onDevice,
         address,
         bytes,
-        BigInt64Array.from(shape.map(BigInt)),
-        shape.length,
-        onnxNumbers[dtype],
+        BigInt64Array.from(type.shape.map(BigInt)),
+        type.shape.length,
+        onnxNumbers[type.dtype],
         out,
       ),
     );
-  const x = value(at(0), 4, "float32", [1]);
-  const y = value(at(1), 4, "float32", [1]);
+  const x = value(at(0), 4, { dtype: "float32", shape: [1] });
+  const y = value(at(1), 4, { dtype: "float32", shape: [1] });
   const [xName, yName] = [pointerArray([cString("x")]), pointerArray([cString("y")])];
   const [xValue, yValue] = [pointerArray([x]), pointerArray([y])];
   const allocator = made((out) => api.kernelInfoGetAllocator(info, 0, out));
@@ -315,22 +384,26 @@ export function openKernels(options: KernelOptions): Kernels {
   return {
     createValue: value,
     releaseValue: (pointer) => void api.releaseValue(pointer),
-    createOp: (request) => createOp(api, info, request),
+    createOp: (request) => createOp(api, info, request, cuda ? knownVersions.cuda : knownVersions.cpu),
     releaseOp: (op) => void api.releaseOp(op),
-    within(work) {
-      let failure: { error: unknown } | undefined;
+    within<T>(work: (invoke: Invoke) => T): T {
+      let result: { value: T } | { error: unknown } | undefined;
       host.onCompute = (context) => {
         try {
-          work((op, inputs, inputCount, outputs, outputCount) => {
-            const status = api.invokeOp(context, op, inputs, inputCount, outputs, outputCount);
-            if (status) check(api, status);
-          });
+          result = {
+            value: work((op, inputs, inputCount, outputs, outputCount) => {
+              const status = api.invokeOp(context, op, inputs, inputCount, outputs, outputCount);
+              if (status) check(api, status);
+            }),
+          };
         } catch (error) {
-          failure = { error };
+          result = { error };
         }
       };
-      ok(api.run(session, null, xName, xValue, 1, yName, 1, yValue));
-      if (failure) throw failure.error;
+      ok(api.run(session, runOptions, xName, xValue, 1, yName, 1, yValue));
+      if (!result) throw new Error("the host op was not called");
+      if ("error" in result) throw result.error;
+      return result.value;
     },
     allocations() {
       const pairs = made((out) => api.allocatorGetStats(allocator, out));
@@ -345,18 +418,21 @@ export function openKernels(options: KernelOptions): Kernels {
       api.releaseValue(y);
       api.releaseKernelInfo(info);
       api.releaseSession(session);
+      api.releaseRunOptions(runOptions);
       api.releaseSessionOptions(sessionOptions);
       api.releaseCustomOpDomain(domain);
-      api.releaseMemoryInfo(memory);
+      if (cuda) api.releaseMemoryInfo(onDevice);
+      api.releaseMemoryInfo(onHost);
     },
   };
 }
 
 /** Since-versions to try: those of opset 18 first, newest first, then the newer ones. */
 const versions = [...Array.from({ length: 18 }, (_, i) => 18 - i), 19, 20, 21];
-const knownVersion = new Map<string, number>();
+/** Version of each kernel that was found, by provider. */
+const knownVersions = { cpu: new Map<string, number>(), cuda: new Map<string, number>() };
 
-function createOp(api: Api, info: Pointer, request: OpRequest): Pointer {
+function createOp(api: Api, info: Pointer, request: OpRequest, knownVersion: Map<string, number>): Pointer {
   const attributes: Pointer[] = [];
   try {
     for (const [name, attribute] of Object.entries(request.attributes))

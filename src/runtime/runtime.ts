@@ -35,6 +35,57 @@ export interface StepResult {
   readonly observed: ReadonlyMap<string, Uint8Array>;
 }
 
+export interface MeasureOptions {
+  /** Measured iterations. */
+  readonly iterations: number;
+  /** Iterations before them, not counted. */
+  readonly warmups: number;
+  /** Sizes of which copies between host and device are timed, bytes. */
+  readonly copyBytes: readonly number[];
+  readonly signal?: AbortSignal;
+  /** Called after each iteration. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** Time of one copy of that size in each direction, ms. */
+export interface CopyTime {
+  readonly bytes: number;
+  readonly toHostMs: number;
+  readonly toDeviceMs: number;
+}
+
+/** What a device holds while a step runs, told apart, bytes. */
+export interface DeviceMemory {
+  /** All values: the arena. */
+  readonly valuesBytes: number;
+  /** What kernels took for themselves, at most at one time. */
+  readonly workspaceBytes: number;
+  /** Context, libraries and their handles: what the process held before anything of the step was allocated. */
+  readonly contextBytes: number;
+  /** What the process holds in all, as the driver says. */
+  readonly processBytes: number;
+  /** Pinned memory of the host for swapped tensors. */
+  readonly hostBytes: number;
+}
+
+/** What was measured of a step on one device. */
+export interface Measurement {
+  /** For each node in schedule order its times, ms; `[0]` for a view. */
+  readonly nodes: readonly (readonly number[])[];
+  /** Whole steps the way they are meant to run, ms: on the CPU node by node, on CUDA as one captured graph. */
+  readonly step: readonly number[];
+  /** Where that is something else: the same steps with every kernel launched by the host, ms. */
+  readonly eagerStep: readonly number[] | null;
+  /** Bytes that each node's kernel takes for itself; null where that cannot be measured. */
+  readonly workspaceBytes: readonly number[] | null;
+  /** null where host and device are one. */
+  readonly memory: DeviceMemory | null;
+  /** null where host and device are one. */
+  readonly copies: readonly CopyTime[] | null;
+  /** The loss of each step, warm-ups included; null where it is not finite. */
+  readonly losses: readonly (number | null)[];
+}
+
 /** A graph with its memory allocated and its kernels looked up, ready to run any number of times. */
 export interface LoadedStep {
   /** Bytes that were allocated for all values. */
@@ -47,6 +98,8 @@ export interface LoadedStep {
   run(options?: RunOptions): Promise<StepResult>;
   /** Bytes that each node's kernel allocates for itself, measured in one run of its own; null where it cannot be measured. */
   workspaceBytes(): Promise<Float64Array | null>;
+  /** Measures the step; every iteration is a real one: parameters change. */
+  measure(options: MeasureOptions): Promise<Measurement>;
   close(): void;
 }
 

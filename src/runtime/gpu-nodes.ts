@@ -1,0 +1,203 @@
+import { bytesPerElement, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import type { Cuda } from "./cuda.js";
+import { onDevice } from "./cuda.js";
+import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } from "./cudnn.js";
+import type { Pointer } from "./ort.js";
+import type { Workspace } from "./workspace.js";
+
+/** What a node that runs without a kernel of ONNX Runtime works with. */
+export interface NodeContext {
+  readonly graph: Pick<Graph, "tensors" | "name">;
+  readonly cuda: Cuda;
+  readonly cudnn: Cudnn;
+  readonly stream: Pointer;
+  readonly workspace: Workspace;
+  readonly tf32: boolean;
+  readonly deterministic: boolean;
+  /** Algorithms that were chosen already, by what they compute. */
+  readonly convolutions: Map<string, Convolution>;
+  address(name: string): Pointer;
+}
+
+interface OwnNode {
+  /** Whether it can run this node; a condition on its types and attributes. */
+  fits(node: Node, graph: Pick<Graph, "tensors">, cudnn: Cudnn): boolean;
+  prepare(node: Node, context: NodeContext): () => void;
+}
+
+const type = (graph: Pick<Graph, "tensors">, name: string | undefined) => tensorOf({ ...graph, name: "" }, name ?? "");
+const numbers = (node: Node, name: string): readonly number[] | undefined =>
+  node.attributes[name]?.value as readonly number[] | undefined;
+const number = (node: Node, name: string, otherwise: number): number =>
+  (node.attributes[name]?.value as number | undefined) ?? otherwise;
+
+/** Most workspace that an algorithm may take: what is faster for more is not worth a larger peak. */
+const workspaceLimitBytes = 256 * 2 ** 20;
+
+/** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
+function convolutionOf(
+  node: Node,
+  graph: Pick<Graph, "tensors">,
+):
+  | (Pick<ConvolutionSpec, "kind" | "dtype" | "x" | "w" | "y" | "pads" | "strides" | "dilations" | "groups"> & {
+      /** Which inputs of the node are cuDNN's two operands. */
+      readonly operands: readonly [number, number];
+    })
+  | undefined {
+  const [first, second] = [type(graph, node.inputs[0]), type(graph, node.inputs[1])];
+  const out = type(graph, node.outputs[0]);
+  const rank = first.shape.length - 2;
+  const pads = numbers(node, "pads") ?? new Array<number>(2 * rank).fill(0);
+  const ones = new Array<number>(rank).fill(1);
+  const symmetric = pads.slice(0, rank).every((pad, axis) => pad === pads[axis + rank]);
+  const explicit = ["", "NOTSET"].includes((node.attributes.auto_pad?.value as string | undefined) ?? "");
+  if (!symmetric || !explicit || rank < 1 || rank > 3 || pads.some((pad) => pad < 0)) return undefined;
+  const common = {
+    dtype: first.dtype,
+    pads: pads.slice(0, rank),
+    strides: numbers(node, "strides") ?? ones,
+    dilations: numbers(node, "dilations") ?? ones,
+    groups: number(node, "group", 1),
+  };
+  const kind = kinds[`${node.domain}:${node.op}`] as ConvolutionKind;
+  if (kind === "forward") return { kind, ...common, x: first.shape, w: second.shape, y: out.shape, operands: [0, 1] };
+  if (kind === "filter") return { kind, ...common, x: first.shape, w: out.shape, y: second.shape, operands: [0, 1] };
+  // a transposed convolution computes what the input gradient of a convolution does: from y to x
+  return { kind, ...common, x: out.shape, w: second.shape, y: first.shape, operands: [1, 0] };
+}
+
+const kinds: Readonly<Record<string, ConvolutionKind>> = {
+  ":Conv": "forward",
+  ":ConvTranspose": "input",
+  "mutwo:ConvFilterGradient": "filter",
+};
+
+const convolution: OwnNode = {
+  // a bias would be one more node
+  fits: (node, graph, cudnn) =>
+    !node.inputs[2] && cudnn.supports(type(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
+  prepare(node, context) {
+    const found = convolutionOf(node, context.graph);
+    if (!found) throw new Error(`cuDNN has no such convolution (node ${node.name})`);
+    const { operands, ...rest } = found;
+    const spec: ConvolutionSpec = { ...rest, tf32: context.tf32, deterministic: context.deterministic };
+    const key = JSON.stringify(spec);
+    const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
+    const out = context.address(node.outputs[0] as string);
+    const { workspace, cuda, cudnn } = context;
+    return () => {
+      let made = context.convolutions.get(key);
+      if (!made) {
+        const limit = Math.min(workspaceLimitBytes, Math.floor(cuda.freeBytes() / 2));
+        const at = workspace.take(limit);
+        try {
+          made = cudnn.convolution(spec, a, b, out, at, limit);
+        } finally {
+          workspace.giveBack(at);
+        }
+        context.convolutions.set(key, made);
+      }
+      const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
+      try {
+        made.run(a, b, out, at);
+      } finally {
+        if (at) workspace.giveBack(at);
+      }
+    };
+  },
+};
+
+const batchNormOf = (context: NodeContext, name: string | undefined): BatchNorm => {
+  const { dtype, shape } = type(context.graph, name);
+  return context.cudnn.batchNorm(dtype, shape, context.deterministic);
+};
+
+const batchNormGradient: OwnNode = {
+  fits: (node, graph, cudnn) =>
+    cudnn.supports(type(graph, node.inputs[1]).dtype) && type(graph, node.inputs[2]).dtype === "float32",
+  prepare(node, context) {
+    const [dy, x, scale, mean, inverse] = node.inputs.map(context.address) as Pointer[];
+    const { shape } = type(context.graph, node.inputs[2]);
+    const norm = batchNormOf(context, node.inputs[1]);
+    const epsilon = number(node, "epsilon", 1e-5);
+    const [dx, dScale, dBias] = node.outputs;
+    const { workspace } = context;
+    const bytes = (name: string | undefined): number => (name ? tensorBytes(type(context.graph, name)) : 0);
+    return () => {
+      // cuDNN makes all three: what nothing reads goes into the workspace
+      const spare = (name: string | undefined, size: number): { at: Pointer; own: boolean } =>
+        name ? { at: context.address(name), own: false } : { at: workspace.take(size), own: true };
+      const vector = 4 * elementCount(shape);
+      const made = [spare(dx, bytes(node.inputs[1])), spare(dScale, vector), spare(dBias, vector)];
+      try {
+        norm.backward({
+          x: x as Pointer,
+          dy: dy as Pointer,
+          scale: scale as Pointer,
+          mean: mean as Pointer,
+          inverse: inverse as Pointer,
+          dx: made[0]?.at as Pointer,
+          dScale: made[1]?.at as Pointer,
+          dBias: made[2]?.at as Pointer,
+          epsilon,
+        });
+      } finally {
+        for (const { at, own } of made.reverse()) if (own) workspace.giveBack(at);
+      }
+    };
+  },
+};
+
+/** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
+function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
+  const { shape, dtype } = type(context.graph, whole);
+  const given = number(node, "axis", 0);
+  const axis = given < 0 ? given + shape.length : given;
+  const rows = elementCount(shape.slice(0, axis));
+  const inner = elementCount(shape.slice(axis + 1)) * bytesPerElement(dtype);
+  const pitch = (shape[axis] as number) * inner;
+  let start = 0;
+  const pieces = names.map((name) => {
+    const width = name ? (type(context.graph, name).shape[axis] as number) * inner : 0;
+    const piece = { at: name ? context.address(name) : 0n, within: context.address(whole) + BigInt(start), width };
+    start += width;
+    return piece;
+  });
+  const { cuda, stream } = context;
+  return () => {
+    for (const { at, within, width } of pieces) {
+      if (!width || !rows) continue;
+      if (rows === 1) cuda.copy(joins ? within : at, joins ? at : within, width, onDevice, stream);
+      else if (joins) cuda.copyRows(within, pitch, at, width, width, rows, stream);
+      else cuda.copyRows(at, width, within, pitch, width, rows, stream);
+    }
+  };
+}
+
+/** Nodes that run without a kernel of ONNX Runtime. */
+const own: Readonly<Record<string, OwnNode>> = {
+  ":Conv": convolution,
+  ":ConvTranspose": convolution,
+  "mutwo:ConvFilterGradient": convolution,
+  "mutwo:BatchNormalizationGradient": batchNormGradient,
+  // a kernel called by itself sees only one of the inputs that an op takes in any number
+  ":Concat": {
+    fits: () => true,
+    prepare: (node, context) => parts(node, context, node.outputs[0] as string, node.inputs, true),
+  },
+  // ONNX Runtime's passes addresses through host memory that a captured graph would read after it is freed
+  ":Split": {
+    fits: (node) => node.outputs.every((name) => name !== ""),
+    prepare: (node, context) => parts(node, context, node.inputs[0] as string, node.outputs, false),
+  },
+};
+
+/** Whether a node runs without a kernel of ONNX Runtime. */
+export const runsOwn = (node: Node, graph: Pick<Graph, "tensors">, cudnn: Cudnn): boolean =>
+  own[`${node.domain}:${node.op}`]?.fits(node, graph, cudnn) ?? false;
+
+/** What runs such a node; undefined for others. */
+export function prepareOwn(node: Node, context: NodeContext): (() => void) | undefined {
+  if (!runsOwn(node, context.graph, context.cudnn)) return undefined;
+  return own[`${node.domain}:${node.op}`]?.prepare(node, context);
+}

@@ -1,0 +1,315 @@
+import { formatBytes } from "../format.js";
+import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import type { Layout } from "../layout.js";
+import { opOf } from "../ops/index.js";
+import { valuesOf } from "../values.js";
+import type { Cuda } from "./cuda.js";
+import { openCuda } from "./cuda.js";
+import { type Convolution, type Cudnn, openCudnn } from "./cudnn.js";
+import { copyTimes, nodeSamples, timed } from "./gpu-measure.js";
+import { type NodeContext, prepareOwn, runsOwn } from "./gpu-nodes.js";
+import { invokeNode, kernelKey, prepareStep, requestOf } from "./interpreter.js";
+import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
+import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
+import { openWorkspace, type Workspace } from "./workspace.js";
+
+export interface GpuOptions {
+  /** Paths of the libraries of CUDA's runtime and of cuDNN. */
+  readonly cudart: string;
+  readonly cudnn: string;
+  /** Which GPU, default 0. */
+  readonly device?: number;
+  /** Matrix products and convolutions may round their inputs to TF32; default true, as PyTorch users expect. */
+  readonly tf32?: boolean;
+  /** Only kernels that give the same bits each time; default false. */
+  readonly deterministic?: boolean;
+}
+
+/** Everything that the steps of one runtime share. */
+interface Gpu {
+  readonly cuda: Cuda;
+  readonly cudnn: Cudnn;
+  readonly kernels: Kernels;
+  readonly stream: Pointer;
+  readonly workspace: Workspace;
+  readonly convolutions: Map<string, Convolution>;
+  readonly settings: { readonly tf32: boolean; readonly deterministic: boolean };
+  /** What the process held on the device when everything was open and nothing of a step was there. */
+  readonly contextBytes: number;
+}
+
+/** Opens a GPU. Throws `no CUDA device …` or what the library that is missing says. */
+export function openGpu(options: GpuOptions): Runtime {
+  const cuda = openCuda(options.cudart, options.device ?? 0);
+  const settings = { tf32: options.tf32 ?? true, deterministic: options.deterministic ?? false };
+  const closing: (() => void)[] = [];
+  const close = (): void => {
+    for (const one of closing.splice(0).reverse()) one();
+  };
+  try {
+    const stream = cuda.stream();
+    closing.push(() => cuda.destroyStream(stream));
+    const scratch = cuda.malloc(8);
+    closing.push(() => cuda.free(scratch));
+    const workspace = openWorkspace(cuda);
+    closing.push(() => workspace.close());
+    const cudnn = openCudnn(options.cudnn, stream);
+    closing.push(() => cudnn.close());
+    const kernels = openKernels({
+      threads: 1,
+      cuda: {
+        device: cuda.device,
+        stream,
+        ...settings,
+        allocate: (bytes) => workspace.take(bytes),
+        free: (memory) => workspace.giveBack(memory),
+        scratch,
+      },
+    });
+    closing.push(() => kernels.close());
+    // what the session frees later it frees in a callback of the stream, where CUDA forbids it once the session is gone
+    closing.push(() => cuda.wait(stream));
+    const gpu: Gpu = {
+      cuda,
+      cudnn,
+      kernels,
+      stream,
+      workspace,
+      convolutions: new Map(),
+      settings,
+      contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+    };
+    const known = new Map<string, boolean>();
+    return {
+      backend: "cuda",
+      device: {
+        name: cuda.name,
+        threads: cuda.multiprocessors,
+        memoryBytes: cuda.totalBytes,
+        runtimeVersion: ortVersion(),
+      },
+      hasKernel(node, graph) {
+        if (runsOwn(node, graph, cudnn)) return true;
+        const op = opOf(node);
+        if (!op.types) return false;
+        // what a kernel reads on the host must be known before it runs
+        if (hostInputs(node).some((slot) => node.inputs[slot] && !graph.tensors.get(node.inputs[slot])?.data))
+          return false;
+        const request = requestOf(node, graph);
+        const key = kernelKey(request);
+        let found = known.get(key);
+        if (found === undefined) {
+          try {
+            kernels.releaseOp(kernels.createOp(request));
+            found = true;
+          } catch {
+            found = false;
+          }
+          known.set(key, found);
+        }
+        return found;
+      },
+      load: (graph, layout) => loadOnGpu(graph, layout, gpu),
+      freeBytes: () => cuda.freeBytes(),
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Inputs that CUDA kernels read on the host; those of Clip lie on the device, unlike on the CPU's side of the table. */
+const hostInputs = (node: Node): readonly number[] =>
+  node.op === "Clip" && node.domain === "" ? [] : opOf(node).hostInputs;
+
+/** Eager steps before a step is captured: kernels allocate and choose algorithms in the first, and settle in the second. */
+const eagerSteps = 2;
+
+/** A graph on the GPU: its arena allocated, its kernels looked up. */
+function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
+  const { cuda, kernels, stream, workspace } = gpu;
+  const free = cuda.freeBytes();
+  if (layout.arenaBytes > free)
+    throw new Error(
+      `out of memory: the step's values need ${formatBytes(layout.arenaBytes)}, ${cuda.name} has ${formatBytes(free)} free`,
+    );
+  const arena = cuda.malloc(layout.arenaBytes);
+  const address = (name: string): Pointer => {
+    const offset = layout.offsets.get(name);
+    if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
+    return arena + BigInt(offset);
+  };
+  const read = (name: string): Uint8Array => {
+    const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(graph, name))));
+    cuda.wait(stream);
+    if (bytes.length) cuda.read(bytes, address(name));
+    return bytes;
+  };
+  const release: (() => void)[] = [() => cuda.free(arena)];
+  let closed = false;
+  const close = (): void => {
+    if (closed) return;
+    closed = true;
+    // after a fault nothing can be freed any more; what failed first is what to report
+    for (const one of release.reverse())
+      try {
+        one();
+      } catch {}
+  };
+  try {
+    const context: NodeContext = { ...gpu, ...gpu.settings, graph, address };
+    const nodeWorkspace = new Array<number>(graph.nodes.length).fill(0);
+    /** What happens around each node's call: by default its workspace is counted. */
+    const counting = (index: number, call: () => void): void => {
+      nodeWorkspace[index] = workspace.during(call);
+    };
+    let around = counting;
+    const prepared = prepareStep(graph, kernels, {
+      address,
+      read,
+      own: (node) => prepareOwn(node, context),
+      hostInputs,
+      kernelsKnowShapes: true,
+      around: (index, call) => around(index, call),
+    });
+    release.push(() => prepared.release());
+    const events = [cuda.event(true), cuda.event(true)] as const;
+    release.push(() => events.forEach((event) => void cuda.destroyEvent(event)));
+    const stage = { cuda, stream, events };
+    let captured: { graph: Pointer; version: number } | undefined;
+    const forget = (): void => {
+      if (captured) cuda.destroyGraph(captured.graph);
+      captured = undefined;
+    };
+    release.push(forget);
+    for (const tensor of graph.tensors.values())
+      if (tensor.category === "constant" && tensor.data?.length && layout.offsets.has(tensor.name))
+        cuda.write(address(tensor.name), tensor.data);
+
+    let steps = 0;
+    /** One step with every kernel launched by the host. */
+    const eager = async (options: RunOptions): Promise<StepResult> => {
+      cuda.record(events[0], stream);
+      const result = await prepared.run(options);
+      cuda.record(events[1], stream);
+      const stepMs = cuda.elapsedMs(...events);
+      steps++;
+      if (steps <= eagerSteps) workspace.settle();
+      return { ...result, stepMs };
+    };
+    /** The whole step as one graph, captured when it is wanted and whenever the workspace has moved. */
+    const replay = (): number => {
+      if (captured?.version !== workspace.version) {
+        forget();
+        const graph = kernels.within((invoke) =>
+          cuda.capture(stream, () => {
+            for (const node of prepared.nodes) workspace.during(() => invokeNode(invoke, node));
+          }),
+        );
+        captured = { graph, version: workspace.version };
+      }
+      const { graph } = captured as { graph: Pointer };
+      return timed(stage, () => cuda.launch(graph, stream));
+    };
+    const run = async (options: RunOptions = {}): Promise<StepResult> => {
+      if (closed) throw new Error("the step is closed");
+      options.signal?.throwIfAborted();
+      if (options.observe?.size || steps < eagerSteps) return eager(options);
+      await new Promise((resolve) => setImmediate(resolve));
+      return { stepMs: replay(), nodeMs: new Float64Array(0), observed: new Map() };
+    };
+    const measure = async (options: MeasureOptions): Promise<Measurement> => {
+      const losses: (number | null)[] = [];
+      const signal = options.signal ? { signal: options.signal } : {};
+      const total = Math.max(options.warmups, eagerSteps) + 2 * options.iterations + 1;
+      let done = 0;
+      const finished = (): void => {
+        losses.push(lossOf(graph, read));
+        options.onProgress?.(++done, total);
+      };
+      for (let i = 0; i < Math.max(options.warmups, eagerSteps); i++) {
+        await eager(signal);
+        finished();
+      }
+      const eagerStep: number[] = [];
+      for (let i = 0; i < options.iterations; i++) {
+        eagerStep.push((await eager(signal)).stepMs);
+        finished();
+      }
+      replay(); // the first launch of a graph uploads it
+      const step: number[] = [];
+      for (let i = 0; i < options.iterations; i++) {
+        step.push((await run(signal)).stepMs);
+        finished();
+      }
+      const samples = new Map<string, readonly number[]>();
+      const nodes = graph.nodes.map((): readonly number[] => [0]);
+      around = (index, call) => {
+        const key = signatureOf(graph.nodes[index] as Node, graph);
+        let known = samples.get(key);
+        if (!known) {
+          known = workspaceKept(() => nodeSamples(stage, graph, index, call, address));
+          samples.set(key, known);
+        }
+        nodes[index] = known;
+        workspace.during(call);
+      };
+      const workspaceKept = <T>(work: () => T): T => {
+        let result: T | undefined;
+        workspace.during(() => {
+          result = work();
+        });
+        return result as T;
+      };
+      try {
+        await eager(signal);
+      } finally {
+        around = counting;
+      }
+      finished();
+      const copies = copyTimes(stage, arena, layout.arenaBytes, options.copyBytes);
+      return {
+        nodes,
+        step,
+        eagerStep,
+        workspaceBytes: nodeWorkspace,
+        memory: {
+          valuesBytes: layout.arenaBytes,
+          workspaceBytes: workspace.heldBytes,
+          contextBytes: gpu.contextBytes,
+          processBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+          hostBytes: 0,
+        },
+        copies,
+        losses,
+      };
+    };
+    return {
+      allocatedBytes: layout.arenaBytes,
+      write(name, data) {
+        const bytes = tensorBytes(tensorOf(graph, name));
+        if (data.length !== bytes) throw new Error(`value of ${name} has ${data.length} bytes, not ${bytes}`);
+        cuda.wait(stream);
+        if (bytes) cuda.write(address(name), data);
+      },
+      read,
+      run,
+      measure,
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function lossOf(graph: Graph, read: (name: string) => Uint8Array): number | null {
+  if (!graph.loss) return null;
+  const value = valuesOf(tensorOf(graph, graph.loss).dtype, read(graph.loss))[0] as number;
+  return Number.isFinite(value) ? value : null;
+}
+function signatureOf(node: Node, graph: Graph): string {
+  const type = (name: string) => (name ? `${tensorOf(graph, name).dtype}[${tensorOf(graph, name).shape}]` : "");
+  return JSON.stringify([node.domain, node.op, node.attributes, node.inputs.map(type), node.outputs.map(type)]);
+}
