@@ -101,6 +101,10 @@ interface ProfileFlags {
   iterations?: number;
   warmups?: number;
   threads?: number;
+  device?: number;
+  tf32: boolean;
+  deterministic?: boolean;
+  checkFinite?: boolean;
   seed: number;
   accumulate?: number;
   clipNorm?: number;
@@ -129,6 +133,10 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
     ...(flags.iterations === undefined ? {} : { iterations: flags.iterations }),
     ...(flags.warmups === undefined ? {} : { warmups: flags.warmups }),
     ...(flags.threads === undefined ? {} : { threads: flags.threads }),
+    ...(flags.device === undefined ? {} : { device: flags.device }),
+    ...(flags.tf32 ? {} : { tf32: false }),
+    ...(flags.deterministic ? { deterministic: true } : {}),
+    ...(flags.checkFinite ? { checkFinite: true } : {}),
     ...(flags.accumulate === undefined ? {} : { accumulate: flags.accumulate }),
     ...(flags.clipNorm === undefined ? {} : { clipNorm: flags.clipNorm }),
     ...(flags.freeze === undefined ? {} : { freeze: flags.freeze }),
@@ -178,6 +186,9 @@ async function verify(
     loss: string;
     dim: Record<string, number>;
     backend: string;
+    device?: number;
+    tf32: boolean;
+    deterministic?: boolean;
     json?: boolean;
     batchNorm?: BatchNormMode;
   },
@@ -188,6 +199,9 @@ async function verify(
     loss: flags.loss,
     dims: flags.dim,
     backend: flags.backend,
+    ...(flags.device === undefined ? {} : { device: flags.device }),
+    ...(flags.tf32 ? {} : { tf32: false }),
+    ...(flags.deterministic ? { deterministic: true } : {}),
     ...(flags.batchNorm === undefined ? {} : { batchNorm: flags.batchNorm }),
   });
   if (flags.json) print(result);
@@ -275,7 +289,11 @@ export function program(): Command {
       .option("--freeze <pattern>", "leave parameters untrained: 'encoder.*' (repeat)", collect)
       .option("--precision <name>", "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)")
       .addOption(batchNormOption())
-      .option("--backend <name>", "cpu", "cpu")
+      .option("--backend <name>", "cpu or cuda", "cpu")
+      .option("--device <n>", "which GPU (default 0)", count(0))
+      .option("--no-tf32", "products and convolutions in full float32 on a GPU")
+      .option("--deterministic", "only kernels that give the same bits each time")
+      .option("--check-finite", "name the first node that makes a NaN or an infinity, if the loss is not finite")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
       .option("--planner <name>", "mutwo, keepAll or recomputeAll")
       .option("--iterations <n>", "measured steps of each kind (default 5)", count(1))
@@ -302,7 +320,10 @@ export function program(): Command {
     .requiredOption("--loss <name>", lossHelp)
     .option("--dim <name=N>", "size of a symbolic dimension (repeat)", collectDim, {})
     .addOption(batchNormOption())
-    .option("--backend <name>", "cpu", "cpu")
+    .option("--backend <name>", "cpu or cuda", "cpu")
+    .option("--device <n>", "which GPU (default 0)", count(0))
+    .option("--no-tf32", "products and convolutions in full float32 on a GPU")
+    .option("--deterministic", "only kernels that give the same bits each time")
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(verify);
   root

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
-import { openRuntime } from "./read.js";
+import { openCpu } from "./runtime/cpu.js";
 
 export interface Finding {
   readonly what: string;
@@ -27,7 +27,7 @@ export async function examine(): Promise<Finding[]> {
   return [
     await finding("node", () => process.version),
     await finding("cpu backend", () => {
-      const runtime = openRuntime("cpu");
+      const runtime = openCpu();
       try {
         const one = { dtype: "float32" as const, shape: [1], data: new Uint8Array(new Float32Array([1]).buffer) };
         const node = {

@@ -56,6 +56,8 @@ export interface Tensor extends TensorType {
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
   /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
   readonly range?: readonly [number, number];
+  /** Lies in the host's memory, not on the device: what was swapped out. */
+  readonly host?: true;
 }
 
 /** ONNX attribute values; ints and floats are told apart because kernels do. */

@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import { closeSync, openSync, readFileSync, readSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { firstNonFinite } from "./finite.js";
 import type { BatchNormMode } from "./fold.js";
 import { parseBudget } from "./format.js";
-import { type Graph, type Tensor, tensorBytes } from "./graph.js";
+import { type DType, type Graph, type Tensor, tensorBytes } from "./graph.js";
 import { initialValues, seededGraph } from "./initial.js";
+import { layout } from "./layout.js";
 import { loadWithValues } from "./load.js";
 import { lower } from "./lower.js";
 import type { Plan } from "./plan.js";
@@ -24,6 +26,7 @@ import {
 } from "./run.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { frozenNames, gradientName, type TrainingOptions, trainingStep } from "./training.js";
+import { valuesOf } from "./values.js";
 
 export interface ProfileModelOptions extends TrainingOptions {
   /** How batch norm runs, whatever the file says: with the batch's statistics or with frozen ones. */
@@ -39,6 +42,14 @@ export interface ProfileModelOptions extends TrainingOptions {
   readonly iterations?: number;
   readonly warmups?: number;
   readonly threads?: number;
+  /** Which GPU, default 0. */
+  readonly device?: number;
+  /** Whether a GPU may round the inputs of products to TF32; default true. */
+  readonly tf32?: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic?: boolean;
+  /** Say which node first makes a NaN or an infinity, if the loss is not finite. */
+  readonly checkFinite?: boolean;
   /** Of the initial values and of the data; default 0. */
   readonly seed?: number;
   /** How the run is made again, for the report. */
@@ -61,7 +72,13 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   const seed = options.seed ?? 0;
   const progress = options.onProgress ?? (() => {});
   if (options.budget !== undefined) parseBudget(options.budget);
-  const runtime = openRuntime(options.backend ?? "cpu", options.threads ? { threads: options.threads } : {});
+  const { threads, device, tf32, deterministic } = options;
+  const runtime = openRuntime(options.backend ?? "cpu", {
+    ...(threads === undefined ? {} : { threads }),
+    ...(device === undefined ? {} : { device }),
+    ...(tf32 === undefined ? {} : { tf32 }),
+    ...(deterministic === undefined ? {} : { deterministic }),
+  });
   try {
     progress("read model", 0, 1);
     const { graph, model, notes } = readModel(file, {
@@ -129,7 +146,10 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       after,
       equality,
       paired,
-      warnings: warningsOf(before, after, equality),
+      warnings: [
+        ...warningsOf(before, after, equality),
+        ...(options.checkFinite && before.losses.includes(null) ? [await culprit(baseline, runtime, values)] : []),
+      ],
     };
   } finally {
     runtime.close();
@@ -191,12 +211,37 @@ function untrainedNotes(parameters: readonly Tensor[], step: Graph, freeze: read
   ];
 }
 
-/** Pairs of steps that are timed in turn. */
+/** Pairs of steps that are timed in turn, after as many that are not as a runtime may need to get ready. */
 const timedPairs = 5;
+const warmPairs = 2;
+
+/** Steps whose loss, gradients and next state are compared. */
+const comparedSteps = 2;
+
+/** ‖a − b‖ / ‖b‖ of float tensors; 0 or 1 for others, equal or not. */
+function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
+  if (Buffer.compare(a, b) === 0) return 0;
+  const [p, q] = [numbersOf(dtype, a), numbersOf(dtype, b)];
+  if (!p || !q) return 1;
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < q.length; i++) {
+    const y = q[i] as number;
+    difference += ((p[i] as number) - y) ** 2;
+    norm += y ** 2;
+  }
+  return Math.sqrt(difference / Math.max(norm, Number.MIN_VALUE));
+}
+
+const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefined => {
+  if (dtype === "float32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  if (dtype === "float64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
+  return dtype === "float16" || dtype === "bfloat16" ? (valuesOf(dtype, bytes) as number[]) : undefined;
+};
 
 /**
- * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared bit by bit, then
- * further steps in turn, timed.
+ * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared, then further steps
+ * in turn, timed, if both fit into memory at once. Where kernels are not deterministic, the unplanned step runs twice,
+ * and a difference counts if it is more than ten times what that makes.
  */
 async function compare(
   baseline: Graph,
@@ -204,7 +249,7 @@ async function compare(
   runtime: Runtime,
   values: ReadonlyMap<string, Uint8Array>,
   signal?: AbortSignal,
-): Promise<{ equality: Equality; paired: PairedTimes }> {
+): Promise<{ equality: Equality; paired: PairedTimes | null }> {
   const gradients = [...baseline.tensors.values()]
     .filter((t) => t.category === "parameter" && t.within)
     .map((t) => gradientName(t.name));
@@ -214,35 +259,67 @@ async function compare(
     ...baseline.state.map((pair) => pair.after),
   ]);
   const options = signal ? { signal } : {};
+  const observed = async (graph: Graph): Promise<ReadonlyMap<string, Uint8Array>[]> => {
+    const { step } = loadWithValues(graph, runtime, values);
+    try {
+      const steps: ReadonlyMap<string, Uint8Array>[] = [];
+      for (let i = 0; i < comparedSteps; i++) steps.push((await step.run({ observe, ...options })).observed);
+      return steps;
+    } finally {
+      step.close();
+    }
+  };
+  const expected = await observed(baseline);
+  const differences = (actual: readonly ReadonlyMap<string, Uint8Array>[]): Map<string, number> => {
+    const found = new Map<string, number>();
+    for (const [i, step] of expected.entries())
+      for (const name of observe) {
+        const [p, q] = [step.get(name), actual[i]?.get(name)];
+        if (!p) throw new Error(`not observed: ${name}`);
+        const dtype = baseline.tensors.get(name)?.dtype ?? "float32";
+        found.set(`${name} in step ${i + 1}`, q ? relativeDifference(dtype, q, p) : 1);
+      }
+    return found;
+  };
+  const greatest = (found: ReadonlyMap<string, number>): number => Math.max(0, ...found.values());
+  const varies = runtime.device.settings?.deterministic === "no";
+  const noise = varies ? differences(await observed(baseline)) : null;
+  const found = differences(await observed(planned));
+  const runToRun = noise && greatest(noise);
+  const different = [...found].filter(([, error]) => !(error <= 10 * (runToRun ?? 0))).map(([name]) => name);
+  const equality: Equality = {
+    compared: comparedSteps * observe.size,
+    different,
+    bitwise: greatest(found) === 0,
+    worstRelativeError: greatest(found),
+    runToRun,
+  };
+  const both = layout(baseline).arenaBytes + layout(planned).arenaBytes;
+  if (runtime.freeBytes && both > 0.95 * runtime.freeBytes()) return { equality, paired: null };
   const { step: one } = loadWithValues(baseline, runtime, values);
   try {
     const { step: two } = loadWithValues(planned, runtime, values);
     try {
-      const different: string[] = [];
-      for (let i = 1; i <= 2; i++) {
-        const { observed: expected } = await one.run({ observe, ...options });
-        const { observed: actual } = await two.run({ observe, ...options });
-        for (const name of observe) {
-          const [p, q] = [expected.get(name), actual.get(name)];
-          if (!p) throw new Error(`not observed: ${name}`);
-          if (!q || Buffer.compare(p, q) !== 0) different.push(`${name} in step ${i}`);
-        }
-      }
       const times: [number[], number[]] = [[], []];
-      for (let i = 0; i < timedPairs; i++) {
-        times[0].push((await one.run(options)).stepMs);
-        times[1].push((await two.run(options)).stepMs);
+      for (let i = 0; i < warmPairs + timedPairs; i++) {
+        const pair = [(await one.run(options)).stepMs, (await two.run(options)).stepMs] as const;
+        if (i >= warmPairs) for (const which of [0, 1] as const) times[which].push(pair[which]);
       }
-      return {
-        equality: { compared: 2 * observe.size, different },
-        paired: { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) },
-      };
+      return { equality, paired: { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) } };
     } finally {
       two.close();
     }
   } finally {
     one.close();
   }
+}
+
+/** A sentence that names the first node that makes a NaN or an infinity out of finite values. */
+async function culprit(graph: Graph, runtime: Runtime, values: ReadonlyMap<string, Uint8Array>): Promise<string> {
+  const node = await firstNonFinite(graph, runtime, values);
+  return node === null
+    ? "the loss becomes not finite only after several steps: no node makes a NaN or an infinity in the first"
+    : `the first NaN or infinity is made by ${node.name} (${node.op}, ${node.phase})`;
 }
 
 /** The command line that makes a run again. */
@@ -261,6 +338,10 @@ function commandOf(file: string, options: ProfileModelOptions): string {
   if (options.iterations !== undefined) words.push("--iterations", String(options.iterations));
   if (options.warmups !== undefined) words.push("--warmups", String(options.warmups));
   if (options.threads !== undefined) words.push("--threads", String(options.threads));
+  if (options.device !== undefined) words.push("--device", String(options.device));
+  if (options.tf32 === false) words.push("--no-tf32");
+  if (options.deterministic) words.push("--deterministic");
+  if (options.checkFinite) words.push("--check-finite");
   if (options.seed !== undefined) words.push("--seed", String(options.seed));
   return words.map(quote).join(" ");
 }

@@ -4,8 +4,8 @@ import { loadWithValues } from "./load.js";
 import { activationRows } from "./metrics.js";
 import { callOf } from "./ops/call.js";
 import { opOf } from "./ops/index.js";
-import type { Backend, Device, LoadedStep, Runtime } from "./runtime/runtime.js";
-import { valuesOf } from "./values.js";
+import type { Backend, CopyTime, Device, DeviceMemory, Runtime } from "./runtime/runtime.js";
+import { savedActivations } from "./saved.js";
 
 /** Repeated measurements of one time. */
 export interface Samples {
@@ -116,8 +116,14 @@ export interface Profile {
   readonly allocatedBytes: number;
   /** Greatest workspace of one kernel; null where the backend cannot measure it. */
   readonly workspaceBytes: number | null;
-  /** Whole steps without per-node timers. */
+  /** Whole steps without per-node timers: on the CPU node by node, on CUDA as one captured graph. */
   readonly step: Samples;
+  /** On CUDA: the same steps with every kernel launched by the host; null on the CPU, where that is `step`. */
+  readonly eagerStep: Samples | null;
+  /** What the device holds, told apart; null on the CPU. */
+  readonly memory: DeviceMemory | null;
+  /** Copies between host and device by size; null on the CPU. */
+  readonly copies: readonly CopyTime[] | null;
   /** Sum of the nodes' median times, ms. */
   readonly nodesMs: number;
   /** The loss of each measured step, warm-ups included; the same batch every step. */
@@ -153,59 +159,73 @@ export function samplesOf(samplesMs: readonly number[]): Samples {
 }
 
 /**
- * Runs a training step node by node and derives its tables. Every iteration is a real step: parameters change.
- *
- * Whole steps and steps with a timer at each node alternate, so that both see the same machine.
+ * Measures a training step on a runtime and derives its tables. Every iteration is a real step: parameters change.
  */
 export async function profileGraph(graph: Graph, runtime: Runtime, options: ProfileOptions): Promise<Profile> {
   const iterations = options.iterations ?? 5;
   const warmups = options.warmups ?? 2;
   const { step, arenaBytes } = loadWithValues(graph, runtime, options.values);
   try {
-    const nodeSamples: Float64Array[] = [];
-    const stepSamples: number[] = [];
-    const losses: (number | null)[] = [];
-    const total = warmups + 2 * iterations;
-    for (let i = 0; i < total; i++) {
-      const timeNodes = i >= warmups && (i - warmups) % 2 === 0;
-      const result = await step.run({ timeNodes, ...(options.signal ? { signal: options.signal } : {}) });
-      if (timeNodes) nodeSamples.push(result.nodeMs);
-      else if (i >= warmups) stepSamples.push(result.stepMs);
-      losses.push(readLoss(graph, step));
-      options.onProgress?.(i + 1, total);
-    }
-    const workspace = await step.workspaceBytes();
-    const times = graph.nodes.map((_, rank) => samplesOf(nodeSamples.map((sample) => sample[rank] as number)));
+    const measured = await step.measure({
+      iterations,
+      warmups,
+      copyBytes: runtime.freeBytes ? copySizes(graph) : [],
+      ...(options.signal ? { signal: options.signal } : {}),
+      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+    });
+    const workspace = measured.workspaceBytes;
     return {
       backend: runtime.backend,
       device: runtime.device,
       warmups,
       iterations,
-      ...tables(graph, times, workspace),
+      ...tables(graph, measured.nodes.map(samplesOf), workspace, measured.copies),
       arenaBytes,
       allocatedBytes: step.allocatedBytes,
       workspaceBytes: workspace ? workspace.reduce((most, bytes) => Math.max(most, bytes), 0) : null,
-      step: samplesOf(stepSamples),
-      losses,
+      step: samplesOf(measured.step),
+      eagerStep: measured.eagerStep && samplesOf(measured.eagerStep),
+      memory: measured.memory,
+      copies: measured.copies,
+      losses: measured.losses,
     };
   } finally {
     step.close();
   }
 }
 
-/** The loss as a number; null if the graph has none or it is not finite. */
-function readLoss(graph: Graph, step: LoadedStep): number | null {
-  if (!graph.loss) return null;
-  const value = valuesOf(tensorOf(graph, graph.loss).dtype, step.read(graph.loss))[0] as number;
-  return Number.isFinite(value) ? value : null;
+/** Sizes of copies worth timing: those of the saved activations, and round ones between 64 KiB and the largest. */
+function copySizes(graph: Graph): number[] {
+  const largest = Math.max(0, ...[...savedActivations(graph).values()].map(({ bytes }) => bytes));
+  const sizes: number[] = [];
+  for (let bytes = 2 ** 16; bytes < largest; bytes *= 4) sizes.push(bytes);
+  return largest ? [...sizes, largest] : [];
+}
+
+/** Time of one copy of that size: the slower direction, between the measured sizes on a straight line. */
+function copyMs(copies: readonly CopyTime[], bytes: number): number {
+  const points = copies.map((copy) => [copy.bytes, Math.max(copy.toHostMs, copy.toDeviceMs)] as const);
+  const [first, last] = [points[0], points.at(-1)];
+  if (!first || !last) return 0;
+  if (bytes <= first[0]) return first[1];
+  const above = points.findIndex(([size]) => size >= bytes);
+  // beyond the largest the bandwidth is what it was there
+  if (above < 0) return (last[1] * bytes) / last[0];
+  const [p, q] = [points[above - 1], points[above]] as [readonly [number, number], readonly [number, number]];
+  return p[1] + ((q[1] - p[1]) * (bytes - p[0])) / (q[0] - p[0]);
 }
 
 /** Everything of a profile that follows from the graph and the nodes' times. */
-function tables(graph: Graph, times: readonly Samples[], workspace: Float64Array | null) {
+function tables(
+  graph: Graph,
+  times: readonly Samples[],
+  workspace: readonly number[] | null,
+  copies: readonly CopyTime[] | null,
+) {
   const nodeMs = times.map((time) => time.medianMs);
   const memory = timeline(graph);
-  const swapMs = (bytes: number): number => bytes / assumedSwapBytesPerMs;
-  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: false });
+  const swapMs = (bytes: number): number => (copies?.length ? copyMs(copies, bytes) : bytes / assumedSwapBytesPerMs);
+  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: Boolean(copies?.length) });
   const namesBy = (rank: (row: ActivationRow) => number): Map<number, string[]> => {
     const names = new Map<number, string[]>();
     for (const row of activations) names.set(rank(row), [...(names.get(rank(row)) ?? []), row.name]);

@@ -2,11 +2,43 @@ import { type BatchNormMode, bindModel } from "./fold.js";
 import type { Graph } from "./graph.js";
 import { type Model, openOnnx } from "./onnx.js";
 import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
+import { findCudaLibraries } from "./runtime/cuda-libraries.js";
+import { openGpu } from "./runtime/gpu.js";
+import type { Runtime } from "./runtime/runtime.js";
 
-const runtimes: Readonly<Record<string, (options: { threads?: number }) => CpuRuntime>> = { cpu: openCpu };
+export interface RuntimeOptions {
+  /** Threads of the CPU's kernels; default all cores. */
+  readonly threads?: number;
+  /** Which GPU; default 0. */
+  readonly device?: number;
+  /** Whether matrix products and convolutions on a GPU may round their inputs to TF32; default true. */
+  readonly tf32?: boolean;
+  /** Only kernels that give the same bits each time; default false. On the CPU all are. */
+  readonly deterministic?: boolean;
+}
 
-/** Opens the runtime of a backend. Throws `unknown backend: …`. The caller closes it. */
-export function openRuntime(backend: string, options: { threads?: number } = {}): CpuRuntime {
+/** Throws `--… is for the cuda backend` for options that the CPU does not have. */
+function openCpuBackend(options: RuntimeOptions): Runtime {
+  if (options.device !== undefined) throw new Error(`a device is for the cuda backend: ${options.device}`);
+  if (options.tf32 === false) throw new Error("TF32 is for the cuda backend: no TF32");
+  return openCpu(options.threads === undefined ? {} : { threads: options.threads });
+}
+
+function openCudaBackend(options: RuntimeOptions): Runtime {
+  if (options.threads !== undefined) throw new Error(`threads are for the cpu backend: ${options.threads}`);
+  const { threads: _, ...rest } = options;
+  return openGpu({ ...findCudaLibraries(), ...rest });
+}
+
+const runtimes: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> = {
+  cpu: openCpuBackend,
+  cuda: openCudaBackend,
+};
+
+/**
+ * Opens the runtime of a backend. Throws `unknown backend: …`, or why it cannot be used here. The caller closes it.
+ */
+export function openRuntime(backend: string, options: RuntimeOptions = {}): Runtime {
   const open = runtimes[backend];
   if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")})`);
   return open(options);
@@ -20,16 +52,21 @@ export interface BoundModel {
   readonly notes: readonly string[];
 }
 
+/** Whether a runtime can evaluate single nodes on host values. */
+const canEvaluate = (runtime: Runtime | undefined): runtime is CpuRuntime => runtime?.backend === "cpu";
+
 /**
- * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; `runtime`, if there is
- * one already, folds its constants; `batchNorm` sets the mode of all batch norms, whatever the file says. Throws one line for anything that is wrong with the file or the dimensions.
+ * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; constants are folded on
+ * the CPU, by `runtime` if it is the CPU's; `batchNorm` sets the mode of all batch norms, whatever the file says. Throws
+ * one line for anything that is wrong with the file or the dimensions.
  */
 export function readModel(
   file: string,
-  options: { dims?: Readonly<Record<string, number>>; runtime?: CpuRuntime; batchNorm?: BatchNormMode } = {},
+  options: { dims?: Readonly<Record<string, number>>; runtime?: Runtime; batchNorm?: BatchNormMode } = {},
 ): BoundModel {
   const model = openOnnx(file);
-  const runtime = options.runtime ?? openCpu();
+  const own = canEvaluate(options.runtime) ? undefined : openCpu();
+  const runtime = own ?? (options.runtime as CpuRuntime);
   try {
     const { graph, notes } = bindModel(model, {
       dims: options.dims ?? {},
@@ -38,6 +75,6 @@ export function readModel(
     });
     return { graph, model, notes };
   } finally {
-    if (!options.runtime) runtime.close();
+    own?.close();
   }
 }

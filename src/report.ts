@@ -7,7 +7,8 @@ import type { Plan } from "./plan.js";
 import { plotlySource } from "./plotly.js";
 import type { Profile, Samples } from "./profile.js";
 import type { Run } from "./run.js";
-import { infeasibleLine } from "./summary.js";
+import type { DeviceMemory } from "./runtime/runtime.js";
+import { equalityLine, infeasibleLine, nodesSum } from "./summary.js";
 import { activationColumns, type Column, nodeColumns } from "./tables.js";
 
 /** The templates lie beside src/ and dist/. */
@@ -95,10 +96,46 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
     ...(run.paired
       ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]
       : []),
-    { what: "sum of node times", before: formatMs(before.nodesMs), after: planned((p) => formatMs(p.nodesMs)) },
+    ...(before.eagerStep
+      ? [
+          {
+            what: "step launched by the host, not captured",
+            before: spread(before.eagerStep),
+            after: planned((p) => (p.eagerStep ? spread(p.eagerStep) : "")),
+          },
+        ]
+      : []),
+    { what: "sum of node times (against the step)", before: nodesSum(before), after: planned(nodesSum) },
     { what: "largest workspace of one kernel", before: workspace(before), after: planned(workspace) },
+    ...memoryRows(before, after),
   ];
 }
+
+/** What the device holds, told apart. */
+function memoryRows(before: Profile, after: Profile | null): { what: string; before: string; after: string }[] {
+  const { memory } = before;
+  if (!memory) return [];
+  const rows: [string, keyof DeviceMemory][] = [
+    ["device: values (the arena)", "valuesBytes"],
+    ["device: workspace of kernels", "workspaceBytes"],
+    ["device: context and libraries", "contextBytes"],
+    ["device: the process in all", "processBytes"],
+    ["host: pinned for swapped tensors", "hostBytes"],
+  ];
+  return rows.map(([what, key]) => ({
+    what,
+    before: formatBytes(memory[key]),
+    after: after?.memory ? formatBytes(after.memory[key]) : "not executed",
+  }));
+}
+
+/** Copies between host and device, by size. */
+const copyRows = ({ copies }: Profile) =>
+  (copies ?? []).map(({ bytes, toHostMs, toDeviceMs }) => ({
+    size: formatBytes(bytes),
+    toHost: `${formatMs(toHostMs)}, ${(bytes / toHostMs / 1e6).toFixed(1)} GB/s`,
+    toDevice: `${formatMs(toDeviceMs)}, ${(bytes / toDeviceMs / 1e6).toFixed(1)} GB/s`,
+  }));
 
 /** Everything the templates show. */
 function view(run: Run) {
@@ -136,7 +173,11 @@ function view(run: Run) {
         "training step",
         `${formatCount(before.nodes.length)} nodes, ${formatCount(before.activations.length)} saved activations`,
       ],
-      ["backend", `${before.backend}: ${before.device.name}, ${before.device.threads} threads`],
+      [
+        "backend",
+        `${before.backend}: ${before.device.name}, ${before.device.threads} ${before.memory ? "multiprocessors" : "threads"}`,
+      ],
+      ...Object.entries(before.device.settings ?? {}),
     ].map(([name, value]) => ({ name, value })),
     peakNode: peakNode ? `${peakNode.name} (${peakNode.op}, ${peakNode.phase})` : "",
     decisions: (plan?.decisions ?? []).map((decision) => ({
@@ -163,8 +204,10 @@ function view(run: Run) {
     equality: run.equality && {
       compared: run.equality.compared,
       equal: run.equality.different.length === 0,
+      line: equalityLine(run.equality),
       different: run.equality.different.slice(0, 10),
     },
+    copies: copyRows(before),
     losses: before.losses.map((loss) => (loss === null ? "not finite" : loss.toPrecision(6))).join(", "),
     environment: Object.entries(run.environment).map(([name, value]) => ({
       name,

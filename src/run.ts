@@ -68,8 +68,14 @@ export interface PairedTimes {
 export interface Equality {
   /** Tensors compared: the loss, every gradient, every updated state. */
   readonly compared: number;
-  /** Names of those that differ in any bit. */
+  /** Names of those that differ: in any bit, or on a GPU with kernels that are not deterministic by more than those do. */
   readonly different: readonly string[];
+  /** Whether all of them are equal in every bit. */
+  readonly bitwise: boolean;
+  /** Greatest relative difference of one tensor, ‖planned − unplanned‖ / ‖unplanned‖. */
+  readonly worstRelativeError: number;
+  /** The same between two runs of the unplanned step; null where kernels are deterministic. */
+  readonly runToRun: number | null;
 }
 
 /** One profiled training step, with its plan if there is one: the whole content of run.json. */

@@ -1,7 +1,9 @@
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "./format.js";
 import type { Plan } from "./plan.js";
-import type { Run } from "./run.js";
+import type { Profile } from "./profile.js";
+import type { Equality, Run } from "./run.js";
+import type { DeviceMemory } from "./runtime/runtime.js";
 import type { Verification } from "./verify.js";
 
 const plain = { head: [], border: [] };
@@ -9,6 +11,19 @@ const plain = { head: [], border: [] };
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
   `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)}`;
+
+/** Sum of the nodes' times with how far it is from the whole step. */
+export const nodesSum = (profile: Profile): string => {
+  const share = profile.nodesMs / profile.step.medianMs - 1;
+  return `${formatMs(profile.nodesMs)} (${share >= 0 ? "+" : "−"}${formatPercent(Math.abs(share))})`;
+};
+
+/** How the planned step's results compare with the unplanned one's. */
+export function equalityLine({ compared, different, bitwise, worstRelativeError, runToRun }: Equality): string {
+  if (different.length) return `${different.length} of ${compared} tensors differ`;
+  if (bitwise !== false) return `${compared} tensors are equal bit by bit`;
+  return `${compared} tensors are equal within ${worstRelativeError.toExponential(1)}; two runs of the unplanned step differ by ${(runToRun ?? 0).toExponential(1)}`;
+}
 
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
@@ -42,6 +57,23 @@ export function runSummary(run: Run): string {
       ...planned(after ? `${formatMs(after.step.medianMs)} ± ${formatMs(after.step.spreadMs)}` : "not executed"),
     ],
   );
+  const memory = (what: string, of: (m: DeviceMemory) => number): string[][] =>
+    before.memory
+      ? [[what, formatBytes(of(before.memory)), ...planned(after?.memory ? formatBytes(of(after.memory)) : "")]]
+      : [];
+  if (before.eagerStep)
+    table.push(
+      [
+        "step, launched by the host",
+        formatMs(before.eagerStep.medianMs),
+        ...planned(after?.eagerStep ? formatMs(after.eagerStep.medianMs) : ""),
+      ],
+      ["sum of node times", nodesSum(before), ...planned(after ? nodesSum(after) : "")],
+      ...memory("values, allocated", (m) => m.valuesBytes),
+      ...memory("workspace of kernels", (m) => m.workspaceBytes),
+      ...memory("context and libraries", (m) => m.contextBytes),
+      ...memory("process in all", (m) => m.processBytes),
+    );
   const holders = before.peakHolders
     .slice(0, 5)
     .map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);
@@ -56,12 +88,7 @@ export function runSummary(run: Run): string {
     lines.push(
       `plan: ${plan.decisions.length} recomputed, ${plan.kept} kept; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
     );
-  if (run.equality)
-    lines.push(
-      run.equality.different.length
-        ? `equality: ${run.equality.different.length} of ${run.equality.compared} tensors differ`
-        : `equality: ${run.equality.compared} tensors are equal bit by bit`,
-    );
+  if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
   return lines.join("\n");
 }

@@ -16,6 +16,12 @@ export interface VerifyOptions {
   readonly loss: string;
   readonly dims?: Readonly<Record<string, number>>;
   readonly backend?: string;
+  /** Which GPU, default 0. */
+  readonly device?: number;
+  /** Whether a GPU may round the inputs of products to TF32; default true. */
+  readonly tf32?: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic?: boolean;
   /** How batch norm runs, whatever the file says. */
   readonly batchNorm?: BatchNormMode;
 }
@@ -94,7 +100,12 @@ const worstErrors = ({
  */
 export async function verifyModel(file: string, options: VerifyOptions): Promise<Verification> {
   const reference = readSafetensors(options.reference);
-  const runtime = openRuntime(options.backend ?? "cpu");
+  const { device, tf32, deterministic } = options;
+  const runtime = openRuntime(options.backend ?? "cpu", {
+    ...(device === undefined ? {} : { device }),
+    ...(tf32 === undefined ? {} : { tf32 }),
+    ...(deterministic === undefined ? {} : { deterministic }),
+  });
   try {
     const { batchNorm } = options;
     const { graph } = readModel(file, { dims: options.dims ?? {}, runtime, ...(batchNorm ? { batchNorm } : {}) });

@@ -87,7 +87,7 @@ function overwritten(
     const bytes = tensorBytes(tensorOf(graph, name));
     return { at: address(name), bytes, end: address(name) + BigInt(bytes) };
   };
-  const placed = (name: string): boolean => name !== "" && !tensorOf(graph, name).host;
+  const placed = (name: string): boolean => name !== "" && tensorOf(graph, name).host !== true;
   const written = node.outputs.filter(placed).map(range);
   const inputs = new Map(node.inputs.filter(placed).map((name) => [name, range(name)]));
   return [...inputs.values()].filter(({ at, end }) => written.some((out) => at < out.end && out.at < end));

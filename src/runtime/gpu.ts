@@ -2,13 +2,13 @@ import { formatBytes } from "../format.js";
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
-import { valuesOf } from "../values.js";
 import type { Cuda } from "./cuda.js";
 import { openCuda } from "./cuda.js";
 import { type Convolution, type Cudnn, openCudnn } from "./cudnn.js";
 import { copyTimes, nodeSamples, timed } from "./gpu-measure.js";
 import { type NodeContext, prepareOwn, runsOwn } from "./gpu-nodes.js";
 import { invokeNode, kernelKey, prepareStep, requestOf } from "./interpreter.js";
+import { readLoss, signatureOf } from "./measure.js";
 import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
 import { openWorkspace, type Workspace } from "./workspace.js";
@@ -24,6 +24,12 @@ export interface GpuOptions {
   /** Only kernels that give the same bits each time; default false. */
   readonly deterministic?: boolean;
 }
+
+/** 13000 is 13.0. */
+const versionOf = (number: number): string => `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
+/** 91002 is 9.10.2. */
+const cudnnVersionOf = (number: number): string =>
+  `${Math.floor(number / 10000)}.${Math.floor((number % 10000) / 100)}.${number % 100}`;
 
 /** Everything that the steps of one runtime share. */
 interface Gpu {
@@ -87,6 +93,13 @@ export function openGpu(options: GpuOptions): Runtime {
         threads: cuda.multiprocessors,
         memoryBytes: cuda.totalBytes,
         runtimeVersion: ortVersion(),
+        settings: {
+          TF32: settings.tf32 ? "on" : "off",
+          deterministic: settings.deterministic ? "yes" : "no",
+          driver: versionOf(cuda.driverVersion),
+          CUDA: versionOf(cuda.runtimeVersion),
+          cuDNN: cudnnVersionOf(cudnn.version),
+        },
       },
       hasKernel(node, graph) {
         if (runsOwn(node, graph, cudnn)) return true;
@@ -225,7 +238,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       const total = Math.max(options.warmups, eagerSteps) + 2 * options.iterations + 1;
       let done = 0;
       const finished = (): void => {
-        losses.push(lossOf(graph, read));
+        losses.push(readLoss(graph, read));
         options.onProgress?.(++done, total);
       };
       for (let i = 0; i < Math.max(options.warmups, eagerSteps); i++) {
@@ -302,14 +315,4 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
     close();
     throw error;
   }
-}
-
-function lossOf(graph: Graph, read: (name: string) => Uint8Array): number | null {
-  if (!graph.loss) return null;
-  const value = valuesOf(tensorOf(graph, graph.loss).dtype, read(graph.loss))[0] as number;
-  return Number.isFinite(value) ? value : null;
-}
-function signatureOf(node: Node, graph: Graph): string {
-  const type = (name: string) => (name ? `${tensorOf(graph, name).dtype}[${tensorOf(graph, name).shape}]` : "");
-  return JSON.stringify([node.domain, node.op, node.attributes, node.inputs.map(type), node.outputs.map(type)]);
 }

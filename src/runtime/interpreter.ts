@@ -2,6 +2,7 @@ import koffi from "koffi";
 import { bytesPerElement, type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import type { Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
+import { measureOnHost } from "./measure.js";
 import { type Invoke, type Kernels, type OpRequest, type Pointer, pointerArray } from "./ort.js";
 import type { LoadedStep, RunOptions, StepResult } from "./runtime.js";
 
@@ -279,9 +280,10 @@ export function loadStep(
     };
   };
 
+  const read = (name: string): Uint8Array => bytesOf(name).slice();
   const step = prepareStep(graph, kernels, {
     address: (name) => start + BigInt(offsetOf(name)),
-    read: (name) => bytesOf(name).slice(),
+    read,
     own: (node) => (node.op === "Concat" && node.domain === "" ? concatenation(node) : undefined),
     hostInputs: () => [],
     kernelsKnowShapes: false,
@@ -349,9 +351,9 @@ export function loadStep(
         throw new Error(`value of ${name} has ${data.length} bytes, not ${place.length}`);
       place.set(data);
     },
-    read: (name) => bytesOf(name).slice(),
+    read,
     run: step.run,
-    workspaceBytes,
+    measure: (options) => measureOnHost(graph, { run: step.run, read }, workspaceBytes, options),
     close: step.release,
   };
 }

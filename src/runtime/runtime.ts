@@ -10,6 +10,8 @@ export interface Device {
   readonly memoryBytes: number;
   /** ONNX Runtime's version. */
   readonly runtimeVersion: string;
+  /** What decides how it computes, for people: versions of driver and libraries, TF32, determinism. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** A tensor value on the host. */
@@ -96,8 +98,6 @@ export interface LoadedStep {
   read(name: string): Uint8Array;
   /** Executes all nodes in list order. Throws `… (while running <node>)`. */
   run(options?: RunOptions): Promise<StepResult>;
-  /** Bytes that each node's kernel allocates for itself, measured in one run of its own; null where it cannot be measured. */
-  workspaceBytes(): Promise<Float64Array | null>;
   /** Measures the step; every iteration is a real one: parameters change. */
   measure(options: MeasureOptions): Promise<Measurement>;
   close(): void;
@@ -110,5 +110,7 @@ export interface Runtime {
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
   load(graph: Graph, layout: Layout): LoadedStep;
+  /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
+  freeBytes?(): number;
   close(): void;
 }

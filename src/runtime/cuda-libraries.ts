@@ -1,0 +1,13 @@
+/** Paths of the libraries that the CUDA backend opens by itself. */
+export interface CudaLibraries {
+  readonly cudart: string;
+  readonly cudnn: string;
+}
+
+/** Where CUDA's runtime and cuDNN are: CUDART_LIBRARY and CUDNN_LIBRARY, or wherever the loader finds them. */
+export function findCudaLibraries(): CudaLibraries {
+  return {
+    cudart: process.env.CUDART_LIBRARY ?? "libcudart.so.13",
+    cudnn: process.env.CUDNN_LIBRARY ?? "libcudnn.so.9",
+  };
+}
