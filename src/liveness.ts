@@ -8,7 +8,7 @@ import {
   tensorBytes,
   tensorOf,
 } from "./graph.js";
-import { opOf } from "./ops/index.js";
+import { inPlaceSlots, opOf } from "./ops/index.js";
 import type { PeakHolder, Timeline } from "./profile.js";
 
 /** A piece of memory that one or more tensors use, one after the other or as views of each other. */
@@ -115,9 +115,9 @@ export function storages(graph: Graph): Storages {
   const slices = new Map<string, string[]>();
   for (const { name, within } of graph.tensors.values())
     if (within) slices.set(within.tensor, [...(slices.get(within.tensor) ?? []), name]);
-  const checkState = (node: Node, rank: number, before: string): void => {
+  const checkState = (node: Node, index: number, rank: number, before: string): void => {
     const readers = [before, ...(slices.get(before) ?? [])].map((name) => lastRead.get(name) ?? -1);
-    const allowed = opOf(node).inPlace.some((slot) => node.inputs[slot] === before);
+    const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
     const now = node.inputs.includes(before);
     if (Math.max(...readers) > rank || (now && !allowed))
       throw new Error(`state overwritten while still read: ${before} (node ${node.name})`);
@@ -135,16 +135,16 @@ export function storages(graph: Graph): Storages {
       if (!name) return;
       const before = replaced.get(name);
       if (before !== undefined) {
-        checkState(node, rank, before);
+        checkState(node, index, rank, before);
         const place = of.get(before) as { storage: Storage; offsetBytes: number };
         place.storage.tenants.push({ tensor: name, from: rank });
         of.set(name, place);
         return;
       }
-      const taken = index === 0 ? overwritable(name, node, rank) : undefined;
+      const taken = overwritable(name, node, index, rank);
       if (!taken) {
         // what it writes over counts until then
-        start(name, overwritesPart(name, node, rank) ? rank + 1 : rank, false);
+        start(name, overwritesPart(name, node, index, rank) ? rank + 1 : rank, false);
         return;
       }
       taken.tenants.push({ tensor: name, from: rank });
@@ -155,10 +155,10 @@ export function storages(graph: Graph): Storages {
   return { all, of };
 
   /** Whether the output goes to a place in a flat buffer where an input of the node is. Throws if that is read later. */
-  function overwritesPart(output: string, node: Node, rank: number): boolean {
+  function overwritesPart(output: string, node: Node, index: number, rank: number): boolean {
     const { within } = tensorOf(graph, output);
     if (!within) return false;
-    return opOf(node).inPlace.some((slot) => {
+    return inPlaceSlots(node, index).some((slot) => {
       const input = node.inputs[slot] ?? "";
       const place = of.get(input)?.storage;
       const isPart = place?.within?.tensor === within.tensor && place.within.offsetBytes === within.offsetBytes;
@@ -170,14 +170,16 @@ export function storages(graph: Graph): Storages {
   }
 
   /** A storage that the node's output may take over from one of its inputs. */
-  function overwritable(output: string, node: Node, rank: number): Storage | undefined {
+  function overwritable(output: string, node: Node, index: number, rank: number): Storage | undefined {
     const tensor = tensorOf(graph, output);
-    const { inPlace, inPlaceTypes } = opOf(node);
+    const { inPlaceTypes } = opOf(node);
+    const inPlace = inPlaceSlots(node, index);
     if (tensor.within || inPlaceTypes?.includes(tensor.dtype) === false) return undefined;
     for (const slot of inPlace) {
       const input = node.inputs[slot];
       const storage = input ? of.get(input)?.storage : undefined;
       if (!input || !storage || storage.resident || storage.within || storage.end !== rank) continue;
+      if (storage.tenants.at(-1)?.from === rank) continue; // another output of the node has taken it
       if (storage.bytes !== tensorBytes(tensor) || tensorOf(graph, input).dtype !== tensor.dtype) continue;
       // the same storage must not be read through another input
       const others = node.inputs.filter((name, i) => i !== slot && name && of.get(name)?.storage === storage);

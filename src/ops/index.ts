@@ -7,6 +7,7 @@ import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
+import { fused } from "./fused.js";
 import { generated } from "./generated.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -61,7 +62,15 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   sampling,
   criterion,
   attention,
+  fused,
 );
+
+/** Inputs whose storage that output of a node may overwrite. */
+export function inPlaceSlots(node: Node, output: number): readonly number[] {
+  const { inPlace, inPlaceOf } = opOf(node);
+  if (inPlaceOf) return inPlaceOf(node)[output] ?? [];
+  return output === 0 ? inPlace : [];
+}
 
 /** The record of a node's op. Throws `unknown op: <op> (node <name>)`, or `unsupported: …` where it is known why. */
 export function opOf(node: Pick<Node, "domain" | "op" | "name">): Op {

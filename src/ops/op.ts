@@ -56,6 +56,8 @@ export interface Op {
   readonly view: boolean;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
   readonly inPlace: readonly number[];
+  /** The same for each output of one node, where it depends on the node; instead of `inPlace`. */
+  readonly inPlaceOf?: (node: Node) => readonly (readonly number[])[];
   /** Element types whose kernels can do that; all if absent. */
   readonly inPlaceTypes?: readonly DType[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */

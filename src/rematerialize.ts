@@ -1,0 +1,192 @@
+import { fusible } from "./fuse.js";
+import { consumers, type Graph, type Node, producers, type Tensor, tensorBytes, tensorOf } from "./graph.js";
+import { opOf } from "./ops/index.js";
+
+/** Longest chain of ops that is computed again inside a fused node. */
+const deepest = 10;
+
+/**
+ * The graph with element-wise forward results computed again where backward nodes read them, instead of saved, wherever
+ * that saves memory: the copies stand right before their reader, so that fusing makes them part of it and they cost no
+ * memory of their own. Which tensors are saved is a minimum cut between what cannot be computed again and what the
+ * backward phase reads, with bytes as capacities (as in PyTorch's partitioner, Chen et al.: min-cut rematerialization).
+ */
+export function rematerialize(graph: Graph): Graph {
+  const made = producers(graph);
+  const read = consumers(graph);
+  const node = (rank: number): Node => graph.nodes[rank] as Node;
+  const isForward = (rank: number): boolean => node(rank).phase === "forward" || node(rank).phase === "loss";
+  const state = new Set(graph.state.flatMap(({ before, after }) => [before, after]));
+  const depth = new Map<string, number>();
+  const forward = graph.nodes.flatMap((one, rank) => (isForward(rank) ? one.outputs.filter(Boolean) : []));
+  const viewed = new Set(graph.nodes.flatMap((one) => (opOf(one).view ? [one.inputs[0] as string] : [])));
+  const shapeOf = (name: string): string => tensorOf(graph, name).shape.join();
+
+  /** Whether a tensor can be a part of every fused node that needs it. */
+  const repeatable = new Set<string>();
+  for (const name of forward) {
+    const rank = made.get(name) as number;
+    const one = node(rank);
+    const how = fusible(one, graph);
+    if (!how || how.reducedAxes || viewed.has(name) || state.has(name) || graph.outputs.includes(name)) continue;
+    if (
+      one.inputs.some((input) => state.has(input) && !made.has(input) && tensorOf(graph, input).category === "buffer")
+    )
+      continue;
+    const readers = (read.get(name) ?? []).filter((reader) => !isForward(reader));
+    const shape = shapeOf(name);
+    if (readers.some((reader) => fusible(node(reader), graph)?.shape.join() !== shape)) continue;
+    const level = 1 + Math.max(0, ...one.inputs.map((input) => depth.get(input) ?? 0));
+    if (level > deepest) continue;
+    depth.set(name, level);
+    repeatable.add(name);
+  }
+  // a chain must keep one shape: what another shape is made from is saved
+  for (const name of [...repeatable].reverse()) {
+    const shape = shapeOf(name);
+    const onward = (read.get(name) ?? []).map((rank) => node(rank).outputs[0] as string);
+    if (onward.some((output) => repeatable.has(output) && shapeOf(output) !== shape)) repeatable.delete(name);
+  }
+
+  const network = new Network();
+  const [source, sink] = [network.vertex(), network.vertex()];
+  const into = new Map<string, number>();
+  const outOf = new Map<string, number>();
+  for (const name of forward) {
+    if (opOf(node(made.get(name) as number)).view) continue;
+    into.set(name, network.vertex());
+    outOf.set(name, network.vertex());
+  }
+  /** The tensor whose storage a tensor shows. */
+  const root = (name: string): string => {
+    const rank = made.get(name);
+    return rank !== undefined && opOf(node(rank)).view ? root(node(rank).inputs[0] as string) : name;
+  };
+  for (const [name, start] of into) {
+    const end = outOf.get(name) as number;
+    network.edge(start, end, tensorBytes(tensorOf(graph, name)));
+    if (!repeatable.has(name)) network.edge(source, start, Number.POSITIVE_INFINITY);
+    else
+      for (const input of node(made.get(name) as number).inputs) {
+        const from = input ? outOf.get(root(input)) : undefined;
+        if (from !== undefined) network.edge(from, start, Number.POSITIVE_INFINITY);
+      }
+  }
+  for (const [name, ranks] of read) {
+    const end = outOf.get(root(name));
+    const needed = ranks.some((rank) => !isForward(rank) && !opOf(node(rank)).view);
+    if (end !== undefined && needed) network.edge(end, sink, Number.POSITIVE_INFINITY);
+  }
+  const reaching = network.cut(source, sink);
+  const again = (name: string): boolean => repeatable.has(name) && reaching.has(into.get(name) as number);
+
+  const tensors = new Map(graph.tensors);
+  let copies = 0;
+  const nodes = graph.nodes.flatMap((one, rank): Node[] => {
+    if (isForward(rank) || !one.inputs.some((name) => again(name))) return [one];
+    const before: Node[] = [];
+    const local = new Map<string, string>();
+    const copyOf = (name: string): string => {
+      if (!name || !again(name)) return name;
+      const known = local.get(name);
+      if (known) return known;
+      const original = node(made.get(name) as number);
+      const inputs = original.inputs.map(copyOf);
+      const copy = `${name}@again${++copies}`;
+      tensors.set(copy, { ...(tensorOf(graph, name) as Tensor), name: copy, category: "temporary" });
+      local.set(name, copy);
+      before.push({ ...original, name: `${original.name}@again${copies}`, inputs, outputs: [copy], phase: one.phase });
+      return copy;
+    };
+    const reader = { ...one, inputs: one.inputs.map(copyOf) };
+    return [...before, reader];
+  });
+  return { ...graph, nodes, tensors };
+}
+
+/** A flow network with float capacities (Dinic's algorithm). */
+class Network {
+  private readonly heads: number[][] = [];
+  private readonly to: number[] = [];
+  private readonly room: number[] = [];
+
+  vertex(): number {
+    this.heads.push([]);
+    return this.heads.length - 1;
+  }
+
+  edge(from: number, to: number, capacity: number): void {
+    (this.heads[from] as number[]).push(this.to.length);
+    this.to.push(to);
+    this.room.push(capacity);
+    (this.heads[to] as number[]).push(this.to.length);
+    this.to.push(from);
+    this.room.push(0);
+  }
+
+  /**
+   * Saturates a minimum cut and returns the vertices from which the sink can still be reached: of all minimum cuts the
+   * one nearest to the sink.
+   */
+  cut(source: number, sink: number): ReadonlySet<number> {
+    const { heads, to, room } = this;
+    for (;;) {
+      const level = new Int32Array(heads.length).fill(-1);
+      level[source] = 0;
+      const queue = [source];
+      for (const at of queue)
+        for (const edge of heads[at] as number[]) {
+          const next = to[edge] as number;
+          if ((room[edge] as number) > 0 && level[next] === -1) {
+            level[next] = (level[at] as number) + 1;
+            queue.push(next);
+          }
+        }
+      if (level[sink] === -1) break;
+      const tried = new Int32Array(heads.length);
+      // depth first, with a stack of edges: paths are as long as the network is deep
+      for (;;) {
+        const path: number[] = [];
+        let at = source;
+        while (at !== sink) {
+          const edges = heads[at] as number[];
+          let edge: number | undefined;
+          for (; (tried[at] as number) < edges.length; tried[at] = (tried[at] as number) + 1) {
+            const candidate = edges[tried[at] as number] as number;
+            const next = to[candidate] as number;
+            if ((room[candidate] as number) > 0 && level[next] === (level[at] as number) + 1) {
+              edge = candidate;
+              break;
+            }
+          }
+          if (edge !== undefined) {
+            path.push(edge);
+            at = to[edge] as number;
+          } else if (path.length === 0) break;
+          else {
+            const back = path.pop() as number;
+            at = to[back ^ 1] as number;
+            tried[at] = (tried[at] as number) + 1;
+          }
+        }
+        if (at !== sink) break;
+        const flow = Math.min(...path.map((edge) => room[edge] as number));
+        for (const edge of path) {
+          room[edge] = (room[edge] as number) - flow;
+          room[edge ^ 1] = (room[edge ^ 1] as number) + flow;
+        }
+      }
+    }
+    const reaching = new Set([sink]);
+    const queue = [sink];
+    for (const at of queue)
+      for (const edge of heads[at] as number[]) {
+        const from = to[edge] as number;
+        if ((room[edge ^ 1] as number) > 0 && !reaching.has(from)) {
+          reaching.add(from);
+          queue.push(from);
+        }
+      }
+    return reaching;
+  }
+}
