@@ -56,9 +56,24 @@ const rowShape = (shape: readonly number[], reducedAxes: number): string =>
   shape.map((n, axis) => (axis < shape.length - reducedAxes ? n : 1)).join();
 
 interface Group {
-  readonly members: number[];
+  /** Ranks, in order. */
+  readonly members: readonly number[];
+  /** What the group goes over. */
   readonly shape: readonly number[];
-  reducedAxes: number;
+  readonly reducedAxes: number;
+}
+
+/** Two groups as one; undefined if what they go over does not fit together. */
+function joined(a: Group, z: Group): Group | undefined {
+  if (a.reducedAxes && z.reducedAxes && a.reducedAxes !== z.reducedAxes) return undefined;
+  const reducedAxes = a.reducedAxes || z.reducedAxes;
+  const [large, small] = elementCount(a.shape) >= elementCount(z.shape) ? [a, z] : [z, a];
+  const isFull = large.shape.join() === small.shape.join();
+  // a pointwise node on row values belongs to the rows of the group
+  const isRow = reducedAxes > 0 && !small.reducedAxes && small.shape.join() === rowShape(large.shape, reducedAxes);
+  if (!isFull && !isRow) return undefined;
+  if (reducedAxes && elementCount(large.shape.slice(large.shape.length - reducedAxes)) > longestRow) return undefined;
+  return { members: [...a.members, ...z.members].sort((p, q) => p - q), shape: large.shape, reducedAxes };
 }
 
 /**
@@ -78,7 +93,7 @@ export function fuse(graph: Graph): Graph {
 function group(graph: Graph): Graph {
   const made = producers(graph);
   const read = consumers(graph);
-  const groups: Group[] = [];
+  const groups = new Set<Group>();
   const groupOf = new Map<number, Group>();
   const node = (rank: number): Node => graph.nodes[rank] as Node;
   const passes = passesOf(graph);
@@ -96,22 +111,26 @@ function group(graph: Graph): Graph {
       for (const part of parts.get(name) ?? []) if (part < rank) (sources[rank] as number[]).push(part);
   });
 
-  /** Whether a path leads from a member of the group to the node over nodes outside: then it must not join. */
-  const leadsBack = (target: Group, rank: number): boolean => {
-    const first = Math.min(...target.members);
+  /** Whether a path leads out of a set of nodes and back into it: then they cannot be one node. */
+  const closes = (set: ReadonlySet<number>): boolean => {
+    const first = Math.min(...set);
     const seen = new Set<number>();
-    const stack = (sources[rank] as number[]).filter((source) => groupOf.get(source) !== target);
+    const stack: number[] = [];
+    const push = (rank: number): void => {
+      for (const source of sources[rank] as number[])
+        if (source >= first && !set.has(source) && !seen.has(source)) stack.push(source);
+    };
+    for (const rank of set) push(rank);
     while (stack.length) {
       const at = stack.pop() as number;
-      if (at < first || seen.has(at)) continue;
-      seen.add(at);
-      const other = groupOf.get(at);
-      if (other === target) return true;
-      for (const member of other ? other.members : [at]) {
+      if (seen.has(at)) continue;
+      // a group is one node: what leads to any of its members leads to all
+      for (const member of groupOf.get(at)?.members ?? [at]) {
+        if (set.has(member)) continue;
         seen.add(member);
         for (const source of sources[member] as number[]) {
-          if (groupOf.get(source) === target) return true;
-          if (groupOf.get(source) !== other || !other) stack.push(source);
+          if (set.has(source)) return true;
+          if (!seen.has(source) && (source >= first || groupOf.has(source))) stack.push(source);
         }
       }
     }
@@ -125,7 +144,6 @@ function group(graph: Graph): Graph {
   for (const [rank, one] of graph.nodes.entries()) {
     const how = fusible(one, graph);
     if (!how) continue;
-    const shape = how.shape.join();
     const candidates = new Set<Group>();
     for (const source of sources[rank] as number[]) {
       const found = groupOf.get(source);
@@ -138,29 +156,17 @@ function group(graph: Graph): Graph {
           const found = other < rank ? groupOf.get(other) : undefined;
           if (found) candidates.add(found);
         }
-    const joins = [...candidates].find((target) => {
-      const first = target.members[0] as number;
-      if (passes[first] !== passes[rank] || node(first).phase !== one.phase) return false;
-      const { reducedAxes } = target;
-      const isFull = target.shape.join() === shape;
-      // a pointwise node on row values belongs to the rows of the group
-      const isRow = reducedAxes > 0 && how.reducedAxes === 0 && shape === rowShape(target.shape, reducedAxes);
-      if (!isFull && !isRow) return false;
-      if (how.reducedAxes && reducedAxes && how.reducedAxes !== reducedAxes) return false;
-      const needsRows = how.reducedAxes || reducedAxes;
-      if (needsRows && elementCount(target.shape.slice(target.shape.length - needsRows)) > longestRow) return false;
-      if (inputsOf([...target.members, rank]).size > mostInputs) return false;
-      return !leadsBack(target, rank);
-    });
-    if (joins) {
-      joins.members.push(rank);
-      joins.reducedAxes ||= how.reducedAxes;
-      groupOf.set(rank, joins);
-    } else {
-      const own: Group = { members: [rank], shape: how.shape, reducedAxes: how.reducedAxes };
-      groups.push(own);
-      groupOf.set(rank, own);
+    let own: Group = { members: [rank], shape: how.shape, reducedAxes: how.reducedAxes };
+    for (const other of candidates) {
+      const both = joined(other, own);
+      if (!both || passes[both.members[0] as number] !== passes[rank]) continue;
+      if (node(both.members[0] as number).phase !== one.phase) continue;
+      if (inputsOf(both.members).size > mostInputs || closes(new Set(both.members))) continue;
+      groups.delete(other);
+      own = both;
     }
+    groups.add(own);
+    for (const member of own.members) groupOf.set(member, own);
   }
 
   const written = new Map<Group, Node>();

@@ -1,9 +1,11 @@
 import { Builder } from "./build.js";
 import { expand } from "./expand.js";
+import { fuse } from "./fuse.js";
 import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "./graph.js";
 import { opOf } from "./ops/index.js";
 import type { Op } from "./ops/op.js";
 import { cast } from "./ops/shapes.js";
+import type { Runtime } from "./runtime/runtime.js";
 import { placeWithin } from "./training.js";
 
 /**
@@ -29,6 +31,12 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   };
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
+}
+
+/** The same graph as a runtime executes it: lowered, and fused where it has kernels for that. */
+export function lowerFor(runtime: Pick<Runtime, "hasKernel" | "fuses">, graph: Graph): Graph {
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
+  return runtime.fuses ? fuse(lowered) : lowered;
 }
 
 const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";

@@ -9,7 +9,7 @@ import { type DType, type Graph, type Tensor, tensorBytes } from "./graph.js";
 import { initialValues, seededGraph } from "./initial.js";
 import { layout } from "./layout.js";
 import { loadWithValues } from "./load.js";
-import { lower } from "./lower.js";
+import { lowerFor } from "./lower.js";
 import type { Plan } from "./plan.js";
 import { planGraph } from "./plan.js";
 import { type Profile, profileGraph, samplesOf } from "./profile.js";
@@ -88,10 +88,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     });
     progress("build step", 0, 1);
     const step = trainingStep(graph, options);
-    const baseline = seededGraph(
-      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
-      seed,
-    );
+    const baseline = seededGraph(lowerFor(runtime, step), seed);
     const values = initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {

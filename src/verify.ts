@@ -2,7 +2,7 @@ import type { BatchNormMode } from "./fold.js";
 import { type Graph, tensorBytes } from "./graph.js";
 import { initialValues, seededGraph } from "./initial.js";
 import { loadWithValues } from "./load.js";
-import { lower } from "./lower.js";
+import { lowerFor } from "./lower.js";
 import { doubled } from "./precision.js";
 import { openRuntime, readModel } from "./read.js";
 import type { Runtime, Value } from "./runtime/runtime.js";
@@ -148,10 +148,7 @@ async function verifyGraph(
   const freeze = isComplete ? parameters.filter((name) => !compared.has(name)) : [];
   const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
     const step = trainingStep(graph, { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) });
-    const lowered = seededGraph(
-      lower(step, (node, tensors) => runtime.hasKernel(node, tensors)),
-      0,
-    );
+    const lowered = seededGraph(lowerFor(runtime, step), 0);
     return execute(lowered, step, graph, reference, runtime, steps, new Set(observe(lowered)), options.reference);
   };
 

@@ -54,10 +54,10 @@ export const randomOps: OpTable = {
       ...random,
       hostInputs: [1, 2],
       types: { T: 0, T1: 1, T2: "y1" },
-      // without a training mode, or with one that is off, dropout hands its input on
+      // without a training mode, with one that is off or with ratio 0 dropout hands its input on
       normalize: (call) => {
         const { b, node, x } = call;
-        const on = call.inputs[2] && call.constant(2)?.[0] !== 0;
+        const on = call.inputs[2] && call.constant(2)?.[0] !== 0 && call.constant(1)?.[0] !== 0;
         if (!on) return [x(0), node.outputs[1] ? b.constant("bool", call.input(0).shape, 1) : ""];
         if (call.inputs[1]) return undefined;
         return b.add("Dropout", [x(0), b.constant("float32", [], 0.5), x(2)], node.attributes, {

@@ -1,15 +1,29 @@
-import { bytesPerElement, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
+import {
+  bytesPerElement,
+  type DType,
+  elementCount,
+  type Graph,
+  type Node,
+  type TensorType,
+  tensorBytes,
+  tensorOf,
+} from "../graph.js";
+import { callOf } from "../ops/call.js";
+import { type FusedBody, fusedAttributes, fusedGraph } from "../ops/fused.js";
+import { normalizeAxes } from "../ops/shapes.js";
+import { bytesOf } from "../values.js";
 import type { Cuda } from "./cuda.js";
 import { onDevice } from "./cuda.js";
 import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } from "./cudnn.js";
+import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
+import { type ReducedShape, reducedShape, reductionSource } from "./reduce-source.js";
 import type { Workspace } from "./workspace.js";
 
 /** What a node that runs without a kernel of ONNX Runtime works with. */
-export interface NodeContext {
+export interface NodeContext extends Means {
   readonly graph: Pick<Graph, "tensors" | "name">;
   readonly cuda: Cuda;
-  readonly cudnn: Cudnn;
   readonly stream: Pointer;
   readonly workspace: Workspace;
   readonly tf32: boolean;
@@ -17,11 +31,20 @@ export interface NodeContext {
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, Convolution>;
   address(name: string): Pointer;
+  /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
+  launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
+}
+
+/** What there is to run nodes with. */
+export interface Means {
+  readonly cudnn: Cudnn;
+  /** Whether kernels can be compiled here. */
+  readonly compiles: boolean;
 }
 
 interface OwnNode {
   /** Whether it can run this node; a condition on its types and attributes. */
-  fits(node: Node, graph: Pick<Graph, "tensors">, cudnn: Cudnn): boolean;
+  fits(node: Node, graph: Pick<Graph, "tensors">, means: Means): boolean;
   prepare(node: Node, context: NodeContext): () => void;
 }
 
@@ -74,7 +97,7 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 
 const convolution: OwnNode = {
   // a bias would be one more node
-  fits: (node, graph, cudnn) =>
+  fits: (node, graph, { cudnn }) =>
     !node.inputs[2] && cudnn.supports(type(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
@@ -113,7 +136,7 @@ const batchNormOf = (context: NodeContext, name: string | undefined): BatchNorm 
 };
 
 const batchNormGradient: OwnNode = {
-  fits: (node, graph, cudnn) =>
+  fits: (node, graph, { cudnn }) =>
     cudnn.supports(type(graph, node.inputs[1]).dtype) && type(graph, node.inputs[2]).dtype === "float32",
   prepare(node, context) {
     const [dy, x, scale, mean, inverse] = node.inputs.map(context.address) as Pointer[];
@@ -148,6 +171,155 @@ const batchNormGradient: OwnNode = {
   },
 };
 
+const batchNorm: OwnNode = {
+  fits: (node, graph, { cudnn, compiles }) =>
+    compiles &&
+    cudnn.supports(type(graph, node.inputs[0]).dtype) &&
+    node.inputs.slice(1).every((name) => type(graph, name).dtype === "float32"),
+  prepare(node, context) {
+    const [x, scale, bias, mean, variance] = node.inputs;
+    const [y, newMean, newVariance, batchMean, batchInverse] = node.outputs;
+    const vector = type(context.graph, scale);
+    const norm = batchNormOf(context, x);
+    const epsilon = number(node, "epsilon", 1e-5);
+    const { workspace, address } = context;
+    const bytes = tensorBytes(vector);
+    const momentum = number(node, "momentum", 0.9);
+    // cuDNN's own running variance is the unbiased one, ONNX's is not
+    const names = [mean, variance] as [string, string];
+    let statistics: [Pointer, Pointer] = [0n, 0n];
+    const renew =
+      newMean || newVariance
+        ? context.launcher(
+            fusedSource(runningStatistics(vector, epsilon, momentum, Boolean(newMean), Boolean(newVariance)), true),
+            () => [
+              ...names.map(address),
+              ...statistics,
+              ...[newMean, newVariance].filter((name): name is string => Boolean(name)).map(address),
+            ],
+          )
+        : undefined;
+    return () => {
+      const spare = (name: string | undefined): { at: Pointer; own: boolean } =>
+        name ? { at: address(name), own: false } : { at: workspace.take(bytes), own: true };
+      const made = [spare(batchMean), spare(batchInverse)] as const;
+      statistics = [made[0].at, made[1].at];
+      try {
+        norm.forward({
+          x: address(x as string),
+          scale: address(scale as string),
+          bias: address(bias as string),
+          y: address(y as string),
+          mean: made[0].at,
+          inverse: made[1].at,
+          epsilon,
+        });
+        renew?.();
+      } finally {
+        for (const { at, own } of [...made].reverse()) if (own) workspace.giveBack(at);
+      }
+    };
+  },
+};
+
+/** (mean, variance, batch mean, batch 1/√(variance + ε)) → the next running mean and variance, as a fused node's inside. */
+function runningStatistics(
+  vector: TensorType,
+  epsilon: number,
+  momentum: number,
+  mean: boolean,
+  variance: boolean,
+): Graph {
+  const inner: FusedBody["nodes"][number][] = [];
+  const op = (op: string, inputs: string[], output: string): string => {
+    inner.push({ op, inputs, outputs: [output] });
+    return output;
+  };
+  const blend = (before: string, batch: string, output: string): string =>
+    op("Add", [op("Mul", [before, "c0"], `${output}_old`), op("Mul", [batch, "c1"], `${output}_new`)], output);
+  if (mean) blend("x0", "x2", "y0");
+  if (variance) {
+    const spread = op("Reciprocal", [op("Mul", ["x3", "x3"], "square")], "spread");
+    blend("x1", op("Sub", [spread, "c2"], "batch"), mean ? "y1" : "y0");
+  }
+  const scalar = (value: number) => ({
+    dtype: vector.dtype,
+    shape: [],
+    dataBase64: Buffer.from(bytesOf(vector.dtype, [value])).toString("base64"),
+  });
+  const body: FusedBody = {
+    nodes: inner,
+    constants: { c0: scalar(momentum), c1: scalar(1 - momentum), c2: scalar(epsilon) },
+    inPlace: [],
+  };
+  const outputs = [mean, variance].filter(Boolean).map((_, i) => `y${i}`);
+  const node: Node = {
+    name: "running statistics",
+    domain: "mutwo",
+    op: "Fused",
+    inputs: ["x0", "x1", "x2", "x3"],
+    outputs,
+    attributes: fusedAttributes(body),
+    phase: "forward",
+  };
+  return fusedGraph(node, [vector, vector, vector, vector]);
+}
+
+const bodyOf = (node: Node, graph: Pick<Graph, "tensors">): Graph =>
+  fusedGraph(
+    node,
+    node.inputs.map((name) => (name ? type(graph, name) : undefined)),
+  );
+
+const fusedNode: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && canGenerate(bodyOf(node, graph)),
+  prepare(node, context) {
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    const aligned = operands.every((address) => address % 16n === 0n);
+    return context.launcher(fusedSource(bodyOf(node, context.graph), aligned), () => operands);
+  },
+};
+
+/** A sum or mean over axes that all lie before or after those that stay. */
+const reduction: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && reductionOf(node, graph) !== undefined,
+  prepare(node, context) {
+    const found = reductionOf(node, context.graph);
+    if (!found) throw new Error(`no kernel for such a reduction (node ${node.name})`);
+    const { dtype, shape, divisor } = found;
+    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor);
+    const [x, y] = [context.address(node.inputs[0] as string), context.address(node.outputs[0] as string)];
+    if (!second) return context.launcher(first, () => [x, y]);
+    let parts: Pointer = 0n;
+    const one = context.launcher(first, () => [x, parts]);
+    const two = context.launcher(second, () => [parts, y]);
+    return () => {
+      parts = context.workspace.take(workspaceBytes);
+      try {
+        one();
+        two();
+      } finally {
+        context.workspace.giveBack(parts);
+      }
+    };
+  },
+};
+
+function reductionOf(
+  node: Node,
+  graph: Pick<Graph, "tensors">,
+): { dtype: DType; shape: ReducedShape; divisor: number } | undefined {
+  const { dtype, shape } = type(graph, node.inputs[0]);
+  if (!/^(float|bfloat)/.test(dtype) || elementCount(shape) >= 2 ** 31 || elementCount(shape) === 0) return undefined;
+  const call = callOf(node, graph.tensors);
+  const given = call.inputs[1] ? call.constant(1) : (call.ints("axes") ?? []);
+  if (!given) return undefined;
+  const axes = normalizeAxes(given.length ? given : shape.map((_, axis) => axis), shape.length);
+  const reduced = reducedShape(shape, axes);
+  if (!reduced) return undefined;
+  return { dtype, shape: reduced, divisor: node.op === "ReduceMean" ? reduced.before * reduced.after : 1 };
+}
+
 /** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
 function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
   const { shape, dtype } = type(context.graph, whole);
@@ -179,7 +351,11 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
   ":ConvTranspose": convolution,
   "mutwo:ConvFilterGradient": convolution,
+  "mutwo:BatchNormalization": batchNorm,
   "mutwo:BatchNormalizationGradient": batchNormGradient,
+  "mutwo:Fused": fusedNode,
+  ":ReduceSum": reduction,
+  ":ReduceMean": reduction,
   // a kernel called by itself sees only one of the inputs that an op takes in any number
   ":Concat": {
     fits: () => true,
@@ -193,11 +369,11 @@ const own: Readonly<Record<string, OwnNode>> = {
 };
 
 /** Whether a node runs without a kernel of ONNX Runtime. */
-export const runsOwn = (node: Node, graph: Pick<Graph, "tensors">, cudnn: Cudnn): boolean =>
-  own[`${node.domain}:${node.op}`]?.fits(node, graph, cudnn) ?? false;
+export const runsOwn = (node: Node, graph: Pick<Graph, "tensors">, means: Means): boolean =>
+  own[`${node.domain}:${node.op}`]?.fits(node, graph, means) ?? false;
 
 /** What runs such a node; undefined for others. */
 export function prepareOwn(node: Node, context: NodeContext): (() => void) | undefined {
-  if (!runsOwn(node, context.graph, context.cudnn)) return undefined;
+  if (!runsOwn(node, context.graph, context)) return undefined;
   return own[`${node.domain}:${node.op}`]?.prepare(node, context);
 }

@@ -5,10 +5,12 @@ import { opOf } from "../ops/index.js";
 import type { Cuda } from "./cuda.js";
 import { openCuda } from "./cuda.js";
 import { type Convolution, type Cudnn, openCudnn } from "./cudnn.js";
+import type { KernelSource } from "./fused-source.js";
 import { copyTimes, nodeSamples, timed } from "./gpu-measure.js";
 import { type NodeContext, prepareOwn, runsOwn } from "./gpu-nodes.js";
 import { invokeNode, kernelKey, prepareStep, requestOf } from "./interpreter.js";
 import { readLoss, signatureOf } from "./measure.js";
+import { type Compiler, openCompiler } from "./nvrtc.js";
 import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
 import { openWorkspace, type Workspace } from "./workspace.js";
@@ -17,6 +19,8 @@ export interface GpuOptions {
   /** Paths of the libraries of CUDA's runtime and of cuDNN. */
   readonly cudart: string;
   readonly cudnn: string;
+  /** Path of NVRTC's; without it nothing is fused, and reductions and batch norms take ONNX Runtime's slower kernels. */
+  readonly nvrtc?: string | undefined;
   /** Which GPU, default 0. */
   readonly device?: number;
   /** Matrix products and convolutions may round their inputs to TF32; default true, as PyTorch users expect. */
@@ -42,6 +46,8 @@ interface Gpu {
   readonly settings: { readonly tf32: boolean; readonly deterministic: boolean };
   /** What the process held on the device when everything was open and nothing of a step was there. */
   readonly contextBytes: number;
+  readonly compiler: Compiler | undefined;
+  readonly compiles: boolean;
 }
 
 /** Opens a GPU. Throws `no CUDA device …` or what the library that is missing says. */
@@ -61,6 +67,9 @@ export function openGpu(options: GpuOptions): Runtime {
     closing.push(() => workspace.close());
     const cudnn = openCudnn(options.cudnn, stream);
     closing.push(() => cudnn.close());
+    const compiler = options.nvrtc ? openCompiler(options.nvrtc, cuda.capability) : undefined;
+    if (compiler) closing.push(() => compiler.close());
+    const compiles = compiler !== undefined;
     const kernels = openKernels({
       threads: 1,
       cuda: {
@@ -83,11 +92,14 @@ export function openGpu(options: GpuOptions): Runtime {
       workspace,
       convolutions: new Map(),
       settings,
+      compiler,
+      compiles,
       contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
     };
     const known = new Map<string, boolean>();
     return {
       backend: "cuda",
+      fuses: compiles,
       device: {
         name: cuda.name,
         threads: cuda.multiprocessors,
@@ -99,10 +111,11 @@ export function openGpu(options: GpuOptions): Runtime {
           driver: versionOf(cuda.driverVersion),
           CUDA: versionOf(cuda.runtimeVersion),
           cuDNN: cudnnVersionOf(cudnn.version),
+          NVRTC: compiler?.version ?? "none: nothing is fused",
         },
       },
       hasKernel(node, graph) {
-        if (runsOwn(node, graph, cudnn)) return true;
+        if (runsOwn(node, graph, gpu)) return true;
         const op = opOf(node);
         if (!op.types) return false;
         // what a kernel reads on the host must be known before it runs
@@ -171,7 +184,16 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       } catch {}
   };
   try {
-    const context: NodeContext = { ...gpu, ...gpu.settings, graph, address };
+    const wanted: KernelSource[] = [];
+    const launcher: NodeContext["launcher"] = (source, addresses) => {
+      wanted.push(source);
+      let ready: (() => void) | undefined;
+      return () => {
+        ready ??= (gpu.compiler as Compiler).kernel(source).prepare(addresses, stream);
+        ready();
+      };
+    };
+    const context: NodeContext = { ...gpu, ...gpu.settings, graph, address, launcher };
     const nodeWorkspace = new Array<number>(graph.nodes.length).fill(0);
     /** What happens around each node's call: by default its workspace is counted. */
     const counting = (index: number, call: () => void): void => {
@@ -187,6 +209,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       around: (index, call) => around(index, call),
     });
     release.push(() => prepared.release());
+    gpu.compiler?.compile(wanted);
     const events = [cuda.event(true), cuda.event(true)] as const;
     release.push(() => events.forEach((event) => void cuda.destroyEvent(event)));
     const stage = { cuda, stream, events };

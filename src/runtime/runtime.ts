@@ -107,6 +107,8 @@ export interface LoadedStep {
 export interface Runtime {
   readonly backend: Backend;
   readonly device: Device;
+  /** Whether fused nodes (fuse.ts) are one kernel here. */
+  readonly fuses?: boolean;
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
   load(graph: Graph, layout: Layout): LoadedStep;
