@@ -18,6 +18,7 @@ import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } 
 import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./reduce-source.js";
+import { scatterSource } from "./scatter-source.js";
 import type { Workspace } from "./workspace.js";
 
 /** What a node that runs without a kernel of ONNX Runtime works with. */
@@ -55,7 +56,7 @@ const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
 
 /** Most workspace that an algorithm may take: what is faster for more is not worth a larger peak. */
-const workspaceLimitBytes = 256 * 2 ** 20;
+const workspaceLimitBytes = 64 * 2 ** 20;
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
 function convolutionOf(
@@ -320,6 +321,24 @@ function reductionOf(
   return { dtype, shape: reduced, divisor: node.op === "ReduceMean" ? reduced.before * reduced.after : 1 };
 }
 
+/** Rows added to rows of a table: the gradient of a look-up. */
+const scatterRows: OwnNode = {
+  fits: (node, graph, { compiles }) => {
+    const [table, index] = [type(graph, node.inputs[0]), type(graph, node.inputs[1])];
+    const adds = node.attributes.reduction?.value === "add";
+    return (
+      compiles && adds && /^(float|bfloat)/.test(table.dtype) && index.dtype === "int64" && index.shape.at(-1) === 1
+    );
+  },
+  prepare(node, context) {
+    const [table, index] = [type(context.graph, node.inputs[0]), type(context.graph, node.inputs[1])];
+    const width = elementCount(table.shape.slice(1));
+    const source = scatterSource(table.dtype, table.shape[0] as number, width, elementCount(index.shape));
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
 /** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
 function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
   const { shape, dtype } = type(context.graph, whole);
@@ -356,6 +375,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:Fused": fusedNode,
   ":ReduceSum": reduction,
   ":ReduceMean": reduction,
+  ":ScatterND": scatterRows,
   // a kernel called by itself sees only one of the inputs that an op takes in any number
   ":Concat": {
     fits: () => true,
