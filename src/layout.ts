@@ -102,6 +102,40 @@ export function layout(graph: Graph): Layout {
   return { arenaBytes: Math.max(best?.end ?? base, top), offsets: named };
 }
 
+/** A piece of the arena. */
+export interface Piece {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** For each node the largest piece of the arena in which nothing lives while it runs. */
+export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece[] {
+  const places = storages(graph)
+    .all.map(({ name, bytes, start, end, resident }) => {
+      const offset = offsets.get(name) as number;
+      return { offset, until: offset + aligned(bytes), start: resident ? -1 : start, end };
+    })
+    .sort((a, z) => a.offset - z.offset);
+  return graph.nodes.map((_, rank) => {
+    let best: Piece = { offset: 0, bytes: 0 };
+    let free = 0;
+    const close = (at: number): void => {
+      const offset = Math.ceil(free / idleAlignment) * idleAlignment;
+      if (at - offset > best.bytes) best = { offset, bytes: at - offset };
+    };
+    for (const { offset, until, start, end } of places) {
+      if (rank < start || rank > end) continue;
+      if (offset > free) close(offset);
+      free = Math.max(free, until);
+    }
+    close(arenaBytes);
+    return best;
+  });
+}
+
+/** Workspaces want coarser boundaries than values. */
+const idleAlignment = 512;
+
 /** No layout can be smaller: the greatest sum of aligned bytes that live at once. */
 function lowerBound(all: readonly Storage[], count: number, residents: number): number {
   const change = new Float64Array(count + 1);

@@ -28,9 +28,8 @@ export interface NodeContext extends Means {
   readonly stream: Pointer;
   readonly workspace: Workspace;
   readonly tf32: boolean;
-  readonly deterministic: boolean;
   /** Algorithms that were chosen already, by what they compute. */
-  readonly convolutions: Map<string, Convolution>;
+  readonly convolutions: Map<string, readonly Convolution[]>;
   address(name: string): Pointer;
   /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
   launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
@@ -41,6 +40,8 @@ export interface Means {
   readonly cudnn: Cudnn;
   /** Whether kernels can be compiled here. */
   readonly compiles: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic: boolean;
 }
 
 interface OwnNode {
@@ -55,8 +56,10 @@ const numbers = (node: Node, name: string): readonly number[] | undefined =>
 const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
 
-/** Most workspace that an algorithm may take: what is faster for more is not worth a larger peak. */
-const workspaceLimitBytes = 64 * 2 ** 20;
+/** Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. */
+const smallWorkspace = 32 * 2 ** 20;
+/** Workspace with which algorithms are tried. */
+const largestTrial = 2 ** 30;
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
 function convolutionOf(
@@ -97,9 +100,13 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 };
 
 const convolution: OwnNode = {
-  // a bias would be one more node
-  fits: (node, graph, { cudnn }) =>
-    !node.inputs[2] && cudnn.supports(type(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run; a bias
+  // would be one more node
+  fits: (node, graph, { cudnn, deterministic }) =>
+    (deterministic || node.domain !== "" || process.env.OWN_CONV === "1") &&
+    !node.inputs[2] &&
+    cudnn.supports(type(graph, node.inputs[0]).dtype) &&
+    convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new Error(`cuDNN has no such convolution (node ${node.name})`);
@@ -110,17 +117,21 @@ const convolution: OwnNode = {
     const out = context.address(node.outputs[0] as string);
     const { workspace, cuda, cudnn } = context;
     return () => {
-      let made = context.convolutions.get(key);
-      if (!made) {
-        const limit = Math.min(workspaceLimitBytes, Math.floor(cuda.freeBytes() / 2));
+      let found = context.convolutions.get(key);
+      if (!found) {
+        const limit = Math.max(workspace.availableBytes, Math.min(largestTrial, Math.floor(cuda.freeBytes() / 2)));
         const at = workspace.take(limit);
         try {
-          made = cudnn.convolution(spec, a, b, out, at, limit);
+          found = cudnn.convolutions(spec, a, b, out, at, limit);
         } finally {
           workspace.giveBack(at);
         }
-        context.convolutions.set(key, made);
+        context.convolutions.set(key, found);
       }
+      // what fits into memory that is free anyway, or takes little of its own
+      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      const made = (found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
+        [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Convolution;
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
       try {
         made.run(a, b, out, at);

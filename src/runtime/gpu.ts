@@ -1,6 +1,6 @@
 import { formatBytes } from "../format.js";
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
-import type { Layout } from "../layout.js";
+import { idlePieces, type Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
 import type { Cuda } from "./cuda.js";
 import { openCuda } from "./cuda.js";
@@ -13,7 +13,7 @@ import { readLoss, signatureOf } from "./measure.js";
 import { type Compiler, openCompiler } from "./nvrtc.js";
 import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
-import { openWorkspace, type Workspace } from "./workspace.js";
+import { type Idle, openWorkspace, type Workspace } from "./workspace.js";
 
 export interface GpuOptions {
   /** Paths of the libraries of CUDA's runtime and of cuDNN. */
@@ -42,8 +42,9 @@ interface Gpu {
   readonly kernels: Kernels;
   readonly stream: Pointer;
   readonly workspace: Workspace;
-  readonly convolutions: Map<string, Convolution>;
-  readonly settings: { readonly tf32: boolean; readonly deterministic: boolean };
+  readonly convolutions: Map<string, readonly Convolution[]>;
+  readonly tf32: boolean;
+  readonly deterministic: boolean;
   /** What the process held on the device when everything was open and nothing of a step was there. */
   readonly contextBytes: number;
   readonly compiler: Compiler | undefined;
@@ -91,7 +92,7 @@ export function openGpu(options: GpuOptions): Runtime {
       stream,
       workspace,
       convolutions: new Map(),
-      settings,
+      ...settings,
       compiler,
       compiles,
       contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
@@ -193,11 +194,15 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         ready();
       };
     };
-    const context: NodeContext = { ...gpu, ...gpu.settings, graph, address, launcher };
+    const context: NodeContext = { ...gpu, graph, address, launcher };
+    // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
+    const idle = idlePieces(graph, layout).map(({ offset, bytes }) => ({ at: arena + BigInt(offset), bytes }));
+    const idleOf = (index: number): Idle | undefined => (steps > 0 ? idle[index] : undefined);
+    let steps = 0;
     const nodeWorkspace = new Array<number>(graph.nodes.length).fill(0);
     /** What happens around each node's call: by default its workspace is counted. */
     const counting = (index: number, call: () => void): void => {
-      nodeWorkspace[index] = workspace.during(call);
+      nodeWorkspace[index] = workspace.during(call, idleOf(index));
     };
     let around = counting;
     const prepared = prepareStep(graph, kernels, {
@@ -223,7 +228,6 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       if (tensor.category === "constant" && tensor.data?.length && layout.offsets.has(tensor.name))
         cuda.write(address(tensor.name), tensor.data);
 
-    let steps = 0;
     /** One step with every kernel launched by the host. */
     const eager = async (options: RunOptions): Promise<StepResult> => {
       cuda.record(events[0], stream);
@@ -240,7 +244,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         forget();
         const graph = kernels.within((invoke) =>
           cuda.capture(stream, () => {
-            for (const node of prepared.nodes) workspace.during(() => invokeNode(invoke, node));
+            for (const node of prepared.nodes) workspace.during(() => invokeNode(invoke, node), idleOf(node.index));
           }),
         );
         captured = { graph, version: workspace.version };
@@ -285,17 +289,17 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         const key = signatureOf(graph.nodes[index] as Node, graph);
         let known = samples.get(key);
         if (!known) {
-          known = workspaceKept(() => nodeSamples(stage, graph, index, call, address));
+          known = workspaceKept(index, () => nodeSamples(stage, graph, index, call, address));
           samples.set(key, known);
         }
         nodes[index] = known;
-        workspace.during(call);
+        workspace.during(call, idle[index]);
       };
-      const workspaceKept = <T>(work: () => T): T => {
+      const workspaceKept = <T>(index: number, work: () => T): T => {
         let result: T | undefined;
         workspace.during(() => {
           result = work();
-        });
+        }, idle[index]);
         return result as T;
       };
       try {
