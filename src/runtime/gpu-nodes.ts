@@ -103,7 +103,7 @@ const convolution: OwnNode = {
   // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run; a bias
   // would be one more node
   fits: (node, graph, { cudnn, deterministic }) =>
-    (deterministic || node.domain !== "" || process.env.OWN_CONV === "1") &&
+    (deterministic || node.domain !== "") &&
     !node.inputs[2] &&
     cudnn.supports(type(graph, node.inputs[0]).dtype) &&
     convolutionOf(node, graph) !== undefined,

@@ -6,12 +6,12 @@ import type { Cuda } from "./cuda.js";
 import { openCuda } from "./cuda.js";
 import { type Convolution, type Cudnn, openCudnn } from "./cudnn.js";
 import type { KernelSource } from "./fused-source.js";
-import { copyTimes, nodeSamples, timed } from "./gpu-measure.js";
+import { copyTimes, nodeSamples, stampedSamples, stampSource, timed } from "./gpu-measure.js";
 import { type NodeContext, prepareOwn, runsOwn } from "./gpu-nodes.js";
-import { invokeNode, kernelKey, prepareStep, requestOf } from "./interpreter.js";
+import { invokeNode, kernelKey, type Prepared, prepareStep, requestOf } from "./interpreter.js";
 import { readLoss, signatureOf } from "./measure.js";
 import { type Compiler, openCompiler } from "./nvrtc.js";
-import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
+import { type Invoke, type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
 import { type Idle, openWorkspace, type Workspace } from "./workspace.js";
 
@@ -259,6 +259,53 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       await new Promise((resolve) => setImmediate(resolve));
       return { stepMs: replay(), nodeMs: new Float64Array(0), observed: new Map() };
     };
+    /** Every node in its place in the captured step. */
+    const stampedTimes = (compiler: Compiler): (readonly number[])[] => {
+      compiler.compile([stampSource]);
+      let place: Pointer = 0n;
+      const stamp = compiler.kernel(stampSource).prepare(() => [place], stream);
+      let run: Invoke | undefined;
+      const samples = stampedSamples(
+        stage,
+        prepared.nodes.length,
+        (work) =>
+          kernels.within((invoke) => {
+            run = invoke;
+            return cuda.capture(stream, work);
+          }),
+        (i) => {
+          const node = prepared.nodes[i] as Prepared;
+          workspace.during(() => invokeNode(run as Invoke, node), idleOf(node.index));
+        },
+        (at) => {
+          place = at;
+          stamp();
+        },
+      );
+      const times = graph.nodes.map((): readonly number[] => [0]);
+      prepared.nodes.forEach(({ index }, i) => {
+        times[index] = samples[i] as number[];
+      });
+      return times;
+    };
+    /** Each distinct node by repeats in a captured graph of its own: where there is no compiler. */
+    const repeatedTimes = async (signal: Pick<RunOptions, "signal">): Promise<(readonly number[])[]> => {
+      const samples = new Map<string, readonly number[]>();
+      const times = graph.nodes.map((): readonly number[] => [0]);
+      around = (index, call) => {
+        const key = signatureOf(graph.nodes[index] as Node, graph);
+        if (!samples.has(key))
+          workspace.during(() => void samples.set(key, nodeSamples(stage, graph, index, call, address)), idle[index]);
+        times[index] = samples.get(key) ?? [0];
+        workspace.during(call, idle[index]);
+      };
+      try {
+        await eager(signal);
+      } finally {
+        around = counting;
+      }
+      return times;
+    };
     const measure = async (options: MeasureOptions): Promise<Measurement> => {
       const losses: (number | null)[] = [];
       const signal = options.signal ? { signal: options.signal } : {};
@@ -283,30 +330,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         step.push((await run(signal)).stepMs);
         finished();
       }
-      const samples = new Map<string, readonly number[]>();
-      const nodes = graph.nodes.map((): readonly number[] => [0]);
-      around = (index, call) => {
-        const key = signatureOf(graph.nodes[index] as Node, graph);
-        let known = samples.get(key);
-        if (!known) {
-          known = workspaceKept(index, () => nodeSamples(stage, graph, index, call, address));
-          samples.set(key, known);
-        }
-        nodes[index] = known;
-        workspace.during(call, idle[index]);
-      };
-      const workspaceKept = <T>(index: number, work: () => T): T => {
-        let result: T | undefined;
-        workspace.during(() => {
-          result = work();
-        }, idle[index]);
-        return result as T;
-      };
-      try {
-        await eager(signal);
-      } finally {
-        around = counting;
-      }
+      const nodes = gpu.compiler ? stampedTimes(gpu.compiler) : await repeatedTimes(signal);
       finished();
       const copies = copyTimes(stage, arena, layout.arenaBytes, options.copyBytes);
       return {
