@@ -21,6 +21,7 @@ import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
+import { swapping } from "./swap.js";
 import { unsupported } from "./unsupported.js";
 import { variadicOps } from "./variadic.js";
 import { windows } from "./windows.js";
@@ -61,6 +62,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   sampling,
   criterion,
   attention,
+  swapping,
 );
 
 /** The record of a node's op. Throws `unknown op: <op> (node <name>)`, or `unsupported: …` where it is known why. */

@@ -57,8 +57,14 @@ export function loadStep(
     if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
     return offset + shift;
   };
-  const bytesOf = (name: string): Uint8Array =>
-    new Uint8Array(memory, offsetOf(name), tensorBytes(tensorOf(graph, name)));
+  // host and device are one here: swapped tensors lie in a second buffer
+  const host = new ArrayBuffer(layout.hostBytes);
+  const bytesOf = (name: string): Uint8Array => {
+    const tensor = tensorOf(graph, name);
+    const place = tensor.host ? layout.hostOffsets.get(name) : offsetOf(name);
+    if (place === undefined) throw new Error(`no place for tensor: ${name}`);
+    return new Uint8Array(tensor.host ? host : memory, place, tensorBytes(tensor));
+  };
 
   const values = new Map<string, Pointer>();
   const ops = new Map<string, Pointer>();
@@ -112,20 +118,20 @@ export function loadStep(
     };
   };
 
+  /** A copy that is complete when it returns, so that the waits, which are views, have nothing to do. */
+  const transfer = (node: Node): (() => void) => {
+    const [source, target] = [bytesOf(node.inputs[0] as string), bytesOf(node.outputs[0] as string)];
+    return () => target.set(source);
+  };
+
   const prepared: Prepared[] = [];
   try {
     graph.nodes.forEach((node, index) => {
-      if (opOf(node).view) return;
-      if (node.op === "Concat" && node.domain === "") {
-        prepared.push({
-          index,
-          copy: concatenation(node),
-          op: 0n,
-          inputs: 0n,
-          inputCount: 0,
-          outputs: 0n,
-          outputCount: 0,
-        });
+      const { view, swap } = opOf(node);
+      if (view) return;
+      const copy = swap ? transfer(node) : node.op === "Concat" && node.domain === "" ? concatenation(node) : undefined;
+      if (copy) {
+        prepared.push({ index, copy, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 });
         return;
       }
       const request = requestOf(node, graph);
