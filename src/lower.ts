@@ -17,7 +17,7 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
-    if (op.view || hasKernel(node, b)) {
+    if (op.view || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
     }

@@ -5,10 +5,20 @@ import type { ActivationRow } from "./profile.js";
 /** What is done with one activation between its forward and its backward use. */
 export type Action = "keep" | "recompute" | "swap";
 
+/** Where the copies of a swap end and begin, by the names of nodes. */
+export interface SwapPlacement {
+  /** Before this node the copy to the host is waited for, and the memory is free. */
+  readonly outDone: string;
+  /** Before this node the copy back begins, and takes memory again (μ-TWO's prefetch_prompt). */
+  readonly prefetch: string;
+}
+
 export interface Decision {
   /** Name of the activation (a row of the activation table). */
   readonly activation: string;
   readonly action: Action;
+  /** For a swap; without it the copies are waited for at once: the least memory, and nothing hidden. */
+  readonly swap?: SwapPlacement;
   /** Order in which the planner took it; 0 for the first. */
   readonly order: number;
   /** Bytes of the activation that are free between its last forward and first backward use. */

@@ -25,7 +25,7 @@ export interface NodeRow {
   readonly phase: Phase;
   readonly time: Samples;
   readonly flops: number;
-  /** Bytes that the kernel reads and writes: its inputs and outputs; 0 for a view. */
+  /** Bytes of the device that the kernel reads and writes: its inputs and outputs; 0 for a view. */
   readonly inputBytes: number;
   readonly outputBytes: number;
   /** Live bytes of values while the node runs (μ-TWO's peak_mem without workspace). */
@@ -236,7 +236,10 @@ function tables(
   const nodes = graph.nodes.map((node, rank): NodeRow => {
     const op = opOf(node);
     const sum = (names: Iterable<string>): number =>
-      [...new Set(names)].reduce((bytes, name) => bytes + (name ? tensorBytes(tensorOf(graph, name)) : 0), 0);
+      [...new Set(names)].reduce(
+        (bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0),
+        0,
+      );
     const outputs = node.outputs.map((name) =>
       name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
     );

@@ -13,7 +13,7 @@ import { type FusedBody, fusedAttributes, fusedGraph } from "../ops/fused.js";
 import { normalizeAxes } from "../ops/shapes.js";
 import { bytesOf } from "../values.js";
 import type { Cuda } from "./cuda.js";
-import { onDevice } from "./cuda.js";
+import { onDevice, toDevice, toHost } from "./cuda.js";
 import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } from "./cudnn.js";
 import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
@@ -31,6 +31,10 @@ export interface NodeContext extends Means {
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;
   address(name: string): Pointer;
+  /** Streams for copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
+  /** An event that belongs to a tensor: the same each time. */
+  event(name: string): Pointer;
   /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
   launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
 }
@@ -376,6 +380,35 @@ function parts(node: Node, context: NodeContext, whole: string, names: readonly 
   };
 }
 
+/** Begins a copy between device and host, in a stream of its own, when all that was launched before is done. */
+const beginsCopy = (direction: "out" | "in"): OwnNode => ({
+  fits: () => true,
+  prepare(node, context) {
+    const { cuda, stream, copyStreams } = context;
+    const [from, to] = [node.inputs[0] as string, node.outputs[0] as string];
+    const [source, target] = [context.address(from), context.address(to)];
+    const bytes = tensorBytes(type(context.graph, from));
+    const [begin, done] = [context.event(`${to} begins`), context.event(`${to} is done`)];
+    const copyStream = copyStreams[direction];
+    const kind = direction === "out" ? toHost : toDevice;
+    return () => {
+      cuda.record(begin, stream);
+      cuda.waitFor(copyStream, begin);
+      cuda.copy(target, source, bytes, kind, copyStream);
+      cuda.record(done, copyStream);
+    };
+  },
+});
+
+/** What comes after waits for the copy that input 0 is the result of. */
+const awaitsCopy: OwnNode = {
+  fits: () => true,
+  prepare(node, { cuda, stream, event }) {
+    const done = event(`${node.inputs[0]} is done`);
+    return () => cuda.waitFor(stream, done);
+  },
+};
+
 /** Nodes that run without a kernel of ONNX Runtime. */
 const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
@@ -384,6 +417,10 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalization": batchNorm,
   "mutwo:BatchNormalizationGradient": batchNormGradient,
   "mutwo:Fused": fusedNode,
+  "mutwo:SwapOut": beginsCopy("out"),
+  "mutwo:SwapOutWait": awaitsCopy,
+  "mutwo:SwapIn": beginsCopy("in"),
+  "mutwo:SwapInWait": awaitsCopy,
   ":ReduceSum": reduction,
   ":ReduceMean": reduction,
   ":ScatterND": scatterRows,

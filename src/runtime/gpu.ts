@@ -41,6 +41,8 @@ interface Gpu {
   readonly cudnn: Cudnn;
   readonly kernels: Kernels;
   readonly stream: Pointer;
+  /** For copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   readonly workspace: Workspace;
   readonly convolutions: Map<string, readonly Convolution[]>;
   readonly tf32: boolean;
@@ -62,6 +64,8 @@ export function openGpu(options: GpuOptions): Runtime {
   try {
     const stream = cuda.stream();
     closing.push(() => cuda.destroyStream(stream));
+    const copyStreams = { out: cuda.stream(), in: cuda.stream() };
+    for (const one of Object.values(copyStreams)) closing.push(() => cuda.destroyStream(one));
     const scratch = cuda.malloc(8);
     closing.push(() => cuda.free(scratch));
     const workspace = openWorkspace(cuda);
@@ -90,6 +94,7 @@ export function openGpu(options: GpuOptions): Runtime {
       cudnn,
       kernels,
       stream,
+      copyStreams,
       workspace,
       convolutions: new Map(),
       ...settings,
@@ -162,10 +167,13 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       `out of memory: the step's values need ${formatBytes(layout.arenaBytes)}, ${cuda.name} has ${formatBytes(free)} free`,
     );
   const arena = cuda.malloc(layout.arenaBytes);
+  const release: (() => void)[] = [() => cuda.free(arena)];
+  let pinned: Pointer = 0n;
   const address = (name: string): Pointer => {
-    const offset = layout.offsets.get(name);
+    const onHost = layout.hostOffsets.get(name);
+    const offset = onHost ?? layout.offsets.get(name);
     if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
-    return arena + BigInt(offset);
+    return (onHost === undefined ? arena : pinned) + BigInt(offset);
   };
   const read = (name: string): Uint8Array => {
     const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(graph, name))));
@@ -173,7 +181,6 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
     if (bytes.length) cuda.read(bytes, address(name));
     return bytes;
   };
-  const release: (() => void)[] = [() => cuda.free(arena)];
   let closed = false;
   const close = (): void => {
     if (closed) return;
@@ -185,6 +192,17 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       } catch {}
   };
   try {
+    if (layout.hostBytes) {
+      pinned = cuda.hostAlloc(layout.hostBytes);
+      release.push(() => cuda.hostFree(pinned));
+    }
+    const copyEvents = new Map<string, Pointer>();
+    release.push(() => copyEvents.forEach((event) => void cuda.destroyEvent(event)));
+    const event = (name: string): Pointer => {
+      const known = copyEvents.get(name) ?? cuda.event(false);
+      copyEvents.set(name, known);
+      return known;
+    };
     const wanted: KernelSource[] = [];
     const launcher: NodeContext["launcher"] = (source, addresses) => {
       wanted.push(source);
@@ -194,7 +212,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         ready();
       };
     };
-    const context: NodeContext = { ...gpu, graph, address, launcher };
+    const context: NodeContext = { ...gpu, graph, address, event, launcher };
     // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
     const idle = idlePieces(graph, layout).map(({ offset, bytes }) => ({ at: arena + BigInt(offset), bytes }));
     const idleOf = (index: number): Idle | undefined => (steps > 0 ? idle[index] : undefined);
@@ -343,7 +361,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
           workspaceBytes: workspace.heldBytes,
           contextBytes: gpu.contextBytes,
           processBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
-          hostBytes: 0,
+          hostBytes: layout.hostBytes,
         },
         copies,
         losses,
