@@ -34,7 +34,7 @@ export function runSummary(run: Run): string {
     ["peak, predicted", formatBytes(before.arenaBytes), ...planned(formatBytes(plan?.peakBytes ?? 0))],
     [
       "peak, measured",
-      formatBytes(before.allocatedBytes),
+      before.offloaded ? "does not fit" : formatBytes(before.allocatedBytes),
       ...planned(after ? formatBytes(after.allocatedBytes) : "not executed"),
     ],
     [
@@ -53,7 +53,7 @@ export function runSummary(run: Run): string {
       : []),
     [
       "step, measured",
-      `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
+      before.offloaded ? "does not fit" : `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
       ...planned(after ? `${formatMs(after.step.medianMs)} ± ${formatMs(after.step.spreadMs)}` : "not executed"),
     ],
   );
