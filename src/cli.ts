@@ -277,7 +277,7 @@ export function program(): Command {
       .addOption(batchNormOption())
       .option("--backend <name>", "cpu", "cpu")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
-      .option("--planner <name>", "mutwo, keepAll or recomputeAll")
+      .option("--planner <name>", "mutwo, keepAll, recomputeAll or swapAll")
       .option("--iterations <n>", "measured steps of each kind (default 5)", count(1))
       .option("--warmups <n>", "steps before them (default 2)", count(0))
       .option("--threads <n>", "threads of the CPU kernels (default: all cores)", count(1))
@@ -288,7 +288,7 @@ export function program(): Command {
       .command("plan <run>")
       .description("plan again from a saved run.json, without a device")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
-      .option("--planner <name>", "mutwo, keepAll or recomputeAll", "mutwo"),
+      .option("--planner <name>", "mutwo, keepAll, recomputeAll or swapAll", "mutwo"),
   ).action(plan);
   root
     .command("report <run>")

@@ -216,7 +216,10 @@ function tables(graph: Graph, times: readonly Samples[], workspace: Float64Array
   const nodes = graph.nodes.map((node, rank): NodeRow => {
     const op = opOf(node);
     const sum = (names: Iterable<string>): number =>
-      [...new Set(names)].reduce((bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0), 0);
+      [...new Set(names)].reduce(
+        (bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0),
+        0,
+      );
     const outputs = node.outputs.map((name) =>
       name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
     );

@@ -10,6 +10,14 @@ const plain = { head: [], border: [] };
 export const infeasibleLine = (plan: Plan): string =>
   `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)}`;
 
+/** How many activations are recomputed, swapped and kept. */
+function decisionCounts(plan: Plan): string {
+  const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
+  const swapped = plan.decisions.length - recomputed;
+  const swaps = swapped ? [`${swapped} swapped (${formatBytes(plan.hostBytes ?? 0)} on the host)`] : [];
+  return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
+}
+
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
   const { before, plan, after } = run;
@@ -54,7 +62,7 @@ export function runSummary(run: Run): string {
   ];
   if (plan?.feasible)
     lines.push(
-      `plan: ${plan.decisions.length} recomputed, ${plan.kept} kept; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
+      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
     );
   if (run.equality)
     lines.push(
