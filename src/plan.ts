@@ -36,7 +36,7 @@ export interface Decision {
 /** How a training step is made to fit a budget. */
 export interface Plan {
   readonly planner: string;
-  /** null for planners without a budget (keepAll, recomputeAll). */
+  /** null for planners without a budget (keepAll, recomputeAll, swapAll). */
   readonly budgetBytes: number | null;
   readonly feasible: boolean;
   /** Decisions other than keep, in the order taken. */
@@ -45,6 +45,8 @@ export interface Plan {
   readonly kept: number;
   /** Predicted peak of the planned step: the arena by static layout. */
   readonly peakBytes: number;
+  /** Host memory that swapped activations need: absent from plans of versions that could not swap. */
+  readonly hostBytes?: number;
   /** Predicted peak by the timeline alone, without the layout's waste. */
   readonly timelinePeakBytes: number;
   /** μ-TWO's Algorithm G for the same decisions, as printed, to compare. */

@@ -199,6 +199,7 @@ function view(run: Run) {
       printed: formatBytes(plan.printedPeakBytes),
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
+      host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
       added: formatMs(plan.addedMs),
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,
