@@ -262,11 +262,12 @@ export function timeByOp(run: Run): Figure {
 }
 
 const decidedColor = (run: Run): ((row: { name: string }) => string) => {
-  const decided = new Set(run.plan?.decisions.map((decision) => decision.activation));
-  return ({ name }) => (decided.has(name) ? "#D55E00" : "#0072B2");
+  const actions = new Map(run.plan?.decisions.map(({ activation, action }) => [activation, action]));
+  const colors = { keep: "#0072B2", recompute: "#D55E00", swap: "#009E73" };
+  return ({ name }) => colors[actions.get(name) ?? "keep"];
 };
 
-/** Size of each saved activation; those that the plan recomputes in another colour. */
+/** Size of each saved activation; those that the plan recomputes and those that it swaps in other colours. */
 export const activationSize = (run: Run): Figure =>
   bars(
     "Size of saved activations",

@@ -320,7 +320,7 @@ export function program(): Command {
       .option("--deterministic", "only kernels that give the same bits each time")
       .option("--check-finite", "name the first node that makes a NaN or an infinity, if the loss is not finite")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
-      .option("--planner <name>", "mutwo, keepAll or recomputeAll")
+      .option("--planner <name>", "mutwo, keepAll, recomputeAll or swapAll")
       .option("--iterations <n>", "measured steps of each kind (default 5)", count(1))
       .option("--warmups <n>", "steps before them (default 2)", count(0))
       .option("--threads <n>", "threads of the CPU kernels (default: all cores)", count(1))
@@ -331,7 +331,7 @@ export function program(): Command {
       .command("plan <run>")
       .description("plan again from a saved run.json, without a device")
       .option("--budget <size>", "4GiB, 500MB, or 60% of the baseline's peak")
-      .option("--planner <name>", "mutwo, keepAll or recomputeAll", "mutwo"),
+      .option("--planner <name>", "mutwo, keepAll, recomputeAll or swapAll", "mutwo"),
   ).action(plan);
   root
     .command("report <run>")

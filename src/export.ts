@@ -2,6 +2,8 @@ import { holdBack } from "./barrier.js";
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "./graph.js";
 import { lower } from "./lower.js";
 import type { Model, ModelValue } from "./onnx.js";
+import { opOf } from "./ops/index.js";
+import { originalName } from "./rewrite.js";
 import { separate } from "./separate.js";
 import { gradientName } from "./training.js";
 
@@ -110,10 +112,13 @@ const typeOf = ({ name, dtype, shape }: Tensor): ModelValue => ({ name, dtype, d
  *
  * Inputs: the model's inputs, the target, and every parameter, buffer and optimizer state under its own name
  * (`NAME.velocity`, `NAME.m`, `NAME.v` beside parameter `NAME`). Outputs: the loss, `NAME.grad` for each trained
- * parameter, `NAME.next` for each state. Recomputed blocks stay where the plan has them by barriers.
+ * parameter, `NAME.next` for each state. Recomputed blocks stay where the plan has them by barriers. Throws `a swap cannot
+ * be exported: …`: plain ONNX has no memory but the device's.
  */
 export function exportStep(graph: Graph, options: ExportOptions = {}): { model: Model; names: StepNames } {
   if (!graph.loss) throw new Error(`not a training step: ${graph.name}`);
+  const swap = graph.nodes.find((node) => opOf(node).swap);
+  if (swap) throw new Error(`a swap cannot be exported: ${originalName(swap.name)}`);
   const trained = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within).map((t) => t.name);
   const flat = standardised(graph);
   const gradients = new Map(

@@ -54,10 +54,10 @@ export interface Tensor extends TensorType {
   readonly data?: Uint8Array;
   /** The tensor is the part of another tensor's storage that starts at this offset (a slice of a flat buffer). */
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  /** The tensor lies in host memory, not in the device's arena. */
+  readonly host?: true;
   /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
   readonly range?: readonly [number, number];
-  /** Lies in the host's memory, not on the device: what was swapped out. */
-  readonly host?: true;
 }
 
 /** ONNX attribute values; ints and floats are told apart because kernels do. */

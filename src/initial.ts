@@ -86,7 +86,11 @@ function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number
   const count = elementCount(tensor.shape);
   if (tensor.category === "optimizer state") return new Uint8Array(tensorBytes(tensor));
   const random = randomFrom(seed ^ hash(tensor.name));
-  const fill = (next: () => number): Uint8Array => bytesOf(tensor.dtype, Float64Array.from({ length: count }, next));
+  const fill = (next: () => number): Uint8Array => {
+    const numbers = tensor.dtype === "float32" ? new Float32Array(count) : new Float64Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = next();
+    return tensor.dtype === "float32" ? new Uint8Array(numbers.buffer) : bytesOf(tensor.dtype, numbers);
+  };
   if (tensor.category === "input") {
     if (tensor.dtype === "bool") return fill(() => 1);
     const { range } = tensor;

@@ -1,12 +1,16 @@
 import { type Graph, tensorBytes } from "./graph.js";
 import { type Storage, storages } from "./liveness.js";
 
-/** Where each tensor lies in the one arena. */
+/** Where each tensor lies: in the device's one arena, or in that of the host. */
 export interface Layout {
   /** Size of the arena: the peak that is predicted and allocated. */
   readonly arenaBytes: number;
-  /** Byte offset of every tensor. */
+  /** Byte offset in it of every tensor of the device. */
   readonly offsets: ReadonlyMap<string, number>;
+  /** Size of the arena in host memory, for swapped tensors. */
+  readonly hostBytes: number;
+  /** Byte offset in it of every host tensor. */
+  readonly hostOffsets: ReadonlyMap<string, number>;
 }
 
 /** Every storage starts on such a boundary: a cache line. */
@@ -58,11 +62,34 @@ const orders: readonly ((a: Storage, z: Storage) => number)[] = [
 ];
 
 /**
- * Static offsets for all tensors of a graph in one arena: residents first, then everything else by its live range.
- * Tensors that are live at the same time never overlap; the parts of a flat buffer lie side by side.
+ * Static offsets for all tensors of a graph, the same way in each of the two arenas: residents first, then everything
+ * else by its live range. Tensors that are live at the same time never overlap; the parts of a flat buffer lie side by
+ * side.
  */
 export function layout(graph: Graph): Layout {
-  const { all, of } = storages(graph);
+  const { all, host, of } = storages(graph);
+  const device = arena(graph, all);
+  const outside = arena(graph, host);
+  const named = ({ offsets, groups }: Arena): Map<string, number> =>
+    new Map([
+      ...[...of].flatMap(([name, { storage, offsetBytes }]): [string, number][] => {
+        const start = offsets.get(storage);
+        return start === undefined ? [] : [[name, start + offsetBytes]];
+      }),
+      ...groups,
+    ]);
+  return { arenaBytes: device.bytes, offsets: named(device), hostBytes: outside.bytes, hostOffsets: named(outside) };
+}
+
+interface Arena {
+  readonly bytes: number;
+  readonly offsets: ReadonlyMap<Storage, number>;
+  /** Starts of the flat buffers whose parts are made by nodes. */
+  readonly groups: ReadonlyMap<string, number>;
+}
+
+/** Offsets for these storages in one arena. */
+function arena(graph: Graph, all: readonly Storage[]): Arena {
   const offsets = new Map<Storage, number>();
   let base = 0;
   for (const storage of all)
@@ -95,12 +122,42 @@ export function layout(graph: Graph): Layout {
     if (best.end <= bound) break;
   }
   for (const { storage, offset } of best?.placed ?? []) offsets.set(storage, offset);
-  const named = new Map(
-    [...of].map(([name, { storage, offsetBytes }]) => [name, (offsets.get(storage) as number) + offsetBytes]),
-  );
-  for (const [name, start] of groups) named.set(name, start);
-  return { arenaBytes: Math.max(best?.end ?? base, top), offsets: named };
+  return { bytes: Math.max(best?.end ?? base, top), offsets, groups };
 }
+
+/** A piece of the arena. */
+export interface Piece {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** For each node the largest piece of the arena in which nothing lives while it runs. */
+export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece[] {
+  const places = storages(graph)
+    .all.map(({ name, bytes, start, end, resident }) => {
+      const offset = offsets.get(name) as number;
+      return { offset, until: offset + aligned(bytes), start: resident ? -1 : start, end };
+    })
+    .sort((a, z) => a.offset - z.offset);
+  return graph.nodes.map((_, rank) => {
+    let best: Piece = { offset: 0, bytes: 0 };
+    let free = 0;
+    const close = (at: number): void => {
+      const offset = Math.ceil(free / idleAlignment) * idleAlignment;
+      if (at - offset > best.bytes) best = { offset, bytes: at - offset };
+    };
+    for (const { offset, until, start, end } of places) {
+      if (rank < start || rank > end) continue;
+      if (offset > free) close(offset);
+      free = Math.max(free, until);
+    }
+    close(arenaBytes);
+    return best;
+  });
+}
+
+/** Workspaces want coarser boundaries than values. */
+const idleAlignment = 512;
 
 /** No layout can be smaller: the greatest sum of aligned bytes that live at once. */
 function lowerBound(all: readonly Storage[], count: number, residents: number): number {

@@ -28,7 +28,10 @@ export interface Storage {
 }
 
 export interface Storages {
+  /** Those of the device. */
   readonly all: readonly Storage[];
+  /** Those in host memory, which no timeline counts. */
+  readonly host: readonly Storage[];
   /** Storage of each tensor, and where in it the tensor starts (not 0 for slices of resident flat buffers). */
   readonly of: ReadonlyMap<string, { readonly storage: Storage; readonly offsetBytes: number }>;
 }
@@ -86,6 +89,7 @@ export function storages(graph: Graph): Storages {
   // 3. residents
   const of = new Map<string, { storage: Storage; offsetBytes: number }>();
   const all: Storage[] = [];
+  const host: Storage[] = [];
   const start = (name: string, from: number, resident: boolean): Storage => {
     const tensor = tensorOf(graph, name);
     const storage: Storage = {
@@ -97,7 +101,7 @@ export function storages(graph: Graph): Storages {
       resident,
       ...(tensor.within && !resident ? { within: tensor.within } : {}),
     };
-    all.push(storage);
+    (tensor.host ? host : all).push(storage);
     of.set(name, { storage, offsetBytes: 0 });
     return storage;
   };
@@ -152,7 +156,7 @@ export function storages(graph: Graph): Storages {
       of.set(name, { storage: taken, offsetBytes: 0 });
     });
   });
-  return { all, of };
+  return { all, host, of };
 
   /** Whether the output goes to a place in a flat buffer where an input of the node is. Throws if that is read later. */
   function overwritesPart(output: string, node: Node, index: number, rank: number): boolean {
@@ -180,6 +184,7 @@ export function storages(graph: Graph): Storages {
       const storage = input ? of.get(input)?.storage : undefined;
       if (!input || !storage || storage.resident || storage.within || storage.end !== rank) continue;
       if (storage.tenants.at(-1)?.from === rank) continue; // another output of the node has taken it
+      if (tensorOf(graph, input).host !== tensor.host) continue;
       if (storage.bytes !== tensorBytes(tensor) || tensorOf(graph, input).dtype !== tensor.dtype) continue;
       // the same storage must not be read through another input
       const others = node.inputs.filter((name, i) => i !== slot && name && of.get(name)?.storage === storage);

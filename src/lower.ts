@@ -7,6 +7,7 @@ import type { Op } from "./ops/op.js";
 import { cast } from "./ops/shapes.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { placeWithin } from "./training.js";
+import { absorbTransposes } from "./transposes.js";
 
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
@@ -16,7 +17,7 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
-    if (op.view || hasKernel(node, b)) {
+    if (op.view || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
     }
@@ -36,7 +37,8 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
 /** The same graph as a runtime executes it: lowered, and fused where it has kernels for that. */
 export function lowerFor(runtime: Pick<Runtime, "hasKernel" | "fuses">, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
-  return runtime.fuses ? fuse(lowered) : lowered;
+  if (!runtime.fuses) return lowered;
+  return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
 }
 
 const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";

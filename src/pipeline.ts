@@ -4,15 +4,16 @@ import os from "node:os";
 import path from "node:path";
 import { firstNonFinite } from "./finite.js";
 import type { BatchNormMode } from "./fold.js";
-import { parseBudget } from "./format.js";
+import { formatBytes, parseBudget } from "./format.js";
 import { type DType, type Graph, type Tensor, tensorBytes } from "./graph.js";
 import { initialValues, seededGraph } from "./initial.js";
 import { layout } from "./layout.js";
+import { timeline } from "./liveness.js";
 import { loadWithValues } from "./load.js";
 import { lowerFor } from "./lower.js";
 import type { Plan } from "./plan.js";
 import { planGraph } from "./plan.js";
-import { type Profile, profileGraph, samplesOf } from "./profile.js";
+import { type Profile, profileGraph, profileOffloaded, samplesOf } from "./profile.js";
 import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
 import {
@@ -25,6 +26,7 @@ import {
   saveGraph,
 } from "./run.js";
 import type { Runtime } from "./runtime/runtime.js";
+import { savedActivations } from "./saved.js";
 import { frozenNames, gradientName, type TrainingOptions, trainingStep } from "./training.js";
 import { valuesOf } from "./values.js";
 
@@ -98,7 +100,11 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
         ...(options.signal ? { signal: options.signal } : {}),
         onProgress: (done, total) => progress(stage, done, total),
       });
-    const before = await measure("profile", baseline);
+    const fits = !runtime.freeBytes || layout(baseline).arenaBytes <= runtime.freeBytes();
+    // what the planned step is compared with: the unplanned one, or if that does not fit, the one with all swapped out
+    const reference = fits ? baseline : offload(baseline, runtime);
+    const measured = await measure("profile", reference);
+    const before = fits ? measured : profileOffloaded(baseline, reference, measured);
     const plan =
       options.budget === undefined && !options.planner ? null : makePlan(baseline, before, options, progress);
     let after: Profile | null = null;
@@ -108,7 +114,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      ({ equality, paired } = await compare(baseline, planned, runtime, values, options.signal));
+      ({ equality, paired } = await compare(reference, planned, runtime, values, options.signal));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
     return {
@@ -145,12 +151,25 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       paired,
       warnings: [
         ...warningsOf(before, after, equality),
-        ...(options.checkFinite && before.losses.includes(null) ? [await culprit(baseline, runtime, values)] : []),
+        ...(options.checkFinite && before.losses.includes(null) ? [await culprit(reference, runtime, values)] : []),
       ],
     };
   } finally {
     runtime.close();
   }
+}
+
+/** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
+function offload(graph: Graph, runtime: Runtime): Graph {
+  const all = [...savedActivations(graph).keys()].map((activation) => ({ activation, action: "swap" as const }));
+  const swapped = rewrite(graph, all);
+  const { arenaBytes } = layout(swapped);
+  const free = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+  if (arenaBytes <= free) return swapped;
+  const { peakRank } = timeline(swapped);
+  throw new Error(
+    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
+  );
 }
 
 /** SHA-256 of a file, read piece by piece: model files are large. */
@@ -185,6 +204,10 @@ function makePlan(
 
 function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): string[] {
   const warnings: string[] = [];
+  if (before.offloaded)
+    warnings.push(
+      `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
+    );
   for (const [which, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
     const bad = profile?.losses.indexOf(null) ?? -1;
     if (bad >= 0) warnings.push(`the ${which} step's loss is not finite from iteration ${bad + 1} on`);

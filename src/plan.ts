@@ -5,10 +5,20 @@ import type { ActivationRow } from "./profile.js";
 /** What is done with one activation between its forward and its backward use. */
 export type Action = "keep" | "recompute" | "swap";
 
+/** Where the copies of a swap end and begin, by the names of nodes. */
+export interface SwapPlacement {
+  /** Before this node the copy to the host is waited for, and the memory is free. */
+  readonly outDone: string;
+  /** Before this node the copy back begins, and takes memory again (μ-TWO's prefetch_prompt). */
+  readonly prefetch: string;
+}
+
 export interface Decision {
   /** Name of the activation (a row of the activation table). */
   readonly activation: string;
   readonly action: Action;
+  /** For a swap; without it the copies are waited for at once: the least memory, and nothing hidden. */
+  readonly swap?: SwapPlacement;
   /** Order in which the planner took it; 0 for the first. */
   readonly order: number;
   /** Bytes of the activation that are free between its last forward and first backward use. */
@@ -26,7 +36,7 @@ export interface Decision {
 /** How a training step is made to fit a budget. */
 export interface Plan {
   readonly planner: string;
-  /** null for planners without a budget (keepAll, recomputeAll). */
+  /** null for planners without a budget (keepAll, recomputeAll, swapAll). */
   readonly budgetBytes: number | null;
   readonly feasible: boolean;
   /** Decisions other than keep, in the order taken. */
@@ -35,6 +45,8 @@ export interface Plan {
   readonly kept: number;
   /** Predicted peak of the planned step: the arena by static layout. */
   readonly peakBytes: number;
+  /** Host memory that swapped activations need: absent from plans of versions that could not swap. */
+  readonly hostBytes?: number;
   /** Predicted peak by the timeline alone, without the layout's waste. */
   readonly timelinePeakBytes: number;
   /** μ-TWO's Algorithm G for the same decisions, as printed, to compare. */

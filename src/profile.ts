@@ -1,4 +1,5 @@
 import { type Category, type Graph, type Phase, tensorBytes, tensorOf } from "./graph.js";
+import { layout } from "./layout.js";
 import { peakHolders, timeline } from "./liveness.js";
 import { loadWithValues } from "./load.js";
 import { activationRows } from "./metrics.js";
@@ -25,7 +26,7 @@ export interface NodeRow {
   readonly phase: Phase;
   readonly time: Samples;
   readonly flops: number;
-  /** Bytes that the kernel reads and writes: its inputs and outputs; 0 for a view. */
+  /** Bytes of the device that the kernel reads and writes: its inputs and outputs; 0 for a view. */
   readonly inputBytes: number;
   readonly outputBytes: number;
   /** Live bytes of values while the node runs (μ-TWO's peak_mem without workspace). */
@@ -126,6 +127,16 @@ export interface Profile {
   readonly copies: readonly CopyTime[] | null;
   /** Sum of the nodes' median times, ms. */
   readonly nodesMs: number;
+  /**
+   * Set where the step is too large for the device: its nodes were then measured with every saved activation swapped
+   * out, `step` is the sum of their times, not measured, and nothing was allocated as it stands.
+   */
+  readonly offloaded?: {
+    /** Bytes that were allocated for the step with everything swapped out. */
+    readonly allocatedBytes: number;
+    /** That step, measured. */
+    readonly step: Samples;
+  };
   /** The loss of each measured step, warm-ups included; the same batch every step. */
   readonly losses: readonly (number | null)[];
 }
@@ -194,6 +205,32 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
   }
 }
 
+/**
+ * The profile of a graph that the device cannot hold, from that of the same graph with activations swapped out, which it
+ * can (Purandare et al. 2023, algorithm A): nodes are the same, found by name.
+ */
+export function profileOffloaded(graph: Graph, swapped: Graph, measured: Profile): Profile {
+  const rows = new Map(swapped.nodes.map((node, rank) => [node.name, measured.nodes[rank] as NodeRow]));
+  const none = samplesOf([0]);
+  const own = graph.nodes.map((node) => rows.get(node.name));
+  const workspace = measured.workspaceBytes === null ? null : own.map((row) => row?.workspaceBytes ?? 0);
+  const derived = tables(
+    graph,
+    own.map((row) => row?.time ?? none),
+    workspace,
+    measured.copies,
+  );
+  return {
+    ...measured,
+    ...derived,
+    arenaBytes: layout(graph).arenaBytes,
+    allocatedBytes: 0,
+    step: samplesOf([derived.nodesMs]),
+    eagerStep: null,
+    offloaded: { allocatedBytes: measured.allocatedBytes, step: measured.step },
+  };
+}
+
 /** Sizes of copies worth timing: those of the saved activations, and round ones between 64 KiB and the largest. */
 function copySizes(graph: Graph): number[] {
   const largest = Math.max(0, ...[...savedActivations(graph).values()].map(({ bytes }) => bytes));
@@ -236,7 +273,10 @@ function tables(
   const nodes = graph.nodes.map((node, rank): NodeRow => {
     const op = opOf(node);
     const sum = (names: Iterable<string>): number =>
-      [...new Set(names)].reduce((bytes, name) => bytes + (name ? tensorBytes(tensorOf(graph, name)) : 0), 0);
+      [...new Set(names)].reduce(
+        (bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0),
+        0,
+      );
     const outputs = node.outputs.map((name) =>
       name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
     );

@@ -5,10 +5,14 @@ import { opOf } from "./ops/index.js";
 /** Longest chain of ops that is computed again inside a fused node. */
 const deepest = 10;
 
+/** Smallest tensor that is made again as a node of its own, bytes: below, a launch costs more than the copy is worth. */
+const leastBytes = 4 * 2 ** 20;
+
 /**
  * The graph with element-wise forward results computed again where backward nodes read them, instead of saved, wherever
  * that saves memory: the copies stand right before their reader, so that fusing makes them part of it and they cost no
- * memory of their own. Which tensors are saved is a minimum cut between what cannot be computed again and what the
+ * memory of their own; for a reader that cannot be fused (a matrix product) a large tensor is made again from what is
+ * kept anyway. Which tensors are saved is a minimum cut between what cannot be computed again and what the
  * backward phase reads, with bytes as capacities (as in PyTorch's partitioner, Chen et al.: min-cut rematerialization).
  */
 export function rematerialize(graph: Graph): Graph {
@@ -19,7 +23,9 @@ export function rematerialize(graph: Graph): Graph {
   const state = new Set(graph.state.flatMap(({ before, after }) => [before, after]));
   const depth = new Map<string, number>();
   const forward = graph.nodes.flatMap((one, rank) => (isForward(rank) ? one.outputs.filter(Boolean) : []));
-  const viewed = new Set(graph.nodes.flatMap((one) => (opOf(one).view ? [one.inputs[0] as string] : [])));
+  const viewed = new Set(
+    graph.nodes.flatMap((one, rank) => (opOf(one).view && isForward(rank) ? [one.inputs[0] as string] : [])),
+  );
   const shapeOf = (name: string): string => tensorOf(graph, name).shape.join();
 
   /** Whether a tensor can be a part of every fused node that needs it. */
@@ -35,7 +41,9 @@ export function rematerialize(graph: Graph): Graph {
       continue;
     const readers = (read.get(name) ?? []).filter((reader) => !isForward(reader));
     const shape = shapeOf(name);
-    if (readers.some((reader) => fusible(node(reader), graph)?.shape.join() !== shape)) continue;
+    // a reader that cannot take the chain in gets it as a node of its own, which is worth its time for large tensors only
+    const isFree = readers.every((reader) => fusible(node(reader), graph)?.shape.join() === shape);
+    if (!isFree && tensorBytes(tensorOf(graph, name)) < leastBytes) continue;
     const level = 1 + Math.max(0, ...one.inputs.map((input) => depth.get(input) ?? 0));
     if (level > deepest) continue;
     depth.set(name, level);

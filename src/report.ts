@@ -78,7 +78,7 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
     },
     {
       what: "peak, measured (allocated)",
-      before: formatBytes(before.allocatedBytes),
+      before: before.offloaded ? "does not fit" : formatBytes(before.allocatedBytes),
       after: planned((p) => formatBytes(p.allocatedBytes)),
     },
     {
@@ -92,7 +92,11 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
       before: "",
       after: planned(plan ? formatMs((run.paired?.unplanned ?? before.step).medianMs + plan.addedMs) : ""),
     },
-    { what: "step, measured (median ± spread)", before: spread(before.step), after: planned((p) => spread(p.step)) },
+    {
+      what: "step, measured (median ± spread)",
+      before: before.offloaded ? "does not fit" : spread(before.step),
+      after: planned((p) => spread(p.step)),
+    },
     ...(run.paired
       ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]
       : []),
@@ -195,6 +199,7 @@ function view(run: Run) {
       printed: formatBytes(plan.printedPeakBytes),
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
+      host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
       added: formatMs(plan.addedMs),
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,

@@ -1,31 +1,48 @@
 import { type Graph, type Node, prune, type Tensor } from "./graph.js";
-import type { Decision } from "./plan.js";
+import type { Decision, SwapPlacement } from "./plan.js";
 import { producerRanks, recomputeRanks, savedActivations } from "./saved.js";
+import { insertSwaps } from "./swap.js";
 
 /** Name of a recomputed copy; further copies of the same thing are numbered. */
 const copyName = (name: string, count: number): string => `${name}@recompute${count > 1 ? count : ""}`;
 
-/** Name of the node or tensor that something is a recomputed copy of; its own name if it is none. */
-export const originalName = (name: string): string => name.replace(/@recompute\d*$/, "");
+/** Name of the node or tensor that something is a recomputed copy or part of a swap of; its own name if it is none. */
+export const originalName = (name: string): string => name.replace(/@(recompute|swap(\/(out|host|in))?)\d*$/, "");
 
 /**
- * The graph with the decided activations recomputed: before the first backward use of each one stands a copy of the
- * nodes that lead to it from what is kept, and all uses from there on read the copy. Blocks are independent: each runs
- * again what it needs and frees it at once. A rewritten graph is an ordinary graph; the order of the decisions does not
- * matter. Throws for an unknown activation, one that cannot be recomputed, or a swap.
+ * The graph with the decisions carried out. A rewritten graph is an ordinary graph; the order of the decisions does not
+ * matter. Throws for an unknown activation, one that is decided on twice or cannot be recomputed, or a swap whose
+ * places are unknown or out of order.
+ *
+ * What is recomputed is made first, so that a block that reads a swapped activation counts as a backward use of it: the
+ * activation comes back before.
  */
-export function rewrite(graph: Graph, decisions: readonly Pick<Decision, "activation" | "action">[]): Graph {
+export function rewrite(graph: Graph, decisions: readonly Pick<Decision, "activation" | "action" | "swap">[]): Graph {
   const saved = savedActivations(graph);
+  const decided = new Set<string>();
   const evicted = new Set<string>();
-  for (const { activation, action } of decisions) {
-    if (action === "swap") throw new Error(`this version cannot swap: ${activation}`);
-    if (action !== "recompute") continue;
+  const swaps = new Map<string, SwapPlacement | undefined>();
+  for (const { activation, action, swap } of decisions) {
+    if (action === "keep") continue;
     const fixed = saved.get(activation)?.fixed;
     if (fixed === undefined) throw new Error(`unknown activation: ${activation}`);
-    if (fixed) throw new Error(`cannot recompute ${activation}: ${fixed}`);
-    evicted.add(activation);
+    if (decided.has(activation)) throw new Error(`two decisions: ${activation}`);
+    decided.add(activation);
+    if (action === "swap") swaps.set(activation, swap);
+    else if (fixed) throw new Error(`cannot recompute ${activation}: ${fixed}`);
+    else evicted.add(activation);
   }
-  if (evicted.size === 0) return graph;
+  const planned = evicted.size ? insertRecomputation(graph, evicted) : graph;
+  return swaps.size ? insertSwaps(planned, swaps) : planned;
+}
+
+/**
+ * The graph with these activations recomputed: before the first backward use of each one stands a copy of the nodes
+ * that lead to it from what is kept, and all uses from there on read the copy. Blocks are independent: each runs again
+ * what it needs and frees it at once.
+ */
+function insertRecomputation(graph: Graph, evicted: ReadonlySet<string>): Graph {
+  const saved = savedActivations(graph);
 
   const blocks = new Map<number, string[]>();
   for (const { name, firstBackwardAccess } of saved.values())

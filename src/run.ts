@@ -16,6 +16,7 @@ export interface SavedTensor {
   readonly shape: readonly number[];
   readonly category: Category;
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  readonly host?: true;
   /** Elements of a small constant. */
   readonly dataBase64?: string;
 }

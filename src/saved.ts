@@ -19,23 +19,29 @@ export interface SavedActivation {
   readonly fixed: string | null;
 }
 
-const cache = new WeakMap<Graph, ReadonlyMap<string, SavedActivation>>();
+/** A saved activation without what recomputing it would meet. */
+export type Accesses = Omit<SavedActivation, "fixed">;
 
-/** All saved activations of a training step by name, in the order in which they are made. Views are not listed. */
-export function savedActivations(graph: Graph): ReadonlyMap<string, SavedActivation> {
-  const known = cache.get(graph);
+const accessCache = new WeakMap<Graph, ReadonlyMap<string, Accesses>>();
+
+/**
+ * Who reads the saved activations of a training step, by name, in the order in which they are made. Views are not
+ * listed, and neither is what lies in host memory.
+ */
+export function activationAccesses(graph: Graph): ReadonlyMap<string, Accesses> {
+  const known = accessCache.get(graph);
   if (known) return known;
   const read = consumers(graph);
   const isForward = (rank: number): boolean => {
     const phase = graph.nodes[rank]?.phase;
     return phase === "forward" || phase === "loss";
   };
-  const saved = new Map<string, SavedActivation>();
+  const saved = new Map<string, Accesses>();
   const views = viewsOf(graph);
   for (const [created, node] of graph.nodes.entries()) {
     if (opOf(node).view || !isForward(created)) continue;
     for (const name of node.outputs) {
-      if (!name) continue;
+      if (!name || tensorOf(graph, name).host) continue;
       const members = [name, ...(views.get(name) ?? [])];
       const ranks = members.flatMap((member) =>
         (read.get(member) ?? []).filter((rank) => !opOf(graph.nodes[rank] as Node).view),
@@ -53,14 +59,26 @@ export function savedActivations(graph: Graph): ReadonlyMap<string, SavedActivat
         lastForwardAccess: forward.length ? Math.max(...forward) : created,
         firstBackwardAccess: Math.min(...backward),
         lastBackwardAccess: Math.max(...backward),
-        fixed: null,
       });
     }
   }
-  cache.set(graph, saved);
-  for (const activation of saved.values()) {
-    const reason = obstacle(graph, activation);
-    if (reason) saved.set(activation.name, { ...activation, fixed: reason });
+  accessCache.set(graph, saved);
+  return saved;
+}
+
+const cache = new WeakMap<Graph, ReadonlyMap<string, SavedActivation>>();
+
+/** All saved activations of a training step by name, in the order in which they are made. Views are not listed. */
+export function savedActivations(graph: Graph): ReadonlyMap<string, SavedActivation> {
+  let saved = cache.get(graph);
+  if (!saved) {
+    saved = new Map(
+      [...activationAccesses(graph)].map(([name, activation]) => [
+        name,
+        { ...activation, fixed: obstacle(graph, activation) ?? null },
+      ]),
+    );
+    cache.set(graph, saved);
   }
   return saved;
 }
@@ -80,7 +98,7 @@ function viewsOf(graph: Graph): Map<string, string[]> {
 }
 
 /** What forbids running the nodes again that lead to an activation; undefined if nothing does. */
-function obstacle(graph: Graph, activation: SavedActivation): string | undefined {
+function obstacle(graph: Graph, activation: Accesses): string | undefined {
   const renewed = new Set(graph.state.map(({ before }) => before));
   const renewedEarly = new Set(
     graph.state
@@ -118,7 +136,7 @@ export function activationOf(graph: Graph): ReadonlyMap<string, string> {
   let owners = memberCache.get(graph);
   if (!owners) {
     owners = new Map(
-      [...savedActivations(graph).values()].flatMap(({ name, members }) => members.map((m) => [m, name] as const)),
+      [...activationAccesses(graph).values()].flatMap(({ name, members }) => members.map((m) => [m, name] as const)),
     );
     memberCache.set(graph, owners);
   }
@@ -129,7 +147,7 @@ export function activationOf(graph: Graph): ReadonlyMap<string, string> {
  * Ranks of the nodes that make an activation again, in schedule order: the walk back from what the backward phase reads
  * of it stops at residents and at other saved activations, unless those are evicted too.
  */
-export function recomputeRanks(graph: Graph, activation: SavedActivation, evicted: ReadonlySet<string>): number[] {
+export function recomputeRanks(graph: Graph, activation: Accesses, evicted: ReadonlySet<string>): number[] {
   const made = producerRanks(graph);
   const owners = activationOf(graph);
   const found = new Set<number>();
@@ -147,7 +165,7 @@ export function recomputeRanks(graph: Graph, activation: SavedActivation, evicte
 }
 
 /** The saved activations that a recomputation starts from. */
-export function recomputeSources(graph: Graph, activation: SavedActivation, ranks: readonly number[]): string[] {
+export function recomputeSources(graph: Graph, activation: Accesses, ranks: readonly number[]): string[] {
   const owners = activationOf(graph);
   const inside = new Set(ranks.flatMap((rank) => (graph.nodes[rank] as Node).outputs));
   const sources = ranks.flatMap((rank) =>

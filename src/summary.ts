@@ -25,6 +25,14 @@ export function equalityLine({ compared, different, bitwise, worstRelativeError,
   return `${compared} tensors are equal within ${worstRelativeError.toExponential(1)}; two runs of the unplanned step differ by ${(runToRun ?? 0).toExponential(1)}`;
 }
 
+/** How many activations are recomputed, swapped and kept. */
+function decisionCounts(plan: Plan): string {
+  const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
+  const swapped = plan.decisions.length - recomputed;
+  const swaps = swapped ? [`${swapped} swapped (${formatBytes(plan.hostBytes ?? 0)} on the host)`] : [];
+  return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
+}
+
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
   const { before, plan, after } = run;
@@ -34,7 +42,7 @@ export function runSummary(run: Run): string {
     ["peak, predicted", formatBytes(before.arenaBytes), ...planned(formatBytes(plan?.peakBytes ?? 0))],
     [
       "peak, measured",
-      formatBytes(before.allocatedBytes),
+      before.offloaded ? "does not fit" : formatBytes(before.allocatedBytes),
       ...planned(after ? formatBytes(after.allocatedBytes) : "not executed"),
     ],
     [
@@ -53,7 +61,7 @@ export function runSummary(run: Run): string {
       : []),
     [
       "step, measured",
-      `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
+      before.offloaded ? "does not fit" : `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
       ...planned(after ? `${formatMs(after.step.medianMs)} ± ${formatMs(after.step.spreadMs)}` : "not executed"),
     ],
   );
@@ -86,7 +94,7 @@ export function runSummary(run: Run): string {
   ];
   if (plan?.feasible)
     lines.push(
-      `plan: ${plan.decisions.length} recomputed, ${plan.kept} kept; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
+      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));

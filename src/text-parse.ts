@@ -76,6 +76,7 @@ function tokens(text: string): Token[] {
  *       y2, _ = mutwo.Op<axis=1, eps=1e-5, pads=[0,1], mode="x">(y, _, float32[2]{1,2})
  *     loss: …  backward: …  update: …     # phases
  *       gradient float32[784,10] dw within flat+0 = MatMul(xt, dh)
+ *       out on host = mutwo.SwapOut(y)    # a tensor in host memory
  *       state w -> w2
  *       loss loss
  *     }
@@ -160,7 +161,8 @@ class GraphParser {
   /** Whether a tensor's name follows, not a category or type before one. */
   private startsName(): boolean {
     const after = this.peek(1);
-    return this.peek().kind !== "word" || after.kind === "sign" || after.text === "within";
+    const isPlaced = after.text === "within" || (after.text === "on" && this.peek(2).text === "host");
+    return this.peek().kind !== "word" || after.kind === "sign" || isPlaced;
   }
 
   private category(): Category | undefined {
@@ -222,11 +224,17 @@ class GraphParser {
     return empty === "ints" && numbers.every(isInt) ? { type: "ints", value } : { type: "floats", value };
   }
 
-  private place(): Pick<Tensor, "within" | "range"> {
+  private place(): Pick<Tensor, "within" | "host" | "range"> {
     const within = this.take("within") ? { tensor: this.name(), offsetBytes: this.count() } : undefined;
+    const isHost = this.take("on");
+    if (isHost) this.expect("host");
     const range = this.take("range") ? this.list("[", "]", () => numberOf(this.number())) : undefined;
     if (range && range.length !== 2) this.fail("two numbers");
-    return { ...(within ? { within } : {}), ...(range ? { range: [range[0] as number, range[1] as number] } : {}) };
+    return {
+      ...(within ? { within } : {}),
+      ...(isHost ? { host: true } : {}),
+      ...(range ? { range: [range[0] as number, range[1] as number] } : {}),
+    };
   }
 
   private resident(): string | undefined {

@@ -71,8 +71,9 @@ const typeText = ({ dtype, shape }: TensorType): string => `${dtype}[${shape.joi
 
 const nameText = (name: string): string => (plainWord(name) ? name : JSON.stringify(name));
 
-const placeText = ({ within, range }: Tensor): string =>
+const placeText = ({ within, host, range }: Tensor): string =>
   (within ? ` within ${nameText(within.tensor)}+${within.offsetBytes}` : "") +
+  (host ? " on host" : "") +
   (range ? ` range [${range.map(numberText).join(",")}]` : "");
 
 function dataText({ dtype, shape }: TensorType, data: Uint8Array, maxElements = Number.POSITIVE_INFINITY): string {

@@ -97,7 +97,7 @@ function loaded(graph: Graph, places: ReadonlyMap<string, string> = new Map()) {
   }
   const place = (name: string): number => offsets.get(name) ?? place((places.get(name) ?? views.get(name)) as string);
   for (const name of graph.tensors.keys()) offsets.set(name, place(name));
-  const step = cpu.load(graph, { arenaBytes, offsets });
+  const step = cpu.load(graph, { arenaBytes, offsets, hostBytes: 0, hostOffsets: new Map() });
   return {
     async run(values: Values): Promise<Map<string, number[]>> {
       for (const [name, list] of values)

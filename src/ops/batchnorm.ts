@@ -94,6 +94,7 @@ const training: Op = native(
     flops: (call) => 8 * inputSize(call),
     types: null,
     buffers: [3, 4],
+    inPlaceOf: () => [[], [3], [4]],
     state: [
       [3, 1],
       [4, 2],

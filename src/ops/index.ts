@@ -22,6 +22,7 @@ import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
+import { swapping } from "./swap.js";
 import { unsupported } from "./unsupported.js";
 import { variadicOps } from "./variadic.js";
 import { windows } from "./windows.js";
@@ -63,6 +64,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   criterion,
   attention,
   fused,
+  swapping,
 );
 
 /** Inputs whose storage that output of a node may overwrite. */

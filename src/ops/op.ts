@@ -64,6 +64,11 @@ export interface Op {
   readonly deterministic: boolean;
   /** Draws random numbers: never run a second time. */
   readonly random?: true;
+  /**
+   * Part of a swap: the copy to the host begins, is complete, the copy back begins, is complete. Runtimes move the bytes
+   * themselves.
+   */
+  readonly swap?: "out" | "outWait" | "in" | "inWait";
   /** Inputs that hold running statistics: state or frozen, never trained. */
   readonly buffers?: readonly number[];
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */

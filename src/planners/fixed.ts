@@ -10,6 +10,7 @@ const fixed =
     const choices = problem.rows.filter(chosen).map(
       (row): Choice => ({
         activation: row.name,
+        action: "recompute",
         savedBytes: row.memoryBytes,
         recomputeRatio: row.recomputeRatio,
         inactiveMs: row.inactiveMs,

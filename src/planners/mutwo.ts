@@ -97,7 +97,7 @@ function greedy(problem: PlanProblem): Prefix[] {
   const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
   const taken: Candidate[] = [];
   const choices: Choice[] = [];
-  const prefixes = [judge(problem, [])];
+  const prefixes: Prefix[] = [judge(problem, [])];
   for (;;) {
     const last = prefixes[prefixes.length - 1] as Prefix;
     if (last.graph().nodes.length > mostGrowth * graph.nodes.length) break;
@@ -117,6 +117,7 @@ function greedy(problem: PlanProblem): Prefix[] {
     taken.push(best);
     choices.push({
       activation: best.row.name,
+      action: "recompute",
       savedBytes: memoryBytes,
       recomputeRatio: best.ratio,
       inactiveMs,

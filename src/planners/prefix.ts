@@ -1,44 +1,58 @@
 import type { Graph } from "../graph.js";
-import { layout } from "../layout.js";
+import { type Layout, layout } from "../layout.js";
 import { peakHolders, timeline } from "../liveness.js";
+import { opOf } from "../ops/index.js";
 import type { Decision, Plan, PlanProblem } from "../plan.js";
 import { originalName, rewrite } from "../rewrite.js";
+import { stepTime } from "../swap-placement.js";
 import { printedPeakBytes } from "./printed.js";
 
 /** A decision before its effect on the whole step is known. */
-export type Choice = Pick<Decision, "activation" | "savedBytes" | "recomputeRatio" | "inactiveMs" | "why">;
+export type Choice = Omit<Decision, "order" | "peakBytesAfter" | "addedMs"> & Partial<Pick<Decision, "addedMs">>;
 
 /** The first so many choices of a planner, judged by the exact timeline of the graph that they make. */
-export interface Prefix {
-  readonly choices: readonly Choice[];
+export interface Prefix<C = Choice> {
+  readonly choices: readonly C[];
   readonly peakBytes: number;
   /** Rank of the peak in the rewritten graph. */
   readonly peakRank: number;
   /** Predicted time added to the step, ms. */
   readonly addedMs: number;
+  /** Part of that for which nodes wait for the copies of each swapped activation, ms. */
+  readonly waitingMs: ReadonlyMap<string, number>;
   readonly graph: () => Graph;
   /** Size of the arena; laid out when first asked for. */
   readonly arenaBytes: () => number;
+  /** Size of the host's arena. */
+  readonly hostBytes: () => number;
 }
 
 /** Rewrites the step by some choices and simulates it. */
-export function judge(problem: PlanProblem, choices: readonly Choice[]): Prefix {
-  const { graph, nodeMs } = problem;
-  const planned = rewrite(
-    graph,
-    choices.map(({ activation }) => ({ activation, action: "recompute" })),
-  );
+export function judge<C extends Pick<Decision, "activation" | "action" | "swap">>(
+  problem: PlanProblem,
+  choices: readonly C[],
+): Prefix<C> {
+  const { graph, nodeMs, rows } = problem;
+  const planned = rewrite(graph, choices);
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
-  const total = planned.nodes.reduce((sum, { name }) => sum + (ms.get(originalName(name)) as number), 0);
-  let arena: number | undefined;
+  const copyMs = new Map(rows.map((row) => [row.name, row.swapMs]));
+  const { totalMs, waitingMs } = stepTime(planned, (node) =>
+    opOf(node).swap
+      ? (copyMs.get(originalName(node.outputs[0] as string)) as number)
+      : (ms.get(originalName(node.name)) as number),
+  );
+  let places: Layout | undefined;
+  const laidOut = (): Layout => (places ??= layout(planned));
   return {
     choices,
     peakBytes,
     peakRank,
-    addedMs: total - nodeMs.reduce((sum, one) => sum + one, 0),
+    addedMs: totalMs - nodeMs.reduce((sum, one) => sum + one, 0),
+    waitingMs,
     graph: () => planned,
-    arenaBytes: () => (arena ??= layout(planned).arenaBytes),
+    arenaBytes: () => laidOut().arenaBytes,
+    hostBytes: () => laidOut().hostBytes,
   };
 }
 
@@ -53,11 +67,10 @@ export function planOf(
   const decisions = best.choices.map((choice, order): Decision => {
     const [before, after] = [prefixes[order], prefixes[order + 1]];
     return {
+      addedMs: (after?.addedMs ?? best.addedMs) - (before?.addedMs ?? 0),
       ...choice,
-      action: "recompute",
       order,
       peakBytesAfter: after?.peakBytes ?? best.peakBytes,
-      addedMs: (after?.addedMs ?? best.addedMs) - (before?.addedMs ?? 0),
     };
   });
   const planned = best.graph();
@@ -69,7 +82,8 @@ export function planOf(
     kept: problem.rows.length - decisions.length,
     peakBytes: best.arenaBytes(),
     timelinePeakBytes: best.peakBytes,
-    printedPeakBytes: printedPeakBytes(problem, new Set(decisions.map(({ activation }) => activation))),
+    hostBytes: best.hostBytes(),
+    printedPeakBytes: printedPeakBytes(problem, decisions),
     addedMs: best.addedMs,
     minimumPeakBytes,
     obstacle:

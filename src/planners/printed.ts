@@ -1,7 +1,7 @@
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
 import { storages, timeline } from "../liveness.js";
 import { opOf } from "../ops/index.js";
-import type { PlanProblem } from "../plan.js";
+import type { Decision, PlanProblem } from "../plan.js";
 
 /**
  * μ-TWO's Algorithm G as printed, for one model: what the node itself needs, plus the intermediates that wait between
@@ -10,15 +10,24 @@ import type { PlanProblem } from "../plan.js";
  */
 export function printedPeakBytes(
   { graph, rows }: Pick<PlanProblem, "graph" | "rows">,
-  evicted: ReadonlySet<string>,
+  decisions: readonly Pick<Decision, "activation" | "action" | "swap">[],
 ): number {
+  const decided = new Map(decisions.map((decision) => [decision.activation, decision]));
+  const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
   const lastForward = new Map<number, number>();
   const firstBackward = new Map<number, number>();
   const add = (map: Map<number, number>, rank: number, bytes: number): void =>
     void map.set(rank, (map.get(rank) ?? 0) + bytes);
   for (const row of rows) {
-    // an evicted activation is deleted after its last forward use, and counted again where it is recomputed: nets to 0
-    if (evicted.has(row.name)) continue;
+    const decision = decided.get(row.name);
+    if (decision) {
+      // deleted after its last forward use, and counted again from where it is made again or comes back: at the first
+      // backward use that nets to 0
+      const prefetch = rank.get(decision.swap?.prefetch ?? "") ?? row.firstBackwardAccess;
+      add(firstBackward, prefetch, -row.memoryBytes);
+      add(firstBackward, row.firstBackwardAccess, row.memoryBytes);
+      continue;
+    }
     add(lastForward, row.lastForwardAccess, row.memoryBytes);
     add(firstBackward, row.firstBackwardAccess, row.memoryBytes);
   }

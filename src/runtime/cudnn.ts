@@ -65,9 +65,11 @@ export interface ConvolutionSpec {
   readonly deterministic: boolean;
 }
 
-/** A convolution with its algorithm chosen. */
+/** One algorithm for a convolution. */
 export interface Convolution {
   readonly workspaceBytes: number;
+  /** Time when it was tried, ms. */
+  readonly ms: number;
   run(a: Pointer, b: Pointer, out: Pointer, workspace: Pointer): void;
 }
 
@@ -101,17 +103,17 @@ export interface Cudnn {
   /** Whether cuDNN has kernels for elements of that type. */
   supports(dtype: DType): boolean;
   /**
-   * Times the algorithms on the operands (their bytes may be anything, the output is overwritten) and keeps the fastest
-   * whose workspace fits. Throws if none does.
+   * Times the algorithms on the operands (their bytes may be anything, the output is overwritten) and returns those
+   * whose workspace fits, fastest first. Throws if none does.
    */
-  convolution(
+  convolutions(
     spec: ConvolutionSpec,
     a: Pointer,
     b: Pointer,
     out: Pointer,
     workspace: Pointer,
     bytes: number,
-  ): Convolution;
+  ): readonly Convolution[];
   /** Batch norm in training over all axes but the second. */
   batchNorm(dtype: DType, shape: readonly number[], deterministic: boolean): BatchNorm;
   close(): void;
@@ -208,7 +210,7 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
   return {
     version,
     supports: (dtype) => types[dtype] !== undefined,
-    convolution(spec, a, b, out, workspace, bytes) {
+    convolutions(spec, a, b, out, workspace, bytes) {
       const { kind, dtype } = spec;
       const [one, zero] = factors(dtype);
       const made = create("Convolution");
@@ -229,11 +231,12 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
       call("cudnnSetConvolutionMathType", made, dtype === "float32" && !spec.tf32 ? fmaMath : defaultMath);
       const [x, w, y] = [tensor(dtype, spec.x), filter(dtype, spec.w), tensor(dtype, spec.y)];
       const [aType, bType, outType] = kind === "forward" ? [x, w, y] : kind === "input" ? [w, y, x] : [x, y, w];
-      const algorithm = choose(kind, spec, [aType, a, bType, b, made, outType, out], workspace, bytes);
-      call("cudnnSetConvolutionMathType", made, algorithm.math);
-      return {
-        workspaceBytes: algorithm.bytes,
+      const found = tried(kind, spec, [aType, a, bType, b, made, outType, out], workspace, bytes);
+      return found.map(({ number, math, bytes, ms }) => ({
+        workspaceBytes: bytes,
+        ms,
         run(a, b, out, workspace) {
+          call("cudnnSetConvolutionMathType", made, math);
           const status = (execute[kind] as (...args: unknown[]) => number)(
             handle,
             one,
@@ -242,16 +245,16 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
             bType,
             b,
             made,
-            algorithm.number,
+            number,
             workspace,
-            algorithm.bytes,
+            bytes,
             zero,
             outType,
             out,
           );
           check(status, `cudnnConvolution${convolutions[kind]}`);
         },
-      };
+      }));
     },
     batchNorm(dtype, shape, deterministic) {
       const x = tensor(dtype, shape);
@@ -317,14 +320,14 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
     },
   };
 
-  /** The fastest algorithm that may be taken: cudnnConvolution…AlgoPerf_t is 48 bytes long. */
-  function choose(
+  /** The algorithms that may be taken, fastest first: cudnnConvolution…AlgoPerf_t is 48 bytes long. */
+  function tried(
     kind: ConvolutionKind,
     spec: ConvolutionSpec,
     operands: readonly Pointer[],
     workspace: Pointer,
     bytes: number,
-  ): { number: number; bytes: number; math: number } {
+  ): { number: number; bytes: number; math: number; ms: number }[] {
     const asked = 16;
     const results = new Uint8Array(new ArrayBuffer(asked * 48));
     const found = [0];
@@ -347,13 +350,13 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
       deterministic: view.getInt32(48 * i + 24, true) === 1,
       math: view.getInt32(48 * i + 28, true),
     }));
-    const best = algorithms
+    const usable = algorithms
       .filter((one) => one.status === 0 && one.bytes <= bytes && (one.deterministic || !spec.deterministic))
-      .sort((p, q) => p.ms - q.ms)[0];
-    if (!best)
+      .sort((p, q) => p.ms - q.ms);
+    if (!usable.length)
       throw new Error(
         `cuDNN: no ${kind} convolution for x [${spec.x}], w [${spec.w}] in a workspace of ${bytes} bytes`,
       );
-    return best;
+    return usable;
   }
 }

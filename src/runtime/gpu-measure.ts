@@ -1,6 +1,7 @@
 import { type Graph, tensorBytes, tensorOf } from "../graph.js";
 import { opOf } from "../ops/index.js";
 import { type Cuda, onDevice, toDevice, toHost } from "./cuda.js";
+import type { KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
 import type { CopyTime } from "./runtime.js";
 
@@ -72,6 +73,72 @@ export function nodeSamples(
   } finally {
     cuda.wait(stream);
     for (const { copy } of kept) cuda.free(copy);
+  }
+}
+
+/** A kernel of one thread that writes the device's clock, ns, to the address that it is given. */
+export const stampSource: KernelSource = {
+  name: "mutwo_stamp",
+  source: `extern "C" __global__ void mutwo_stamp(unsigned long long* at) {
+  unsigned long long now;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
+  *at = now;
+}
+`,
+  blocks: 1,
+  threads: 1,
+};
+
+/** Stamps in a row that tell what one costs. */
+const bareStamps = 200;
+/** Replays of a stamped step that are thrown away, and that are kept. */
+const stampedWarmups = 2;
+const stampedReplays = 10;
+
+/**
+ * Times of all nodes in their step, ms: the step captured once more with a clock reading before each node and after the
+ * last, replayed. What a reading costs is measured too, and taken off. Unlike repeats of one node this sees caches,
+ * instructions and launches as they are in the step. `node(i, call)` runs the i-th; every replay is a real step.
+ */
+export function stampedSamples(
+  stage: Stage,
+  count: number,
+  capture: (work: () => void) => Pointer,
+  node: (index: number) => void,
+  stamp: (at: Pointer) => void,
+): number[][] {
+  const { cuda, stream } = stage;
+  const bytes = 8 * (count + 1 + bareStamps);
+  const memory = cuda.malloc(bytes);
+  const at = (index: number): Pointer => memory + BigInt(8 * index);
+  let graph: Pointer = 0n;
+  try {
+    graph = capture(() => {
+      for (let i = 0; i < bareStamps; i++) stamp(at(count + 1 + i));
+      for (let i = 0; i < count; i++) {
+        stamp(at(i));
+        node(i);
+      }
+      stamp(at(count));
+    });
+    const samples = Array.from({ length: count }, (): number[] => []);
+    for (let replay = 0; replay < stampedWarmups + stampedReplays; replay++) {
+      cuda.launch(graph, stream);
+      cuda.wait(stream);
+      if (replay < stampedWarmups) continue;
+      const raw = new Uint8Array(new ArrayBuffer(bytes));
+      cuda.read(raw, memory);
+      const times = new BigUint64Array(raw.buffer);
+      const between = (from: number, to: number): number => Number((times[to] as bigint) - (times[from] as bigint));
+      // the mean, because the clock may tick coarsely
+      const bare = between(count + 1 + 20, count + bareStamps) / (bareStamps - 21);
+      for (let i = 0; i < count; i++) (samples[i] as number[]).push(Math.max(0, between(i, i + 1) - bare) / 1e6);
+    }
+    return samples;
+  } finally {
+    if (graph) cuda.destroyGraph(graph);
+    cuda.wait(stream);
+    cuda.free(memory);
   }
 }
 

@@ -13,11 +13,12 @@ import { type FusedBody, fusedAttributes, fusedGraph } from "../ops/fused.js";
 import { normalizeAxes } from "../ops/shapes.js";
 import { bytesOf } from "../values.js";
 import type { Cuda } from "./cuda.js";
-import { onDevice } from "./cuda.js";
+import { onDevice, toDevice, toHost } from "./cuda.js";
 import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } from "./cudnn.js";
 import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./reduce-source.js";
+import { scatterSource } from "./scatter-source.js";
 import type { Workspace } from "./workspace.js";
 
 /** What a node that runs without a kernel of ONNX Runtime works with. */
@@ -27,10 +28,13 @@ export interface NodeContext extends Means {
   readonly stream: Pointer;
   readonly workspace: Workspace;
   readonly tf32: boolean;
-  readonly deterministic: boolean;
   /** Algorithms that were chosen already, by what they compute. */
-  readonly convolutions: Map<string, Convolution>;
+  readonly convolutions: Map<string, readonly Convolution[]>;
   address(name: string): Pointer;
+  /** Streams for copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
+  /** An event that belongs to a tensor: the same each time. */
+  event(name: string): Pointer;
   /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
   launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
 }
@@ -40,6 +44,8 @@ export interface Means {
   readonly cudnn: Cudnn;
   /** Whether kernels can be compiled here. */
   readonly compiles: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic: boolean;
 }
 
 interface OwnNode {
@@ -54,8 +60,10 @@ const numbers = (node: Node, name: string): readonly number[] | undefined =>
 const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
 
-/** Most workspace that an algorithm may take: what is faster for more is not worth a larger peak. */
-const workspaceLimitBytes = 256 * 2 ** 20;
+/** Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. */
+const smallWorkspace = 32 * 2 ** 20;
+/** Workspace with which algorithms are tried. */
+const largestTrial = 2 ** 30;
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
 function convolutionOf(
@@ -96,9 +104,13 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 };
 
 const convolution: OwnNode = {
-  // a bias would be one more node
-  fits: (node, graph, { cudnn }) =>
-    !node.inputs[2] && cudnn.supports(type(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run; a bias
+  // would be one more node
+  fits: (node, graph, { cudnn, deterministic }) =>
+    (deterministic || node.domain !== "") &&
+    !node.inputs[2] &&
+    cudnn.supports(type(graph, node.inputs[0]).dtype) &&
+    convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new Error(`cuDNN has no such convolution (node ${node.name})`);
@@ -109,17 +121,21 @@ const convolution: OwnNode = {
     const out = context.address(node.outputs[0] as string);
     const { workspace, cuda, cudnn } = context;
     return () => {
-      let made = context.convolutions.get(key);
-      if (!made) {
-        const limit = Math.min(workspaceLimitBytes, Math.floor(cuda.freeBytes() / 2));
+      let found = context.convolutions.get(key);
+      if (!found) {
+        const limit = Math.max(workspace.availableBytes, Math.min(largestTrial, Math.floor(cuda.freeBytes() / 2)));
         const at = workspace.take(limit);
         try {
-          made = cudnn.convolution(spec, a, b, out, at, limit);
+          found = cudnn.convolutions(spec, a, b, out, at, limit);
         } finally {
           workspace.giveBack(at);
         }
-        context.convolutions.set(key, made);
+        context.convolutions.set(key, found);
       }
+      // what fits into memory that is free anyway, or takes little of its own
+      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      const made = (found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
+        [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Convolution;
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
       try {
         made.run(a, b, out, at);
@@ -320,6 +336,24 @@ function reductionOf(
   return { dtype, shape: reduced, divisor: node.op === "ReduceMean" ? reduced.before * reduced.after : 1 };
 }
 
+/** Rows added to rows of a table: the gradient of a look-up. */
+const scatterRows: OwnNode = {
+  fits: (node, graph, { compiles }) => {
+    const [table, index] = [type(graph, node.inputs[0]), type(graph, node.inputs[1])];
+    const adds = node.attributes.reduction?.value === "add";
+    return (
+      compiles && adds && /^(float|bfloat)/.test(table.dtype) && index.dtype === "int64" && index.shape.at(-1) === 1
+    );
+  },
+  prepare(node, context) {
+    const [table, index] = [type(context.graph, node.inputs[0]), type(context.graph, node.inputs[1])];
+    const width = elementCount(table.shape.slice(1));
+    const source = scatterSource(table.dtype, table.shape[0] as number, width, elementCount(index.shape));
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
 /** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
 function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
   const { shape, dtype } = type(context.graph, whole);
@@ -346,6 +380,35 @@ function parts(node: Node, context: NodeContext, whole: string, names: readonly 
   };
 }
 
+/** Begins a copy between device and host, in a stream of its own, when all that was launched before is done. */
+const beginsCopy = (direction: "out" | "in"): OwnNode => ({
+  fits: () => true,
+  prepare(node, context) {
+    const { cuda, stream, copyStreams } = context;
+    const [from, to] = [node.inputs[0] as string, node.outputs[0] as string];
+    const [source, target] = [context.address(from), context.address(to)];
+    const bytes = tensorBytes(type(context.graph, from));
+    const [begin, done] = [context.event(`${to} begins`), context.event(`${to} is done`)];
+    const copyStream = copyStreams[direction];
+    const kind = direction === "out" ? toHost : toDevice;
+    return () => {
+      cuda.record(begin, stream);
+      cuda.waitFor(copyStream, begin);
+      cuda.copy(target, source, bytes, kind, copyStream);
+      cuda.record(done, copyStream);
+    };
+  },
+});
+
+/** What comes after waits for the copy that input 0 is the result of. */
+const awaitsCopy: OwnNode = {
+  fits: () => true,
+  prepare(node, { cuda, stream, event }) {
+    const done = event(`${node.inputs[0]} is done`);
+    return () => cuda.waitFor(stream, done);
+  },
+};
+
 /** Nodes that run without a kernel of ONNX Runtime. */
 const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
@@ -354,8 +417,13 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalization": batchNorm,
   "mutwo:BatchNormalizationGradient": batchNormGradient,
   "mutwo:Fused": fusedNode,
+  "mutwo:SwapOut": beginsCopy("out"),
+  "mutwo:SwapOutWait": awaitsCopy,
+  "mutwo:SwapIn": beginsCopy("in"),
+  "mutwo:SwapInWait": awaitsCopy,
   ":ReduceSum": reduction,
   ":ReduceMean": reduction,
+  ":ScatterND": scatterRows,
   // a kernel called by itself sees only one of the inputs that an op takes in any number
   ":Concat": {
     fits: () => true,

@@ -1,19 +1,19 @@
 import { formatBytes } from "../format.js";
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph.js";
-import type { Layout } from "../layout.js";
+import { idlePieces, type Layout } from "../layout.js";
 import { opOf } from "../ops/index.js";
 import type { Cuda } from "./cuda.js";
 import { openCuda } from "./cuda.js";
 import { type Convolution, type Cudnn, openCudnn } from "./cudnn.js";
 import type { KernelSource } from "./fused-source.js";
-import { copyTimes, nodeSamples, timed } from "./gpu-measure.js";
+import { copyTimes, nodeSamples, stampedSamples, stampSource, timed } from "./gpu-measure.js";
 import { type NodeContext, prepareOwn, runsOwn } from "./gpu-nodes.js";
-import { invokeNode, kernelKey, prepareStep, requestOf } from "./interpreter.js";
+import { invokeNode, kernelKey, type Prepared, prepareStep, requestOf } from "./interpreter.js";
 import { readLoss, signatureOf } from "./measure.js";
 import { type Compiler, openCompiler } from "./nvrtc.js";
-import { type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
+import { type Invoke, type Kernels, openKernels, ortVersion, type Pointer } from "./ort.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, Runtime, StepResult } from "./runtime.js";
-import { openWorkspace, type Workspace } from "./workspace.js";
+import { type Idle, openWorkspace, type Workspace } from "./workspace.js";
 
 export interface GpuOptions {
   /** Paths of the libraries of CUDA's runtime and of cuDNN. */
@@ -41,9 +41,12 @@ interface Gpu {
   readonly cudnn: Cudnn;
   readonly kernels: Kernels;
   readonly stream: Pointer;
+  /** For copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   readonly workspace: Workspace;
-  readonly convolutions: Map<string, Convolution>;
-  readonly settings: { readonly tf32: boolean; readonly deterministic: boolean };
+  readonly convolutions: Map<string, readonly Convolution[]>;
+  readonly tf32: boolean;
+  readonly deterministic: boolean;
   /** What the process held on the device when everything was open and nothing of a step was there. */
   readonly contextBytes: number;
   readonly compiler: Compiler | undefined;
@@ -61,6 +64,8 @@ export function openGpu(options: GpuOptions): Runtime {
   try {
     const stream = cuda.stream();
     closing.push(() => cuda.destroyStream(stream));
+    const copyStreams = { out: cuda.stream(), in: cuda.stream() };
+    for (const one of Object.values(copyStreams)) closing.push(() => cuda.destroyStream(one));
     const scratch = cuda.malloc(8);
     closing.push(() => cuda.free(scratch));
     const workspace = openWorkspace(cuda);
@@ -89,9 +94,10 @@ export function openGpu(options: GpuOptions): Runtime {
       cudnn,
       kernels,
       stream,
+      copyStreams,
       workspace,
       convolutions: new Map(),
-      settings,
+      ...settings,
       compiler,
       compiles,
       contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
@@ -161,10 +167,13 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       `out of memory: the step's values need ${formatBytes(layout.arenaBytes)}, ${cuda.name} has ${formatBytes(free)} free`,
     );
   const arena = cuda.malloc(layout.arenaBytes);
+  const release: (() => void)[] = [() => cuda.free(arena)];
+  let pinned: Pointer = 0n;
   const address = (name: string): Pointer => {
-    const offset = layout.offsets.get(name);
+    const onHost = layout.hostOffsets.get(name);
+    const offset = onHost ?? layout.offsets.get(name);
     if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
-    return arena + BigInt(offset);
+    return (onHost === undefined ? arena : pinned) + BigInt(offset);
   };
   const read = (name: string): Uint8Array => {
     const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(graph, name))));
@@ -172,7 +181,6 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
     if (bytes.length) cuda.read(bytes, address(name));
     return bytes;
   };
-  const release: (() => void)[] = [() => cuda.free(arena)];
   let closed = false;
   const close = (): void => {
     if (closed) return;
@@ -184,6 +192,17 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       } catch {}
   };
   try {
+    if (layout.hostBytes) {
+      pinned = cuda.hostAlloc(layout.hostBytes);
+      release.push(() => cuda.hostFree(pinned));
+    }
+    const copyEvents = new Map<string, Pointer>();
+    release.push(() => copyEvents.forEach((event) => void cuda.destroyEvent(event)));
+    const event = (name: string): Pointer => {
+      const known = copyEvents.get(name) ?? cuda.event(false);
+      copyEvents.set(name, known);
+      return known;
+    };
     const wanted: KernelSource[] = [];
     const launcher: NodeContext["launcher"] = (source, addresses) => {
       wanted.push(source);
@@ -193,11 +212,15 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         ready();
       };
     };
-    const context: NodeContext = { ...gpu, ...gpu.settings, graph, address, launcher };
+    const context: NodeContext = { ...gpu, graph, address, event, launcher };
+    // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
+    const idle = idlePieces(graph, layout).map(({ offset, bytes }) => ({ at: arena + BigInt(offset), bytes }));
+    const idleOf = (index: number): Idle | undefined => (steps > 0 ? idle[index] : undefined);
+    let steps = 0;
     const nodeWorkspace = new Array<number>(graph.nodes.length).fill(0);
     /** What happens around each node's call: by default its workspace is counted. */
     const counting = (index: number, call: () => void): void => {
-      nodeWorkspace[index] = workspace.during(call);
+      nodeWorkspace[index] = workspace.during(call, idleOf(index));
     };
     let around = counting;
     const prepared = prepareStep(graph, kernels, {
@@ -223,7 +246,6 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       if (tensor.category === "constant" && tensor.data?.length && layout.offsets.has(tensor.name))
         cuda.write(address(tensor.name), tensor.data);
 
-    let steps = 0;
     /** One step with every kernel launched by the host. */
     const eager = async (options: RunOptions): Promise<StepResult> => {
       cuda.record(events[0], stream);
@@ -240,7 +262,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         forget();
         const graph = kernels.within((invoke) =>
           cuda.capture(stream, () => {
-            for (const node of prepared.nodes) workspace.during(() => invokeNode(invoke, node));
+            for (const node of prepared.nodes) workspace.during(() => invokeNode(invoke, node), idleOf(node.index));
           }),
         );
         captured = { graph, version: workspace.version };
@@ -254,6 +276,53 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       if (options.observe?.size || steps < eagerSteps) return eager(options);
       await new Promise((resolve) => setImmediate(resolve));
       return { stepMs: replay(), nodeMs: new Float64Array(0), observed: new Map() };
+    };
+    /** Every node in its place in the captured step. */
+    const stampedTimes = (compiler: Compiler): (readonly number[])[] => {
+      compiler.compile([stampSource]);
+      let place: Pointer = 0n;
+      const stamp = compiler.kernel(stampSource).prepare(() => [place], stream);
+      let run: Invoke | undefined;
+      const samples = stampedSamples(
+        stage,
+        prepared.nodes.length,
+        (work) =>
+          kernels.within((invoke) => {
+            run = invoke;
+            return cuda.capture(stream, work);
+          }),
+        (i) => {
+          const node = prepared.nodes[i] as Prepared;
+          workspace.during(() => invokeNode(run as Invoke, node), idleOf(node.index));
+        },
+        (at) => {
+          place = at;
+          stamp();
+        },
+      );
+      const times = graph.nodes.map((): readonly number[] => [0]);
+      prepared.nodes.forEach(({ index }, i) => {
+        times[index] = samples[i] as number[];
+      });
+      return times;
+    };
+    /** Each distinct node by repeats in a captured graph of its own: where there is no compiler. */
+    const repeatedTimes = async (signal: Pick<RunOptions, "signal">): Promise<(readonly number[])[]> => {
+      const samples = new Map<string, readonly number[]>();
+      const times = graph.nodes.map((): readonly number[] => [0]);
+      around = (index, call) => {
+        const key = signatureOf(graph.nodes[index] as Node, graph);
+        if (!samples.has(key))
+          workspace.during(() => void samples.set(key, nodeSamples(stage, graph, index, call, address)), idle[index]);
+        times[index] = samples.get(key) ?? [0];
+        workspace.during(call, idle[index]);
+      };
+      try {
+        await eager(signal);
+      } finally {
+        around = counting;
+      }
+      return times;
     };
     const measure = async (options: MeasureOptions): Promise<Measurement> => {
       const losses: (number | null)[] = [];
@@ -279,30 +348,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         step.push((await run(signal)).stepMs);
         finished();
       }
-      const samples = new Map<string, readonly number[]>();
-      const nodes = graph.nodes.map((): readonly number[] => [0]);
-      around = (index, call) => {
-        const key = signatureOf(graph.nodes[index] as Node, graph);
-        let known = samples.get(key);
-        if (!known) {
-          known = workspaceKept(() => nodeSamples(stage, graph, index, call, address));
-          samples.set(key, known);
-        }
-        nodes[index] = known;
-        workspace.during(call);
-      };
-      const workspaceKept = <T>(work: () => T): T => {
-        let result: T | undefined;
-        workspace.during(() => {
-          result = work();
-        });
-        return result as T;
-      };
-      try {
-        await eager(signal);
-      } finally {
-        around = counting;
-      }
+      const nodes = gpu.compiler ? stampedTimes(gpu.compiler) : await repeatedTimes(signal);
       finished();
       const copies = copyTimes(stage, arena, layout.arenaBytes, options.copyBytes);
       return {
@@ -315,7 +361,7 @@ function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
           workspaceBytes: workspace.heldBytes,
           contextBytes: gpu.contextBytes,
           processBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
-          hostBytes: 0,
+          hostBytes: layout.hostBytes,
         },
         copies,
         losses,

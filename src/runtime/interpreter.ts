@@ -133,8 +133,8 @@ export function prepareStep(graph: Graph, kernels: Kernels, place: Place): Prepa
   const nodes: Prepared[] = [];
   try {
     graph.nodes.forEach((node, index) => {
-      if (opOf(node).view) return;
       const own = place.own(node, index);
+      if (!own && opOf(node).view) return;
       if (own) {
         nodes.push({ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 });
         return;
@@ -251,8 +251,14 @@ export function loadStep(
     if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
     return offset + shift;
   };
-  const bytesOf = (name: string): Uint8Array =>
-    new Uint8Array(memory, offsetOf(name), tensorBytes(tensorOf(graph, name)));
+  // host and device are one here: swapped tensors lie in a second buffer
+  const host = new ArrayBuffer(layout.hostBytes);
+  const bytesOf = (name: string): Uint8Array => {
+    const tensor = tensorOf(graph, name);
+    const place = tensor.host ? layout.hostOffsets.get(name) : offsetOf(name);
+    if (place === undefined) throw new Error(`no place for tensor: ${name}`);
+    return new Uint8Array(tensor.host ? host : memory, place, tensorBytes(tensor));
+  };
 
   /**
    * Concat as copies of contiguous rows: a kernel called by itself sees one input only of those that an op takes in any
@@ -280,11 +286,21 @@ export function loadStep(
     };
   };
 
+  /** A copy that is complete when it returns, so that the waits, which are views, have nothing to do. */
+  const transfer = (node: Node): (() => void) => {
+    const [source, target] = [bytesOf(node.inputs[0] as string), bytesOf(node.outputs[0] as string)];
+    return () => target.set(source);
+  };
+
   const read = (name: string): Uint8Array => bytesOf(name).slice();
   const step = prepareStep(graph, kernels, {
     address: (name) => start + BigInt(offsetOf(name)),
     read,
-    own: (node) => (node.op === "Concat" && node.domain === "" ? concatenation(node) : undefined),
+    own: (node) => {
+      const { swap } = opOf(node);
+      if (swap === "out" || swap === "in") return transfer(node);
+      return node.op === "Concat" && node.domain === "" ? concatenation(node) : undefined;
+    },
     hostInputs: () => [],
     kernelsKnowShapes: false,
   });

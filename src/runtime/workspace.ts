@@ -13,8 +13,13 @@ const aligned = (bytes: number): number => Math.ceil(Math.max(bytes, 1) / alignm
 export interface Workspace {
   take(bytes: number): Pointer;
   giveBack(memory: Pointer): void;
-  /** Runs a kernel call and returns the most bytes that it had taken at one time. */
-  during(call: () => void): number;
+  /**
+   * Runs a kernel call and returns the most bytes that it had taken at one time. `idle` is memory of the arena in which
+   * nothing lives during the call: it is used first.
+   */
+  during(call: () => void, idle?: Idle): number;
+  /** Bytes that the call may take without any memory being added. */
+  readonly availableBytes: number;
   /** Most bytes that calls had taken at one time since the last `settle`. */
   readonly mostBytes: number;
   /** Bytes held on the device: the region, what did not fit into it, and what is held between calls. */
@@ -27,6 +32,12 @@ export interface Workspace {
   close(): void;
 }
 
+/** A piece of memory. */
+export interface Idle {
+  readonly at: Pointer;
+  readonly bytes: number;
+}
+
 /** An empty workspace on a device. */
 export function openWorkspace(cuda: Cuda): Workspace {
   let region: Pointer = 0n;
@@ -37,6 +48,9 @@ export function openWorkspace(cuda: Cuda): Workspace {
   let most = 0;
   let version = 0;
   let calls = 0;
+  let idle: Idle = { at: 0n, bytes: 0 };
+  let idleTop = 0;
+  let idleTaken = 0;
   /** Pieces of the region, in order, with where they begin; freed ones wait for those above them. */
   const stack: { at: Pointer; start: number; freed: boolean }[] = [];
   /** Pieces of their own: beyond the region's end (kept for further calls), and those taken between calls. */
@@ -44,9 +58,11 @@ export function openWorkspace(cuda: Cuda): Workspace {
   const lasting = new Map<Pointer, number>();
   const sum = (values: Iterable<number>): number => [...values].reduce((total, bytes) => total + bytes, 0);
 
+  let callTaken = 0;
   const grow = (bytes: number): void => {
     inUse += bytes;
-    callMost = Math.max(callMost, inUse);
+    callTaken += bytes;
+    callMost = Math.max(callMost, callTaken);
     most = Math.max(most, inUse);
   };
   return {
@@ -55,6 +71,14 @@ export function openWorkspace(cuda: Cuda): Workspace {
       if (!calls) {
         const at = cuda.malloc(bytes);
         lasting.set(at, bytes);
+        return at;
+      }
+      if (idleTop + bytes <= idle.bytes) {
+        const at = idle.at + BigInt(idleTop);
+        idleTop += bytes;
+        idleTaken++;
+        callTaken += bytes;
+        callMost = Math.max(callMost, callTaken);
         return at;
       }
       if (top + bytes <= capacity) {
@@ -72,10 +96,15 @@ export function openWorkspace(cuda: Cuda): Workspace {
       return at;
     },
     giveBack(at) {
+      if (at >= idle.at && at < idle.at + BigInt(idle.bytes)) {
+        if (idleTaken > 0 && --idleTaken === 0) idleTop = 0;
+        return;
+      }
       const piece = beyond.get(at);
       if (piece) {
         piece.taken = false;
         inUse -= piece.bytes;
+        callTaken -= piece.bytes;
         return;
       }
       if (lasting.delete(at)) {
@@ -88,19 +117,26 @@ export function openWorkspace(cuda: Cuda): Workspace {
       while (stack.at(-1)?.freed) {
         const { start } = stack.pop() as { start: number };
         inUse -= top - start;
+        callTaken -= top - start;
         top = start;
       }
     },
-    during(call) {
-      const before = inUse;
-      callMost = inUse;
+    during(call, given) {
+      callMost = 0;
+      callTaken = 0;
       calls++;
+      idle = given ?? { at: 0n, bytes: 0 };
+      idleTop = 0;
+      idleTaken = 0;
       try {
         call();
       } finally {
         calls--;
       }
-      return callMost - before;
+      return callMost;
+    },
+    get availableBytes() {
+      return Math.max(idle.bytes - idleTop, capacity - top);
     },
     get mostBytes() {
       return most;
