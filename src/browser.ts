@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
 import path from "node:path";
 import type { Browser } from "puppeteer";
+import { cacheFolder } from "./cache.js";
 
 const flags = [
   "--no-sandbox",
@@ -23,8 +23,7 @@ const flags = [
 async function embeddedChromium(): Promise<{ executablePath: string; env: Record<string, string | undefined> }> {
   const root = path.join(path.dirname(require.resolve("@sparticuz/chromium")), "../..");
   const { version } = require(path.join(root, "package.json")) as { version: string };
-  const cache = process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache");
-  const folder = path.join(cache, "mutwo", `chromium-${version}`);
+  const folder = cacheFolder(`chromium-${version}`);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const before = process.env.TMPDIR;
   process.env.TMPDIR = folder;

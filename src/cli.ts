@@ -254,6 +254,31 @@ async function installNotebookKernel(flags: { dataDir?: string }): Promise<void>
   process.stdout.write(`kernel: ${installKernel(flags.dataDir ? { dataDir: flags.dataDir } : {})}\n`);
 }
 
+async function installCudaProvider(flags: { cuda?: "12" | "13"; dir?: string }): Promise<void> {
+  const { installCuda } = await import("./cuda-install.js");
+  const say = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { folder, cudaMajor, library } = await installCuda({
+    ...(flags.cuda === undefined ? {} : { cudaMajor: Number(flags.cuda) as 12 | 13 }),
+    ...(flags.dir === undefined ? {} : { folder: flags.dir }),
+    onProgress: say,
+    signal: interruptible(),
+  });
+  process.stdout.write(`provider for CUDA ${cudaMajor}: ${folder}\n`);
+  const { ORT_LIBRARY: other } = process.env;
+  if (flags.dir !== undefined) say(`to use it: export ORT_LIBRARY=${library}`);
+  else if (other !== undefined) say(`warning: ORT_LIBRARY is used instead: ${other}`);
+  process.env.ORT_LIBRARY = library;
+  const { checkCuda, cudaAdvice } = await import("./doctor-cuda.js");
+  const { lookForCuda } = await import("./runtime/cuda-libraries.js");
+  const advice = cudaAdvice(lookForCuda());
+  for (const line of advice) say(`warning: ${line}`);
+  try {
+    if (!advice.length) process.stdout.write(`cuda backend: ${await checkCuda()}\n`);
+  } catch (error) {
+    say(`warning: the cuda backend does not work here: ${(error as Error).message.split("\n")[0]}`);
+  }
+}
+
 async function doctor(flags: { json?: boolean }): Promise<void> {
   const { examine, doctorSummary } = await import("./doctor.js");
   const findings = await examine();
@@ -353,6 +378,14 @@ export function program(): Command {
     .description("register the TypeScript kernel with Jupyter")
     .option("--data-dir <dir>", "Jupyter's data folder (default: the user's)")
     .action(installNotebookKernel);
+  root
+    .command("cuda")
+    .description("the CUDA backend")
+    .command("install")
+    .description("fetch ONNX Runtime's CUDA provider, and check the backend")
+    .addOption(new Option("--cuda <major>", "for CUDA 12 or 13 (default: what the driver runs)").choices(["12", "13"]))
+    .option("--dir <dir>", "folder for it (default: in mutwo's cache, where the backend looks)")
+    .action(installCudaProvider);
   root
     .command("doctor")
     .description("what is installed, which backends work and why not")

@@ -1,21 +1,8 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
+import { examineCuda } from "./doctor-cuda.js";
+import { type Finding, finding } from "./finding.js";
 import { openCpu } from "./runtime/cpu.js";
-
-export interface Finding {
-  readonly what: string;
-  readonly works: boolean;
-  /** Version or place if it works, the reason if not. */
-  readonly detail: string;
-}
-
-async function finding(what: string, look: () => string | Promise<string>): Promise<Finding> {
-  try {
-    return { what, works: true, detail: await look() };
-  } catch (error) {
-    return { what, works: false, detail: (error as Error).message.split("\n")[0] as string };
-  }
-}
 
 const packageVersion = (name: string): string => {
   const { version } = require(`${name}/package.json`) as { version: string };
@@ -47,9 +34,7 @@ export async function examine(): Promise<Finding[]> {
         runtime.close();
       }
     }),
-    await finding("cuda backend", () => {
-      throw new Error("this version of mutwo has none yet");
-    }),
+    ...(await examineCuda()),
     await finding("browser (PDF, PNG)", async () => {
       const { withBrowser } = await import("./pdf.js");
       return withBrowser((browser) => browser.version());
@@ -68,9 +53,15 @@ export async function examine(): Promise<Finding[]> {
   ];
 }
 
-/** The findings as a table for a terminal. */
-export function doctorSummary(findings: readonly Finding[]): string {
-  const table = new Table({ head: ["", "works", "detail"], style: { head: [], border: [] } });
+/** The findings as a table for a terminal of that many columns. */
+export function doctorSummary(findings: readonly Finding[], columns = process.stdout.columns ?? 120): string {
+  const widths = [24, 7];
+  const table = new Table({
+    head: ["", "works", "detail"],
+    style: { head: [], border: [] },
+    colWidths: [...widths, Math.max(40, columns - widths.reduce((sum, n) => sum + n, 4))],
+    wordWrap: true,
+  });
   for (const { what, works, detail } of findings) table.push([what, works ? "yes" : "no", detail]);
   return table.toString();
 }

@@ -2,7 +2,7 @@ import { type BatchNormMode, bindModel } from "./fold.js";
 import type { Graph } from "./graph.js";
 import { type Model, openOnnx } from "./onnx.js";
 import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
-import { findCudaLibraries } from "./runtime/cuda-libraries.js";
+import { findCudaLibraries, preloadCuda } from "./runtime/cuda-libraries.js";
 import { openGpu } from "./runtime/gpu.js";
 import type { Runtime } from "./runtime/runtime.js";
 
@@ -27,7 +27,10 @@ function openCpuBackend(options: RuntimeOptions): Runtime {
 function openCudaBackend(options: RuntimeOptions): Runtime {
   if (options.threads !== undefined) throw new Error(`threads are for the cpu backend: ${options.threads}`);
   const { threads: _, ...rest } = options;
-  return openGpu({ ...findCudaLibraries(), ...rest });
+  const libraries = findCudaLibraries();
+  preloadCuda(libraries);
+  const { cudart, cudnn, nvrtc } = libraries;
+  return openGpu({ cudart, cudnn, nvrtc, ...rest });
 }
 
 const runtimes: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> = {

@@ -1,7 +1,6 @@
-import { existsSync } from "node:fs";
-import path from "node:path";
 import koffi from "koffi";
 import { type Attribute, type DType, onnxNumbers, type TensorType } from "../graph.js";
+import { ortLibrary } from "./ort-library.js";
 
 /** A native address; 0n is null. */
 export type Pointer = bigint;
@@ -139,26 +138,6 @@ function cString(text: string): Pointer {
   return koffi.address(bytes) as Pointer;
 }
 
-/** Where the library lies: ORT_LIBRARY, or beside onnxruntime-node. Throws if it is not there. */
-function libraryFile(): string {
-  const wanted = process.env.ORT_LIBRARY;
-  const names: Partial<Record<NodeJS.Platform, string>> = {
-    darwin: "libonnxruntime.1.29.0.dylib",
-    win32: "onnxruntime.dll",
-  };
-  const file =
-    wanted ??
-    path.join(
-      path.dirname(require.resolve("onnxruntime-node/package.json")),
-      "bin/napi-v6",
-      process.platform,
-      process.arch,
-      names[process.platform] ?? "libonnxruntime.so.1",
-    );
-  if (!existsSync(file)) throw new Error(`no ONNX Runtime library: ${file}`);
-  return file;
-}
-
 interface Library {
   readonly api: Api;
   readonly env: Pointer;
@@ -170,14 +149,14 @@ let loaded: Library | undefined;
 /** ONNX Runtime's C API; loaded once in a process. */
 function library(): Library {
   if (loaded) return loaded;
-  const lib = koffi.load(libraryFile());
+  const lib = koffi.load(ortLibrary());
   const base = koffi.decode(
     lib.func("void *OrtGetApiBase()")(),
     koffi.struct({ getApi: "void *", getVersion: "void *" }),
   );
   const version = koffi.decode(base.getVersion, koffi.proto("const char *()"))() as string;
   const table = koffi.decode(base.getApi, koffi.proto("void *(uint32_t version)"))(23);
-  if (!table) throw new Error(`ONNX Runtime ${version} is too old: ${libraryFile()}`);
+  if (!table) throw new Error(`ONNX Runtime ${version} is too old: ${ortLibrary()}`);
   const count = Math.max(...Object.values(functions).map(([slot]) => slot)) + 1;
   const slots = koffi.decode(table, koffi.array("void *", count)) as unknown[];
   const api = Object.fromEntries(
