@@ -14,8 +14,8 @@ interface Timed {
 }
 
 /**
- * Where the copies of swaps end and begin so that as little as possible of them is waited for, and memory is free as
- * long as that allows: the idea of μ-TWO's Algorithm C, without other models' work to hide behind.
+ * Where the copies of swaps end and begin so that nodes wait for them as little as may be, and memory is free as long as
+ * that allows: the idea of μ-TWO's Algorithm C, without other models' work to hide behind.
  *
  * There is one channel each way, on which copies queue. A copy to the host begins after the last forward use, and its
  * memory is free from the first node at which it is complete. Copies back queue in the order of their first backward
