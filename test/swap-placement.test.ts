@@ -88,16 +88,16 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
     ["b", 3],
   ]);
   const queued = swapPlacement(chain, each(chain, 1), slower);
-  // b: 3 ms that end before db begins at 9 ms; a: 3 ms that end before da begins at 11 ms, not before b is back
-  assert.deepEqual(queued.get("a"), { outDone: "f", prefetch: "db" });
-  assert.deepEqual(queued.get("b"), { outDone: "i", prefetch: "i" });
-  // to the host a: 2 to 5, b: 5 to 8; back b: 8 to 11, two later than db could begin; a: 11 to 14, one later than da could
+  // four copies of 3 ms from 2 ms on take until 14 ms, when da may begin: 3 ms late at best. Waiting for the copies to
+  // the host makes that no later, so d and f, before which two nodes run during each copy at most, wait for them
+  assert.deepEqual(queued.get("a"), { outDone: "d", prefetch: "i" });
+  assert.deepEqual(queued.get("b"), { outDone: "f", prefetch: "f" });
   const { totalMs, waitingMs } = timeOf(chain, each(chain, 1), slower, queued);
   assert.deepEqual(
     [...waitingMs],
     [
-      ["a", 1],
-      ["b", 2],
+      ["a", 2],
+      ["b", 1],
     ],
   );
   assert.equal(totalMs, 16);
