@@ -7,8 +7,9 @@ import type { Plan } from "./plan.js";
 import { plotlySource } from "./plotly.js";
 import type { Profile, Samples } from "./profile.js";
 import type { Run } from "./run.js";
+
 import type { DeviceMemory } from "./runtime/runtime.js";
-import { allocated, equalityLine, infeasibleLine, nodesSum, stepTime } from "./summary.js";
+import { allocated, copiesNote, equalityLine, infeasibleLine, nodesSum, stepTime } from "./summary.js";
 import { activationColumns, type Column, nodeColumns } from "./tables.js";
 
 /** The templates lie beside src/ and dist/. */
@@ -200,7 +201,7 @@ function view(run: Run) {
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
       host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
-      added: formatMs(plan.addedMs),
+      added: formatMs(plan.addedMs) + copiesNote(run),
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,
         holders: plan.obstacle.holders.map(({ name, bytes }) => ({ name, bytes: formatBytes(bytes) })),

@@ -47,6 +47,13 @@ function decisionCounts(plan: Plan): string {
   return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
 }
 
+/** Says so where the plan's added time counts copies that nobody measured; empty elsewhere. */
+export function copiesNote({ plan, before }: Run): string {
+  const swapped = new Set(plan?.decisions.flatMap((d) => (d.action === "swap" ? [d.activation] : [])));
+  const isSimulated = before.activations.some(({ name, swapMeasured }) => swapped.has(name) && !swapMeasured);
+  return isSimulated ? " (copies simulated, beside the nodes)" : "";
+}
+
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
   const { before, plan, after } = run;
@@ -100,7 +107,7 @@ export function runSummary(run: Run): string {
   ];
   if (plan?.feasible)
     lines.push(
-      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
+      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
