@@ -2,22 +2,22 @@ import { fusedAttributes } from "../../src/ops/fused.js";
 import { bytesOf } from "../../src/values.js";
 import { type Sample, tensor } from "./sample.js";
 
-const constant = (dtype: "float32" | "int64", shape: readonly number[], values: readonly number[]) => ({
-  dtype,
-  shape,
-  dataBase64: Buffer.from(bytesOf(dtype, values)).toString("base64"),
-});
+const lastAxis = {
+  dtype: "int64" as const,
+  shape: [1],
+  dataBase64: Buffer.from(bytesOf("int64", [-1])).toString("base64"),
+};
 
-/** x·sigmoid(2x) + b, and whether that is positive: element by element, two outputs. */
+/** x·sigmoid(x²) + b, and whether that exceeds b: element by element, two outputs. */
 const gate = fusedAttributes({
   nodes: [
-    { op: "Mul", inputs: ["x0", "c0"], outputs: ["t0"] },
+    { op: "Mul", inputs: ["x0", "x0"], outputs: ["t0"] },
     { op: "Sigmoid", inputs: ["t0"], outputs: ["t1"] },
     { op: "Mul", inputs: ["x0", "t1"], outputs: ["t2"] },
     { op: "Add", inputs: ["t2", "x1"], outputs: ["y0"] },
-    { op: "Greater", inputs: ["y0", "c1"], outputs: ["y1"] },
+    { op: "Greater", inputs: ["y0", "x1"], outputs: ["y1"] },
   ],
-  constants: { c0: constant("float32", [], [2]), c1: constant("float32", [], [0]) },
+  constants: {},
   inPlace: [[0], []],
 });
 
@@ -29,7 +29,7 @@ const softmaxGradient = fusedAttributes({
     { op: "Sub", inputs: ["x0", "t1"], outputs: ["t2"] },
     { op: "Mul", inputs: ["x1", "t2"], outputs: ["y0"] },
   ],
-  constants: { c0: constant("int64", [1], [-1]) },
+  constants: { c0: lastAxis },
   inPlace: [[0, 1]],
 });
 
