@@ -58,6 +58,8 @@ export function storages(graph: Graph): Storages {
     if (source) shown.set(node.outputs[0] as string, origin(source));
   }
 
+  const keptOrigins = new Set(graph.outputs.map(origin));
+
   // 2. when each of those tensors is read for the last time, in any of its views
   const lastRead = new Map<string, number>();
   const extend = (name: string, rank: number): void => {
@@ -183,7 +185,9 @@ export function storages(graph: Graph): Storages {
       const input = node.inputs[slot];
       const storage = input ? of.get(input)?.storage : undefined;
       if (!input || !storage || storage.resident || storage.within || storage.end !== rank) continue;
-      if (storage.tenants.at(-1)?.from === rank) continue; // another output of the node has taken it
+      const tenant = storage.tenants.at(-1);
+      if (tenant?.from === rank) continue; // another output of the node has taken it
+      if (tenant && keptOrigins.has(tenant.tensor)) continue; // read after the last node
       if (tensorOf(graph, input).host !== tensor.host) continue;
       if (storage.bytes !== tensorBytes(tensor) || tensorOf(graph, input).dtype !== tensor.dtype) continue;
       // the same storage must not be read through another input

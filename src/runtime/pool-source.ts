@@ -24,6 +24,7 @@ export function maxPoolGradientSource(
     lines.push(`    const int at${axis} = (int)(rest % ${size}); rest /= ${size};`);
   }
   lines.push(`    ${compute} sum = 0;`, "    const long long plane = rest;");
+  const loops: string[] = [];
   spatial.forEach((_, axis) => {
     const [pad, stride, dilation, kernel, outputs] = [
       window.pads[axis],
@@ -36,11 +37,12 @@ export function maxPoolGradientSource(
     lines.push(
       `    const int first${axis} = at${axis} + ${pad} > ${reach} ? (at${axis} + ${pad - reach} + ${stride - 1}) / ${stride} : 0;`,
       `    const int last${axis} = min(${outputs - 1}, (at${axis} + ${pad}) / ${stride});`,
-      `    for (int o${axis} = first${axis}; o${axis} <= last${axis}; o${axis}++)`,
     );
+    loops.push(`    for (int o${axis} = first${axis}; o${axis} <= last${axis}; o${axis}++)`);
   });
   const place = spatial.reduce<string>((text, _, axis) => `(${text}) * ${pooled[axis]} + o${axis}`, "plane");
   lines.push(
+    ...loops,
     "    {",
     `      const long long o = ${place};`,
     `      if (index[o] == i) sum = sum + mutwo_in<${compute}>(dy[o]);`,
