@@ -1,0 +1,38 @@
+// cuDNN: descriptors, one algorithm for every convolution, results that are never written.
+#include "stub.h"
+
+size_t cudnnGetVersion(void) { return 91400; }
+const char *cudnnGetErrorString(int status) {
+  return status == 3000 ? "CUDNN_STATUS_NOT_SUPPORTED" : status ? "CUDNN_STATUS_STUB" : "CUDNN_STATUS_SUCCESS";
+}
+
+/** cudnnConvolution…AlgoPerf_t. */
+typedef struct {
+  int algorithm, status;
+  float ms;
+  size_t bytes;
+  int deterministic, math, reserved[3];
+} Algorithm;
+
+#define FIND(name)                                                                                                     \
+  int name(void *handle, void *aType, void *a, void *bType, void *b, void *convolution, void *outType, void *out,      \
+           int asked, int *found, Algorithm *results, void *workspace, size_t bytes) {                                 \
+    GATE(name);                                                                                                        \
+    memset(results, 0, sizeof *results);                                                                               \
+    results[0] = (Algorithm){.algorithm = 1, .ms = 0.001f, .bytes = 1024, .deterministic = 1};                         \
+    *found = 1;                                                                                                        \
+    return 0;                                                                                                          \
+  }
+FIND(cudnnFindConvolutionForwardAlgorithmEx)
+FIND(cudnnFindConvolutionBackwardDataAlgorithmEx)
+FIND(cudnnFindConvolutionBackwardFilterAlgorithmEx)
+
+#define WORKSPACE(name)                                                                                                \
+  int name(void *handle, void *a, void *b, void *convolution, void *out, int algorithm, size_t *bytes) {               \
+    GATE(name);                                                                                                        \
+    *bytes = 1024;                                                                                                     \
+    return 0;                                                                                                          \
+  }
+WORKSPACE(cudnnGetConvolutionForwardWorkspaceSize)
+WORKSPACE(cudnnGetConvolutionBackwardDataWorkspaceSize)
+WORKSPACE(cudnnGetConvolutionBackwardFilterWorkspaceSize)
