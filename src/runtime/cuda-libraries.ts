@@ -109,6 +109,8 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
       return existsSync(place) ? place : undefined;
     });
     if (file) return { name, file };
+    const loaded = machine.byLoader(name);
+    if (loaded) return { name, file: loaded };
     const stem = name.slice(0, name.indexOf(".so") + 4);
     const other = search((folder) => {
       const version = list(folder).find((entry) => entry.startsWith(stem) && /^\d+$/.test(entry.slice(stem.length)));
