@@ -215,7 +215,7 @@ test("lookForCuda(…).folders are all that were searched", () => {
 test("preloadCuda(…) names the library that cannot be loaded", () => {
   const file = path.join(root, "libbroken.so");
   writeFileSync(file, "no library");
-  assert.throws(() => preloadCuda({ preload: [file] }), /^Error: cannot load .*libbroken\.so: /);
+  assert.throws(() => preloadCuda({ preload: [file], ortLibrary: file }), /^Error: cannot load .*libbroken\.so: /);
 });
 
 test("nvidiaFolders(places) finds the folders of pip's packages, whatever their names", () => {

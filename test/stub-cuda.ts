@@ -11,6 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { cacheFolder } from "../src/cache.js";
 import { lookForCuda } from "../src/runtime/cuda-libraries.js";
@@ -56,15 +57,26 @@ function undefinedNames(provider: string): Map<string, string[]> {
   return found;
 }
 
+/** Functions of cuDNN that the provider looks up by name when it needs them. */
+function lookedUp(provider: string): string[] {
+  const bytes = readFileSync(provider);
+  const found = new Set<string>();
+  for (let at = bytes.indexOf("\0cudnn"); at >= 0; at = bytes.indexOf("\0cudnn", at + 1)) {
+    const name = bytes.toString("latin1", at + 1, bytes.indexOf(0, at + 1));
+    if (/^cudnn[A-Z]\w+$/.test(name)) found.add(name);
+  }
+  return [...found];
+}
+
 function build(provider: string, libraries: readonly string[], major: number, folder: string): void {
-  const needed = undefinedNames(provider);
+  const needed = undefinedNames(provider).set("libcudnn.so.9", lookedUp(provider));
   for (const library of libraries) {
     const stem = library.slice(0, library.indexOf(".so"));
     const own = path.join(sources, `${stem.slice(3)}.c`);
     const written = existsSync(own) ? readFileSync(own, "utf8") : '#include "stub.h"\n';
     // a definition starts a line, as a function or as a macro's argument
     const defined = new Set(
-      [...written.matchAll(/^[\w *]*?\*?\b(\w+)\(|^(?:FIND|WORKSPACE)\((\w+)\)/gm)].map((m) => m[2] ?? m[1]),
+      [...written.matchAll(/^(?:FIND|WORKSPACE)\((\w+)\)|^[\w *]*?\b(\w+)\(/gm)].map((m) => m[2] ?? m[1]),
     );
     const names = new Set([...(needed.get(library) ?? []), ...(more[stem] ?? "").split(" ").filter(Boolean)]);
     const bare = [...names].filter((name) => !defined.has(name)).map(bareFunction);
@@ -127,7 +139,6 @@ export function stubCuda(): StubCuda | { readonly reason: string } {
     const temporary = mkdtempSync(`${dir}-`);
     try {
       build(provider.file, libraries, cudaMajor, temporary);
-      mkdirSync(path.join(temporary, "cache"));
       renameSync(temporary, dir);
     } catch (error) {
       rmSync(temporary, { recursive: true, force: true });
@@ -143,7 +154,8 @@ export function stubCuda(): StubCuda | { readonly reason: string } {
       CUDNN_LIBRARY: path.join(dir, "libcudnn.so.9"),
       NVRTC_LIBRARY: path.join(dir, `libnvrtc.so.${cudaMajor}`),
       LD_LIBRARY_PATH: dir,
-      XDG_CACHE_HOME: path.join(dir, "cache"),
+      // compiled kernels are kept there
+      XDG_CACHE_HOME: mkdtempSync(path.join(os.tmpdir(), "mutwo-stub-cache-")),
     },
   };
 }

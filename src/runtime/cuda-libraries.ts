@@ -240,21 +240,22 @@ export function findCudaLibraries(parts: CudaParts = lookForCuda()): CudaLibrari
   };
 }
 
-/** What must outlive every call into the libraries: koffi unloads what the collector takes. */
-const kept = new Map<string, unknown>();
+/** Flags of dlopen: at once, visible to all, never unloaded. */
+const loadFlags = 0x2 | 0x100 | 0x1000;
+const loaded = new Set<string>();
 
 /**
- * Loads what the provider needs, so that the loader finds it by name wherever it lies. Throws the loader's message, with
- * the library that could not be loaded.
+ * Loads what the provider needs, so that the loader finds it by name wherever it lies, and ONNX Runtime itself, for as
+ * long as the process lives: koffi unloads libraries at the end of a process, before the provider's own exit handlers
+ * call into them. Throws `cannot load …` with the loader's message.
  */
-export function preloadCuda({ preload }: Pick<CudaLibraries, "preload">): void {
-  for (const file of preload) {
-    if (kept.has(file)) continue;
-    try {
-      kept.set(file, koffi.load(file, { global: true }));
-    } catch (error) {
-      const why = (error as Error).message.split("\n")[0];
-      throw new Error(`cannot load ${file}: ${why}`, { cause: error });
-    }
+export function preloadCuda({ preload, ortLibrary }: Pick<CudaLibraries, "preload" | "ortLibrary">): void {
+  const self = koffi.load(null);
+  const dlopen = self.func("void *dlopen(const char *file, int flags)");
+  const dlerror = self.func("const char *dlerror()");
+  for (const file of [...preload, ortLibrary]) {
+    if (loaded.has(file)) continue;
+    if (!dlopen(file, loadFlags)) throw new Error(`cannot load ${file}: ${String(dlerror()).split("\n")[0]}`);
+    loaded.add(file);
   }
 }

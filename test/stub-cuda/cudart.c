@@ -195,10 +195,11 @@ int cudaStreamIsCapturing(void *stream, int *status) {
   return 0;
 }
 int cudaStreamEndCapture(void *stream, void **graph) {
-  GATE(cudaStreamEndCapture);
   if (!((Stream *)stream)->capturing) return failed(captureUnsupported);
+  // a capture that failed is over too
   ((Stream *)stream)->capturing = 0;
   captures--;
+  GATE(cudaStreamEndCapture);
   *graph = object();
   held.graphs++;
   return 0;

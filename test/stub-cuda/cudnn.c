@@ -6,6 +6,32 @@ const char *cudnnGetErrorString(int status) {
   return status == 3000 ? "CUDNN_STATUS_NOT_SUPPORTED" : status ? "CUDNN_STATUS_STUB" : "CUDNN_STATUS_SUCCESS";
 }
 
+int cudnnSetStream(void **handle, void *stream) {
+  GATE(cudnnSetStream);
+  *handle = stream;
+  return 0;
+}
+int cudnnGetStream(void **handle, void **stream) {
+  GATE(cudnnGetStream);
+  *stream = *handle;
+  return 0;
+}
+int cudnnGetReductionIndicesSize(void *handle, void *reduction, void *a, void *c, size_t *bytes) {
+  GATE(cudnnGetReductionIndicesSize);
+  *bytes = 1024;
+  return 0;
+}
+int cudnnGetReductionWorkspaceSize(void *handle, void *reduction, void *a, void *c, size_t *bytes) {
+  GATE(cudnnGetReductionWorkspaceSize);
+  *bytes = 1024;
+  return 0;
+}
+int cudnnDropoutGetStatesSize(void *handle, size_t *bytes) {
+  GATE(cudnnDropoutGetStatesSize);
+  *bytes = 1024;
+  return 0;
+}
+
 /** cudnnConvolution…AlgoPerf_t. */
 typedef struct {
   int algorithm, status;
