@@ -105,6 +105,7 @@ interface ProfileFlags {
   tf32: boolean;
   deterministic?: boolean;
   checkFinite?: boolean;
+  record?: string;
   seed: number;
   accumulate?: number;
   clipNorm?: number;
@@ -137,6 +138,7 @@ async function profile(model: string, flags: ProfileFlags): Promise<void> {
     ...(flags.tf32 ? {} : { tf32: false }),
     ...(flags.deterministic ? { deterministic: true } : {}),
     ...(flags.checkFinite ? { checkFinite: true } : {}),
+    ...(flags.record === undefined ? {} : { record: flags.record }),
     ...(flags.accumulate === undefined ? {} : { accumulate: flags.accumulate }),
     ...(flags.clipNorm === undefined ? {} : { clipNorm: flags.clipNorm }),
     ...(flags.freeze === undefined ? {} : { freeze: flags.freeze }),
@@ -314,7 +316,8 @@ export function program(): Command {
       .option("--freeze <pattern>", "leave parameters untrained: 'encoder.*' (repeat)", collect)
       .option("--precision <name>", "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)")
       .addOption(batchNormOption())
-      .option("--backend <name>", "cpu or cuda", "cpu")
+      .option("--backend <name>", "cpu, cuda, or replay:FILE of a recording", "cpu")
+      .option("--record <file>", "write what is measured to a file that --backend replay:FILE reads")
       .option("--device <n>", "which GPU (default 0)", count(0))
       .option("--no-tf32", "products and convolutions in full float32 on a GPU")
       .option("--deterministic", "only kernels that give the same bits each time")

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
-//   launch.mjs start | test | bench | <any mutwo command>
+//   launch.mjs start | test | bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -103,6 +103,8 @@ prepare();
 if (command === "test") process.exit(test(rest));
 if (command === "bench")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/index.ts"), ...rest], { cwd: root }));
+if (command === "bench:gpu")
+  process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/gpu.ts"), ...rest], { cwd: root }));
 if (command === "start")
   process.exit(
     run(process.execPath, [

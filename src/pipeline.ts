@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readFileSync, readSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { firstNonFinite } from "./finite.js";
@@ -25,6 +25,7 @@ import {
   runFormatVersion,
   saveGraph,
 } from "./run.js";
+import { encodeRecording, recordingRuntime } from "./runtime/recording.js";
 import type { Runtime } from "./runtime/runtime.js";
 import { savedActivations } from "./saved.js";
 import { frozenNames, gradientName, type TrainingOptions, trainingStep } from "./training.js";
@@ -52,6 +53,8 @@ export interface ProfileModelOptions extends TrainingOptions {
   readonly deterministic?: boolean;
   /** Say which node first makes a NaN or an infinity, if the loss is not finite. */
   readonly checkFinite?: boolean;
+  /** Write what is measured to this file, to be replayed without a device (`--backend replay:FILE`). */
+  readonly record?: string;
   /** Of the initial values and of the data; default 0. */
   readonly seed?: number;
   /** How the run is made again, for the report. */
@@ -75,12 +78,15 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   const progress = options.onProgress ?? (() => {});
   if (options.budget !== undefined) parseBudget(options.budget);
   const { threads, device, tf32, deterministic } = options;
-  const runtime = openRuntime(options.backend ?? "cpu", {
+  const opened = openRuntime(options.backend ?? "cpu", {
     ...(threads === undefined ? {} : { threads }),
     ...(device === undefined ? {} : { device }),
     ...(tf32 === undefined ? {} : { tf32 }),
     ...(deterministic === undefined ? {} : { deterministic }),
   });
+  const recorder = options.record === undefined ? undefined : recordingRuntime(opened);
+  const runtime = recorder?.runtime ?? opened;
+  const replays = runtime.backend === "replay";
   try {
     progress("read model", 0, 1);
     const { graph, model, notes } = readModel(file, {
@@ -91,7 +97,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     progress("build step", 0, 1);
     const step = trainingStep(graph, options);
     const baseline = seededGraph(lowerFor(runtime, step), seed);
-    const values = initialValues(baseline, step, seed);
+    const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
         values,
@@ -114,9 +120,10 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      ({ equality, paired } = await compare(reference, planned, runtime, values, options.signal));
+      if (!replays) ({ equality, paired } = await compare(reference, planned, runtime, values, options.signal));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
+    if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
     return {
       format: "mutwo-run",
       version: runFormatVersion,
@@ -204,6 +211,10 @@ function makePlan(
 
 function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): string[] {
   const warnings: string[] = [];
+  if (before.backend === "replay")
+    warnings.push(
+      `replayed from a recording: nothing was executed, allocated or compared${after?.simulated ? ", and the planned step's time is simulated (the sum of its nodes')" : ""}`,
+    );
   if (before.offloaded)
     warnings.push(
       `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
@@ -362,6 +373,7 @@ function commandOf(file: string, options: ProfileModelOptions): string {
   if (options.tf32 === false) words.push("--no-tf32");
   if (options.deterministic) words.push("--deterministic");
   if (options.checkFinite) words.push("--check-finite");
+  if (options.record !== undefined) words.push("--record", options.record);
   if (options.seed !== undefined) words.push("--seed", String(options.seed));
   return words.map(quote).join(" ");
 }

@@ -119,6 +119,8 @@ export interface Profile {
   readonly workspaceBytes: number | null;
   /** Whole steps without per-node timers: on the CPU node by node, on CUDA as one captured graph. */
   readonly step: Samples;
+  /** The step's time is simulated: the sum of its nodes' times, which a recording holds. */
+  readonly simulated?: true;
   /** On CUDA: the same steps with every kernel launched by the host; null on the CPU, where that is `step`. */
   readonly eagerStep: Samples | null;
   /** What the device holds, told apart; null on the CPU. */
@@ -195,6 +197,7 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
       allocatedBytes: step.allocatedBytes,
       workspaceBytes: workspace ? workspace.reduce((most, bytes) => Math.max(most, bytes), 0) : null,
       step: samplesOf(measured.step),
+      ...(measured.simulated ? { simulated: true as const } : {}),
       eagerStep: measured.eagerStep && samplesOf(measured.eagerStep),
       memory: measured.memory,
       copies: measured.copies,

@@ -4,6 +4,7 @@ import { type Model, openOnnx } from "./onnx.js";
 import { type CpuRuntime, openCpu } from "./runtime/cpu.js";
 import { findCudaLibraries, preloadCuda } from "./runtime/cuda-libraries.js";
 import { openGpu } from "./runtime/gpu.js";
+import { openReplay, readRecording } from "./runtime/recording.js";
 import type { Runtime } from "./runtime/runtime.js";
 
 export interface RuntimeOptions {
@@ -38,12 +39,16 @@ const runtimes: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> =
   cuda: openCudaBackend,
 };
 
+/** `replay:FILE` answers from a recording. */
+const replayPrefix = "replay:";
+
 /**
  * Opens the runtime of a backend. Throws `unknown backend: …`, or why it cannot be used here. The caller closes it.
  */
 export function openRuntime(backend: string, options: RuntimeOptions = {}): Runtime {
+  if (backend.startsWith(replayPrefix)) return openReplay(readRecording(backend.slice(replayPrefix.length)));
   const open = runtimes[backend];
-  if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")})`);
+  if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")}, replay:FILE)`);
   return open(options);
 }
 

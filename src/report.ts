@@ -7,8 +7,9 @@ import type { Plan } from "./plan.js";
 import { plotlySource } from "./plotly.js";
 import type { Profile, Samples } from "./profile.js";
 import type { Run } from "./run.js";
+
 import type { DeviceMemory } from "./runtime/runtime.js";
-import { equalityLine, infeasibleLine, nodesSum } from "./summary.js";
+import { allocated, copiesNote, equalityLine, infeasibleLine, nodesSum, stepTime } from "./summary.js";
 import { activationColumns, type Column, nodeColumns } from "./tables.js";
 
 /** The templates lie beside src/ and dist/. */
@@ -78,8 +79,8 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
     },
     {
       what: "peak, measured (allocated)",
-      before: before.offloaded ? "does not fit" : formatBytes(before.allocatedBytes),
-      after: planned((p) => formatBytes(p.allocatedBytes)),
+      before: allocated(before),
+      after: planned(allocated),
     },
     {
       what: "peak by the timeline alone",
@@ -94,8 +95,8 @@ function comparison(run: Run): { what: string; before: string; after: string }[]
     },
     {
       what: "step, measured (median ± spread)",
-      before: before.offloaded ? "does not fit" : spread(before.step),
-      after: planned((p) => spread(p.step)),
+      before: stepTime(before),
+      after: planned(stepTime),
     },
     ...(run.paired
       ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]
@@ -200,7 +201,7 @@ function view(run: Run) {
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
       host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
-      added: formatMs(plan.addedMs),
+      added: formatMs(plan.addedMs) + copiesNote(run),
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,
         holders: plan.obstacle.holders.map(({ name, bytes }) => ({ name, bytes: formatBytes(bytes) })),

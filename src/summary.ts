@@ -12,6 +12,20 @@ const plain = { head: [], border: [] };
 export const infeasibleLine = (plan: Plan): string =>
   `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)}`;
 
+/** What was allocated for a step's values, or why nothing was. */
+export const allocated = (profile: Profile): string =>
+  profile.offloaded
+    ? "does not fit"
+    : profile.backend === "replay"
+      ? "not executed (replay)"
+      : formatBytes(profile.allocatedBytes);
+
+/** A step's median time and spread, or why there is none. */
+export const stepTime = (profile: Profile): string =>
+  profile.offloaded
+    ? "does not fit"
+    : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}`}`;
+
 /** Sum of the nodes' times with how far it is from the whole step. */
 export const nodesSum = (profile: Profile): string => {
   const share = profile.nodesMs / profile.step.medianMs - 1;
@@ -33,6 +47,13 @@ function decisionCounts(plan: Plan): string {
   return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
 }
 
+/** Says so where the plan's added time counts copies that nobody measured; empty elsewhere. */
+export function copiesNote({ plan, before }: Run): string {
+  const swapped = new Set(plan?.decisions.flatMap((d) => (d.action === "swap" ? [d.activation] : [])));
+  const isSimulated = before.activations.some(({ name, swapMeasured }) => swapped.has(name) && !swapMeasured);
+  return isSimulated ? " (copies simulated, beside the nodes)" : "";
+}
+
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
   const { before, plan, after } = run;
@@ -40,11 +61,7 @@ export function runSummary(run: Run): string {
   const planned = (text: string): string[] => (plan ? [text] : []);
   table.push(
     ["peak, predicted", formatBytes(before.arenaBytes), ...planned(formatBytes(plan?.peakBytes ?? 0))],
-    [
-      "peak, measured",
-      before.offloaded ? "does not fit" : formatBytes(before.allocatedBytes),
-      ...planned(after ? formatBytes(after.allocatedBytes) : "not executed"),
-    ],
+    ["peak, measured", allocated(before), ...planned(after ? allocated(after) : "not executed")],
     [
       "step, predicted",
       "",
@@ -59,11 +76,7 @@ export function runSummary(run: Run): string {
           ],
         ]
       : []),
-    [
-      "step, measured",
-      before.offloaded ? "does not fit" : `${formatMs(before.step.medianMs)} ± ${formatMs(before.step.spreadMs)}`,
-      ...planned(after ? `${formatMs(after.step.medianMs)} ± ${formatMs(after.step.spreadMs)}` : "not executed"),
-    ],
+    ["step, measured", stepTime(before), ...planned(after ? stepTime(after) : "not executed")],
   );
   const memory = (what: string, of: (m: DeviceMemory) => number): string[][] =>
     before.memory
@@ -94,7 +107,7 @@ export function runSummary(run: Run): string {
   ];
   if (plan?.feasible)
     lines.push(
-      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more`,
+      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));

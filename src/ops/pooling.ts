@@ -120,7 +120,8 @@ export const pooling: OpTable = {
     ofOutput0((call, dY) => {
       if (call.int("storage_order", 0))
         throw new Error(`no gradient: MaxPool storage_order=1 (node ${call.node.name})`);
-      return [call.b.op("MaxPoolGradient", [dY, call.y(1)], { shape: ints(call.input(0).shape) }, { domain: "mutwo" })];
+      const attributes = { ...windowAttributes(poolWindow(call)), shape: ints(call.input(0).shape) };
+      return [call.b.op("MaxPoolGradient", [dY, call.y(1)], attributes, { domain: "mutwo" })];
     }),
     {
       flops: poolFlops,

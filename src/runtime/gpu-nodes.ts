@@ -11,12 +11,14 @@ import {
 import { callOf } from "../ops/call.js";
 import { type FusedBody, fusedAttributes, fusedGraph } from "../ops/fused.js";
 import { normalizeAxes } from "../ops/shapes.js";
+import { originalName } from "../rewrite.js";
 import { bytesOf } from "../values.js";
 import type { Cuda } from "./cuda.js";
 import { onDevice, toDevice, toHost } from "./cuda.js";
 import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } from "./cudnn.js";
 import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
+import { maxPoolGradientSource } from "./pool-source.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./reduce-source.js";
 import { scatterSource } from "./scatter-source.js";
 import type { Workspace } from "./workspace.js";
@@ -30,6 +32,8 @@ export interface NodeContext extends Means {
   readonly tf32: boolean;
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;
+  /** Which of them each node takes. */
+  readonly chosen: Map<string, Convolution>;
   address(name: string): Pointer;
   /** Streams for copies to the host and back. */
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
@@ -132,10 +136,14 @@ const convolution: OwnNode = {
         }
         context.convolutions.set(key, found);
       }
-      // what fits into memory that is free anyway, or takes little of its own
+      // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
+      // a planned one takes the same, whatever it has free: another algorithm gives other bits
       const limit = Math.max(workspace.availableBytes, smallWorkspace);
-      const made = (found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
+      const choice = `${originalName(node.name)} ${key}`;
+      const made = (context.chosen.get(choice) ??
+        found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
         [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Convolution;
+      if (workspace.settled) context.chosen.set(choice, made);
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
       try {
         made.run(a, b, out, at);
@@ -380,6 +388,28 @@ function parts(node: Node, context: NodeContext, whole: string, names: readonly 
   };
 }
 
+/** Max pooling's gradient; without the window's attributes its body adds by index. */
+const maxPoolGradient: OwnNode = {
+  fits: (node, graph, { compiles }) =>
+    compiles &&
+    /^(float|bfloat)/.test(type(graph, node.inputs[0]).dtype) &&
+    numbers(node, "kernel_shape") !== undefined,
+  prepare(node, context) {
+    const [dy, dx] = [type(context.graph, node.inputs[0]), type(context.graph, node.outputs[0])];
+    const kernel = numbers(node, "kernel_shape") ?? [];
+    const ones = new Array<number>(kernel.length).fill(1);
+    const window = {
+      kernel,
+      strides: numbers(node, "strides") ?? ones,
+      dilations: numbers(node, "dilations") ?? ones,
+      pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
+    };
+    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), window);
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
 /** Begins a copy between device and host, in a stream of its own, when all that was launched before is done. */
 const beginsCopy = (direction: "out" | "in"): OwnNode => ({
   fits: () => true,
@@ -417,6 +447,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalization": batchNorm,
   "mutwo:BatchNormalizationGradient": batchNormGradient,
   "mutwo:Fused": fusedNode,
+  "mutwo:MaxPoolGradient": maxPoolGradient,
   "mutwo:SwapOut": beginsCopy("out"),
   "mutwo:SwapOutWait": awaitsCopy,
   "mutwo:SwapIn": beginsCopy("in"),

@@ -45,6 +45,7 @@ interface Gpu {
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   readonly workspace: Workspace;
   readonly convolutions: Map<string, readonly Convolution[]>;
+  readonly chosen: Map<string, Convolution>;
   readonly tf32: boolean;
   readonly deterministic: boolean;
   /** What the process held on the device when everything was open and nothing of a step was there. */
@@ -97,6 +98,7 @@ export function openGpu(options: GpuOptions): Runtime {
       copyStreams,
       workspace,
       convolutions: new Map(),
+      chosen: new Map(),
       ...settings,
       compiler,
       compiles,

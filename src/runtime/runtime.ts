@@ -1,7 +1,7 @@
 import type { Graph, Node, TensorType } from "../graph.js";
 import type { Layout } from "../layout.js";
 
-export type Backend = "cpu" | "cuda" | "estimate";
+export type Backend = "cpu" | "cuda" | "replay" | "estimate";
 
 /** What a report says of the machine that ran a step. */
 export interface Device {
@@ -76,6 +76,8 @@ export interface Measurement {
   readonly nodes: readonly (readonly number[])[];
   /** Whole steps the way they are meant to run, ms: on the CPU node by node, on CUDA as one captured graph. */
   readonly step: readonly number[];
+  /** The step's time was not measured: it is the sum of its nodes'. */
+  readonly simulated?: true;
   /** Where that is something else: the same steps with every kernel launched by the host, ms. */
   readonly eagerStep: readonly number[] | null;
   /** Bytes that each node's kernel takes for itself; null where that cannot be measured. */

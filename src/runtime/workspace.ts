@@ -24,6 +24,8 @@ export interface Workspace {
   readonly mostBytes: number;
   /** Bytes held on the device: the region, what did not fit into it, and what is held between calls. */
   readonly heldBytes: number;
+  /** Whether the call has been given what lies idle in the arena: in a step's first run it has not. */
+  readonly settled: boolean;
   /** Changes when the region moves: addresses in captured graphs are then no longer valid. */
   readonly version: number;
   /** Makes the region as large as was needed and frees the rest; nothing may be running. */
@@ -50,6 +52,7 @@ export function openWorkspace(cuda: Cuda): Workspace {
   let calls = 0;
   let idle: Idle = { at: 0n, bytes: 0 };
   let idleTop = 0;
+  let settled = false;
   let idleTaken = 0;
   /** Pieces of the region, in order, with where they begin; freed ones wait for those above them. */
   const stack: { at: Pointer; start: number; freed: boolean }[] = [];
@@ -125,6 +128,7 @@ export function openWorkspace(cuda: Cuda): Workspace {
       callMost = 0;
       callTaken = 0;
       calls++;
+      settled = given !== undefined;
       idle = given ?? { at: 0n, bytes: 0 };
       idleTop = 0;
       idleTaken = 0;
@@ -143,6 +147,9 @@ export function openWorkspace(cuda: Cuda): Workspace {
     },
     get heldBytes() {
       return capacity + sum([...beyond.values()].map((piece) => piece.bytes)) + sum(lasting.values());
+    },
+    get settled() {
+      return settled;
     },
     get version() {
       return version;

@@ -1,0 +1,183 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { gunzipSync, gzipSync } from "node:zlib";
+import type { Graph, Node } from "../graph.js";
+import { signatureOf } from "./measure.js";
+import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
+
+/** Version of recordings; a file of another version is refused. */
+const recordingVersion = 1;
+
+/** One graph that was measured as a whole. */
+interface RecordedStep {
+  /** Median time of each node in schedule order, ms. */
+  readonly nodeMs: readonly number[];
+  readonly workspaceBytes: readonly number[] | null;
+  readonly step: readonly number[];
+  readonly eagerStep: readonly number[] | null;
+  readonly memory: DeviceMemory | null;
+  readonly losses: readonly (number | null)[];
+}
+
+/** What was measured on a device, so that it can be asked again without one. */
+export interface Recording {
+  readonly format: "mutwo-recording";
+  readonly version: typeof recordingVersion;
+  /** Which runtime it was: cpu or cuda. */
+  readonly backend: string;
+  readonly device: Device;
+  readonly fuses: boolean;
+  /** Hashes of the signatures of nodes that the device had a kernel for. */
+  readonly kernels: readonly string[];
+  /** Median time, ms, and workspace, bytes, of each distinct node, by the hash of its signature. */
+  readonly nodes: Readonly<Record<string, readonly [ms: number, workspaceBytes: number]>>;
+  readonly copies: readonly CopyTime[] | null;
+  /** Whole graphs by the hash of their schedule. */
+  readonly steps: Readonly<Record<string, RecordedStep>>;
+}
+
+const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+const keyOf = (node: Node, graph: Pick<Graph, "tensors">): string => hash(signatureOf(node, graph));
+const scheduleOf = (graph: Graph): string => hash(graph.nodes.map((node) => keyOf(node, graph)).join());
+/** Six significant digits: more was not measured. */
+const rounded = (value: number): number => Number(value.toPrecision(6));
+const median = (values: readonly number[]): number =>
+  [...values].sort((a, z) => a - z)[Math.floor(values.length / 2)] ?? 0;
+
+/** A runtime that does what another one does and keeps what was measured. */
+export function recordingRuntime(runtime: Runtime): { runtime: Runtime; recording(): Recording } {
+  const kernels = new Set<string>();
+  const samples = new Map<string, { ms: number[]; workspaceBytes: number }>();
+  const steps: Record<string, RecordedStep> = {};
+  let copies: readonly CopyTime[] | null = null;
+  const keep = (graph: Graph, measured: Measurement): void => {
+    const nodeMs = measured.nodes.map((times) => rounded(median(times)));
+    graph.nodes.forEach((node, rank) => {
+      const key = keyOf(node, graph);
+      const known = samples.get(key) ?? { ms: [], workspaceBytes: 0 };
+      known.ms.push(nodeMs[rank] as number);
+      known.workspaceBytes = Math.max(known.workspaceBytes, measured.workspaceBytes?.[rank] ?? 0);
+      samples.set(key, known);
+    });
+    copies = measured.copies ?? copies;
+    steps[scheduleOf(graph)] = {
+      nodeMs,
+      workspaceBytes: measured.workspaceBytes,
+      step: measured.step.map(rounded),
+      eagerStep: measured.eagerStep?.map(rounded) ?? null,
+      memory: measured.memory,
+      losses: measured.losses,
+    };
+  };
+  return {
+    runtime: {
+      ...runtime,
+      hasKernel(node, graph) {
+        const found = runtime.hasKernel(node, graph);
+        if (found) kernels.add(keyOf(node, graph));
+        return found;
+      },
+      load(graph, layout) {
+        const step = runtime.load(graph, layout);
+        return {
+          ...step,
+          async measure(options) {
+            const measured = await step.measure(options);
+            keep(graph, measured);
+            return measured;
+          },
+        };
+      },
+    },
+    recording: () => ({
+      format: "mutwo-recording",
+      version: recordingVersion,
+      backend: runtime.backend,
+      device: runtime.device,
+      fuses: runtime.fuses ?? false,
+      kernels: [...kernels],
+      nodes: Object.fromEntries(
+        [...samples].map(([key, { ms, workspaceBytes }]) => [key, [median(ms), workspaceBytes]]),
+      ),
+      copies,
+      steps,
+    }),
+  };
+}
+
+/** A recording as the bytes of a file: JSON, compressed. */
+export const encodeRecording = (recording: Recording): Uint8Array => gzipSync(JSON.stringify(recording), { level: 9 });
+
+/** Reads a recording. Throws one line: no such file, not a recording, truncated, another version. */
+export function readRecording(file: string): Recording {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (error) {
+    throw new Error(`cannot read recording: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  let recording: Recording;
+  try {
+    recording = JSON.parse(gunzipSync(bytes).toString()) as Recording;
+  } catch (error) {
+    throw new Error(`not a recording, or truncated: ${file}`, { cause: error });
+  }
+  if (recording?.format !== "mutwo-recording") throw new Error(`not a recording: ${file}`);
+  if (recording.version !== recordingVersion)
+    throw new Error(`recording has version ${recording.version}, this mutwo reads ${recordingVersion}: ${file}`);
+  return recording;
+}
+
+/**
+ * A runtime that answers from a recording, without a device. Graphs that were measured as a whole have their step times;
+ * of others the nodes' times are known, and the step is simulated as their sum. It cannot compute: `run` throws.
+ */
+export function openReplay(recording: Recording): Runtime {
+  const kernels = new Set(recording.kernels);
+  return {
+    backend: "replay",
+    device: recording.device,
+    fuses: recording.fuses,
+    hasKernel: (node, graph) => kernels.has(keyOf(node, graph)),
+    load: (graph): LoadedStep => {
+      const refuse = (): never => {
+        throw new Error(`a recording cannot compute: ${graph.name}`);
+      };
+      return {
+        allocatedBytes: 0,
+        write: () => {},
+        read: refuse,
+        run: async () => refuse(),
+        measure: async () => replayed(recording, graph),
+        close: () => {},
+      };
+    },
+    close: () => {},
+  };
+}
+
+function replayed(recording: Recording, graph: Graph): Measurement {
+  const whole = recording.steps[scheduleOf(graph)];
+  const { copies } = recording;
+  if (whole) {
+    const { nodeMs, workspaceBytes, step, eagerStep, memory, losses } = whole;
+    return { nodes: nodeMs.map((ms) => [ms]), step, eagerStep, workspaceBytes, memory, copies, losses };
+  }
+  const found = graph.nodes.map((node): readonly [number, number] => {
+    // copies of a swap take no time of the stream that computes
+    const known = node.op.startsWith("Swap") && node.domain === "mutwo" ? ([0, 0] as const) : undefined;
+    const recorded = known ?? recording.nodes[keyOf(node, graph)];
+    if (!recorded) throw new Error(`not in the recording: ${node.op} of this size (node ${node.name})`);
+    return recorded;
+  });
+  return {
+    nodes: found.map(([ms]) => [ms]),
+    step: [found.reduce((sum, [ms]) => sum + ms, 0)],
+    simulated: true,
+    eagerStep: null,
+    workspaceBytes: found.map(([, bytes]) => bytes),
+    memory: null,
+    copies,
+    losses: [],
+  };
+}

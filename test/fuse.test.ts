@@ -1,0 +1,155 @@
+import assert from "node:assert/strict";
+import path from "node:path";
+import { after, test } from "node:test";
+import { fuse } from "../src/fuse.js";
+import type { Graph } from "../src/graph.js";
+import { producers } from "../src/graph.js";
+import { initialValues, randomFrom, seededGraph } from "../src/initial.js";
+import { layout } from "../src/layout.js";
+import { peakBytes, storages } from "../src/liveness.js";
+import { loadWithValues } from "../src/load.js";
+import { lower } from "../src/lower.js";
+import { fusedBody } from "../src/ops/fused.js";
+import { readModel } from "../src/read.js";
+import { rewrite } from "../src/rewrite.js";
+import { openCpu } from "../src/runtime/cpu.js";
+import { savedActivations } from "../src/saved.js";
+import { parseGraph } from "../src/text.js";
+import { gradientName, type TrainingOptions, trainingStep } from "../src/training.js";
+import { absorbTransposes } from "../src/transposes.js";
+
+const cpu = openCpu({ threads: 1 });
+after(() => cpu.close());
+
+const fixture = (name: string): string => path.join(__dirname, "fixtures", `${name}.onnx`);
+
+/** A model's training step, lowered for the CPU and seeded. */
+function stepOf(name: string, options: TrainingOptions, dims: Record<string, number> = {}): Graph {
+  const { graph } = readModel(fixture(name), { dims, runtime: cpu });
+  return seededGraph(lower(trainingStep(graph, options), cpu.hasKernel), 0);
+}
+
+/** Loss, gradients and next state of two steps from the same values. */
+async function results(graph: Graph): Promise<Map<string, Uint8Array>> {
+  const gradients = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within);
+  const observe = new Set([
+    graph.loss as string,
+    ...gradients.map((t) => gradientName(t.name)),
+    ...graph.state.map(({ after }) => after),
+  ]);
+  const { step } = loadWithValues(graph, cpu, initialValues(graph, graph, 0));
+  try {
+    await step.run({ observe });
+    return new Map((await step.run({ observe })).observed);
+  } finally {
+    step.close();
+  }
+}
+
+const models: readonly [string, TrainingOptions, Record<string, number>?][] = [
+  ["mlp.ts", { loss: "mse", optimizer: "adam" }],
+  ["bert_tiny.ts", { loss: "ce", optimizer: "adamw" }],
+  ["gpt2_tiny.dynamo", { loss: "ce", optimizer: "adam" }],
+  ["gpt2_tiny.dynamo", { loss: "ce", optimizer: "sgd", accumulate: 2, clipNorm: 1 }],
+  ["resnet_bottleneck.ts", { loss: "ce", optimizer: "sgd" }],
+  ["lstm.ts", { loss: "ce", optimizer: "adam" }],
+  ["swin.ts", { loss: "ce", optimizer: "adam" }],
+  ["dropout_block", { loss: "ce", optimizer: "adam" }, { batch: 4 }],
+];
+
+for (const [name, options, dims] of models)
+  test(`fuse(${name}, ${options.optimizer}${options.accumulate ? ", 2 micro-batches" : ""}) gives the same bits with fewer nodes and no larger peak`, async () => {
+    const step = stepOf(name, options, dims);
+    const fused = fuse(step);
+    assert.ok(fused.nodes.length < 0.9 * step.nodes.length, `${step.nodes.length} -> ${fused.nodes.length} nodes`);
+    assert.ok(peakBytes(fused) <= 1.05 * peakBytes(step), `${peakBytes(step)} -> ${peakBytes(fused)} bytes`);
+    // every input is made before it is read
+    const made = producers(fused);
+    fused.nodes.forEach((node, rank) => {
+      for (const input of node.inputs) assert.ok((made.get(input) ?? -1) < rank, `${node.name} reads ${input}`);
+    });
+    const [expected, actual] = [await results(step), await results(lower(fused, cpu.hasKernel))];
+    for (const [tensor, bytes] of expected) assert.deepEqual(actual.get(tensor), bytes, tensor);
+  });
+
+test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {
+  const fused = fuse(stepOf("bert_tiny.ts", { loss: "ce", optimizer: "adam" }));
+  const expected = await results(lower(fused, cpu.hasKernel));
+  const random = randomFrom(7);
+  for (let round = 0; round < 3; round++) {
+    const decisions = [...savedActivations(fused).values()]
+      .filter(({ fixed }) => fixed === null && random() < 0.5)
+      .map(({ name }) => ({ activation: name, action: "recompute" as const }));
+    const actual = await results(lower(rewrite(fused, decisions), cpu.hasKernel));
+    for (const [tensor, bytes] of expected) assert.deepEqual(actual.get(tensor), bytes, `${tensor}, round ${round}`);
+  }
+});
+
+test("fuse(GELU) saves its input alone: the backward node computes the rest again", () => {
+  const gelu = parseGraph(`graph(float32[64,8] x, float32[64,65536] y, parameter float32[8,65536] w) => (loss, dw) {
+  h = MatMul(x, w)
+  a = Div(h, float32[]{1.41421356})
+  e = Erf(a)
+  s = Add(e, float32[]{1})
+  m = Mul(h, s)
+  g = Mul(m, float32[]{0.5})
+loss:
+  d = Sub(g, y)
+  loss = ReduceMean<keepdims=0>(d)
+backward:
+  p = Mul(y, s)
+  q = Mul(p, a)
+  r = Mul(q, e)
+  dw = ReduceSum<keepdims=0>(r, int64[1]{0})
+  loss loss
+}`);
+  const fused = fuse(gelu);
+  const text = fused.nodes.map(({ op, inputs, outputs, attributes }) => {
+    const ops = op === "Fused" ? `(${attributes.ops?.value})` : "";
+    return `${outputs} = ${op}${ops} of ${inputs.filter((name) => !name.startsWith("const"))}`;
+  });
+  assert.deepEqual(text, [
+    "h = MatMul of x,w",
+    "g = Fused(Div Erf Add Mul Mul) of h",
+    "d = Sub of g,y",
+    "loss = ReduceMean of d",
+    "r = Fused(Div Erf Add Mul Mul Mul) of h,y",
+    "dw = ReduceSum of r",
+  ]);
+});
+
+test("fuse(Adam) is one node over the flat buffers that writes the next state where the state is", () => {
+  const fused = fuse(stepOf("mlp.ts", { loss: "mse", optimizer: "adam" }));
+  const update = fused.nodes.filter(({ phase, op }) => phase === "update" && op === "Fused");
+  const whole = update.find(({ outputs }) => outputs.includes("parameters.next"));
+  assert.ok(whole);
+  assert.equal(whole.outputs.length, 3);
+  const { of } = storages(fused);
+  for (const { before, after } of fused.state) assert.equal(of.get(after)?.storage, of.get(before)?.storage, after);
+  assert.equal(fusedBody(whole).nodes.filter(({ op }) => op === "Sqrt").length, 1);
+});
+
+test("absorbTransposes(x·Wᵀ and its gradients) leaves no transpose of the matrix", () => {
+  const step = stepOf("bert_tiny.ts", { loss: "ce", optimizer: "sgd" });
+  const transposes = (graph: Graph): number => graph.nodes.filter(({ op }) => op === "Transpose").length;
+  const absorbed = absorbTransposes(step, (node, graph) => cpu.hasKernel(node, graph));
+  assert.ok(transposes(absorbed) < transposes(step) / 2, `${transposes(step)} -> ${transposes(absorbed)}`);
+  assert.ok(layout(absorbed).arenaBytes <= layout(step).arenaBytes);
+});
+
+test("absorbTransposes(step) computes the same", async () => {
+  const step = stepOf("swin.ts", { loss: "ce", optimizer: "sgd" });
+  const [expected, actual] = [
+    await results(step),
+    await results(absorbTransposes(step, (node, graph) => cpu.hasKernel(node, graph))),
+  ];
+  for (const [tensor, bytes] of expected) {
+    const [p, q] = [bytes, actual.get(tensor) as Uint8Array].map((b) => new Float32Array(b.slice().buffer)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const norm = Math.hypot(...p);
+    const difference = Math.hypot(...p.map((value, i) => value - (q[i] as number)));
+    assert.ok(difference <= 1e-5 * norm, `${tensor}: ${difference / norm}`);
+  }
+});
