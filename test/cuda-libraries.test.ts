@@ -205,6 +205,16 @@ for (const [what, env, system, message] of missing)
     );
   });
 
+test("lookForCuda(…) with a provider that is no library looks for what providers usually need", () => {
+  const broken = folder("broken", { "libonnxruntime.so.1": [], "libonnxruntime_providers_shared.so": [] });
+  writeFileSync(path.join(broken, "libonnxruntime_providers_cuda.so"), "half of it");
+  const parts = lookForCuda({ machine: machine({ ORT_LIBRARY: path.join(broken, "libonnxruntime.so.1") }) });
+  assert.deepEqual(
+    parts.others.map(({ name }) => name),
+    ["libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10"],
+  );
+});
+
 test("lookForCuda(…).folders are all that were searched", () => {
   const { folders } = lookForCuda({
     machine: machine({ ORT_LIBRARY, LD_LIBRARY_PATH: "/one:/two", CUDA_HOME: "/home" }, ["/three"], ["/four"]),

@@ -62,8 +62,8 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
   const machine = options.machine ?? thisMachine;
   const { env } = machine;
   const [ort, provider] = lookForProvider(env);
-  const needed = provider.file ? readElf(provider.file).needed.filter(isCuda) : undefined;
-  const fromProvider = needed?.map((name) => /^libcudart\.so\.(12|13)$/.exec(name)?.[1]).find(Boolean);
+  const needed = provider.file ? neededBy(provider.file) : [];
+  const fromProvider = needed.map((name) => /^libcudart\.so\.(12|13)$/.exec(name)?.[1]).find(Boolean);
   const cudaMajor = fromProvider ? (Number(fromProvider) as CudaMajor) : (options.cudaMajor ?? 13);
 
   const wanted: Readonly<Record<string, string>> = {
@@ -128,7 +128,7 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
   };
   const [cudartName, cudnnName, nvrtcName] = Object.keys(wanted) as [string, string, string];
   const driver = part("libcuda.so.1");
-  for (const name of [...(needed ?? usualNeeds(cudaMajor)), cudartName, cudnnName]) visit(name);
+  for (const name of [...(needed.length ? needed : usualNeeds(cudaMajor)), cudartName, cudnnName]) visit(name);
   const nvrtc = part(nvrtcName);
   const named = [cudartName, cudnnName, nvrtcName];
   return {
