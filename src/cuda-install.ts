@@ -216,7 +216,9 @@ function reasonIn(output: string): string | undefined {
     .split("\n")
     .map((line) => line.replace(/^npm (error|ERR!) ?/, "").trim())
     .filter((line) => line && !/^(code|errno|syscall|at|A complete log)\b/.test(line));
-  return (lines.find((line) => /\b(error|failed|E[A-Z]{3,})\b/i.test(line)) ?? lines[0])?.replace(/^\w*Error: /, "");
+  const named =
+    lines.find((line) => /^\w*Error: /.test(line)) ?? lines.find((line) => /\b(error|failed|E[A-Z]{3,})\b/i.test(line));
+  return (named ?? lines[0])?.replace(/^\w*Error: /, "");
 }
 
 /** Why the files in a folder are not the provider for that CUDA; undefined if they are. */

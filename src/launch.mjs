@@ -78,6 +78,11 @@ function test(args) {
       console.log(`# FAILED: ${what}`);
     }
   }
+  if (all && process.platform === "linux" && process.arch === "x64") {
+    // what is tested over stub CUDA libraries needs the real provider; without it these tests are skipped and say so
+    console.log("# CUDA provider");
+    run(process.execPath, [at("dist/cli.js"), "cuda", "install", "--cuda", "13"], { cwd: root });
+  }
   const slow = ["notebook", "jupyter", "pdf", "start"].map((name) => `${name}.test.ts`);
   const files = readdirSync(at("test"))
     .filter((name) => name.endsWith(".test.ts") && (all || !slow.includes(name)))

@@ -62,8 +62,8 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
   const machine = options.machine ?? thisMachine;
   const { env } = machine;
   const [ort, provider] = lookForProvider(env);
-  const needed = provider.file ? readElf(provider.file).needed.filter(isCuda) : undefined;
-  const fromProvider = needed?.map((name) => /^libcudart\.so\.(12|13)$/.exec(name)?.[1]).find(Boolean);
+  const needed = provider.file ? neededBy(provider.file) : [];
+  const fromProvider = needed.map((name) => /^libcudart\.so\.(12|13)$/.exec(name)?.[1]).find(Boolean);
   const cudaMajor = fromProvider ? (Number(fromProvider) as CudaMajor) : (options.cudaMajor ?? 13);
 
   const wanted: Readonly<Record<string, string>> = {
@@ -109,6 +109,8 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
       return existsSync(place) ? place : undefined;
     });
     if (file) return { name, file };
+    const loaded = machine.byLoader(name);
+    if (loaded) return { name, file: loaded };
     const stem = name.slice(0, name.indexOf(".so") + 4);
     const other = search((folder) => {
       const version = list(folder).find((entry) => entry.startsWith(stem) && /^\d+$/.test(entry.slice(stem.length)));
@@ -126,7 +128,7 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
   };
   const [cudartName, cudnnName, nvrtcName] = Object.keys(wanted) as [string, string, string];
   const driver = part("libcuda.so.1");
-  for (const name of [...(needed ?? usualNeeds(cudaMajor)), cudartName, cudnnName]) visit(name);
+  for (const name of [...(needed.length ? needed : usualNeeds(cudaMajor)), cudartName, cudnnName]) visit(name);
   const nvrtc = part(nvrtcName);
   const named = [cudartName, cudnnName, nvrtcName];
   return {
@@ -238,21 +240,22 @@ export function findCudaLibraries(parts: CudaParts = lookForCuda()): CudaLibrari
   };
 }
 
-/** What must outlive every call into the libraries: koffi unloads what the collector takes. */
-const kept = new Map<string, unknown>();
+/** Flags of dlopen: at once, visible to all, never unloaded. */
+const loadFlags = 0x2 | 0x100 | 0x1000;
+const loaded = new Set<string>();
 
 /**
- * Loads what the provider needs, so that the loader finds it by name wherever it lies. Throws the loader's message, with
- * the library that could not be loaded.
+ * Loads what the provider needs, so that the loader finds it by name wherever it lies, and ONNX Runtime itself, for as
+ * long as the process lives: koffi unloads libraries at the end of a process, before the provider's own exit handlers
+ * call into them. Throws `cannot load …` with the loader's message.
  */
-export function preloadCuda({ preload }: Pick<CudaLibraries, "preload">): void {
-  for (const file of preload) {
-    if (kept.has(file)) continue;
-    try {
-      kept.set(file, koffi.load(file, { global: true }));
-    } catch (error) {
-      const why = (error as Error).message.split("\n")[0];
-      throw new Error(`cannot load ${file}: ${why}`, { cause: error });
-    }
+export function preloadCuda({ preload, ortLibrary }: Pick<CudaLibraries, "preload" | "ortLibrary">): void {
+  const self = koffi.load(null);
+  const dlopen = self.func("void *dlopen(const char *file, int flags)");
+  const dlerror = self.func("const char *dlerror()");
+  for (const file of [...preload, ortLibrary]) {
+    if (loaded.has(file)) continue;
+    if (!dlopen(file, loadFlags)) throw new Error(`cannot load ${file}: ${String(dlerror()).split("\n")[0]}`);
+    loaded.add(file);
   }
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import koffi from "koffi";
 
 /** Major versions of CUDA for which there is a provider. */
 export type CudaMajor = 12 | 13;
@@ -12,6 +13,8 @@ export interface Machine {
   systemFolders(): readonly string[];
   /** Folders in which Python packages and conda keep libraries. */
   pythonFolders(): readonly string[];
+  /** The file that the loader takes for a name, wherever that lies. */
+  byLoader(name: string): string | undefined;
 }
 
 /** Names in a folder, in order; none if it cannot be read. */
@@ -31,6 +34,9 @@ function printed(program: string, args: readonly string[]): string {
     return "";
   }
 }
+
+/** What must outlive every call into the libraries: koffi unloads what the collector takes. */
+const kept: unknown[] = [];
 
 const once = <T>(look: () => T): (() => T) => {
   let known: { value: T } | undefined;
@@ -66,6 +72,19 @@ export const thisMachine: Machine = {
     const [prefix = "", ...places] = printed("python3", ["-c", script]).trim().split("\n");
     return [...nvidiaFolders(places), ...(path.isAbsolute(prefix) ? [prefix] : [])];
   }),
+  byLoader(name) {
+    try {
+      kept.push(koffi.load(name, { global: true }));
+      const maps = readFileSync("/proc/self/maps", "utf8").split("\n");
+      // the file may have a longer name than the link that leads to it
+      const file = maps
+        .map((line) => line.slice(line.indexOf("/")))
+        .find((place) => path.basename(place).startsWith(name));
+      return file ?? name;
+    } catch {
+      return undefined;
+    }
+  },
 };
 
 /** Packages that bring a library: pip's for CUDA 13 and 12, and in NVIDIA's repository for Debian and Ubuntu. */
