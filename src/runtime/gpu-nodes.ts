@@ -19,6 +19,7 @@ import type { BatchNorm, Convolution, ConvolutionKind, ConvolutionSpec, Cudnn } 
 import { canGenerate, fusedSource, type KernelSource } from "./fused-source.js";
 import type { Pointer } from "./ort.js";
 import { maxPoolGradientSource } from "./pool-source.js";
+import { dropoutSource, randomSource, type Spread } from "./random-source.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./reduce-source.js";
 import { scatterSource } from "./scatter-source.js";
 import type { Workspace } from "./workspace.js";
@@ -39,6 +40,8 @@ export interface NodeContext extends Means {
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   /** An event that belongs to a tensor: the same each time. */
   event(name: string): Pointer;
+  /** Address of the number of the step, which grows by one each time. */
+  readonly stepCounter: Pointer;
   /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
   launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
 }
@@ -410,6 +413,38 @@ const maxPoolGradient: OwnNode = {
   },
 };
 
+const seedOf = (node: Node): number => Math.trunc(number(node, "seed", 0));
+
+/** Dropout with a mask that differs from step to step, also where a captured step is replayed. */
+const dropout: OwnNode = {
+  fits: (node, graph, { compiles }) =>
+    compiles &&
+    /^(float|bfloat)/.test(type(graph, node.inputs[0]).dtype) &&
+    node.inputs.slice(1, 3).every((name) => !name || type(graph, name).data !== undefined) &&
+    callOf(node, graph.tensors).constant(2)?.[0] === 1,
+  prepare(node, context) {
+    const { dtype, shape } = type(context.graph, node.inputs[0]);
+    const ratio = callOf(node, context.graph.tensors).constant(1)?.[0] ?? 0.5;
+    const operands = [node.inputs[0], ...node.outputs].filter((name): name is string => Boolean(name));
+    const source = dropoutSource(dtype, elementCount(shape), ratio, seedOf(node), Boolean(node.outputs[1]));
+    const addresses = [context.stepCounter, ...operands.map(context.address)];
+    return context.launcher(source, () => addresses);
+  },
+};
+
+/** Random numbers that differ from step to step. */
+const randomNumbers: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && /^(float|bfloat)/.test(type(graph, node.outputs[0]).dtype),
+  prepare(node, context) {
+    const { dtype, shape } = type(context.graph, node.outputs[0]);
+    const spread: Spread = node.op.startsWith("RandomUniform")
+      ? { kind: "uniform", low: number(node, "low", 0), high: number(node, "high", 1) }
+      : { kind: "normal", mean: number(node, "mean", 0), scale: number(node, "scale", 1) };
+    const addresses = [context.stepCounter, context.address(node.outputs[0] as string)];
+    return context.launcher(randomSource(dtype, elementCount(shape), spread, seedOf(node)), () => addresses);
+  },
+};
+
 /** Begins a copy between device and host, in a stream of its own, when all that was launched before is done. */
 const beginsCopy = (direction: "out" | "in"): OwnNode => ({
   fits: () => true,
@@ -448,6 +483,11 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalizationGradient": batchNormGradient,
   "mutwo:Fused": fusedNode,
   "mutwo:MaxPoolGradient": maxPoolGradient,
+  ":Dropout": dropout,
+  ":RandomNormal": randomNumbers,
+  ":RandomNormalLike": randomNumbers,
+  ":RandomUniform": randomNumbers,
+  ":RandomUniformLike": randomNumbers,
   "mutwo:SwapOut": beginsCopy("out"),
   "mutwo:SwapOutWait": awaitsCopy,
   "mutwo:SwapIn": beginsCopy("in"),

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import koffi from "koffi";
+import { cacheFolder } from "../cache.js";
 import { type KernelSource, prelude } from "./fused-source.js";
 import { type Pointer, pointerArray } from "./ort.js";
 
@@ -30,10 +30,6 @@ const options = (capability: number, includes: readonly string[]): string[] => [
   "--std=c++17",
   ...includes.map((folder) => `--include-path=${folder}`),
 ];
-
-/** Compiled kernels are kept here between runs: each file is named after what it was made from. */
-const cacheFolder = (): string =>
-  path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), ".cache"), "mutwo", "kernels");
 
 /** What must outlive every call into the libraries: koffi unloads what the collector takes. */
 const kept: unknown[] = [];
@@ -115,7 +111,7 @@ export function openCompiler(file: string, capability: number): Compiler {
   };
   const cached = (source: string): Uint8Array => {
     const hash = createHash("sha256").update(source).update(flags.join(" ")).update(version).digest("hex");
-    const place = path.join(cacheFolder(), `${hash}.cubin`);
+    const place = path.join(cacheFolder("kernels"), `${hash}.cubin`);
     try {
       const found = readFileSync(place);
       const body = found.subarray(32);
@@ -127,7 +123,7 @@ export function openCompiler(file: string, capability: number): Compiler {
     } catch {}
     const cubin = build(source);
     try {
-      mkdirSync(cacheFolder(), { recursive: true });
+      mkdirSync(path.dirname(place), { recursive: true });
       const temporary = `${place}.${process.pid}`;
       writeFileSync(temporary, Buffer.concat([createHash("sha256").update(cubin).digest(), cubin]));
       renameSync(temporary, place);

@@ -391,6 +391,12 @@ export function openKernels(options: KernelOptions): Kernels {
       return Number.isFinite(found.inUse) && Number.isFinite(found.maxInUse) ? found : null;
     },
     close() {
+      if (cuda) {
+        // a run that synchronises: what kernels left to be freed in a callback of the stream is freed before the session,
+        // because CUDA forbids to free the allocator itself there
+        host.onCompute = () => {};
+        api.releaseStatus(api.run(session, null, xName, xValue, 1, yName, 1, yValue));
+      }
       if (ends.length !== 2) throw new Error("closed twice"); // keeps the memory of x and y reachable until now
       api.releaseAllocator(allocator);
       api.releaseValue(x);
