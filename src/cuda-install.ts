@@ -157,8 +157,10 @@ async function fetchByOnnxruntime({ work, made, folder, say, signal }: Fetch): P
   };
   const nuget = `NuGet package Microsoft.ML.OnnxRuntime.Gpu.Linux ${bundledVersion()}`;
   say(`fetch ${nuget} with onnxruntime-node's install script`);
+  // started by npm in a project, the script thinks that it is its own project's and does nothing
+  const { npm_config_local_prefix: _, npm_package_json: __, ...inherited } = process.env;
   const env = {
-    ...process.env,
+    ...inherited,
     ONNXRUNTIME_NODE_INSTALL: "cuda12",
     NODE_PATH: [...new Set([home("adm-zip"), home("global-agent")])].join(path.delimiter),
     TMPDIR: work,

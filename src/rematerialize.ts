@@ -72,9 +72,7 @@ export function rematerialize(graph: Graph): Graph {
   };
   for (const [name, start] of into) {
     const end = outOf.get(name) as number;
-    // of two equal ones rather the one that is written anyway
-    const share = repeatable.has(name) ? 1 : 0.99;
-    network.edge(start, end, share * tensorBytes(tensorOf(graph, name)));
+    network.edge(start, end, tensorBytes(tensorOf(graph, name)));
     if (!repeatable.has(name)) network.edge(source, start, Number.POSITIVE_INFINITY);
     else
       for (const input of node(made.get(name) as number).inputs) {

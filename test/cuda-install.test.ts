@@ -131,6 +131,9 @@ test("mutwo cuda install --cuda 12 runs onnxruntime-node's script outside of nod
   );
   const { status, last } = install(["--dir", path.join(place, "target"), "--cuda", "12"], {
     ...environment(),
+    // as in a command that npm runs
+    npm_config_local_prefix: path.resolve("."),
+    npm_package_json: path.resolve("package.json"),
     NODE_OPTIONS: `--require=${offline}`,
   });
   assert.match(
