@@ -5,8 +5,9 @@ import { opOf } from "../ops/index.js";
 import type { Cuda } from "./cuda.js";
 import type { Convolution, Cudnn } from "./cudnn.js";
 import type { KernelSource } from "./fused-source.js";
+import type { NodeContext } from "./gpu-context.js";
 import { copyTimes, nodeSamples, stampedSamples, stampSource, timed } from "./gpu-measure.js";
-import { type NodeContext, prepareOwn } from "./gpu-nodes.js";
+import { prepareOwn, runsOwn } from "./gpu-nodes.js";
 import { invokeNode, type Prepared, prepareStep } from "./interpreter.js";
 import { readLoss, signatureOf } from "./measure.js";
 import type { Compiler } from "./nvrtc.js";
@@ -32,11 +33,30 @@ export interface Gpu {
   readonly contextBytes: number;
   readonly compiler: Compiler | undefined;
   readonly compiles: boolean;
+  /** How often kernels of ONNX Runtime were called or captured, by any step. */
+  kernelUses(): number;
 }
 
 /** Inputs that CUDA kernels read on the host; those of Clip lie on the device, unlike on the CPU's side of the table. */
 export const hostInputs = (node: Node): readonly number[] =>
   node.op === "Clip" && node.domain === "" ? [] : opOf(node).hostInputs;
+
+const pinnedOps = new Set(
+  "GatherND ScatterND GatherElements ScatterElements ReverseSequence Resize Upsample OneHot Einsum Compress NonZero NonMaxSuppression TopK".split(
+    " ",
+  ),
+);
+
+/**
+ * Whether ONNX Runtime's kernel of a node passes addresses or shapes through pinned host memory. The next kernels may
+ * write over it: a captured step with such a node is captured again when anything else has run since.
+ */
+export function readsPinned(node: Node, graph: Pick<Graph, "tensors" | "name">): boolean {
+  if (pinnedOps.has(node.op)) return true;
+  if (!node.op.endsWith("MatMul")) return false;
+  const [left, right] = node.inputs.map((name) => tensorOf(graph, name).shape.slice(0, -2));
+  return Boolean(right?.length) && left?.join() !== right?.join();
+}
 
 /** Eager steps before a step is captured: kernels allocate and choose algorithms in the first, and settle in the second. */
 const eagerSteps = 2;
@@ -125,7 +145,11 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
     const events = [cuda.event(true), cuda.event(true)] as const;
     release.push(() => events.forEach((event) => void cuda.destroyEvent(event)));
     const stage = { cuda, stream, events };
-    let captured: { graph: Pointer; version: number } | undefined;
+    const isLaunched = (node: Node): boolean => !opOf(node).view && !runsOwn(node, graph, gpu);
+    // ONNX Runtime's kernels draw their numbers when they are called: a replay would draw the same ones again
+    const canCapture = !graph.nodes.some((node) => opOf(node).random && isLaunched(node));
+    const isFragile = graph.nodes.some((node) => isLaunched(node) && readsPinned(node, graph));
+    let captured: { graph: Pointer; version: number; uses: number } | undefined;
     const forget = (): void => {
       if (captured) cuda.destroyGraph(captured.graph);
       captured = undefined;
@@ -146,9 +170,9 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
       if (steps <= eagerSteps) workspace.settle();
       return { ...result, stepMs };
     };
-    /** The whole step as one graph, captured when it is wanted and whenever the workspace has moved. */
+    /** The whole step as one graph, captured when it is wanted and whenever what it refers to has moved. */
     const replay = (): number => {
-      if (captured?.version !== workspace.version) {
+      if (captured?.version !== workspace.version || (isFragile && captured.uses !== gpu.kernelUses())) {
         forget();
         const graph = kernels.within((invoke) =>
           cuda.capture(stream, () => {
@@ -156,7 +180,7 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
             nextStep();
           }),
         );
-        captured = { graph, version: workspace.version };
+        captured = { graph, version: workspace.version, uses: gpu.kernelUses() };
       }
       const { graph } = captured as { graph: Pointer };
       return timed(stage, () => cuda.launch(graph, stream));
@@ -164,7 +188,7 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
     const run = async (options: RunOptions = {}): Promise<StepResult> => {
       if (closed) throw new Error("the step is closed");
       options.signal?.throwIfAborted();
-      if (options.observe?.size || steps < eagerSteps) return eager(options);
+      if (options.observe?.size || steps < eagerSteps || !canCapture) return eager(options);
       await new Promise((resolve) => setImmediate(resolve));
       return { stepMs: replay(), nodeMs: new Float64Array(0), observed: new Map() };
     };
@@ -233,7 +257,7 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         eagerStep.push((await eager(signal)).stepMs);
         finished();
       }
-      replay(); // the first launch of a graph uploads it
+      if (canCapture) replay(); // the first launch of a graph uploads it
       const step: number[] = [];
       for (let i = 0; i < options.iterations; i++) {
         step.push((await run(signal)).stepMs);

@@ -5,7 +5,7 @@ import { runsOwn } from "./gpu-nodes.js";
 import { type Gpu, hostInputs, loadOnGpu } from "./gpu-step.js";
 import { kernelKey, requestOf } from "./interpreter.js";
 import { openCompiler } from "./nvrtc.js";
-import { openKernels, ortVersion } from "./ort.js";
+import { type Kernels, openKernels, ortVersion } from "./ort.js";
 import type { Runtime } from "./runtime.js";
 import { openWorkspace } from "./workspace.js";
 
@@ -69,10 +69,19 @@ export function openGpu(options: GpuOptions): Runtime {
     closing.push(() => kernels.close());
     // what the session frees later it frees in a callback of the stream, where CUDA forbids it once the session is gone
     closing.push(() => cuda.wait(stream));
+    let uses = 0;
+    const counted: Kernels = {
+      ...kernels,
+      within(work) {
+        uses++;
+        return kernels.within(work);
+      },
+    };
     const gpu: Gpu = {
       cuda,
       cudnn,
-      kernels,
+      kernels: counted,
+      kernelUses: () => uses,
       stream,
       copyStreams,
       workspace,

@@ -298,6 +298,8 @@ int cudaGetDeviceProperties(char *p, int device) {
   *(size_t *)(p + 352) = 65536;       // constant memory
   *(int *)(p + 360) = 9;              // compute capability
   *(int *)(p + 364) = 0;
+  *(int *)(p + 384) = 132;            // multiprocessors
+  *(int *)(p + 604) = 2048;           // threads of a multiprocessor
   return 0;
 }
 
