@@ -23,17 +23,88 @@ interface Placed {
   readonly end: number;
 }
 
+/**
+ * What has been placed, found by when it lives: a centred interval tree over the ranks. Each storage is kept at the
+ * topmost node whose centre it lives through, twice: sorted by start and by end.
+ */
+class Lives {
+  private readonly byStart = new Map<number, Placed[]>();
+  private readonly byEnd = new Map<number, Placed[]>();
+  constructor(private readonly count: number) {}
+
+  add(one: Placed): void {
+    const { start, end } = one.storage;
+    let [low, high] = [-1, this.count];
+    let centre = (low + high) >> 1;
+    while (centre < start || centre > end) {
+      if (centre < start) low = centre + 1;
+      else high = centre - 1;
+      centre = (low + high) >> 1;
+    }
+    insert(this.byStart, centre, one, (other) => other.storage.start <= start);
+    insert(this.byEnd, centre, one, (other) => other.storage.end >= end);
+  }
+
+  /** All that live at some rank from `start` to `end`. */
+  during(start: number, end: number): Placed[] {
+    const found: Placed[] = [];
+    const visit = (low: number, high: number): void => {
+      if (low > high) return;
+      const centre = (low + high) >> 1;
+      if (end < centre) {
+        for (const one of this.byStart.get(centre) ?? [])
+          if (one.storage.start <= end) found.push(one);
+          else break;
+        visit(low, centre - 1);
+      } else if (start > centre) {
+        for (const one of this.byEnd.get(centre) ?? [])
+          if (one.storage.end >= start) found.push(one);
+          else break;
+        visit(centre + 1, high);
+      } else {
+        found.push(...(this.byStart.get(centre) ?? []));
+        visit(low, centre - 1);
+        visit(centre + 1, high);
+      }
+    };
+    visit(-1, this.count);
+    return found;
+  }
+}
+
+/** Puts one into a sorted list, after all that are to stand before it. */
+function insert(lists: Map<number, Placed[]>, key: number, one: Placed, before: (other: Placed) => boolean): void {
+  const list = lists.get(key);
+  if (!list) {
+    lists.set(key, [one]);
+    return;
+  }
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (before(list[middle] as Placed)) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, one);
+}
+
 /** Places storages in the given order, each in the smallest gap that fits among those that live at the same time. */
-function place(order: readonly Storage[], fixed: readonly Placed[], base: number): { placed: Placed[]; end: number } {
-  const placed: Placed[] = [...fixed].sort((a, z) => a.offset - z.offset);
+function place(
+  order: readonly Storage[],
+  fixed: readonly Placed[],
+  base: number,
+  count: number,
+): { placed: Placed[]; end: number } {
+  const lives = new Lives(count);
+  for (const one of fixed) lives.add(one);
+  const placed: Placed[] = [...fixed];
   let end = fixed.reduce((most, one) => Math.max(most, one.end), base);
   for (const storage of order) {
     const size = aligned(storage.bytes);
     let cursor = base;
     let best = -1;
     let bestGap = Number.POSITIVE_INFINITY;
-    for (const other of placed) {
-      if (other.storage.end < storage.start || other.storage.start > storage.end) continue;
+    for (const other of lives.during(storage.start, storage.end).sort((a, z) => a.offset - z.offset)) {
       const gap = other.offset - cursor;
       if (gap >= size && gap < bestGap) {
         best = cursor;
@@ -43,9 +114,8 @@ function place(order: readonly Storage[], fixed: readonly Placed[], base: number
     }
     const offset = best >= 0 ? best : cursor;
     const entry = { storage, offset, end: offset + size };
-    let at = placed.length;
-    while (at > 0 && (placed[at - 1] as Placed).offset > offset) at--;
-    placed.splice(at, 0, entry);
+    lives.add(entry);
+    placed.push(entry);
     if (entry.end > end) end = entry.end;
   }
   return { placed, end };
@@ -117,7 +187,7 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
   const bound = lowerBound(all, graph.nodes.length, base);
   let best: { placed: Placed[]; end: number } | undefined;
   for (const order of orders) {
-    const attempt = place([...free].sort(order), fixed, base);
+    const attempt = place([...free].sort(order), fixed, base, graph.nodes.length);
     if (!best || attempt.end < best.end) best = attempt;
     if (best.end <= bound) break;
   }
@@ -133,21 +203,25 @@ export interface Piece {
 
 /** For each node the largest piece of the arena in which nothing lives while it runs. */
 export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece[] {
-  const places = storages(graph)
-    .all.map(({ name, bytes, start, end, resident }) => {
-      const offset = offsets.get(name) as number;
-      return { offset, until: offset + aligned(bytes), start: resident ? -1 : start, end };
-    })
-    .sort((a, z) => a.offset - z.offset);
+  const places = storages(graph).all.map(({ name, bytes, start, end, resident }) => {
+    const offset = offsets.get(name) as number;
+    return { offset, until: offset + aligned(bytes), start: resident ? 0 : Math.max(0, start), end };
+  });
+  type Place = (typeof places)[number];
+  const starting = graph.nodes.map((): Place[] => []);
+  for (const one of places) starting[one.start]?.push(one);
+  let live: Place[] = [];
   return graph.nodes.map((_, rank) => {
+    live = live.filter(({ end }) => end >= rank);
+    const fresh = starting[rank] as Place[];
+    if (fresh.length) live = [...live, ...fresh].sort((a, z) => a.offset - z.offset);
     let best: Piece = { offset: 0, bytes: 0 };
     let free = 0;
     const close = (at: number): void => {
       const offset = Math.ceil(free / idleAlignment) * idleAlignment;
       if (at - offset > best.bytes) best = { offset, bytes: at - offset };
     };
-    for (const { offset, until, start, end } of places) {
-      if (rank < start || rank > end) continue;
+    for (const { offset, until } of live) {
       if (offset > free) close(offset);
       free = Math.max(free, until);
     }
