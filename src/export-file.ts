@@ -11,6 +11,7 @@ import { openRuntime, readModel } from "./read.js";
 import { rewrite } from "./rewrite.js";
 import type { Run } from "./run.js";
 import { writeSafetensors } from "./safetensors.js";
+import { savedActivations } from "./saved.js";
 import { trainingStep } from "./training.js";
 
 export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
@@ -64,6 +65,13 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     });
     const step = seededGraph(lower(trainingStep(graph, model), runtime.hasKernel), run.seed);
     if (!planned) return { graph: step, recomputed: 0 };
+    // on a GPU the step is fused, which leaves other activations than the plain step has
+    const saved = savedActivations(step);
+    const foreign = plan.decisions.find(({ activation }) => !saved.has(activation));
+    if (foreign)
+      throw new Error(
+        `the plan is for a step fused for ${run.before.backend}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
+      );
     const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
     return { graph: rewrite(step, plan.decisions), recomputed };
   } finally {

@@ -290,6 +290,19 @@ const refused: readonly (readonly [what: string, change: (run: Run) => Run, out:
     "refused.onnx",
     /^Error: the run's plan does not fit its budget \(--unplanned/,
   ],
+  [
+    "a plan for a fused step",
+    (run) => ({
+      ...run,
+      before: { ...run.before, backend: "cuda" },
+      plan: run.plan && {
+        ...run.plan,
+        decisions: run.plan.decisions.map((one) => ({ ...one, activation: `${one.activation}:0` })),
+      },
+    }),
+    "refused.onnx",
+    /^Error: the plan is for a step fused for cuda, plain ONNX has no activation .* \(--unplanned/,
+  ],
   ["a missing folder", (run) => run, "none/step.onnx", /^Error: output file not writable: .*step\.onnx \(ENOENT\)$/],
   ["a folder in its place", (run) => run, "taken.onnx", /^Error: output file not writable: .*taken\.onnx \(E\w+\)$/],
 ];
