@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { test } from "node:test";
+import { type ProfileModelOptions, profileModel } from "../src/pipeline.js";
+import { plotlySource } from "../src/plotly.js";
+import { reportHtml } from "../src/report.js";
+import type { Environment, Run } from "../src/run.js";
+import { runSummary } from "../src/summary.js";
+import { activationCsv, nodeCsv } from "../src/tables.js";
+
+const at = (...parts: string[]): string => path.join(__dirname, ...parts);
+
+/** Two steps of an H100, answered from recordings, and one that runs here. */
+const runs: readonly { name: string; model: string; options: ProfileModelOptions }[] = [
+  {
+    name: "resnet-h100",
+    model: "resnet_bottleneck_dynamic.onnx",
+    options: {
+      loss: "ce",
+      optimizer: "sgd:lr=1e-2,momentum=0.9",
+      dims: { batch: 8 },
+      backend: `replay:${at("recordings/resnet_bottleneck.recording")}`,
+      budget: "75%",
+    },
+  },
+  {
+    name: "gpt2-h100",
+    model: "gpt2_tiny.dynamo.onnx",
+    options: {
+      loss: "ce",
+      optimizer: "adam:lr=1e-3",
+      backend: `replay:${at("recordings/gpt2_tiny.recording")}`,
+      planner: "swapAll",
+    },
+  },
+  {
+    name: "mlp-cpu",
+    model: "mlp.ts.onnx",
+    options: { loss: "mse", optimizer: "adamw:lr=1e-3", freeze: ["mod.0.bias"], planner: "recomputeAll", threads: 1 },
+  },
+];
+
+const environment: Environment = {
+  mutwo: "0.0.0",
+  node: "v20",
+  onnxruntime: "1.29",
+  os: "Linux",
+  cpu: "a CPU",
+  cores: 2,
+  memoryBytes: 2 ** 34,
+};
+
+/** The run with what differs from machine to machine and from time to time set to fixed values: every time 1 ms. */
+function normalised(run: Run): Run {
+  const here = path.dirname(__dirname);
+  const set = (key: string, value: unknown): unknown => {
+    if (key === "samplesMs" || key === "losses") return key === "losses" ? (value as unknown[]).slice(0, 0) : [1];
+    if (typeof value === "number" && /Ms$|^workspaceBytes$/.test(key)) return key.endsWith("Ms") ? 1 : 0;
+    if (key === "recomputeRatio" && value !== null) return 1;
+    if (key === "worstRelativeError" || key === "why") return typeof value === "string" ? "" : 0;
+    return walk(value);
+  };
+  const walk = (value: unknown): unknown => {
+    if (typeof value === "string") return value.replaceAll(here, "");
+    if (Array.isArray(value)) return value.map(walk);
+    if (value === null || typeof value !== "object") return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, set(key, inner)]));
+  };
+  const replays = run.before.backend === "replay";
+  const fixed = { id: "20260101-000000-golden", createdAt: "2026-01-01T00:00:00.000Z", environment };
+  if (replays) {
+    const text = JSON.stringify({ ...run, ...fixed }).replaceAll(here, "");
+    return { ...(JSON.parse(text, (key, value) => (key === "planningMs" ? 1 : value)) as Run) };
+  }
+  const device = { ...run.before.device, name: "a CPU", runtimeVersion: "1.29" };
+  const own = walk({ ...run, ...fixed }) as Run;
+  return { ...own, before: { ...own.before, device }, after: own.after && { ...own.after, device } };
+}
+
+/** A line for each row, so that a difference can be read. */
+const lines = (json: string): string => json.replace(/([\]}],)(?=[[{"])/g, "$1\n").replace(/(:\[)(?=\{)/g, "$1\n");
+
+/** The page without the chart library, the style sheet and the script, which are files of their own. */
+function page(run: Run): string {
+  let html = reportHtml(run);
+  const templates = at("../templates");
+  const inside = {
+    plotly: plotlySource(),
+    css: readFileSync(path.join(templates, "report.css"), "utf8"),
+    js: readFileSync(path.join(templates, "report.js"), "utf8"),
+  };
+  for (const [name, text] of Object.entries(inside)) {
+    assert.ok(html.includes(text), `the report lacks its ${name}`);
+    html = html.replace(text, () => `(${name})`);
+  }
+  return lines(html);
+}
+
+/** Compares with the file in golden/; a mismatch writes the new text beside it and fails with the command that accepts it. */
+function golden(file: string, text: string): void {
+  const accepted = at("golden", file);
+  const fresh = `${accepted}.new`;
+  if (existsSync(accepted) && readFileSync(accepted, "utf8") === text) {
+    rmSync(fresh, { force: true });
+    return;
+  }
+  mkdirSync(path.dirname(accepted), { recursive: true });
+  writeFileSync(fresh, text);
+  const [from, to] = [fresh, accepted].map((name) => path.relative(process.cwd(), name));
+  assert.fail(`${to} differs; compare: diff ${to} ${from}; accept: mv ${from} ${to}`);
+}
+
+for (const { name, model, options } of runs)
+  test(`golden/${name}: run.json, tables, summary and report are as before`, async () => {
+    const run = normalised(await profileModel(at("fixtures", model), options));
+    const made: Record<string, string> = {
+      "run.json": `${lines(JSON.stringify(run))}\n`,
+      "nodes.csv": nodeCsv(run),
+      "activations.csv": activationCsv(run),
+      "summary.txt": `${runSummary(run)}\n`,
+      "report.html": page(run),
+    };
+    const differ = Object.entries(made).flatMap(([file, text]) => {
+      try {
+        golden(path.join(name, file), text);
+        return [];
+      } catch (error) {
+        return [(error as Error).message];
+      }
+    });
+    assert.deepEqual(differ, []);
+  });
