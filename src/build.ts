@@ -10,22 +10,13 @@ import {
   type TensorType,
 } from "./graph.js";
 import { callOf } from "./ops/call.js";
+import type { AddOptions, Emit } from "./ops/emit.js";
 import { opOf } from "./ops/index.js";
 import { checkTypes } from "./ops/types.js";
 import { bytesOf } from "./values.js";
 
-interface AddOptions {
-  /** Names of the outputs; made from the node's name if absent. "" for an output that is not wanted. */
-  readonly outputs?: readonly string[];
-  /** How many outputs to name when `outputs` is absent; default 1. */
-  readonly count?: number;
-  readonly domain?: string;
-  readonly name?: string;
-  readonly category?: Category;
-}
-
 /** Makes a graph node by node: names, infers and checks the type of every output as the node is added. */
-export class Builder {
+export class Builder implements Emit {
   readonly tensors = new Map<string, Tensor>();
   readonly nodes: Node[] = [];
   /** Phase of the nodes added next. */
@@ -198,6 +189,20 @@ export class Builder {
   /** The node that makes a tensor; undefined if none does. */
   producer(tensor: string): Node | undefined {
     return this.nodes[this.makers.get(tensor) ?? -1];
+  }
+
+  /**
+   * Gives the storage of a tensor its place in a flat buffer: the tensor's own, or that of the tensor it is a view of.
+   * Answers whether it could: not if no node makes it or if it has a place already.
+   */
+  placeWithin(name: string, within: NonNullable<Tensor["within"]>): boolean {
+    const producer = this.producer(name);
+    if (!producer) return false;
+    if (opOf(producer).view) return this.placeWithin(producer.inputs[0] as string, within);
+    const tensor = this.type(name);
+    if (tensor.within || tensor.category === "activation") return false;
+    this.redeclare({ ...tensor, category: "gradient", within });
+    return true;
   }
 
   /** Gives a tensor that a node makes another name, everywhere. */

@@ -5,8 +5,6 @@ import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor
 import { opOf } from "./ops/index.js";
 import type { Op } from "./ops/op.js";
 import { cast } from "./ops/shapes.js";
-import type { Runtime } from "./runtime/runtime.js";
-import { placeWithin } from "./training.js";
 import { absorbTransposes } from "./transposes.js";
 
 /**
@@ -34,8 +32,16 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
+/** What lowering must know of a runtime. */
+export interface Target {
+  /** Whether fused nodes (fuse.ts) are one kernel here. */
+  readonly fuses?: boolean;
+  /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
+  hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
+}
+
 /** The same graph as a runtime executes it: lowered, and fused where it has kernels for that. */
-export function lowerFor(runtime: Pick<Runtime, "hasKernel" | "fuses">, graph: Graph): Graph {
+export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
   if (!runtime.fuses) return lowered;
   return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
@@ -92,7 +98,7 @@ function settle(b: Builder, result: string, name: string, node: Node): void {
   const isOwn = producer !== undefined && !node.inputs.includes(result);
   const isView = isOwn && opOf(producer).view;
   // a part of a flat buffer that the body makes as a view: what it shows lies in the part's place
-  if (isOwn && (!isView || !wanted.within || placeWithin(b, result, wanted.within))) {
+  if (isOwn && (!isView || !wanted.within || b.placeWithin(result, wanted.within))) {
     b.rename(result, name);
     b.redeclare(wanted);
     return;

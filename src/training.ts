@@ -2,7 +2,6 @@ import { Builder } from "./build.js";
 import { backward } from "./gradient.js";
 import { type DType, elementCount, type Graph, type Node, prune, type Tensor, tensorBytes, tensorOf } from "./graph.js";
 import { appendLoss } from "./loss.js";
-import { opOf } from "./ops/index.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
 import { inPrecision } from "./precision.js";
 import { parseNamed, takeSetting } from "./settings.js";
@@ -217,8 +216,8 @@ function flatten(
       const gradient = renamed.get(made) ?? made;
       const part = { tensor: flat.gradients, offsetBytes };
       // a gradient that another parameter has too (tied by a sum), or that no kernel writes, is copied into its place
-      const own = placeWithin(b, gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
-      if (own !== gradient) placeWithin(b, own, part);
+      const own = b.placeWithin(gradient, part) ? gradient : b.op("Mul", [gradient, b.scalar(1, gradient)]);
+      if (own !== gradient) b.placeWithin(own, part);
       b.redeclare({ ...b.type(own), category: "gradient", within: part });
       const name = b.fresh(partialName(tensor.name, 1, count));
       b.rename(own, name);
@@ -261,18 +260,4 @@ function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonl
     if (moved.has(node.name)) return [];
     return [node, ...node.outputs.flatMap((name) => accumulations.get(name) ?? [])];
   });
-}
-
-/**
- * Gives the storage of a tensor its place in a flat buffer: the tensor's own, or that of the tensor it is a view of.
- * Answers whether it could: not if no node makes it or if it has a place already.
- */
-export function placeWithin(b: Builder, name: string, within: NonNullable<Tensor["within"]>): boolean {
-  const producer = b.producer(name);
-  if (!producer) return false;
-  if (opOf(producer).view) return placeWithin(b, producer.inputs[0] as string, within);
-  const tensor = b.type(name);
-  if (tensor.within || tensor.category === "activation") return false;
-  b.redeclare({ ...tensor, category: "gradient", within });
-  return true;
 }

@@ -10,6 +10,7 @@ import { type Attributes, type DType, elementCount, int, ints, type Node, tensor
 import { randomFrom } from "../src/initial.js";
 import { lower } from "../src/lower.js";
 import { fusedGraph } from "../src/ops/fused.js";
+import { opOf } from "../src/ops/index.js";
 import { readModel } from "../src/read.js";
 import { openCpu } from "../src/runtime/cpu.js";
 import { canGenerate, fusedSource, type KernelSource, prelude } from "../src/runtime/fused-source.js";
@@ -114,6 +115,7 @@ for (const [name, loss] of [
     for (const one of fused.nodes) {
       if (one.op !== "Fused") continue;
       const body = fusedGraph(
+        opOf,
         one,
         one.inputs.map((input) => tensorOf(fused, input)),
       );

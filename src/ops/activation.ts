@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { float, text } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { broadcastGradient, inferBroadcast, native, ofOutput0, type Partial1, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -54,17 +54,17 @@ const elu = (name: "Elu" | "Selu"): Op => {
   });
 };
 
-const hardSigmoidBody = (b: Builder, x: string): string =>
+const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
 
 // gelu(x) = x·Φ(x)
-const normalCdf = (b: Builder, x: string): string => {
+const normalCdf = (b: Emit, x: string): string => {
   const m = math(b);
   return m.mul(m.add(m.erf(m.mul(x, Math.SQRT1_2)), 1), 0.5);
 };
 
 /** Φ(x) + x·φ(x), times dY. */
-const geluGradient = (b: Builder, x: string, dY: string): string => {
+const geluGradient = (b: Emit, x: string, dY: string): string => {
   const m = math(b);
   const density = m.mul(m.exp(m.mul(m.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
   return m.mul(dY, m.add(normalCdf(b, x), m.mul(x, density)));
@@ -74,18 +74,18 @@ const tanhScale = Math.sqrt(2 / Math.PI);
 const tanhCube = 0.044715;
 
 /** tanh(√(2/π)·(x + 0.044715·x³)) */
-const innerTanh = (b: Builder, x: string): string => {
+const innerTanh = (b: Emit, x: string): string => {
   const m = math(b);
   return m.tanh(m.mul(x, m.add(m.mul(m.square(x), tanhScale * tanhCube), tanhScale)));
 };
 
-const fastGelu = (b: Builder, x: string): string => {
+const fastGelu = (b: Emit, x: string): string => {
   const m = math(b);
   return m.mul(m.mul(x, 0.5), m.add(innerTanh(b, x), 1));
 };
 
 /** ½(1 + t) + ½x·(1 − t²)·√(2/π)·(1 + 3·0.044715·x²), times dY, with t the inner tanh. */
-const fastGeluGradient = (b: Builder, x: string, dY: string): string => {
+const fastGeluGradient = (b: Emit, x: string, dY: string): string => {
   const m = math(b);
   const t = innerTanh(b, x);
   const inner = m.add(m.mul(m.square(x), 1.5 * tanhScale * tanhCube), 0.5 * tanhScale);
@@ -94,10 +94,7 @@ const fastGeluGradient = (b: Builder, x: string, dY: string): string => {
 };
 
 /** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
-const biased = (
-  body: (b: Builder, x: string) => string,
-  gradient: (b: Builder, x: string, dY: string) => string,
-): Op => {
+const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
   const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
     call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
   return native(

@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { type DType, int, ints } from "../graph.js";
 import { type CompositeCall, composite } from "./composite.js";
+import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
@@ -55,7 +55,7 @@ function attended(call: OpCall, qHeads: number, kvHeads: number): Attended {
 }
 
 /** [batch, positions, heads·width] as [batch, heads, positions, width]; a tensor of rank 4 as it is. */
-function asHeads(b: Builder, x: string, heads: number): string {
+function asHeads(b: Emit, x: string, heads: number): string {
   const { shape } = b.type(x);
   if (shape.length === 4) return x;
   const [batch = 1, positions = 1, all = 1] = shape;
@@ -63,7 +63,7 @@ function asHeads(b: Builder, x: string, heads: number): string {
 }
 
 /** The other way round. */
-function asRows(b: Builder, x: string): string {
+function asRows(b: Emit, x: string): string {
   const [batch = 1, heads = 1, positions = 1, width = 1] = b.type(x).shape;
   const turned = b.op("Transpose", [x], { perm: ints([0, 2, 1, 3]) });
   return reshape(b, turned, [batch, positions, heads * width]);
@@ -81,7 +81,7 @@ interface Masks {
 }
 
 /** Scores at the stages that may be asked for, and the result, [batch, heads, queries, valueWidth]. */
-function attend(b: Builder, names: readonly [string, string, string], sizes: Attended, masking: Masks) {
+function attend(b: Emit, names: readonly [string, string, string], sizes: Attended, masking: Masks) {
   const [q, k, v] = names;
   const m = math(b);
   const { batch, heads, kvHeads, queries, keys, width, valueWidth } = sizes;
@@ -128,7 +128,7 @@ interface Rotation {
 }
 
 /** Turns each pair of the first elements of each head; `x` is [batch, heads, positions, width]. */
-function rotated(b: Builder, x: string, { cosines, sines, pairs, interleaved }: Rotation): string {
+function rotated(b: Emit, x: string, { cosines, sines, pairs, interleaved }: Rotation): string {
   const m = math(b);
   const { shape } = b.type(x);
   const width = shape[3] as number;

@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, float, int, type TensorType } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
@@ -9,11 +9,11 @@ import { reshape, sameShape, sumOver } from "./shapes.js";
 const channelAxes = (type: TensorType): number[] => type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
 
 /** A vector of the channels, shaped to broadcast over a tensor of that rank. */
-const perChannel = (b: Builder, vector: string, rank: number): string =>
+const perChannel = (b: Emit, vector: string, rank: number): string =>
   reshape(b, vector, [...b.type(vector).shape, ...new Array<number>(Math.max(0, rank - 2)).fill(1)]);
 
 /** x·scale + shift for each channel, in one pass of the inference kernel: (x − mean)·scale + shift. */
-const affine = (b: Builder, x: string, scale: string, shift: string, mean: string): string => {
+const affine = (b: Emit, x: string, scale: string, shift: string, mean: string): string => {
   const { dtype, shape } = b.type(mean);
   return b.op("BatchNormalization", [x, scale, shift, mean, b.constant(dtype, shape, 1)], { epsilon: float(0) });
 };

@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { int } from "../graph.js";
 import type { CompositeCall } from "./composite.js";
+import type { Emit } from "./emit.js";
 import { math } from "./math.js";
 
 /** One activation function, as the nodes that compute it. */
@@ -18,7 +18,7 @@ export interface Sizes {
 
 /** What one direction of a node computes with; W, R and biases without the directions' axis. */
 export interface Direction {
-  readonly b: Builder;
+  readonly b: Emit;
   readonly sizes: Sizes;
   /** [steps·batch, features]. */
   readonly x: string;
@@ -44,11 +44,11 @@ export interface State {
 export type Cell = (call: CompositeCall, direction: Direction) => (step: number, state: State) => State;
 
 /** The parts of a tensor; itself if there is only one. */
-export const split = (b: Builder, x: string, sizes: readonly number[], axis: number): string[] =>
+export const split = (b: Emit, x: string, sizes: readonly number[], axis: number): string[] =>
   sizes.length === 1 ? [x] : b.add("Split", [x, b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
 
 /** x·Mᵀ + c: one product, the bias or what is already there in the same node. */
-const affine = (b: Builder, x: string, matrix: string, c: string | undefined): string =>
+const affine = (b: Emit, x: string, matrix: string, c: string | undefined): string =>
   b.op("Gemm", c === undefined ? [x, matrix] : [x, matrix, c], { transB: int(1) });
 
 /** X·Wᵀ + bias for all steps in one product, cut into the steps. */

@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, ints, text } from "../graph.js";
+import type { Emit } from "./emit.js";
 import type { Op } from "./op.js";
 import { reshape, sumOver } from "./shapes.js";
 import { convType, convWindow, extentOf, transposeWindow, type Window, windowAttributes, windowOf } from "./window.js";
@@ -7,14 +7,14 @@ import { convType, convWindow, extentOf, transposeWindow, type Window, windowAtt
 type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 /** The elements from `starts` on, as many as `sizes` says, of each spatial axis; itself if that is all. */
-export function crop(b: Builder, x: string, starts: readonly number[], sizes: readonly number[]): string {
+export function crop(b: Emit, x: string, starts: readonly number[], sizes: readonly number[]): string {
   if (sizes.every((size, axis) => size === b.type(x).shape[axis + 2])) return x;
   const ends = starts.map((start, axis) => start + (sizes[axis] as number));
   return b.op("Slice", [x, b.vector(starts), b.vector(ends), b.vector(starts.map((_, axis) => axis + 2))]);
 }
 
 /** Axes 0 and 1 exchanged. */
-const swapped = (b: Builder, x: string): string =>
+const swapped = (b: Emit, x: string): string =>
   b.op("Transpose", [x], { perm: ints(b.type(x).shape.map((_, axis) => (axis < 2 ? 1 - axis : axis))) });
 
 /** Every offset inside a kernel, last axis fastest. */
@@ -25,7 +25,7 @@ const offsetsOf = (kernel: readonly number[]): number[][] =>
   );
 
 /** A tensor with zeros before and after its last axes. */
-function padded(b: Builder, x: string, pads: readonly number[]): string {
+function padded(b: Emit, x: string, pads: readonly number[]): string {
   if (pads.every((pad) => pad === 0)) return x;
   const rank = pads.length / 2;
   const lead = new Array<number>(b.type(x).shape.length - rank).fill(0);
@@ -34,7 +34,7 @@ function padded(b: Builder, x: string, pads: readonly number[]): string {
 }
 
 /** What every window sees at one offset inside it: the padded tensor's last axes, spread and stepped. */
-function tap(b: Builder, x: string, at: readonly number[], window: Window, spatial: readonly number[]): string {
+function tap(b: Emit, x: string, at: readonly number[], window: Window, spatial: readonly number[]): string {
   const lead = b.type(x).shape.length - spatial.length;
   const starts = at.map((k, axis) => k * (window.dilations[axis] as number));
   const ends = starts.map(

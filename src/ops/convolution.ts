@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
+import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { sumOver } from "./shapes.js";
@@ -13,7 +13,7 @@ const convFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
  * dX of a convolution: a transposed convolution of dY with W. Asymmetric pads, which kernels for it do not take
  * everywhere, become symmetric ones and a slice.
  */
-export function inputGradient(b: Builder, dY: string, w: string, x: TensorType, window: Window, group: number): string {
+export function inputGradient(b: Emit, dY: string, w: string, x: TensorType, window: Window, group: number): string {
   const rank = window.kernel.length;
   const spatial = b.type(dY).shape.slice(2);
   const [begin, end] = [window.pads.slice(0, rank), window.pads.slice(rank)];

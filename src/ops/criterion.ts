@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { int, type TensorType } from "../graph.js";
 import { type CompositeCall, composite } from "./composite.js";
+import type { Emit } from "./emit.js";
 import { inputSize } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
@@ -42,7 +42,7 @@ function negativeLikelihood(call: CompositeCall, logs: string): string {
   return reduced(b, each, weights, call.text("reduction", "mean"));
 }
 
-function reduced(b: Builder, each: string, weights: string | undefined, reduction: string): string {
+function reduced(b: Emit, each: string, weights: string | undefined, reduction: string): string {
   if (reduction === "none") return each;
   const total = (x: string): string => b.op("ReduceSum", [x], { keepdims: int(0) });
   if (reduction === "sum") return total(each);

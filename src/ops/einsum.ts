@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, ints, type TensorType } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { expandTo, reshape, sumOver } from "./shapes.js";
@@ -62,7 +62,7 @@ function equationOf(call: OpCall): Equation {
 }
 
 /** The operand's axes in another order. */
-function ordered(b: Builder, x: Labelled, labels: readonly string[]): Labelled {
+function ordered(b: Emit, x: Labelled, labels: readonly string[]): Labelled {
   const perm = labels.map((label) => x.labels.indexOf(label));
   return {
     name: perm.every((from, axis) => from === axis) ? x.name : b.op("Transpose", [x.name], { perm: ints(perm) }),
@@ -71,13 +71,13 @@ function ordered(b: Builder, x: Labelled, labels: readonly string[]): Labelled {
 }
 
 /** Sums over the axes whose label is not among those kept. */
-function summed(b: Builder, x: Labelled, kept: ReadonlySet<string>): Labelled {
+function summed(b: Emit, x: Labelled, kept: ReadonlySet<string>): Labelled {
   const axes = x.labels.flatMap((label, axis) => (kept.has(label) ? [] : [axis]));
   return { name: sumOver(b, x.name, axes, false), labels: x.labels.filter((label) => kept.has(label)) };
 }
 
 /** Without the axes of size 1 that stand for longer ones: they broadcast. */
-function narrowed(b: Builder, x: Labelled, sizes: ReadonlyMap<string, number>): Labelled {
+function narrowed(b: Emit, x: Labelled, sizes: ReadonlyMap<string, number>): Labelled {
   const { shape } = b.type(x.name);
   const keep = x.labels.map((label, axis) => shape[axis] === sizes.get(label));
   return {
@@ -92,7 +92,7 @@ function narrowed(b: Builder, x: Labelled, sizes: ReadonlyMap<string, number>): 
 
 /** The product of two operands as one batched MatMul; labels that are not kept are summed over. */
 function product(
-  b: Builder,
+  b: Emit,
   p: Labelled,
   q: Labelled,
   kept: ReadonlySet<string>,
@@ -123,7 +123,7 @@ function product(
 
 /** Einsum in other ops: pair after pair, left to right; labels that no operand has are repeated. */
 function contract(
-  b: Builder,
+  b: Emit,
   operands: readonly Labelled[],
   output: readonly string[],
   sizes: ReadonlyMap<string, number>,

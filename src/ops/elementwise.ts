@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
@@ -33,7 +33,7 @@ const erfcSeries = [
 ];
 
 /** erf in float64, for which there is no kernel: sign(x)·(1 − t·e^(−x² + series(t))), t = 2/(2 + |x|). */
-function erfBody(b: Builder, x: string): string {
+function erfBody(b: Emit, x: string): string {
   const m = math(b);
   const t = m.div(2, m.add(m.abs(x), 2));
   const twice = m.sub(m.mul(t, 4), 2);

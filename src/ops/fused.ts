@@ -1,6 +1,5 @@
 import { type Attributes, type DType, type Graph, type Node, type Tensor, type TensorType, text } from "../graph.js";
 import { callOf } from "./call.js";
-import { opOf } from "./index.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 
 /** One op inside a fused node: `x0…` are the node's inputs, `c0…` constants, `y0…` its outputs, `t0…` what stays inside. */
@@ -25,6 +24,9 @@ export interface FusedBody {
   readonly inPlace: readonly (readonly number[])[];
 }
 
+/** Finds the record of a node's op (ops/index.ts). */
+type OpLookup = (node: Pick<Node, "domain" | "op" | "name">) => Op;
+
 const bodies = new Map<string, FusedBody>();
 
 /** The body of a fused node. Throws if the node holds none. */
@@ -46,7 +48,7 @@ export const fusedAttributes = (body: FusedBody): Attributes => ({
 });
 
 /** The inside of a fused node as a graph of its own, with the types of everything in it. */
-export function fusedGraph(node: Node, inputs: readonly (TensorType | undefined)[]): Graph {
+export function fusedGraph(opOf: OpLookup, node: Node, inputs: readonly (TensorType | undefined)[]): Graph {
   const body = fusedBody(node);
   const tensors = new Map<string, Tensor>();
   inputs.forEach((type, i) => {
@@ -82,43 +84,46 @@ export function fusedGraph(node: Node, inputs: readonly (TensorType | undefined)
   return { name: node.name, nodes, tensors, inputs: inputs.map((_, i) => `x${i}`), outputs, state: [] };
 }
 
-const graphOf = (call: OpCall): Graph => fusedGraph(call.node, call.inputs);
-
-const record: Op = {
-  infer: (call) => {
-    const graph = graphOf(call);
-    return graph.outputs.map((name) => graph.tensors.get(name) as Tensor);
-  },
-  gradient: "none",
-  flops: (call) => {
-    const graph = graphOf(call);
-    return graph.nodes.reduce((sum, inner) => {
-      const outputs = inner.outputs.map((name) => graph.tensors.get(name) as Tensor);
-      return sum + opOf(inner).flops(callOf(inner, graph.tensors), outputs);
-    }, 0);
-  },
-  view: false,
-  inPlace: [],
-  inPlaceOf: (node) => fusedBody(node).inPlace,
-  deterministic: true,
-  hostInputs: [],
-  types: null,
-  body: ({ b, node, x, ...call }) => {
-    const graph = graphOf({ node, ...call } as OpCall);
-    const names = new Map<string, string>(node.inputs.map((_, i) => [`x${i}`, x(i)]));
-    for (const tensor of graph.tensors.values())
-      if (tensor.category === "constant" && tensor.data) {
-        const { name, ...rest } = tensor;
-        names.set(name, b.declare({ ...rest, name: b.fresh(`${node.name}/${name}`) }));
+/**
+ * Several element-wise ops and reductions over the last axes as one node: one kernel on a GPU. Handed the look-up of
+ * the ops inside, since the table of all ops holds this one too.
+ */
+export const fused = (opOf: OpLookup): OpTable => {
+  const graphOf = (call: OpCall): Graph => fusedGraph(opOf, call.node, call.inputs);
+  const record: Op = {
+    infer: (call) => {
+      const graph = graphOf(call);
+      return graph.outputs.map((name) => graph.tensors.get(name) as Tensor);
+    },
+    gradient: "none",
+    flops: (call) => {
+      const graph = graphOf(call);
+      return graph.nodes.reduce((sum, inner) => {
+        const outputs = inner.outputs.map((name) => graph.tensors.get(name) as Tensor);
+        return sum + opOf(inner).flops(callOf(inner, graph.tensors), outputs);
+      }, 0);
+    },
+    view: false,
+    inPlace: [],
+    inPlaceOf: (node) => fusedBody(node).inPlace,
+    deterministic: true,
+    hostInputs: [],
+    types: null,
+    body: ({ b, node, x, ...call }) => {
+      const graph = graphOf({ node, ...call } as OpCall);
+      const names = new Map<string, string>(node.inputs.map((_, i) => [`x${i}`, x(i)]));
+      for (const tensor of graph.tensors.values())
+        if (tensor.category === "constant" && tensor.data) {
+          const { name, ...rest } = tensor;
+          names.set(name, b.declare({ ...rest, name: b.fresh(`${node.name}/${name}`) }));
+        }
+      for (const inner of graph.nodes) {
+        const inputs = inner.inputs.map((name) => (name ? names.get(name) : undefined));
+        const made = b.add(inner.op, inputs, inner.attributes, { count: inner.outputs.length });
+        inner.outputs.forEach((name, i) => void names.set(name, made[i] as string));
       }
-    for (const inner of graph.nodes) {
-      const inputs = inner.inputs.map((name) => (name ? names.get(name) : undefined));
-      const made = b.add(inner.op, inputs, inner.attributes, { count: inner.outputs.length });
-      inner.outputs.forEach((name, i) => void names.set(name, made[i] as string));
-    }
-    return node.outputs.map((name, i) => (name ? (names.get(`y${i}`) as string) : ""));
-  },
+      return node.outputs.map((name, i) => (name ? (names.get(`y${i}`) as string) : ""));
+    },
+  };
+  return { "mutwo:Fused": record };
 };
-
-/** Several element-wise ops and reductions over the last axes as one node: one kernel on a GPU. */
-export const fused: OpTable = { "mutwo:Fused": record };

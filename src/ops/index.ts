@@ -63,7 +63,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   sampling,
   criterion,
   attention,
-  fused,
+  fused(opOf),
   swapping,
 );
 

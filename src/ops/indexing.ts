@@ -1,7 +1,7 @@
-import type { Builder } from "../build.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph.js";
 import type { Value } from "../runtime/runtime.js";
 import { bytesOf, valuesOf } from "../values.js";
+import type { Emit } from "./emit.js";
 import { native, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { axisOf, sameShape } from "./shapes.js";
@@ -10,7 +10,7 @@ const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = 
   native(infer, gradient, { flops: () => 0, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
 
 /** Zeros made when they are needed; a constant would stay in memory for the whole step. */
-const zeros = (b: Builder, { dtype, shape }: TensorType): string =>
+const zeros = (b: Emit, { dtype, shape }: TensorType): string =>
   b.op("Expand", [
     b.constant(
       dtype,

@@ -1,11 +1,11 @@
-import type { Builder } from "../build.js";
+import type { Emit } from "./emit.js";
 import { cast } from "./shapes.js";
 
 /** A tensor's name, or a number that becomes a scalar constant of the other operand's element type. */
 export type Operand = string | number;
 
 /** Short forms for the nodes that gradient rules and bodies are made of; each adds one node and gives its output. */
-export function math(b: Builder) {
+export function math(b: Emit) {
   const operands = (x: Operand, y: Operand): [string, string] => {
     if (typeof x === "string") return [x, typeof y === "string" ? y : b.scalar(y, x)];
     if (typeof y === "string") return [b.scalar(x, y), y];

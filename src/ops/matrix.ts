@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { broadcastShape, reduceTo, reshape } from "./shapes.js";
@@ -29,7 +29,7 @@ function matMulType(call: OpCall): TensorType[] {
 }
 
 /** The last two axes exchanged. */
-const transposed = (b: Builder, x: string): string => {
+const transposed = (b: Emit, x: string): string => {
   const rank = b.type(x).shape.length;
   const perm = Array.from({ length: rank }, (_, axis) => (axis < rank - 2 ? axis : 2 * rank - 3 - axis));
   return b.op("Transpose", [x], { perm: ints(perm) });

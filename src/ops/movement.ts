@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, broadcastShape, normalizeAxes, normalizeAxis, reduceTo, reshape } from "./shapes.js";
@@ -56,7 +56,7 @@ function slices(call: OpCall): Slice[] {
 }
 
 /** dX along one axis of a Slice: each element followed by the zeros that the step skips, then zeros on both sides. */
-function unsliced(b: Builder, dY: string, size: number, { axis, start, step, count }: Slice): string {
+function unsliced(b: Emit, dY: string, size: number, { axis, start, step, count }: Slice): string {
   const { shape } = b.type(dY);
   const width = Math.abs(step);
   const turned = [[-1], [-(2 ** 31)], [axis], [-1]].map((list) => b.vector(list));

@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -7,7 +7,7 @@ import { axisOf, cast, normalizeAxes, reducedShape, reduceTo, reshape } from "./
 
 type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
-const meanOver = (b: Builder, x: string, axes: readonly number[]): string => b.op("ReduceMean", [x, b.vector(axes)]);
+const meanOver = (b: Emit, x: string, axes: readonly number[]): string => b.op("ReduceMean", [x, b.vector(axes)]);
 
 const axesFrom = (first: number, rank: number): number[] =>
   Array.from({ length: Math.max(0, rank - first) }, (_, i) => first + i);
@@ -15,7 +15,7 @@ const axesFrom = (first: number, rank: number): number[] =>
 const epsilonOf = (call: OpCall, otherwise = 1e-5): number => call.float("epsilon", otherwise);
 
 /** x − mean over the axes, and one over its standard deviation. */
-function centre(b: Builder, x: string, axes: readonly number[], epsilon: number): { centred: string; inverse: string } {
+function centre(b: Emit, x: string, axes: readonly number[], epsilon: number): { centred: string; inverse: string } {
   const m = math(b);
   const centred = m.sub(x, meanOver(b, x, axes));
   const variance = meanOver(b, m.square(centred), axes);
@@ -23,14 +23,14 @@ function centre(b: Builder, x: string, axes: readonly number[], epsilon: number)
 }
 
 /** One over the root of the mean square over the axes. */
-function inverseRms(b: Builder, x: string, axes: readonly number[], epsilon: number): string {
+function inverseRms(b: Emit, x: string, axes: readonly number[], epsilon: number): string {
   const m = math(b);
   return m.reciprocal(m.sqrt(m.add(meanOver(b, m.square(x), axes), epsilon)));
 }
 
 /** Gradient through x̂ = (x − mean)·inverse: (g − mean g − x̂·mean(g·x̂))·inverse; without `centred`, mean g is left out. */
 function throughNormalized(
-  b: Builder,
+  b: Emit,
   g: string,
   hat: string,
   inverse: string,

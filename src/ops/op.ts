@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import type { Attributes, DType, Node, TensorType } from "../graph.js";
 import type { Value } from "../runtime/runtime.js";
+import type { Emit } from "./emit.js";
 
 /** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */
 export interface OpCall {
@@ -25,7 +25,7 @@ export interface OpCall {
 
 /** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
 export interface GradientCall extends OpCall {
-  readonly b: Builder;
+  readonly b: Emit;
   /** Name of the forward node's input. */
   x(index: number): string;
   /** Name of the forward node's output; asks the forward node for it if it was absent. */
@@ -84,16 +84,14 @@ export interface Op {
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */
-  readonly body?: (call: OpCall & { readonly b: Builder; x(index: number): string }) => readonly string[];
+  readonly body?: (call: OpCall & { readonly b: Emit; x(index: number): string }) => readonly string[];
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**
    * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
    * Gives a name for each output, or undefined to leave the node alone. What it writes is not normalised again.
    */
-  readonly normalize?: (
-    call: OpCall & { readonly b: Builder; x(index: number): string },
-  ) => readonly string[] | undefined;
+  readonly normalize?: (call: OpCall & { readonly b: Emit; x(index: number): string }) => readonly string[] | undefined;
 }
 
 /** A family's table: "Op" for the standard domain, "domain:Op" for others. */

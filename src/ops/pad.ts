@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, sumOver } from "./shapes.js";
@@ -54,7 +54,7 @@ function runsOf(from: readonly number[]): Run[] {
 }
 
 /** dX along one axis: each run of dY, turned round or summed, added where it came from. */
-function unpadded(b: Builder, dY: string, axis: number, size: number, from: readonly number[]): string {
+function unpadded(b: Emit, dY: string, axis: number, size: number, from: readonly number[]): string {
   const { shape } = b.type(dY);
   const parts = runsOf(from).map(({ first, count, source, step }) => {
     const [start, end] = step < 0 ? [first + count - 1, first - 1] : [first, first + count];

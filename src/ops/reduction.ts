@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, type TensorType } from "../graph.js";
+import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -22,7 +22,7 @@ const kept = (call: GradientCall, tensor: string): string =>
   reshape(call.b, tensor, reducedShape(call.input(0).shape, axesOf(call), true));
 
 /** What a Reduce op without axes to reduce still does to each element. */
-function unreduced(b: Builder, op: string, x: string): string {
+function unreduced(b: Emit, op: string, x: string): string {
   const m = math(b);
   if (op === "ReduceL1" || op === "ReduceL2") return m.abs(x);
   if (op === "ReduceSumSquare") return m.square(x);

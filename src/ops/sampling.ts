@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { composite } from "./composite.js";
+import type { Emit } from "./emit.js";
 import { native } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
@@ -37,7 +37,7 @@ interface Sampling {
 }
 
 /** The coordinate mirrored at both ends until it lies between them. */
-function reflected(b: Builder, x: string, low: number, high: number): string {
+function reflected(b: Emit, x: string, low: number, high: number): string {
   const m = math(b);
   const span = high - low;
   if (span === 0) return m.mul(x, 0);
@@ -47,7 +47,7 @@ function reflected(b: Builder, x: string, low: number, high: number): string {
 }
 
 /** The elements of an axis that positions from −1 to 1 fall between. */
-function tapsOf(b: Builder, position: string, { size, alignCorners, padding, isNearest }: Sampling): Tap[] {
+function tapsOf(b: Emit, position: string, { size, alignCorners, padding, isNearest }: Sampling): Tap[] {
   const m = math(b);
   const raw = alignCorners
     ? m.mul(m.add(position, 1), (size - 1) / 2)
@@ -68,7 +68,7 @@ function tapsOf(b: Builder, position: string, { size, alignCorners, padding, isN
 }
 
 /** Every combination of one tap for each axis: the place in the flattened image, and the product of the weights. */
-function corners(b: Builder, axes: readonly (readonly Tap[])[], sizes: readonly number[]): Tap[] {
+function corners(b: Emit, axes: readonly (readonly Tap[])[], sizes: readonly number[]): Tap[] {
   const m = math(b);
   return axes.reduce<Tap[]>(
     (all, taps, axis) =>

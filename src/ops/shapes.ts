@@ -1,5 +1,5 @@
-import type { Builder } from "../build.js";
 import { type DType, int, onnxNumbers } from "../graph.js";
+import type { Emit } from "./emit.js";
 import type { OpCall } from "./op.js";
 
 /** The shape that tensors of these shapes broadcast to, by numpy's rules. Throws `shape mismatch: …`. */
@@ -41,19 +41,19 @@ export const reducedShape = (shape: readonly number[], axes: readonly number[], 
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean => a.join() === b.join();
 
 /** A tensor under another shape; itself if it has that shape already. */
-export const reshape = (b: Builder, x: string, shape: readonly number[]): string =>
+export const reshape = (b: Emit, x: string, shape: readonly number[]): string =>
   sameShape(b.type(x).shape, shape) ? x : b.op("Reshape", [x, b.vector(shape)]);
 
 /** A tensor repeated to a shape that it broadcasts to; itself if it has that shape already. */
-export const expandTo = (b: Builder, x: string, shape: readonly number[]): string =>
+export const expandTo = (b: Emit, x: string, shape: readonly number[]): string =>
   sameShape(b.type(x).shape, shape) ? x : b.op("Expand", [x, b.vector(shape)]);
 
 /** The sum over axes, which stay as axes of size 1 unless `keep` is false; itself if there are none. */
-export const sumOver = (b: Builder, x: string, axes: readonly number[], keep = true): string =>
+export const sumOver = (b: Emit, x: string, axes: readonly number[], keep = true): string =>
   axes.length ? b.op("ReduceSum", [x, b.vector(axes)], { keepdims: int(keep ? 1 : 0) }) : x;
 
 /** Undoes broadcasting: sums a gradient over the axes along which a tensor of `shape` was repeated. */
-export function reduceTo(b: Builder, gradient: string, shape: readonly number[]): string {
+export function reduceTo(b: Emit, gradient: string, shape: readonly number[]): string {
   const from = b.type(gradient).shape;
   const lead = from.length - shape.length;
   const axes = from.flatMap((n, axis) => (axis < lead || (shape[axis - lead] === 1 && n !== 1) ? [axis] : []));
@@ -62,7 +62,7 @@ export function reduceTo(b: Builder, gradient: string, shape: readonly number[])
 }
 
 /** A tensor in another element type; itself if it has that type already. */
-export const cast = (b: Builder, x: string, dtype: DType): string =>
+export const cast = (b: Emit, x: string, dtype: DType): string =>
   b.type(x).dtype === dtype ? x : b.op("Cast", [x], { to: int(onnxNumbers[dtype]) });
 
 /** Whether the element type holds fractions, so that a gradient can flow through it. */

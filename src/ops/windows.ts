@@ -1,6 +1,6 @@
-import type { Builder } from "../build.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph.js";
 import { composite } from "./composite.js";
+import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, outputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
@@ -8,11 +8,11 @@ import { reshape } from "./shapes.js";
 import { extentOf, type Window, windowAttributes, windowOf } from "./window.js";
 
 /** Zeros made when they are needed. */
-const zeros = (b: Builder, { dtype }: TensorType, shape: readonly number[]): string =>
+const zeros = (b: Emit, { dtype }: TensorType, shape: readonly number[]): string =>
   b.op("Expand", [b.constant(dtype, [1], 0), b.vector(shape)]);
 
 /** Σ|x|^p, the p-th root taken where the sum is not zero: its derivative is infinite there. */
-function rootOf(b: Builder, sum: string, p: number): string {
+function rootOf(b: Emit, sum: string, p: number): string {
   if (p === 1) return sum;
   const m = math(b);
   const positive = m.greater(sum, 0);
@@ -20,7 +20,7 @@ function rootOf(b: Builder, sum: string, p: number): string {
   return m.masked(positive, p === 2 ? m.sqrt(safe) : m.pow(safe, 1 / p));
 }
 
-const powered = (b: Builder, x: string, p: number): string => {
+const powered = (b: Emit, x: string, p: number): string => {
   const m = math(b);
   if (p === 2) return m.square(x);
   return p === 1 ? m.abs(x) : m.pow(m.abs(x), p);

@@ -1,5 +1,6 @@
 import { elementCount, type Graph, type Node, type TensorType, tensorBytes } from "../graph.js";
 import { type FusedBody, fusedAttributes, fusedGraph } from "../ops/fused.js";
+import { opOf } from "../ops/index.js";
 import { bytesOf } from "../values.js";
 import type { BatchNorm } from "./cudnn.js";
 import { fusedSource } from "./fused-source.js";
@@ -140,5 +141,5 @@ function runningStatistics(
     attributes: fusedAttributes(body),
     phase: "forward",
   };
-  return fusedGraph(node, [vector, vector, vector, vector]);
+  return fusedGraph(opOf, node, [vector, vector, vector, vector]);
 }

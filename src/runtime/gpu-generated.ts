@@ -1,6 +1,7 @@
 import { type DType, elementCount, type Graph, type Node } from "../graph.js";
 import { callOf } from "../ops/call.js";
 import { fusedGraph } from "../ops/fused.js";
+import { opOf } from "../ops/index.js";
 import { normalizeAxes } from "../ops/shapes.js";
 import { canGenerate, fusedSource } from "./fused-source.js";
 import { number, numbers, type OwnNode, typeIn } from "./gpu-context.js";
@@ -12,6 +13,7 @@ import { scatterSource } from "./scatter-source.js";
 
 const bodyOf = (node: Node, graph: Pick<Graph, "tensors">): Graph =>
   fusedGraph(
+    opOf,
     node,
     node.inputs.map((name) => (name ? typeIn(graph, name) : undefined)),
   );

@@ -1,5 +1,6 @@
-import type { Graph, Node, TensorType } from "../graph.js";
+import type { Graph, TensorType } from "../graph.js";
 import type { Layout } from "../layout.js";
+import type { Target } from "../lower.js";
 
 export type Backend = "cpu" | "cuda" | "replay" | "estimate";
 
@@ -106,13 +107,9 @@ export interface LoadedStep {
 }
 
 /** Executes graphs on one device. */
-export interface Runtime {
+export interface Runtime extends Target {
   readonly backend: Backend;
   readonly device: Device;
-  /** Whether fused nodes (fuse.ts) are one kernel here. */
-  readonly fuses?: boolean;
-  /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
-  hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
   load(graph: Graph, layout: Layout): LoadedStep;
   /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
   freeBytes?(): number;
