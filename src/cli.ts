@@ -2,9 +2,10 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import type { BatchNormMode } from "./fold.js";
-import type { ProfileModelOptions } from "./pipeline.js";
-import type { Run } from "./run.js";
+import type { BatchNormMode } from "./model/bind.js";
+import { ownVersion } from "./root.js";
+import type { ProfileModelOptions } from "./run/options.js";
+import type { Run } from "./run/run.js";
 
 // Everything else is imported when a command needs it, so that `mutwo --help` is instant.
 
@@ -74,15 +75,15 @@ const summaryOf = (run: Run, folder: string) => ({
 
 /** Writes a run's folder and says where; the exit status is 1 if its budget cannot be met. */
 async function finish(run: Run, options: { out: string; json?: boolean; pictures: boolean }): Promise<void> {
-  const { writeRun } = await import("./write.js");
+  const { writeRun } = await import("./report/write.js");
   const { folder, run: written } = await writeRun(run, { folder: options.out, pictures: options.pictures });
   if (options.json) print(summaryOf(written, folder));
   else {
-    const { runSummary } = await import("./summary.js");
+    const { runSummary } = await import("./commands/summary.js");
     process.stdout.write(`${runSummary(written)}\nreport: ${path.join(folder, "report.html")}\n`);
   }
   if (written.plan && !written.plan.feasible) {
-    const { infeasibleLine } = await import("./summary.js");
+    const { infeasibleLine } = await import("./report/sentences.js");
     process.stderr.write(`mutwo: ${infeasibleLine(written.plan)}\n`);
     process.exitCode = 1;
   } else if (written.equality?.different.length) process.exitCode = 1;
@@ -115,9 +116,9 @@ interface ProfileFlags {
 }
 
 async function profile(model: string, flags: ProfileFlags): Promise<void> {
-  const { profileModel } = await import("./pipeline.js");
-  const { checkWritable } = await import("./run.js");
-  const { progressBar } = await import("./progress.js");
+  const { profileModel } = await import("./run/pipeline.js");
+  const { checkWritable } = await import("./run/folder.js");
+  const { progressBar } = await import("./commands/progress.js");
   checkWritable(flags.out);
   const bar = progressBar(process.stderr);
   const signal = interruptible();
@@ -163,8 +164,8 @@ async function plan(
   file: string,
   flags: { budget?: string; planner: string; out: string; json?: boolean; pictures: boolean },
 ) {
-  const { planRun } = await import("./replan.js");
-  const { readRun } = await import("./run.js");
+  const { planRun } = await import("./run/replan.js");
+  const { readRun } = await import("./run/run.js");
   const command = `mutwo plan ${file}${flags.budget ? ` --budget ${flags.budget}` : ""} --planner ${flags.planner}`;
   const run = planRun(readRun(file), {
     ...(flags.budget ? { budget: flags.budget } : {}),
@@ -175,8 +176,8 @@ async function plan(
 }
 
 async function report(file: string, flags: { pdf?: boolean }): Promise<void> {
-  const { readRun } = await import("./run.js");
-  const { rewriteReport } = await import("./write.js");
+  const { readRun } = await import("./run/run.js");
+  const { rewriteReport } = await import("./report/write.js");
   for (const written of await rewriteReport(readRun(file), path.dirname(file), flags.pdf ?? false))
     process.stdout.write(`report: ${written}\n`);
 }
@@ -195,7 +196,7 @@ async function verify(
     batchNorm?: BatchNormMode;
   },
 ): Promise<void> {
-  const { verifyModel } = await import("./verify.js");
+  const { verifyModel } = await import("./run/verify.js");
   const result = await verifyModel(model, {
     reference: flags.reference,
     loss: flags.loss,
@@ -208,7 +209,7 @@ async function verify(
   });
   if (flags.json) print(result);
   else {
-    const { verificationSummary } = await import("./summary.js");
+    const { verificationSummary } = await import("./commands/summary.js");
     process.stdout.write(`${verificationSummary(result)}\n`);
   }
   if (!result.ok) process.exitCode = 1;
@@ -225,8 +226,8 @@ async function exportFile(
     json?: boolean;
   },
 ): Promise<void> {
-  const { exportRun } = await import("./export-file.js");
-  const { readRun } = await import("./run.js");
+  const { exportRun } = await import("./export/export-file.js");
+  const { readRun } = await import("./run/run.js");
   const { out, json, ...options } = flags;
   const { files, recomputed, names } = exportRun(readRun(file), out, options);
   if (json) {
@@ -240,7 +241,7 @@ async function runNotebookFile(
   file: string,
   flags: { out?: string; parameter: Record<string, string> },
 ): Promise<void> {
-  const { runNotebook } = await import("./notebook.js");
+  const { runNotebook } = await import("./notebook/notebook.js");
   const output = flags.out ?? file;
   const result = await runNotebook(file, { output, parameters: flags.parameter, signal: interruptible() });
   if (result.failedCell) {
@@ -250,12 +251,12 @@ async function runNotebookFile(
 }
 
 async function installNotebookKernel(flags: { dataDir?: string }): Promise<void> {
-  const { installKernel } = await import("./jupyter.js");
+  const { installKernel } = await import("./notebook/install.js");
   process.stdout.write(`kernel: ${installKernel(flags.dataDir ? { dataDir: flags.dataDir } : {})}\n`);
 }
 
 async function installCudaProvider(flags: { cuda?: "12" | "13"; dir?: string }): Promise<void> {
-  const { installCuda } = await import("./cuda-install.js");
+  const { installCuda } = await import("./commands/cuda-install.js");
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const { folder, cudaMajor, library } = await installCuda({
     ...(flags.cuda === undefined ? {} : { cudaMajor: Number(flags.cuda) as 12 | 13 }),
@@ -268,8 +269,8 @@ async function installCudaProvider(flags: { cuda?: "12" | "13"; dir?: string }):
   if (flags.dir !== undefined) say(`to use it: export ORT_LIBRARY=${library}`);
   else if (other !== undefined) say(`warning: ORT_LIBRARY is used instead: ${other}`);
   process.env.ORT_LIBRARY = library;
-  const { checkCuda, cudaAdvice } = await import("./doctor-cuda.js");
-  const { lookForCuda } = await import("./runtime/cuda-libraries.js");
+  const { checkCuda, cudaAdvice } = await import("./commands/doctor-cuda.js");
+  const { lookForCuda } = await import("./runtime/libraries/cuda-libraries.js");
   const advice = cudaAdvice(lookForCuda());
   for (const line of advice) say(`warning: ${line}`);
   try {
@@ -280,7 +281,7 @@ async function installCudaProvider(flags: { cuda?: "12" | "13"; dir?: string }):
 }
 
 async function doctor(flags: { json?: boolean }): Promise<void> {
-  const { examine, doctorSummary } = await import("./doctor.js");
+  const { examine, doctorSummary } = await import("./commands/doctor.js");
   const findings = await examine();
   if (flags.json) print(findings);
   else process.stdout.write(`${doctorSummary(findings)}\n`);
@@ -296,7 +297,7 @@ export function program(): Command {
     .description(
       "Profiles the training step of an ONNX model, plans it into a memory budget, executes the plan and reports.",
     )
-    .version((require("../package.json") as { version: string }).version)
+    .version(ownVersion())
     .showHelpAfterError("(mutwo --help lists what there is)")
     .exitOverride();
   const common = (command: Command): Command =>

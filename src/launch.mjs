@@ -83,8 +83,8 @@ function test(args) {
     console.log("# CUDA provider");
     run(process.execPath, [at("dist/cli.js"), "cuda", "install", "--cuda", "13"], { cwd: root });
   }
-  const slow = ["notebook", "jupyter", "pdf", "start"].map((name) => `${name}.test.ts`);
-  const files = readdirSync(at("test"))
+  const slow = ["notebook/notebook", "notebook/kernel", "report/pdf"].map((name) => path.join(`${name}.test.ts`));
+  const files = readdirSync(at("test"), { recursive: true })
     .filter((name) => name.endsWith(".test.ts") && (all || !slow.includes(name)))
     .map((name) => at("test", name));
   const status = run(

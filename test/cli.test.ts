@@ -4,22 +4,30 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import type { Run } from "../src/run.js";
+import type { Run } from "../src/run/run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-cli-"));
+
 const out = path.join(folder, "reports");
+
 const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+
 const command = ["--import", "tsx", "src/cli.ts"];
+
 const mutwo = (...args: string[]) => {
   const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], { encoding: "utf8" });
   return { status, stdout, stderr };
 };
+
 const profile = (...args: string[]) =>
   mutwo("profile", model, "--loss", "ce", "--optimizer", "sgd", "--no-pictures", "--out", out, ...args);
 
 const bad = path.join(folder, "bad.onnx");
+
 writeFileSync(bad, "not a model at all");
+
 const truncated = path.join(folder, "truncated.onnx");
+
 writeFileSync(truncated, readFileSync(model).subarray(0, 40_000));
 
 const wrong: readonly (readonly [what: string, args: readonly string[], message: RegExp])[] = [

@@ -1,7 +1,8 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import type { StepNames } from "../src/export.js";
-import { type DType, type Graph, tensorOf } from "../src/graph.js";
-import { encodeOnnx, type Model } from "../src/onnx.js";
+import type { StepNames } from "../src/export/export.js";
+import { type DType, type Graph, tensorOf } from "../src/graph/graph.js";
+import type { Model } from "../src/model/model.js";
+import { encodeOnnx } from "../src/model/onnx.js";
 import type { LoadedStep } from "../src/runtime/runtime.js";
 
 const arrays = {

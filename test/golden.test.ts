@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { type ProfileModelOptions, profileModel } from "../src/pipeline.js";
-import { plotlySource } from "../src/plotly.js";
-import { reportHtml } from "../src/report.js";
-import type { Environment, Run } from "../src/run.js";
-import { runSummary } from "../src/summary.js";
-import { activationCsv, nodeCsv } from "../src/tables.js";
-
-const at = (...parts: string[]): string => path.join(__dirname, ...parts);
+import { runSummary } from "../src/commands/summary.js";
+import { plotlySource } from "../src/report/plotly.js";
+import { reportHtml } from "../src/report/report.js";
+import { activationCsv, nodeCsv } from "../src/report/tables.js";
+import type { ProfileModelOptions } from "../src/run/options.js";
+import { profileModel } from "../src/run/pipeline.js";
+import type { Environment, Run } from "../src/run/run.js";
+import { at } from "./at.js";
 
 /** Two steps of an H100, answered from recordings, and one that runs here. */
 const runs: readonly { name: string; model: string; options: ProfileModelOptions }[] = [

@@ -1,9 +1,8 @@
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import protobuf from "protobufjs";
-import type { Attribute, DType, Node, TensorType } from "../src/graph.js";
-import { onnxNumbers } from "../src/graph.js";
-import { onnxProto } from "../src/onnx-proto.js";
-import type { Value } from "../src/runtime/runtime.js";
+import { type Attribute, type DType, type Node, onnxNumbers, type TensorType } from "../src/graph/graph.js";
+import type { Value } from "../src/graph/values.js";
+import { onnxProto } from "../src/model/onnx-proto.js";
 
 const model = protobuf.parse(onnxProto).root.lookupType("onnx.ModelProto");
 

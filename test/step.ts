@@ -1,9 +1,9 @@
-import { type Graph, tensorOf } from "../src/graph.js";
-import { initialValues } from "../src/initial.js";
-import { loadWithValues } from "../src/load.js";
-import { lower } from "../src/lower.js";
+import { type Graph, tensorOf } from "../src/graph/graph.js";
+import { bytesOf, valuesOf } from "../src/graph/values.js";
 import type { CpuRuntime } from "../src/runtime/cpu.js";
-import { bytesOf, valuesOf } from "../src/values.js";
+import { loadWithValues } from "../src/runtime/load.js";
+import { initialValues } from "../src/step/initial.js";
+import { lower } from "../src/step/lower.js";
 
 /** What tensors held after each of some steps, as numbers. */
 export async function runSteps(

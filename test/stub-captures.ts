@@ -1,7 +1,7 @@
-import { layout } from "../src/layout.js";
-import { lowerFor } from "../src/lower.js";
-import { openRuntime } from "../src/read.js";
-import { parseGraph } from "../src/text.js";
+import { parseGraph } from "../src/build/text.js";
+import { layout } from "../src/memory/layout.js";
+import { openRuntime } from "../src/runtime/open.js";
+import { lowerFor } from "../src/step/lower.js";
 
 /** Two steps of the graph in argv[2] in turn, three times each after they are captured; run over stub libraries. */
 async function main(): Promise<void> {
@@ -15,6 +15,7 @@ async function main(): Promise<void> {
     runtime.close();
   }
 }
+
 main().catch((error: Error) => {
   console.error(error.message);
   process.exitCode = 2;

@@ -14,8 +14,8 @@ import {
 import os from "node:os";
 import path from "node:path";
 import { cacheFolder } from "../src/cache.js";
-import { lookForCuda } from "../src/runtime/cuda-libraries.js";
-import { readElf } from "../src/runtime/elf.js";
+import { lookForCuda } from "../src/runtime/libraries/cuda-libraries.js";
+import { readElf } from "../src/runtime/libraries/elf.js";
 
 /** Stub CUDA libraries, over which the real provider loads and "runs" on any machine. */
 export interface StubCuda {

@@ -1,4 +1,4 @@
-import { float, text } from "../graph.js";
+import { float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { broadcastGradient, inferBroadcast, native, ofOutput0, type Partial1, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";
@@ -28,9 +28,11 @@ const kinked =
   };
 
 const alpha = (otherwise: number) => (call: OpCall) => call.float("alpha", otherwise);
+
 const one = () => 1;
 
 const seluAlpha = 1.6732632423543772;
+
 const seluGamma = 1.0507009873554805;
 
 const elu = (name: "Elu" | "Selu"): Op => {
@@ -71,6 +73,7 @@ const geluGradient = (b: Emit, x: string, dY: string): string => {
 };
 
 const tanhScale = Math.sqrt(2 / Math.PI);
+
 const tanhCube = 0.044715;
 
 /** tanh(√(2/π)·(x + 0.044715·x³)) */

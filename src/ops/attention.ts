@@ -1,4 +1,4 @@
-import { type DType, int, ints } from "../graph.js";
+import { type DType, int, ints } from "../graph/graph.js";
 import { type CompositeCall, composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";

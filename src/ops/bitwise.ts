@@ -1,4 +1,4 @@
-import { text } from "../graph.js";
+import { text } from "../graph/graph.js";
 import { binary, unary } from "./kinds.js";
 import type { OpTable } from "./op.js";
 

@@ -1,5 +1,5 @@
-import type { Attribute, Node, Tensor, TensorType } from "../graph.js";
-import { valuesOf } from "../values.js";
+import type { Attribute, Node, Tensor, TensorType } from "../graph/graph.js";
+import { valuesOf } from "../graph/values.js";
 import type { OpCall } from "./op.js";
 
 const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: K) => {

@@ -1,4 +1,4 @@
-import { int } from "../graph.js";
+import { int } from "../graph/graph.js";
 import type { CompositeCall } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { math } from "./math.js";

@@ -1,8 +1,16 @@
-import { elementCount, int, ints, text } from "../graph.js";
+import { elementCount, int, ints, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
+import {
+  convType,
+  convWindow,
+  extentOf,
+  transposeWindow,
+  type Window,
+  windowAttributes,
+  windowOf,
+} from "./geometry.js";
 import type { Op } from "./op.js";
 import { reshape, sumOver } from "./shapes.js";
-import { convType, convWindow, extentOf, transposeWindow, type Window, windowAttributes, windowOf } from "./window.js";
 
 type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 

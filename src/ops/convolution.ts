@@ -1,10 +1,10 @@
-import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
+import { convType, convWindow, extentOf, transposeWindow, type Window, windowAttributes } from "./geometry.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { sumOver } from "./shapes.js";
-import { convType, convWindow, extentOf, transposeWindow, type Window, windowAttributes } from "./window.js";
 
 const convFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
   2 * elementCount(outputs[0]?.shape ?? []) * elementCount(call.input(1).shape.slice(1));

@@ -1,4 +1,4 @@
-import { int, type TensorType } from "../graph.js";
+import { int, type TensorType } from "../graph/graph.js";
 import { type CompositeCall, composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize } from "./kinds.js";

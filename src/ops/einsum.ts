@@ -1,4 +1,4 @@
-import { elementCount, ints, type TensorType } from "../graph.js";
+import { elementCount, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";

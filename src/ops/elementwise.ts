@@ -1,4 +1,4 @@
-import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph.js";
+import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
 import { math } from "./math.js";

@@ -1,4 +1,4 @@
-import type { Attributes, Category, DType, Tensor } from "../graph.js";
+import type { Attributes, Category, DType, Tensor } from "../graph/graph.js";
 
 export interface AddOptions {
   /** Names of the outputs; made from the node's name if absent. "" for an output that is not wanted. */

@@ -1,4 +1,12 @@
-import { type Attributes, type DType, type Graph, type Node, type Tensor, type TensorType, text } from "../graph.js";
+import {
+  type Attributes,
+  type DType,
+  type Graph,
+  type Node,
+  type Tensor,
+  type TensorType,
+  text,
+} from "../graph/graph.js";
 import { callOf } from "./call.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 

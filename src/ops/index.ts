@@ -1,4 +1,4 @@
-import type { Node } from "../graph.js";
+import type { Node } from "../graph/graph.js";
 import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
@@ -8,7 +8,6 @@ import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { fused } from "./fused.js";
-import { generated } from "./generated.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
 import { movement } from "./movement.js";
@@ -25,7 +24,8 @@ import { selection } from "./selection.js";
 import { swapping } from "./swap.js";
 import { unsupported } from "./unsupported.js";
 import { variadicOps } from "./variadic.js";
-import { windows } from "./windows.js";
+import { generated } from "./window-functions.js";
+import { windows } from "./windowed.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
 export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, Op> {

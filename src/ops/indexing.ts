@@ -1,6 +1,5 @@
-import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph.js";
-import type { Value } from "../runtime/runtime.js";
-import { bytesOf, valuesOf } from "../values.js";
+import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph/graph.js";
+import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";

@@ -1,4 +1,4 @@
-import { type DType, elementCount, type TensorType } from "../graph.js";
+import { type DType, elementCount, type TensorType } from "../graph/graph.js";
 import type { GradientCall, GradientRule, Op, OpCall } from "./op.js";
 import { broadcastShape, reduceTo } from "./shapes.js";
 

@@ -1,4 +1,4 @@
-import { elementCount, float, int, ints, type TensorType } from "../graph.js";
+import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";

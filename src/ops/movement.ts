@@ -1,4 +1,4 @@
-import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";

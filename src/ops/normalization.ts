@@ -1,4 +1,4 @@
-import { elementCount, float, int, ints, type TensorType } from "../graph.js";
+import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";

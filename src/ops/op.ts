@@ -1,5 +1,5 @@
-import type { Attributes, DType, Node, TensorType } from "../graph.js";
-import type { Value } from "../runtime/runtime.js";
+import type { Attributes, DType, Node, TensorType } from "../graph/graph.js";
+import type { Value } from "../graph/values.js";
 import type { Emit } from "./emit.js";
 
 /** A node as an op's functions see it: the types of its inputs, constant values, attributes with their defaults. */

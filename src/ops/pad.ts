@@ -1,4 +1,4 @@
-import { elementCount } from "../graph.js";
+import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";

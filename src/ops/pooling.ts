@@ -1,10 +1,10 @@
-import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { inputGradient } from "./convolution.js";
+import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver } from "./shapes.js";
-import { extentOf, type Window, windowAttributes, windowOf } from "./window.js";
 
 const poolWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");

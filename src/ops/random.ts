@@ -1,4 +1,4 @@
-import { type DType, dtypeOfNumber, float, int, type TensorType } from "../graph.js";
+import { type DType, dtypeOfNumber, float, int, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";

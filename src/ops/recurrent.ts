@@ -1,4 +1,4 @@
-import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph.js";
+import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import { type Activate, type Cell, gruCell, lstmCell, rnnCell, type Sizes, type State, split } from "./cells.js";
 import { type CompositeCall, type Composition, composite } from "./composite.js";
 import { math } from "./math.js";

@@ -1,4 +1,4 @@
-import { elementCount, int, type TensorType } from "../graph.js";
+import { elementCount, int, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";

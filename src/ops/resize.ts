@@ -1,9 +1,10 @@
-import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph.js";
+import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph/graph.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { cast, normalizeAxis, reshape, sumOver } from "./shapes.js";
 
 type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
+
 type BuildCall = BodyCall | GradientCall;
 
 /** One axis that is resized: `scale` is undefined where the output's size is given instead. */

@@ -1,4 +1,4 @@
-import { elementCount, int, ints, type TensorType, text } from "../graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { native } from "./kinds.js";

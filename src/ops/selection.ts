@@ -1,4 +1,4 @@
-import { elementCount, int, type TensorType } from "../graph.js";
+import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import { native, ofOutput0, sameType } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";

@@ -1,4 +1,4 @@
-import { type DType, int, onnxNumbers } from "../graph.js";
+import { type DType, int, onnxNumbers } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import type { OpCall } from "./op.js";
 

@@ -1,4 +1,4 @@
-import type { TensorType } from "../graph.js";
+import type { TensorType } from "../graph/graph.js";
 import { native, sameType, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 

@@ -1,4 +1,4 @@
-import type { Node } from "../graph.js";
+import type { Node } from "../graph/graph.js";
 
 /** Why mutwo does not know an op, for messages; checked in order. */
 const kinds: readonly (readonly [pattern: RegExp, what: string, hint?: string])[] = [

@@ -1,13 +1,15 @@
 import os from "node:os";
-import type { Graph, Node, Tensor } from "../graph.js";
-import type { Layout } from "../layout.js";
-import { layout } from "../layout.js";
-import { lower } from "../lower.js";
+import type { Graph, Node, Tensor } from "../graph/graph.js";
+import type { Value } from "../graph/values.js";
+import { type Layout, layout } from "../memory/layout.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
-import { kernelKey, loadStep, requestOf } from "./interpreter.js";
-import { openKernels, ortVersion } from "./ort.js";
-import type { LoadedStep, Runtime, Value } from "./runtime.js";
+import { lower } from "../step/lower.js";
+import { loadStep } from "./host-step.js";
+import { kernelKey, requestOf } from "./interpreter.js";
+import { openKernels } from "./ort.js";
+import { ortVersion } from "./ort-api.js";
+import type { LoadedStep, Runtime } from "./runtime.js";
 
 export interface CpuRuntime extends Runtime {
   /** As every runtime; `runNow` executes the kernels and nothing else, which is what the interpreter's cost is measured against. */

@@ -1,5 +1,5 @@
-import { type Graph, type Node, tensorOf } from "../graph.js";
-import { valuesOf } from "../values.js";
+import { type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { valuesOf } from "../graph/values.js";
 import type { LoadedStep, Measurement, MeasureOptions } from "./runtime.js";
 
 /** The loss as a number; null if the graph has none or it is not finite. */

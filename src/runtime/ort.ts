@@ -1,9 +1,6 @@
 import koffi from "koffi";
-import { type Attribute, type DType, onnxNumbers, type TensorType } from "../graph.js";
-import { ortLibrary } from "./ort-library.js";
-
-/** A native address; 0n is null. */
-export type Pointer = bigint;
+import { type Attribute, type DType, onnxNumbers, type TensorType } from "../graph/graph.js";
+import { type Api, callback, check, cString, kept, library, opStruct, type Pointer, pointerArray } from "./ort-api.js";
 
 /** What one session's provider gives us: a thread pool, kernels, and the place where they may be called. */
 export interface Kernels {
@@ -33,155 +30,6 @@ export interface OpRequest {
   readonly inputCount: number;
   readonly outputCount: number;
 }
-
-/** Slot of each function in `struct OrtApi`, and its C signature (onnxruntime_c_api.h; a slot never moves). */
-const functions = {
-  getErrorMessage: [2, "const char *(void *status)"],
-  createEnv: [3, "void *(int severity, const char *id, _Out_ void **env)"],
-  createSessionFromArray: [8, "void *(void *env, void *model, size_t bytes, void *options, _Out_ void **session)"],
-  run: [
-    9,
-    "void *(void *session, void *options, void *inputNames, void *inputs, size_t n, void *outputNames, size_t m, void *outputs)",
-  ],
-  createSessionOptions: [10, "void *(_Out_ void **options)"],
-  setIntraOpNumThreads: [24, "void *(void *options, int threads)"],
-  createCustomOpDomain: [26, "void *(const char *name, _Out_ void **domain)"],
-  customOpDomainAdd: [27, "void *(void *domain, void *op)"],
-  addCustomOpDomain: [28, "void *(void *options, void *domain)"],
-  createTensorWithData: [
-    49,
-    "void *(void *memory, uintptr_t data, size_t bytes, int64_t *shape, size_t rank, int type, _Out_ void **value)",
-  ],
-  createRunOptions: [39, "void *(_Out_ void **options)"],
-  createMemoryInfo: [68, "void *(const char *name, int allocator, int device, int type, _Out_ void **info)"],
-  createCpuMemoryInfo: [69, "void *(int allocator, int type, _Out_ void **info)"],
-  releaseStatus: [93, "void (void *status)"],
-  releaseMemoryInfo: [94, "void (void *info)"],
-  releaseSession: [95, "void (void *session)"],
-  releaseValue: [96, "void (uintptr_t value)"],
-  releaseRunOptions: [97, "void (void *options)"],
-  releaseSessionOptions: [100, "void (void *options)"],
-  releaseCustomOpDomain: [101, "void (void *domain)"],
-  addSessionConfigEntry: [130, "void *(void *options, const char *key, const char *value)"],
-  releaseAllocator: [132, "void (void *allocator)"],
-  addRunConfigEntry: [165, "void *(void *options, const char *key, const char *value)"],
-  appendCuda: [204, "void *(void *options, void *cuda)"],
-  createCudaOptions: [205, "void *(_Out_ void **cuda)"],
-  updateCudaOptions: [206, "void *(void *cuda, void *keys, void *values, size_t count)"],
-  releaseCudaOptions: [208, "void (void *cuda)"],
-  createOpAttr: [211, "void *(const char *name, void *data, int length, int type, _Out_ void **attribute)"],
-  releaseOpAttr: [212, "void (void *attribute)"],
-  createOp: [
-    213,
-    "void *(void *info, const char *op, const char *domain, int version, void *typeNames, void *typeValues, int types, void *attributes, int count, int inputs, int outputs, _Out_ void **made)",
-  ],
-  invokeOp: [214, "void *(void *context, uintptr_t op, uintptr_t inputs, int n, uintptr_t outputs, int m)"],
-  releaseOp: [215, "void (uintptr_t op)"],
-  copyKernelInfo: [217, "void *(void *info, _Out_ void **copy)"],
-  releaseKernelInfo: [218, "void (void *info)"],
-  updateCudaOptionsWithValue: [263, "void *(void *cuda, const char *key, uintptr_t value)"],
-  setDeterministicCompute: [273, "void *(void *options, bool value)"],
-  kernelInfoGetAllocator: [278, "void *(void *info, int type, _Out_ void **allocator)"],
-  getKeyValue: [297, "const char *(void *pairs, const char *key)"],
-  releaseKeyValuePairs: [300, "void (void *pairs)"],
-  allocatorGetStats: [319, "void *(void *allocator, _Out_ void **pairs)"],
-} as const;
-
-type Api = { readonly [K in keyof typeof functions]: (...args: unknown[]) => unknown };
-
-const opStruct = koffi.struct({
-  version: "uint32_t",
-  CreateKernel: "void *",
-  GetName: "void *",
-  GetExecutionProviderType: "void *",
-  GetInputType: "void *",
-  GetInputTypeCount: "void *",
-  GetOutputType: "void *",
-  GetOutputTypeCount: "void *",
-  KernelCompute: "void *",
-  KernelDestroy: "void *",
-  GetInputCharacteristic: "void *",
-  GetOutputCharacteristic: "void *",
-  GetInputMemoryType: "void *",
-  GetVariadicInputMinArity: "void *",
-  GetVariadicInputHomogeneity: "void *",
-  GetVariadicOutputMinArity: "void *",
-  GetVariadicOutputHomogeneity: "void *",
-  CreateKernelV2: "void *",
-  KernelComputeV2: "void *",
-  InferOutputShapeFn: "void *",
-  GetStartVersion: "void *",
-  GetEndVersion: "void *",
-  GetMayInplace: "void *",
-  ReleaseMayInplace: "void *",
-  GetAliasMap: "void *",
-  ReleaseAliasMap: "void *",
-});
-
-/** What must outlive every call into the library: koffi unloads what the collector takes. */
-const kept: unknown[] = [];
-
-function callback(signature: string, implementation: (...args: never[]) => unknown): Pointer {
-  const pointer = koffi.register(implementation, koffi.pointer(koffi.proto(signature)));
-  kept.push(pointer, implementation);
-  return koffi.address(pointer) as Pointer;
-}
-
-/** A C string that is never freed (there are a few hundred names in all); equal strings share one. */
-const strings = new Map<string, Buffer>();
-function cString(text: string): Pointer {
-  let bytes = strings.get(text);
-  if (!bytes) {
-    bytes = Buffer.from(`${text}\0`);
-    strings.set(text, bytes);
-  }
-  return koffi.address(bytes) as Pointer;
-}
-
-interface Library {
-  readonly api: Api;
-  readonly env: Pointer;
-  readonly version: string;
-}
-
-let loaded: Library | undefined;
-
-/** ONNX Runtime's C API; loaded once in a process. */
-function library(): Library {
-  if (loaded) return loaded;
-  const lib = koffi.load(ortLibrary());
-  const base = koffi.decode(
-    lib.func("void *OrtGetApiBase()")(),
-    koffi.struct({ getApi: "void *", getVersion: "void *" }),
-  );
-  const version = koffi.decode(base.getVersion, koffi.proto("const char *()"))() as string;
-  const table = koffi.decode(base.getApi, koffi.proto("void *(uint32_t version)"))(23);
-  if (!table) throw new Error(`ONNX Runtime ${version} is too old: ${ortLibrary()}`);
-  const count = Math.max(...Object.values(functions).map(([slot]) => slot)) + 1;
-  const slots = koffi.decode(table, koffi.array("void *", count)) as unknown[];
-  const api = Object.fromEntries(
-    Object.entries(functions).map(([name, [slot, signature]]) => [
-      name,
-      koffi.decode(slots[slot], koffi.proto(signature)),
-    ]),
-  ) as unknown as Api;
-  kept.push(lib, table, slots, api);
-  const out = [null];
-  check(api, api.createEnv(3, "mutwo", out));
-  loaded = { api, env: out[0] as unknown as Pointer, version };
-  return loaded;
-}
-
-/** Throws what a status says, and frees it; null is success. */
-function check(api: Api, status: unknown): void {
-  if (!status) return;
-  const message = api.getErrorMessage(status) as string;
-  api.releaseStatus(status);
-  throw new Error(message.split("\n")[0]);
-}
-
-/** ONNX Runtime's version. */
-export const ortVersion = (): string => library().version;
 
 /** A model of one node, `Host(x) -> y` in domain mutwo.host, written out as protobuf. */
 function hostModel(): Buffer {
@@ -269,13 +117,6 @@ function hostOp(): Host {
   kept.push(struct);
   knownHost = host;
   return host;
-}
-
-/** Pointers in native memory that stays where it is: the collector moves small typed arrays without an ArrayBuffer. */
-export function pointerArray(values: readonly Pointer[]): BigUint64Array {
-  const array = new BigUint64Array(new ArrayBuffer(8 * values.length));
-  array.set(values);
-  return array;
 }
 
 /** Puts the CUDA provider into session options. Throws what ONNX Runtime says if its library cannot be loaded. */
@@ -414,6 +255,7 @@ export function openKernels(options: KernelOptions): Kernels {
 
 /** Since-versions to try: those of opset 18 first, newest first, then the newer ones. */
 const versions = [...Array.from({ length: 18 }, (_, i) => 18 - i), 19, 20, 21];
+
 /** Version of each kernel that was found, by provider. */
 const knownVersions = { cpu: new Map<string, number>(), cuda: new Map<string, number>() };
 

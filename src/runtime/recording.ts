@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { Graph, Node } from "../graph.js";
+import type { Graph, Node } from "../graph/graph.js";
 import { signatureOf } from "./measure.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
 
@@ -37,10 +37,14 @@ export interface Recording {
 }
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
+
 const keyOf = (node: Node, graph: Pick<Graph, "tensors">): string => hash(signatureOf(node, graph));
+
 const scheduleOf = (graph: Graph): string => hash(graph.nodes.map((node) => keyOf(node, graph)).join());
+
 /** Six significant digits: more was not measured. */
 const rounded = (value: number): number => Number(value.toPrecision(6));
+
 const median = (values: readonly number[]): number =>
   [...values].sort((a, z) => a - z)[Math.floor(values.length / 2)] ?? 0;
 

@@ -1,6 +1,6 @@
-import type { Graph, TensorType } from "../graph.js";
-import type { Layout } from "../layout.js";
-import type { Target } from "../lower.js";
+import type { Graph } from "../graph/graph.js";
+import type { Layout } from "../memory/layout.js";
+import type { Target } from "../step/lower.js";
 
 export type Backend = "cpu" | "cuda" | "replay" | "estimate";
 
@@ -13,12 +13,6 @@ export interface Device {
   readonly runtimeVersion: string;
   /** What decides how it computes, for people: versions of driver and libraries, TF32, determinism. */
   readonly settings?: Readonly<Record<string, string>>;
-}
-
-/** A tensor value on the host. */
-export interface Value extends TensorType {
-  /** Little-endian elements. */
-  readonly data: Uint8Array;
 }
 
 export interface RunOptions {

@@ -1,10 +1,11 @@
 // mutwo beside PyTorch on the same GPU, in one run: npm run bench:gpu [-- --record DIR] [--compile] [--models a,b]
 // Prints the README's table; PyTorch's column is empty where python3 has no PyTorch with CUDA.
+
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { profileModel } from "../../src/pipeline.js";
+import { profileModel } from "../../src/run/pipeline.js";
 
 interface Peer {
   readonly models: Readonly<Record<string, { readonly stepMs: number; readonly peakMB: number }>>;
@@ -19,7 +20,9 @@ const { values: flags } = parseArgs({
     json: { type: "boolean" },
   },
 });
+
 const here = flags.fixtures ?? path.join(__dirname, "../fixtures");
+
 const all: readonly { name: string; batch: number; budget: string; planner?: string }[] = [
   { name: "resnet50", batch: 64, budget: "70%" },
   { name: "bert_base", batch: 32, budget: "80%" },
@@ -27,6 +30,7 @@ const all: readonly { name: string; batch: number; budget: string; planner?: str
   { name: "vit_b16", batch: 32, budget: "75%" },
   { name: "resnet18", batch: 4, budget: "95%" },
 ];
+
 const chosen = all.filter(({ name }) => !flags.models || flags.models.split(",").includes(name));
 
 /** PyTorch's numbers of the same models; undefined where there is no PyTorch. */
@@ -42,9 +46,12 @@ function peer(...args: string[]): Peer | undefined {
 }
 
 const percent = (share: number): string => `${share >= 0 ? "+" : ""}${(100 * share).toFixed(1)} %`;
+
 const ratio = (ours: number, theirs: number | undefined): string =>
   theirs === undefined ? "–" : (ours / theirs).toFixed(2);
+
 const ms = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(2));
+
 const mb = (value: number | undefined): string => (value === undefined ? "–" : value.toFixed(0));
 
 async function main(): Promise<void> {

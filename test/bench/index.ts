@@ -1,14 +1,15 @@
 import { existsSync } from "node:fs";
-import type { Graph, Node, Tensor } from "../../src/graph.js";
-import { initialValues } from "../../src/initial.js";
-import { layout } from "../../src/layout.js";
-import { peakBytes } from "../../src/liveness.js";
-import { lower } from "../../src/lower.js";
-import { planGraph } from "../../src/plan.js";
-import { profileGraph, samplesOf } from "../../src/profile.js";
-import { readModel } from "../../src/read.js";
+import type { Graph, Node, Tensor } from "../../src/graph/graph.js";
+import { layout } from "../../src/memory/layout.js";
+import { peakBytes } from "../../src/memory/liveness.js";
+import { readModel } from "../../src/model/read.js";
+import { planGraph } from "../../src/plan/planners/index.js";
+import { profileGraph } from "../../src/run/profile.js";
+import { samplesOf } from "../../src/run/samples.js";
 import { type CpuRuntime, openCpu } from "../../src/runtime/cpu.js";
-import { trainingStep } from "../../src/training.js";
+import { initialValues } from "../../src/step/initial.js";
+import { lower } from "../../src/step/lower.js";
+import { trainingStep } from "../../src/step/training.js";
 
 // What a claim of speed rests on; every figure is a JSON line. `npm run bench [MODEL.onnx …]` adds models of your own.
 

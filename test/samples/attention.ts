@@ -1,4 +1,4 @@
-import { float, int } from "../../src/graph.js";
+import { float, int } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 const qkv = (batch: number, heads: number, queries: number, keys = queries, width = 4): SampleInput[] => [
@@ -6,11 +6,13 @@ const qkv = (batch: number, heads: number, queries: number, keys = queries, widt
   tensor([batch, heads, keys, width]),
   tensor([batch, heads, keys, width]),
 ];
+
 const bool = (shape: readonly number[], ...values: readonly number[]): SampleInput => ({
   dtype: "bool",
   shape,
   values,
 });
+
 const whole = (shape: readonly number[], ...values: readonly number[]): SampleInput => ({
   dtype: "int64",
   shape,

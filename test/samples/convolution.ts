@@ -1,4 +1,4 @@
-import { type Attributes, int, ints, text } from "../../src/graph.js";
+import { type Attributes, int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, tensor } from "./sample.js";
 
 const window = (strides: number[], pads: number[], dilations: number[]): Attributes => ({

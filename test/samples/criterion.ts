@@ -1,4 +1,4 @@
-import { int, text } from "../../src/graph.js";
+import { int, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 const target = (
@@ -10,6 +10,7 @@ const target = (
   shape,
   values,
 });
+
 const weights: SampleInput = { shape: [4], values: [0.5, 1.5, 0.7, 2] };
 
 export const criterion: readonly Sample[] = [

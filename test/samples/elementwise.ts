@@ -1,4 +1,4 @@
-import { float, int } from "../../src/graph.js";
+import { float, int } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 const scalar = (value: number): SampleInput => ({ shape: [], values: [value], constant: true });
@@ -200,6 +200,7 @@ export const activations: readonly Sample[] = [
 ];
 
 const on: SampleInput = { dtype: "bool", shape: [], values: [1], constant: true };
+
 const off: SampleInput = { dtype: "bool", shape: [], values: [0], constant: true };
 
 export const draws: readonly Sample[] = [

@@ -1,5 +1,5 @@
+import { bytesOf } from "../../src/graph/values.js";
 import { fusedAttributes } from "../../src/ops/fused.js";
-import { bytesOf } from "../../src/values.js";
 import { type Sample, tensor } from "./sample.js";
 
 const lastAxis = {

@@ -1,4 +1,4 @@
-import { int, ints, text } from "../../src/graph.js";
+import { int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
 
 const indices = (shape: readonly number[], values: readonly number[]): SampleInput => ({
@@ -6,6 +6,7 @@ const indices = (shape: readonly number[], values: readonly number[]): SampleInp
   shape,
   values,
 });
+
 const scalar = (value: number): SampleInput => ({ dtype: "int64", shape: [], values: [value], constant: true });
 
 export const indexing: readonly Sample[] = [

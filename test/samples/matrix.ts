@@ -1,4 +1,4 @@
-import { float, int, text } from "../../src/graph.js";
+import { float, int, text } from "../../src/graph/graph.js";
 import { type Sample, tensor } from "./sample.js";
 
 const sum = (equation: string, ...shapes: readonly (readonly number[])[]): Sample => ({

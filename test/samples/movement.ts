@@ -1,4 +1,4 @@
-import { int, ints, text } from "../../src/graph.js";
+import { int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
 
 const factors = (...values: readonly number[]): SampleInput => ({ shape: [values.length], values, constant: true });

@@ -1,4 +1,4 @@
-import { float, int, ints } from "../../src/graph.js";
+import { float, int, ints } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 const batchNorm = (shape: readonly number[]): SampleInput[] => {
@@ -7,6 +7,7 @@ const batchNorm = (shape: readonly number[]): SampleInput[] => {
 };
 
 const [n, c] = [3, 2];
+
 const backwardInputs: SampleInput[] = [
   tensor([n, c, 4]),
   tensor([n, c, 4], [-2, 3]),

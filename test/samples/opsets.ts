@@ -1,4 +1,4 @@
-import { type Attributes, float, int, ints, text } from "../../src/graph.js";
+import { type Attributes, float, int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
 
 const scales = (...values: readonly number[]): SampleInput => ({

@@ -1,4 +1,4 @@
-import { int, ints, text } from "../../src/graph.js";
+import { int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, tensor } from "./sample.js";
 
 const kernel = { kernel_shape: ints([2, 3]), strides: ints([2, 1]), pads: ints([0, 1, 1, 1]) };

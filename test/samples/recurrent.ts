@@ -1,4 +1,4 @@
-import { float, int, text } from "../../src/graph.js";
+import { float, int, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 const lengths = (...values: readonly number[]): SampleInput => ({
@@ -17,6 +17,7 @@ const layer = (gates: number, steps: number, batch: number, features: number, hi
 ];
 
 const activations = (...value: readonly string[]) => ({ type: "strings", value }) as const;
+
 const floats = (...value: readonly number[]) => ({ type: "floats", value }) as const;
 
 export const recurrent: readonly Sample[] = [

@@ -1,4 +1,4 @@
-import { int, ints } from "../../src/graph.js";
+import { int, ints } from "../../src/graph/graph.js";
 import { type Sample, tensor, vector } from "./sample.js";
 
 const reductions = (op: string, range: readonly [number, number] = [-1, 1]): Sample[] => [

@@ -1,4 +1,4 @@
-import { int, ints } from "../../src/graph.js";
+import { int, ints } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor } from "./sample.js";
 
 /** The tensor of input 0 once more. */

@@ -1,4 +1,4 @@
-import type { Attributes, DType } from "../../src/graph.js";
+import type { Attributes, DType } from "../../src/graph/graph.js";
 
 /** An input of a sample: given values, or seeded ones spread evenly over `range` (default -1 to 1). */
 export interface SampleInput {

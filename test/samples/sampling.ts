@@ -1,4 +1,4 @@
-import { int, text } from "../../src/graph.js";
+import { int, text } from "../../src/graph/graph.js";
 import { type Sample, tensor, vector } from "./sample.js";
 
 export const sampling: readonly Sample[] = [

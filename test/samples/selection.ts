@@ -1,4 +1,4 @@
-import { int, ints, text } from "../../src/graph.js";
+import { int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
 
 const whole = (dtype: "int64" | "uint8", shape: readonly number[], ...values: readonly number[]): SampleInput => ({
@@ -6,12 +6,14 @@ const whole = (dtype: "int64" | "uint8", shape: readonly number[], ...values: re
   shape,
   values,
 });
+
 const condition = (...values: readonly number[]): SampleInput => ({
   dtype: "bool",
   shape: [values.length],
   values,
   constant: true,
 });
+
 const size = (value: number): SampleInput => ({ dtype: "int64", shape: [], values: [value], constant: true });
 
 export const selection: readonly Sample[] = [

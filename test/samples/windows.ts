@@ -1,4 +1,4 @@
-import { float, int, ints, text } from "../../src/graph.js";
+import { float, int, ints, text } from "../../src/graph/graph.js";
 import { type Sample, type SampleInput, tensor, vector } from "./sample.js";
 
 const places = (shape: readonly number[], ...values: readonly number[]): SampleInput => ({

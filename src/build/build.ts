@@ -1,0 +1,251 @@
+import {
+  type Attributes,
+  type Category,
+  type DType,
+  elementCount,
+  type Graph,
+  type Node,
+  type Phase,
+  type Tensor,
+  type TensorType,
+} from "../graph/graph.js";
+import { bytesOf } from "../graph/values.js";
+import { callOf } from "../ops/call.js";
+import { checkTypes } from "../ops/check-types.js";
+import type { AddOptions, Emit } from "../ops/emit.js";
+import { opOf } from "../ops/index.js";
+
+/** Makes a graph node by node: names, infers and checks the type of every output as the node is added. */
+export class Builder implements Emit {
+  readonly tensors = new Map<string, Tensor>();
+  readonly nodes: Node[] = [];
+  /** Phase of the nodes added next. */
+  phase: Phase = "forward";
+  /** Category of the tensors made next. */
+  category: Category = "activation";
+  /** Prefix of the names made next, usually the forward node's name. */
+  scope = "";
+  private readonly names = new Set<string>();
+  private readonly constants = new Map<string, string>();
+  private readonly positions = new Map<string, number>();
+  private readonly makers = new Map<string, number>();
+
+  /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
+  constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
+    if (!from) return;
+    for (const [name, tensor] of from.tensors) {
+      this.tensors.set(name, tensor);
+      this.names.add(name);
+    }
+    for (const node of from.nodes) {
+      this.names.add(node.name);
+      if (withNodes) this.append(node);
+    }
+  }
+
+  /** A name that is not taken yet; takes it. */
+  fresh(wish: string): string {
+    let name = wish;
+    for (let i = 2; this.names.has(name); i++) name = `${wish}_${i}`;
+    this.names.add(name);
+    return name;
+  }
+
+  /** Type of a tensor; throws if there is none of that name. */
+  type(name: string): Tensor {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw new Error(`unknown tensor: ${name}`);
+    return tensor;
+  }
+
+  /** Declares a tensor that no node makes. */
+  declare(tensor: Tensor): string {
+    if (this.tensors.has(tensor.name)) throw new Error(`duplicate tensor: ${tensor.name}`);
+    this.names.add(tensor.name);
+    this.tensors.set(tensor.name, tensor);
+    return tensor.name;
+  }
+
+  /** Replaces what is known of a tensor (its category, its place in a flat buffer). */
+  redeclare(tensor: Tensor): void {
+    this.type(tensor.name);
+    this.tensors.set(tensor.name, tensor);
+  }
+
+  /** Name of a constant; equal constants share one tensor. `values` may be one number for every element. */
+  constant(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
+    const list = typeof values === "number" ? new Array<number>(elementCount(shape)).fill(values) : values;
+    const key = `${dtype}[${shape}]${list}`;
+    const known = this.constants.get(key);
+    if (known) return known;
+    const name = this.fresh(list.length === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
+    this.tensors.set(name, { name, dtype, shape, category: "constant", data: bytesOf(dtype, list) });
+    this.constants.set(key, name);
+    return name;
+  }
+
+  /** A float constant of rank 0 in the element type of another tensor. */
+  scalar(value: number, like: string): string {
+    return this.constant(this.type(like).dtype, [], value);
+  }
+
+  /** An int64 vector, the form in which ONNX takes axes and shapes. */
+  vector(values: readonly number[]): string {
+    return this.constant("int64", [values.length], values);
+  }
+
+  /** Adds a node and returns the names of its outputs. Throws if the op is unknown or the shapes do not fit. */
+  add(
+    op: string,
+    inputs: readonly (string | undefined)[],
+    attributes: Attributes = {},
+    options: AddOptions = {},
+  ): string[] {
+    const domain = options.domain ?? "";
+    const name = this.fresh(options.name ?? (this.scope ? `${this.scope}/${op}` : op));
+    const outputs =
+      options.outputs ??
+      Array.from({ length: options.count ?? 1 }, (_, i) => this.fresh(i ? `${name}:${i}` : `${name}:0`));
+    const node: Node = {
+      name,
+      domain,
+      op,
+      inputs: inputs.map((input) => input ?? ""),
+      outputs,
+      attributes,
+      phase: this.phase,
+    };
+    const types = this.infer(node);
+    outputs.forEach((output, i) => {
+      if (!output) return;
+      const type: TensorType | undefined = types[i];
+      if (!type) throw new Error(`${op} has no output ${i} (node ${name})`);
+      this.names.add(output);
+      const known = this.tensors.get(output);
+      this.tensors.set(output, {
+        ...known,
+        name: output,
+        dtype: type.dtype,
+        shape: type.shape,
+        category: options.category ?? known?.category ?? this.category,
+      });
+    });
+    this.append(node);
+    return [...outputs];
+  }
+
+  /** Types of a node's outputs. Throws what the op's record does, with the node's op, inputs and shapes behind it. */
+  infer(node: Node): readonly TensorType[] {
+    const record = opOf(node);
+    const call = callOf(node, this.tensors);
+    try {
+      checkTypes(call);
+      return record.infer(call);
+    } catch (error) {
+      const short = `(node ${node.name})`;
+      const message = (error as Error).message.replace(` ${short}`, "");
+      const inputs = node.inputs.map((name, i) => {
+        const type = call.inputs[i];
+        return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
+      });
+      throw new Error(`${message} (node ${node.name}: ${node.op} of ${inputs.join(", ")})`, { cause: error });
+    }
+  }
+
+  /** Runs some work under other settings and takes out the nodes that it adds; their tensors stay declared. */
+  apart<T>(settings: Pick<Builder, "phase" | "category" | "scope">, work: () => T): { result: T; nodes: Node[] } {
+    const { phase, category, scope } = this;
+    const start = this.nodes.length;
+    Object.assign(this, settings);
+    try {
+      const result = work();
+      const nodes = this.nodes.splice(start);
+      for (const { name, outputs } of nodes) {
+        this.names.delete(name);
+        this.positions.delete(name);
+        for (const output of outputs) this.makers.delete(output);
+      }
+      return { result, nodes };
+    } finally {
+      Object.assign(this, { phase, category, scope });
+    }
+  }
+
+  /** Adds a node whose outputs are declared already. */
+  append(node: Node): void {
+    this.names.add(node.name);
+    this.positions.set(node.name, this.nodes.length);
+    for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
+    this.nodes.push(node);
+  }
+
+  /** The node of that name as it is now. Throws `unknown node`. */
+  node(name: string): Node {
+    const node = this.nodes[this.positions.get(name) ?? -1];
+    if (!node) throw new Error(`unknown node: ${name}`);
+    return node;
+  }
+
+  /** The node that makes a tensor; undefined if none does. */
+  producer(tensor: string): Node | undefined {
+    return this.nodes[this.makers.get(tensor) ?? -1];
+  }
+
+  /**
+   * Gives the storage of a tensor its place in a flat buffer: the tensor's own, or that of the tensor it is a view of.
+   * Answers whether it could: not if no node makes it or if it has a place already.
+   */
+  placeWithin(name: string, within: NonNullable<Tensor["within"]>): boolean {
+    const producer = this.producer(name);
+    if (!producer) return false;
+    if (opOf(producer).view) return this.placeWithin(producer.inputs[0] as string, within);
+    const tensor = this.type(name);
+    if (tensor.within || tensor.category === "activation") return false;
+    this.redeclare({ ...tensor, category: "gradient", within });
+    return true;
+  }
+
+  /** Gives a tensor that a node makes another name, everywhere. */
+  rename(from: string, to: string): void {
+    const made = this.makers.get(from);
+    if (made === undefined) throw new Error(`no node makes tensor: ${from}`);
+    const swap = (name: string): string => (name === from ? to : name);
+    for (let i = made; i < this.nodes.length; i++) {
+      const node = this.nodes[i] as Node;
+      if (node.inputs.includes(from) || node.outputs.includes(from))
+        this.nodes[i] = { ...node, inputs: node.inputs.map(swap), outputs: node.outputs.map(swap) };
+    }
+    this.tensors.set(to, { ...this.type(from), name: to });
+    this.tensors.delete(from);
+    this.makers.set(to, made);
+    this.makers.delete(from);
+    this.names.add(to);
+  }
+
+  /** Name of a node's optional output, which the node makes from now on. Throws if there is no such node or output. */
+  wantOutput(nodeName: string, index: number): string {
+    const node = this.node(nodeName);
+    const known = node.outputs[index];
+    if (known) return known;
+    const outputs = Array.from({ length: Math.max(node.outputs.length, index + 1) }, (_, i) => node.outputs[i] ?? "");
+    const name = this.fresh(`${nodeName}:${index}`);
+    outputs[index] = name;
+    const wider = { ...node, outputs };
+    const type = opOf(wider).infer(callOf(wider, this.tensors))[index];
+    if (!type) throw new Error(`${node.op} has no output ${index} (node ${nodeName})`);
+    this.nodes[this.positions.get(nodeName) as number] = wider;
+    this.tensors.set(name, { name, dtype: type.dtype, shape: type.shape, category: "activation" });
+    this.makers.set(name, this.positions.get(nodeName) as number);
+    return name;
+  }
+
+  /** Adds a node with one output and returns its name. */
+  op(
+    op: string,
+    inputs: readonly (string | undefined)[],
+    attributes: Attributes = {},
+    options: AddOptions = {},
+  ): string {
+    return this.add(op, inputs, attributes, options)[0] as string;
+  }
+}

@@ -1,0 +1,92 @@
+import Table from "cli-table3";
+import { formatBytes, formatMs, formatPercent } from "../format.js";
+import { allocated, copiesNote, decisionCounts, equalityLine, nodesSum, stepTime } from "../report/sentences.js";
+import type { Run } from "../run/run.js";
+import type { Verification } from "../run/verify.js";
+import type { DeviceMemory } from "../runtime/runtime.js";
+
+const plain = { head: [], border: [] };
+
+/** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
+export function runSummary(run: Run): string {
+  const { before, plan, after } = run;
+  const table = new Table({ head: ["", "unplanned", plan ? plan.planner : ""].slice(0, plan ? 3 : 2), style: plain });
+  const planned = (text: string): string[] => (plan ? [text] : []);
+  table.push(
+    ["peak, predicted", formatBytes(before.arenaBytes), ...planned(formatBytes(plan?.peakBytes ?? 0))],
+    ["peak, measured", allocated(before), ...planned(after ? allocated(after) : "not executed")],
+    [
+      "step, predicted",
+      "",
+      ...planned(formatMs((run.paired?.unplanned ?? before.step).medianMs + (plan?.addedMs ?? 0))),
+    ],
+    ...(run.paired
+      ? [
+          [
+            "step, measured in turn",
+            `${formatMs(run.paired.unplanned.medianMs)} ± ${formatMs(run.paired.unplanned.spreadMs)}`,
+            `${formatMs(run.paired.planned.medianMs)} ± ${formatMs(run.paired.planned.spreadMs)}`,
+          ],
+        ]
+      : []),
+    ["step, measured", stepTime(before), ...planned(after ? stepTime(after) : "not executed")],
+  );
+  const memory = (what: string, of: (m: DeviceMemory) => number): string[][] =>
+    before.memory
+      ? [[what, formatBytes(of(before.memory)), ...planned(after?.memory ? formatBytes(of(after.memory)) : "")]]
+      : [];
+  if (before.eagerStep)
+    table.push(
+      [
+        "step, launched by the host",
+        formatMs(before.eagerStep.medianMs),
+        ...planned(after?.eagerStep ? formatMs(after.eagerStep.medianMs) : ""),
+      ],
+      ["sum of node times", nodesSum(before), ...planned(after ? nodesSum(after) : "")],
+      ...memory("values, allocated", (m) => m.valuesBytes),
+      ...memory("workspace of kernels", (m) => m.workspaceBytes),
+      ...memory("context and libraries", (m) => m.contextBytes),
+      ...memory("process in all", (m) => m.processBytes),
+    );
+  const holders = before.peakHolders
+    .slice(0, 5)
+    .map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);
+  const lines = [
+    `${run.model.file}: ${before.nodes.length} nodes, ${run.model.parameters.toLocaleString("en")} parameters, ${before.activations.length} saved activations`,
+    ...run.model.notes.map((note) => `note: ${note}`),
+    table.toString(),
+    `peak at ${before.nodes[before.timeline.peakRank]?.name ?? "?"}; the largest there:`,
+    ...holders,
+  ];
+  if (plan?.feasible)
+    lines.push(
+      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
+    );
+  if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
+  lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
+  return lines.join("\n");
+}
+
+/** A verification in a few lines for a terminal: what failed first, else the worst errors. */
+export function verificationSummary(result: Verification): string {
+  const worst = [...result.gradients].sort((a, z) => z.relativeError - a.relativeError).slice(0, 5);
+  const table = new Table({ head: ["", "relative error", "limit"], style: plain });
+  table.push(["loss", result.loss.relativeError.toExponential(1), "1e-4"]);
+  for (const gradient of worst)
+    table.push([`gradient ${gradient.name}`, gradient.relativeError.toExponential(1), "1e-3"]);
+  for (const [name, curve] of Object.entries(result.curves))
+    table.push([`curve ${name}`, curve.maxRelativeError.toExponential(1), "1e-3"]);
+  const buffer = result.buffers.reduce((most, b) => Math.max(most, b.relativeError), 0);
+  if (result.buffers.length)
+    table.push([`${result.buffers.length} running statistics, worst`, buffer.toExponential(1), "not judged"]);
+  return [
+    table.toString(),
+    ...result.missing.map((name) => `missing gradient: ${name}`),
+    ...(result.float32
+      ? [
+          `computed in float64: rounding alone takes float32 as far as ${result.float32.gradient.toExponential(1)} (gradient) and ${result.float32.curve.toExponential(1)} (curve)`,
+        ]
+      : []),
+    `${result.ok ? "ok" : "differs"}: ${result.model}, ${result.gradients.length} gradients`,
+  ].join("\n");
+}

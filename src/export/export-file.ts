@@ -1,0 +1,168 @@
+import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import path from "node:path";
+import type { Graph } from "../graph/graph.js";
+import { savedActivations } from "../memory/activations.js";
+import type { Model } from "../model/model.js";
+import { encodeOnnx } from "../model/onnx.js";
+import type { ExternalPlace } from "../model/onnx-tensor.js";
+import { readModel, sha256Of } from "../model/read.js";
+import { writeSafetensors } from "../model/safetensors.js";
+import { rewrite } from "../plan/rewrite.js";
+import type { Run } from "../run/run.js";
+import { openRuntime } from "../runtime/open.js";
+import { seededGraph } from "../step/initial.js";
+import { lower } from "../step/lower.js";
+import { trainingStep } from "../step/training.js";
+import { type ExportOptions, exportStep, type StepNames } from "./export.js";
+
+export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
+  /** Leave the run's plan out. */
+  readonly unplanned?: boolean;
+  /** The model file, where it is not at the run's path any more. */
+  readonly model?: string;
+}
+
+/** What was written. */
+export interface ExportedStep {
+  /** The ONNX file, then those beside it. */
+  readonly files: readonly string[];
+  /** Activations that the exported step recomputes. */
+  readonly recomputed: number;
+  readonly names: StepNames;
+}
+
+/** Initializers of that many bytes together and more go to a file of their own: one ONNX file ends at 2 GiB. */
+const inlineBytes = 2 ** 30;
+
+/** External data starts on such boundaries, so that it can be mapped into memory. */
+const alignment = 4096;
+
+/** Throws `cannot read model: …` or `the model has changed since the run: …`. */
+function checkModel(file: string, expected: string): void {
+  let sha256: string;
+  try {
+    sha256 = sha256Of(file);
+  } catch (error) {
+    throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  if (sha256 !== expected)
+    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
+}
+
+/** The step that a run profiled, with its plan or without, built anew from the model file. */
+function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed: number } {
+  const { plan, model } = run;
+  const planned = plan !== null && !options.unplanned;
+  if (planned && !plan.feasible)
+    throw new Error(`the run's plan does not fit its budget (--unplanned exports the step without it): ${run.id}`);
+  const file = options.model ?? model.path;
+  checkModel(file, model.sha256);
+  const runtime = openRuntime("cpu");
+  try {
+    const { graph } = readModel(file, {
+      dims: model.dims,
+      runtime,
+      ...(model.batchNorm ? { batchNorm: model.batchNorm } : {}),
+    });
+    const step = seededGraph(lower(trainingStep(graph, model), runtime.hasKernel), run.seed);
+    if (!planned) return { graph: step, recomputed: 0 };
+    // on a GPU the step is fused, which leaves other activations than the plain step has
+    const saved = savedActivations(step);
+    const foreign = plan.decisions.find(({ activation }) => !saved.has(activation));
+    if (foreign)
+      throw new Error(
+        `the plan is for a step fused for ${run.before.backend}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
+      );
+    const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
+    return { graph: rewrite(step, plan.decisions), recomputed };
+  } finally {
+    runtime.close();
+  }
+}
+
+/**
+ * Writes the training step of a run as a plain ONNX file, built anew from the model file; `exportStep` says what it
+ * takes and gives. Data of 1 GiB and more goes to `FILE.data` beside it; with `feedState` the first values of the state
+ * go to `FILE.safetensors`. All files appear complete or not at all.
+ *
+ * Throws one line if the model file is missing or has changed since the run, if the plan is infeasible, or if the files
+ * cannot be written.
+ */
+export function exportRun(run: Run, file: string, options: ExportRunOptions = {}): ExportedStep {
+  const { graph, recomputed } = stepOf(run, options);
+  const { loss, optimizer, sha256 } = run.model;
+  const { model, names } = exportStep(graph, {
+    producer: `mutwo ${run.environment.mutwo}`,
+    metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
+    ...(options.feedState ? { feedState: true } : {}),
+    ...(options.hideShapes ? { hideShapes: true } : {}),
+  });
+  const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
+    const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));
+    if (!options.feedState || names.values.size === 0) return written;
+    writeSafetensors(place(".safetensors"), names.values);
+    return [...written, ".safetensors"];
+  });
+  return { files, recomputed, names };
+}
+
+/** Writes a model, and its data to a file of its own if it is large. Returns the endings of the files' names. */
+export function writeOnnx(
+  model: Model,
+  file: string,
+  dataFile: string,
+  location: string,
+  largest = inlineBytes,
+): string[] {
+  const total = [...model.initializers.values()].reduce((sum, { data }) => sum + data.length, 0);
+  const places = new Map<string, ExternalPlace>();
+  if (total >= largest) {
+    const handle = openSync(dataFile, "w");
+    try {
+      let offset = 0;
+      for (const [name, { data }] of model.initializers) {
+        // what shapes depend on stays inside: readers need it before they look for the data
+        if (data.length < 1024) continue;
+        places.set(name, { location, offset });
+        for (let done = 0; done < data.length; )
+          done += writeSync(handle, data, done, Math.min(data.length - done, 2 ** 30), offset + done);
+        offset = Math.ceil((offset + data.length) / alignment) * alignment;
+      }
+    } finally {
+      closeSync(handle);
+    }
+  }
+  const handle = openSync(file, "w");
+  try {
+    const bytes = encodeOnnx(model, places);
+    for (let done = 0; done < bytes.length; )
+      done += writeSync(handle, bytes, done, Math.min(bytes.length - done, 2 ** 30), done);
+  } finally {
+    closeSync(handle);
+  }
+  return places.size ? ["", ".data"] : [""];
+}
+
+/** Lets `fill` write files in a hidden folder, then moves them to `file` and its endings. Removes them if it throws. */
+function writeTogether(
+  folder: string,
+  file: string,
+  fill: (place: (ending: string) => string) => readonly string[],
+): string[] {
+  let temporary: string | undefined;
+  try {
+    temporary = mkdtempSync(path.join(folder, ".mutwo-"));
+    const inside = path.join(temporary, "step.onnx");
+    const endings = fill((ending) => inside + ending);
+    // the ONNX file last: whoever sees it finds its data
+    for (const ending of [...endings].reverse()) renameSync(inside + ending, file + ending);
+    return endings.map((ending) => file + ending);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC") throw new Error(`disk full: ${file}`, { cause: error });
+    if (code) throw new Error(`output file not writable: ${file} (${code})`, { cause: error });
+    throw error;
+  } finally {
+    if (temporary) rmSync(temporary, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,232 @@
+/** Element types, by numpy's names. */
+export type DType =
+  | "float32"
+  | "float64"
+  | "float16"
+  | "bfloat16"
+  | "int8"
+  | "uint8"
+  | "int16"
+  | "uint16"
+  | "int32"
+  | "uint32"
+  | "int64"
+  | "uint64"
+  | "bool";
+
+/** What a tensor is for; each tensor has exactly one category. */
+export type Category =
+  | "input"
+  | "parameter"
+  | "buffer"
+  | "activation"
+  | "gradient"
+  | "optimizer state"
+  | "temporary"
+  | "constant";
+
+/** The part of the training step that a node belongs to. */
+export type Phase = "forward" | "loss" | "backward" | "update";
+
+export const phases: readonly Phase[] = ["forward", "loss", "backward", "update"];
+
+export const categories: readonly Category[] = [
+  "parameter",
+  "optimizer state",
+  "buffer",
+  "constant",
+  "input",
+  "activation",
+  "gradient",
+  "temporary",
+];
+
+/** Element type and shape; shapes are always fixed numbers here. */
+export interface TensorType {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+export interface Tensor extends TensorType {
+  readonly name: string;
+  readonly category: Category;
+  /** Little-endian elements: constants always have them, parameters and buffers if the model file holds them. */
+  readonly data?: Uint8Array;
+  /** The tensor is the part of another tensor's storage that starts at this offset (a slice of a flat buffer). */
+  readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  /** The tensor lies in host memory, not in the device's arena. */
+  readonly host?: true;
+  /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
+  readonly range?: readonly [number, number];
+}
+
+/** ONNX attribute values; ints and floats are told apart because kernels do. */
+export type Attribute =
+  | { readonly type: "int"; readonly value: number }
+  | { readonly type: "float"; readonly value: number }
+  | { readonly type: "string"; readonly value: string }
+  | { readonly type: "ints"; readonly value: readonly number[] }
+  | { readonly type: "floats"; readonly value: readonly number[] }
+  | { readonly type: "strings"; readonly value: readonly string[] }
+  | { readonly type: "tensor"; readonly value: TensorType & { readonly data: Uint8Array } };
+
+export type Attributes = Readonly<Record<string, Attribute>>;
+
+export interface Node {
+  readonly name: string;
+  /** "" is the standard ONNX domain; "mutwo" is ours; "com.microsoft" is ONNX Runtime's. */
+  readonly domain: string;
+  readonly op: string;
+  /** Tensor names; "" stands for an optional input that is absent. */
+  readonly inputs: readonly string[];
+  /** Tensor names; "" stands for an optional output that is not wanted. */
+  readonly outputs: readonly string[];
+  readonly attributes: Attributes;
+  readonly phase: Phase;
+}
+
+/**
+ * A computation whose node list is its schedule: a runtime executes the nodes in list order.
+ *
+ * A tensor that no node makes is resident: it lives through the whole step (inputs, parameters, buffers, optimizer
+ * state, constants). The one exception is a flat buffer whose parts are made by nodes (`Tensor.within`).
+ */
+export interface Graph {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** What is given anew for each step: the model's inputs and the labels. */
+  readonly inputs: readonly string[];
+  /** Tensors that must hold their value when the step ends (the loss, the model's outputs when asked for). */
+  readonly outputs: readonly string[];
+  /** Resident tensors that the step replaces: `after` is written into the storage of `before`. */
+  readonly state: readonly { readonly before: string; readonly after: string }[];
+  /** Name of the scalar loss, once there is one. */
+  readonly loss?: string;
+}
+
+export const int = (value: number): Attribute => ({ type: "int", value });
+
+export const float = (value: number): Attribute => ({ type: "float", value });
+
+export const text = (value: string): Attribute => ({ type: "string", value });
+
+export const ints = (value: readonly number[]): Attribute => ({ type: "ints", value });
+
+const elementBytes: Readonly<Record<DType, number>> = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  bfloat16: 2,
+  int8: 1,
+  uint8: 1,
+  int16: 2,
+  uint16: 2,
+  int32: 4,
+  uint32: 4,
+  int64: 8,
+  uint64: 8,
+  bool: 1,
+};
+
+export const dtypes = Object.keys(elementBytes) as readonly DType[];
+
+/** Numbers by which ONNX knows element types (TensorProto.DataType). */
+export const onnxNumbers: Readonly<Record<DType, number>> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+  bfloat16: 16,
+};
+
+const fromOnnx = new Map(Object.entries(onnxNumbers).map(([dtype, number]) => [number, dtype as DType]));
+
+/** The element type of an ONNX number. Throws `unsupported element type: …`. */
+export function dtypeOfNumber(number: number, where = ""): DType {
+  const dtype = fromOnnx.get(number);
+  if (!dtype) throw new Error(`unsupported element type: ${number}${where && ` (${where})`}`);
+  return dtype;
+}
+
+/** Bytes of one element. */
+export const bytesPerElement = (dtype: DType): number => elementBytes[dtype];
+
+/** Number of elements of a shape; 1 for a scalar. */
+export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+
+/** Bytes of a tensor's elements, whether or not it shares another tensor's storage. */
+export const tensorBytes = (tensor: TensorType): number => elementCount(tensor.shape) * elementBytes[tensor.dtype];
+
+/** The tensor of that name; throws if the graph has none. */
+export function tensorOf(graph: Pick<Graph, "tensors" | "name">, name: string): Tensor {
+  const tensor = graph.tensors.get(name);
+  if (!tensor) throw new Error(`unknown tensor: ${name} (graph ${graph.name})`);
+  return tensor;
+}
+
+/** For each tensor that a node makes, the index of that node. */
+export function producers(graph: Graph): Map<string, number> {
+  const made = new Map<string, number>();
+  graph.nodes.forEach((node, index) => {
+    for (const name of node.outputs) if (name) made.set(name, index);
+  });
+  return made;
+}
+
+/** For each tensor that nodes read, the indices of those nodes in schedule order, each once. */
+export function consumers(graph: Graph): Map<string, number[]> {
+  const read = new Map<string, number[]>();
+  graph.nodes.forEach((node, index) => {
+    for (const name of new Set(node.inputs)) {
+      if (!name) continue;
+      const list = read.get(name);
+      if (list) list.push(index);
+      else read.set(name, [index]);
+    }
+  });
+  return read;
+}
+
+/** The graph without nodes that neither its outputs nor its state depend on, and without tensors that nothing uses. */
+export function prune(graph: Graph): Graph {
+  const parts = new Map<string, string[]>();
+  for (const tensor of graph.tensors.values())
+    if (tensor.within) parts.set(tensor.within.tensor, [...(parts.get(tensor.within.tensor) ?? []), tensor.name]);
+  const wanted = new Set<string>();
+  const want = (name: string): void => {
+    if (!name || wanted.has(name)) return;
+    wanted.add(name);
+    for (const part of parts.get(name) ?? []) wanted.add(part);
+    const whole = graph.tensors.get(name)?.within?.tensor;
+    if (whole) want(whole);
+  };
+  for (const name of graph.outputs) want(name);
+  for (const { before, after } of graph.state) {
+    want(before);
+    want(after);
+  }
+  const nodes: Node[] = [];
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i] as Node;
+    if (!node.outputs.some((name) => wanted.has(name))) continue;
+    nodes.push(node);
+    for (const name of node.inputs) want(name);
+  }
+  nodes.reverse();
+  for (const node of nodes) for (const name of node.outputs) if (name) wanted.add(name);
+  return {
+    ...graph,
+    nodes,
+    tensors: new Map([...graph.tensors].filter(([name]) => wanted.has(name))),
+    inputs: graph.inputs.filter((name) => wanted.has(name)),
+  };
+}

@@ -1,0 +1,243 @@
+import { Builder } from "../build/build.js";
+import { expand } from "../build/expand.js";
+import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
+import type { Value } from "../graph/values.js";
+import { callOf, ownOpset } from "../ops/call.js";
+import { opOf } from "../ops/index.js";
+import type { Model, ModelNode } from "./model.js";
+import { roles } from "./roles.js";
+
+export interface BindOptions {
+  /** Size of each symbolic dimension: `{ batch: 32 }`. */
+  readonly dims?: Readonly<Record<string, number>>;
+  /** Runs one node's native kernel on the host: how constants are folded. */
+  readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
+  /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
+  readonly batchNorm?: BatchNormMode;
+}
+
+export type BatchNormMode = "training" | "inference";
+
+/** What is known while a file's nodes are added one by one. */
+interface Reading {
+  readonly b: Builder;
+  readonly evaluate: BindOptions["evaluate"];
+  readonly opset: number;
+  readonly outputs: ReadonlySet<string>;
+  /** Tensors of the file that stand for another one: folded identities and normalised nodes. */
+  readonly alias: Map<string, string>;
+  /** State that a node has renewed: its newest value by the name of its first. */
+  readonly renewed: Map<string, string>;
+}
+
+/** A constant larger than this is left to the graph: folding would only keep it in memory for the whole step. */
+const foldLimitBytes = 64 * 2 ** 20;
+
+/**
+ * The model's forward pass as a graph: symbolic dimensions bound, constants folded, every shape known.
+ *
+ * Tells parameters from constants: see `roles`. Throws `unbound dimension: …`, `unknown dimension: …`, `unknown op: …`,
+ * `shape mismatch: …`, and for an output whose shape contradicts what the file declares.
+ */
+export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
+  const dims = options.dims ?? {};
+  checkDims(model, dims);
+  const b = new Builder();
+  const { parameters, buffers, notes } = roles(model);
+  const category = (name: string): Tensor["category"] =>
+    parameters.has(name) ? "parameter" : buffers.has(name) ? "buffer" : "constant";
+  for (const input of model.inputs) {
+    if (model.initializers.has(input.name)) continue;
+    const shape = input.dims.map((dim, axis) => bindDim(input.name, axis, dim, dims));
+    const role = parameters.has(input.name) || buffers.has(input.name) ? category(input.name) : "input";
+    b.declare({ name: input.name, dtype: input.dtype, shape, category: role });
+  }
+  for (const [name, { dtype, shape, data }] of model.initializers)
+    b.declare({ name, dtype, shape, data, category: category(name) });
+
+  const alias = new Map<string, string>();
+  const reading: Reading = {
+    b,
+    evaluate: options.evaluate,
+    opset: model.opset,
+    outputs: new Set(model.outputs.map((output) => output.name)),
+    alias,
+    renewed: new Map(),
+  };
+  const modes = batchNormModes(model, options.batchNorm);
+  notes.push(...modes.notes);
+  for (const raw of model.nodes) {
+    try {
+      const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
+      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset || ownOpset);
+    } catch (error) {
+      const message = (error as Error).message;
+      throw new Error(message.includes("(node ") ? message : `${message} (node ${raw.name})`, { cause: error });
+    }
+  }
+
+  const outputNames = model.outputs.map((output) => alias.get(output.name) ?? output.name);
+  model.outputs.forEach((output, i) => {
+    const { shape } = b.type(outputNames[i] as string);
+    const declared = output.dims.map((dim) => (typeof dim === "string" ? dims[dim] : dim) ?? null);
+    const fits = declared.length === shape.length && declared.every((dim, axis) => dim === null || dim === shape[axis]);
+    if (output.dims.length > 0 && !fits)
+      throw new Error(`contradicting dimension: output ${output.name} is [${shape}], the model says [${output.dims}]`);
+  });
+
+  const state = [...reading.renewed].map(([before, after]) => ({ before, after }));
+  const graph: Graph = {
+    name: model.graphName,
+    nodes: b.nodes,
+    tensors: b.tensors,
+    inputs: model.inputs.map((i) => i.name).filter((name) => b.type(name).category === "input"),
+    outputs: outputNames,
+    state,
+  };
+  const pruned = prune(graph);
+  if (model.opset > ownOpset) notes.push(opsetNote(model.opset, pruned));
+  const unused = [...parameters].filter((name) => !pruned.tensors.has(name));
+  if (unused.length)
+    notes.push(`${unused.length} parameters are not used by any node: ${unused.slice(0, 3).join(", ")}`);
+  return { graph: pruned, notes };
+}
+
+/** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */
+function addNode(reading: Reading, node: Node, opset?: number): void {
+  const { b, alias, evaluate } = reading;
+  const op = opOf(node);
+  const first = node.inputs[0];
+  if (node.op === "Identity" && first && !reading.outputs.has(node.outputs[0] as string)) {
+    alias.set(node.outputs[0] as string, first);
+    return;
+  }
+  // without an opset the node was made by a rule, in our own form already
+  const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
+  if (!normal) {
+    const constants = folded(b, node, evaluate);
+    if (constants) declareConstants(b, node, constants);
+    else addWithState(reading, node);
+    return;
+  }
+  // the results take the names that the file gives them
+  const names = new Map<string, string>();
+  const made = new Set(normal.nodes.flatMap((inner) => inner.outputs));
+  node.outputs.forEach((wanted, i) => {
+    const result = normal.results[i];
+    if (!wanted || !result) return;
+    if (made.has(result) && !names.has(result)) names.set(result, wanted);
+    else alias.set(wanted, names.get(result) ?? result);
+  });
+  const rename = (name: string): string => names.get(name) ?? name;
+  for (const inner of normal.nodes) {
+    for (const output of inner.outputs) b.tensors.delete(output);
+    addNode(reading, { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) });
+  }
+}
+
+/** Adds a node as it is; one that renews state reads what an earlier node has left of it (a layer used twice). */
+function addWithState({ b, renewed }: Reading, node: Node): void {
+  const state = opOf(node).state ?? [];
+  const inputs = node.inputs.map((name, slot) =>
+    state.some(([from]) => from === slot) ? (renewed.get(name) ?? name) : name,
+  );
+  b.add(node.op, inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  for (const [from, to] of state)
+    renewed.set(node.inputs[from] as string, b.node(node.name).outputs[to] || b.wantOutput(node.name, to));
+}
+
+/** PyTorch's ops of batch norm in training, whose names its newer exporter gives to the nodes. */
+const tracedInTraining = /_native_batch_norm_legit(?!_no_training)|_batch_norm_with_update/;
+
+/**
+ * The mode of each batch norm node: as asked, else as the file says. PyTorch's newer exporter writes inference mode for
+ * what it traced in training; its node names tell.
+ */
+function batchNormModes(model: Model, asked: BatchNormMode | undefined) {
+  const nodes = model.nodes.filter(({ op, domain }) => op === "BatchNormalization" && domain === "");
+  const says = (node: ModelNode): BatchNormMode =>
+    node.attributes.training_mode?.value === 1 || (model.opset < 14 && node.outputs.filter(Boolean).length > 1)
+      ? "training"
+      : "inference";
+  const traced = (node: ModelNode): boolean => tracedInTraining.test(node.name);
+  const mode = (node: ModelNode): BatchNormMode => asked ?? (traced(node) ? "training" : says(node));
+  const changed = nodes.filter((node) => mode(node) !== says(node));
+  const notes = [
+    ...(changed.length && !asked
+      ? [
+          `the exporter wrote ${changed.length} batch norms in inference mode that it traced in training: they run in training`,
+        ]
+      : []),
+    ...(nodes.some((node) => mode(node) === "inference") && !asked
+      ? ["batch norm is in inference mode: running statistics are used and stay as they are (--batch-norm training)"]
+      : []),
+  ];
+  const apply = (node: ModelNode): ModelNode => {
+    if (!changed.includes(node)) return node;
+    const training = mode(node) === "training";
+    const attributes = { ...node.attributes, training_mode: int(training ? 1 : 0) };
+    return { ...node, attributes, outputs: training ? node.outputs : node.outputs.slice(0, 1) };
+  };
+  return { notes, apply };
+}
+
+/** Ops of a later opset than ours that run as they are, by kernels of theirs. */
+const newer = new Set(["Gelu"]);
+
+/** What becomes of a file of a later opset than ours. */
+function opsetNote(opset: number, { nodes }: Graph): string {
+  const native = [...new Set(nodes.map(({ op }) => op))].filter((op) => newer.has(op));
+  const kept = native.length ? `, but for ${native.join(", ")}, which runs by a kernel of its own` : "";
+  return `opset ${opset} is converted down to ${ownOpset}${kept}`;
+}
+
+function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {
+  values.forEach(({ dtype, shape, data }, i) => {
+    const name = node.outputs[i];
+    if (name) b.declare({ name, dtype, shape, data, category: "constant" });
+  });
+}
+
+/** The node's outputs if they can be known now; undefined if they depend on data. */
+function folded(b: Builder, node: Node, evaluate: BindOptions["evaluate"]): readonly Value[] | undefined {
+  const op = opOf(node);
+  const call = callOf(node, b.tensors);
+  if (op.value) return op.value(call);
+  const known = node.inputs.every((name) => !name || b.type(name).category === "constant");
+  if (!known || op.random) return undefined;
+  const types = b.infer(node);
+  if (types.reduce((sum, type) => sum + tensorBytes(type), 0) > foldLimitBytes) return undefined;
+  const values = node.inputs.map((name) => (name ? (b.type(name) as Tensor & { data: Uint8Array }) : undefined));
+  if (op.view) return [{ ...(types[0] as TensorType), data: values[0]?.data as Uint8Array }];
+  return evaluate(node, values);
+}
+
+function checkDims(model: Model, dims: Readonly<Record<string, number>>): void {
+  const symbols = new Set<string>();
+  for (const input of model.inputs)
+    input.dims.forEach((dim, axis) => {
+      if (typeof dim === "string") symbols.add(dim);
+      else if (dim === null) symbols.add(`${input.name}.${axis}`);
+    });
+  for (const [name, size] of Object.entries(dims)) {
+    if (!symbols.has(name))
+      throw new Error(
+        `unknown dimension: ${name} (${symbols.size ? `the model has ${[...symbols].join(", ")}` : "all of the model's dimensions are fixed"})`,
+      );
+    if (!Number.isSafeInteger(size) || size < 1)
+      throw new Error(`dimension is not a positive integer: ${name}=${size}`);
+  }
+}
+
+function bindDim(
+  input: string,
+  axis: number,
+  dim: number | string | null,
+  dims: Readonly<Record<string, number>>,
+): number {
+  if (typeof dim === "number") return dim;
+  const symbol = dim ?? `${input}.${axis}`;
+  const size = dims[symbol];
+  if (size === undefined) throw new Error(`unbound dimension: ${symbol} (pass --dim ${symbol}=N)`);
+  return size;
+}

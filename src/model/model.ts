@@ -1,0 +1,36 @@
+import type { Attribute, DType, TensorType } from "../graph/graph.js";
+
+export interface ModelNode {
+  readonly name: string;
+  readonly domain: string;
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface ModelValue {
+  readonly name: string;
+  readonly dtype: DType;
+  /** A number, the name of a symbolic dimension, or null for an unknown one. Empty also for an output of unknown rank. */
+  readonly dims: readonly (number | string | null)[];
+}
+
+/** An ONNX file as it is, before its dimensions are bound: nodes in topological order, functions inlined. */
+export interface Model {
+  readonly irVersion: number;
+  /** Version of the default domain. */
+  readonly opset: number;
+  readonly opsets: Readonly<Record<string, number>>;
+  /** Name and version of the program that wrote the file. */
+  readonly producer: string;
+  readonly graphName: string;
+  readonly inputs: readonly ModelValue[];
+  readonly outputs: readonly ModelValue[];
+  readonly initializers: ReadonlyMap<string, TensorType & { readonly data: Uint8Array }>;
+  readonly nodes: readonly ModelNode[];
+  /** What the file says of tensors between the nodes; may be incomplete. */
+  readonly valueInfo: readonly ModelValue[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly graphMetadata: Readonly<Record<string, string>>;
+}

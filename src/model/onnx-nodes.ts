@@ -1,0 +1,183 @@
+import { elementCount, type TensorType } from "../graph/graph.js";
+import { bytesOf, valuesOf } from "../graph/values.js";
+import type { ModelNode, ModelValue } from "./model.js";
+import type { ProtoFunction, ProtoNode } from "./onnx-proto.js";
+
+type Constant = TensorType & { readonly data: Uint8Array };
+
+/** The default domain has two names; here it is "". */
+export const domainOf = (domain: string | undefined): string => (!domain || domain === "ai.onnx" ? "" : domain);
+
+/** More nodes than any model has: functions that call functions can otherwise grow without bound. */
+const maxNodes = 200_000;
+
+/**
+ * Nodes with the calls of model-local functions replaced by the functions' nodes, named `<call>/<node>`. Throws
+ * `function calls itself: …`.
+ */
+export function inlined(nodes: readonly ProtoNode[], functions: readonly ProtoFunction[]): readonly ProtoNode[] {
+  if (functions.length === 0) return nodes;
+  const bodies = new Map(functions.map((f) => [`${domainOf(f.domain)}:${f.name}`, f]));
+  const made: ProtoNode[] = [];
+  let visited = 0;
+  const visit = (list: readonly ProtoNode[], open: readonly string[]): void => {
+    for (const [index, node] of list.entries()) {
+      if (++visited > maxNodes) throw new Error(`functions make more than ${maxNodes} nodes: ${node.opType}`);
+      const key = `${domainOf(node.domain)}:${node.opType}`;
+      const body = bodies.get(key);
+      if (!body) made.push(node);
+      else if (open.includes(key)) throw new Error(`function calls itself: ${body.name} (node ${node.name})`);
+      else {
+        const scope = `${node.name || `${node.opType}_${index}`}/`;
+        visit(bound(body, node, scope), [...open, key]);
+      }
+    }
+  };
+  visit(nodes, []);
+  return made;
+}
+
+/** A function's nodes with the call's tensors and attributes in place of the function's own. */
+function bound(body: ProtoFunction, call: ProtoNode, scope: string): ProtoNode[] {
+  const names = new Map<string, string>();
+  for (const [i, name] of (body.input ?? []).entries()) names.set(name, call.input?.[i] ?? "");
+  for (const [i, name] of (body.output ?? []).entries()) names.set(name, call.output?.[i] || `${scope}${name}`);
+  const rename = (name: string): string => (name ? (names.get(name) ?? `${scope}${name}`) : "");
+  const given = new Map([...(body.attributeProto ?? []), ...(call.attribute ?? [])].map((a) => [a.name, a]));
+  return (body.node ?? []).map((node, i) => ({
+    domain: node.domain ?? "",
+    opType: node.opType ?? "",
+    name: `${scope}${node.name || `${node.opType}_${i}`}`,
+    input: (node.input ?? []).map(rename),
+    output: (node.output ?? []).map(rename),
+    attribute: (node.attribute ?? []).flatMap((a) => {
+      if (!a.refAttrName) return [a];
+      const value = given.get(a.refAttrName);
+      return value ? [Object.assign(Object.create(value) as typeof value, { name: a.name })] : [];
+    }),
+  }));
+}
+
+/** Nodes in topological order: the file's own where it is one. Throws for cycles, duplicates and inputs nothing makes. */
+export function sorted(
+  nodes: readonly ModelNode[],
+  given: ReadonlySet<string>,
+  outputs: readonly string[],
+): ModelNode[] {
+  const maker = new Map<string, number>();
+  nodes.forEach((node, index) => {
+    for (const name of node.outputs) {
+      if (!name) continue;
+      if (maker.has(name) || given.has(name)) throw new Error(`duplicate tensor: ${name} (node ${node.name})`);
+      maker.set(name, index);
+    }
+  });
+  for (const name of outputs)
+    if (!maker.has(name) && !given.has(name)) throw new Error(`output that nothing makes: ${name}`);
+  const order: ModelNode[] = [];
+  const state = new Uint8Array(nodes.length); // 1 being visited, 2 done
+  for (let root = 0; root < nodes.length; root++) {
+    const stack: [index: number, input: number][] = [[root, 0]];
+    while (stack.length) {
+      const top = stack[stack.length - 1] as [number, number];
+      const node = nodes[top[0]] as ModelNode;
+      if (state[top[0]] === 2) {
+        stack.pop();
+        continue;
+      }
+      state[top[0]] = 1;
+      const name = node.inputs[top[1]++];
+      if (name === undefined) {
+        state[top[0]] = 2;
+        order.push(node);
+        stack.pop();
+        continue;
+      }
+      if (!name || given.has(name)) continue;
+      const from = maker.get(name);
+      if (from === undefined) throw new Error(`input that nothing makes: ${name} (node ${node.name})`);
+      if (state[from] === 1) throw new Error(`cyclic graph: ${name} (node ${node.name})`);
+      if (state[from] === 0) stack.push([from, 0]);
+    }
+  }
+  return order;
+}
+
+/**
+ * SplitToSequence whose sequence only SequenceAt reads, at constant positions, as Split: how the dynamo exporter writes
+ * a plain split. `constants` receives the sizes. Sequences of any other use stay as they are.
+ */
+export function sequencesAsSplits(
+  nodes: readonly ModelNode[],
+  constants: Map<string, Constant>,
+  types: ReadonlyMap<string, ModelValue>,
+  outputs: ReadonlySet<string>,
+): readonly ModelNode[] {
+  if (!nodes.some((node) => node.op === "SplitToSequence")) return nodes;
+  const known = smallConstants(nodes, constants);
+  const readers = new Map<string, ModelNode[]>();
+  for (const node of nodes) if (node.op === "SplitToSequence") readers.set(node.outputs[0] ?? "", []);
+  for (const node of nodes) for (const name of node.inputs) readers.get(name)?.push(node);
+  const replaced = new Map<ModelNode, readonly ModelNode[]>();
+  for (const node of nodes) {
+    const [input = "", split = ""] = node.inputs;
+    const sequence = node.outputs[0] ?? "";
+    if (node.op !== "SplitToSequence" || outputs.has(sequence)) continue;
+    const picks = readers.get(sequence) ?? [];
+    const positions = picks.map((pick) =>
+      pick.op === "SequenceAt" ? known.get(pick.inputs[1] ?? "")?.[0] : undefined,
+    );
+    const axis = node.attributes.axis?.type === "int" ? node.attributes.axis.value : 0;
+    const parts = split ? known.get(split) : node.attributes.keepdims?.value === 0 ? undefined : [1];
+    const sizes = parts && partSizes(parts, types.get(input)?.dims.at(axis), positions);
+    const picked = positions.map((at) => (sizes && at !== undefined && at < 0 ? at + sizes.length : at));
+    if (!sizes || !picked.every((at) => at !== undefined && at in sizes)) continue;
+    const names = sizes.map((_, i) => picks[picked.indexOf(i)]?.outputs[0] || `${sequence}/${i}`);
+    const sizesName = `${sequence}/sizes`;
+    constants.set(sizesName, { dtype: "int64", shape: [sizes.length], data: bytesOf("int64", sizes) });
+    const attributes = { axis: { type: "int", value: axis } } as const;
+    replaced.set(node, [{ ...node, op: "Split", inputs: [input, sizesName], outputs: names, attributes }]);
+    for (const [i, pick] of picks.entries()) {
+      const name = names[picked[i] as number] as string;
+      // a part that is picked twice needs a second name
+      replaced.set(pick, pick.outputs[0] === name ? [] : [{ ...pick, op: "Identity", inputs: [name], attributes: {} }]);
+    }
+  }
+  return nodes.flatMap((node) => replaced.get(node) ?? [node]);
+}
+
+const maxParts = 1024;
+
+/**
+ * Sizes of a split's parts. One number stands for the size of every part: how many there are follows from the dimension,
+ * or, if the file does not tell it, from the parts that are read, provided that these leave no gap (`Split` checks).
+ */
+function partSizes(
+  parts: readonly number[],
+  dim: number | string | null | undefined,
+  positions: readonly (number | undefined)[],
+): readonly number[] | undefined {
+  const [size = 0] = parts;
+  if (parts.length !== 1 || size < 1) return parts.length > 1 ? parts : undefined;
+  if (typeof dim === "number" && dim / size <= maxParts)
+    return Array.from({ length: Math.ceil(dim / size) }, (_, i) => Math.min(size, dim - i * size));
+  const read = [...new Set(positions)].sort((a, z) => Number(a) - Number(z));
+  return read.length > 1 && read.every((at, i) => at === i) ? read.map(() => size) : undefined;
+}
+
+/** Values of initializers and Constant nodes that could be positions or sizes. */
+function smallConstants(nodes: readonly ModelNode[], constants: ReadonlyMap<string, Constant>) {
+  const known = new Map<string, readonly number[]>();
+  const add = (name: string, { dtype, shape, data }: Constant): void => {
+    if (elementCount(shape) <= maxParts) known.set(name, valuesOf(dtype, data));
+  };
+  for (const [name, constant] of constants) add(name, constant);
+  for (const node of nodes) {
+    const name = node.outputs[0] ?? "";
+    const attribute = node.op === "Constant" ? Object.values(node.attributes)[0] : undefined;
+    if (attribute?.type === "tensor") add(name, attribute.value);
+    else if (attribute?.type === "int") known.set(name, [attribute.value]);
+    else if (attribute?.type === "ints") known.set(name, attribute.value);
+  }
+  return known;
+}

@@ -1,0 +1,57 @@
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync } from "node:fs";
+import type { Graph } from "../graph/graph.js";
+import { type CpuRuntime, openCpu } from "../runtime/cpu.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { type BatchNormMode, bindModel } from "./bind.js";
+import type { Model } from "./model.js";
+import { openOnnx } from "./onnx.js";
+
+/** SHA-256 of a file, read piece by piece: model files are large. */
+export function sha256Of(file: string): string {
+  const hash = createHash("sha256");
+  const piece = Buffer.alloc(2 ** 20);
+  const descriptor = openSync(file, "r");
+  try {
+    for (let read = readSync(descriptor, piece); read > 0; read = readSync(descriptor, piece))
+      hash.update(piece.subarray(0, read));
+  } finally {
+    closeSync(descriptor);
+  }
+  return hash.digest("hex");
+}
+
+/** A model file with its dimensions bound: its forward pass, and what the file says of itself. */
+export interface BoundModel {
+  readonly graph: Graph;
+  readonly model: Model;
+  /** Things that the reader noticed and a user should know. */
+  readonly notes: readonly string[];
+}
+
+/** Whether a runtime can evaluate single nodes on host values. */
+const canEvaluate = (runtime: Runtime | undefined): runtime is CpuRuntime => runtime?.backend === "cpu";
+
+/**
+ * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; constants are folded on
+ * the CPU, by `runtime` if it is the CPU's; `batchNorm` sets the mode of all batch norms, whatever the file says. Throws
+ * one line for anything that is wrong with the file or the dimensions.
+ */
+export function readModel(
+  file: string,
+  options: { dims?: Readonly<Record<string, number>>; runtime?: Runtime; batchNorm?: BatchNormMode } = {},
+): BoundModel {
+  const model = openOnnx(file);
+  const own = canEvaluate(options.runtime) ? undefined : openCpu();
+  const runtime = own ?? (options.runtime as CpuRuntime);
+  try {
+    const { graph, notes } = bindModel(model, {
+      dims: options.dims ?? {},
+      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
+      evaluate: (node, inputs) => runtime.evaluate(node, inputs),
+    });
+    return { graph, model, notes };
+  } finally {
+    own?.close();
+  }
+}

@@ -1,0 +1,118 @@
+import { type Attributes, ints, type TensorType } from "../graph/graph.js";
+import type { OpCall } from "./op.js";
+
+/** Where a window moves: for each spatial axis its size, step, spread and the padding before and after. */
+export interface Window {
+  readonly kernel: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly pads: readonly number[];
+}
+
+/** A node's window; auto_pad is resolved for the spatial sizes of its input. */
+export function windowOf(call: OpCall, spatial: readonly number[], kernel: readonly number[]): Window {
+  const rank = spatial.length;
+  const ones = new Array<number>(rank).fill(1);
+  const strides = call.ints("strides") ?? ones;
+  const dilations = call.ints("dilations") ?? ones;
+  const auto = call.text("auto_pad", "NOTSET");
+  const explicit = call.ints("pads") ?? new Array<number>(2 * rank).fill(0);
+  if (kernel.length !== rank || strides.length !== rank || dilations.length !== rank || explicit.length !== 2 * rank)
+    throw new Error(
+      `shape mismatch: window of rank ${kernel.length} for [${call.input(0).shape}] (node ${call.node.name})`,
+    );
+  if (auto === "NOTSET") return { kernel, strides, dilations, pads: explicit };
+  if (auto === "VALID") return { kernel, strides, dilations, pads: new Array<number>(2 * rank).fill(0) };
+  const begin: number[] = [];
+  const end: number[] = [];
+  spatial.forEach((size, axis) => {
+    const [stride, extent] = [
+      strides[axis] as number,
+      (dilations[axis] as number) * ((kernel[axis] as number) - 1) + 1,
+    ];
+    const total = Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent - size);
+    const less = Math.floor(total / 2);
+    begin.push(auto === "SAME_LOWER" ? total - less : less);
+    end.push(auto === "SAME_LOWER" ? less : total - less);
+  });
+  return { kernel, strides, dilations, pads: [...begin, ...end] };
+}
+
+/** A window as attributes. */
+export const windowAttributes = ({ kernel, strides, dilations, pads }: Window): Attributes => ({
+  kernel_shape: ints(kernel),
+  strides: ints(strides),
+  dilations: ints(dilations),
+  pads: ints(pads),
+});
+
+/** Span of a window on one axis. */
+export const extentOf = (w: Window, axis: number): number =>
+  (w.dilations[axis] as number) * ((w.kernel[axis] as number) - 1) + 1;
+
+/** Positions of a window on one axis. */
+const positions = (size: number, w: Window, axis: number): number => {
+  const padded = size + (w.pads[axis] as number) + (w.pads[axis + w.kernel.length] as number);
+  return Math.floor((padded - extentOf(w, axis)) / (w.strides[axis] as number)) + 1;
+};
+
+/** The window of a convolution. */
+export const convWindow = (call: OpCall): Window =>
+  windowOf(call, call.input(0).shape.slice(2), call.input(1).shape.slice(2));
+
+/** Type of a convolution's output. Throws `shape mismatch: …`. */
+export function convType(call: OpCall): TensorType[] {
+  const [x, w] = [call.input(0), call.input(1)];
+  const group = call.int("group", 1);
+  if (
+    x.shape.length < 3 ||
+    w.shape.length !== x.shape.length ||
+    (w.shape[1] as number) * group !== x.shape[1] ||
+    (w.shape[0] as number) % group
+  )
+    throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}], group ${group} (node ${call.node.name})`);
+  const bias = call.inputs[2];
+  if (bias && bias.shape.join() !== String(w.shape[0]))
+    throw new Error(`shape mismatch: bias [${bias.shape}] for W [${w.shape}] (node ${call.node.name})`);
+  const window = convWindow(call);
+  const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));
+  if (spatial.some((n) => n < 1))
+    throw new Error(`shape mismatch: W [${w.shape}] does not fit X [${x.shape}] (node ${call.node.name})`);
+  return [{ dtype: x.dtype, shape: [x.shape[0] as number, w.shape[0] as number, ...spatial] }];
+}
+
+/** A transposed convolution's window and output sizes; auto_pad and output_shape are resolved into pads. */
+export function transposeWindow(call: OpCall): {
+  window: Window;
+  extra: readonly number[];
+  spatial: readonly number[];
+} {
+  const { auto_pad, ...attributes } = call.node.attributes;
+  const sizes = call.input(0).shape.slice(2);
+  const plain = { ...call, text: (_: string, otherwise: string) => otherwise, node: { ...call.node, attributes } };
+  const given = windowOf(plain, sizes, call.input(1).shape.slice(2));
+  const rank = sizes.length;
+  const extra = call.ints("output_padding") ?? sizes.map(() => 0);
+  const whole = sizes.map(
+    (size, axis) => (size - 1) * (given.strides[axis] as number) + (extra[axis] as number) + extentOf(given, axis),
+  );
+  const auto = auto_pad?.type === "string" ? auto_pad.value : "NOTSET";
+  const same = auto.startsWith("SAME");
+  // output_shape may name all axes or the spatial ones only
+  const wanted =
+    call.ints("output_shape")?.slice(-rank) ??
+    (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
+  if (wanted) {
+    const totals = wanted.map((n, axis) => Math.max(0, (whole[axis] as number) - n));
+    const less = totals.map((total) => Math.floor(total / 2));
+    const more = totals.map((total, axis) => total - (less[axis] as number));
+    pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
+  }
+  const spatial = whole.map((n, axis) => n - (pads[axis] as number) - (pads[axis + rank] as number));
+  if (spatial.some((n) => n < 0) || (call.ints("output_shape") && spatial.join() !== wanted?.join()))
+    throw new Error(
+      `shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}] (node ${call.node.name})`,
+    );
+  return { window: { ...given, pads }, extra, spatial };
+}

@@ -1,0 +1,64 @@
+import { type DType, dtypeOfNumber, int, type TensorType } from "../graph/graph.js";
+import { bytesOf } from "../graph/values.js";
+import { native } from "./kinds.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+
+/** Element i of a window whose period is 1 at phase 1. */
+type Weight = (phase: number) => number;
+
+const cosines =
+  (...terms: readonly number[]): Weight =>
+  (phase) =>
+    terms.reduce((sum, term, k) => sum + term * Math.cos(2 * Math.PI * k * phase), 0);
+
+/** A window function of constant size: a constant. */
+function windowFunction(weight: Weight): Op {
+  const valuesOf = (call: OpCall): { dtype: DType; values: number[] } => {
+    const size = call.need(0)[0] as number;
+    const period = call.int("periodic", 1) ? size : size - 1;
+    const values = Array.from({ length: size }, (_, i) => weight(period === 0 ? 0 : i / period));
+    return { dtype: dtypeOfNumber(call.int("output_datatype", 1), call.node.name), values };
+  };
+  return native(
+    (call) => {
+      const { dtype, values } = valuesOf(call);
+      return [{ dtype, shape: [values.length] }];
+    },
+    "zero",
+    {
+      types: null,
+      hostInputs: [0],
+      value: (call) => {
+        const { dtype, values } = valuesOf(call);
+        return [{ dtype, shape: [values.length], data: bytesOf(dtype, values) }];
+      },
+      body: (call) => {
+        const { dtype, values } = valuesOf(call);
+        return [call.b.constant(dtype, [values.length], values)];
+      },
+    },
+  );
+}
+
+/** Window functions, and draws from given probabilities. */
+export const generated: OpTable = {
+  HannWindow: windowFunction(cosines(0.5, -0.5)),
+  HammingWindow: windowFunction(cosines(25 / 46, -21 / 46)),
+  BlackmanWindow: windowFunction(cosines(0.42, -0.5, 0.08)),
+  /** Classes drawn from each row of unnormalised log-probabilities. */
+  Multinomial: native(
+    (call): TensorType[] => [
+      {
+        dtype: dtypeOfNumber(call.int("dtype", 6), call.node.name),
+        shape: [call.input(0).shape[0] as number, call.int("sample_size", 1)],
+      },
+    ],
+    "zero",
+    {
+      deterministic: false,
+      random: true,
+      types: { T1: 0, T2: "y0" },
+      defaults: { sample_size: int(1), dtype: int(6) },
+    },
+  ),
+};

@@ -1,0 +1,32 @@
+/** Bytes of each unit that a budget may have. */
+const sizes: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/**
+ * A memory budget: a size (`4GiB`, `500MB`) or a share of the unplanned peak (`60%`). Throws
+ * `budget is not a size: …` for anything else, zero and shares above 100 % among it.
+ */
+export function parseBudget(text: string): { readonly bytes: number } | { readonly share: number } {
+  const [, number = "", unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+|%)\s*$/i.exec(text) ?? [];
+  const value = Number(number);
+  if (value > 0 && unit === "%" && value <= 100) return { share: value / 100 };
+  const factor = sizes[unit.toLowerCase()];
+  const bytes = Math.floor(value * (factor ?? 0));
+  if (bytes > 0 && Number.isSafeInteger(bytes)) return { bytes };
+  throw new Error(`budget is not a size: ${text} (use 4GiB, 500MB or 60%)`);
+}
+
+/** Bytes that a budget allows: a size as it is, a share of the baseline's peak. Throws `budget is not a size: …`. */
+export function budgetBytesOf(budget: string, baselineBytes: number): number {
+  const parsed = parseBudget(budget);
+  return "bytes" in parsed ? parsed.bytes : Math.floor(parsed.share * baselineBytes);
+}

@@ -1,0 +1,78 @@
+import type { Graph } from "../graph/graph.js";
+import type { ActivationRow } from "../memory/activation-rows.js";
+
+/** What is done with one activation between its forward and its backward use. */
+export type Action = "keep" | "recompute" | "swap";
+
+/** Where the copies of a swap end and begin, by the names of nodes. */
+export interface SwapPlacement {
+  /** Before this node the copy to the host is waited for, and the memory is free. */
+  readonly outDone: string;
+  /** Before this node the copy back begins, and takes memory again (μ-TWO's prefetch_prompt). */
+  readonly prefetch: string;
+}
+
+export interface Decision {
+  /** Name of the activation (a row of the activation table). */
+  readonly activation: string;
+  readonly action: Action;
+  /** For a swap; without it the copies are waited for at once: the least memory, and nothing hidden. */
+  readonly swap?: SwapPlacement;
+  /** Order in which the planner took it; 0 for the first. */
+  readonly order: number;
+  /** Bytes of the activation that are free between its last forward and first backward use. */
+  readonly savedBytes: number;
+  /** Predicted peak (timeline) after this and all earlier decisions. */
+  readonly peakBytesAfter: number;
+  /** Time that this decision adds to the step, ms: predicted from node times. */
+  readonly addedMs: number;
+  readonly recomputeRatio: number | null;
+  readonly inactiveMs: number;
+  /** One sentence for people. */
+  readonly why: string;
+}
+
+/** How a training step is made to fit a budget. */
+export interface Plan {
+  readonly planner: string;
+  /** null for planners without a budget (keepAll, recomputeAll, swapAll). */
+  readonly budgetBytes: number | null;
+  readonly feasible: boolean;
+  /** Decisions other than keep, in the order taken. */
+  readonly decisions: readonly Decision[];
+  /** Saved activations that are kept. */
+  readonly kept: number;
+  /** Predicted peak of the planned step: the arena by static layout. */
+  readonly peakBytes: number;
+  /** Host memory that swapped activations need: absent from plans of versions that could not swap. */
+  readonly hostBytes?: number;
+  /** Predicted peak by the timeline alone, without the layout's waste. */
+  readonly timelinePeakBytes: number;
+  /** μ-TWO's Algorithm G for the same decisions, as printed, to compare. */
+  readonly printedPeakBytes: number;
+  /** Predicted time that the plan adds to the step, ms. */
+  readonly addedMs: number;
+  /** Least arena that this planner can reach. */
+  readonly minimumPeakBytes: number;
+  /** For an infeasible plan: node at the least reachable peak, and what it needs. */
+  readonly obstacle: {
+    readonly node: string;
+    readonly holders: readonly { readonly name: string; readonly bytes: number }[];
+  } | null;
+  readonly planningMs: number;
+}
+
+/** What every planner gets: a measured baseline. */
+export interface PlanProblem {
+  /** The unplanned step. */
+  readonly graph: Graph;
+  /** Time of each of its nodes, ms. */
+  readonly nodeMs: readonly number[];
+  /** Its activation table. */
+  readonly rows: readonly ActivationRow[];
+  /** null only for planners that need none. */
+  readonly budgetBytes: number | null;
+}
+
+/** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */
+export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "planningMs">;

@@ -1,0 +1,161 @@
+import { formatBytes, formatMs } from "../../format.js";
+import { originalName } from "../../graph/names.js";
+import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
+import type { Planner, PlanProblem } from "../plan.js";
+import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
+
+/** A row's recompute attributes while decisions are taken (μ-TWO's table B). */
+export interface Candidate {
+  readonly row: Pick<ActivationRow, "name" | "memoryBytes" | "createdRank">;
+  sources: Set<string>;
+  recomputeMs: number;
+  totalMs: number;
+  ratio: number;
+}
+
+/** Candidates with their first attributes: everything that can be recomputed. */
+export function candidatesOf(rows: readonly ActivationRow[]): Map<string, Candidate> {
+  return new Map(
+    rows
+      .filter((row) => row.fixed === null && row.memoryBytes > 0)
+      .map((row) => [
+        row.name,
+        {
+          row,
+          sources: new Set(row.recomputeSources),
+          recomputeMs: row.recomputeMs,
+          totalMs: row.recomputeMs,
+          ratio: ratioOf(row.memoryBytes, row.recomputeMs),
+        },
+      ]),
+  );
+}
+
+/**
+ * Algorithms E and F after `chosen` was taken: whoever needed it now starts from its sources and pays its time.
+ *
+ * `variant` "printed" counts a candidate's own recomputation only where the paper does; "mended" always does, as the
+ * chain a→b shows: evicting a after b costs a twice (mutwo.md 13.3). The paper's interval rule is left out, because
+ * blocks are independent here: a copy made for one block is never there for another.
+ */
+export function choose(
+  chosen: Candidate,
+  taken: readonly Candidate[],
+  remaining: Iterable<Candidate>,
+  variant: "printed" | "mended",
+): void {
+  const { name } = chosen.row;
+  const replace = (other: Candidate): void => {
+    other.sources.delete(name);
+    for (const source of chosen.sources) other.sources.add(source);
+    other.recomputeMs += chosen.recomputeMs;
+  };
+  let count = 1;
+  for (const other of taken)
+    if (other !== chosen && other.sources.has(name)) {
+      replace(other);
+      count++;
+    }
+  for (const other of remaining) {
+    const used = other.sources.has(name);
+    const isSource = chosen.sources.has(other.row.name);
+    const dependents = (): number => taken.filter((rp) => rp.sources.has(other.row.name)).length;
+    if (used) {
+      replace(other);
+      other.totalMs = other.recomputeMs * (1 + dependents());
+    }
+    if (isSource) other.totalMs = other.recomputeMs * (variant === "printed" ? count : 1 + dependents());
+    if (used || isSource) other.ratio = ratioOf(other.row.memoryBytes, other.totalMs);
+  }
+}
+
+/** Greatest ratio first; among equals the one made first, so that plans are the same every time. */
+export const better = (a: Candidate, z: Candidate): boolean =>
+  a.ratio > z.ratio || (a.ratio === z.ratio && a.row.createdRank < z.row.createdRank);
+
+const runs = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; prefixes: Prefix[] }>();
+
+/**
+ * How many times as many nodes as the step a plan may have. In an unrolled recurrence each block runs all steps before
+ * it again: freeing all of them would take the square of their number.
+ */
+const mostGrowth = 4;
+
+/**
+ * Algorithm B, recompute only, mended (mutwo.md 13.8, 13.9): after each choice the rewritten graph is simulated
+ * exactly, and only activations that are idle at its peak can be chosen next. The order of the choices does not depend
+ * on the budget, so a smaller budget never gives a higher peak. Gives all prefixes, the empty one first.
+ */
+function greedy(problem: PlanProblem): Prefix[] {
+  const known = runs.get(problem.graph);
+  if (known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return known.prefixes;
+  const { graph, rows } = problem;
+  const remaining = candidatesOf(rows);
+  const row = new Map(rows.map((one) => [one.name, one]));
+  const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
+  const taken: Candidate[] = [];
+  const choices: Choice[] = [];
+  const prefixes: Prefix[] = [judge(problem, [])];
+  for (;;) {
+    const last = prefixes[prefixes.length - 1] as Prefix;
+    if (last.graph().nodes.length > mostGrowth * graph.nodes.length) break;
+    const { peak, name } = peakPlace(last, rank);
+    let best: Candidate | undefined;
+    let considered = 0;
+    for (const candidate of remaining.values()) {
+      const { lastForwardAccess, firstBackwardAccess } = row.get(candidate.row.name) as ActivationRow;
+      // what a block before node r needs is back already for all that r itself reads first
+      if (!(lastForwardAccess < peak && peak < firstBackwardAccess)) continue;
+      considered++;
+      if (!best || better(candidate, best)) best = candidate;
+    }
+    if (!best) break;
+    const { memoryBytes, inactiveMs } = row.get(best.row.name) as ActivationRow;
+    remaining.delete(best.row.name);
+    taken.push(best);
+    choices.push({
+      activation: best.row.name,
+      action: "recompute",
+      savedBytes: memoryBytes,
+      recomputeRatio: best.ratio,
+      inactiveMs,
+      why: `idle for ${formatMs(inactiveMs)} across the peak at ${name}: ${formatBytes(memoryBytes)} are free for ${formatMs(best.totalMs)} of recomputation, the best ratio of ${considered} candidates`,
+    });
+    choose(best, taken, remaining.values(), "mended");
+    prefixes.push(judge(problem, [...choices]));
+  }
+  runs.set(graph, { nodeMs: problem.nodeMs, prefixes });
+  return prefixes;
+}
+
+/** Where in the unplanned schedule the peak of a rewritten graph lies; a block counts as the node that it stands before. */
+function peakPlace(prefix: Prefix, rank: ReadonlyMap<string, number>): { peak: number; name: string } {
+  const { nodes } = prefix.graph();
+  const name = nodes[prefix.peakRank]?.name ?? "";
+  for (let i = prefix.peakRank; i < nodes.length; i++) {
+    const peak = rank.get((nodes[i] as { name: string }).name);
+    if (peak !== undefined) return { peak, name: originalName(name) };
+  }
+  return { peak: rank.size, name };
+}
+
+/** The prefix with the smallest arena; those whose timeline is no better than the best arena are not laid out. */
+function least(prefixes: readonly Prefix[]): Prefix {
+  const order = [...prefixes].sort((a, z) => a.peakBytes - z.peakBytes);
+  let best = order[0] as Prefix;
+  for (const prefix of order) {
+    if (prefix.peakBytes >= best.arenaBytes()) break;
+    if (prefix.arenaBytes() < best.arenaBytes()) best = prefix;
+  }
+  return best;
+}
+
+/** μ-TWO's scheduling policy for one model: the shortest run of choices whose arena fits the budget. */
+export const mutwo: Planner = (problem) => {
+  const { budgetBytes } = problem;
+  if (budgetBytes === null) throw new Error("planner needs a budget: mutwo (pass --budget 4GiB)");
+  const prefixes = greedy(problem);
+  const smallest = least(prefixes);
+  const fits = prefixes.find((prefix) => prefix.peakBytes <= budgetBytes && prefix.arenaBytes() <= budgetBytes);
+  return planOf(problem, prefixes, fits ?? smallest, fits !== undefined, smallest.arenaBytes());
+};

@@ -1,0 +1,100 @@
+import type { Graph } from "../../graph/graph.js";
+import { originalName } from "../../graph/names.js";
+import { type Layout, layout } from "../../memory/layout.js";
+import { peakHolders, timeline } from "../../memory/liveness.js";
+import { opOf } from "../../ops/index.js";
+import type { Decision, Plan, PlanProblem } from "../plan.js";
+import { rewrite } from "../rewrite.js";
+import { stepTime } from "../swap-placement.js";
+import { printedPeakBytes } from "./printed.js";
+
+/** A decision before its effect on the whole step is known. */
+export type Choice = Omit<Decision, "order" | "peakBytesAfter" | "addedMs"> & Partial<Pick<Decision, "addedMs">>;
+
+/** The first so many choices of a planner, judged by the exact timeline of the graph that they make. */
+export interface Prefix<C = Choice> {
+  readonly choices: readonly C[];
+  readonly peakBytes: number;
+  /** Rank of the peak in the rewritten graph. */
+  readonly peakRank: number;
+  /** Predicted time added to the step, ms. */
+  readonly addedMs: number;
+  /** Part of that for which nodes wait for the copies of each swapped activation, ms. */
+  readonly waitingMs: ReadonlyMap<string, number>;
+  readonly graph: () => Graph;
+  /** Size of the arena; laid out when first asked for. */
+  readonly arenaBytes: () => number;
+  /** Size of the host's arena. */
+  readonly hostBytes: () => number;
+}
+
+/** Rewrites the step by some choices and simulates it. */
+export function judge<C extends Pick<Decision, "activation" | "action" | "swap">>(
+  problem: PlanProblem,
+  choices: readonly C[],
+): Prefix<C> {
+  const { graph, nodeMs, rows } = problem;
+  const planned = rewrite(graph, choices);
+  const { peakBytes, peakRank } = timeline(planned);
+  const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
+  const copyMs = new Map(rows.map((row) => [row.name, row.swapMs]));
+  const { totalMs, waitingMs } = stepTime(planned, (node) =>
+    opOf(node).swap
+      ? (copyMs.get(originalName(node.outputs[0] as string)) as number)
+      : (ms.get(originalName(node.name)) as number),
+  );
+  let places: Layout | undefined;
+  const laidOut = (): Layout => (places ??= layout(planned));
+  return {
+    choices,
+    peakBytes,
+    peakRank,
+    addedMs: totalMs - nodeMs.reduce((sum, one) => sum + one, 0),
+    waitingMs,
+    graph: () => planned,
+    arenaBytes: () => laidOut().arenaBytes,
+    hostBytes: () => laidOut().hostBytes,
+  };
+}
+
+/** The plan that a sequence of prefixes comes to; `best` is the one to ship. */
+export function planOf(
+  problem: PlanProblem,
+  prefixes: readonly Prefix[],
+  best: Prefix,
+  feasible: boolean,
+  minimumPeakBytes: number,
+): Omit<Plan, "planner" | "planningMs"> {
+  const decisions = best.choices.map((choice, order): Decision => {
+    const [before, after] = [prefixes[order], prefixes[order + 1]];
+    return {
+      addedMs: (after?.addedMs ?? best.addedMs) - (before?.addedMs ?? 0),
+      ...choice,
+      order,
+      peakBytesAfter: after?.peakBytes ?? best.peakBytes,
+    };
+  });
+  const planned = best.graph();
+  const node = planned.nodes[best.peakRank];
+  return {
+    budgetBytes: problem.budgetBytes,
+    feasible,
+    decisions,
+    kept: problem.rows.length - decisions.length,
+    peakBytes: best.arenaBytes(),
+    timelinePeakBytes: best.peakBytes,
+    hostBytes: best.hostBytes(),
+    printedPeakBytes: printedPeakBytes(problem, decisions),
+    addedMs: best.addedMs,
+    minimumPeakBytes,
+    obstacle:
+      feasible || !node
+        ? null
+        : {
+            node: node.name,
+            holders: peakHolders(planned, best.peakRank)
+              .slice(0, 5)
+              .map(({ name, bytes }) => ({ name, bytes })),
+          },
+  };
+}

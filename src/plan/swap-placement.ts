@@ -1,0 +1,159 @@
+import { type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { type Accesses, activationAccesses } from "../memory/activations.js";
+import { opOf } from "../ops/index.js";
+import type { SwapPlacement } from "./plan.js";
+import { incoming, outgoing } from "./swap.js";
+
+/** A swap on its way to a placement. */
+interface Timed extends Accesses {
+  /** One copy, ms. */
+  readonly ms: number;
+  /** When the copy to the host is complete, and the node before which that is awaited. */
+  outMs: number;
+  outDone: number;
+}
+
+/** The swaps in the order in which they leave, and in which they are needed back. */
+interface Queues {
+  readonly leaving: readonly Timed[];
+  readonly returning: readonly Timed[];
+}
+
+/** When each node may begin a copy, the copies to the host being awaited that it awaits, and when it begins itself. */
+interface Schedule {
+  readonly ready: readonly number[];
+  readonly begins: readonly number[];
+  readonly endMs: number;
+}
+
+/**
+ * Runs nodes and copies as early as they can be. A node awaits a copy to the host that is complete anyway, or by the
+ * latest time at which the node may begin.
+ */
+function schedule(nodeMs: readonly number[], { leaving, returning }: Queues, latest: readonly number[] = []): Schedule {
+  const ready: number[] = [];
+  const begins: number[] = [];
+  let now = 0;
+  let [outFree, inFree] = [0, 0];
+  let [begun, complete, back] = [0, 0, 0];
+  nodeMs.forEach((ms, rank) => {
+    for (let swap = leaving[begun]; swap && swap.lastForwardAccess < rank; swap = leaving[++begun]) {
+      outFree = Math.max(outFree, now) + swap.ms;
+      swap.outMs = outFree;
+      swap.outDone = swap.firstBackwardAccess;
+    }
+    const until = Math.max(now, latest[rank] ?? 0);
+    for (; complete < begun; complete++) {
+      const swap = leaving[complete] as Timed;
+      if (swap.outMs > until) break;
+      now = Math.max(now, swap.outMs);
+      swap.outDone = Math.min(swap.outDone, rank);
+    }
+    ready.push(now);
+    for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) {
+      inFree = Math.max(inFree, swap.outMs) + swap.ms;
+      now = Math.max(now, inFree);
+    }
+    begins.push(now);
+    now += ms;
+  });
+  return { ready, begins, endMs: now };
+}
+
+/** When each node must begin at the latest so that the step ends at `endMs`: the way back through nodes and queues. */
+function latestBegins(nodeMs: readonly number[], { leaving, returning }: Queues, endMs: number): number[] {
+  const latest: number[] = [];
+  const inBegins = new Map<string, number>();
+  let [nextNode, nextOut, nextIn] = [endMs, endMs, endMs];
+  let [out, back] = [leaving.length - 1, returning.length - 1];
+  for (let rank = nodeMs.length - 1; rank >= 0; rank--) {
+    for (let swap = leaving[out]; swap?.lastForwardAccess === rank; swap = leaving[--out]) {
+      nextOut = Math.min(nextOut, inBegins.get(swap.name) as number) - swap.ms;
+      nextNode = Math.min(nextNode, nextOut);
+    }
+    nextNode -= nodeMs[rank] as number;
+    latest[rank] = nextNode;
+    for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[--back]) {
+      nextIn = Math.min(nextIn, nextNode) - swap.ms;
+      inBegins.set(swap.name, nextIn);
+    }
+  }
+  return latest;
+}
+
+/**
+ * Where the copies of swaps end and begin so that the step takes as little longer as may be, and memory is free as long
+ * as that allows: the idea of μ-TWO's Algorithm C, without other models' work to hide behind.
+ *
+ * There is one channel each way, on which copies queue. A copy to the host begins after the last forward use. It is
+ * awaited by the first node at which it is complete; where a channel is too slow for the step and nodes wait in any case,
+ * by the first one that can wait without making the step longer. Copies back queue in the order of their first backward
+ * uses; each begins before the latest node from which it is back in time.
+ *
+ * `graph` may have recomputation in it already, `nodeMs` holds a time for each of its nodes, `swapMs` that of one copy of
+ * each activation to swap. Throws `unknown activation: …`.
+ */
+export function swapPlacement(
+  graph: Graph,
+  nodeMs: readonly number[],
+  swapMs: ReadonlyMap<string, number>,
+): Map<string, SwapPlacement> {
+  const known = activationAccesses(graph);
+  const swaps = [...swapMs].map(([name, ms]): Timed => {
+    const activation = known.get(name);
+    if (!activation) throw new Error(`unknown activation: ${name}`);
+    return { ...activation, ms, outMs: 0, outDone: 0 };
+  });
+  const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
+  const { endMs } = schedule(nodeMs, queues);
+  const { ready, begins } = schedule(nodeMs, queues, latestBegins(nodeMs, queues, endMs));
+
+  const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
+  const placements = new Map<string, SwapPlacement>();
+  // backwards: each copy back as late as its use and the copy after it allow
+  let latest = Number.POSITIVE_INFINITY;
+  for (const { name, firstBackwardAccess, ms, outDone } of [...queues.returning].reverse()) {
+    latest = Math.min(latest, begins[firstBackwardAccess] as number) - ms;
+    let prefetch = firstBackwardAccess;
+    while (prefetch > outDone && (ready[prefetch] as number) > latest) prefetch--;
+    placements.set(name, { outDone: nameOf(outDone), prefetch: nameOf(prefetch) });
+  }
+  return placements;
+}
+
+/** How long a step takes whose copies run beside its kernels. */
+export interface StepTime {
+  /** ms. */
+  readonly totalMs: number;
+  /** ms that nodes wait for the copies of each swapped tensor. */
+  readonly waitingMs: ReadonlyMap<string, number>;
+}
+
+/**
+ * Time of a step whose nodes run one after the other, but copies between device and host beside them, on one channel
+ * each way. `nodeMs` gives the time of a node, that of its copy for SwapOut and SwapIn; waits and other views take none.
+ */
+export function stepTime(graph: Graph, nodeMs: (node: Node) => number): StepTime {
+  let now = 0;
+  const free = { out: 0, in: 0 };
+  const done = new Map<string, number>();
+  /** The swapped tensor that each host tensor holds. */
+  const source = new Map<string, string>();
+  const waitingMs = new Map<string, number>();
+  for (const node of graph.nodes) {
+    const { swap } = opOf(node);
+    const [from = "", second = ""] = node.inputs;
+    const output = node.outputs[0] as string;
+    if (swap === "out" || swap === "in") {
+      free[swap] = Math.max(free[swap], now) + nodeMs(node);
+      done.set(output, free[swap]);
+    } else if (swap) {
+      const name = source.get(second) ?? second;
+      const waited = Math.max(0, (done.get(from) as number) - now);
+      waitingMs.set(name, (waitingMs.get(name) ?? 0) + waited);
+      now += waited;
+      if (tensorOf(graph, output).host) source.set(output, name);
+    } else now += nodeMs(node);
+  }
+  return { totalMs: now, waitingMs };
+}

@@ -1,0 +1,126 @@
+import type { Category, Phase } from "../graph/graph.js";
+import type { NodeRow } from "../run/node-rows.js";
+
+/** A Plotly figure as a plain object. */
+export interface Figure {
+  readonly data: readonly object[];
+  readonly layout: { readonly title: { readonly text: string; readonly font: object } } & Record<string, unknown>;
+}
+
+/** Okabe and Ito's palette, which colour-blind people can tell apart: one colour a category, everywhere. */
+export const categoryColors: Readonly<Record<Category, string>> = {
+  parameter: "#0072B2",
+  "optimizer state": "#56B4E9",
+  buffer: "#999999",
+  constant: "#CCCCCC",
+  input: "#F0E442",
+  activation: "#D55E00",
+  gradient: "#009E73",
+  temporary: "#CC79A7",
+};
+
+export const phaseColors: Readonly<Record<Phase, string>> = {
+  forward: "#0072B2",
+  loss: "#F0E442",
+  backward: "#D55E00",
+  update: "#009E73",
+};
+
+/** More bars than this are not told apart on a page: charts show the largest and say so. */
+const mostBars = 40;
+
+export const figure = (title: string, x: object, y: object, data: readonly object[], more: object = {}): Figure => ({
+  data,
+  layout: {
+    title: { text: title, font: { size: 15 } },
+    font: { family: "Inter, Open Sans, Helvetica, Arial, sans-serif", size: 12, color: "#222" },
+    margin: { l: 70, r: 20, t: 50, b: 60 },
+    paper_bgcolor: "#fff",
+    plot_bgcolor: "#fff",
+    xaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...x },
+    yaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...y },
+    legend: { orientation: "h", y: -0.2 },
+    ...more,
+  },
+});
+
+export const mib = (bytes: number): number => bytes / 2 ** 20;
+
+export const bytesAxis = { title: { text: "MiB" }, rangemode: "tozero" };
+
+export const rankAxis = { title: { text: "node, in schedule order" } };
+
+/** More borders than that (of many micro-batches) would hide the picture: only the first of each phase is drawn. */
+const mostBorders = 24;
+
+/** Vertical lines where a phase begins, with its name; with micro-batches phases come again. */
+export function phaseBorders(nodes: readonly Pick<NodeRow, "phase">[]): { shapes: object[]; annotations: object[] } {
+  const changes = nodes.flatMap(({ phase }, at) => (phase === nodes[at - 1]?.phase ? [] : [{ phase, at }]));
+  const starts =
+    changes.length <= mostBorders
+      ? changes
+      : changes.filter(({ phase }, i) => changes.findIndex((other) => other.phase === phase) === i);
+  return {
+    shapes: starts.map(({ at }) => ({
+      type: "line",
+      x0: at - 0.5,
+      x1: at - 0.5,
+      yref: "paper",
+      y0: 0,
+      y1: 1,
+      line: { color: "#666", width: 1, dash: "dot" },
+    })),
+    // the loss is a few nodes wide: its name would lie on the next one
+    annotations: starts
+      .filter(({ phase }) => phase !== "loss")
+      .map(({ phase, at }) => ({
+        x: at,
+        yref: "paper",
+        y: 1.01,
+        text: phase,
+        showarrow: false,
+        xanchor: "left",
+        yanchor: "bottom",
+        font: { size: 11, color: "#444" },
+      })),
+  };
+}
+
+export const shorten = (name: string): string => (name.length > 48 ? `…${name.slice(-47)}` : name);
+
+/** Horizontal bars of the largest values; says how many are left out. */
+export function bars<Row>(
+  title: string,
+  unit: string,
+  rows: readonly Row[],
+  name: (row: Row) => string,
+  value: (row: Row) => number,
+  color: (row: Row) => string,
+): Figure {
+  const shown = [...rows].sort((a, z) => value(z) - value(a)).slice(0, mostBars);
+  const rest = rows.length - shown.length;
+  shown.reverse();
+  return figure(
+    rest > 0 ? `${title} (the largest ${shown.length} of ${rows.length})` : title,
+    { title: { text: unit }, rangemode: "tozero" },
+    {
+      tickfont: { size: 10 },
+      type: "category",
+      tickvals: shown.map((_, i) => i),
+      ticktext: shown.map((row) => shorten(name(row))),
+    },
+    [
+      {
+        type: "bar",
+        orientation: "h",
+        x: shown.map(value),
+        y: shown.map((_, i) => i),
+        text: shown.map(name),
+        textposition: "none",
+        hovertemplate: `%{text}<br>%{x:.4g} ${unit}<extra></extra>`,
+        marker: { color: shown.map(color) },
+      },
+    ],
+    { height: Math.max(260, 110 + 17 * shown.length), showlegend: false },
+  );
+}

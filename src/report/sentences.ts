@@ -1,0 +1,50 @@
+import { formatBytes, formatMs, formatPercent } from "../format.js";
+import type { Plan } from "../plan/plan.js";
+import type { Profile } from "../run/profile.js";
+import type { Equality, Run } from "../run/run.js";
+
+/** One line for a budget that cannot be met. */
+export const infeasibleLine = (plan: Plan): string =>
+  `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)}`;
+
+/** What was allocated for a step's values, or why nothing was. */
+export const allocated = (profile: Profile): string =>
+  profile.offloaded
+    ? "does not fit"
+    : profile.backend === "replay"
+      ? "not executed (replay)"
+      : formatBytes(profile.allocatedBytes);
+
+/** A step's median time and spread, or why there is none. */
+export const stepTime = (profile: Profile): string =>
+  profile.offloaded
+    ? "does not fit"
+    : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}`}`;
+
+/** Sum of the nodes' times with how far it is from the whole step. */
+export const nodesSum = (profile: Profile): string => {
+  const share = profile.nodesMs / profile.step.medianMs - 1;
+  return `${formatMs(profile.nodesMs)} (${share >= 0 ? "+" : "−"}${formatPercent(Math.abs(share))})`;
+};
+
+/** How the planned step's results compare with the unplanned one's. */
+export function equalityLine({ compared, different, bitwise, worstRelativeError, runToRun }: Equality): string {
+  if (different.length) return `${different.length} of ${compared} tensors differ`;
+  if (bitwise !== false) return `${compared} tensors are equal bit by bit`;
+  return `${compared} tensors are equal within ${worstRelativeError.toExponential(1)}; two runs of the unplanned step differ by ${(runToRun ?? 0).toExponential(1)}`;
+}
+
+/** How many activations are recomputed, swapped and kept. */
+export function decisionCounts(plan: Plan): string {
+  const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
+  const swapped = plan.decisions.length - recomputed;
+  const swaps = swapped ? [`${swapped} swapped (${formatBytes(plan.hostBytes ?? 0)} on the host)`] : [];
+  return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
+}
+
+/** Says so where the plan's added time counts copies that nobody measured; empty elsewhere. */
+export function copiesNote({ plan, before }: Run): string {
+  const swapped = new Set(plan?.decisions.flatMap((d) => (d.action === "swap" ? [d.activation] : [])));
+  const isSimulated = before.activations.some(({ name, swapMeasured }) => swapped.has(name) && !swapMeasured);
+  return isSimulated ? " (copies simulated, beside the nodes)" : "";
+}

@@ -1,0 +1,130 @@
+import type { DataFrame } from "danfojs-node";
+import Papa from "papaparse";
+import type { ActivationRow } from "../memory/activation-rows.js";
+import type { NodeRow } from "../run/node-rows.js";
+import type { Run } from "../run/run.js";
+
+type Cell = string | number | boolean | null;
+
+/** One column of a table: its name in CSV files and DataFrames (with the unit), its title for people, its value. */
+export interface Column<Row> {
+  readonly name: string;
+  readonly title: string;
+  /** How a report writes the value. */
+  readonly kind: "text" | "count" | "bytes" | "ms" | "ratio" | "yes";
+  readonly value: (row: Row, run: Run) => Cell;
+}
+
+/** Columns of the node table (μ-TWO's table A). */
+export const nodeColumns: readonly Column<NodeRow>[] = [
+  { name: "rank", title: "rank", kind: "count", value: (row) => row.rank },
+  { name: "node_name", title: "node", kind: "text", value: (row) => row.name },
+  { name: "op", title: "op", kind: "text", value: (row) => row.op },
+  { name: "phase", title: "phase", kind: "text", value: (row) => row.phase },
+  { name: "median_run_time_ms", title: "time", kind: "ms", value: (row) => row.time.medianMs },
+  { name: "avg_run_time_ms", title: "mean time", kind: "ms", value: (row) => row.time.meanMs },
+  { name: "spread_ms", title: "spread", kind: "ms", value: (row) => row.time.spreadMs },
+  { name: "samples", title: "samples", kind: "count", value: (row) => row.time.samplesMs.length },
+  { name: "peak_mem_bytes", title: "live", kind: "bytes", value: (row) => row.liveBytes },
+  { name: "active_mem_bytes", title: "active", kind: "bytes", value: (row) => row.activeBytes },
+  { name: "workspace_bytes", title: "workspace", kind: "bytes", value: (row) => row.workspaceBytes },
+  { name: "input_bytes", title: "inputs", kind: "bytes", value: (row) => row.inputBytes },
+  { name: "output_bytes", title: "outputs", kind: "bytes", value: (row) => row.outputBytes },
+  { name: "flops", title: "flops", kind: "count", value: (row) => row.flops },
+  { name: "last_fw_uses", title: "last forward uses", kind: "text", value: (row) => row.lastForwardUses.join(" ") },
+  {
+    name: "first_bw_uses",
+    title: "first backward uses",
+    kind: "text",
+    value: (row) => row.firstBackwardUses.join(" "),
+  },
+];
+
+const decisionOf = (row: ActivationRow, run: Run): string =>
+  run.plan?.decisions.find((decision) => decision.activation === row.name)?.action ?? "keep";
+
+/** Columns of the activation table (μ-TWO's table B). */
+export const activationColumns: readonly Column<ActivationRow>[] = [
+  { name: "activation_name", title: "activation", kind: "text", value: (row) => row.name },
+  { name: "producing_node_name", title: "made by", kind: "text", value: (row) => row.producer },
+  { name: "shape", title: "shape", kind: "text", value: (row) => `${row.dtype}[${row.shape.join(",")}]` },
+  { name: "memory_size_bytes", title: "size", kind: "bytes", value: (row) => row.memoryBytes },
+  { name: "inactive_time_ms", title: "inactive", kind: "ms", value: (row) => row.inactiveMs },
+  { name: "recomp_time_ms", title: "recompute", kind: "ms", value: (row) => row.recomputeMs },
+  { name: "total_recomp_time_ms", title: "total recompute", kind: "ms", value: (row) => row.totalRecomputeMs },
+  {
+    name: "recompute_ratio_bytes_per_ms",
+    title: "ratio (bytes/ms)",
+    kind: "ratio",
+    value: (row) => row.recomputeRatio,
+  },
+  { name: "recomp_memory_bytes", title: "recompute memory", kind: "bytes", value: (row) => row.recomputeBytes },
+  { name: "recomp_cnt", title: "times recomputed", kind: "count", value: (row) => row.recomputeCount },
+  { name: "recomp_srcs", title: "sources", kind: "text", value: (row) => row.recomputeSources.join(" ") },
+  { name: "recomp_graph", title: "recomputed nodes", kind: "text", value: (row) => row.recomputeNodes.join(" ") },
+  { name: "swap_time_ms", title: "swap (simulated unless measured)", kind: "ms", value: (row) => row.swapMs },
+  { name: "swap_time_measured", title: "swap measured", kind: "yes", value: (row) => row.swapMeasured },
+  { name: "creation_rank", title: "created", kind: "count", value: (row) => row.createdRank },
+  { name: "first_fw_access_rank", title: "first forward", kind: "count", value: (row) => row.firstForwardAccess },
+  { name: "last_fw_access_rank", title: "last forward", kind: "count", value: (row) => row.lastForwardAccess },
+  { name: "first_bw_access_rank", title: "first backward", kind: "count", value: (row) => row.firstBackwardAccess },
+  { name: "last_bw_access_rank", title: "last backward", kind: "count", value: (row) => row.lastBackwardAccess },
+  { name: "fixed", title: "cannot be recomputed", kind: "text", value: (row) => row.fixed ?? "" },
+  { name: "idle_at_peak", title: "idle at peak", kind: "yes", value: (row) => row.idleAtPeak },
+  { name: "decision", title: "decision", kind: "text", value: decisionOf },
+];
+
+/** danfo, loaded when the first table is made: it takes most of a second. */
+function danfo(): typeof import("danfojs-node") {
+  const dfd = require("danfojs-node") as typeof import("danfojs-node");
+  (dfd as unknown as { tensorflow: { env(): { set(name: string, value: boolean): void } } }).tensorflow
+    .env()
+    .set("PROD", true); // no banner on stderr
+  return dfd;
+}
+
+/** Built by column: danfo takes row objects by position, and cannot take empty columns. */
+function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): DataFrame {
+  const { DataFrame: Frame } = danfo();
+  const names = columns.map(({ name }) => name);
+  if (rows.length === 0) return new Frame([], { columns: names });
+  return new Frame(
+    Object.fromEntries(columns.map(({ name, value }) => [name, rows.map((row) => value(row, run) ?? Number.NaN)])),
+  );
+}
+
+const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
+  `${Papa.unparse({ fields: columns.map(({ name }) => name), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
+
+/** The unplanned step's node table as a danfo DataFrame: a row a node, in schedule order. */
+export const nodeTable = (run: Run): DataFrame => frame(nodeColumns, run.before.nodes, run);
+
+/** The activation table as a danfo DataFrame: a row a saved activation, in the order in which they are made. */
+export const activationTable = (run: Run): DataFrame => frame(activationColumns, run.before.activations, run);
+
+/** The node table as CSV text, with a header line. */
+export const nodeCsv = (run: Run): string => csv(nodeColumns, run.before.nodes, run);
+
+/** The activation table as CSV text, with a header line. */
+export const activationCsv = (run: Run): string => csv(activationColumns, run.before.activations, run);
+
+/**
+ * Reads one of the tables back from CSV text, by the declarations that wrote it: one object a row, with numbers and
+ * booleans where the column holds them. Throws `column missing: …` or `row … has no number in …`.
+ */
+export function parseCsv<Row>(columns: readonly Column<Row>[], text: string): Record<string, Cell>[] {
+  const { data, meta } = Papa.parse<Record<string, string>>(text, { header: true, skipEmptyLines: true });
+  for (const { name } of columns) if (!meta.fields?.includes(name)) throw new Error(`column missing: ${name}`);
+  return data.map((row, index) =>
+    Object.fromEntries(
+      columns.map(({ name, kind }): [string, Cell] => {
+        const cell = row[name] ?? "";
+        if (kind === "text") return [name, cell];
+        if (kind === "yes") return [name, cell === "true"];
+        if (cell !== "" && !Number.isFinite(Number(cell)))
+          throw new Error(`row ${index + 1} has no number in ${name}: ${cell}`);
+        return [name, cell === "" ? null : Number(cell)];
+      }),
+    ),
+  );
+}

@@ -1,0 +1,67 @@
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { writeFolder } from "../run/folder.js";
+import type { Run } from "../run/run.js";
+import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
+import { reportHtml } from "./report.js";
+import { activationCsv, nodeCsv } from "./tables.js";
+
+export interface WriteOptions {
+  /** Folder of all runs; the run gets a folder of its own in it, named by its id. Default `reports`. */
+  readonly folder?: string;
+  /** Also report.pdf and the PNG files, which need a browser; default true. */
+  readonly pictures?: boolean;
+}
+
+/**
+ * Writes a run's folder: run.json, both CSV tables, report.html, report.pdf and the plots. It appears complete or not
+ * at all. Without a usable browser the pictures are left out and a warning in the run says so. Returns the folder and
+ * the run as written. Throws `output folder not writable: …`, `disk full: …`.
+ */
+export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ folder: string; run: Run }> {
+  const folder = path.join(options.folder ?? "reports", run.id);
+  const written = await writeFolder(folder, async (temporary) => {
+    const file = (name: string): string => path.join(temporary, name);
+    let final = run;
+    if (options.pictures ?? true) {
+      try {
+        await withBrowser(async (browser) => {
+          await chartPngs(browser, run, temporary);
+          await reportPdf(browser, reportHtml(run), file("report.pdf"));
+        });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
+        final = { ...run, warnings: [...run.warnings, `no PDF and no plots: ${(error as Error).message}`] };
+      }
+    }
+    writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));
+    writeFileSync(file("profiler_stats_activation_stats.csv"), activationCsv(final));
+    writeFileSync(file("report.html"), reportHtml(final));
+    writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
+    return final;
+  });
+  return { folder, run: written };
+}
+
+/** Makes the report of a saved run again in its folder, each file replaced whole; returns the paths. */
+export async function rewriteReport(run: Run, folder: string, pictures: boolean): Promise<string[]> {
+  const html = reportHtml(run);
+  const made = new Map<string, string>();
+  const temporary = mkdtempSync(path.join(folder, ".mutwo-"));
+  try {
+    const put = (name: string): string => {
+      made.set(path.join(temporary, name), path.join(folder, name));
+      return path.join(temporary, name);
+    };
+    writeFileSync(put("report.html"), html);
+    if (pictures)
+      await withBrowser(async (browser) => {
+        for (const png of await chartPngs(browser, run, temporary)) put(path.basename(png));
+        await reportPdf(browser, html, put("report.pdf"));
+      });
+    for (const [from, to] of made) renameSync(from, to);
+    return [...made.values()];
+  } finally {
+    rmSync(temporary, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,112 @@
+import type { DType, Graph } from "../graph/graph.js";
+import { gradientName } from "../graph/names.js";
+import { valuesOf } from "../graph/values.js";
+import { layout } from "../memory/layout.js";
+import { loadWithValues } from "../runtime/load.js";
+import type { Runtime } from "../runtime/runtime.js";
+import type { Equality, PairedTimes } from "./run.js";
+import { samplesOf } from "./samples.js";
+
+/** Pairs of steps that are timed in turn, after as many that are not as a runtime may need to get ready. */
+const timedPairs = 5;
+
+const warmPairs = 2;
+
+/** Steps whose loss, gradients and next state are compared. */
+const comparedSteps = 2;
+
+/** ‖a − b‖ / ‖b‖ of float tensors; 0 or 1 for others, equal or not. */
+function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
+  if (Buffer.compare(a, b) === 0) return 0;
+  const [p, q] = [numbersOf(dtype, a), numbersOf(dtype, b)];
+  if (!p || !q) return 1;
+  let [difference, norm] = [0, 0];
+  for (let i = 0; i < q.length; i++) {
+    const y = q[i] as number;
+    difference += ((p[i] as number) - y) ** 2;
+    norm += y ** 2;
+  }
+  return Math.sqrt(difference / Math.max(norm, Number.MIN_VALUE));
+}
+
+const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefined => {
+  if (dtype === "float32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+  if (dtype === "float64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
+  return dtype === "float16" || dtype === "bfloat16" ? (valuesOf(dtype, bytes) as number[]) : undefined;
+};
+
+/**
+ * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared, then further steps
+ * in turn, timed, if both fit into memory at once. Where kernels are not deterministic, the unplanned step runs twice,
+ * and a difference counts if it is more than ten times what that makes.
+ */
+export async function compare(
+  baseline: Graph,
+  planned: Graph,
+  runtime: Runtime,
+  values: ReadonlyMap<string, Uint8Array>,
+  signal?: AbortSignal,
+): Promise<{ equality: Equality; paired: PairedTimes | null }> {
+  const gradients = [...baseline.tensors.values()]
+    .filter((t) => t.category === "parameter" && t.within)
+    .map((t) => gradientName(t.name));
+  const observe = new Set([
+    ...(baseline.loss ? [baseline.loss] : []),
+    ...gradients,
+    ...baseline.state.map((pair) => pair.after),
+  ]);
+  const options = signal ? { signal } : {};
+  const observed = async (graph: Graph): Promise<ReadonlyMap<string, Uint8Array>[]> => {
+    const { step } = loadWithValues(graph, runtime, values);
+    try {
+      const steps: ReadonlyMap<string, Uint8Array>[] = [];
+      for (let i = 0; i < comparedSteps; i++) steps.push((await step.run({ observe, ...options })).observed);
+      return steps;
+    } finally {
+      step.close();
+    }
+  };
+  const expected = await observed(baseline);
+  const differences = (actual: readonly ReadonlyMap<string, Uint8Array>[]): Map<string, number> => {
+    const found = new Map<string, number>();
+    for (const [i, step] of expected.entries())
+      for (const name of observe) {
+        const [p, q] = [step.get(name), actual[i]?.get(name)];
+        if (!p) throw new Error(`not observed: ${name}`);
+        const dtype = baseline.tensors.get(name)?.dtype ?? "float32";
+        found.set(`${name} in step ${i + 1}`, q ? relativeDifference(dtype, q, p) : 1);
+      }
+    return found;
+  };
+  const greatest = (found: ReadonlyMap<string, number>): number => Math.max(0, ...found.values());
+  const varies = runtime.device.settings?.deterministic === "no";
+  const noise = varies ? differences(await observed(baseline)) : null;
+  const found = differences(await observed(planned));
+  const runToRun = noise && greatest(noise);
+  const different = [...found].filter(([, error]) => !(error <= 10 * (runToRun ?? 0))).map(([name]) => name);
+  const equality: Equality = {
+    compared: comparedSteps * observe.size,
+    different,
+    bitwise: greatest(found) === 0,
+    worstRelativeError: greatest(found),
+    runToRun,
+  };
+  const both = layout(baseline).arenaBytes + layout(planned).arenaBytes;
+  if (runtime.freeBytes && both > 0.95 * runtime.freeBytes()) return { equality, paired: null };
+  const { step: one } = loadWithValues(baseline, runtime, values);
+  try {
+    const { step: two } = loadWithValues(planned, runtime, values);
+    try {
+      const times: [number[], number[]] = [[], []];
+      for (let i = 0; i < warmPairs + timedPairs; i++) {
+        const pair = [(await one.run(options)).stepMs, (await two.run(options)).stepMs] as const;
+        if (i >= warmPairs) for (const which of [0, 1] as const) times[which].push(pair[which]);
+      }
+      return { equality, paired: { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) } };
+    } finally {
+      two.close();
+    }
+  } finally {
+    one.close();
+  }
+}

@@ -1,0 +1,99 @@
+import { type Graph, type Phase, tensorBytes, tensorOf } from "../graph/graph.js";
+import { type ActivationRow, activationRows } from "../memory/activation-rows.js";
+import { peakHolders, timeline } from "../memory/liveness.js";
+import { callOf } from "../ops/call.js";
+import { opOf } from "../ops/index.js";
+import type { CopyTime } from "../runtime/runtime.js";
+import type { Samples } from "./samples.js";
+
+/** What one node of the schedule costs (μ-TWO's table A). */
+export interface NodeRow {
+  readonly rank: number;
+  readonly name: string;
+  readonly op: string;
+  readonly phase: Phase;
+  readonly time: Samples;
+  readonly flops: number;
+  /** Bytes of the device that the kernel reads and writes: its inputs and outputs; 0 for a view. */
+  readonly inputBytes: number;
+  readonly outputBytes: number;
+  /** Live bytes of values while the node runs (μ-TWO's peak_mem without workspace). */
+  readonly liveBytes: number;
+  /** The node's own inputs and outputs: what it needs when all else is swapped out (μ-TWO's active_mem). */
+  readonly activeBytes: number;
+  /** Bytes the kernel allocates for itself; null where the backend cannot measure it. */
+  readonly workspaceBytes: number | null;
+  /** Activations (rows of the activation table) whose last forward use is this node. */
+  readonly lastForwardUses: readonly string[];
+  /** Activations whose first backward use is this node. */
+  readonly firstBackwardUses: readonly string[];
+}
+
+/** Bandwidth between host and device that swap times are simulated with where no copy can be measured: PCIe 4.0 x16. */
+export const assumedSwapBytesPerMs = 25e6;
+
+/** Time of one copy of that size: the slower direction, between the measured sizes on a straight line. */
+function copyMs(copies: readonly CopyTime[], bytes: number): number {
+  const points = copies.map((copy) => [copy.bytes, Math.max(copy.toHostMs, copy.toDeviceMs)] as const);
+  const [first, last] = [points[0], points.at(-1)];
+  if (!first || !last) return 0;
+  if (bytes <= first[0]) return first[1];
+  const above = points.findIndex(([size]) => size >= bytes);
+  // beyond the largest the bandwidth is what it was there
+  if (above < 0) return (last[1] * bytes) / last[0];
+  const [p, q] = [points[above - 1], points[above]] as [readonly [number, number], readonly [number, number]];
+  return p[1] + ((q[1] - p[1]) * (bytes - p[0])) / (q[0] - p[0]);
+}
+
+/** Everything of a profile that follows from the graph and the nodes' times. */
+export function tables(
+  graph: Graph,
+  times: readonly Samples[],
+  workspace: readonly number[] | null,
+  copies: readonly CopyTime[] | null,
+) {
+  const nodeMs = times.map((time) => time.medianMs);
+  const memory = timeline(graph);
+  const swapMs = (bytes: number): number => (copies?.length ? copyMs(copies, bytes) : bytes / assumedSwapBytesPerMs);
+  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: Boolean(copies?.length) });
+  const namesBy = (rank: (row: ActivationRow) => number): Map<number, string[]> => {
+    const names = new Map<number, string[]>();
+    for (const row of activations) names.set(rank(row), [...(names.get(rank(row)) ?? []), row.name]);
+    return names;
+  };
+  const lastForward = namesBy((row) => row.lastForwardAccess);
+  const firstBackward = namesBy((row) => row.firstBackwardAccess);
+  const nodes = graph.nodes.map((node, rank): NodeRow => {
+    const op = opOf(node);
+    const sum = (names: Iterable<string>): number =>
+      [...new Set(names)].reduce(
+        (bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0),
+        0,
+      );
+    const outputs = node.outputs.map((name) =>
+      name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
+    );
+    return {
+      rank,
+      name: node.name,
+      op: node.domain ? `${node.domain}.${node.op}` : node.op,
+      phase: node.phase,
+      time: times[rank] as Samples,
+      flops: op.flops(callOf(node, graph.tensors), outputs),
+      inputBytes: op.view ? 0 : sum(node.inputs),
+      outputBytes: op.view ? 0 : sum(node.outputs),
+      liveBytes: memory.totalBytes[rank] as number,
+      activeBytes: op.view ? 0 : sum([...node.inputs, ...node.outputs]),
+      workspaceBytes: workspace ? (workspace[rank] as number) : null,
+      lastForwardUses: lastForward.get(rank) ?? [],
+      firstBackwardUses: firstBackward.get(rank) ?? [],
+    };
+  });
+  return {
+    nodes,
+    activations,
+    timeline: memory,
+    peakHolders: peakHolders(graph),
+    nodesMs: nodeMs.reduce((sum, ms) => sum + ms, 0),
+  };
+}

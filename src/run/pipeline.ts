@@ -1,0 +1,172 @@
+import { writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { formatBytes } from "../format.js";
+import { type Graph, tensorBytes } from "../graph/graph.js";
+import { savedActivations } from "../memory/activations.js";
+import { layout } from "../memory/layout.js";
+import { timeline } from "../memory/liveness.js";
+import { readModel, sha256Of } from "../model/read.js";
+import { budgetBytesOf, parseBudget } from "../plan/budget.js";
+import type { Plan } from "../plan/plan.js";
+import { planGraph } from "../plan/planners/index.js";
+import { rewrite } from "../plan/rewrite.js";
+import { ownVersion } from "../root.js";
+import { openRuntime } from "../runtime/open.js";
+import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { initialValues, seededGraph } from "../step/initial.js";
+import { lowerFor } from "../step/lower.js";
+import { trainingStep } from "../step/training.js";
+import { compare } from "./compare.js";
+import { culprit, untrainedNotes, warningsOf } from "./notes.js";
+import { commandOf, type ProfileModelOptions } from "./options.js";
+import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
+import {
+  type Environment,
+  type Equality,
+  newRunId,
+  type PairedTimes,
+  type Run,
+  runFormatVersion,
+  saveGraph,
+} from "./run.js";
+
+/**
+ * The whole path: reads the model, builds its training step, profiles it, plans for the budget, executes the plan and
+ * compares. Writes nothing. Throws one line for wrong use or bad input; an infeasible budget is an answer, not an error.
+ */
+export async function profileModel(file: string, options: ProfileModelOptions): Promise<Run> {
+  const seed = options.seed ?? 0;
+  const progress = options.onProgress ?? (() => {});
+  if (options.budget !== undefined) parseBudget(options.budget);
+  const { threads, device, tf32, deterministic } = options;
+  const opened = openRuntime(options.backend ?? "cpu", {
+    ...(threads === undefined ? {} : { threads }),
+    ...(device === undefined ? {} : { device }),
+    ...(tf32 === undefined ? {} : { tf32 }),
+    ...(deterministic === undefined ? {} : { deterministic }),
+  });
+  const recorder = options.record === undefined ? undefined : recordingRuntime(opened);
+  const runtime = recorder?.runtime ?? opened;
+  const replays = runtime.backend === "replay";
+  try {
+    progress("read model", 0, 1);
+    const { graph, model, notes } = readModel(file, {
+      dims: options.dims ?? {},
+      runtime,
+      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
+    });
+    progress("build step", 0, 1);
+    const step = trainingStep(graph, options);
+    const baseline = seededGraph(lowerFor(runtime, step), seed);
+    const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
+    const measure = (stage: string, planned: Graph): Promise<Profile> =>
+      profileGraph(planned, runtime, {
+        values,
+        ...(options.iterations === undefined ? {} : { iterations: options.iterations }),
+        ...(options.warmups === undefined ? {} : { warmups: options.warmups }),
+        ...(options.signal ? { signal: options.signal } : {}),
+        onProgress: (done, total) => progress(stage, done, total),
+      });
+    const fits = !runtime.freeBytes || layout(baseline).arenaBytes <= runtime.freeBytes();
+    // what the planned step is compared with: the unplanned one, or if that does not fit, the one with all swapped out
+    const reference = fits ? baseline : offload(baseline, runtime);
+    const measured = await measure("profile", reference);
+    const before = fits ? measured : profileOffloaded(baseline, reference, measured);
+    const plan =
+      options.budget === undefined && !options.planner ? null : makePlan(baseline, before, options, progress);
+    let after: Profile | null = null;
+    let equality: Equality | null = null;
+    let paired: PairedTimes | null = null;
+    if (plan?.feasible) {
+      const planned = rewrite(baseline, plan.decisions);
+      after = await measure("execute plan", planned);
+      progress("compare", 0, 1);
+      if (!replays) ({ equality, paired } = await compare(reference, planned, runtime, values, options.signal));
+    }
+    const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
+    if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
+    return {
+      format: "mutwo-run",
+      version: runFormatVersion,
+      id: newRunId(file),
+      createdAt: new Date().toISOString(),
+      command: options.command ?? commandOf(file, options),
+      model: {
+        file: path.basename(file),
+        path: file,
+        sha256: sha256Of(file),
+        opset: model.opset,
+        producer: model.producer,
+        dims: options.dims ?? {},
+        loss: options.loss,
+        optimizer: options.optimizer,
+        ...(options.accumulate === undefined ? {} : { accumulate: options.accumulate }),
+        ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
+        ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
+        ...(options.batchNorm === undefined ? {} : { batchNorm: options.batchNorm }),
+        ...(options.precision === undefined ? {} : { precision: options.precision }),
+        parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
+        parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
+        notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
+      },
+      environment: environment(runtime),
+      seed,
+      graph: saveGraph(baseline),
+      before,
+      plan,
+      after,
+      equality,
+      paired,
+      warnings: [
+        ...warningsOf(before, after, equality),
+        ...(options.checkFinite && before.losses.includes(null) ? [await culprit(reference, runtime, values)] : []),
+      ],
+    };
+  } finally {
+    runtime.close();
+  }
+}
+
+/** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
+function offload(graph: Graph, runtime: Runtime): Graph {
+  const all = [...savedActivations(graph).keys()].map((activation) => ({ activation, action: "swap" as const }));
+  const swapped = rewrite(graph, all);
+  const { arenaBytes } = layout(swapped);
+  const free = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+  if (arenaBytes <= free) return swapped;
+  const { peakRank } = timeline(swapped);
+  throw new Error(
+    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
+  );
+}
+
+function makePlan(
+  graph: Graph,
+  before: Profile,
+  options: ProfileModelOptions,
+  progress: (stage: string, done: number, total: number) => void,
+): Plan {
+  progress("plan", 0, 1);
+  return planGraph({
+    graph,
+    nodeMs: before.nodes.map((row) => row.time.medianMs),
+    rows: before.activations,
+    budgetBytes: options.budget === undefined ? null : budgetBytesOf(options.budget, before.arenaBytes),
+    planner: options.planner ?? "mutwo",
+  });
+}
+
+/** What a report says of where it was made. */
+export function environment(runtime: Runtime): Environment {
+  return {
+    mutwo: ownVersion(),
+    node: process.version,
+    onnxruntime: runtime.device.runtimeVersion,
+    os: `${os.type()} ${os.release()} ${os.arch()}`,
+    cpu: os.cpus()[0]?.model ?? "unknown",
+    cores: os.cpus().length,
+    memoryBytes: os.totalmem(),
+  };
+}

@@ -1,0 +1,192 @@
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
+import type { BatchNormMode } from "../model/bind.js";
+import type { Plan } from "../plan/plan.js";
+import type { TrainingOptions } from "../step/training.js";
+import type { Profile } from "./profile.js";
+import type { Samples } from "./samples.js";
+
+/** Version of run.json; a file of another version is refused. */
+export const runFormatVersion = 1;
+
+export interface SavedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly category: Category;
+  readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  readonly host?: true;
+  /** Elements of a small constant. */
+  readonly dataBase64?: string;
+}
+
+/** A graph without the values of its tensors: what planning needs. */
+export interface SavedGraph {
+  readonly name: string;
+  readonly nodes: readonly Node[];
+  readonly tensors: readonly SavedTensor[];
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly state: Graph["state"];
+  readonly loss?: string;
+}
+
+export interface ModelInfo extends TrainingOptions {
+  /** How batch norm ran, if that was asked for. */
+  readonly batchNorm?: BatchNormMode;
+  /** File name without folder. */
+  readonly file: string;
+  /** Path as given. */
+  readonly path: string;
+  readonly sha256: string;
+  readonly opset: number;
+  readonly producer: string;
+  readonly dims: Readonly<Record<string, number>>;
+  readonly parameters: number;
+  readonly parameterBytes: number;
+  /** Things the reader noticed and a user should know. */
+  readonly notes: readonly string[];
+}
+
+export interface Environment {
+  readonly mutwo: string;
+  readonly node: string;
+  readonly onnxruntime: string;
+  readonly os: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+}
+
+/** Both steps, run in turn on the same machine at the same time: what a comparison of their times goes by. */
+export interface PairedTimes {
+  readonly unplanned: Samples;
+  readonly planned: Samples;
+}
+
+/** Whether the planned step computed the same as the unplanned one. */
+export interface Equality {
+  /** Tensors compared: the loss, every gradient, every updated state. */
+  readonly compared: number;
+  /** Names of those that differ: in any bit, or on a GPU with kernels that are not deterministic by more than those do. */
+  readonly different: readonly string[];
+  /** Whether all of them are equal in every bit. */
+  readonly bitwise: boolean;
+  /** Greatest relative difference of one tensor, ‖planned − unplanned‖ / ‖unplanned‖. */
+  readonly worstRelativeError: number;
+  /** The same between two runs of the unplanned step; null where kernels are deterministic. */
+  readonly runToRun: number | null;
+}
+
+/** One profiled training step, with its plan if there is one: the whole content of run.json. */
+export interface Run {
+  readonly format: "mutwo-run";
+  readonly version: typeof runFormatVersion;
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  /** The command that makes this run again. */
+  readonly command: string;
+  readonly model: ModelInfo;
+  readonly environment: Environment;
+  readonly seed: number;
+  readonly graph: SavedGraph;
+  readonly before: Profile;
+  readonly plan: Plan | null;
+  /** The planned step, executed; null without a (feasible) plan or if it was not executed. */
+  readonly after: Profile | null;
+  readonly equality: Equality | null;
+  /** null without a planned step that was executed. */
+  readonly paired: PairedTimes | null;
+  /** What went wrong without losing the run (a NaN loss, a page that could not be printed). */
+  readonly warnings: readonly string[];
+}
+
+/** The graph as run.json holds it. */
+export function saveGraph(graph: Graph): SavedGraph {
+  const { loss } = graph;
+  return {
+    name: graph.name,
+    nodes: graph.nodes,
+    tensors: [...graph.tensors.values()].map(({ data, ...tensor }) =>
+      // small constants decide shapes (axes, pads), so they are kept
+      data && tensor.category === "constant" && data.length <= 1024
+        ? { ...tensor, dataBase64: Buffer.from(data).toString("base64") }
+        : tensor,
+    ),
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+    state: graph.state,
+    ...(loss === undefined ? {} : { loss }),
+  };
+}
+
+/** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
+export function loadGraph(saved: SavedGraph): Graph {
+  const tensors = new Map(
+    saved.tensors.map(({ dataBase64, ...tensor }): [string, Tensor] => [
+      tensor.name,
+      dataBase64 === undefined ? tensor : { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) },
+    ]),
+  );
+  return { ...saved, tensors };
+}
+
+/**
+ * Reads and checks a run.json. Throws one line that says what is wrong: no such file, not JSON (truncated), not a
+ * mutwo run, another format version, or tables that contradict each other.
+ */
+export function readRun(file: string): Run {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`cannot read run: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  let run: Run;
+  try {
+    run = JSON.parse(text) as Run;
+  } catch (error) {
+    throw new Error(`run is not JSON or is truncated: ${file}`, { cause: error });
+  }
+  if (run?.format !== "mutwo-run") throw new Error(`not a mutwo run: ${file}`);
+  if (run.version !== runFormatVersion)
+    throw new Error(`run has format version ${run.version}, this mutwo reads ${runFormatVersion}: ${file}`);
+  const problem = contradiction(run);
+  if (problem) throw new Error(`run contradicts itself: ${problem} (${file})`);
+  return run;
+}
+
+/** The first thing in which a run's parts do not fit each other; undefined if there is none. */
+function contradiction(run: Run): string | undefined {
+  const { graph, before } = run;
+  if (!Array.isArray(graph?.nodes) || !Array.isArray(graph.tensors)) return "no graph";
+  if (!Array.isArray(before?.nodes) || !Array.isArray(before.activations)) return "no profile";
+  if (before.nodes.length !== graph.nodes.length)
+    return `${before.nodes.length} node rows for ${graph.nodes.length} nodes`;
+  const odd = before.nodes.find((row, i) => row.name !== graph.nodes[i]?.name || row.rank !== i);
+  if (odd) return `node row ${odd.rank} is ${odd.name}`;
+  const names = new Set(graph.tensors.map((tensor) => tensor.name));
+  const nodes = new Map(graph.nodes.map((node) => [node.name, node]));
+  const stray = before.activations.find(
+    (row) => !names.has(row.name) || !nodes.get(row.producer)?.outputs.includes(row.name),
+  );
+  if (stray) return `activation ${stray.name} is not made by ${stray.producer}`;
+  const time = before.nodes.find((row) => !(row.time?.medianMs >= 0));
+  if (time) return `node ${time.name} has no time`;
+  const peak = Math.max(...before.timeline.totalBytes);
+  if (peak !== before.timeline.peakBytes) return `peak ${before.timeline.peakBytes}, timeline's greatest value ${peak}`;
+  return undefined;
+}
+
+/** A new run's name: UTC date and time, model, and four random letters so that two runs in one second differ. */
+export function newRunId(model: string, now = new Date()): string {
+  const stamp = now.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
+  const stem = path
+    .basename(model)
+    .replace(/\.onnx$/, "")
+    .replace(/[^\w.-]+/g, "_");
+  return `${stamp}-${stem}-${randomBytes(2).toString("hex")}`;
+}

@@ -1,0 +1,141 @@
+import { type DType, elementCount, type Graph, type Node } from "../../graph/graph.js";
+import { callOf } from "../../ops/call.js";
+import { fusedGraph } from "../../ops/fused.js";
+import { opOf } from "../../ops/index.js";
+import { normalizeAxes } from "../../ops/shapes.js";
+import type { Pointer } from "../ort-api.js";
+import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import { canGenerate, fusedSource } from "./source/fused.js";
+import { maxPoolGradientSource } from "./source/pool.js";
+import { dropoutSource, randomSource, type Spread } from "./source/random.js";
+import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
+import { scatterSource } from "./source/scatter.js";
+
+const bodyOf = (node: Node, graph: Pick<Graph, "tensors">): Graph =>
+  fusedGraph(
+    opOf,
+    node,
+    node.inputs.map((name) => (name ? typeIn(graph, name) : undefined)),
+  );
+
+/** Element-wise chains and row reductions as one kernel. */
+export const fusedNode: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && canGenerate(bodyOf(node, graph)),
+  prepare(node, context) {
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    const aligned = operands.every((address) => address % 16n === 0n);
+    return context.launcher(fusedSource(bodyOf(node, context.graph), aligned), () => operands);
+  },
+};
+
+/** A sum or mean over axes that all lie before or after those that stay. */
+export const reduction: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && reductionOf(node, graph) !== undefined,
+  prepare(node, context) {
+    const found = reductionOf(node, context.graph);
+    if (!found) throw new Error(`no kernel for such a reduction (node ${node.name})`);
+    const { dtype, shape, divisor } = found;
+    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor);
+    const [x, y] = [context.address(node.inputs[0] as string), context.address(node.outputs[0] as string)];
+    if (!second) return context.launcher(first, () => [x, y]);
+    let parts: Pointer = 0n;
+    const one = context.launcher(first, () => [x, parts]);
+    const two = context.launcher(second, () => [parts, y]);
+    return () => {
+      parts = context.workspace.take(workspaceBytes);
+      try {
+        one();
+        two();
+      } finally {
+        context.workspace.giveBack(parts);
+      }
+    };
+  },
+};
+
+function reductionOf(
+  node: Node,
+  graph: Pick<Graph, "tensors">,
+): { dtype: DType; shape: ReducedShape; divisor: number } | undefined {
+  const { dtype, shape } = typeIn(graph, node.inputs[0]);
+  if (!/^(float|bfloat)/.test(dtype) || elementCount(shape) >= 2 ** 31 || elementCount(shape) === 0) return undefined;
+  const call = callOf(node, graph.tensors);
+  const given = call.inputs[1] ? call.constant(1) : (call.ints("axes") ?? []);
+  if (!given) return undefined;
+  const axes = normalizeAxes(given.length ? given : shape.map((_, axis) => axis), shape.length);
+  const reduced = reducedShape(shape, axes);
+  if (!reduced) return undefined;
+  return { dtype, shape: reduced, divisor: node.op === "ReduceMean" ? reduced.before * reduced.after : 1 };
+}
+
+/** Rows added to rows of a table: the gradient of a look-up. */
+export const scatterRows: OwnNode = {
+  fits: (node, graph, { compiles }) => {
+    const [table, index] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
+    const adds = node.attributes.reduction?.value === "add";
+    return (
+      compiles && adds && /^(float|bfloat)/.test(table.dtype) && index.dtype === "int64" && index.shape.at(-1) === 1
+    );
+  },
+  prepare(node, context) {
+    const [table, index] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.inputs[1])];
+    const width = elementCount(table.shape.slice(1));
+    const source = scatterSource(table.dtype, table.shape[0] as number, width, elementCount(index.shape));
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
+/** Max pooling's gradient; without the window's attributes its body adds by index. */
+export const maxPoolGradient: OwnNode = {
+  fits: (node, graph, { compiles }) =>
+    compiles &&
+    /^(float|bfloat)/.test(typeIn(graph, node.inputs[0]).dtype) &&
+    numbers(node, "kernel_shape") !== undefined,
+  prepare(node, context) {
+    const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
+    const kernel = numbers(node, "kernel_shape") ?? [];
+    const ones = new Array<number>(kernel.length).fill(1);
+    const window = {
+      kernel,
+      strides: numbers(node, "strides") ?? ones,
+      dilations: numbers(node, "dilations") ?? ones,
+      pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
+    };
+    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), window);
+    const operands = [...node.inputs, ...node.outputs].map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
+const seedOf = (node: Node): number => Math.trunc(number(node, "seed", 0));
+
+/** Dropout with a mask that differs from step to step, also where a captured step is replayed. */
+export const dropout: OwnNode = {
+  fits: (node, graph, { compiles }) =>
+    compiles &&
+    /^(float|bfloat)/.test(typeIn(graph, node.inputs[0]).dtype) &&
+    node.inputs.slice(1, 3).every((name) => !name || typeIn(graph, name).data !== undefined) &&
+    callOf(node, graph.tensors).constant(2)?.[0] === 1,
+  prepare(node, context) {
+    const { dtype, shape } = typeIn(context.graph, node.inputs[0]);
+    const ratio = callOf(node, context.graph.tensors).constant(1)?.[0] ?? 0.5;
+    const operands = [node.inputs[0], ...node.outputs].filter((name): name is string => Boolean(name));
+    const source = dropoutSource(dtype, elementCount(shape), ratio, seedOf(node), Boolean(node.outputs[1]));
+    const addresses = [context.stepCounter, ...operands.map(context.address)];
+    return context.launcher(source, () => addresses);
+  },
+};
+
+/** Random numbers that differ from step to step. */
+export const randomNumbers: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && /^(float|bfloat)/.test(typeIn(graph, node.outputs[0]).dtype),
+  prepare(node, context) {
+    const { dtype, shape } = typeIn(context.graph, node.outputs[0]);
+    const spread: Spread = node.op.startsWith("RandomUniform")
+      ? { kind: "uniform", low: number(node, "low", 0), high: number(node, "high", 1) }
+      : { kind: "normal", mean: number(node, "mean", 0), scale: number(node, "scale", 1) };
+    const addresses = [context.stepCounter, context.address(node.outputs[0] as string)];
+    return context.launcher(randomSource(dtype, elementCount(shape), spread, seedOf(node)), () => addresses);
+  },
+};

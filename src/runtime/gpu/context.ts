@@ -1,0 +1,56 @@
+import { type Graph, type Node, tensorOf } from "../../graph/graph.js";
+import type { Pointer } from "../ort-api.js";
+import type { Cuda } from "./cuda.js";
+import type { Convolution, Cudnn } from "./cudnn.js";
+import type { KernelSource } from "./source/kernel.js";
+import type { Workspace } from "./workspace.js";
+
+/** What a node that runs without a kernel of ONNX Runtime works with. */
+export interface NodeContext extends Means {
+  readonly graph: Pick<Graph, "tensors" | "name">;
+  readonly cuda: Cuda;
+  readonly stream: Pointer;
+  readonly workspace: Workspace;
+  readonly tf32: boolean;
+  /** Algorithms that were chosen already, by what they compute. */
+  readonly convolutions: Map<string, readonly Convolution[]>;
+  /** Which of them each node takes. */
+  readonly chosen: Map<string, Convolution>;
+  address(name: string): Pointer;
+  /** Streams for copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
+  /** An event that belongs to a tensor: the same each time. */
+  event(name: string): Pointer;
+  /** Address of the number of the step, which grows by one each time. */
+  readonly stepCounter: Pointer;
+  /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
+  launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
+}
+
+/** What there is to run nodes with. */
+export interface Means {
+  readonly cudnn: Cudnn;
+  /** Whether kernels can be compiled here. */
+  readonly compiles: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic: boolean;
+}
+
+/** How a node runs without a kernel of ONNX Runtime. */
+export interface OwnNode {
+  /** Whether it can run this node; a condition on its types and attributes. */
+  fits(node: Node, graph: Pick<Graph, "tensors">, means: Means): boolean;
+  prepare(node: Node, context: NodeContext): () => void;
+}
+
+/** Type of a tensor of a node. */
+export const typeIn = (graph: Pick<Graph, "tensors">, name: string | undefined) =>
+  tensorOf({ ...graph, name: "" }, name ?? "");
+
+/** An attribute that is a list of numbers. */
+export const numbers = (node: Node, name: string): readonly number[] | undefined =>
+  node.attributes[name]?.value as readonly number[] | undefined;
+
+/** An attribute that is a number. */
+export const number = (node: Node, name: string, otherwise: number): number =>
+  (node.attributes[name]?.value as number | undefined) ?? otherwise;

@@ -1,0 +1,97 @@
+import type { Graph, Node } from "../../graph/graph.js";
+import { originalName } from "../../graph/names.js";
+import type { Pointer } from "../ort-api.js";
+import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import type { Convolution, ConvolutionKind, ConvolutionSpec } from "./cudnn.js";
+
+/** Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. */
+const smallWorkspace = 32 * 2 ** 20;
+
+/** Workspace with which algorithms are tried. */
+const largestTrial = 2 ** 30;
+
+/** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
+function convolutionOf(
+  node: Node,
+  graph: Pick<Graph, "tensors">,
+):
+  | (Pick<ConvolutionSpec, "kind" | "dtype" | "x" | "w" | "y" | "pads" | "strides" | "dilations" | "groups"> & {
+      /** Which inputs of the node are cuDNN's two operands. */
+      readonly operands: readonly [number, number];
+    })
+  | undefined {
+  const [first, second] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
+  const out = typeIn(graph, node.outputs[0]);
+  const rank = first.shape.length - 2;
+  const pads = numbers(node, "pads") ?? new Array<number>(2 * rank).fill(0);
+  const ones = new Array<number>(rank).fill(1);
+  const symmetric = pads.slice(0, rank).every((pad, axis) => pad === pads[axis + rank]);
+  const explicit = ["", "NOTSET"].includes((node.attributes.auto_pad?.value as string | undefined) ?? "");
+  if (!symmetric || !explicit || rank < 1 || rank > 3 || pads.some((pad) => pad < 0)) return undefined;
+  const common = {
+    dtype: first.dtype,
+    pads: pads.slice(0, rank),
+    strides: numbers(node, "strides") ?? ones,
+    dilations: numbers(node, "dilations") ?? ones,
+    groups: number(node, "group", 1),
+  };
+  const kind = kinds[`${node.domain}:${node.op}`] as ConvolutionKind;
+  if (kind === "forward") return { kind, ...common, x: first.shape, w: second.shape, y: out.shape, operands: [0, 1] };
+  if (kind === "filter") return { kind, ...common, x: first.shape, w: out.shape, y: second.shape, operands: [0, 1] };
+  // a transposed convolution computes what the input gradient of a convolution does: from y to x
+  return { kind, ...common, x: out.shape, w: second.shape, y: first.shape, operands: [1, 0] };
+}
+
+const kinds: Readonly<Record<string, ConvolutionKind>> = {
+  ":Conv": "forward",
+  ":ConvTranspose": "input",
+  "mutwo:ConvFilterGradient": "filter",
+};
+
+/** A convolution, its transpose or its filter's gradient by cuDNN. */
+export const convolution: OwnNode = {
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run; a bias
+  // would be one more node
+  fits: (node, graph, { cudnn, deterministic }) =>
+    (deterministic || node.domain !== "") &&
+    !node.inputs[2] &&
+    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
+    convolutionOf(node, graph) !== undefined,
+  prepare(node, context) {
+    const found = convolutionOf(node, context.graph);
+    if (!found) throw new Error(`cuDNN has no such convolution (node ${node.name})`);
+    const { operands, ...rest } = found;
+    const spec: ConvolutionSpec = { ...rest, tf32: context.tf32, deterministic: context.deterministic };
+    const key = JSON.stringify(spec);
+    const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
+    const out = context.address(node.outputs[0] as string);
+    const { workspace, cuda, cudnn } = context;
+    return () => {
+      let found = context.convolutions.get(key);
+      if (!found) {
+        const limit = Math.max(workspace.availableBytes, Math.min(largestTrial, Math.floor(cuda.freeBytes() / 2)));
+        const at = workspace.take(limit);
+        try {
+          found = cudnn.convolutions(spec, a, b, out, at, limit);
+        } finally {
+          workspace.giveBack(at);
+        }
+        context.convolutions.set(key, found);
+      }
+      // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
+      // a planned one takes the same, whatever it has free: another algorithm gives other bits
+      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      const choice = `${originalName(node.name)} ${key}`;
+      const made = (context.chosen.get(choice) ??
+        found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
+        [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Convolution;
+      if (workspace.settled) context.chosen.set(choice, made);
+      const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
+      try {
+        made.run(a, b, out, at);
+      } finally {
+        if (at) workspace.giveBack(at);
+      }
+    };
+  },
+};

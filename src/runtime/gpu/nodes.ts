@@ -1,0 +1,41 @@
+import type { Graph, Node } from "../../graph/graph.js";
+import { batchNorm, batchNormGradient } from "./batch-norm.js";
+import { dropout, fusedNode, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
+import type { Means, NodeContext, OwnNode } from "./context.js";
+import { convolution } from "./convolution.js";
+import { awaitsCopy, beginsCopy, concat, split } from "./copies.js";
+
+/** Nodes that run without a kernel of ONNX Runtime. */
+const own: Readonly<Record<string, OwnNode>> = {
+  ":Conv": convolution,
+  ":ConvTranspose": convolution,
+  "mutwo:ConvFilterGradient": convolution,
+  "mutwo:BatchNormalization": batchNorm,
+  "mutwo:BatchNormalizationGradient": batchNormGradient,
+  "mutwo:Fused": fusedNode,
+  "mutwo:MaxPoolGradient": maxPoolGradient,
+  ":Dropout": dropout,
+  ":RandomNormal": randomNumbers,
+  ":RandomNormalLike": randomNumbers,
+  ":RandomUniform": randomNumbers,
+  ":RandomUniformLike": randomNumbers,
+  "mutwo:SwapOut": beginsCopy("out"),
+  "mutwo:SwapOutWait": awaitsCopy,
+  "mutwo:SwapIn": beginsCopy("in"),
+  "mutwo:SwapInWait": awaitsCopy,
+  ":ReduceSum": reduction,
+  ":ReduceMean": reduction,
+  ":ScatterND": scatterRows,
+  ":Concat": concat,
+  ":Split": split,
+};
+
+/** Whether a node runs without a kernel of ONNX Runtime. */
+export const runsOwn = (node: Node, graph: Pick<Graph, "tensors">, means: Means): boolean =>
+  own[`${node.domain}:${node.op}`]?.fits(node, graph, means) ?? false;
+
+/** What runs such a node; undefined for others. */
+export function prepareOwn(node: Node, context: NodeContext): (() => void) | undefined {
+  if (!runsOwn(node, context.graph, context)) return undefined;
+  return own[`${node.domain}:${node.op}`]?.prepare(node, context);
+}

@@ -1,0 +1,50 @@
+import { elementCount, type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { callOf } from "../ops/call.js";
+import { normalizeAxes } from "../ops/shapes.js";
+
+/** Ops whose every output element depends on one element of each input. */
+const pointwise = new Set(
+  "Add Sub Mul Div Neg Abs Sqrt Exp Log Erf Tanh Sigmoid Relu Pow Reciprocal Sign Where Cast Equal Greater Less GreaterOrEqual LessOrEqual And Or Not Xor Min Max Clip Softplus LeakyRelu Elu Floor Ceil Sin Cos".split(
+    " ",
+  ),
+);
+
+const reductions = new Set(["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"]);
+
+/** Rows that are longer are not kept on the chip: reading them several times would cost what fusing saves. */
+export const longestRow = 16384;
+
+/** How a node can be a member: each element by itself, or one value for each row of that many trailing axes. */
+export interface Fusible {
+  /** The shape whose elements the node goes over. */
+  readonly shape: readonly number[];
+  /** Number of trailing axes that a reduction makes one; 0 for a pointwise node. */
+  readonly reducedAxes: number;
+}
+
+const fusibleTypes = new Set(["float32", "float16", "bfloat16", "float64", "bool", "int32", "int64", "uint8", "int8"]);
+
+/** How a node of a graph may be a member of a fused node; undefined if it may not. */
+export function fusible(node: Node, graph: Pick<Graph, "tensors" | "name">): Fusible | undefined {
+  if (node.domain !== "" || node.outputs.length !== 1 || node.inputs.some((name, i) => !name && i === 0))
+    return undefined;
+  const types = [...node.inputs, ...node.outputs].filter(Boolean).map((name) => tensorOf(graph, name));
+  if (types.some(({ dtype, host }) => host || !fusibleTypes.has(dtype))) return undefined;
+  const output = tensorOf(graph, node.outputs[0] as string);
+  if (pointwise.has(node.op)) return { shape: output.shape, reducedAxes: 0 };
+  if (!reductions.has(node.op)) return undefined;
+  const { shape } = tensorOf(graph, node.inputs[0] as string);
+  const call = callOf(node, graph.tensors);
+  const given = call.inputs[1] ? call.constant(1) : call.ints("axes");
+  const axes = normalizeAxes(given?.length ? given : shape.map((_, axis) => axis), shape.length).sort((a, z) => a - z);
+  const count = axes.length;
+  const isLast = axes.every((axis, i) => axis === shape.length - count + i);
+  const isKept = call.int("keepdims", 1) !== 0 || count === shape.length;
+  if (!isLast || !isKept || call.int("keepdims", 1) === 0) return undefined;
+  if (elementCount(shape.slice(shape.length - count)) > longestRow) return undefined;
+  return { shape, reducedAxes: count };
+}
+
+/** A row value's shape: that of a full one with its trailing axes of size 1. */
+export const rowShape = (shape: readonly number[], reducedAxes: number): string =>
+  shape.map((n, axis) => (axis < shape.length - reducedAxes ? n : 1)).join();

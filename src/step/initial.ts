@@ -1,0 +1,129 @@
+import { elementCount, float, type Graph, int, type Node, type Tensor, tensorBytes } from "../graph/graph.js";
+import { bytesOf } from "../graph/values.js";
+import { opOf } from "../ops/index.js";
+
+/** Uniform numbers in [0, 1) from a seed: mulberry32. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+/** FNV-1a: gives each tensor its own seed, whatever else the graph holds. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}
+
+/** First value of the one-dimensional parameters of ops that scale, by op and input slot; all others start at 0. */
+const ones: Readonly<Record<string, readonly number[]>> = {
+  BatchNormalization: [1, 4],
+  LayerNormalization: [1],
+  InstanceNormalization: [1],
+  GroupNormalization: [1],
+  RMSNormalization: [1],
+  SimplifiedLayerNormalization: [1],
+  Mul: [0, 1],
+};
+
+/**
+ * The value that each resident tensor of a training step starts with: the file's if it has one, else seeded.
+ *
+ * Weights: uniform with variance 1/fan-in; scales 1; biases, running means and optimizer state 0. Float inputs: uniform
+ * with mean 0 and variance 1. Integer inputs: any index that the tensors they index have; masks (integers that index
+ * nothing) 1. `forward` is the graph before lowering, where ops can still be recognised.
+ */
+export function initialValues(step: Graph, forward: Graph, seed: number): Map<string, Uint8Array> {
+  const values = new Map<string, Uint8Array>();
+  const made = new Set(step.nodes.flatMap((node) => node.outputs));
+  const flat = new Set([...step.tensors.values()].map((tensor) => tensor.within?.tensor));
+  const uses = usesOf(forward);
+  for (const tensor of step.tensors.values()) {
+    if (made.has(tensor.name) || tensor.category === "constant" || tensor.category === "gradient") continue;
+    if (flat.has(tensor.name) && tensor.category === "parameter") continue; // its parts have the values
+    values.set(tensor.name, tensor.data ?? seeded(tensor, uses.get(tensor.name) ?? [], forward, seed));
+  }
+  return values;
+}
+
+/** The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. */
+export function seededGraph(graph: Graph, seed: number): Graph {
+  const nodes = graph.nodes.map((node): Node => {
+    if (!opOf(node).random || node.attributes.seed) return node;
+    // within 24 bits, which a float attribute holds exactly; 0 may mean "no seed"
+    const own = 1 + ((hash(node.name) ^ seed) & 0x7fffff);
+    return { ...node, attributes: { ...node.attributes, seed: node.op === "Dropout" ? int(own) : float(own) } };
+  });
+  return { ...graph, nodes };
+}
+
+type Use = { readonly node: Node; readonly slot: number };
+
+/** Who reads each tensor, seen through views and casts. */
+function usesOf(graph: Graph): Map<string, Use[]> {
+  const uses = new Map<string, Use[]>();
+  for (let i = graph.nodes.length - 1; i >= 0; i--) {
+    const node = graph.nodes[i] as Node;
+    const passes = opOf(node).view || ["Cast", "Clip", "Transpose", "Expand", "Concat", "Slice"].includes(node.op);
+    node.inputs.forEach((name, slot) => {
+      if (!name) return;
+      const list = uses.get(name) ?? [];
+      if (passes && slot === 0) list.push(...(uses.get(node.outputs[0] as string) ?? []));
+      else list.push({ node, slot });
+      uses.set(name, list);
+    });
+  }
+  return uses;
+}
+
+function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number): Uint8Array {
+  const count = elementCount(tensor.shape);
+  if (tensor.category === "optimizer state") return new Uint8Array(tensorBytes(tensor));
+  const random = randomFrom(seed ^ hash(tensor.name));
+  const fill = (next: () => number): Uint8Array => {
+    const numbers = tensor.dtype === "float32" ? new Float32Array(count) : new Float64Array(count);
+    for (let i = 0; i < count; i++) numbers[i] = next();
+    return tensor.dtype === "float32" ? new Uint8Array(numbers.buffer) : bytesOf(tensor.dtype, numbers);
+  };
+  if (tensor.category === "input") {
+    if (tensor.dtype === "bool") return fill(() => 1);
+    const { range } = tensor;
+    if (range) {
+      const spread = (): number => range[0] + random() * (range[1] - range[0]);
+      return fill(/^u?int/.test(tensor.dtype) ? () => Math.floor(spread()) : spread);
+    }
+    if (/^u?int/.test(tensor.dtype)) {
+      const limit = indexLimit(uses, graph);
+      return fill(() => (limit === undefined ? 1 : Math.floor(random() * limit)));
+    }
+    return fill(() => (2 * random() - 1) * Math.sqrt(3));
+  }
+  const scales = uses.some(({ node, slot }) => ones[node.op]?.includes(slot));
+  if (tensor.shape.length <= 1 || tensor.category === "buffer") return fill(() => (scales ? 1 : 0));
+  const reads = uses[0];
+  const rows = tensor.shape[0] as number;
+  // a matrix that multiplies from the right has its inputs along its rows; kernels and Gemm(transB) hold one output a row
+  const byRows =
+    reads?.node.op === "MatMul" || (reads?.node.op === "Gemm" && reads.node.attributes.transB?.value !== 1);
+  const fanIn = reads?.node.op === "Gather" ? 2500 : byRows ? rows : count / rows;
+  const bound = Math.sqrt(3 / fanIn);
+  return fill(() => (2 * random() - 1) * bound);
+}
+
+/** How many entries the tensors have that an integer input indexes; undefined if it indexes none. */
+function indexLimit(uses: readonly Use[], graph: Graph): number | undefined {
+  const limits = uses.flatMap(({ node, slot }) => {
+    const data = graph.tensors.get(node.inputs[0] ?? "");
+    const axis = (node.attributes.axis?.value as number | undefined) ?? 0;
+    const indexes = slot === 1 && /^(Gather|GatherElements)$/.test(node.op) && data;
+    const size = indexes ? data.shape.at(axis) : undefined;
+    return size === undefined ? [] : [size];
+  });
+  return limits.length ? Math.min(...limits) : undefined;
+}

@@ -1,0 +1,110 @@
+import { Builder } from "../build/build.js";
+import { expand } from "../build/expand.js";
+import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
+import { opOf } from "../ops/index.js";
+import type { Op } from "../ops/op.js";
+import { cast } from "../ops/shapes.js";
+import { fuse } from "./fuse.js";
+import { absorbTransposes } from "./transposes.js";
+
+/**
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
+ * that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ */
+export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean): Graph {
+  const b = new Builder(graph, false);
+  const add = (node: Node): void => {
+    const op = opOf(node);
+    if (op.view || op.swap || hasKernel(node, b)) {
+      b.append(node);
+      return;
+    }
+    const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
+    const rule = widerRule(b, node, hasKernel) ?? op.body;
+    if (!rule) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
+    const body = expand(b, node, rule);
+    for (const inner of body?.nodes ?? []) add(inner);
+    node.outputs.forEach((name, i) => {
+      if (name) settle(b, body?.results[i] ?? "", name, node);
+    });
+  };
+  for (const node of graph.nodes) add(node);
+  return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
+}
+
+/** What lowering must know of a runtime. */
+export interface Target {
+  /** Whether fused nodes (fuse.ts) are one kernel here. */
+  readonly fuses?: boolean;
+  /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
+  hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
+}
+
+/** The same graph as a runtime executes it: lowered, and fused where it has kernels for that. */
+export function lowerFor(runtime: Target, graph: Graph): Graph {
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
+  if (!runtime.fuses) return lowered;
+  return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
+}
+
+const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
+
+/**
+ * A rule that runs a 16-bit node in float32 between casts, which is what ONNX Runtime itself does on the CPU; undefined
+ * if the node has nothing of 16 bits, or if there is no kernel in float32 either.
+ */
+function widerRule(
+  b: Builder,
+  node: Node,
+  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
+): NonNullable<Op["body"]> | undefined {
+  const types = node.outputs.map((name) => (name ? b.type(name).dtype : undefined));
+  if (![...node.inputs, ...node.outputs].some((name) => is16Bit(b.tensors.get(name)?.dtype))) return undefined;
+  const tensors = new Map(
+    [...node.inputs, ...node.outputs].flatMap((name): [string, Tensor][] => {
+      const tensor = b.tensors.get(name);
+      return tensor ? [[name, is16Bit(tensor.dtype) ? { ...tensor, dtype: "float32" } : tensor]] : [];
+    }),
+  );
+  const wide = { ...node, attributes: widerAttributes(node) };
+  // the cast itself is what everything else is made of
+  if (node.op === "Cast" || !opOf(node).types || !hasKernel(wide, { tensors })) return undefined;
+  return ({ b: inner, x }) => {
+    const inputs = node.inputs.map((name, i) =>
+      name && is16Bit(inner.type(name).dtype) ? cast(inner, x(i), "float32") : name,
+    );
+    const made = inner.add(node.op, inputs, wide.attributes, { domain: node.domain, count: node.outputs.length });
+    return made.map((name, i) => (node.outputs[i] ? cast(inner, name, types[i] as DType) : ""));
+  };
+}
+
+/** Attributes that ask for 16 bits ask for float32. */
+function widerAttributes(node: Node): Node["attributes"] {
+  const { dtype } = node.attributes;
+  const asks = dtype?.type === "int" && [onnxNumbers.float16, onnxNumbers.bfloat16].includes(dtype.value);
+  return asks ? { ...node.attributes, dtype: int(onnxNumbers.float32) } : node.attributes;
+}
+
+/** Makes a body's result known by the name that the lowered node's output had. */
+function settle(b: Builder, result: string, name: string, node: Node): void {
+  const wanted = b.type(name);
+  const made = b.tensors.get(result);
+  if (!made) throw new Error(`body of ${node.op} gives no output ${name} (node ${node.name})`);
+  if (made.shape.join() !== wanted.shape.join() || made.dtype !== wanted.dtype)
+    throw new Error(
+      `shape mismatch: body of ${node.op} gives [${made.shape}] for ${name} [${wanted.shape}] (node ${node.name})`,
+    );
+  const producer = b.producer(result);
+  const isOwn = producer !== undefined && !node.inputs.includes(result);
+  const isView = isOwn && opOf(producer).view;
+  // a part of a flat buffer that the body makes as a view: what it shows lies in the part's place
+  if (isOwn && (!isView || !wanted.within || b.placeWithin(result, wanted.within))) {
+    b.rename(result, name);
+    b.redeclare(wanted);
+    return;
+  }
+  // the result is an input of the node, or a view that cannot lie in the flat buffer: give it storage of its own
+  b.scope = node.name;
+  b.phase = node.phase;
+  b.add("Mul", [result, b.scalar(1, result)], {}, { outputs: [name] });
+}

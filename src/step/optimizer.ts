@@ -1,0 +1,188 @@
+import type { Builder } from "../build/build.js";
+import { type DType, int, onnxNumbers } from "../graph/graph.js";
+import { bytesOf } from "../graph/values.js";
+import { math } from "../ops/math.js";
+import { cast } from "../ops/shapes.js";
+import { type Named, numericSettings } from "./settings.js";
+
+/** One flat buffer of parameters with the flat buffer of their gradients, both of shape [n]. */
+export interface FlatParameters {
+  readonly parameters: string;
+  readonly gradients: string;
+}
+
+/** Tensors that the update replaces: `after` takes the place of `before`. */
+type State = { readonly before: string; readonly after: string };
+
+type Optimizer = (b: Builder, flat: FlatParameters, named: Named) => State[];
+
+/** Declares optimizer state shaped like the parameters and filled with zeros, in the type that the update computes in. */
+function zeros(b: Builder, flat: FlatParameters, name: string): string {
+  const { shape } = b.type(flat.parameters);
+  const dtype = computeType(b, flat);
+  return b.declare({ name: b.fresh(`${flat.parameters}.${name}`), dtype, shape, category: "optimizer state" });
+}
+
+/** Parameters of 16 bits are updated in float32: their states would lose small changes, and Adam's ε vanishes. */
+const computeType = (b: Builder, flat: FlatParameters): DType => {
+  const { dtype } = b.type(flat.parameters);
+  return dtype === "float64" ? "float64" : "float32";
+};
+
+const next = (b: Builder, before: string): { outputs: string[]; category: "parameter" | "optimizer state" } => ({
+  outputs: [b.fresh(`${before}.next`)],
+  category: b.type(before).category === "parameter" ? "parameter" : "optimizer state",
+});
+
+/** The parameters and gradients in the type that the update computes in. */
+const operands = (b: Builder, flat: FlatParameters): { p: string; g: string } => ({
+  p: cast(b, flat.parameters, computeType(b, flat)),
+  g: cast(b, flat.gradients, computeType(b, flat)),
+});
+
+/** p − step, written to where the parameters are. */
+function descend(b: Builder, flat: FlatParameters, p: string, step: string): State {
+  const before = flat.parameters;
+  if (p === before) return { before, after: b.op("Sub", [p, step], {}, next(b, before)) };
+  const to = int(onnxNumbers[b.type(before).dtype]);
+  return { before, after: b.op("Cast", [math(b).sub(p, step)], { to }, next(b, before)) };
+}
+
+/**
+ * With weight decay g ← g + decay·p; v ← momentum·v + g; p ← p − lr·v, or p − lr·(g + momentum·v) with Nesterov's
+ * momentum. PyTorch's form: the first step's v is g.
+ */
+const sgd: Optimizer = (b, flat, named) => {
+  const { lr, momentum, nesterov, weight_decay } = numericSettings(named, {
+    lr: 1e-2,
+    momentum: 0.9,
+    nesterov: 0,
+    weight_decay: 0,
+  });
+  if (nesterov && momentum <= 0) throw new Error(`nesterov of sgd needs a momentum above 0: ${momentum}`);
+  const m = math(b);
+  const { p, g } = operands(b, flat);
+  const gradient = weight_decay ? m.add(g, m.mul(p, weight_decay)) : g;
+  if (!momentum) return [descend(b, flat, p, m.mul(gradient, lr))];
+  const velocity = zeros(b, flat, "velocity");
+  const v = b.op("Add", [m.mul(velocity, momentum), gradient], {}, next(b, velocity));
+  const direction = nesterov ? m.add(gradient, m.mul(v, momentum)) : v;
+  return [{ before: velocity, after: v }, descend(b, flat, p, m.mul(direction, lr))];
+};
+
+/**
+ * Adam (Kingma & Ba 2015, algorithm 1): m ← m + (1−β₁)(g−m);  v ← v + (1−β₂)(g²−v);
+ * p ← p − lr/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε). The powers βᵗ are state, so every step is the same graph.
+ * Weight decay is part of the gradient (g + decay·p), or with `decoupled` of the parameter (p − lr·decay·p: AdamW,
+ * Loshchilov & Hutter 2019).
+ */
+const adamWith =
+  (decoupled: boolean): Optimizer =>
+  (b, flat, named) => {
+    const { lr, beta1, beta2, eps, weight_decay } = numericSettings(splitBetas(named), {
+      lr: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weight_decay: decoupled ? 1e-2 : 0,
+    });
+    const x = math(b);
+    const { p, g } = operands(b, flat);
+    const gradient = weight_decay && !decoupled ? x.add(g, x.mul(p, weight_decay)) : g;
+    const dtype = computeType(b, flat);
+    const power = (name: string, beta: number): State & { correction: string } => {
+      const before = b.declare({
+        name: b.fresh(`${flat.parameters}.${name}_power`),
+        dtype,
+        shape: [],
+        category: "optimizer state",
+        data: bytesOf(dtype, [1]),
+      });
+      const after = b.op("Mul", [before, b.scalar(beta, p)], {}, next(b, before));
+      return { before, after, correction: x.sub(1, after) };
+    };
+    /** s ← s + (1−β)(y−s) */
+    const blend = (before: string, y: string, beta: number): State => {
+      const change = x.mul(x.sub(y, before), 1 - beta);
+      return { before, after: b.op("Add", [before, change], {}, next(b, before)) };
+    };
+    const first = power("beta1", beta1);
+    const second = power("beta2", beta2);
+    const m = blend(zeros(b, flat, "m"), gradient, beta1);
+    const v = blend(zeros(b, flat, "v"), x.square(gradient), beta2);
+    const root = x.div(x.sqrt(v.after), x.sqrt(second.correction));
+    const step = x.mul(x.div(m.after, x.add(root, eps)), x.div(lr, first.correction));
+    const whole = weight_decay && decoupled ? x.add(step, x.mul(p, lr * weight_decay)) : step;
+    const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
+    return [...states, descend(b, flat, p, whole)];
+  };
+
+/** `betas=0.9/0.999` is beta1 and beta2. */
+function splitBetas(named: Named): Named {
+  const betas = named.settings.get("betas");
+  if (betas === undefined) return named;
+  const [beta1 = "", beta2 = "", ...rest] = betas.split("/");
+  if (rest.length || !beta2) throw new Error(`setting betas of ${named.name} is not two numbers: ${betas}`);
+  const settings = new Map([...named.settings].filter(([key]) => key !== "betas"));
+  return { name: named.name, settings: settings.set("beta1", beta1).set("beta2", beta2) };
+}
+
+const optimizers: Readonly<Record<string, Optimizer>> = { sgd, adam: adamWith(false), adamw: adamWith(true) };
+
+/** Names of the optimizers, for messages. */
+export const optimizerNames = (): readonly string[] => Object.keys(optimizers);
+
+/** Throws `unknown optimizer: …`. */
+export function checkOptimizer(named: Named): void {
+  if (!optimizers[named.name])
+    throw new Error(`unknown optimizer: ${named.name} (one of ${optimizerNames().join(", ")})`);
+}
+
+/** What happens to all gradients before the update. */
+export interface GradientSettings {
+  /** Gradients are scaled down to this norm, over all parameters together, where theirs is greater. */
+  readonly clipNorm?: number;
+  /** What the loss was multiplied by before the backward phase; the gradients are divided by it. Default 1. */
+  readonly lossScale?: number;
+}
+
+/**
+ * Scales the flat gradients, in place, and returns them under their new names: divided by the loss scale, and by
+ * min(1, clipNorm/(norm + 1e-6)) as PyTorch's `clip_grad_norm_` does.
+ */
+export function scaleGradients(
+  b: Builder,
+  flats: readonly FlatParameters[],
+  { clipNorm, lossScale = 1 }: GradientSettings,
+): FlatParameters[] {
+  if (clipNorm === undefined && lossScale === 1) return [...flats];
+  const m = math(b);
+  let factor: string | undefined;
+  if (clipNorm !== undefined) {
+    // the product of a vector with itself: no temporary of the gradients' size
+    const finest = flats.some(({ gradients }) => b.type(gradients).dtype === "float64") ? "float64" : "float32";
+    const squares = flats.map(({ gradients }) => {
+      const full = cast(b, gradients, finest);
+      return b.op("MatMul", [full, full]);
+    });
+    const norm = m.sqrt(squares.reduce((total, square) => m.add(total, square)));
+    const unscaled = lossScale === 1 ? norm : m.mul(norm, 1 / lossScale);
+    const limit = m.div(clipNorm, m.add(unscaled, 1e-6));
+    const clipped = m.where(m.less(limit, 1), limit, 1);
+    factor = lossScale === 1 ? clipped : m.mul(clipped, 1 / lossScale);
+  }
+  return flats.map((flat) => {
+    const { dtype } = b.type(flat.gradients);
+    const by = factor === undefined ? b.constant(dtype, [], 1 / lossScale) : cast(b, factor, dtype);
+    const options = { outputs: [b.fresh(`${flat.gradients}.scaled`)], category: "gradient" as const };
+    const scaled = b.op("Mul", [flat.gradients, by], {}, options);
+    b.redeclare({ ...b.type(scaled), within: { tensor: flat.gradients, offsetBytes: 0 } });
+    return { ...flat, gradients: scaled };
+  });
+}
+
+/** Appends the update of one flat parameter buffer and returns what it replaces. Throws for an unknown optimizer or setting. */
+export function appendUpdate(b: Builder, flat: FlatParameters, named: Named): State[] {
+  checkOptimizer(named);
+  return (optimizers[named.name] as Optimizer)(b, flat, named);
+}

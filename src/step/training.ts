@@ -1,0 +1,166 @@
+import { Builder } from "../build/build.js";
+import { type Graph, prune, type Tensor } from "../graph/graph.js";
+import { suffixed } from "../graph/names.js";
+import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
+import { backward } from "./gradient.js";
+import { appendLoss } from "./loss.js";
+import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
+import { inPrecision } from "./precision.js";
+import { parseNamed, takeSetting } from "./settings.js";
+
+/** How a model is trained: what makes a training step of it. */
+export interface TrainingOptions {
+  /**
+   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`), `mse`, `l1`, `bce` or `sum`, on the model's first output
+   * or the one named by `output`: `ce:axis=1,output=logits`.
+   */
+  readonly loss: string;
+  /** `sgd`, `adam` or `adamw`, with settings: `adam:lr=1e-3`. */
+  readonly optimizer: string;
+  /** Micro-batches of the bound batch size whose gradients are averaged before one update; default 1. */
+  readonly accumulate?: number;
+  /** Greatest norm of all gradients together; gradients beyond it are scaled down to it. */
+  readonly clipNorm?: number;
+  /** Names of parameters that are not trained; `*` stands for any characters, `?` for one. */
+  readonly freeze?: readonly string[];
+  /** `mixed` or `float64`, see `inPrecision`; the model's own if absent. */
+  readonly precision?: string;
+}
+
+/**
+ * The whole training step of a model as one graph: forward, loss, backward, update.
+ *
+ * Parameters, gradients and optimizer state lie in flat buffers, one of each per element type. A parameter that the
+ * loss does not depend on stays as it is. Throws for an unknown loss or optimizer, a loss that does not fit the output,
+ * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
+ */
+export function trainingStep(given: Graph, options: TrainingOptions): Graph {
+  const optimizer = parseNamed(options.optimizer);
+  checkOptimizer(optimizer);
+  const { accumulate = 1, clipNorm } = options;
+  if (!Number.isSafeInteger(accumulate) || accumulate < 1)
+    throw new Error(`micro-batches to accumulate are not a positive whole number: ${accumulate}`);
+  if (clipNorm !== undefined && !(clipNorm > 0)) throw new Error(`norm to clip to is not positive: ${clipNorm}`);
+  const { graph: model, lossScale } = options.precision
+    ? inPrecision(given, options.precision)
+    : { graph: given, lossScale: 1 };
+  const wanted = trainedParameters(model, options.freeze ?? []);
+  const { value: outputSetting, rest: loss } = takeSetting(parseNamed(options.loss), "output");
+  const outputName = outputSetting ?? model.outputs[0];
+  if (!outputName) throw new Error(`no output: ${model.name}`);
+  if (!model.outputs.includes(outputName))
+    throw new Error(`unknown output: ${outputName} (one of ${model.outputs.join(", ")})`);
+
+  const b = new Builder(model);
+  const inputs = [...model.inputs];
+  const losses: string[] = [];
+  let sums: ReadonlyMap<string, string> | undefined;
+  const trained: Trained = { flats: [], accumulations: new Map() };
+  let isMean = true;
+  let names = new Map<string, string>();
+  for (let micro = 1; micro <= accumulate; micro++) {
+    const forwardStart = b.nodes.length;
+    if (micro > 1) names = repeatForward(b, model, micro, names);
+    const forward = micro > 1 ? b.nodes.slice(forwardStart) : b.nodes.slice(0, model.nodes.length);
+    if (micro > 1) inputs.push(...model.inputs.map((name) => names.get(name) as string));
+    const output = names.get(outputName) ?? outputName;
+    b.phase = "loss";
+    b.category = "activation";
+    b.scope = suffixed("loss", micro);
+    const parts = appendLoss(b, b.type(output), loss);
+    if (parts.target) inputs.push(parts.target);
+    losses.push(parts.loss);
+    isMean = parts.isMean;
+
+    b.phase = "backward";
+    b.category = "temporary";
+    const seed = parts.gradient(lossScale * (isMean ? 1 / accumulate : 1));
+    b.redeclare({ ...b.type(seed), category: "gradient" });
+    const gradients = backward(b, forward, new Map([[output, seed]]), wanted);
+    if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
+    b.scope = suffixed("gradients", micro);
+    sums = sums
+      ? accumulateGradients(b, sums, gradients, trained, micro, accumulate)
+      : flatten(b, model, gradients, trained, accumulate);
+  }
+  b.phase = "loss";
+  const scalar = meanLoss(b, losses, isMean);
+
+  b.phase = "update";
+  b.scope = "update";
+  b.category = "temporary";
+  const state = model.state.map(({ before, after }) => ({ before, after: names.get(after) ?? after }));
+  const flats = scaleGradients(b, trained.flats, { lossScale, ...(clipNorm === undefined ? {} : { clipNorm }) });
+  for (const flat of flats) state.push(...appendUpdate(b, flat, optimizer));
+  return prune({
+    name: model.name,
+    nodes: soon(b.nodes, trained.accumulations),
+    tensors: b.tensors,
+    inputs,
+    outputs: [scalar],
+    state,
+    loss: scalar,
+  });
+}
+
+/** Names of the parameters that are to be trained. Throws `pattern matches no parameter: …`. */
+function trainedParameters(model: Graph, freeze: readonly string[]): Set<string> {
+  const parameters = [...model.tensors.values()].filter((t) => t.category === "parameter");
+  const frozen = frozenNames(parameters, freeze);
+  if (parameters.length > 0 && frozen.size === parameters.length)
+    throw new Error(`all parameters are frozen: ${model.name}`);
+  return new Set(parameters.map(({ name }) => name).filter((name) => !frozen.has(name)));
+}
+
+/** The parameters that the patterns name (`*` any characters, `?` one). Throws `pattern matches no parameter: …`. */
+export function frozenNames(parameters: readonly Pick<Tensor, "name">[], patterns: readonly string[]): Set<string> {
+  const frozen = new Set<string>();
+  for (const pattern of patterns) {
+    const literal = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
+    const expression = new RegExp(`^${literal.replace(/\*/g, ".*").replace(/\?/g, ".")}$`, "s");
+    const matched = parameters.filter(({ name }) => expression.test(name));
+    if (matched.length === 0)
+      throw new Error(`pattern matches no parameter: ${pattern} (the first is ${parameters[0]?.name ?? "none"})`);
+    for (const { name } of matched) frozen.add(name);
+  }
+  return frozen;
+}
+
+/**
+ * Adds the model's forward pass once more, on inputs of its own, from the state that the last one left. Returns the
+ * names that inputs and outputs of the model have in it.
+ */
+function repeatForward(b: Builder, model: Graph, micro: number, before: ReadonlyMap<string, string>) {
+  const names = new Map<string, string>();
+  for (const name of model.inputs) {
+    const copy = b.fresh(suffixed(name, micro));
+    b.declare({ ...b.type(name), name: copy });
+    names.set(name, copy);
+  }
+  for (const { before: first, after } of model.state) names.set(first, before.get(after) ?? after);
+  b.phase = "forward";
+  b.category = "activation";
+  for (const node of model.nodes) {
+    const outputs = node.outputs.map((name) => {
+      if (!name) return "";
+      const copy = b.fresh(suffixed(name, micro));
+      names.set(name, copy);
+      return copy;
+    });
+    const inputs = node.inputs.map((name) => names.get(name) ?? name);
+    b.add(node.op, inputs, node.attributes, { domain: node.domain, name: suffixed(node.name, micro), outputs });
+  }
+  return names;
+}
+
+/** The step's loss: the only one there is, the mean or the sum of the micro-batches'. */
+function meanLoss(b: Builder, losses: readonly string[], isMean: boolean): string {
+  const [first = ""] = losses;
+  b.category = "activation";
+  b.scope = "loss";
+  const total = losses.reduce((sum, loss) => b.op("Add", [sum, loss]));
+  const scalar = isMean && losses.length > 1 ? b.op("Mul", [total, b.scalar(1 / losses.length, first)]) : total;
+  const name = b.fresh("loss");
+  b.rename(scalar, name);
+  return name;
+}

@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import { installKernel } from "../../src/notebook/install.js";
+import { showFigure, showTable } from "../../src/notebook/show.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
+
+after(() => rmSync(folder, { recursive: true }));
+
+const dataDir = path.join(folder, "jupyter");
+
+test("installKernel({dataDir}) writes a kernel.json that starts the launcher", () => {
+  const file = installKernel({ dataDir });
+  assert.equal(file, path.join(dataDir, "kernels/mutwo/kernel.json"));
+  assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), {
+    argv: [process.execPath, path.resolve("src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
+    display_name: "TypeScript (mutwo)",
+    language: "typescript",
+  });
+});
+
+test("installKernel() goes to the user's Jupyter folder", () => {
+  const before = process.env.JUPYTER_DATA_DIR;
+  process.env.JUPYTER_DATA_DIR = path.join(folder, "user");
+  try {
+    assert.equal(installKernel(), path.join(folder, "user/kernels/mutwo/kernel.json"));
+  } finally {
+    if (before === undefined) delete process.env.JUPYTER_DATA_DIR;
+    else process.env.JUPYTER_DATA_DIR = before;
+  }
+});
+
+test("installKernel({dataDir}) says that it cannot write there", () => {
+  const file = path.join(folder, "file");
+  writeFileSync(file, "");
+  assert.throws(
+    () => installKernel({ dataDir: file }),
+    /^Error: cannot install kernel \(ENOTDIR\): .*file\/kernels\/mutwo$/,
+  );
+});
+
+test("showFigure(figure) and showTable(table) say that there is no notebook", () => {
+  assert.throws(() => showFigure({ data: [] }), /^Error: not in a notebook: showFigure$/);
+  assert.throws(() => showTable([]), /^Error: not in a notebook: showTable$/);
+});
+
+// a machine without Jupyter skips these, except where the whole project is checked
+const missing = spawnSync("jupyter", ["nbconvert", "--version"]).status !== 0;
+
+const jupyter = { skip: missing && process.env.CI !== "true" ? "jupyter nbconvert is not installed" : false };
+
+/** Executes a notebook in Jupyter. */
+function convert(input: string, output: string) {
+  const { status, stderr, error } = spawnSync(
+    "jupyter",
+    ["nbconvert", "--to", "notebook", "--execute", path.resolve(input), "--output", output, "--output-dir", folder],
+    { env: { ...process.env, JUPYTER_PATH: dataDir, HOME: folder }, encoding: "utf8" },
+  );
+  if (error) throw error;
+  return { status, stderr };
+}
+
+test("jupyter nbconvert --execute runs a notebook in the kernel and loses none of 5000 lines", jupyter, () => {
+  installKernel({ dataDir });
+  const input = path.join(folder, "lines.ipynb");
+  const fixture = readFileSync("test/fixtures/notebooks/lines.ipynb", "utf8");
+  writeFileSync(input, fixture.replace("let lines = 10;", "let lines = 5000;"));
+  const { status, stderr } = convert(input, "executed.ipynb");
+  assert.equal(status, 0, stderr);
+  assert.doesNotMatch(stderr, /Timeout/);
+  const { cells } = JSON.parse(readFileSync(path.join(folder, "executed.ipynb"), "utf8")) as {
+    cells: { outputs: { text: string[] }[] }[];
+  };
+  const lines = cells[1]?.outputs.flatMap((output) => output.text) ?? [];
+  assert.deepEqual([lines.length, lines.at(-1)], [5000, "line 4999\n"]);
+});
+
+test("jupyter nbconvert --execute shows a failing cell's error", jupyter, () => {
+  installKernel({ dataDir });
+  const { status, stderr } = convert("test/fixtures/notebooks/failing.ipynb", "failed.ipynb");
+  assert.equal(status, 1);
+  assert.match(stderr, /Error: the cell failed on purpose/);
+});

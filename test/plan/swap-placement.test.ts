@@ -1,0 +1,260 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import { runSummary } from "../../src/commands/summary.js";
+import type { Graph } from "../../src/graph/graph.js";
+import { originalName } from "../../src/graph/names.js";
+import { activationRows } from "../../src/memory/activation-rows.js";
+import { savedActivations } from "../../src/memory/activations.js";
+import { layout } from "../../src/memory/layout.js";
+import { peakBytes } from "../../src/memory/liveness.js";
+import { readModel } from "../../src/model/read.js";
+import { opOf } from "../../src/ops/index.js";
+import type { PlanProblem, SwapPlacement } from "../../src/plan/plan.js";
+import { planGraph } from "../../src/plan/planners/index.js";
+import { printedPeakBytes } from "../../src/plan/planners/printed.js";
+import { rewrite } from "../../src/plan/rewrite.js";
+import { stepTime, swapPlacement } from "../../src/plan/swap-placement.js";
+import { reportHtml } from "../../src/report/report.js";
+import { profileModel } from "../../src/run/pipeline.js";
+import { openCpu } from "../../src/runtime/cpu.js";
+import { randomFrom } from "../../src/step/initial.js";
+import { lower } from "../../src/step/lower.js";
+import { trainingStep } from "../../src/step/training.js";
+import { randomGraph } from "../random-graph.js";
+
+const runtime = openCpu({ threads: 1 });
+
+after(() => runtime.close());
+
+/** a and b are saved; a's last forward use is b, b's is c. */
+const chain = parseGraph(`graph chain(float32[256] x) => (y) {
+  a = Exp(x)
+  b = Exp(a)
+  c = Sin(b)
+  d = Sin(c)
+  e = Sin(d)
+  f = Sin(e)
+backward:
+  g = Sin(f)
+  h = Sin(g)
+  i = Sin(h)
+  db = Mul(i, b)
+  j = Sin(db)
+  da = Mul(j, a)
+  y = Sin(da)
+}`);
+
+const each = (graph: Graph, ms: number): number[] => graph.nodes.map(() => ms);
+
+/** Predicted step of a graph with these swaps, given the times of the graph's own nodes. */
+function timeOf(
+  graph: Graph,
+  nodeMs: readonly number[],
+  swapMs: ReadonlyMap<string, number>,
+  placements?: ReadonlyMap<string, SwapPlacement>,
+) {
+  const planned = rewrite(
+    graph,
+    [...swapMs.keys()].map((activation) => {
+      const swap = placements?.get(activation);
+      return { activation, action: "swap" as const, ...(swap ? { swap } : {}) };
+    }),
+  );
+  const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
+  const time = stepTime(planned, (node) => {
+    const known = opOf(node).swap ? swapMs.get(originalName(node.name)) : ms.get(originalName(node.name));
+    return known as number;
+  });
+  const waited = [...time.waitingMs.values()].reduce((sum, one) => sum + one, 0);
+  return { planned, ...time, waited };
+}
+
+test("swapPlacement(graph, …): nodes of 1 ms, a swap of 2 ms: freed after two nodes, fetched two nodes before its use", () => {
+  const swapMs = new Map([["a", 2]]);
+  const placements = swapPlacement(chain, each(chain, 1), swapMs);
+  // a is read by b last; c and d run during the copy. da reads it; db and j run during the copy back
+  assert.deepEqual([...placements], [["a", { outDone: "e", prefetch: "db" }]]);
+  assert.equal(timeOf(chain, each(chain, 1), swapMs, placements).totalMs, 13);
+});
+
+test("swapPlacement(graph, …): copies queue on one channel each way", () => {
+  const swapMs = new Map([
+    ["a", 2],
+    ["b", 2],
+  ]);
+  const placements = swapPlacement(chain, each(chain, 1), swapMs);
+  // b's copy to the host begins when a's is done, two nodes after a's last use; a's copy back when b's is done
+  assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "db" });
+  assert.deepEqual(placements.get("b"), { outDone: "g", prefetch: "h" });
+  const slower = new Map([
+    ["a", 3],
+    ["b", 3],
+  ]);
+  const queued = swapPlacement(chain, each(chain, 1), slower);
+  // four copies of 3 ms from 2 ms on take until 14 ms, when da may begin: 3 ms late at best. Waiting for the copies to
+  // the host makes that no later, so d and f, before which two nodes run during each copy at most, wait for them
+  assert.deepEqual(queued.get("a"), { outDone: "d", prefetch: "i" });
+  assert.deepEqual(queued.get("b"), { outDone: "f", prefetch: "f" });
+  const { totalMs, waitingMs } = timeOf(chain, each(chain, 1), slower, queued);
+  assert.deepEqual(
+    [...waitingMs],
+    [
+      ["a", 2],
+      ["b", 1],
+    ],
+  );
+  assert.equal(totalMs, 16);
+});
+
+test("stepTime(graph, …) of a swap without a placement waits for both copies in full", () => {
+  const { totalMs, waitingMs } = timeOf(chain, each(chain, 1), new Map([["a", 2]]));
+  assert.deepEqual([totalMs, [...waitingMs]], [13 + 4, [["a", 4]]]);
+});
+
+test("swapPlacement(graph, …) of one activation hides it if any places do, and of those keeps the memory free longest", () => {
+  const random = randomFrom(3);
+  let hidden = 0;
+  for (let round = 0; round < 40; round++) {
+    // whole milliseconds, so that nothing is rounded
+    const nodeMs = chain.nodes.map(() => Math.floor(3 * random()));
+    const swapMs = new Map([[random() < 0.5 ? "a" : "b", Math.floor(9 * random())]]);
+    const [name = ""] = swapMs.keys();
+    const uses = savedActivations(chain).get(name);
+    assert.ok(uses);
+    const at = (rank: number): string => chain.nodes[rank]?.name as string;
+    let least = Number.POSITIVE_INFINITY;
+    let longest = -1;
+    const away = (outDone: number, prefetch: number): number =>
+      nodeMs.slice(outDone, prefetch).reduce((sum, ms) => sum + ms, 0);
+    for (let outDone = uses.lastForwardAccess + 1; outDone <= uses.firstBackwardAccess; outDone++)
+      for (let prefetch = outDone; prefetch <= uses.firstBackwardAccess; prefetch++) {
+        const one = new Map([[name, { outDone: at(outDone), prefetch: at(prefetch) }]]);
+        const { waited } = timeOf(chain, nodeMs, swapMs, one);
+        if (waited < least) [least, longest] = [waited, -1];
+        if (waited === least) longest = Math.max(longest, away(outDone, prefetch));
+      }
+    const placements = swapPlacement(chain, nodeMs, swapMs);
+    const { outDone, prefetch } = placements.get(name) as SwapPlacement;
+    const rank = (node: string): number => chain.nodes.findIndex((other) => other.name === node);
+    const told = JSON.stringify({ nodeMs, swapMs: [...swapMs], placements: [...placements] });
+    const { waited } = timeOf(chain, nodeMs, swapMs, placements);
+    if (least === 0) {
+      hidden++;
+      assert.equal(waited, 0, told);
+      assert.equal(away(rank(outDone), rank(prefetch)), longest, told);
+    }
+    // where nothing hides both copies, the second waits for a node to begin before
+    else assert.ok(waited < least + Math.max(...nodeMs), told);
+  }
+  assert.ok(hidden > 10 && hidden < 30, `${hidden}`);
+});
+
+test("swapPlacement(graph, …) of everything in random graphs: never slower than waiting at once, peak never above the baseline", () => {
+  for (let seed = 1; seed <= 15; seed++) {
+    const step = trainingStep(randomGraph(seed).graph, { loss: "mse", optimizer: "sgd" });
+    const graph = lower(step, runtime.hasKernel);
+    const random = randomFrom(seed);
+    const nodeMs = graph.nodes.map((node) => (opOf(node).view ? 0 : random()));
+    const names = [...savedActivations(graph).keys()];
+    for (const speed of [0.01, 0.3, 3]) {
+      const swapMs = new Map(names.map((name) => [name, speed * random()]));
+      const placements = swapPlacement(graph, nodeMs, swapMs);
+      const { planned, totalMs, waited } = timeOf(graph, nodeMs, swapMs, placements);
+      assert.ok(totalMs <= timeOf(graph, nodeMs, swapMs).totalMs + 1e-9, `seed ${seed}`);
+      assert.ok(Math.abs(nodeMs.reduce((sum, ms) => sum + ms, 0) + waited - totalMs) < 1e-9);
+      assert.ok(peakBytes(planned) <= peakBytes(graph));
+    }
+  }
+});
+
+test("swapPlacement(graph, …) sees recomputation, and refuses an unknown activation", () => {
+  const recomputing = rewrite(chain, [{ activation: "b", action: "recompute" }]);
+  assert.equal(recomputing.nodes.length, chain.nodes.length + 1);
+  // b@recompute, before db, reads a: a must be back two nodes earlier
+  const placements = swapPlacement(recomputing, each(recomputing, 1), new Map([["a", 2]]));
+  assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "h" });
+  assert.throws(() => swapPlacement(chain, each(chain, 1), new Map([["c", 1]])), /^Error: unknown activation: c$/);
+});
+
+function resnetProblem(batch: number, bytesPerMs: number): PlanProblem {
+  const file = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+  const step = trainingStep(readModel(file, { dims: { batch }, runtime }).graph, { loss: "ce", optimizer: "adam" });
+  const graph = lower(step, runtime.hasKernel);
+  const nodeMs = graph.nodes.map((node) => (opOf(node).view ? 0 : 1));
+  const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => bytes / bytesPerMs, swapMeasured: false });
+  return { graph, nodeMs, rows, budgetBytes: null };
+}
+
+test("planGraph(swapAll): the predicted arena is that of the rewritten graph, added times add up, decisions say why", () => {
+  for (const [batch, bytesPerMs, isSlow] of [
+    [64, 1e9, false],
+    [3, 1e9, false],
+    [3, 1e3, true],
+  ] as const) {
+    const problem = resnetProblem(batch, bytesPerMs);
+    const plan = planGraph({ ...problem, planner: "swapAll" });
+    const places = layout(rewrite(problem.graph, plan.decisions));
+    assert.equal(plan.peakBytes, places.arenaBytes);
+    assert.equal(plan.hostBytes, places.hostBytes);
+    assert.ok(plan.feasible && plan.peakBytes < layout(problem.graph).arenaBytes);
+    const sum = plan.decisions.reduce((total, { addedMs }) => total + addedMs, 0);
+    assert.ok(Math.abs(sum - plan.addedMs) < 1e-9, `${sum} ${plan.addedMs}`);
+    assert.equal(plan.addedMs > 0, isSlow);
+    // some activations of 64 images are larger than 1 MiB, none of 3 images: then all are swapped that ever idle
+    const least = batch === 64 ? 2 ** 20 : 1;
+    const able = problem.rows.filter(
+      (row) => row.memoryBytes >= least && row.lastForwardAccess + 1 < row.firstBackwardAccess,
+    );
+    assert.ok(able.length > 1);
+    assert.deepEqual(
+      plan.decisions.map(({ activation }) => activation),
+      able.map(({ name }) => name),
+    );
+    for (const { action, savedBytes, why } of plan.decisions) {
+      assert.equal(action, "swap");
+      assert.ok(savedBytes >= least);
+      assert.match(why, /are free from \S+ to \S+ for two copies of .* \(simulated\), (hidden|.* of them waited for)/);
+    }
+    const less = planGraph({ ...problem, budgetBytes: plan.peakBytes - 1, planner: "swapAll" });
+    assert.deepEqual([less.feasible, less.minimumPeakBytes], [false, plan.peakBytes]);
+  }
+});
+
+test("printedPeakBytes(problem, swaps) counts a swapped activation from its way back on, not before", () => {
+  const rows = activationRows(chain, each(chain, 1), { swapMs: () => 1, swapMeasured: false });
+  const printed = (outDone: string, prefetch: string): number =>
+    printedPeakBytes({ graph: chain, rows }, [
+      { activation: "a", action: "swap", swap: { outDone, prefetch } },
+      { activation: "b", action: "swap", swap: { outDone, prefetch } },
+    ]);
+  // x is resident, a node has two tensors of its own, and what is back waits: none, or both while g runs
+  assert.equal(printed("d", "db"), 4 * 1024 + 1024);
+  assert.equal(printed("d", "g"), 5 * 1024);
+  assert.equal(printedPeakBytes({ graph: chain, rows }, []), 5 * 1024);
+});
+
+test("profileModel(…, planner swapAll) executes the plan with the same bits; summary and report count swaps", async () => {
+  const run = await profileModel("test/fixtures/mlp.ts.onnx", {
+    loss: "mse",
+    optimizer: "adam",
+    planner: "swapAll",
+    iterations: 1,
+    warmups: 0,
+    threads: 1,
+  });
+  const { plan, after: executed, equality } = run;
+  assert.ok(plan && executed && equality);
+  assert.ok(plan.decisions.length > 0 && equality.compared > 0);
+  assert.deepEqual(equality.different, []);
+  assert.deepEqual([executed.arenaBytes, executed.allocatedBytes], [plan.peakBytes, plan.peakBytes]);
+  assert.match(
+    runSummary(run),
+    new RegExp(
+      `plan: ${plan.decisions.length} swapped \\(.* on the host\\), ${plan.kept} kept; .* more \\(copies simulated, beside the nodes\\)`,
+    ),
+  );
+  const html = reportHtml(run);
+  assert.match(html, /<td class="name">swap<\/td>/);
+  assert.match(html, /Swapped ones take .* of host memory/);
+});

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { writeRun } from "../../src/report/write.js";
+import { profileModel } from "../../src/run/pipeline.js";
+import { readRun } from "../../src/run/run.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-pdf-"));
+
+const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+
+const options = { loss: "ce", optimizer: "sgd", dims: { batch: 8 }, iterations: 2, warmups: 1 };
+
+test("writeRun(run) makes the whole folder: run.json, tables, report as HTML and PDF, five plots", async () => {
+  const { folder: place, run } = await writeRun(await profileModel(model, { ...options, budget: "85%" }), { folder });
+  assert.deepEqual(run.warnings, []);
+  assert.deepEqual(readdirSync(place).sort(), [
+    "profiler_plots_activation_inactive_time.png",
+    "profiler_plots_activation_size.png",
+    "profiler_plots_memory_timeline.png",
+    "profiler_plots_node_peak_memory.png",
+    "profiler_plots_node_run_time.png",
+    "profiler_stats_activation_stats.csv",
+    "profiler_stats_node_stats.csv",
+    "report.html",
+    "report.pdf",
+    "run.json",
+  ]);
+  const pdf = readFileSync(path.join(place, "report.pdf"));
+  assert.equal(pdf.subarray(0, 5).toString(), "%PDF-");
+  // charts are vectors: a page without them has a few kilobytes
+  assert.ok(pdf.length > 100_000, `${pdf.length} bytes`);
+  for (const name of readdirSync(place).filter((file) => file.endsWith(".png"))) {
+    const png = readFileSync(path.join(place, name));
+    assert.equal(png.subarray(1, 4).toString(), "PNG");
+    assert.ok(png.length > 10_000, name);
+  }
+  const html = readFileSync(path.join(place, "report.html"), "utf8");
+  assert.ok(html.length < 10e6);
+  assert.doesNotMatch(html, /<(script|link|img)[^>]+(src|href)=["']?https?:/);
+  assert.match(html, /against the unplanned step's, over two steps: \d+ tensors are equal bit by bit/);
+  const saved = readRun(path.join(place, "run.json"));
+  assert.equal(saved.after?.allocatedBytes, saved.plan?.peakBytes);
+  for (const activation of saved.before.activations) assert.ok(html.includes(activation.name));
+});
+
+test("a report of an infeasible budget says so, with the least reachable peak and what stands in the way", async () => {
+  const run = await profileModel(model, { ...options, budget: "5%" });
+  const { folder: place } = await writeRun(run, { folder, pictures: false });
+  const html = readFileSync(path.join(place, "report.html"), "utf8");
+  assert.equal(run.plan?.feasible, false);
+  assert.equal(run.after, null);
+  assert.match(html, /class="headline bad">infeasible budget: .*; the least reachable peak is /);
+  assert.match(html, /What stands in the way is node /);
+});

@@ -1,0 +1,191 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { holdsProvider, installedFolder } from "../../../src/runtime/libraries/ort-library.js";
+import { stubCuda } from "../../stub-cuda.js";
+
+const stub = stubCuda();
+
+const skip = "reason" in stub && stub.reason;
+
+const root = mkdtempSync(path.join(tmpdir(), "mutwo-stub-"));
+
+let runs = 0;
+
+/** Runs mutwo over the stub libraries; `calls` are the names of all functions that it called, in order. */
+const mutwo = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => run("src/cli.ts", args, env);
+
+function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  if ("reason" in stub) throw new Error(stub.reason);
+  const log = path.join(root, `${++runs}.log`);
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", program, ...args], {
+    encoding: "utf8",
+    env: { ...stub.env, STUB_CUDA_LOG: log, XDG_CACHE_HOME: path.join(root, `${runs}.cache`), ...env },
+  });
+  const calls = readFileSync(log, "utf8").trim().split("\n");
+  return { status, signal, stdout, stderr, calls };
+}
+
+type Rows = ReadonlyMap<string, { works: boolean; detail: string }>;
+
+const doctor = (env: NodeJS.ProcessEnv = {}): Rows => {
+  const { stdout } = mutwo(["doctor", "--json"], { CHROMIUM_PATH: "/nowhere/chromium", ...env });
+  return new Map(
+    (JSON.parse(stdout) as { what: string; works: boolean; detail: string }[]).map((row) => [row.what, row]),
+  );
+};
+
+const profile = (env: NodeJS.ProcessEnv = {}) =>
+  mutwo(
+    "profile test/fixtures/resnet_bottleneck_dynamic.onnx --loss ce --optimizer sgd --dim batch=2 --backend cuda --iterations 1 --warmups 0 --no-pictures --json --out"
+      .split(" ")
+      .concat(path.join(root, "reports")),
+    env,
+  );
+
+// pinned memory of ONNX Runtime's own arena stays until the process ends
+const held = /^held deviceBytes=0 hostBytes=(0|1048576) streams=0 events=0 graphs=0 executables=0$/;
+
+test("mutwo doctor describes GPU, driver and libraries; a kernel that does nothing is noticed", { skip }, () => {
+  const rows = doctor();
+  assert.equal(rows.get("GPU")?.detail, "0: Stub GPU, 80.0 GiB, compute capability 9.0");
+  assert.match(rows.get("driver")?.detail ?? "", /, runs CUDA up to 1[23]\.0$/);
+  assert.match(rows.get("CUDA runtime")?.detail ?? "", /^1[23]\.0, .*libcudart\.so\.1[23]$/);
+  assert.match(rows.get("cuDNN")?.detail ?? "", /^9\.14\.0, .*libcudnn\.so\.9$/);
+  assert.match(rows.get("NVRTC (fused kernels)")?.detail ?? "", /^1[23]\.99, /);
+  assert.match(rows.get("CUDA provider")?.detail ?? "", /^ONNX Runtime 1\.29\.0 for CUDA 1[23], /);
+  const broken = ["cuda backend", "browser (PDF, PNG)"];
+  assert.deepEqual(
+    [...rows].filter(([, { works }]) => !works).map(([name]) => name),
+    broken,
+  );
+  assert.equal(rows.get("cuda backend")?.detail, "a kernel gave a wrong result: 0, 0, not 13, 16");
+});
+
+const machines: readonly (readonly [what: string, env: NodeJS.ProcessEnv, row: string, detail: RegExp])[] = [
+  [
+    "no GPU",
+    { STUB_CUDA_FAIL: "cuInit:1=100" },
+    "GPU",
+    /^no GPU: no CUDA-capable device is detected \[100\] \(cuInit\)$/,
+  ],
+  ["hidden GPUs", { STUB_CUDA_DEVICES: "0" }, "GPU", /^no GPU: the driver shows none \(CUDA_VISIBLE_DEVICES\)$/],
+  [
+    "an old driver",
+    { STUB_CUDA_DRIVER: "11080" },
+    "driver",
+    /^the driver is too old: it runs CUDA up to 11\.8, CUDA 1[23] needs driver \d+ or newer$/,
+  ],
+  [
+    "no device for the runtime",
+    { STUB_CUDA_FAIL: "cudaGetDeviceCount:1=100" },
+    "cuda backend",
+    /^no CUDA device: no CUDA-capable device is detected \[cudaErrorNoDevice\]$/,
+  ],
+  [
+    "a driver that the runtime finds too old",
+    { STUB_CUDA_FAIL: "cudaGetDeviceCount:1=35" },
+    "cuda backend",
+    /^no CUDA device: CUDA driver version is insufficient .*\[cudaErrorInsufficientDriver\]$/,
+  ],
+];
+
+for (const [what, env, row, detail] of machines)
+  test(`mutwo doctor on a machine with ${what} says so`, { skip }, () => {
+    const found = doctor(env).get(row);
+    assert.equal(found?.works, false);
+    assert.match(found?.detail ?? "", detail);
+  });
+
+test("mutwo profile --backend cuda calls the real provider, replays captured graphs and gives everything back", {
+  skip,
+}, () => {
+  const { status, stdout, stderr, calls } = profile();
+  assert.equal(status, 0, stderr);
+  const summary = JSON.parse(stdout);
+  assert.equal(summary.measuredPeakBytes, summary.peakBytes);
+  for (const call of [
+    "cublasSgemm_v2",
+    "cudnnConvolutionBackwardFilter",
+    "cudaStreamBeginCapture",
+    "cudaGraphLaunch",
+    "cuLaunchKernel",
+  ])
+    assert.ok(calls.includes(call), call);
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("mutwo profile --backend cuda without NVRTC fuses nothing and runs", { skip }, () => {
+  const { status, stderr, calls } = profile({ NVRTC_LIBRARY: "/nowhere/libnvrtc.so" });
+  assert.equal(status, 0, stderr);
+  assert.ok(!calls.includes("cuLaunchKernel"));
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+const captures = (graph: string, env: NodeJS.ProcessEnv = {}): number => {
+  const { status, stderr, calls } = run("test/stub-captures.ts", [graph], env);
+  assert.equal(status, 0, stderr);
+  assert.match(calls.at(-1) ?? "", held);
+  return calls.filter((call) => call === "cudaStreamBeginCapture").length;
+};
+
+test("a step is captured once; again each time where another step may have written over what its kernels read", {
+  skip,
+}, () => {
+  // two steps, three replays of each in turn
+  assert.equal(captures("graph(float32[3,4] x) => (y) { y = Softmax(x) }"), 2);
+  assert.equal(captures("graph(float32[3,4] x) => (y) { y = GatherND(x, int64[2,1]{0,2}) }"), 6);
+  assert.equal(captures("graph(float32[2,1,3,4] x, float32[1,5,4,2] w) => (y) { y = MatMul(x, w) }"), 6);
+  assert.equal(captures("graph(float32[2,5,3,4] x, float32[4,2] w) => (y) { y = MatMul(x, w) }"), 2);
+});
+
+test("a step with random numbers is captured where mutwo's own kernels draw them, else launched by the host", {
+  skip,
+}, () => {
+  const noise = "graph(float32[3,4] x) => (y) { y = RandomNormalLike<seed=1>(x) }";
+  assert.equal(captures(noise), 2);
+  assert.equal(captures(noise, { NVRTC_LIBRARY: "/nowhere/libnvrtc.so" }), 0);
+});
+
+test("the provider finds libraries that lie outside of the loader's path", { skip }, () => {
+  // CUDNN_LIBRARY and the others name the folder; what lies beside them is found there
+  const { status, stderr } = profile({ LD_LIBRARY_PATH: undefined });
+  assert.equal(status, 0, stderr);
+});
+
+const faults: readonly (readonly [fail: string, message: RegExp])[] = [
+  ["cudaMalloc:1=2", /^mutwo: CUDA: out of memory \[cudaErrorMemoryAllocation\] \(cudaMalloc of /],
+  ["cudaStreamEndCapture:1=900", /^mutwo: CUDA: operation not permitted when stream is capturing/],
+  ["nvrtcCompileProgram:1=6", /^mutwo: NVRTC: mutwo\.cu\(1\): error: stub error/],
+  ["cudnnCreate:1=1", /^mutwo: cuDNN: CUDNN_STATUS_STUB \(cudnnCreate\)/],
+];
+
+for (const [fail, message] of faults)
+  test(`mutwo profile --backend cuda with a fault (${fail}): one line, exit status 2, nothing held`, { skip }, () => {
+    const { status, signal, stderr, calls } = profile({ STUB_CUDA_FAIL: fail });
+    assert.deepEqual([status, signal], [2, null]);
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .filter((line) => line.startsWith("mutwo: "));
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? "", message);
+    assert.match(calls.at(-1) ?? "", held);
+  });
+
+test("mutwo cuda install finds what is installed and fetches nothing", {
+  skip: skip || (!holdsProvider(installedFolder()) && "the provider is not in the cache"),
+}, () => {
+  const { env } = stub as Exclude<typeof stub, { reason: string }>;
+  const { ORT_LIBRARY: _, XDG_CACHE_HOME: __, ...rest } = env;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "src/cli.ts", "cuda", "install"], {
+    encoding: "utf8",
+    env: { ...rest, PATH: path.join(root, "no programs here") },
+  });
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, new RegExp(`^provider for CUDA 1[23]: ${installedFolder()}\n$`));
+  assert.match(stderr, /^check .*\nwarning: the cuda backend does not work here: a kernel gave a wrong result: /);
+});

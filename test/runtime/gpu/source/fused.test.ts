@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import koffi from "koffi";
+import {
+  type Attributes,
+  type DType,
+  elementCount,
+  int,
+  ints,
+  type Node,
+  tensorOf,
+} from "../../../../src/graph/graph.js";
+import { bytesOf, type Value, valuesOf } from "../../../../src/graph/values.js";
+import { readModel } from "../../../../src/model/read.js";
+import { fusedGraph } from "../../../../src/ops/fused.js";
+import { opOf } from "../../../../src/ops/index.js";
+import { openCpu } from "../../../../src/runtime/cpu.js";
+import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
+import { type KernelSource, prelude } from "../../../../src/runtime/gpu/source/kernel.js";
+import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
+import { scatterSource } from "../../../../src/runtime/gpu/source/scatter.js";
+import { fuse } from "../../../../src/step/fuse.js";
+import { randomFrom } from "../../../../src/step/initial.js";
+import { lower } from "../../../../src/step/lower.js";
+import { trainingStep } from "../../../../src/step/training.js";
+import { at } from "../../../at.js";
+
+// Generated CUDA C runs here as C++, thread by thread (cuda-shim.h), against ONNX Runtime's CPU kernels.
+
+const hasCompiler = spawnSync("g++", ["--version"]).status === 0;
+
+const options = hasCompiler ? {} : { skip: "no g++ here" };
+
+const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-kernels-"));
+
+const cpu = openCpu({ threads: 1 });
+
+after(() => {
+  cpu.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** Kernels compiled for the host; each is called with the memory of its parameters. */
+function compiled(sources: readonly KernelSource[]): (source: KernelSource, operands: readonly Uint8Array[]) => void {
+  const distinct = [...new Map(sources.map((one) => [one.name, one])).values()];
+  const text = [
+    `#include "${at("cuda-shim.h")}"`,
+    prelude,
+    ...distinct.map(({ source }) => source),
+    ...distinct.map(
+      ({ name, blocks, threads }) =>
+        `extern "C" void go_${name}(void** arguments) { launch(${name}, ${blocks}, ${threads}, arguments); }`,
+    ),
+  ].join("\n");
+  const stem = path.join(folder, `kernels${Math.random().toString(36).slice(2)}`);
+  writeFileSync(`${stem}.cpp`, text);
+  // as on the GPU: no fused multiply-add
+  const flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-pthread"];
+  const built = spawnSync("g++", [...flags, "-o", `${stem}.so`, `${stem}.cpp`], { encoding: "utf8" });
+  assert.equal(built.status, 0, built.stderr.split("\n").slice(0, 5).join("\n"));
+  const library = koffi.load(`${stem}.so`);
+  return (source, operands) => {
+    const list = new BigUint64Array(new ArrayBuffer(8 * operands.length));
+    list.set(operands.map((bytes) => koffi.address(bytes) as bigint));
+    library.func(`void go_${source.name}(void *arguments)`)(list);
+  };
+}
+
+/** Bytes that stay where they are, on a boundary of 16. */
+const place = (bytes: number): Uint8Array => {
+  const memory = new ArrayBuffer(bytes + 16 + 8192);
+  const shift = Number((16n - ((koffi.address(memory) as bigint) % 16n)) % 16n);
+  return new Uint8Array(memory, shift, bytes);
+};
+
+const placed = (data: Uint8Array): Uint8Array => {
+  const bytes = place(data.length);
+  bytes.set(data);
+  return bytes;
+};
+
+const random = randomFrom(5);
+
+/** Seeded values of a type: positive enough that logarithms and roots are defined. */
+function valueLike(dtype: DType, shape: readonly number[], limit?: number): Value {
+  const isFloat = /float/.test(dtype);
+  const values = Array.from({ length: elementCount(shape) }, () =>
+    isFloat ? 0.1 + random() : Math.floor(random() * (dtype === "bool" ? 2 : (limit ?? 3))),
+  );
+  return { dtype, shape, data: bytesOf(dtype, values) };
+}
+
+/** Compares a kernel's result with the CPU's: equal, or within rounding for floats. */
+function near(dtype: DType, actual: Uint8Array, expected: Uint8Array, what: string): void {
+  const [p, q] = [valuesOf(dtype, actual), valuesOf(dtype, expected)];
+  const scale = Math.max(1e-3, ...q.map(Math.abs).filter(Number.isFinite));
+  q.forEach((value, i) => {
+    const other = p[i] as number;
+    const same = Object.is(other, value) || other === value || Math.abs(other - value) <= 5e-6 * scale;
+    assert.ok(same, `${what}: element ${i} is ${other}, not ${value}`);
+  });
+}
+
+const node = (op: string, inputs: number, attributes: Attributes, domain = ""): Node => ({
+  name: op,
+  domain,
+  op,
+  inputs: Array.from({ length: inputs }, (_, i) => `x${i}`),
+  outputs: ["y0"],
+  attributes,
+  phase: "forward",
+});
+
+for (const [name, loss] of [
+  ["bert_tiny.ts", "ce"],
+  ["swin.ts", "ce"],
+  ["lstm.ts", "ce"],
+  ["unet_bn.dynamo", "ce:axis=1"],
+  ["gpt2_tiny.dynamo", "ce"],
+] as const)
+  test(`fusedSource(each distinct fused node of ${name}) computes what the ops do`, options, () => {
+    const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
+    const fused = fuse(lower(trainingStep(graph, { loss, optimizer: "adam" }), cpu.hasKernel));
+    const cases = new Map<string, { node: Node; source: KernelSource; inputs: Value[] }>();
+    for (const one of fused.nodes) {
+      if (one.op !== "Fused") continue;
+      const body = fusedGraph(
+        opOf,
+        one,
+        one.inputs.map((input) => tensorOf(fused, input)),
+      );
+      if (elementCount(tensorOf(fused, one.outputs[0] as string).shape) > 20000) continue;
+      assert.ok(canGenerate(body), one.name);
+      for (const aligned of [true, false]) {
+        const source = fusedSource(body, aligned);
+        if (cases.has(source.name) || cases.size >= 40) continue;
+        const inputs = one.inputs.map((input) => valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape));
+        cases.set(source.name, { node: one, source, inputs });
+      }
+    }
+    assert.ok(cases.size > 4, `${cases.size} kernels`);
+    const run = compiled([...cases.values()].map(({ source }) => source));
+    for (const { node: one, source, inputs } of cases.values()) {
+      const expected = cpu.evaluate(one, inputs);
+      const outputs = expected.map(({ data }) => place(data.length));
+      run(source, [...inputs.map(({ data }) => placed(data)), ...outputs]);
+      for (const [i, { dtype, data }] of expected.entries())
+        near(dtype, outputs[i] as Uint8Array, data, `${one.attributes.ops?.value} (${one.name})`);
+    }
+  });
+
+test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
+  const cases: [number[], number[]][] = [
+    [[37, 48], [0]],
+    [[700, 33], [0]],
+    [
+      [3, 5, 4, 4],
+      [0, 2, 3],
+    ],
+    [[2, 3, 130], [2]],
+    [[9000], [0]],
+    [
+      [4, 300, 20],
+      [0, 1],
+    ],
+  ];
+  const sources = cases.map(([shape, axes]) => {
+    const seen = reducedShape(shape, axes);
+    assert.ok(seen);
+    return (["ReduceSum", "ReduceMean"] as const).map((op) => ({
+      op,
+      shape,
+      axes,
+      made: reductionSource("float32", seen, op === "ReduceMean" ? seen.before * seen.after : 1),
+    }));
+  });
+  const all = sources.flat();
+  const run = compiled(all.flatMap(({ made }) => (made.second ? [made.first, made.second] : [made.first])));
+  for (const { op, shape, axes, made } of all) {
+    const x = valueLike("float32", shape);
+    const [expected] = cpu.evaluate({ ...node(op, 1, { keepdims: int(0) }), inputs: ["x0", "axes"] }, [
+      x,
+      { dtype: "int64", shape: [axes.length], data: bytesOf("int64", axes) },
+    ]);
+    assert.ok(expected);
+    const [input, parts, output] = [placed(x.data), place(made.workspaceBytes), place(expected.data.length)];
+    run(made.first, [input, made.second ? parts : output]);
+    if (made.second) run(made.second, [parts, output]);
+    near("float32", output, expected.data, `${op} of [${shape}] over ${axes}`);
+  }
+});
+
+test("reducedShape(axes that stay apart) is none", () => {
+  assert.equal(reducedShape([2, 3, 4], [1]), undefined);
+  assert.deepEqual(reducedShape([2, 3, 1, 4], [0, 3]), { before: 2, kept: 3, after: 4 });
+});
+
+test("scatterSource(table, indices) adds rows in the order of their indices", options, () => {
+  const [size, width, count] = [21, 300, 600];
+  const source = scatterSource("float32", size, width, count);
+  const run = compiled([source]);
+  const [table, rows] = [valueLike("float32", [size, width]), valueLike("float32", [count, width])];
+  const index = valueLike("int64", [count, 1], size);
+  const add: Attributes = { reduction: { type: "string", value: "add" } };
+  const [expected] = cpu.evaluate(node("ScatterND", 3, add), [table, index, rows]);
+  assert.ok(expected);
+  const output = place(expected.data.length);
+  run(source, [placed(table.data), placed(index.data), placed(rows.data), output]);
+  near("float32", output, expected.data, "ScatterND");
+});
+
+test("maxPoolGradientSource(window) gives each winner its windows' gradients", options, () => {
+  const shape = [2, 3, 11, 9];
+  const window = { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1] };
+  const attributes = {
+    kernel_shape: ints(window.kernel),
+    strides: ints(window.strides),
+    pads: ints(window.pads),
+  };
+  const x = valueLike("float32", shape);
+  const [y, index] = cpu.evaluate({ ...node("MaxPool", 1, attributes), outputs: ["y0", "y1"] }, [x]);
+  assert.ok(y && index);
+  const dY = valueLike("float32", y.shape);
+  const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
+  const [expected] = cpu.evaluate(gradient, [dY, index]);
+  assert.ok(expected);
+  const source = maxPoolGradientSource("float32", shape, y.shape.slice(2), window);
+  const output = place(expected.data.length);
+  compiled([source])(source, [placed(dY.data), placed(index.data), output]);
+  near("float32", output, expected.data, "MaxPoolGradient");
+});

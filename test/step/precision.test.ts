@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import { type Graph, tensorOf } from "../../src/graph/graph.js";
+import { valuesOf } from "../../src/graph/values.js";
+import { readModel } from "../../src/model/read.js";
+import { openCpu } from "../../src/runtime/cpu.js";
+import { loadWithValues } from "../../src/runtime/load.js";
+import { initialValues, seededGraph } from "../../src/step/initial.js";
+import { lower } from "../../src/step/lower.js";
+import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
+
+const runtime = openCpu({ threads: 1 });
+
+after(() => runtime.close());
+
+/** The losses of some steps on one batch. */
+async function losses(model: Graph, options: TrainingOptions, seed = 0, steps = 8): Promise<number[]> {
+  const step = trainingStep(model, options);
+  const lowered = seededGraph(lower(step, runtime.hasKernel), seed);
+  const { step: loaded } = loadWithValues(lowered, runtime, initialValues(lowered, step, 0));
+  try {
+    const made: number[] = [];
+    for (let i = 0; i < steps; i++) {
+      await loaded.run();
+      const loss = lowered.loss as string;
+      made.push(valuesOf(tensorOf(lowered, loss).dtype, loaded.read(loss))[0] as number);
+    }
+    return made;
+  } finally {
+    loaded.close();
+  }
+}
+
+const network = (dtype: string): Graph =>
+  parseGraph(`graph net(${dtype}[4,3,8,8] x, parameter ${dtype}[6,3,3,3] w, parameter ${dtype}[6] scale,
+    parameter ${dtype}[6] bias, parameter ${dtype}[6,5] head) => (y) {
+    c = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w)
+    a = Relu(c)
+    p = GlobalAveragePool(a)
+    f = Reshape(p, int64[2]{4,6})
+    n = LayerNormalization(f, scale, bias)
+    y = MatMul(n, head)
+  }`);
+
+for (const dtype of ["float16", "bfloat16", "float64"])
+  test(`a ${dtype} model trains: nodes without a kernel run in float32 between casts, or as their bodies`, async () => {
+    const made = await losses(network(dtype), { loss: "ce", optimizer: "adam:lr=1e-2" });
+    const expected = await losses(network("float32"), { loss: "ce", optimizer: "adam:lr=1e-2" });
+    assert.ok((made.at(-1) as number) < 0.9 * (made[0] as number), made.join(" "));
+    assert.ok(Math.abs((made[0] as number) - (expected[0] as number)) < 0.05, `${made[0]} for ${expected[0]}`);
+  });
+
+test("lower(graph) of float16 casts around what has no float16 kernel, and keeps what has one", () => {
+  const step = lower(trainingStep(network("float16"), { loss: "ce", optimizer: "sgd" }), runtime.hasKernel);
+  const typeOf = (op: string) => {
+    const node = step.nodes.find((n) => n.op === op && n.phase === "forward");
+    return node && step.tensors.get(node.inputs[0] as string)?.dtype;
+  };
+  assert.equal(typeOf("MatMul"), "float16");
+  assert.equal(typeOf("Conv"), "float32");
+});
+
+const dropped = (ratio: number | null): Graph =>
+  parseGraph(`graph net(float32[16,12] x, parameter float32[12,20] first, parameter float32[20,4] second) => (y) {
+    h = MatMul(x, first)
+    a = Tanh(h)
+    d = ${ratio === null ? "Mul(a, float32[]{1})" : `Dropout(a, float32[]{${ratio}}, bool[]{1})`}
+    y = MatMul(d, second)
+  }`);
+
+test("dropout draws the same for the same seed, and nothing at ratio 0", async () => {
+  const options = { loss: "ce", optimizer: "sgd:lr=0.1" };
+  const [one, same, other] = [
+    await losses(dropped(0.4), options, 7),
+    await losses(dropped(0.4), options, 7),
+    await losses(dropped(0.4), options, 8),
+  ];
+  assert.deepEqual(one, same);
+  assert.notDeepEqual(one, other);
+  assert.deepEqual(await losses(dropped(0), options, 7), await losses(dropped(null), options, 7));
+});
+
+test("dropout_block of a file trains, the same way for the same seed", async () => {
+  const { graph } = readModel("test/fixtures/dropout_block.onnx", { dims: { batch: 16 }, runtime });
+  const options = { loss: "ce", optimizer: "adam:lr=1e-2" };
+  const made = await losses(graph, options, 3);
+  assert.deepEqual(made, await losses(graph, options, 3));
+  assert.ok((made.at(-1) as number) < 0.8 * (made[0] as number), made.join(" "));
+});
