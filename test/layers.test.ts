@@ -47,7 +47,10 @@ function importsOf(file: string): { from: string; names: string }[] {
   const found = text.matchAll(/(?:^|\n)(?:import|export) ([^;]*?) from "(\.[^"]+)"|import\("(\.[^"]+)"\)/g);
   return [...found].map(([, names = "(all)", named, dynamic]) => ({
     from: path.join(path.dirname(file), (named ?? dynamic ?? "").replace(/\.js$/, ".ts")),
-    names: names.replace(/[{}\n]|type /g, " ").replace(/\s+/g, " ").trim(),
+    names: names
+      .replace(/[{}\n]|type /g, " ")
+      .replace(/\s+/g, " ")
+      .trim(),
   }));
 }
 

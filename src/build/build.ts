@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import {
   type Attributes,
   type Category,
@@ -119,7 +120,7 @@ export class Builder implements Emit {
     outputs.forEach((output, i) => {
       if (!output) return;
       const type: TensorType | undefined = types[i];
-      if (!type) throw new Error(`${op} has no output ${i} (node ${name})`);
+      if (!type) throw new NodeError(`${op} has no output ${i}`, node);
       this.names.add(output);
       const known = this.tensors.get(output);
       this.tensors.set(output, {
@@ -142,13 +143,14 @@ export class Builder implements Emit {
       checkTypes(call);
       return record.infer(call);
     } catch (error) {
-      const short = `(node ${node.name})`;
-      const message = (error as Error).message.replace(` ${short}`, "");
+      const isOwn = error instanceof NodeError && error.node === node.name;
+      const what = isOwn ? error.what : (error as Error).message;
       const inputs = node.inputs.map((name, i) => {
         const type = call.inputs[i];
         return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
       });
-      throw new Error(`${message} (node ${node.name}: ${node.op} of ${inputs.join(", ")})`, { cause: error });
+      const kind = isOwn ? error.kind : undefined;
+      throw new NodeError(what, node, { kind, detail: `${node.op} of ${inputs.join(", ")}`, cause: error });
     }
   }
 
@@ -232,7 +234,7 @@ export class Builder implements Emit {
     outputs[index] = name;
     const wider = { ...node, outputs };
     const type = opOf(wider).infer(callOf(wider, this.tensors))[index];
-    if (!type) throw new Error(`${node.op} has no output ${index} (node ${nodeName})`);
+    if (!type) throw new NodeError(`${node.op} has no output ${index}`, node);
     this.nodes[this.positions.get(nodeName) as number] = wider;
     this.tensors.set(name, { name, dtype: type.dtype, shape: type.shape, category: "activation" });
     this.makers.set(name, this.positions.get(nodeName) as number);

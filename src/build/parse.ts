@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import {
   type Attribute,
   type Category,
@@ -246,7 +247,7 @@ class GraphParser {
     outputs.forEach(({ type: written, line: at, ...output }, i) => {
       if (!output.name) return;
       const type = types[i];
-      if (!type) throw new Error(`${op} has no output ${i} (node ${name})`);
+      if (!type) throw new NodeError(`${op} has no output ${i}`, { name });
       const shown = `${type.dtype}[${type.shape}]`;
       if (written && `${written.dtype}[${written.shape}]` !== shown)
         throw new Error(

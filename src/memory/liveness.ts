@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import {
   type Category,
   categories,
@@ -125,7 +126,7 @@ export function storages(graph: Graph): Storages {
     const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
     const now = node.inputs.includes(before);
     if (Math.max(...readers) > rank || (now && !allowed))
-      throw new Error(`state overwritten while still read: ${before} (node ${node.name})`);
+      throw new NodeError(`state overwritten while still read: ${before}`, node);
   };
 
   // 5. everything else in schedule order
@@ -169,7 +170,7 @@ export function storages(graph: Graph): Storages {
       const isPart = place?.within?.tensor === within.tensor && place.within.offsetBytes === within.offsetBytes;
       if (!isPart && input !== within.tensor) return false;
       if ((lastRead.get(input) ?? rank) > rank)
-        throw new Error(`gradient overwritten while still read: ${input} (node ${node.name})`);
+        throw new NodeError(`gradient overwritten while still read: ${input}`, node);
       return true;
     });
   }

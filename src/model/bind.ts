@@ -1,5 +1,6 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
+import { NodeError } from "../graph/errors.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
@@ -71,8 +72,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
       addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset || ownOpset);
     } catch (error) {
-      const message = (error as Error).message;
-      throw new Error(message.includes("(node ") ? message : `${message} (node ${raw.name})`, { cause: error });
+      throw NodeError.of(error, raw);
     }
   }
 

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type DType, int, ints } from "../graph/graph.js";
 import { type CompositeCall, composite } from "./composite.js";
 import type { Emit } from "./emit.js";
@@ -23,7 +24,7 @@ const mismatch = (call: OpCall, what: string): Error =>
   new Error(`shape mismatch: ${what} (op ${call.node.op}, node ${call.node.name})`);
 
 const unsupported = (call: OpCall, what: string): Error =>
-  new Error(`unsupported: ${what} of ${call.node.op} (node ${call.node.name})`);
+  new NodeError(`unsupported: ${what} of ${call.node.op}`, call.node);
 
 /** Refuses inputs that hold what an earlier step has left: training sees whole sequences. */
 function refuse(call: OpCall, inputs: Readonly<Record<number, string>>): void {

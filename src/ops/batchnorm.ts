@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0 } from "./kinds.js";
@@ -26,9 +27,7 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
   const size = x.shape[1];
   for (let i = 1; i < count; i++)
     if (size === undefined || !sameShape(call.input(i).shape, [size]))
-      throw new Error(
-        `shape mismatch: [${call.input(i).shape}] for the channels of [${x.shape}] (node ${call.node.name})`,
-      );
+      throw new NodeError(`shape mismatch: [${call.input(i).shape}] for the channels of [${x.shape}]`, call.node);
   return [
     { dtype: x.dtype, shape: x.shape },
     { dtype: call.input(count - 1).dtype, shape: [size as number] },
@@ -136,7 +135,7 @@ const trainingGradient: Op = native(
     const { shape } = call.input(1);
     const vector = { dtype: call.input(2).dtype, shape: [shape[1] as number] };
     if (!sameShape(call.input(0).shape, shape))
-      throw new Error(`shape mismatch: dY [${call.input(0).shape}] for X [${shape}] (node ${call.node.name})`);
+      throw new NodeError(`shape mismatch: dY [${call.input(0).shape}] for X [${shape}]`, call.node);
     return [{ dtype: call.input(1).dtype, shape }, vector, vector];
   },
   "none",

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import type { Attribute, Node, Tensor, TensorType } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import type { OpCall } from "./op.js";
@@ -5,7 +6,7 @@ import type { OpCall } from "./op.js";
 const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: K) => {
   const found = node.attributes[name];
   if (found && found.type !== type)
-    throw new Error(`attribute ${name} of ${node.op} is ${found.type}, not ${type} (node ${node.name})`);
+    throw new NodeError(`attribute ${name} of ${node.op} is ${found.type}, not ${type}`, node);
   return found as Extract<Attribute, { type: K }> | undefined;
 };
 
@@ -20,7 +21,7 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset =
   const inputs = node.inputs.map((name): TensorType | undefined => {
     if (!name) return undefined;
     const tensor = tensors.get(name);
-    if (!tensor) throw new Error(`unknown tensor: ${name} (node ${node.name})`);
+    if (!tensor) throw new NodeError(`unknown tensor: ${name}`, node);
     return tensor;
   });
   const constant = (index: number): readonly number[] | undefined => {
@@ -34,14 +35,13 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset =
     outputCount: node.outputs.length,
     input(index) {
       const type = inputs[index];
-      if (!type) throw new Error(`${node.op} lacks input ${index} (node ${node.name})`);
+      if (!type) throw new NodeError(`${node.op} lacks input ${index}`, node);
       return type;
     },
     constant,
     need(index) {
       const values = constant(index);
-      if (!values)
-        throw new Error(`${node.op} needs a constant input ${index}: ${node.inputs[index]} (node ${node.name})`);
+      if (!values) throw new NodeError(`${node.op} needs a constant input ${index}: ${node.inputs[index]}`, node);
       return values;
     },
     int: (name, otherwise) => attribute(node, name, "int")?.value ?? otherwise,

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import type { OpCall } from "./op.js";
 import { isFloat } from "./shapes.js";
 
@@ -32,5 +33,5 @@ export function checkTypes({ node, inputs }: OpCall): void {
     input && (uniform.has(node.op) || isFloat(input.dtype)) ? [input.dtype] : [],
   );
   const other = types.find((dtype) => dtype !== types[0]);
-  if (other) throw new Error(`type mismatch: ${types[0]} and ${other} (node ${node.name})`);
+  if (other) throw new NodeError(`type mismatch: ${types[0]} and ${other}`, node);
 }

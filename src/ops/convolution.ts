@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
@@ -77,11 +78,11 @@ export const convolution: OpTable = {
       const [x, w] = [call.input(0), call.input(1)];
       const group = call.int("group", 1);
       if (w.shape[0] !== x.shape[1] || w.shape.length !== x.shape.length)
-        throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: X [${x.shape}] for W [${w.shape}]`, call.node);
       const channels = (w.shape[1] as number) * group;
       const bias = call.inputs[2];
       if (bias && bias.shape.join() !== String(channels))
-        throw new Error(`shape mismatch: bias [${bias.shape}] for W [${w.shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: bias [${bias.shape}] for W [${w.shape}]`, call.node);
       const { spatial } = transposeWindow(call);
       return [{ dtype: x.dtype, shape: [x.shape[0] as number, channels, ...spatial] }];
     },

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type Attributes, ints, type TensorType } from "../graph/graph.js";
 import type { OpCall } from "./op.js";
 
@@ -18,9 +19,7 @@ export function windowOf(call: OpCall, spatial: readonly number[], kernel: reado
   const auto = call.text("auto_pad", "NOTSET");
   const explicit = call.ints("pads") ?? new Array<number>(2 * rank).fill(0);
   if (kernel.length !== rank || strides.length !== rank || dilations.length !== rank || explicit.length !== 2 * rank)
-    throw new Error(
-      `shape mismatch: window of rank ${kernel.length} for [${call.input(0).shape}] (node ${call.node.name})`,
-    );
+    throw new NodeError(`shape mismatch: window of rank ${kernel.length} for [${call.input(0).shape}]`, call.node);
   if (auto === "NOTSET") return { kernel, strides, dilations, pads: explicit };
   if (auto === "VALID") return { kernel, strides, dilations, pads: new Array<number>(2 * rank).fill(0) };
   const begin: number[] = [];
@@ -70,14 +69,14 @@ export function convType(call: OpCall): TensorType[] {
     (w.shape[1] as number) * group !== x.shape[1] ||
     (w.shape[0] as number) % group
   )
-    throw new Error(`shape mismatch: X [${x.shape}] for W [${w.shape}], group ${group} (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: X [${x.shape}] for W [${w.shape}], group ${group}`, call.node);
   const bias = call.inputs[2];
   if (bias && bias.shape.join() !== String(w.shape[0]))
-    throw new Error(`shape mismatch: bias [${bias.shape}] for W [${w.shape}] (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: bias [${bias.shape}] for W [${w.shape}]`, call.node);
   const window = convWindow(call);
   const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));
   if (spatial.some((n) => n < 1))
-    throw new Error(`shape mismatch: W [${w.shape}] does not fit X [${x.shape}] (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: W [${w.shape}] does not fit X [${x.shape}]`, call.node);
   return [{ dtype: x.dtype, shape: [x.shape[0] as number, w.shape[0] as number, ...spatial] }];
 }
 
@@ -111,8 +110,6 @@ export function transposeWindow(call: OpCall): {
   }
   const spatial = whole.map((n, axis) => n - (pads[axis] as number) - (pads[axis + rank] as number));
   if (spatial.some((n) => n < 0) || (call.ints("output_shape") && spatial.join() !== wanted?.join()))
-    throw new Error(
-      `shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}] (node ${call.node.name})`,
-    );
+    throw new NodeError(`shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}]`, call.node);
   return { window: { ...given, pads }, extra, spatial };
 }

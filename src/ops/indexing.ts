@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import type { Emit } from "./emit.js";
@@ -36,7 +37,7 @@ function constantOf(call: OpCall): Value {
   if (type === "ints") return int64([value.length], value);
   if (type === "float") return { dtype: "float32", shape: [], data: bytesOf("float32", [value]) };
   if (type === "floats") return { dtype: "float32", shape: [value.length], data: bytesOf("float32", value) };
-  throw new Error(`unsupported: Constant ${name} (node ${call.node.name})`);
+  throw new NodeError(`unsupported: Constant ${name}`, call.node);
 }
 
 /** The one element of a ConstantOfShape's attribute `value`; a float zero if there is none. */
@@ -61,7 +62,7 @@ const scatterNd: Op = indexed(
     const { b } = call;
     const reduction = call.text("reduction", "none");
     if (reduction !== "none" && reduction !== "add")
-      throw new Error(`no gradient: ScatterND reduction=${reduction} (node ${call.node.name})`);
+      throw new NodeError(`no gradient: ScatterND reduction=${reduction}`, call.node);
     const data = () => (reduction === "add" ? dY : b.op("ScatterND", [dY, call.x(1), zeros(b, call.input(2))]));
     return [
       call.wants(0) ? data() : undefined,
@@ -131,8 +132,9 @@ export const indexing: OpTable = {
     (call) => {
       const { dtype, shape } = call.input(0);
       if (!sameShape(call.input(1).shape, call.input(2).shape))
-        throw new Error(
-          `shape mismatch: indices [${call.input(1).shape}] for updates [${call.input(2).shape}] (node ${call.node.name})`,
+        throw new NodeError(
+          `shape mismatch: indices [${call.input(1).shape}] for updates [${call.input(2).shape}]`,
+          call.node,
         );
       return [{ dtype, shape }];
     },
@@ -141,7 +143,7 @@ export const indexing: OpTable = {
       const axis = { axis: int(axisOf(call, 0)) };
       const reduction = call.text("reduction", "none");
       if (reduction !== "none" && reduction !== "add")
-        throw new Error(`no gradient: ScatterElements reduction=${reduction} (node ${call.node.name})`);
+        throw new NodeError(`no gradient: ScatterElements reduction=${reduction}`, call.node);
       const data = () =>
         reduction === "add" ? dY : b.op("ScatterElements", [dY, call.x(1), zeros(b, call.input(2))], axis);
       return [
@@ -240,7 +242,7 @@ export const indexing: OpTable = {
   EyeLike: indexed(
     (call) => {
       const { dtype, shape } = call.input(0);
-      if (shape.length !== 2) throw new Error(`shape mismatch: EyeLike of [${shape}] (node ${call.node.name})`);
+      if (shape.length !== 2) throw new NodeError(`shape mismatch: EyeLike of [${shape}]`, call.node);
       const wanted = call.node.attributes.dtype;
       return [{ dtype: wanted ? dtypeOfNumber(call.int("dtype", 1), call.node.name) : dtype, shape }];
     },

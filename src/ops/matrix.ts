@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize } from "./kinds.js";
@@ -8,7 +9,7 @@ import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 function inner(call: OpCall, a: number | undefined, b: number | undefined): number {
   if (a === undefined || a !== b) {
     const shapes = call.inputs.flatMap((input) => (input ? [`[${input.shape}]`] : []));
-    throw new Error(`shape mismatch: ${shapes.join(" times ")} (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: ${shapes.join(" times ")}`, call.node);
   }
   return a;
 }
@@ -16,7 +17,7 @@ function inner(call: OpCall, a: number | undefined, b: number | undefined): numb
 function matMulType(call: OpCall): TensorType[] {
   const [a, b] = [call.input(0), call.input(1)];
   if (a.shape.length === 0 || b.shape.length === 0)
-    throw new Error(`shape mismatch: [${a.shape}] times [${b.shape}] (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: [${a.shape}] times [${b.shape}]`, call.node);
   const left = a.shape.length === 1 ? [1, ...a.shape] : a.shape;
   const right = b.shape.length === 1 ? [...b.shape, 1] : b.shape;
   inner(call, left.at(-1), right.at(-2));
@@ -57,7 +58,7 @@ const gemmFacts = (call: OpCall): GemmFacts => ({
 function fusedFacts(call: OpCall): { transA: boolean; transB: boolean; alpha: number } {
   const { node } = call;
   for (const name of ["transBatchA", "transBatchB"])
-    if (call.int(name, 0)) throw new Error(`unsupported: FusedMatMul ${name} (node ${node.name})`);
+    if (call.int(name, 0)) throw new NodeError(`unsupported: FusedMatMul ${name}`, node);
   return { transA: call.int("transA", 0) !== 0, transB: call.int("transB", 0) !== 0, alpha: call.float("alpha", 1) };
 }
 
@@ -102,14 +103,13 @@ export const matrix: OpTable = {
     (call) => {
       const { transA, transB } = gemmFacts(call);
       const [a, b] = [call.input(0).shape, call.input(1).shape];
-      if (a.length !== 2 || b.length !== 2)
-        throw new Error(`shape mismatch: [${a}] times [${b}] (node ${call.node.name})`);
+      if (a.length !== 2 || b.length !== 2) throw new NodeError(`shape mismatch: [${a}] times [${b}]`, call.node);
       const [m, k] = transA ? [a[1], a[0]] : [a[0], a[1]];
       const [kB, n] = transB ? [b[1], b[0]] : [b[0], b[1]];
       inner(call, k, kB);
       const shape = [m as number, n as number];
       if (call.inputs[2] && broadcastShape(call.input(2).shape, shape).join() !== shape.join())
-        throw new Error(`shape mismatch: C [${call.input(2).shape}] for [${shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: C [${call.input(2).shape}] for [${shape}]`, call.node);
       return [{ dtype: call.input(0).dtype, shape }];
     },
     ofOutput0((call, dY) => {
@@ -154,8 +154,7 @@ export const matrix: OpTable = {
       const { b } = call;
       const { transA, transB, alpha } = fusedFacts(call);
       const [A, B] = [call.input(0).shape, call.input(1).shape];
-      if (A.length < 2 || B.length < 2)
-        throw new Error(`no gradient: FusedMatMul of [${A}] and [${B}] (node ${call.node.name})`);
+      if (A.length < 2 || B.length < 2) throw new NodeError(`no gradient: FusedMatMul of [${A}] and [${B}]`, call.node);
       const product = (p: string, q: string, tP: boolean, tQ: boolean): string =>
         b.op(
           "FusedMatMul",

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
@@ -17,9 +18,7 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
       const { dtype } = call.input(0);
       const wanted = shape(call);
       if (elementCount(wanted) !== elementCount(call.input(0).shape))
-        throw new Error(
-          `shape mismatch: [${wanted}] for the elements of [${call.input(0).shape}] (node ${call.node.name})`,
-        );
+        throw new NodeError(`shape mismatch: [${wanted}] for the elements of [${call.input(0).shape}]`, call.node);
       return [{ dtype, shape: wanted }];
     },
     ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
@@ -46,7 +45,7 @@ function slices(call: OpCall): Slice[] {
     const axis = normalizeAxis(axes[i] as number, shape.length);
     const size = shape[axis] as number;
     const step = steps[i] as number;
-    if (step === 0) throw new Error(`step 0: Slice (node ${call.node.name})`);
+    if (step === 0) throw new NodeError(`step 0: Slice`, call.node);
     const clamp = (at: number, low: number, high: number): number =>
       Math.min(Math.max(at < 0 ? at + size : at, low), high);
     const start = step > 0 ? clamp(from, 0, size) : clamp(from, 0, size - 1);
@@ -85,7 +84,7 @@ function partSizes(call: OpCall): readonly number[] {
   const each = Math.ceil(size / count);
   const sizes = given ?? Array.from({ length: count }, (_, i) => Math.min(each, size - i * each));
   if (sizes.reduce((sum, n) => sum + n, 0) !== size || sizes.some((n) => n < 0))
-    throw new Error(`shape mismatch: parts [${sizes}] of ${size} (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: parts [${sizes}] of ${size}`, call.node);
   return sizes;
 }
 
@@ -122,8 +121,7 @@ export const movement: OpTable = {
       const axes = axesOf(call);
       const dropped = axes ? normalizeAxes(axes, shape.length) : shape.flatMap((n, axis) => (n === 1 ? [axis] : []));
       const wrong = dropped.find((axis) => shape[axis] !== 1);
-      if (wrong !== undefined)
-        throw new Error(`shape mismatch: axis ${wrong} of [${shape}] is not 1 (node ${call.node.name})`);
+      if (wrong !== undefined) throw new NodeError(`shape mismatch: axis ${wrong} of [${shape}] is not 1`, call.node);
       return shape.filter((_, axis) => !dropped.includes(axis));
     },
     { normalize: attributesToInputs("axes") },
@@ -145,7 +143,7 @@ export const movement: OpTable = {
       const { dtype, shape } = call.input(0);
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       if (perm.length !== shape.length || new Set(perm).size !== perm.length)
-        throw new Error(`shape mismatch: perm [${perm}] for [${shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: perm [${perm}] for [${shape}]`, call.node);
       return [{ dtype, shape: perm.map((axis) => shape[axis] as number) }];
     },
     ofOutput0((call, dY) => {
@@ -244,7 +242,7 @@ export const movement: OpTable = {
       const { dtype, shape } = call.input(0);
       const repeats = call.need(1);
       if (repeats.length !== shape.length)
-        throw new Error(`shape mismatch: repeats [${repeats}] for [${shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: repeats [${repeats}] for [${shape}]`, call.node);
       return [{ dtype, shape: shape.map((n, axis) => n * (repeats[axis] as number)) }];
     },
     ofOutput0((call, dY) => {
@@ -275,8 +273,7 @@ export const movement: OpTable = {
       const { dtype } = call.input(0);
       const [n, c, h, w] = imageOf(call);
       const block = call.int("blocksize", 0);
-      if (c % block ** 2)
-        throw new Error(`shape mismatch: ${c} channels for blocks of ${block} (node ${call.node.name})`);
+      if (c % block ** 2) throw new NodeError(`shape mismatch: ${c} channels for blocks of ${block}`, call.node);
       return [{ dtype, shape: [n, c / block ** 2, h * block, w * block] }];
     },
     ofOutput0((call, dY) => {
@@ -295,8 +292,7 @@ export const movement: OpTable = {
       const { dtype } = call.input(0);
       const [n, c, h, w] = imageOf(call);
       const block = call.int("blocksize", 0);
-      if (h % block || w % block)
-        throw new Error(`shape mismatch: [${h},${w}] for blocks of ${block} (node ${call.node.name})`);
+      if (h % block || w % block) throw new NodeError(`shape mismatch: [${h},${w}] for blocks of ${block}`, call.node);
       return [{ dtype, shape: [n, c * block ** 2, h / block, w / block] }];
     },
     ofOutput0((call, dY) => [call.b.op("DepthToSpace", [dY], { blocksize: int(call.int("blocksize", 0)) })]),

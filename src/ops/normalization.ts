@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
@@ -66,7 +67,7 @@ function affineGradients(
 
 /** Refuses gradients of the statistics that a normalization hands out beside Y. */
 function onlyY(call: GradientCall): void {
-  if (call.dy(1) || call.dy(2)) throw new Error(`no gradient: statistics of ${call.node.op} (node ${call.node.name})`);
+  if (call.dy(1) || call.dy(2)) throw new NodeError(`no gradient: statistics of ${call.node.op}`, call.node);
 }
 
 const layerAxes = (call: OpCall): number[] => axesFrom(axisOf(call, -1), call.input(0).shape.length);
@@ -217,7 +218,7 @@ function groupShape(call: OpCall): number[] {
   const { shape } = call.input(0);
   const [n = 1, c = 1] = shape;
   const groups = call.int("num_groups", 1);
-  if (c % groups) throw new Error(`shape mismatch: ${c} channels in ${groups} groups (node ${call.node.name})`);
+  if (c % groups) throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
   return [n, groups, elementCount(shape) / (n * groups)];
 }
 

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
@@ -9,8 +10,7 @@ function padsOf(call: OpCall): { begin: number[]; end: number[] } {
   const { shape } = call.input(0);
   const pads = listOf(call, 1, "pads");
   const axes = call.inputs[3] ? call.need(3).map((axis) => normalizeAxis(axis, shape.length)) : shape.map((_, i) => i);
-  if (pads.length !== 2 * axes.length)
-    throw new Error(`shape mismatch: pads [${pads}] for [${shape}] (node ${call.node.name})`);
+  if (pads.length !== 2 * axes.length) throw new NodeError(`shape mismatch: pads [${pads}] for [${shape}]`, call.node);
   const begin = shape.map(() => 0);
   const end = shape.map(() => 0);
   axes.forEach((axis, i) => {
@@ -78,7 +78,7 @@ export const padding: OpTable = {
       const { begin, end } = padsOf(call);
       const padded = shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number));
       if (padded.some((n) => n < 0))
-        throw new Error(`shape mismatch: pads [${begin},${end}] for [${shape}] (node ${call.node.name})`);
+        throw new NodeError(`shape mismatch: pads [${begin},${end}] for [${shape}]`, call.node);
       return [{ dtype, shape: padded }];
     },
     ofOutput0((call, dY) => {
@@ -89,7 +89,7 @@ export const padding: OpTable = {
       const source = sources[mode];
       const { shape } = call.input(0);
       if (!source || elementCount(shape) === 0)
-        throw new Error(`no gradient: Pad mode=${mode} of [${shape}] (node ${call.node.name})`);
+        throw new NodeError(`no gradient: Pad mode=${mode} of [${shape}]`, call.node);
       return [
         shape.reduce((gradient, size, axis) => {
           const [before, after] = [begin[axis] as number, end[axis] as number];

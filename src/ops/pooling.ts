@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { inputGradient } from "./convolution.js";
 import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
@@ -8,7 +9,7 @@ import { cast, reshape, sumOver } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");
-  if (!kernel) throw new Error(`${call.node.op} lacks kernel_shape (node ${call.node.name})`);
+  if (!kernel) throw new NodeError(`${call.node.op} lacks kernel_shape`, call.node);
   return windowOf(call, call.input(0).shape.slice(2), kernel);
 };
 
@@ -26,8 +27,9 @@ function pooled(call: OpCall): number[] {
       let count = (ceil ? Math.ceil(steps) : Math.floor(steps)) + 1;
       if (ceil && (count - 1) * stride >= size + before) count--;
       if (count < 1)
-        throw new Error(
-          `shape mismatch: window [${window.kernel}] does not fit [${call.input(0).shape}] (node ${call.node.name})`,
+        throw new NodeError(
+          `shape mismatch: window [${window.kernel}] does not fit [${call.input(0).shape}]`,
+          call.node,
         );
       return count;
     });
@@ -118,8 +120,7 @@ export const pooling: OpTable = {
       ];
     },
     ofOutput0((call, dY) => {
-      if (call.int("storage_order", 0))
-        throw new Error(`no gradient: MaxPool storage_order=1 (node ${call.node.name})`);
+      if (call.int("storage_order", 0)) throw new NodeError(`no gradient: MaxPool storage_order=1`, call.node);
       const attributes = { ...windowAttributes(poolWindow(call)), shape: ints(call.input(0).shape) };
       return [call.b.op("MaxPoolGradient", [dY, call.y(1)], attributes, { domain: "mutwo" })];
     }),

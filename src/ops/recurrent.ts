@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import { type Activate, type Cell, gruCell, lstmCell, rnnCell, type Sizes, type State, split } from "./cells.js";
 import { type CompositeCall, type Composition, composite } from "./composite.js";
@@ -36,7 +37,7 @@ function activationsOf(call: CompositeCall, defaults: readonly string[]): Activa
   const m = math(b);
   return names.map((name): Activate => {
     const op = Object.keys(functionNames).find((known) => known.toLowerCase() === name.toLowerCase());
-    if (!op) throw new Error(`unsupported: activation ${name} of ${call.node.op} (node ${call.node.name})`);
+    if (!op) throw new NodeError(`unsupported: activation ${name} of ${call.node.op}`, call.node);
     const own: Record<string, number> = {};
     for (const parameter of functionNames[op] ?? []) {
       const value = values[parameter].shift();
@@ -60,7 +61,7 @@ function sizesOf(call: OpCall, gates: number): Sizes {
   const batchFirst = call.int("layout", 0) === 1;
   const direction = call.text("direction", "forward");
   const directions = { forward: ["forward"], reverse: ["reverse"], bidirectional: ["forward", "reverse"] } as const;
-  if (!Object.hasOwn(directions, direction)) throw new Error(`unsupported: direction ${direction} (node ${name})`);
+  if (!Object.hasOwn(directions, direction)) throw new NodeError(`unsupported: direction ${direction}`, call.node);
   const list = directions[direction as keyof typeof directions];
   const hidden = r[2] ?? 0;
   const features = x[2] ?? 0;
@@ -87,7 +88,7 @@ function reachOf(call: CompositeCall, { steps, batch }: Sizes): Reach | undefine
   const { b } = call;
   const { dtype, shape } = call.input(4);
   if (shape.join() !== String(batch))
-    throw new Error(`shape mismatch: lengths [${shape}] of ${batch} sequences (node ${call.node.name})`);
+    throw new NodeError(`shape mismatch: lengths [${shape}] of ${batch} sequences`, call.node);
   const order = b.constant(
     dtype,
     [steps, 1],

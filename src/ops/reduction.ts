@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
@@ -95,7 +96,7 @@ function inferTopK(call: OpCall): TensorType[] {
   const { dtype, shape } = call.input(0);
   const axis = axisOf(call, -1);
   const k = call.inputs[1] ? (call.need(1)[0] as number) : call.int("k", 1);
-  if (k > (shape[axis] as number)) throw new Error(`shape mismatch: k = ${k} of [${shape}] (node ${call.node.name})`);
+  if (k > (shape[axis] as number)) throw new NodeError(`shape mismatch: k = ${k} of [${shape}]`, call.node);
   const out = shape.map((n, i) => (i === axis ? k : n));
   return [
     { dtype, shape: out },

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph/graph.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -73,11 +74,13 @@ function weights(call: BuildCall, { from, to, scale }: Resized, dtype: TensorTyp
 }
 
 /** The axes along which a Resize does something. Throws `unsupported: …` for forms that are no matrix along each axis. */
-function changedAxes(call: OpCall, what: string): Resized[] {
+function changedAxes(call: OpCall, what: "no kernel" | "no gradient"): Resized[] {
   const coordinates = call.text("coordinate_transformation_mode", "half_pixel");
   const policy = call.text("keep_aspect_ratio_policy", "stretch");
   if (coordinates === "tf_crop_and_resize" || policy !== "stretch")
-    throw new Error(`${what}: Resize ${policy === "stretch" ? coordinates : policy} (node ${call.node.name})`);
+    throw new NodeError(`${what}: Resize ${policy === "stretch" ? coordinates : policy}`, call.node, {
+      kind: what === "no kernel" ? what : undefined,
+    });
   // an axis that keeps its size keeps its elements, unless it is scaled by a bit
   return resized(call).filter(({ from, to, scale }) => from !== to || (scale ?? 1) !== 1);
 }
@@ -116,7 +119,7 @@ const renewed: NonNullable<Op["normalize"]> = (call) => {
   const mode = call.text("mode", "nearest");
   const isDown = scales.some((scale) => scale < 1);
   if (mode === "nearest" && isDown && scales.some((scale) => scale > 1))
-    throw new Error(`unsupported: ${call.node.op} by [${scales}] (node ${call.node.name})`);
+    throw new NodeError(`unsupported: ${call.node.op} by [${scales}]`, call.node);
   const attributes = {
     mode: text(mode),
     coordinate_transformation_mode: text("asymmetric"),

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
@@ -19,7 +20,7 @@ function modeOf(call: OpCall): "linear" | "nearest" | "cubic" {
   const given = call.text("mode", "linear");
   const mode = modes[given];
   if (!mode || (mode === "cubic" && call.input(0).shape.length !== 4))
-    throw new Error(`unsupported: GridSample mode=${given} of [${call.input(0).shape}] (node ${call.node.name})`);
+    throw new NodeError(`unsupported: GridSample mode=${given} of [${call.input(0).shape}]`, call.node);
   return mode;
 }
 

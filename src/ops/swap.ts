@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import type { TensorType } from "../graph/graph.js";
 import { native, sameType, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
@@ -6,8 +7,9 @@ import type { Op, OpCall, OpTable } from "./op.js";
 const sameAsSecond = (call: OpCall): TensorType[] => {
   const [first, second] = [call.input(0), call.input(1)];
   if (first.dtype !== second.dtype || first.shape.join() !== second.shape.join())
-    throw new Error(
-      `shape mismatch: ${second.dtype}[${second.shape}] for ${first.dtype}[${first.shape}] (node ${call.node.name})`,
+    throw new NodeError(
+      `shape mismatch: ${second.dtype}[${second.shape}] for ${first.dtype}[${first.shape}]`,
+      call.node,
     );
   return sameType(call);
 };

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
 
 /** Why mutwo does not know an op, for messages; checked in order. */
@@ -15,10 +16,11 @@ const kinds: readonly (readonly [pattern: RegExp, what: string, hint?: string])[
 ];
 
 /** What is wrong with a node whose op is not in the table: `unsupported: control flow Loop (node …)`, `unknown op: …`. */
-export function unsupported({ domain, op, name }: Pick<Node, "domain" | "op" | "name">): Error {
+export function unsupported(node: Pick<Node, "domain" | "op" | "name">): NodeError {
+  const { domain, op } = node;
   const key = domain ? `${domain}:${op}` : op;
   const found = kinds.find(([pattern]) => pattern.test(op));
-  if (!found) return new Error(`unknown op: ${key} (node ${name})`);
+  if (!found) return new NodeError(`unknown op: ${key}`, node);
   const [, what, hint] = found;
-  return new Error(`unsupported: ${what} ${key} (node ${name})${hint ? `; ${hint}` : ""}`);
+  return new NodeError(`unsupported: ${what} ${key}`, node, hint ? { hint } : {});
 }

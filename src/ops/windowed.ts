@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
@@ -28,7 +29,7 @@ const powered = (b: Emit, x: string, p: number): string => {
 
 const lpWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");
-  if (!kernel) throw new Error(`LpPool lacks kernel_shape (node ${call.node.name})`);
+  if (!kernel) throw new NodeError(`LpPool lacks kernel_shape`, call.node);
   return windowOf(call, call.input(0).shape.slice(2), kernel);
 };
 
@@ -48,9 +49,7 @@ function lpPads(call: OpCall): { window: Window; spatial: number[] } {
       // the last window may hang over the end, but not start there
       if (ceil && (count - 1) * stride >= size + before) count--;
       if (count < 1)
-        throw new Error(
-          `shape mismatch: window [${window.kernel}] in [${call.input(0).shape}] (node ${call.node.name})`,
-        );
+        throw new NodeError(`shape mismatch: window [${window.kernel}] in [${call.input(0).shape}]`, call.node);
       pads[axis + rank] = Math.max(after, (count - 1) * stride + extentOf(window, axis) - size - before);
       return count;
     });

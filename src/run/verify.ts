@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type Graph, tensorBytes } from "../graph/graph.js";
 import { gradientName } from "../graph/names.js";
 import { type Value, valuesOf } from "../graph/values.js";
@@ -118,7 +119,7 @@ export async function verifyModel(file: string, options: VerifyOptions): Promise
     try {
       double = await verifyGraph(file, graph, reference, runtime, options, "float64");
     } catch (error) {
-      if (/no kernel/i.test((error as Error).message)) return own;
+      if (error instanceof NodeError && error.kind === "no kernel") return own;
       throw error;
     }
     return double.ok ? { ...double, float32: worstErrors(own) } : own;

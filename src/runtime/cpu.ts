@@ -1,4 +1,5 @@
 import os from "node:os";
+import { NodeError } from "../graph/errors.js";
 import type { Graph, Node, Tensor } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { type Layout, layout } from "../memory/layout.js";
@@ -78,7 +79,7 @@ function single(node: Node, inputs: readonly (Value | undefined)[]): Graph {
   const tensors = new Map<string, Tensor>();
   node.inputs.forEach((name, i) => {
     const value = inputs[i];
-    if (name && !value) throw new Error(`no value for ${name} (node ${node.name})`);
+    if (name && !value) throw new NodeError(`no value for ${name}`, node);
     if (name && value) tensors.set(name, { ...value, name, category: "constant" });
   });
   const types = opOf(node).infer(callOf(node, tensors));

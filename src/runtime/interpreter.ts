@@ -1,4 +1,5 @@
 import koffi from "koffi";
+import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import type { Invoke, Kernels, OpRequest } from "./ort.js";
@@ -32,6 +33,7 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
   }
   const used = (names: readonly string[]): number => names.findLastIndex((name) => name !== "") + 1;
   return {
+    node: node.name,
     op: node.op,
     domain: node.domain,
     types,
@@ -109,7 +111,7 @@ export function prepareStep(graph: Graph, kernels: Kernels, place: Place): Prepa
     const known = values.get(key);
     if (known) return known;
     const tensor = tensorOf(graph, name);
-    if (!tensor.data) throw new Error(`a kernel reads ${name} on the host, and it is no constant (node ${node.name})`);
+    if (!tensor.data) throw new NodeError(`a kernel reads ${name} on the host, and it is no constant`, node);
     const bytes = new Uint8Array(new ArrayBuffer(Math.max(8, tensor.data.length)));
     bytes.set(tensor.data);
     kept.push(bytes);
@@ -147,7 +149,7 @@ export function prepareStep(graph: Graph, kernels: Kernels, place: Place): Prepa
         try {
           op = kernels.createOp(request);
         } catch (error) {
-          throw new Error(`${(error as Error).message} (node ${node.name})`, { cause: error });
+          throw NodeError.of(error, node);
         }
         ops.set(key, op);
       }

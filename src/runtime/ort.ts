@@ -1,10 +1,11 @@
 import koffi from "koffi";
+import { NodeError } from "../graph/errors.js";
 import { type Attribute, type DType, onnxNumbers, type TensorType } from "../graph/graph.js";
 import { type Api, callback, check, cString, kept, library, opStruct, type Pointer, pointerArray } from "./ort-api.js";
 
 /** What one session's provider gives us: a thread pool, kernels, and the place where they may be called. */
 export interface Kernels {
-  /** Creates an operator with the provider's own kernel. Throws ONNX Runtime's message if there is none. */
+  /** Creates an operator with the provider's own kernel. Throws `no kernel: …` with ONNX Runtime's reason. */
   createOp(request: OpRequest): Pointer;
   releaseOp(op: Pointer): void;
   /** A tensor on memory that we own, on the provider's device or on the host. `address` stays ours. */
@@ -22,6 +23,8 @@ export interface Kernels {
 export type Invoke = (op: Pointer, inputs: Pointer, inputCount: number, outputs: Pointer, outputCount: number) => void;
 
 export interface OpRequest {
+  /** Name of the node that asks, for messages. */
+  readonly node: string;
   readonly op: string;
   readonly domain: string;
   /** Type-constraint names of the kernel with element types. */
@@ -294,8 +297,11 @@ function createOp(api: Api, info: Pointer, request: OpRequest, knownVersion: Map
       api.releaseStatus(status);
       if (!reason || !/not found/i.test(message)) reason = message;
     }
-    throw new Error(
-      `no kernel: ${request.op} ${[...request.types].map(([name, dtype]) => `${name}=${dtype}`).join(" ")}: ${reason.split("\n")[0]}`,
+    const types = [...request.types].map(([name, dtype]) => `${name}=${dtype}`).join(" ");
+    throw new NodeError(
+      `no kernel: ${request.op} ${types}: ${reason.split("\n")[0]}`,
+      { name: request.node },
+      { kind: "no kernel" },
     );
   } finally {
     for (const attribute of attributes) api.releaseOpAttr(attribute);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
 import { signatureOf } from "./measure.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
@@ -171,7 +172,7 @@ function replayed(recording: Recording, graph: Graph): Measurement {
     // copies of a swap take no time of the stream that computes
     const known = node.op.startsWith("Swap") && node.domain === "mutwo" ? ([0, 0] as const) : undefined;
     const recorded = known ?? recording.nodes[keyOf(node, graph)];
-    if (!recorded) throw new Error(`not in the recording: ${node.op} of this size (node ${node.name})`);
+    if (!recorded) throw new NodeError(`not in the recording: ${node.op} of this size`, node);
     return recorded;
   });
   return {

@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import type { Layout } from "../memory/layout.js";
 import type { Target } from "../step/lower.js";
 
-export type Backend = "cpu" | "cuda" | "replay" | "estimate";
+export type Backend = "cpu" | "cuda" | "replay";
 
 /** What a report says of the machine that ran a step. */
 export interface Device {

@@ -1,4 +1,5 @@
 import type { Builder } from "../build/build.js";
+import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
@@ -39,7 +40,7 @@ export function backward(
     if (!wantsAny || !node.outputs.some((name) => gradients.has(name))) continue;
     const { gradient } = opOf(node);
     if (gradient === "zero") continue;
-    if (gradient === "none") throw new Error(`no gradient: ${node.op} (node ${node.name})`);
+    if (gradient === "none") throw new NodeError(`no gradient: ${node.op}`, node);
     b.scope = `${node.name}.grad`;
     const results = gradient(gradientCall(b, node, gradients, needed));
     results.forEach((result, index) => {
@@ -71,7 +72,7 @@ function gradientCall(
     b,
     x(index) {
       const name = node.inputs[index];
-      if (!name) throw new Error(`${node.op} lacks input ${index} (node ${node.name})`);
+      if (!name) throw new NodeError(`${node.op} lacks input ${index}`, node);
       return name;
     },
     y: outputName,

@@ -1,5 +1,6 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
+import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import type { Op } from "../ops/op.js";
@@ -21,7 +22,7 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
     const rule = widerRule(b, node, hasKernel) ?? op.body;
-    if (!rule) throw new Error(`no kernel: ${node.op} ${first?.dtype ?? ""} (node ${node.name})`);
+    if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
     const body = expand(b, node, rule);
     for (const inner of body?.nodes ?? []) add(inner);
     node.outputs.forEach((name, i) => {
@@ -89,11 +90,9 @@ function widerAttributes(node: Node): Node["attributes"] {
 function settle(b: Builder, result: string, name: string, node: Node): void {
   const wanted = b.type(name);
   const made = b.tensors.get(result);
-  if (!made) throw new Error(`body of ${node.op} gives no output ${name} (node ${node.name})`);
+  if (!made) throw new NodeError(`body of ${node.op} gives no output ${name}`, node);
   if (made.shape.join() !== wanted.shape.join() || made.dtype !== wanted.dtype)
-    throw new Error(
-      `shape mismatch: body of ${node.op} gives [${made.shape}] for ${name} [${wanted.shape}] (node ${node.name})`,
-    );
+    throw new NodeError(`shape mismatch: body of ${node.op} gives [${made.shape}] for ${name} [${wanted.shape}]`, node);
   const producer = b.producer(result);
   const isOwn = producer !== undefined && !node.inputs.includes(result);
   const isView = isOwn && opOf(producer).view;
