@@ -140,7 +140,7 @@ export class Builder implements Emit {
     const record = opOf(node);
     const call = callOf(node, this.tensors);
     try {
-      checkTypes(call);
+      checkTypes(call, record);
       return record.infer(call);
     } catch (error) {
       const isOwn = error instanceof NodeError && error.node === node.name;

@@ -11,16 +11,6 @@ const opset = 18;
 
 const irVersion = 8;
 
-/** Ops that later opsets brought, or that ONNX Runtime alone keeps in the standard domain. */
-const notInOpset: ReadonlySet<string> = new Set([
-  "Gelu",
-  "GroupNormalization",
-  "RMSNormalization",
-  "SimplifiedLayerNormalization",
-  "RotaryEmbedding",
-  "Attention",
-]);
-
 export interface ExportOptions {
   /**
    * Values of parameters, buffers and optimizer state, beside those that the graph itself holds; optimizer state starts
@@ -53,11 +43,11 @@ export interface StepNames {
 }
 
 /** Whether a standard op of opset 18, which every ONNX Runtime has, is what the node says. */
-const isStandard = (node: Node): boolean => node.domain === "" && !notInOpset.has(node.op);
+const isStandard = (node: Node): boolean => node.domain === "" && !opOf(node).since;
 
 /** Every node in standard ops where it can be written in them. */
 function standardised(graph: Graph): Graph {
-  const kept = (node: Node): boolean => node.domain !== "mutwo" && !notInOpset.has(node.op);
+  const kept = (node: Node): boolean => node.domain !== "mutwo" && !opOf(node).since;
   try {
     return lower(graph, isStandard);
   } catch {

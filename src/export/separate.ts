@@ -1,7 +1,6 @@
 import { Builder } from "../build/build.js";
 import { bytesPerElement, elementCount, type Graph, int, type Node, producers, type Tensor } from "../graph/graph.js";
-import { activation } from "../ops/activation.js";
-import { elementwise } from "../ops/elementwise.js";
+import { opOf } from "../ops/index.js";
 import { reshape } from "../ops/shapes.js";
 
 /** One parameter's share of a flat tensor. */
@@ -13,14 +12,6 @@ interface Part {
   readonly offset: number;
   readonly shape: readonly number[];
 }
-
-/** Ops that make each element of a vector from the same element of their inputs alone. */
-const perElement: ReadonlySet<string> = new Set([
-  ...Object.keys(elementwise),
-  ...Object.keys(activation),
-  "Sum",
-  "Max",
-]);
 
 const sameCuts = (a: readonly Part[], z: readonly Part[]): boolean =>
   a.length === z.length && a.every(({ offset }, i) => offset === z[i]?.offset);
@@ -133,12 +124,12 @@ export function separate(graph: Graph): Graph {
     if (!like) {
       b.append(node);
       note(node);
-    } else if (perElement.has(node.op) && node.domain === "" && node.inputs.every((name) => fits(name, like))) {
+    } else if (opOf(node).pointwise && node.inputs.every((name) => fits(name, like))) {
       const { category } = b.type(output);
       const pieces = like.map((part, i): Part => {
         const inputs = node.inputs.map((name) => partsOf(name)?.[i]?.tensor ?? name);
-        const options = { name: `${node.name}/${part.parameter}`, outputs: [partName(output, part)], category };
-        const [tensor = ""] = b.add(node.op, inputs, node.attributes, options);
+        const own = { name: `${node.name}/${part.parameter}`, outputs: [partName(output, part)] };
+        const [tensor = ""] = b.add(node.op, inputs, node.attributes, { domain: node.domain, ...own, category });
         return { ...part, tensor };
       });
       parts.set(output, pieces);

@@ -107,7 +107,7 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
   const { b, alias, evaluate } = reading;
   const op = opOf(node);
   const first = node.inputs[0];
-  if (node.op === "Identity" && first && !reading.outputs.has(node.outputs[0] as string)) {
+  if (op.alias && first && !reading.outputs.has(node.outputs[0] as string)) {
     alias.set(node.outputs[0] as string, first);
     return;
   }
@@ -181,12 +181,10 @@ function batchNormModes(model: Model, asked: BatchNormMode | undefined) {
   return { notes, apply };
 }
 
-/** Ops of a later opset than ours that run as they are, by kernels of theirs. */
-const newer = new Set(["Gelu"]);
-
 /** What becomes of a file of a later opset than ours. */
 function opsetNote(opset: number, { nodes }: Graph): string {
-  const native = [...new Set(nodes.map(({ op }) => op))].filter((op) => newer.has(op));
+  const newer = nodes.filter((node) => typeof opOf(node).since === "number" && opOf(node).types);
+  const native = [...new Set(newer.map(({ op }) => op))];
   const kept = native.length ? `, but for ${native.join(", ")}, which runs by a kernel of its own` : "";
   return `opset ${opset} is converted down to ${ownOpset}${kept}`;
 }

@@ -34,8 +34,8 @@ export function roles(model: Model): { parameters: Set<string>; buffers: Set<str
   const onHost = new Set<string>();
   for (const node of model.nodes) {
     const first = node.inputs[0];
-    if (node.op === "Identity" && first) source.set(node.outputs[0] as string, source.get(first) ?? first);
     const op = opOf(node);
+    if (op.alias && first) source.set(node.outputs[0] as string, source.get(first) ?? first);
     node.inputs.forEach((name, slot) => {
       const origin = source.get(name) ?? name;
       if (op.buffers?.includes(slot)) buffers.add(origin);

@@ -1,6 +1,15 @@
 import { float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { broadcastGradient, inferBroadcast, native, ofOutput0, type Partial1, sameType, unary } from "./kinds.js";
+import {
+  broadcastGradient,
+  fusible,
+  inferBroadcast,
+  native,
+  ofOutput0,
+  type Partial1,
+  sameType,
+  unary,
+} from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { reduceTo } from "./shapes.js";
@@ -46,6 +55,7 @@ const elu = (name: "Elu" | "Selu"): Op => {
     (call) => depth(call) >= 0 && scale(call) > 0,
   );
   return unary(gradient, {
+    ...(selu ? {} : fusible),
     defaults: selu ? { alpha: float(seluAlpha), gamma: float(seluGamma) } : { alpha: float(1) },
     body: (call) => {
       const m = math(call.b);
@@ -107,14 +117,14 @@ const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: str
       const bias = call.inputs[1];
       return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
     }),
-    { body: (call) => [body(call.b, shifted(call))] },
+    { pointwise: true, body: (call) => [body(call.b, shifted(call))] },
   );
 };
 
 /** Activation functions. */
 export const activation: OpTable = {
   // from the output: the input need not be kept
-  Relu: unary((call, dY) => math(call.b).masked(math(call.b).greater(call.y(0), 0), dY)),
+  Relu: unary((call, dY) => math(call.b).masked(math(call.b).greater(call.y(0), 0), dY), fusible),
   LeakyRelu: unary(
     kinked(
       one,
@@ -122,6 +132,7 @@ export const activation: OpTable = {
       (call) => alpha(0.01)(call) >= 0,
     ),
     {
+      ...fusible,
       defaults: { alpha: float(0.01) },
       body: (call) => {
         const m = math(call.b);
@@ -142,6 +153,7 @@ export const activation: OpTable = {
       },
     ),
     {
+      pointwise: true,
       body: ({ b, x }) => {
         const m = math(b);
         return [m.where(m.less(x(0), 0), m.mul(x(0), x(1)), x(0))];
@@ -189,7 +201,7 @@ export const activation: OpTable = {
     const m = math(call.b);
     const y = call.y(0);
     return m.mul(m.mul(dY, y), m.sub(1, y));
-  }),
+  }, fusible),
   HardSigmoid: unary(
     (call, dY) => {
       const m = math(call.b);
@@ -222,6 +234,7 @@ export const activation: OpTable = {
   ),
   // max(x, 0) + ln(1 + e^−|x|) does not overflow
   Softplus: unary((call, dY) => math(call.b).mul(dY, math(call.b).sigmoid(call.x(0))), {
+    ...fusible,
     body: ({ b, x }) => {
       const m = math(b);
       const tail = m.log(m.add(m.exp(m.neg(m.abs(x(0)))), 1));
@@ -236,7 +249,7 @@ export const activation: OpTable = {
     },
     { body: ({ b, x }) => [math(b).div(x(0), math(b).add(math(b).abs(x(0)), 1))] },
   ),
-  Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0))))),
+  Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0)))), fusible),
   // with t = tanh(softplus(x)): t + x·σ(x)·(1 − t²)
   Mish: unary(
     (call, dY) => {
@@ -254,6 +267,7 @@ export const activation: OpTable = {
         ? fastGeluGradient(call.b, call.x(0), dY)
         : geluGradient(call.b, call.x(0), dY),
     {
+      since: 20,
       inPlace: [],
       defaults: { approximate: text("none") },
       body: (call) => {

@@ -222,7 +222,7 @@ export const attention: OpTable = {
       if (node.outputs[3] && !stage) throw unsupported(call, "qk_matmul_output_mode");
       return [call.input(0).shape.length === 4 ? y : asRows(b, y), k, v, stage ?? ""];
     },
-    { flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
+    { since: 23, flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
   ),
   RotaryEmbedding: composite(
     sameType,
@@ -231,7 +231,7 @@ export const attention: OpTable = {
       if (heads < 1) throw mismatch(call, `[${call.input(0).shape}] in ${heads} heads`);
       return [rotateInput(call, heads, [1, 2], call.inputs[3] ? call.x(3) : undefined)];
     },
-    { flops: rotaryFlops, buffers: [1, 2] },
+    { since: 23, flops: rotaryFlops, buffers: [1, 2] },
   ),
   /** (X, positions or the first one, cosines, sines). */
   "com.microsoft:RotaryEmbedding": composite(

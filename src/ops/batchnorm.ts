@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { inputSize, native, ofOutput0 } from "./kinds.js";
+import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { reshape, sameShape, sumOver } from "./shapes.js";
@@ -34,6 +34,9 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
   ];
 }
 
+/** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
+const statistical: Traits = { inputTypes: "any", scales: [1, 4], buffers: [3, 4] };
+
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
 const inference: Op = native(
   (call) => {
@@ -54,10 +57,10 @@ const inference: Op = native(
     ];
   }),
   {
+    ...statistical,
     flops: (call) => 2 * inputSize(call),
     types: { T: 0, T1: 1, T2: 3 },
     defaults: { epsilon: float(1e-5), momentum: float(0.9), training_mode: int(0) },
-    buffers: [3, 4],
     normalize: (call) => {
       const { b, node, x } = call;
       const wanted = node.outputs.findLastIndex((name) => name !== "") + 1;
@@ -90,9 +93,9 @@ const training: Op = native(
       .map((name) => name || undefined);
   }),
   {
+    ...statistical,
     flops: (call) => 8 * inputSize(call),
     types: null,
-    buffers: [3, 4],
     inPlaceOf: () => [[], [3], [4]],
     state: [
       [3, 1],
@@ -141,6 +144,7 @@ const trainingGradient: Op = native(
   "none",
   {
     flops: (call) => 9 * inputSize(call),
+    inputTypes: "any",
     types: null,
     body: ({ b, x, node, input }) => {
       const m = math(b);

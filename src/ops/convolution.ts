@@ -52,7 +52,7 @@ export const convolution: OpTable = {
         call.inputs[2] && call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
       ];
     }),
-    { flops: convFlops, defaults: { auto_pad: text("NOTSET"), group: int(1) }, body: convBody },
+    { product: "windows", flops: convFlops, defaults: { auto_pad: text("NOTSET"), group: int(1) }, body: convBody },
   ),
   /** (X, dY) → dW. */
   "mutwo:ConvFilterGradient": native(
@@ -66,6 +66,7 @@ export const convolution: OpTable = {
     "none",
     {
       types: null,
+      inputTypes: "any",
       flops: (call, outputs) =>
         2 *
         elementCount(outputs[0]?.shape ?? []) *
@@ -98,6 +99,7 @@ export const convolution: OpTable = {
       ];
     }),
     {
+      product: "windows",
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convTransposeBody,

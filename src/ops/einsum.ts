@@ -174,6 +174,7 @@ export const einsum: OpTable = {
       });
     }),
     {
+      product: "equation",
       types: null,
       flops: (call) => {
         const { sizes } = equationOf(call);

@@ -1,6 +1,16 @@
 import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { binary, broadcastGradient, comparison, inferBroadcast, native, ofOutput0, sameType, unary } from "./kinds.js";
+import {
+  binary,
+  broadcastGradient,
+  comparison,
+  fusible,
+  inferBroadcast,
+  native,
+  ofOutput0,
+  sameType,
+  unary,
+} from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
 import { broadcastShape, cast, isFloat, reduceTo } from "./shapes.js";
@@ -20,9 +30,9 @@ const dividedBy =
   };
 
 const predicate = (types: Record<string, number | `y${number}`>, defaults: Attributes = {}) =>
-  native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { types, defaults });
+  native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { pointwise: true, types, defaults });
 
-const logical = binary("zero", { types: { T: 0, T1: "y0" } });
+const logical = binary("zero", { ...fusible, types: { T: 0, T1: "y0" } });
 
 /** Chebyshev coefficients of erfc (Press et al., Numerical Recipes, 3rd ed., section 6.2.2): error below 1.2e-16. */
 const erfcSeries = [
@@ -55,17 +65,29 @@ const bound = (call: GradientCall, index: number): string | number | undefined =
   call.inputs[index] ? (call.constant(index)?.[0] ?? call.x(index)) : undefined;
 
 export const elementwise: OpTable = {
-  Abs: unary(fromInput((m, x) => m.sign(x))),
-  Neg: unary((call, dY) => math(call.b).neg(dY)),
-  Exp: unary((call, dY) => math(call.b).mul(dY, call.y(0))),
-  Log: unary(dividedBy((_, x) => x)),
-  Sqrt: unary((call, dY) => math(call.b).div(math(call.b).mul(dY, 0.5), call.y(0))),
+  Abs: unary(
+    fromInput((m, x) => m.sign(x)),
+    fusible,
+  ),
+  Neg: unary((call, dY) => math(call.b).neg(dY), fusible),
+  Exp: unary((call, dY) => math(call.b).mul(dY, call.y(0)), fusible),
+  Log: unary(
+    dividedBy((_, x) => x),
+    fusible,
+  ),
+  Sqrt: unary((call, dY) => math(call.b).div(math(call.b).mul(dY, 0.5), call.y(0)), fusible),
   Reciprocal: unary((call, dY) => {
     const m = math(call.b);
     return m.neg(m.mul(dY, m.square(call.y(0))));
-  }),
-  Sin: unary(fromInput((m, x) => m.cos(x))),
-  Cos: unary(fromInput((m, x) => m.neg(m.sin(x)))),
+  }, fusible),
+  Sin: unary(
+    fromInput((m, x) => m.cos(x)),
+    fusible,
+  ),
+  Cos: unary(
+    fromInput((m, x) => m.neg(m.sin(x))),
+    fusible,
+  ),
   Tan: unary(
     (call, dY) => {
       const m = math(call.b);
@@ -131,26 +153,29 @@ export const elementwise: OpTable = {
       const m = math(call.b);
       return m.mul(m.mul(dY, 2 / Math.sqrt(Math.PI)), m.exp(m.neg(m.square(call.x(0)))));
     },
-    { body: ({ b, x }) => [erfBody(b, x(0))] },
+    { ...fusible, body: ({ b, x }) => [erfBody(b, x(0))] },
   ),
-  Sign: unary("zero"),
-  Floor: unary("zero"),
-  Ceil: unary("zero"),
+  Sign: unary("zero", fusible),
+  Floor: unary("zero", fusible),
+  Ceil: unary("zero", fusible),
   Round: unary("zero"),
-  Not: unary("zero"),
+  Not: unary("zero", fusible),
   IsNaN: predicate({ T1: 0, T2: "y0" }),
   IsInf: predicate({ T1: 0, T2: "y0" }, { detect_negative: int(1), detect_positive: int(1) }),
 
-  Add: binary([(_, dY) => dY, (_, dY) => dY]),
+  Add: binary([(_, dY) => dY, (_, dY) => dY], fusible),
   Sub: native(
     inferBroadcast(),
     ofOutput0((call, dY) => {
       const to = (i: number): string => reduceTo(call.b, dY, call.input(i).shape);
       return [call.wants(0) ? to(0) : undefined, call.wants(1) ? math(call.b).neg(to(1)) : undefined];
     }),
-    { inPlace: [0, 1] },
+    { ...fusible, inputTypes: "equal", inPlace: [0, 1] },
   ),
-  Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))]),
+  Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))], {
+    ...fusible,
+    scales: [0, 1],
+  }),
   // dA = dY/B, dB = −dA·Y
   Div: native(
     inferBroadcast(),
@@ -163,7 +188,7 @@ export const elementwise: OpTable = {
         call.wants(1) ? m.neg(to(m.mul(quotient, call.y(0)), 1)) : undefined,
       ];
     }),
-    { inPlace: [0, 1] },
+    { ...fusible, inputTypes: "equal", inPlace: [0, 1] },
   ),
   Pow: native(
     inferBroadcast(),
@@ -186,7 +211,7 @@ export const elementwise: OpTable = {
         return m.mul(dY, m.mul(call.y(0), log));
       },
     ),
-    { inPlace: [0], types: { T: 0, T1: 1 } },
+    { ...fusible, inputTypes: "any", inPlace: [0], types: { T: 0, T1: 1 } },
   ),
   // A mod B = A − B·⌊A/B⌋, with fmod rounding towards zero
   Mod: binary(
@@ -221,7 +246,7 @@ export const elementwise: OpTable = {
       (call, dY) => math(call.b).masked(call.x(0), dY),
       (call, dY) => math(call.b).masked(math(call.b).not(call.x(0)), dY),
     ),
-    { inPlace: [1, 2], types: { T: 1 } },
+    { ...fusible, inPlace: [1, 2], types: { T: 1 } },
   ),
   Clip: native(
     sameType,
@@ -236,8 +261,11 @@ export const elementwise: OpTable = {
       return [inside ? m.masked(inside, dY) : dY];
     }),
     {
+      ...fusible,
+      passes: true,
       inPlace: [0],
       hostInputs: [1, 2],
+      gpuHostInputs: [],
       // before opset 11 the bounds are attributes
       normalize: (call) => {
         const { min, max } = call.node.attributes;
@@ -256,6 +284,8 @@ export const elementwise: OpTable = {
       return [isFloat(dtype) ? cast(call.b, dY, dtype) : undefined];
     }),
     {
+      ...fusible,
+      passes: true,
       types: { T1: 0, T2: "y0" },
       normalize: (call) => (dtypeOfNumber(call.int("to", 0)) === call.input(0).dtype ? [call.x(0)] : undefined),
     },
@@ -267,6 +297,8 @@ export const elementwise: OpTable = {
       return [isFloat(dtype) ? cast(call.b, dY, dtype) : undefined];
     }),
     {
+      pointwise: true,
+      inputTypes: "any",
       types: null,
       body: ({ b, x, input }) => [cast(b, x(0), input(1).dtype)],
       normalize: (call) => {
@@ -279,10 +311,5 @@ export const elementwise: OpTable = {
         return [call.b.op("Cast", [call.x(0)], { to: int(onnxNumbers[dtype]) }, { name: call.node.name })];
       },
     },
-  ),
-  Identity: native(
-    sameType,
-    ofOutput0((_, dY) => [dY]),
-    { view: true, flops: () => 0, types: { V: 0 } },
   ),
 };

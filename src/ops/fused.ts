@@ -116,6 +116,7 @@ export const fused = (opOf: OpLookup): OpTable => {
     inPlaceOf: (node) => fusedBody(node).inPlace,
     deterministic: true,
     hostInputs: [],
+    inputTypes: "any",
     types: null,
     body: ({ b, node, x, ...call }) => {
       const graph = graphOf({ node, ...call } as OpCall);

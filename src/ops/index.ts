@@ -24,7 +24,8 @@ import { selection } from "./selection.js";
 import { swapping } from "./swap.js";
 import { unsupported } from "./unsupported.js";
 import { variadicOps } from "./variadic.js";
-import { generated } from "./window-functions.js";
+import { views } from "./views.js";
+import { windowFunctions } from "./window-functions.js";
 import { windows } from "./windowed.js";
 
 /** Joins the families' tables; throws if two of them know the same op. */
@@ -52,12 +53,13 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   einsum,
   convolution,
   pooling,
+  views,
   movement,
   padding,
   resizing,
   indexing,
   selection,
-  generated,
+  windowFunctions,
   bitwise,
   windows,
   sampling,

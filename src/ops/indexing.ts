@@ -53,6 +53,10 @@ const dims = (call: OpCall): readonly number[] => {
   return shape.slice(at(call.int("start", 0)), at(call.int("end", shape.length)));
 };
 
+/** Adding up and the like of 16-bit elements. */
+const reduces16Bit: NonNullable<Op["cpuRefuses"]> = ({ attributes }, dtype) =>
+  (attributes.reduction?.value ?? "none") !== "none" && (dtype === "float16" || dtype === "bfloat16");
+
 const scatterNd: Op = indexed(
   (call) => {
     const { dtype, shape } = call.input(0);
@@ -70,7 +74,7 @@ const scatterNd: Op = indexed(
       call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
     ];
   }),
-  { types: { T: 0 }, defaults: {}, inPlace: [0] },
+  { types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
 );
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
@@ -118,6 +122,8 @@ export const indexing: OpTable = {
       );
       return [b.op("Reshape", [sum, b.vector(data.shape)])];
     }),
+    // a table of rows: they start as small as embeddings do, with variance 1/2500
+    { picks: 1, fanIn: () => 2500 },
   ),
   GatherElements: indexed(
     (call) => [{ dtype: call.input(0).dtype, shape: call.input(1).shape }],
@@ -127,6 +133,7 @@ export const indexing: OpTable = {
         ...add,
       }),
     ]),
+    { picks: 1, pins: "always" },
   ),
   ScatterElements: indexed(
     (call) => {
@@ -152,7 +159,7 @@ export const indexing: OpTable = {
         call.wants(2) ? b.op("GatherElements", [dY, call.x(1)], axis) : undefined,
       ];
     }),
-    { inPlace: [0] },
+    { inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
   ),
   GatherND: indexed(
     (call) => {
@@ -183,7 +190,7 @@ export const indexing: OpTable = {
       const sum = b.op("ScatterND", [zeros(b, { dtype, shape: [n, ...shape.slice(batch)] }), full, rows], add);
       return [b.op("Reshape", [sum, b.vector(shape)])];
     }),
-    { types: { T: 0 }, defaults: { batch_dims: int(0) } },
+    { types: { T: 0 }, defaults: { batch_dims: int(0) }, pins: "always" },
   ),
   ScatterND: scatterNd,
   OneHot: indexed(
@@ -196,7 +203,7 @@ export const indexing: OpTable = {
       ];
     },
     "zero",
-    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) } },
+    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
   ),
   Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
     types: { T: 0, T1: "y0" },
@@ -256,6 +263,6 @@ export const indexing: OpTable = {
       return [{ dtype: "int64", shape: [Math.max(1, call.input(0).shape.length), found] }];
     },
     "zero",
-    { types: { T: 0 }, defaults: {} },
+    { types: { T: 0 }, defaults: {}, pins: "always" },
   ),
 };

@@ -38,15 +38,15 @@ export const ofOutput0 =
 /** Gradient of one input, given the name of output 0's gradient. */
 export type Partial1 = (call: GradientCall, dY: string) => string;
 
+/** Traits of a pointwise op that fused nodes may hold. */
+export const fusible: Traits = { pointwise: true, fusible: "elements" };
+
 /** An op on each element of one tensor, in place if wished. */
 export const unary = (gradient: Partial1 | "zero", traits: Traits = {}): Op =>
   native(
     sameType,
     gradient === "zero" ? "zero" : ofOutput0((call, dY) => [call.wants(0) ? gradient(call, dY) : undefined]),
-    {
-      inPlace: [0],
-      ...traits,
-    },
+    { inPlace: [0], pointwise: true, ...traits },
   );
 
 /** Output 0 has the shape that all inputs broadcast to and the element type of input 0, or the one given. */
@@ -69,10 +69,19 @@ export const broadcastGradient = (...parts: readonly (Partial1 | undefined)[]): 
 
 /** An op on each pair of elements of two tensors, broadcast; in place if the sizes are equal. */
 export const binary = (parts: readonly [Partial1, Partial1] | "zero", traits: Traits = {}): Op =>
-  native(inferBroadcast(), parts === "zero" ? "zero" : broadcastGradient(...parts), { inPlace: [0, 1], ...traits });
+  native(inferBroadcast(), parts === "zero" ? "zero" : broadcastGradient(...parts), {
+    inPlace: [0, 1],
+    pointwise: true,
+    inputTypes: "equal",
+    ...traits,
+  });
 
 /** A comparison of two tensors, broadcast. */
-export const comparison: Op = native(inferBroadcast("bool"), "zero", { types: { T: 0, T1: "y0" } });
+export const comparison: Op = native(inferBroadcast("bool"), "zero", {
+  ...fusible,
+  inputTypes: "equal",
+  types: { T: 0, T1: "y0" },
+});
 
 /** A list that is an input, or an attribute before some opset. Throws if it is neither, or not a constant. */
 export const listOf = (call: OpCall, index: number, attribute: string): readonly number[] =>

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { native, ofOutput0, outputSize } from "./kinds.js";
+import { native, ofOutput0, outputSize, type Traits } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 
@@ -68,6 +68,8 @@ function turned({ dtype, shape }: TensorType, turn: boolean): TensorType {
   return { dtype, shape: [...shape.slice(0, -2), shape.at(-1) as number, shape.at(-2) as number] };
 }
 
+const matrices: Traits = { product: "matrices" };
+
 /** Products of matrices. */
 export const matrix: OpTable = {
   /** dA = dY·Bᵀ, dB = Aᵀ·dY; a matrix that many rows share sums over all of them in one product. */
@@ -96,7 +98,7 @@ export const matrix: OpTable = {
       const dB = () => reduceTo(b, b.op("MatMul", [transposed(b, left), dY2]), [...rs.slice(0, -2), k, n]);
       return [call.wants(0) ? reshape(b, dA(), A) : undefined, call.wants(1) ? reshape(b, dB(), B) : undefined];
     }),
-    { flops: productFlops },
+    { ...matrices, inputTypes: "equal", pins: "batches", fanIn: (_, shape) => shape[0] as number, flops: productFlops },
   ),
   /** Y = α·A'·B' + β·C, A' and B' transposed if asked. */
   Gemm: native(
@@ -134,6 +136,10 @@ export const matrix: OpTable = {
       ];
     }),
     {
+      ...matrices,
+      inputTypes: "equal",
+      fanIn: ({ attributes }, shape) =>
+        (attributes.transB?.value === 1 ? elementCount(shape.slice(1)) : shape[0]) as number,
       defaults: { transA: int(0), transB: int(0), alpha: float(1), beta: float(1) },
       flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
     },
@@ -167,6 +173,8 @@ export const matrix: OpTable = {
       return [call.wants(0) ? reduceTo(b, dA(), A) : undefined, call.wants(1) ? reduceTo(b, dB(), B) : undefined];
     }),
     {
+      ...matrices,
+      pins: "batches",
       defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
       flops: (call, outputs) =>
         2 * outputSize(outputs) * (turned(call.input(0), fusedFacts(call).transA).shape.at(-1) ?? 1),

@@ -1,32 +1,15 @@
 import { NodeError } from "../graph/errors.js";
-import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
+import { int, ints, type TensorType, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, broadcastShape, normalizeAxes, normalizeAxis, reduceTo, reshape } from "./shapes.js";
+import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
 const none = (): number => 0;
 
 /** An op that moves elements without computing. */
 const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: none, ...traits });
-
-/** Another shape for the same elements: the gradient takes the input's shape again. */
-const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): Op =>
-  moving(
-    (call) => {
-      const { dtype } = call.input(0);
-      const wanted = shape(call);
-      if (elementCount(wanted) !== elementCount(call.input(0).shape))
-        throw new NodeError(`shape mismatch: [${wanted}] for the elements of [${call.input(0).shape}]`, call.node);
-      return [{ dtype, shape: wanted }];
-    },
-    ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
-    { view: true, hostInputs: [1], ...traits },
-  );
-
-/** Axes as an input (opset 13) or an attribute (before it). */
-const axesOf = (call: OpCall): readonly number[] | undefined => (call.inputs[1] ? call.need(1) : call.ints("axes"));
 
 interface Slice {
   readonly axis: number;
@@ -100,44 +83,6 @@ function imageOf(call: OpCall): readonly [number, number, number, number] {
 
 /** Ops that give elements another place. */
 export const movement: OpTable = {
-  Reshape: view((call) => {
-    const { shape } = call.input(0);
-    const wanted = call.need(1).map((n, i) => (n === 0 && !call.int("allowzero", 0) ? (shape[i] ?? 0) : n));
-    const known = wanted.reduce((product, n) => (n === -1 ? product : product * n), 1);
-    return wanted.map((n) => (n === -1 ? (known === 0 ? 0 : elementCount(shape) / known) : n));
-  }),
-  Flatten: view(
-    (call) => {
-      const { shape } = call.input(0);
-      const axis = call.int("axis", 1);
-      const at = axis < 0 ? axis + shape.length : axis;
-      return [elementCount(shape.slice(0, at)), elementCount(shape.slice(at))];
-    },
-    { hostInputs: [] },
-  ),
-  Squeeze: view(
-    (call) => {
-      const { shape } = call.input(0);
-      const axes = axesOf(call);
-      const dropped = axes ? normalizeAxes(axes, shape.length) : shape.flatMap((n, axis) => (n === 1 ? [axis] : []));
-      const wrong = dropped.find((axis) => shape[axis] !== 1);
-      if (wrong !== undefined) throw new NodeError(`shape mismatch: axis ${wrong} of [${shape}] is not 1`, call.node);
-      return shape.filter((_, axis) => !dropped.includes(axis));
-    },
-    { normalize: attributesToInputs("axes") },
-  ),
-  Unsqueeze: view(
-    (call) => {
-      const { shape } = call.input(0);
-      const axes = axesOf(call) ?? [];
-      const added = normalizeAxes(axes, shape.length + axes.length);
-      const rest = [...shape];
-      return Array.from({ length: shape.length + axes.length }, (_, axis) =>
-        added.includes(axis) ? 1 : (rest.shift() as number),
-      );
-    },
-    { normalize: attributesToInputs("axes") },
-  ),
   Transpose: moving(
     (call) => {
       const { dtype, shape } = call.input(0);
@@ -151,6 +96,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
+    { passes: true },
   ),
   Concat: moving(
     (call) => {
@@ -174,6 +120,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
+    { passes: true, inputTypes: "equal" },
   ),
   Split: moving(
     (call) => {
@@ -227,7 +174,12 @@ export const movement: OpTable = {
       }
       return [cuts.reduce((gradient, cut) => unsliced(b, gradient, shape[cut.axis] as number, cut), dY)];
     }),
-    { hostInputs: [1, 2, 3, 4], types: { T: 0, Tind: 1 }, normalize: attributesToInputs("starts", "ends", "axes") },
+    {
+      passes: true,
+      hostInputs: [1, 2, 3, 4],
+      types: { T: 0, Tind: 1 },
+      normalize: attributesToInputs("starts", "ends", "axes"),
+    },
   ),
   Expand: moving(
     (call): TensorType[] => {
@@ -235,7 +187,7 @@ export const movement: OpTable = {
       return [{ dtype, shape: broadcastShape(shape, call.need(1)) }];
     },
     ofOutput0((call, dY) => [reduceTo(call.b, dY, call.input(0).shape)]),
-    { hostInputs: [1] },
+    { passes: true, hostInputs: [1] },
   ),
   Tile: moving(
     (call) => {

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
+import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, normalizeAxes, reducedShape, reduceTo, reshape } from "./shapes.js";
@@ -78,6 +78,9 @@ const rowStatistics = (call: OpCall): TensorType => ({
   shape: reducedShape(call.input(0).shape, layerAxes(call), true),
 });
 
+/** Traits of a normalization of input 0 whose results input 1 scales. */
+const normalizing: Traits = { flops: (call) => 8 * inputSize(call), scales: [1] };
+
 const rowDefaults = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
 
 const layer: Op = native(
@@ -98,7 +101,7 @@ const layer: Op = native(
       through: (g) => throughNormalized(b, g, hat, inverse, axes),
     });
   },
-  { flops: (call) => 8 * inputSize(call), types: { T: 0, U: "y1" }, defaults: rowDefaults },
+  { ...normalizing, types: { T: 0, U: "y1" }, defaults: rowDefaults, inputTypes: "any" },
 );
 
 /** Y = X/√(mean X² + ε)·scale, and output 1 = 1/√(mean X² + ε). */
@@ -118,6 +121,9 @@ const simplifiedLayer: Op = native(
     });
   },
   {
+    ...normalizing,
+    since: "none",
+    inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
     defaults: rowDefaults,
@@ -144,6 +150,9 @@ const rms: Op = native(
     });
   }),
   {
+    ...normalizing,
+    since: 23,
+    inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: null,
     body: (call) => {
@@ -201,7 +210,7 @@ const instance: Op = native(
     });
   }),
   {
-    flops: (call) => 8 * inputSize(call),
+    ...normalizing,
     defaults: { epsilon: float(1e-5) },
     body: (call) => {
       const { b, x } = call;
@@ -260,7 +269,10 @@ const group: Op = native(
     ];
   }),
   {
-    flops: (call) => 8 * inputSize(call),
+    ...normalizing,
+    // opset 18 has one scale and bias for each group, 21 one for each channel
+    since: 21,
+    inputTypes: "any",
     types: null,
     body: (call) => {
       const { b } = call;

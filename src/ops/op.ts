@@ -52,6 +52,28 @@ export interface Op {
   readonly gradient: GradientRule | "zero" | "none";
   /** Floating-point operations of one execution. */
   readonly flops: (call: OpCall, outputs: readonly TensorType[]) => number;
+  /**
+   * First opset whose form of the op is the one that graphs hold, where that is later than theirs (18); "none": ONNX
+   * lacks it, ONNX Runtime keeps it in the standard domain. Default: opset 18 has it. Standard domain only.
+   */
+  readonly since?: number | "none";
+  /** Each output element depends on the inputs' elements in its place alone, as they are broadcast. Default: no. */
+  readonly pointwise?: true;
+  /**
+   * How the op can be a part of a fused node: each element by itself (a pointwise op), or one value for each row of
+   * trailing axes. The GPU's generator has an expression for it. Default: it cannot.
+   */
+  readonly fusible?: "elements" | "rows";
+  /**
+   * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
+   * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
+   */
+  readonly product?: "matrices" | "windows" | "equation";
+  /**
+   * Which element types may stand beside each other: "equal": one for all inputs; "any": what the kernel says. Default:
+   * one for all float inputs.
+   */
+  readonly inputTypes?: "equal" | "any";
   /** Output 0 is input 0's storage under another name or shape: costs nothing, no kernel is called. */
   readonly view: boolean;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
@@ -62,8 +84,8 @@ export interface Op {
   readonly inPlaceTypes?: readonly DType[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */
   readonly deterministic: boolean;
-  /** Draws random numbers: never run a second time. */
-  readonly random?: true;
+  /** Draws random numbers, so never run a second time: the type of its attribute `seed`. Default: draws none. */
+  readonly random?: "int" | "float";
   /**
    * Part of a swap: the copy to the host begins, is complete, the copy back begins, is complete. Runtimes move the bytes
    * themselves.
@@ -73,8 +95,30 @@ export interface Op {
   readonly buffers?: readonly number[];
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
+  /** Inputs that multiply or divide by what they hold (scales, variances): seeded with 1. Default: none. */
+  readonly scales?: readonly number[];
+  /**
+   * How many numbers an output element sums over for each weight of that shape: seeded weights have variance 1/fanIn.
+   * Default: all of the shape but its first axis.
+   */
+  readonly fanIn?: (node: Node, shape: readonly number[]) => number;
+  /** Input that holds places along attribute `axis` of input 0, of which the op picks elements. Default: none. */
+  readonly picks?: number;
+  /** Output 0 is made of elements of input 0 as they are, clipped or cast: its readers say what input 0 is for. */
+  readonly passes?: true;
+  /** Output 0 is input 0 under another name, shape and all. */
+  readonly alias?: true;
   /** Inputs that kernels read on the host (shapes, axes, ratios). */
   readonly hostInputs: readonly number[];
+  /** The same of CUDA's kernels, where they differ. */
+  readonly gpuHostInputs?: readonly number[];
+  /**
+   * ONNX Runtime's CUDA kernel passes addresses or shapes through pinned host memory, which later kernels may write
+   * over: always, or where the axes before the last two differ between inputs 0 and 1. Default: never.
+   */
+  readonly pins?: "always" | "batches";
+  /** ONNX Runtime has a CPU kernel for nodes that it then refuses to run, given the type of input 0. Default: never. */
+  readonly cpuRefuses?: (node: Node, dtype: DType) => boolean;
   /**
    * Type-constraint names of ONNX Runtime's kernels, each with the input (number) or output ("y0") that has its type,
    * or the only type that there is.

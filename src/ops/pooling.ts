@@ -134,6 +134,7 @@ export const pooling: OpTable = {
   /** (dY, indices into the flattened X) → dX. */
   "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {
     types: null,
+    inputTypes: "any",
     flops: (call) => elementCount(call.input(0).shape),
     body: ({ b, x, input, ints: list }) => {
       const shape = list("shape") ?? [];

@@ -4,7 +4,7 @@ import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { cast } from "./shapes.js";
 
-const random: Traits = { deterministic: false, random: true };
+const random: Traits = { deterministic: false, random: "float" };
 
 /** Of the normal ops, and of the uniform ones. */
 const defaults = { mean: float(0), scale: float(1), low: float(0), high: float(1) };
@@ -52,6 +52,8 @@ export const randomOps: OpTable = {
     }),
     {
       ...random,
+      random: "int",
+      inputTypes: "any",
       hostInputs: [1, 2],
       types: { T: 0, T1: 1, T2: "y1" },
       // without a training mode, with one that is off or with ratio 0 dropout hands its input on
@@ -82,4 +84,19 @@ export const randomOps: OpTable = {
       return [cast(call.b, math(call.b).less(drawn, call.x(0)), dtype)];
     },
   }),
+  /** Classes drawn from each row of unnormalised log-probabilities. */
+  Multinomial: native(
+    (call): TensorType[] => [
+      {
+        dtype: dtypeOfNumber(call.int("dtype", 6), call.node.name),
+        shape: [call.input(0).shape[0] as number, call.int("sample_size", 1)],
+      },
+    ],
+    "zero",
+    {
+      ...random,
+      types: { T1: 0, T2: "y0" },
+      defaults: { sample_size: int(1), dtype: int(6) },
+    },
+  ),
 };

@@ -1,6 +1,5 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
-import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
@@ -22,16 +21,15 @@ const reducedCount = (call: OpCall): number =>
 const kept = (call: GradientCall, tensor: string): string =>
   reshape(call.b, tensor, reducedShape(call.input(0).shape, axesOf(call), true));
 
-/** What a Reduce op without axes to reduce still does to each element. */
-function unreduced(b: Emit, op: string, x: string): string {
-  const m = math(b);
-  if (op === "ReduceL1" || op === "ReduceL2") return m.abs(x);
-  if (op === "ReduceSumSquare") return m.square(x);
-  return op === "ReduceLogSum" ? m.log(x) : x;
-}
-
-/** A reduction over axes. The rule gets the gradient, and may ask for the output, with the reduced axes kept. */
-const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => string, traits: Traits = {}): Op =>
+/**
+ * A reduction over axes. The rule gets the gradient, and may ask for the output, with the reduced axes kept; `each` is
+ * what the op still does to each element where there are no axes to reduce.
+ */
+const reduce = (
+  rule: (call: GradientCall, dY: string, y: () => string) => string,
+  traits: Traits = {},
+  each: (m: ReturnType<typeof math>, x: string) => string = (_, x) => x,
+): Op =>
   native(
     (call) => {
       const { dtype, shape } = call.input(0);
@@ -50,7 +48,7 @@ const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => strin
       defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },
       // before opset 18 (ReduceSum: 13) the axes are an attribute
       normalize: (call) => {
-        if (axesOf(call).length === 0) return [unreduced(call.b, call.node.op, call.x(0))];
+        if (axesOf(call).length === 0) return [each(math(call.b), call.x(0))];
         const axes = call.ints("axes");
         if (!axes) return undefined;
         const { axes: _, ...attributes } = call.node.attributes;
@@ -60,12 +58,14 @@ const reduce = (rule: (call: GradientCall, dY: string, y: () => string) => strin
     },
   );
 
+const rows: Traits = { fusible: "rows" };
+
 /** ReduceMax, ReduceMin: the gradient goes to the elements that equal the extremum, in equal parts where several do. */
 const reducedExtremum = reduce((call, dY, y) => {
   const m = math(call.b);
   const chosen = cast(call.b, m.equal(call.x(0), y()), call.input(0).dtype);
   return m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axesOf(call))));
-});
+}, rows);
 
 const indexReduction = native(
   (call) => {
@@ -106,28 +106,44 @@ function inferTopK(call: OpCall): TensorType[] {
 
 /** Reductions over axes, and the ops that compare or sum along one axis. */
 export const reduction: OpTable = {
-  ReduceSum: reduce((_, dY) => dY),
-  ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call))),
+  ReduceSum: reduce((_, dY) => dY, rows),
+  ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call)), rows),
   ReduceMax: reducedExtremum,
   ReduceMin: reducedExtremum,
   // dX = dY·Y/X: undefined where an element is zero
   ReduceProd: reduce((call, dY, y) => math(call.b).div(math(call.b).mul(dY, y()), call.x(0))),
-  ReduceL1: reduce((call, dY) => math(call.b).mul(math(call.b).sign(call.x(0)), dY)),
+  ReduceL1: reduce(
+    (call, dY) => math(call.b).mul(math(call.b).sign(call.x(0)), dY),
+    {},
+    (m, x) => m.abs(x),
+  ),
   // dX = dY·X/Y, and zero where the norm is
-  ReduceL2: reduce((call, dY, y) => {
-    const m = math(call.b);
-    const norm = y();
-    return m.mul(call.x(0), m.where(m.greater(norm, 0), m.div(dY, norm), 0));
-  }),
+  ReduceL2: reduce(
+    (call, dY, y) => {
+      const m = math(call.b);
+      const norm = y();
+      return m.mul(call.x(0), m.where(m.greater(norm, 0), m.div(dY, norm), 0));
+    },
+    {},
+    (m, x) => m.abs(x),
+  ),
   // Y = ln ΣX, so ΣX = e^Y
-  ReduceLogSum: reduce((call, dY, y) => math(call.b).div(dY, math(call.b).exp(y()))),
+  ReduceLogSum: reduce(
+    (call, dY, y) => math(call.b).div(dY, math(call.b).exp(y())),
+    {},
+    (m, x) => m.log(x),
+  ),
   ReduceLogSumExp: reduce((call, dY, y) => {
     const m = math(call.b);
     return m.mul(m.exp(m.sub(call.x(0), y())), dY);
   }),
-  ReduceSumSquare: reduce((call, dY) => math(call.b).mul(call.x(0), math(call.b).mul(dY, 2)), {
-    flops: (call) => 2 * inputSize(call),
-  }),
+  ReduceSumSquare: reduce(
+    (call, dY) => math(call.b).mul(call.x(0), math(call.b).mul(dY, 2)),
+    {
+      flops: (call) => 2 * inputSize(call),
+    },
+    (m, x) => m.square(x),
+  ),
   ArgMax: indexReduction,
   ArgMin: indexReduction,
   // dX = (dY − Σ dY·Y)·Y
@@ -180,6 +196,7 @@ export const reduction: OpTable = {
     {
       hostInputs: [1],
       flops: inputSize,
+      pins: "always",
       types: { T: 0, I: "y1" },
       defaults: { axis: int(-1), largest: int(1), sorted: int(1) },
       // before opset 10 the number of elements is an attribute

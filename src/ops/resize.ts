@@ -160,6 +160,8 @@ export const resizing: OpTable = {
         elementCount(outputs[0]?.shape ?? []) *
         (call.text("mode", "nearest") === "nearest" ? 0 : 2 ** (call.input(0).shape.length - 1)),
       hostInputs: [1, 2, 3],
+      inputTypes: "any",
+      pins: "always",
       types: { T1: 0 },
       defaults,
       normalize: renewed,
@@ -167,5 +169,5 @@ export const resizing: OpTable = {
     },
   ),
   /** Resize's name before opset 10: only ever read. */
-  Upsample: native(inferResize, "none", { types: null, normalize: renewed }),
+  Upsample: native(inferResize, "none", { types: null, inputTypes: "any", normalize: renewed }),
 };

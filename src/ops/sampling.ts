@@ -7,18 +7,18 @@ import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { cast, reshape } from "./shapes.js";
 
-const modes: Readonly<Record<string, "linear" | "nearest" | "cubic">> = {
-  bilinear: "linear",
-  linear: "linear",
-  nearest: "nearest",
-  bicubic: "cubic",
-  cubic: "cubic",
-};
+const modes: ReadonlyMap<string, "linear" | "nearest" | "cubic"> = new Map([
+  ["bilinear", "linear"],
+  ["linear", "linear"],
+  ["nearest", "nearest"],
+  ["bicubic", "cubic"],
+  ["cubic", "cubic"],
+]);
 
 /** How GridSample interpolates, by either opset's names. Throws `unsupported: …`. */
 function modeOf(call: OpCall): "linear" | "nearest" | "cubic" {
   const given = call.text("mode", "linear");
-  const mode = modes[given];
+  const mode = modes.get(given);
   if (!mode || (mode === "cubic" && call.input(0).shape.length !== 4))
     throw new NodeError(`unsupported: GridSample mode=${given} of [${call.input(0).shape}]`, call.node);
   return mode;
@@ -164,6 +164,6 @@ export const sampling: OpTable = {
       const turned = b.op("Transpose", [call.x(0)], { perm: ints([0, 2, 1]) });
       return [reshape(b, b.op("MatMul", [base, turned]), [n, ...sizes, sizes.length])];
     },
-    { hostInputs: [1], flops: (_, outputs) => 8 * elementCount(outputs[0]?.shape ?? []) },
+    { since: 20, hostInputs: [1], flops: (_, outputs) => 8 * elementCount(outputs[0]?.shape ?? []) },
   ),
 };

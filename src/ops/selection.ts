@@ -95,6 +95,6 @@ export const selection: OpTable = {
       const axes = { batch_axis: int(call.int("batch_axis", 1)), time_axis: int(call.int("time_axis", 0)) };
       return [call.b.op("ReverseSequence", [dY, call.x(1)], axes)];
     }),
-    { flops: none, defaults: { batch_axis: int(1), time_axis: int(0) } },
+    { flops: none, pins: "always", defaults: { batch_axis: int(1), time_axis: int(0) } },
   ),
 };

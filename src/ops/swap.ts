@@ -16,7 +16,7 @@ const sameAsSecond = (call: OpCall): TensorType[] => {
 
 /** No kernel and no body: every runtime moves the bytes itself. */
 const swapOp = (swap: NonNullable<Op["swap"]>, infer: Op["infer"], traits: Traits = {}): Op =>
-  native(infer, "none", { flops: () => 0, types: null, swap, ...traits });
+  native(infer, "none", { flops: () => 0, inputTypes: "any", types: null, swap, ...traits });
 
 /**
  * Swapping: a tensor leaves the device for a while. The graph says when each copy begins and by when it is complete, so

@@ -1,4 +1,4 @@
-import { inferBroadcast, native, ofOutput0, outputSize, type Traits } from "./kinds.js";
+import { fusible, inferBroadcast, native, ofOutput0, outputSize, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Op, OpTable } from "./op.js";
 import { cast, reduceTo } from "./shapes.js";
@@ -8,6 +8,8 @@ import { cast, reduceTo } from "./shapes.js";
  * crashes), so these always run as their bodies: a chain of binary ops.
  */
 const variadic: Traits = {
+  pointwise: true,
+  inputTypes: "equal",
   types: null,
   flops: (call, outputs) => outputSize(outputs) * Math.max(1, call.inputs.length - 1),
 };
@@ -32,6 +34,7 @@ const extremum = (comparison: "GreaterOrEqual" | "LessOrEqual"): Op =>
     }),
     {
       ...variadic,
+      ...fusible,
       body: ({ b, x, inputs }) => [
         inputs.map((_, i) => x(i)).reduce((p, q) => b.op("Where", [b.op(comparison, [p, q]), p, q])),
       ],

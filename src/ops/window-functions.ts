@@ -1,4 +1,4 @@
-import { type DType, dtypeOfNumber, int, type TensorType } from "../graph/graph.js";
+import { type DType, dtypeOfNumber } from "../graph/graph.js";
 import { bytesOf } from "../graph/values.js";
 import { native } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
@@ -40,25 +40,9 @@ function windowFunction(weight: Weight): Op {
   );
 }
 
-/** Window functions, and draws from given probabilities. */
-export const generated: OpTable = {
+/** Window functions. */
+export const windowFunctions: OpTable = {
   HannWindow: windowFunction(cosines(0.5, -0.5)),
   HammingWindow: windowFunction(cosines(25 / 46, -21 / 46)),
   BlackmanWindow: windowFunction(cosines(0.42, -0.5, 0.08)),
-  /** Classes drawn from each row of unnormalised log-probabilities. */
-  Multinomial: native(
-    (call): TensorType[] => [
-      {
-        dtype: dtypeOfNumber(call.int("dtype", 6), call.node.name),
-        shape: [call.input(0).shape[0] as number, call.int("sample_size", 1)],
-      },
-    ],
-    "zero",
-    {
-      deterministic: false,
-      random: true,
-      types: { T1: 0, T2: "y0" },
-      defaults: { sample_size: int(1), dtype: int(6) },
-    },
-  ),
 };

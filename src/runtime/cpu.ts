@@ -19,13 +19,6 @@ export interface CpuRuntime extends Runtime {
   evaluate(node: Node, inputs: readonly (Value | undefined)[]): Value[];
 }
 
-/** Kernels that are found for 16-bit types, and then refuse to run: scattering with a reduction. */
-function refusesToRun(node: Node, graph: Pick<Graph, "tensors">): boolean {
-  const dtype = graph.tensors.get(node.inputs[0] ?? "")?.dtype;
-  const reduction = node.attributes.reduction?.value ?? "none";
-  return node.op.startsWith("Scatter") && reduction !== "none" && (dtype === "float16" || dtype === "bfloat16");
-}
-
 /** Opens ONNX Runtime's CPU provider with that many threads (default: all cores). */
 export function openCpu(options: { threads?: number } = {}): CpuRuntime {
   const threads = options.threads ?? os.availableParallelism();
@@ -40,7 +33,9 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
       runtimeVersion: ortVersion(),
     },
     hasKernel(node, graph) {
-      if (!opOf(node).types || refusesToRun(node, graph)) return false;
+      const { types, cpuRefuses } = opOf(node);
+      const dtype = graph.tensors.get(node.inputs[0] ?? "")?.dtype;
+      if (!types || (dtype && cpuRefuses?.(node, dtype))) return false;
       const request = requestOf(node, graph);
       const key = kernelKey(request);
       let found = known.get(key);

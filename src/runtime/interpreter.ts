@@ -23,7 +23,8 @@ export interface Prepared {
 /** The request for a node's kernel: type constraints of absent inputs and outputs are left out. */
 export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest {
   const types = new Map<string, DType>();
-  for (const [name, from] of Object.entries(opOf(node).types ?? {})) {
+  const record = opOf(node);
+  for (const [name, from] of Object.entries(record.types ?? {})) {
     if (typeof from === "string" && !/^y\d+$/.test(from)) types.set(name, from as DType);
     else {
       const tensor = typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))];
@@ -37,9 +38,10 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
     op: node.op,
     domain: node.domain,
     types,
-    attributes: { ...opOf(node).defaults, ...node.attributes },
+    attributes: { ...record.defaults, ...node.attributes },
     inputCount: used(node.inputs),
     outputCount: used(node.outputs),
+    since: record.since === "none" ? undefined : record.since,
   };
 }
 

@@ -32,6 +32,8 @@ export interface OpRequest {
   readonly attributes: Readonly<Record<string, Attribute>>;
   readonly inputCount: number;
   readonly outputCount: number;
+  /** Opset that brought the op, where it is later than 18. */
+  readonly since: number | undefined;
 }
 
 /** A model of one node, `Host(x) -> y` in domain mutwo.host, written out as protobuf. */
@@ -273,7 +275,7 @@ function createOp(api: Api, info: Pointer, request: OpRequest, knownVersion: Map
     const key = `${request.domain}:${request.op}(${[...request.types].join(";")})`;
     const known = knownVersion.get(key);
     let reason = "";
-    for (const version of known ? [known] : versions) {
+    for (const version of known ? [known] : [...(request.since ? [request.since] : []), ...versions]) {
       const out: [null] = [null];
       const status = api.createOp(
         info,

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
+import { opOf } from "../ops/index.js";
 import { signatureOf } from "./measure.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
 
@@ -170,7 +171,7 @@ function replayed(recording: Recording, graph: Graph): Measurement {
   }
   const found = graph.nodes.map((node): readonly [number, number] => {
     // copies of a swap take no time of the stream that computes
-    const known = node.op.startsWith("Swap") && node.domain === "mutwo" ? ([0, 0] as const) : undefined;
+    const known = opOf(node).swap ? ([0, 0] as const) : undefined;
     const recorded = known ?? recording.nodes[keyOf(node, graph)];
     if (!recorded) throw new NodeError(`not in the recording: ${node.op} of this size`, node);
     return recorded;

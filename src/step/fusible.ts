@@ -1,15 +1,7 @@
 import { elementCount, type Graph, type Node, tensorOf } from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
+import { opOf } from "../ops/index.js";
 import { normalizeAxes } from "../ops/shapes.js";
-
-/** Ops whose every output element depends on one element of each input. */
-const pointwise = new Set(
-  "Add Sub Mul Div Neg Abs Sqrt Exp Log Erf Tanh Sigmoid Relu Pow Reciprocal Sign Where Cast Equal Greater Less GreaterOrEqual LessOrEqual And Or Not Xor Min Max Clip Softplus LeakyRelu Elu Floor Ceil Sin Cos".split(
-    " ",
-  ),
-);
-
-const reductions = new Set(["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"]);
 
 /** Rows that are longer are not kept on the chip: reading them several times would cost what fusing saves. */
 export const longestRow = 16384;
@@ -26,13 +18,12 @@ const fusibleTypes = new Set(["float32", "float16", "bfloat16", "float64", "bool
 
 /** How a node of a graph may be a member of a fused node; undefined if it may not. */
 export function fusible(node: Node, graph: Pick<Graph, "tensors" | "name">): Fusible | undefined {
-  if (node.domain !== "" || node.outputs.length !== 1 || node.inputs.some((name, i) => !name && i === 0))
-    return undefined;
+  const kind = opOf(node).fusible;
+  if (!kind || node.outputs.length !== 1 || node.inputs.some((name, i) => !name && i === 0)) return undefined;
   const types = [...node.inputs, ...node.outputs].filter(Boolean).map((name) => tensorOf(graph, name));
   if (types.some(({ dtype, host }) => host || !fusibleTypes.has(dtype))) return undefined;
   const output = tensorOf(graph, node.outputs[0] as string);
-  if (pointwise.has(node.op)) return { shape: output.shape, reducedAxes: 0 };
-  if (!reductions.has(node.op)) return undefined;
+  if (kind === "elements") return { shape: output.shape, reducedAxes: 0 };
   const { shape } = tensorOf(graph, node.inputs[0] as string);
   const call = callOf(node, graph.tensors);
   const given = call.inputs[1] ? call.constant(1) : call.ints("axes");

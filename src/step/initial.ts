@@ -21,17 +21,6 @@ function hash(text: string): number {
   return h >>> 0;
 }
 
-/** First value of the one-dimensional parameters of ops that scale, by op and input slot; all others start at 0. */
-const ones: Readonly<Record<string, readonly number[]>> = {
-  BatchNormalization: [1, 4],
-  LayerNormalization: [1],
-  InstanceNormalization: [1],
-  GroupNormalization: [1],
-  RMSNormalization: [1],
-  SimplifiedLayerNormalization: [1],
-  Mul: [0, 1],
-};
-
 /**
  * The value that each resident tensor of a training step starts with: the file's if it has one, else seeded.
  *
@@ -55,26 +44,27 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
 /** The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. */
 export function seededGraph(graph: Graph, seed: number): Graph {
   const nodes = graph.nodes.map((node): Node => {
-    if (!opOf(node).random || node.attributes.seed) return node;
+    const { random } = opOf(node);
+    if (!random || node.attributes.seed) return node;
     // within 24 bits, which a float attribute holds exactly; 0 may mean "no seed"
     const own = 1 + ((hash(node.name) ^ seed) & 0x7fffff);
-    return { ...node, attributes: { ...node.attributes, seed: node.op === "Dropout" ? int(own) : float(own) } };
+    return { ...node, attributes: { ...node.attributes, seed: random === "int" ? int(own) : float(own) } };
   });
   return { ...graph, nodes };
 }
 
 type Use = { readonly node: Node; readonly slot: number };
 
-/** Who reads each tensor, seen through views and casts. */
+/** Who reads each tensor, seen through views and what else hands its elements on. */
 function usesOf(graph: Graph): Map<string, Use[]> {
   const uses = new Map<string, Use[]>();
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const node = graph.nodes[i] as Node;
-    const passes = opOf(node).view || ["Cast", "Clip", "Transpose", "Expand", "Concat", "Slice"].includes(node.op);
+    const { view, passes } = opOf(node);
     node.inputs.forEach((name, slot) => {
       if (!name) return;
       const list = uses.get(name) ?? [];
-      if (passes && slot === 0) list.push(...(uses.get(node.outputs[0] as string) ?? []));
+      if ((view || passes) && slot === 0) list.push(...(uses.get(node.outputs[0] as string) ?? []));
       else list.push({ node, slot });
       uses.set(name, list);
     });
@@ -104,14 +94,10 @@ function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number
     }
     return fill(() => (2 * random() - 1) * Math.sqrt(3));
   }
-  const scales = uses.some(({ node, slot }) => ones[node.op]?.includes(slot));
+  const scales = uses.some(({ node, slot }) => opOf(node).scales?.includes(slot));
   if (tensor.shape.length <= 1 || tensor.category === "buffer") return fill(() => (scales ? 1 : 0));
   const reads = uses[0];
-  const rows = tensor.shape[0] as number;
-  // a matrix that multiplies from the right has its inputs along its rows; kernels and Gemm(transB) hold one output a row
-  const byRows =
-    reads?.node.op === "MatMul" || (reads?.node.op === "Gemm" && reads.node.attributes.transB?.value !== 1);
-  const fanIn = reads?.node.op === "Gather" ? 2500 : byRows ? rows : count / rows;
+  const fanIn = (reads && opOf(reads.node).fanIn?.(reads.node, tensor.shape)) ?? elementCount(tensor.shape.slice(1));
   const bound = Math.sqrt(3 / fanIn);
   return fill(() => (2 * random() - 1) * bound);
 }
@@ -121,8 +107,7 @@ function indexLimit(uses: readonly Use[], graph: Graph): number | undefined {
   const limits = uses.flatMap(({ node, slot }) => {
     const data = graph.tensors.get(node.inputs[0] ?? "");
     const axis = (node.attributes.axis?.value as number | undefined) ?? 0;
-    const indexes = slot === 1 && /^(Gather|GatherElements)$/.test(node.op) && data;
-    const size = indexes ? data.shape.at(axis) : undefined;
+    const size = slot === opOf(node).picks ? data?.shape.at(axis) : undefined;
     return size === undefined ? [] : [size];
   });
   return limits.length ? Math.min(...limits) : undefined;

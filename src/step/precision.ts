@@ -1,6 +1,7 @@
 import { Builder } from "../build/build.js";
 import { type Attribute, type DType, type Graph, int, type Node, onnxNumbers, type Tensor } from "../graph/graph.js";
 import { bytesOf, valuesOf } from "../graph/values.js";
+import { opOf } from "../ops/index.js";
 import { cast } from "../ops/shapes.js";
 import { type Named, numericSettings, parseNamed, takeSetting } from "./settings.js";
 
@@ -11,9 +12,6 @@ interface Precise {
 }
 
 type Precision = (graph: Graph, named: Named) => Precise;
-
-/** Matrix products and convolutions: where 16 bits save most and lose least. */
-const products = new Set(["MatMul", "Gemm", "Conv", "ConvTranspose", "Einsum", "com.microsoft:FusedMatMul"]);
 
 /** Rebuilds a graph node by node, with types inferred anew. */
 function rebuild(graph: Graph, start: Graph, add: (b: Builder, node: Node) => void): Graph {
@@ -33,8 +31,8 @@ const addAs = (b: Builder, node: Node, inputs = node.inputs, attributes = node.a
   b.add(node.op, inputs, attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
 
 /**
- * Every float32 matrix product and convolution runs on operands cast to 16 bits, and its result is cast back; parameters
- * stay in float32. The loss is multiplied by a fixed scale, so that small gradients do not vanish in float16.
+ * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits,
+ * and its result is cast back; parameters stay in float32. The loss is multiplied by a fixed scale, so that small gradients do not vanish in float16.
  */
 const mixed: Precision = (graph, named) => {
   const { value: type = "float16", rest } = takeSetting(named, "type");
@@ -45,9 +43,8 @@ const mixed: Precision = (graph, named) => {
   const halves = new Map<string, string>();
   const mixedGraph = rebuild(graph, graph, (b, node) => {
     b.scope = node.name;
-    const key = node.domain ? `${node.domain}:${node.op}` : node.op;
     const reads = node.inputs.filter(Boolean);
-    if (!products.has(key) || reads.some((name) => b.type(name).dtype !== "float32")) {
+    if (!opOf(node).product || reads.some((name) => b.type(name).dtype !== "float32")) {
       addAs(b, node);
       return;
     }
@@ -90,7 +87,10 @@ const float64: Precision = (graph, named) => {
   return { graph: graph64, lossScale: 1 };
 };
 
-const precisions: Readonly<Record<string, Precision>> = { mixed, float64 };
+const precisions: ReadonlyMap<string, Precision> = new Map([
+  ["mixed", mixed],
+  ["float64", float64],
+]);
 
 /**
  * The forward graph in another precision: `mixed` (float16 products, float32 parameters; settings `loss_scale=1024`,
@@ -98,7 +98,7 @@ const precisions: Readonly<Record<string, Precision>> = { mixed, float64 };
  */
 export function inPrecision(graph: Graph, precision: string): Precise {
   const named = parseNamed(precision);
-  const apply = precisions[named.name];
-  if (!apply) throw new Error(`unknown precision: ${precision} (one of ${Object.keys(precisions).join(", ")})`);
+  const apply = precisions.get(named.name);
+  if (!apply) throw new Error(`unknown precision: ${precision} (one of ${[...precisions.keys()].join(", ")})`);
   return apply(graph, named);
 }

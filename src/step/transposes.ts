@@ -1,4 +1,5 @@
 import { consumers, type Graph, int, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { opOf } from "../ops/index.js";
 
 /** Whether a node exchanges the last two axes and leaves the others. */
 function exchanges(node: Node | undefined): boolean {
@@ -9,7 +10,7 @@ function exchanges(node: Node | undefined): boolean {
   return perm.every((axis, i) => axis === (i < rank - 2 ? i : 2 * rank - 3 - i));
 }
 
-const products = new Set([":MatMul", ":Gemm", "com.microsoft:FusedMatMul"]);
+const isProduct = (node: Node): boolean => opOf(node).product === "matrices";
 
 const flags = ["transA", "transB"] as const;
 
@@ -25,7 +26,7 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
   const rankOf = (name: string): number => tensorOf(graph, name).shape.length;
   const turned = (node: Node, slot: 0 | 1): number => (node.attributes[flags[slot]]?.value as number | undefined) ?? 0;
   const withFlags = (node: Node, inputs: readonly string[], transA: number, transB: number): Node =>
-    node.op === "Gemm"
+    opOf(node).defaults?.transA
       ? { ...node, inputs, attributes: { ...node.attributes, transA: int(transA), transB: int(transB) } }
       : {
           ...node,
@@ -36,7 +37,7 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
         };
 
   nodes.forEach((original, rank) => {
-    if (!products.has(`${original.domain}:${original.op}`)) return;
+    if (!isProduct(original)) return;
     let node = original;
     for (const slot of [0, 1] as const)
       for (;;) {
@@ -60,7 +61,7 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
     const name = transpose.inputs[0] as string;
     const at = made.get(name) ?? -1;
     const product = nodes[at];
-    if (!product || !products.has(`${product.domain}:${product.op}`) || product.inputs[2]) return;
+    if (!product || !isProduct(product) || product.inputs[2]) return;
     if ((read.get(name) ?? []).length !== 1 || kept.has(name) || tensorOf(graph, name).within) return;
     const [a, b] = product.inputs as [string, string];
     if (rankOf(a) !== rankOf(name) || rankOf(b) !== rankOf(name)) return;

@@ -38,23 +38,16 @@ export interface Gpu {
   kernelUses(): number;
 }
 
-/** Inputs that CUDA kernels read on the host; those of Clip lie on the device, unlike on the CPU's side of the table. */
-export const hostInputs = (node: Node): readonly number[] =>
-  node.op === "Clip" && node.domain === "" ? [] : opOf(node).hostInputs;
-
-const pinnedOps = new Set(
-  "GatherND ScatterND GatherElements ScatterElements ReverseSequence Resize Upsample OneHot Einsum Compress NonZero NonMaxSuppression TopK".split(
-    " ",
-  ),
-);
+/** Inputs that CUDA kernels read on the host. */
+export const hostInputs = (node: Node): readonly number[] => opOf(node).gpuHostInputs ?? opOf(node).hostInputs;
 
 /**
  * Whether ONNX Runtime's kernel of a node passes addresses or shapes through pinned host memory. The next kernels may
  * write over it: a captured step with such a node is captured again when anything else has run since.
  */
 export function readsPinned(node: Node, graph: Pick<Graph, "tensors" | "name">): boolean {
-  if (pinnedOps.has(node.op)) return true;
-  if (!node.op.endsWith("MatMul")) return false;
+  const { pins } = opOf(node);
+  if (pins !== "batches") return pins === "always";
   const [left, right] = node.inputs.map((name) => tensorOf(graph, name).shape.slice(0, -2));
   return Boolean(right?.length) && left?.join() !== right?.join();
 }
