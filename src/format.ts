@@ -28,3 +28,7 @@ export const formatPercent = (share: number): string => `${(100 * share).toFixed
 
 /** A count with thousands separated. */
 export const formatCount = (count: number): string => Math.round(count).toLocaleString("en");
+
+/** The first three of some names, and a mark if there are more: `a, b, c, …`. */
+export const few = (names: readonly string[]): string =>
+  `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;

@@ -20,7 +20,7 @@ export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";
 export { type Profile, profileGraph } from "./run/profile.js";
 export { planRun } from "./run/replan.js";
-export { type Run, readRun } from "./run/run.js";
+export { type Run, readRun, type Warning } from "./run/run.js";
 export { type Verification, verifyModel } from "./run/verify.js";
 export { openRuntime } from "./runtime/open.js";
 export { initialValues } from "./step/initial.js";

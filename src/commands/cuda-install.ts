@@ -16,6 +16,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { formatBytes } from "../format.js";
+import { checkWritable } from "../run/folder.js";
 import { driverVersion } from "../runtime/libraries/cuda-facts.js";
 import { lookForCuda } from "../runtime/libraries/cuda-libraries.js";
 import type { CudaMajor } from "../runtime/libraries/cuda-places.js";
@@ -92,7 +93,9 @@ export async function installCuda(options: CudaInstallOptions = {}): Promise<Cud
   const folder = path.resolve(options.folder ?? installedFolder());
   const installation = { folder, library: path.join(folder, coreLibrary), cudaMajor };
   const say = options.onProgress ?? (() => {});
-  checkWritable(folder);
+  const parent = path.dirname(folder);
+  checkWritable(parent, (error) => new Error(`folder not writable: ${folder} (${error.code})`, { cause: error }));
+  mkdirSync(parent, { recursive: true });
   removeAbandoned(folder);
   if (existsSync(folder)) {
     refuseForeign(folder);
@@ -251,17 +254,6 @@ async function sha256(file: string): Promise<string> {
   const hash = createHash("sha256");
   await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
   return hash.digest("hex");
-}
-
-/** Throws if a folder cannot be made; makes the one that it is to lie in. */
-function checkWritable(folder: string): void {
-  const parent = path.dirname(folder);
-  try {
-    mkdirSync(parent, { recursive: true });
-    rmSync(mkdtempSync(path.join(parent, ".mutwo-")), { recursive: true });
-  } catch (error) {
-    throw new Error(`folder not writable: ${folder} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
 }
 
 /** A folder with anything else in it is somebody's. */

@@ -63,7 +63,7 @@ export function runSummary(run: Run): string {
       `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
-  lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
+  lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
 }
 

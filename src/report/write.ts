@@ -31,7 +31,8 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
         });
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
-        final = { ...run, warnings: [...run.warnings, `no PDF and no plots: ${(error as Error).message}`] };
+        const text = `no PDF and no plots: ${(error as Error).message}`;
+        final = { ...run, warnings: [...run.warnings, { about: "run", text }] };
       }
     }
     writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));

@@ -1,5 +1,10 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
+
+const notWritable =
+  (folder: string) =>
+  (error: NodeJS.ErrnoException): Error =>
+    new Error(`output folder not writable: ${folder} (${error.code})`, { cause: error });
 
 /**
  * Makes a folder that appears complete or not at all: `fill` writes into a hidden folder beside it, which is then
@@ -13,9 +18,7 @@ export async function writeFolder<T>(folder: string, fill: (temporary: string) =
     mkdirSync(parent, { recursive: true });
     temporary = mkdtempSync(path.join(parent, ".mutwo-"));
   } catch (error) {
-    throw new Error(`output folder not writable: ${parent} (${(error as NodeJS.ErrnoException).code})`, {
-      cause: error,
-    });
+    throw notWritable(parent)(error as NodeJS.ErrnoException);
   }
   const remove = (): void => rmSync(temporary, { recursive: true, force: true });
   process.once("exit", remove);
@@ -26,26 +29,24 @@ export async function writeFolder<T>(folder: string, fill: (temporary: string) =
     return result;
   } catch (error) {
     remove();
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOSPC") throw new Error(`disk full: ${folder}`, { cause: error });
-    if (code === "EACCES" || code === "EROFS")
-      throw new Error(`output folder not writable: ${folder} (${code})`, { cause: error });
-    throw error;
+    const failure = error as NodeJS.ErrnoException;
+    if (failure.code === "ENOSPC") throw new Error(`disk full: ${folder}`, { cause: error });
+    throw failure.code === "EACCES" || failure.code === "EROFS" ? notWritable(folder)(failure) : error;
   } finally {
     process.removeListener("exit", remove);
   }
 }
 
-/** Throws `output folder not writable: …` before any work is done, if a run's folder could not be made in `folder`. */
-export function checkWritable(folder: string): void {
+/**
+ * Throws before any work is done if nothing could be made in `folder` or, where there is none yet, in the nearest folder
+ * above: `output folder not writable: …`, or what `refusal` makes of the system's error.
+ */
+export function checkWritable(folder: string, refusal = notWritable(folder)): void {
   let existing = path.resolve(folder);
   while (!existsSync(existing) && path.dirname(existing) !== existing) existing = path.dirname(existing);
   try {
-    if (!statSync(existing).isDirectory()) throw Object.assign(new Error("not a folder"), { code: "ENOTDIR" });
     rmSync(mkdtempSync(path.join(existing, ".mutwo-")), { recursive: true });
   } catch (error) {
-    throw new Error(`output folder not writable: ${folder} (${(error as NodeJS.ErrnoException).code})`, {
-      cause: error,
-    });
+    throw refusal(error as NodeJS.ErrnoException);
   }
 }

@@ -1,28 +1,44 @@
-import { formatBytes } from "../format.js";
+import { few, formatBytes } from "../format.js";
 import type { Graph, Tensor } from "../graph/graph.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { frozenNames } from "../step/training.js";
 import { firstNonFinite } from "./finite.js";
 import type { Profile } from "./profile.js";
-import type { Equality } from "./run.js";
+import type { Equality, Run, Warning } from "./run.js";
 
-export function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): string[] {
-  const warnings: string[] = [];
-  if (before.backend === "replay")
-    warnings.push(
-      `replayed from a recording: nothing was executed, allocated or compared${after?.simulated ? ", and the planned step's time is simulated (the sum of its nodes')" : ""}`,
-    );
+/** That nothing was executed, and what follows from that. */
+const replayed = (after: Profile | null): Warning => ({
+  about: "run",
+  text: `replayed from a recording: nothing was executed, allocated or compared${after?.simulated ? ", and the planned step's time is simulated (the sum of its nodes')" : ""}`,
+});
+
+/** What two profiles and their comparison show that a user should know before believing them. */
+export function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): Warning[] {
+  const warnings: Warning[] = [];
+  if (before.backend === "replay") warnings.push(replayed(after));
   if (before.offloaded)
-    warnings.push(
-      `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
-    );
-  for (const [which, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
+    warnings.push({
+      about: "unplanned",
+      text: `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
+    });
+  for (const [about, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
     const bad = profile?.losses.indexOf(null) ?? -1;
-    if (bad >= 0) warnings.push(`the ${which} step's loss is not finite from iteration ${bad + 1} on`);
+    if (bad >= 0) warnings.push({ about, text: `the ${about} step's loss is not finite from iteration ${bad + 1} on` });
   }
   if (equality?.different.length)
-    warnings.push(`${equality.different.length} tensors of the planned step differ from the unplanned one's`);
+    warnings.push({
+      about: "planned",
+      text: `${equality.different.length} tensors of the planned step differ from the unplanned one's`,
+    });
   return warnings;
+}
+
+/** The warnings of a run that hold whatever is planned: all but what is said of the planned step. */
+export function withoutPlanned({ warnings, after }: Run): Warning[] {
+  const told = replayed(after).text;
+  return warnings
+    .filter(({ about }) => about !== "planned")
+    .map((warning) => (warning.text === told ? replayed(null) : warning));
 }
 
 /** Which parameters the step leaves as they are, and why. */
@@ -30,7 +46,6 @@ export function untrainedNotes(parameters: readonly Tensor[], step: Graph, freez
   const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
   const frozen = frozenNames(parameters, freeze);
   const untrained = parameters.filter(({ name }) => !trained.has(name) && !frozen.has(name)).map(({ name }) => name);
-  const few = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
   return [
     ...(frozen.size ? [`${frozen.size} parameters are frozen: ${few([...frozen])}`] : []),
     ...(untrained.length
@@ -39,14 +54,16 @@ export function untrainedNotes(parameters: readonly Tensor[], step: Graph, freez
   ];
 }
 
-/** A sentence that names the first node that makes a NaN or an infinity out of finite values. */
+/** Names the first node of the unplanned step that makes a NaN or an infinity out of finite values. */
 export async function culprit(
   graph: Graph,
   runtime: Runtime,
   values: ReadonlyMap<string, Uint8Array>,
-): Promise<string> {
+): Promise<Warning> {
   const node = await firstNonFinite(graph, runtime, values);
-  return node === null
-    ? "the loss becomes not finite only after several steps: no node makes a NaN or an infinity in the first"
-    : `the first NaN or infinity is made by ${node.name} (${node.op}, ${node.phase})`;
+  const text =
+    node === null
+      ? "the loss becomes not finite only after several steps: no node makes a NaN or an infinity in the first"
+      : `the first NaN or infinity is made by ${node.name} (${node.op}, ${node.phase})`;
+  return { about: "unplanned", text };
 }

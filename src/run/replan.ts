@@ -1,5 +1,6 @@
 import { budgetBytesOf } from "../plan/budget.js";
 import { planGraph } from "../plan/planners/index.js";
+import { withoutPlanned } from "./notes.js";
 import { loadGraph, newRunId, type Run } from "./run.js";
 
 /**
@@ -23,6 +24,6 @@ export function planRun(run: Run, options: { budget?: string; planner?: string; 
     after: null,
     equality: null,
     paired: null,
-    warnings: run.warnings.filter((warning) => !warning.includes("planned step")),
+    warnings: withoutPlanned(run),
   };
 }

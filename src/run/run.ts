@@ -8,8 +8,19 @@ import type { TrainingOptions } from "../step/training.js";
 import type { Profile } from "./profile.js";
 import type { Samples } from "./samples.js";
 
-/** Version of run.json; a file of another version is refused. */
+/**
+ * Version of run.json; a file of another version is refused. What can be read without doubt needs no new version:
+ * warnings were plain sentences once, and `readRun` says what those are about.
+ */
 export const runFormatVersion = 1;
+
+/** What went wrong without losing the run (a NaN loss, a page that could not be printed). */
+export interface Warning {
+  /** Which step, or the run as a whole: another plan leaves behind what is said of the planned step. */
+  readonly about: "unplanned" | "planned" | "run";
+  /** One sentence without a full stop. */
+  readonly text: string;
+}
 
 export interface SavedTensor {
   readonly name: string;
@@ -100,8 +111,7 @@ export interface Run {
   readonly equality: Equality | null;
   /** null without a planned step that was executed. */
   readonly paired: PairedTimes | null;
-  /** What went wrong without losing the run (a NaN loss, a page that could not be printed). */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 /** The graph as run.json holds it. */
@@ -156,7 +166,17 @@ export function readRun(file: string): Run {
     throw new Error(`run has format version ${run.version}, this mutwo reads ${runFormatVersion}: ${file}`);
   const problem = contradiction(run);
   if (problem) throw new Error(`run contradicts itself: ${problem} (${file})`);
-  return run;
+  return {
+    ...run,
+    warnings: run.warnings.map((warning) => (typeof warning === "string" ? asWarning(warning) : warning)),
+  };
+}
+
+/** A warning of a run.json that holds plain sentences. */
+function asWarning(text: string): Warning {
+  if (/^replayed /.test(text)) return { about: "run", text };
+  if (/\bplanned step\b/.test(text)) return { about: "planned", text };
+  return { about: /\bunplanned step\b/.test(text) ? "unplanned" : "run", text };
 }
 
 /** The first thing in which a run's parts do not fit each other; undefined if there is none. */

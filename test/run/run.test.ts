@@ -1,52 +1,24 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { writeFolder } from "../../src/run/folder.js";
-import { newRunId, readRun } from "../../src/run/run.js";
+import { parseGraph } from "../../src/build/text.js";
+import type { Tensor } from "../../src/graph/graph.js";
+import { loadGraph, newRunId, readRun, saveGraph } from "../../src/run/run.js";
+import { goldenRun } from "../golden-run.js";
 
-const folder = (): string => mkdtempSync(path.join(tmpdir(), "mutwo-run-"));
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-run-"));
 
-test("writeFolder(folder, fill) leaves nothing behind when fill fails", async () => {
-  const parent = folder();
-  const failing = writeFolder(path.join(parent, "run"), async (temporary) => {
-    writeFileSync(path.join(temporary, "half"), "written");
-    throw new Error("stopped in the middle");
-  });
-  await assert.rejects(failing, /stopped in the middle/);
-  assert.deepEqual(readdirSync(parent), []);
-});
+const file = (text: string): string => {
+  const name = path.join(folder, "run.json");
+  writeFileSync(name, text);
+  return name;
+};
 
-test("writeFolder(folder, fill) reports a full disk in one line", async () => {
-  const parent = folder();
-  const full = writeFolder(path.join(parent, "run"), async () => {
-    throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
-  });
-  await assert.rejects(full, /^Error: disk full: /);
-  assert.deepEqual(readdirSync(parent), []);
-});
-
-test("writeFolder(folder, fill) does not show the folder before it is complete", async () => {
-  const parent = folder();
-  const target = path.join(parent, "run");
-  await writeFolder(target, async (temporary) => {
-    writeFileSync(path.join(temporary, "a"), "a");
-    assert.equal(existsSync(target), false);
-  });
-  assert.deepEqual(readdirSync(target), ["a"]);
-  await assert.rejects(
-    writeFolder(target, async () => {}),
-    /output folder exists/,
-  );
-});
+const golden = goldenRun("resnet-h100");
 
 test("readRun(file) refuses what is not a whole run of this version, in one line", () => {
-  const file = (text: string): string => {
-    const name = path.join(folder(), "run.json");
-    writeFileSync(name, text);
-    return name;
-  };
   assert.throws(() => readRun("/nonexistent/run.json"), /cannot read run: .* \(ENOENT\)/);
   assert.throws(() => readRun(file('{"format": "mutwo-run", "ver')), /not JSON or is truncated/);
   assert.throws(() => readRun(file('{"a": 1}')), /not a mutwo run/);
@@ -57,4 +29,52 @@ test("readRun(file) refuses what is not a whole run of this version, in one line
 test("newRunId(model) names time and model", () => {
   const id = newRunId("folder/my model.onnx", new Date("2026-01-02T03:04:05Z"));
   assert.match(id, /^20260102-030405-my_model-[0-9a-f]{4}$/);
+});
+
+test("readRun(file) says in which part a run contradicts itself", () => {
+  const refuses = (changed: object, message: RegExp): void =>
+    assert.throws(() => readRun(file(JSON.stringify({ ...golden, ...changed }))), message);
+  const { before, graph } = golden;
+  const [first, ...others] = before.nodes;
+  refuses({ before: { ...before, nodes: others } }, /: \d+ node rows for \d+ nodes \(/);
+  refuses({ before: { ...before, nodes: [{ ...first, name: "other" }, ...others] } }, /: node row 0 is other \(/);
+  const timeless = [{ ...first, time: {} }, ...others];
+  refuses({ before: { ...before, nodes: timeless } }, /: node .* has no time \(/);
+  refuses({ graph: { ...graph, tensors: [] } }, /: activation .* is not made by /);
+  refuses({ before: { ...before, timeline: { ...before.timeline, peakBytes: 1 } } }, /: peak 1, timeline's greatest /);
+});
+
+test("readRun(file) reads warnings that are plain sentences, and says what each is about", () => {
+  const sentences = [
+    ["replayed from a recording: nothing was executed, and the planned step's time is simulated", "run"],
+    ["the unplanned step does not fit into the device", "unplanned"],
+    ["the unplanned step's loss is not finite from iteration 1 on", "unplanned"],
+    ["the planned step's loss is not finite from iteration 1 on", "planned"],
+    ["2 tensors of the planned step differ from the unplanned one's", "planned"],
+    ["no PDF and no plots: no usable browser", "run"],
+  ] as const;
+  const old = { ...golden, warnings: sentences.map(([text]) => text) };
+  assert.deepEqual(
+    readRun(file(JSON.stringify(old))).warnings,
+    sentences.map(([text, about]) => ({ about, text })),
+  );
+});
+
+test("saveGraph and loadGraph are inverse but for the values of large tensors", () => {
+  const small = parseGraph("graph g(float32[2] x, float32[2] w) => (y) { y = Mul(x, w) }");
+  const withData = (name: string, category: "constant" | "parameter", bytes: number): [string, Tensor] => [
+    name,
+    { name, dtype: "uint8", shape: [bytes], category, data: new Uint8Array(bytes).fill(7) },
+  ];
+  const large = [
+    withData("axes", "constant", 1024),
+    withData("table", "constant", 1025),
+    withData("weights", "parameter", 8),
+  ];
+  const graph = { ...small, tensors: new Map([...small.tensors, ...large]) };
+  const again = loadGraph(JSON.parse(JSON.stringify(saveGraph(graph))));
+  assert.deepEqual(again.nodes, graph.nodes);
+  assert.deepEqual(again.tensors.get("x"), graph.tensors.get("x"));
+  assert.deepEqual(again.tensors.get("axes"), graph.tensors.get("axes"));
+  assert.deepEqual([again.tensors.get("table")?.data, again.tensors.get("weights")?.data], [undefined, undefined]);
 });

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { warningsOf } from "../../src/run/notes.js";
+import { planRun } from "../../src/run/replan.js";
+import type { Run } from "../../src/run/run.js";
+import { goldenRun } from "../golden-run.js";
+
+const saved = goldenRun("gpt2-h100");
+
+/** The saved run with both losses not finite and a tensor that differs. */
+function spoilt(): Run {
+  const { before, after, equality } = goldenRun("mlp-cpu");
+  if (!after || !equality) throw new Error("the golden run has a planned step");
+  const bad = { ...before, losses: [1, null] };
+  const worse = { ...after, losses: [null] };
+  const warnings = warningsOf(bad, worse, { ...equality, different: ["loss in step 1"] });
+  return { ...saved, warnings: [...warnings, { about: "run", text: "no PDF and no plots: no usable browser" }] };
+}
+
+test("planRun(run) drops the warnings about the planned step, and no other", () => {
+  const run = spoilt();
+  assert.deepEqual(
+    run.warnings.map(({ about }) => about),
+    ["unplanned", "planned", "planned", "run"],
+  );
+  assert.deepEqual(planRun(run, { budget: "90%" }).warnings, [
+    { about: "unplanned", text: "the unplanned step's loss is not finite from iteration 2 on" },
+    { about: "run", text: "no PDF and no plots: no usable browser" },
+  ]);
+});
+
+test("planRun(run) says that a recording was replayed, and no more of a step that it does not have", () => {
+  assert.match(saved.warnings[0]?.text ?? "", /^replayed from a recording: .*the planned step's time is simulated/);
+  assert.deepEqual(planRun(saved, { budget: "90%" }).warnings, [
+    { about: "run", text: "replayed from a recording: nothing was executed, allocated or compared" },
+  ]);
+});
+
+test("planRun(run) keeps what was measured and leaves out what only the old plan had", () => {
+  const again = planRun(saved, { planner: "keepAll", command: "mutwo plan run.json" });
+  assert.notEqual(again.id, saved.id);
+  assert.equal(again.before, saved.before);
+  assert.equal(again.plan?.planner, "keepAll");
+  assert.deepEqual(again.plan?.decisions, []);
+  assert.deepEqual([again.after, again.equality, again.paired], [null, null, null]);
+  assert.equal(again.command, "mutwo plan run.json");
+  assert.throws(() => planRun(saved, { planner: "magic" }), /unknown planner: magic/);
+  assert.throws(() => planRun(saved, { budget: "lots" }), /budget is not a size: lots/);
+});
