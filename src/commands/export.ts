@@ -1,0 +1,32 @@
+import type { Command } from "commander";
+import type { ExportRunOptions } from "../export/export-file.js";
+import { printJson } from "./process.js";
+
+interface ExportFlags extends ExportRunOptions {
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+/** `mutwo export`: writes a run's training step as a plain ONNX file. */
+export const exportCommand = (root: Command): Command =>
+  root
+    .command("export <run>")
+    .description("write a run's training step, planned if it has a plan, as a plain ONNX file")
+    .requiredOption("--out <file>", "the ONNX file")
+    .option("--unplanned", "leave the run's plan out")
+    .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")
+    .option("--hide-shapes", "leave out shapes between nodes, so that ONNX Runtime frees values at their last use")
+    .option("--model <file>", "the model file, where it is not at the run's path any more")
+    .option("--json", "print one JSON object on stdout and nothing else")
+    .action(exportFile);
+
+export async function exportFile(file: string, { out, json, ...options }: ExportFlags): Promise<void> {
+  const { exportRun } = await import("../export/export-file.js");
+  const { readRun } = await import("../run/run.js");
+  const { files, recomputed, names } = exportRun(readRun(file), out, options);
+  if (json) {
+    const gradients = Object.fromEntries(names.gradients);
+    const next = Object.fromEntries(names.next);
+    printJson({ files, recomputed, inputs: names.inputs, loss: names.loss, gradients, next });
+  } else for (const written of files) process.stdout.write(`exported: ${written}\n`);
+}

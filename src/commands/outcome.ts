@@ -1,0 +1,55 @@
+import path from "node:path";
+import type { Command } from "commander";
+import type { Run } from "../run/run.js";
+import { printJson } from "./process.js";
+
+/** What a command that makes a run takes besides the run's own options: where it goes and how it is said. */
+export interface OutcomeFlags {
+  readonly out: string;
+  readonly pictures: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds the options of `OutcomeFlags` to a command. */
+export const outcomeOptions = (command: Command): Command =>
+  command
+    .option("--out <dir>", "folder that gets the run's folder", "reports")
+    .option("--no-pictures", "leave out the PDF and the PNG files (no browser needed)")
+    .option("--json", "print one JSON object on stdout and nothing else");
+
+/** What `profile --json` and `plan --json` print (design: a contract). */
+const summaryOf = (run: Run, folder: string) => ({
+  run: path.join(folder, "run.json"),
+  peakBytes: run.before.arenaBytes,
+  measuredPeakBytes: run.before.allocatedBytes,
+  stepMs: run.before.step.medianMs,
+  plan: run.plan && {
+    feasible: run.plan.feasible,
+    peakBytes: run.plan.peakBytes,
+    addedMs: run.plan.addedMs,
+    recompute: run.plan.decisions.filter((d) => d.action === "recompute").map((d) => d.activation),
+    swap: run.plan.decisions.filter((d) => d.action === "swap").map((d) => d.activation),
+    minimumPeakBytes: run.plan.minimumPeakBytes,
+  },
+  after: run.after && {
+    peakBytes: run.after.arenaBytes,
+    measuredPeakBytes: run.after.allocatedBytes,
+    stepMs: run.after.step.medianMs,
+  },
+});
+
+/** Writes a run's folder and says where; the exit status is 1 if its budget cannot be met or its plan computes otherwise. */
+export async function finish(run: Run, flags: OutcomeFlags): Promise<void> {
+  const { writeRun } = await import("../report/write.js");
+  const { folder, run: written } = await writeRun(run, { folder: flags.out, pictures: flags.pictures });
+  if (flags.json) printJson(summaryOf(written, folder));
+  else {
+    const { runSummary } = await import("./summary.js");
+    process.stdout.write(`${runSummary(written)}\nreport: ${path.join(folder, "report.html")}\n`);
+  }
+  if (written.plan && !written.plan.feasible) {
+    const { infeasibleLine } = await import("../report/sentences.js");
+    process.stderr.write(`mutwo: ${infeasibleLine(written.plan)}\n`);
+    process.exitCode = 1;
+  } else if (written.equality?.different.length) process.exitCode = 1;
+}

@@ -1,0 +1,12 @@
+/** Prints what `--json` asks for: one object on stdout, and nothing else there. */
+export function printJson(object: unknown): void {
+  process.stdout.write(`${JSON.stringify(object)}\n`);
+}
+
+/** Ends a long command between two nodes on Ctrl-C; a second Ctrl-C ends the process at once. */
+export function interruptible(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const)
+    process.once(name, () => controller.abort(new Error(`interrupted (${name})`)));
+  return controller.signal;
+}
