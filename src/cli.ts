@@ -11,6 +11,7 @@ import { profileCommand } from "./commands/profile.js";
 import { reportCommand } from "./commands/report.js";
 import { verifyCommand } from "./commands/verify.js";
 import { ownVersion } from "./root.js";
+import { WrongOptions } from "./run/option-checks.js";
 
 /** Every command, in the order of `mutwo --help`. A command imports what it works with when it runs: help is instant. */
 const commands: readonly ((root: Command) => Command)[] = [
@@ -38,7 +39,7 @@ export function program(): Command {
   return root;
 }
 
-/** Runs a command line; any error becomes one line on stderr and exit status 2. */
+/** Runs a command line; an error becomes a line on stderr, all that is wrong with options a line each: exit status 2. */
 async function main(argv: readonly string[]): Promise<void> {
   try {
     await program().parseAsync(argv);
@@ -48,7 +49,8 @@ async function main(argv: readonly string[]): Promise<void> {
       return; // commander has printed its line
     }
     const { message, stack } = error as Error;
-    process.stderr.write(`mutwo: ${message.split("\n")[0]}\n`);
+    const lines = error instanceof WrongOptions ? error.problems : [message.split("\n")[0]];
+    for (const line of lines) process.stderr.write(`mutwo: ${line}\n`);
     if (process.env.MUTWO_STACK) writeFileSync(2, `${stack}\n`);
     process.exitCode = message.startsWith("interrupted") ? 130 : 2;
   }

@@ -32,3 +32,7 @@ export const formatCount = (count: number): string => Math.round(count).toLocale
 /** The first three of some names, and a mark if there are more: `a, b, c, …`. */
 export const few = (names: readonly string[]): string =>
   `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
+
+/** A command line that a POSIX shell takes apart into the same words: what is not plain stands in single quotes. */
+export const formatCommand = (words: readonly string[]): string =>
+  words.map((word) => (/^[\w./:=%,@+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`)).join(" ");

@@ -1,4 +1,5 @@
 import { type Command, Option } from "commander";
+import { formatCommand } from "../format.js";
 import { interruptible } from "./process.js";
 
 interface CudaFlags {
@@ -29,7 +30,7 @@ export async function installCudaProvider(flags: CudaFlags): Promise<void> {
   });
   process.stdout.write(`provider for CUDA ${cudaMajor}: ${folder}\n`);
   const { ORT_LIBRARY: other } = process.env;
-  if (flags.dir !== undefined) say(`to use it: export ORT_LIBRARY=${library}`);
+  if (flags.dir !== undefined) say(`to use it: ${formatCommand(["export", `ORT_LIBRARY=${library}`])}`);
   else if (other !== undefined) say(`warning: ORT_LIBRARY is used instead: ${other}`);
   process.env.ORT_LIBRARY = library;
   const { checkCuda, cudaAdvice } = await import("./doctor-cuda.js");

@@ -1,32 +1,72 @@
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
+import { problemOf, WrongOptions, wrongOptions } from "../run/option-checks.js";
+import { type CommandName, type OptionSpec, type OptionsOf, optionsOf } from "../run/options.js";
 
-export const collectDim = (text: string, before: Record<string, number>): Record<string, number> => {
-  const [, name, size] = /^([^=]+)=(\d+)$/.exec(text) ?? [];
-  if (!name || !Number(size)) throw new InvalidArgumentError("use NAME=N with a positive whole number, batch=32");
-  if (before[name] !== undefined && before[name] !== Number(size))
-    throw new InvalidArgumentError(`contradicting dimension: ${name} is ${before[name]} and ${size}`);
-  return { ...before, [name]: Number(size) };
-};
+/** What a command line says: the options of the table, what is not written as it should be, and what is wrong. */
+interface Reading {
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Lines as commander prints them. */
+  readonly misused: readonly string[];
+  /** Lines as `WrongOptions` holds them. */
+  readonly wrong: readonly string[];
+}
 
-export const collect = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), text];
-
-export const positive = (text: string): number => {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("use a positive number");
-  return value;
-};
-
-export const count =
-  (least: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`use a whole number from ${least} on`);
-    return value;
+/**
+ * Gives a command the options of the table that it has, and an action that gets them read and checked. All that is
+ * missing or wrong is said at once, a line each, before the action runs; `check` throws for what is wrong with the
+ * command's other flags.
+ */
+export function withOptions<C extends CommandName, Flags extends object>(
+  command: Command,
+  name: C,
+  action: (file: string, options: OptionsOf<C>, flags: Flags) => Promise<void>,
+  check: (flags: Flags) => void = () => {},
+): Command {
+  for (const [, spec] of optionsOf(name)) command.addOption(commanderOption(spec));
+  const read = (): Reading => {
+    const { options, misused } = readOptions(command, name);
+    return { options, misused, wrong: [...wrongOptions(name, options), ...problemOf(() => check(command.opts()))] };
   };
+  const lines = ({ misused, wrong }: Reading): string[] => [...misused, ...wrong.map((line) => `mutwo: ${line}`)];
+  // where commander has something to say itself (an unknown option), the rest is said with it
+  command.configureOutput({
+    outputError: (said, write) =>
+      write(`${[...new Set([...said.trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`),
+  });
+  return command.action(async (file: string, flags: Flags) => {
+    const reading = read();
+    if (reading.misused.length) command.error(lines(reading).join("\n"));
+    if (reading.wrong.length) throw new WrongOptions(reading.wrong);
+    await action(file, reading.options as OptionsOf<C>, flags);
+  });
+}
 
-export const batchNormOption = (): Option =>
-  new Option("--batch-norm <mode>", "run batch norm so, whatever the file says").choices(["training", "inference"]);
+/** An option as commander has it: its words are kept as they are, and read when all of them are there. */
+function commanderOption({ flag, kind, help, default: value }: OptionSpec): Option {
+  const holds = value === undefined ? "" : kind.say(value);
+  const option = new Option(`${flag} ${kind.metavar}`.trim(), holds ? `${help} (default ${holds})` : help);
+  if (kind.choices) option.choices(kind.choices);
+  return kind.metavar ? option.argParser((word, before: readonly string[] = []) => [...before, word]) : option;
+}
 
-export const lossHelp =
-  "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME";
+/** The values that a command line gives, and what cannot be read as one or is not there. */
+function readOptions(command: Command, name: CommandName): Omit<Reading, "wrong"> {
+  const options: Record<string, unknown> = {};
+  const misused: string[] = [];
+  for (const [key, spec] of optionsOf(name)) {
+    const option = commanderOption(spec);
+    const written: unknown = command.getOptionValue(option.attributeName());
+    if (Array.isArray(written))
+      for (const word of written as string[])
+        try {
+          options[key] = spec.kind.parse(word, options[key]);
+        } catch (error) {
+          const { message } = error as Error;
+          misused.push(`error: option '${option.flags}' argument '${word}' is invalid. ${message}`);
+        }
+    else if (written === !option.negate) options[key] = spec.kind.parse("", undefined);
+    else if (spec.required) misused.push(`error: required option '${option.flags}' not specified`);
+    else if (spec.stated?.includes(name)) options[key] = spec.default;
+  }
+  return { options, misused };
+}

@@ -1,5 +1,6 @@
 import path from "node:path";
 import type { Command } from "commander";
+import { checkWritable } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { printJson } from "./process.js";
 
@@ -16,6 +17,9 @@ export const outcomeOptions = (command: Command): Command =>
     .option("--out <dir>", "folder that gets the run's folder", "reports")
     .option("--no-pictures", "leave out the PDF and the PNG files (no browser needed)")
     .option("--json", "print one JSON object on stdout and nothing else");
+
+/** Throws `output folder not writable: …`. */
+export const checkOut = ({ out }: OutcomeFlags): void => checkWritable(out);
 
 /** What `profile --json` and `plan --json` print (design: a contract). */
 const summaryOf = (run: Run, folder: string) => ({

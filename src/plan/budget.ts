@@ -30,3 +30,7 @@ export function budgetBytesOf(budget: string, baselineBytes: number): number {
   const parsed = parseBudget(budget);
   return "bytes" in parsed ? parsed.bytes : Math.floor(parsed.share * baselineBytes);
 }
+
+/** What is said where a planner that plans for a budget is given none. */
+export const missingBudget = (planner: string): Error =>
+  new Error(`planner needs a budget: ${planner} (pass --budget 4GiB)`);

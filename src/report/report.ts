@@ -4,6 +4,7 @@ import Handlebars from "handlebars";
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js";
 import type { Plan } from "../plan/plan.js";
 import { ownPath } from "../root.js";
+import { optionFacts } from "../run/options.js";
 import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import * as charts from "./charts.js";
@@ -25,16 +26,6 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
   columns: columns.map(({ title, kind, name }) => ({ title, kind, name })),
   rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
 });
-
-/** The settings of a training step that were given. */
-function trainingFacts({ accumulate, clipNorm, freeze, precision }: Run["model"]): [string, string][] {
-  return [
-    ...(accumulate === undefined ? [] : [["micro-batches per step", String(accumulate)] as [string, string]]),
-    ...(clipNorm === undefined ? [] : [["gradients clipped to norm", String(clipNorm)] as [string, string]]),
-    ...(freeze?.length ? [["frozen", freeze.join(", ")] as [string, string]] : []),
-    ...(precision === undefined ? [] : [["precision", precision] as [string, string]]),
-  ];
-}
 
 /** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */
 function timeCost({ before, paired }: Run, plan: Plan): string {
@@ -100,7 +91,7 @@ function view(run: Run) {
           .join(", ") || "fixed by the file",
       ],
       ["loss, optimizer", `${model.loss}, ${model.optimizer}`],
-      ...trainingFacts(model),
+      ...optionFacts(model),
       ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
       [
         "training step",

@@ -1,4 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import path from "node:path";
 
 const notWritable =
@@ -48,5 +59,25 @@ export function checkWritable(folder: string, refusal = notWritable(folder)): vo
     rmSync(mkdtempSync(path.join(existing, ".mutwo-")), { recursive: true });
   } catch (error) {
     throw refusal(error as NodeJS.ErrnoException);
+  }
+}
+
+/** Throws `WHAT not writable: …` if a file could not be written; leaves one that is there as it is. */
+export function checkFileWritable(what: string, file: string): void {
+  const isNew = !existsSync(file);
+  try {
+    closeSync(openSync(file, "a"));
+    if (isNew) rmSync(file);
+  } catch (error) {
+    throw new Error(`${what} not writable: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+}
+
+/** Throws `cannot read WHAT: …` if a file is not there or may not be read. */
+export function checkReadable(what: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw new Error(`cannot read ${what}: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
 }

@@ -1,59 +1,298 @@
-import type { BatchNormMode } from "../model/bind.js";
+import { formatCommand } from "../format.js";
+import { parseBudget } from "../plan/budget.js";
+import { type BackendOption, backendOptions, checkBackend } from "../runtime/backends.js";
 import type { TrainingOptions } from "../step/training.js";
+import { checkFileWritable, checkReadable } from "./folder.js";
+import { choice, count, flag, type Kind, positive, sizes, text, texts } from "./option-kinds.js";
 
-export interface ProfileModelOptions extends TrainingOptions {
-  /** How batch norm runs, whatever the file says: with the batch's statistics or with frozen ones. */
-  readonly batchNorm?: BatchNormMode;
+/** Commands, each with a function of the library, whose options are those of the table. */
+export type CommandName = "profile" | "plan" | "verify";
+
+/** Options of any command, by name. */
+export type Given = Readonly<Record<string, unknown>>;
+
+/** Everything that is known of an option whose value is a `T`. */
+export interface OptionSpec<T = unknown> {
+  /** As on the command line; `--no-…` for a switch that is on without it. */
+  readonly flag: string;
+  readonly kind: Kind<T>;
+  readonly help: string;
+  readonly commands: readonly CommandName[];
+  readonly required?: true;
+  /** What holds where none is given. */
+  readonly default?: T;
+  /** Commands that say the default as if it had been given, so that the printed command holds when it changes. */
+  readonly stated?: readonly CommandName[];
+  /** The one backend that has it. */
+  readonly only?: BackendOption<T>;
+  /** Whether it decides what the training step is: then it stands in a run's `model`. */
+  readonly model?: true;
+  /** Its row among the report's facts, for one that stands in `model`; those without have a row of their own there. */
+  readonly fact?: string;
+  /** Throws what is wrong with a value beside the others, as far as can be said before anything is read. */
+  check?(value: T, given: Given): void;
+}
+
+/** The step's checks and the planners', loaded when options are checked: help does without the graph and its ops. */
+const training = () => (require("../step/training.js") as typeof import("../step/training.js")).trainingChecks;
+const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
+
+/**
+ * Every option of profile, plan and verify, in the order of their help. All that there is of an option follows from its
+ * entry: the command line, the types below, the printed command, a run's `model`, the report's facts, the early checks.
+ * An entry's own docstring is what an editor shows of the type; those of `TrainingOptions` have theirs there.
+ */
+export const optionTable = {
+  /** Safetensors file: `input` (or one tensor for each of the model's inputs), `target`, `loss`, `grad.NAME`, `buffer.NAME`, `adam_curve`, `sgd_curve`. */
+  reference: {
+    flag: "--reference",
+    kind: text("file"),
+    help: "safetensors file with the reference values",
+    commands: ["verify"],
+    required: true,
+    check: (file: string) => checkReadable("safetensors", file),
+  },
+  loss: {
+    flag: "--loss",
+    kind: text("name"),
+    help: "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME",
+    commands: ["profile", "verify"],
+    required: true,
+    model: true,
+    check: (value: string) => training().loss(value),
+  },
+  optimizer: {
+    flag: "--optimizer",
+    kind: text("name"),
+    help: "sgd, adam or adamw, with settings: adam:lr=1e-3,betas=0.9/0.999",
+    commands: ["profile"],
+    required: true,
+    model: true,
+    check: (value: string) => training().optimizer(value),
+  },
   /** Size of each symbolic dimension. */
-  readonly dims?: Readonly<Record<string, number>>;
-  /** Default `cpu`. */
-  readonly backend?: string;
-  /** `4GiB`, `500MB` or a share of the baseline's peak, `60%`. Without one nothing is planned, unless a planner is named. */
-  readonly budget?: string;
-  /** Default `mutwo`. */
-  readonly planner?: string;
-  readonly iterations?: number;
-  readonly warmups?: number;
-  readonly threads?: number;
-  /** Which GPU, default 0. */
-  readonly device?: number;
-  /** Whether a GPU may round the inputs of products to TF32; default true. */
-  readonly tf32?: boolean;
-  /** Only kernels that give the same bits each time. */
-  readonly deterministic?: boolean;
-  /** Say which node first makes a NaN or an infinity, if the loss is not finite. */
-  readonly checkFinite?: boolean;
+  dims: {
+    flag: "--dim",
+    kind: sizes(),
+    help: "size of a symbolic dimension (repeat)",
+    commands: ["profile", "verify"],
+    default: {},
+    model: true,
+  },
+  accumulate: {
+    flag: "--accumulate",
+    kind: count(1),
+    help: "micro-batches of that size before each update",
+    commands: ["profile"],
+    model: true,
+    fact: "micro-batches per step",
+    check: (value: number) => training().accumulate(value),
+  },
+  clipNorm: {
+    flag: "--clip-norm",
+    kind: positive(),
+    help: "scale gradients down to this norm over all parameters",
+    commands: ["profile"],
+    model: true,
+    fact: "gradients clipped to norm",
+    check: (value: number) => training().clipNorm(value),
+  },
+  freeze: {
+    flag: "--freeze",
+    kind: texts("pattern"),
+    help: "leave parameters untrained: 'encoder.*' (repeat)",
+    commands: ["profile"],
+    model: true,
+    fact: "frozen",
+    check: (value: readonly string[]) => training().freeze(value),
+  },
+  precision: {
+    flag: "--precision",
+    kind: text("name"),
+    help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)",
+    commands: ["profile"],
+    model: true,
+    fact: "precision",
+    check: (value: string) => training().precision(value),
+  },
+  /** How batch norm runs, whatever the file says: with the batch's statistics or with frozen ones. */
+  batchNorm: {
+    flag: "--batch-norm",
+    kind: choice("mode", ["training", "inference"]),
+    help: "run batch norm so, whatever the file says",
+    commands: ["profile", "verify"],
+    model: true,
+  },
+  /** `cpu`, `cuda`, or `replay:FILE` of a recording; default `cpu`. */
+  backend: {
+    flag: "--backend",
+    kind: text("name"),
+    help: "cpu or cuda; profile also takes replay:FILE, a recording",
+    commands: ["profile", "verify"],
+    default: "cpu",
+    stated: ["profile"],
+    check: checkBackend,
+  },
   /** Write what is measured to this file, to be replayed without a device (`--backend replay:FILE`). */
-  readonly record?: string;
+  record: {
+    flag: "--record",
+    kind: text("file"),
+    help: "write what is measured to a file that --backend replay:FILE reads",
+    commands: ["profile"],
+    check: (file: string) => checkFileWritable("recording", file),
+  },
+  /** Which GPU, default 0. */
+  device: {
+    flag: "--device",
+    kind: count(0),
+    help: "which GPU (default 0)",
+    commands: ["profile", "verify"],
+    only: backendOptions.device,
+  },
+  /** Whether a GPU may round the inputs of products to TF32; default true. */
+  tf32: {
+    flag: "--no-tf32",
+    kind: flag(false),
+    help: "products and convolutions in full float32 on a GPU",
+    commands: ["profile", "verify"],
+    only: backendOptions.tf32,
+  },
+  /** Only kernels that give the same bits each time. */
+  deterministic: {
+    flag: "--deterministic",
+    kind: flag(),
+    help: "only kernels that give the same bits each time",
+    commands: ["profile", "verify"],
+  },
+  /** Say which node first makes a NaN or an infinity, if the loss is not finite. */
+  checkFinite: {
+    flag: "--check-finite",
+    kind: flag(),
+    help: "name the first node that makes a NaN or an infinity, if the loss is not finite",
+    commands: ["profile"],
+  },
+  /** `4GiB`, `500MB` or a share of the baseline's peak, `60%`. Without one nothing is planned, unless a planner is named. */
+  budget: {
+    flag: "--budget",
+    kind: text("size"),
+    help: "4GiB, 500MB, or 60% of the baseline's peak",
+    commands: ["profile", "plan"],
+    check: (value: string) => void parseBudget(value),
+  },
+  /** `mutwo`, `keepAll`, `recomputeAll` or `swapAll`; default `mutwo`. */
+  planner: {
+    flag: "--planner",
+    kind: text("name"),
+    help: "mutwo, keepAll, recomputeAll or swapAll",
+    commands: ["profile", "plan"],
+    default: "mutwo",
+    stated: ["plan"],
+    check: (value: string, { budget }: Given) => void planners().checkPlanner(value, budget !== undefined),
+  },
+  /** Measured steps of each kind, default 5. */
+  iterations: {
+    flag: "--iterations",
+    kind: count(1),
+    help: "measured steps of each kind",
+    commands: ["profile"],
+    default: 5,
+  },
+  /** Steps before the measured ones, default 2. */
+  warmups: {
+    flag: "--warmups",
+    kind: count(0),
+    help: "steps before them",
+    commands: ["profile"],
+    default: 2,
+  },
+  /** Threads of the CPU's kernels, default all cores. */
+  threads: {
+    flag: "--threads",
+    kind: count(1),
+    help: "threads of the CPU kernels (default: all cores)",
+    commands: ["profile"],
+    only: backendOptions.threads,
+  },
   /** Of the initial values and of the data; default 0. */
-  readonly seed?: number;
+  seed: {
+    flag: "--seed",
+    kind: count(0),
+    help: "seed of initial values and data",
+    commands: ["profile"],
+    default: 0,
+    stated: ["profile"],
+  },
+} as const satisfies Readonly<Record<string, OptionSpec>>;
+
+type Table = typeof optionTable;
+
+type ValueOf<Spec> = Spec extends { readonly kind: Kind<infer T> } ? T : never;
+
+/** The options of the table as fields: those of required options, and the others. */
+type TableOptions = {
+  readonly [K in keyof Table as Table[K] extends { required: true } ? K : never]: ValueOf<Table[K]>;
+} & { readonly [K in keyof Table as Table[K] extends { required: true } ? never : K]?: ValueOf<Table[K]> };
+
+/** The options that a command takes. */
+export type OptionsOf<C extends CommandName> = {
+  readonly [K in keyof TableOptions as C extends Table[K]["commands"][number] ? K : never]: TableOptions[K];
+};
+
+/** The options that a run's `model` holds. */
+export type ModelOptions = {
+  readonly [K in keyof TableOptions as Table[K] extends { model: true } ? K : never]: TableOptions[K];
+};
+
+/** The values that hold where none are given. */
+export type Defaults = {
+  readonly [K in keyof Table as Table[K] extends { default: unknown } ? K : never]: ValueOf<Table[K]>;
+};
+
+/** What `profileModel` takes: the options of `mutwo profile`, and what a program that calls it hands over. */
+export interface ProfileModelOptions extends TrainingOptions, OptionsOf<"profile"> {
   /** How the run is made again, for the report. */
   readonly command?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 
-/** The command line that makes a run again. */
-export function commandOf(file: string, options: ProfileModelOptions): string {
-  const quote = (word: string): string => (/^[\w./:=%,@+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`);
-  const words = ["mutwo", "profile", file, "--loss", options.loss, "--optimizer", options.optimizer];
-  for (const [name, size] of Object.entries(options.dims ?? {})) words.push("--dim", `${name}=${size}`);
-  if (options.accumulate !== undefined) words.push("--accumulate", String(options.accumulate));
-  if (options.clipNorm !== undefined) words.push("--clip-norm", String(options.clipNorm));
-  for (const pattern of options.freeze ?? []) words.push("--freeze", pattern);
-  if (options.batchNorm !== undefined) words.push("--batch-norm", options.batchNorm);
-  if (options.precision !== undefined) words.push("--precision", options.precision);
-  if (options.backend) words.push("--backend", options.backend);
-  if (options.budget) words.push("--budget", options.budget);
-  if (options.planner) words.push("--planner", options.planner);
-  if (options.iterations !== undefined) words.push("--iterations", String(options.iterations));
-  if (options.warmups !== undefined) words.push("--warmups", String(options.warmups));
-  if (options.threads !== undefined) words.push("--threads", String(options.threads));
-  if (options.device !== undefined) words.push("--device", String(options.device));
-  if (options.tf32 === false) words.push("--no-tf32");
-  if (options.deterministic) words.push("--deterministic");
-  if (options.checkFinite) words.push("--check-finite");
-  if (options.record !== undefined) words.push("--record", options.record);
-  if (options.seed !== undefined) words.push("--seed", String(options.seed));
-  return words.map(quote).join(" ");
+/** The table by name; that it may be written so says that each entry's parts are of one type. */
+const specs: { readonly [K in keyof Table]: OptionSpec<ValueOf<Table[K]>> } = optionTable;
+
+const entries = Object.entries(specs) as readonly (readonly [name: keyof Table, spec: OptionSpec])[];
+
+/** A command's options with their names, in the order of its help. */
+export const optionsOf = (command: CommandName): typeof entries =>
+  entries.filter(([, { commands }]) => commands.includes(command));
+
+/** The command line that does the same again. */
+export function commandOf<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string {
+  const words = optionsOf(command).flatMap(([name, { flag, kind }]) => {
+    const value = (options as Given)[name];
+    return value === undefined ? [] : kind.words(value).flatMap((word) => (kind.metavar ? [flag, word] : [flag]));
+  });
+  return formatCommand(["mutwo", command, file, ...words]);
 }
+
+/** The options with the defaults of those that are not given. */
+export function withDefaults<T extends object>(options: T): T & Defaults {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const defaults = entries.flatMap(([name, spec]) => (spec.default === undefined ? [] : [[name, spec.default]]));
+  return Object.fromEntries([...defaults, ...given]) as T & Defaults;
+}
+
+/** What a run's `model` holds of the options. */
+export function modelOptions(options: ModelOptions): ModelOptions {
+  const names = entries.filter(([, { model }]) => model).map(([name]) => name);
+  const given = names.map((name) => [name, (options as unknown as Given)[name]]);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as ModelOptions;
+}
+
+/** The report's facts on the options that a run's `model` holds: label and text. */
+export const optionFacts = (model: ModelOptions): (readonly [label: string, text: string])[] =>
+  entries.flatMap(([name, { kind, fact }]) => {
+    const value = (model as unknown as Given)[name];
+    if (fact === undefined || value === undefined) return [];
+    const said = kind.say(value);
+    return said ? [[fact, said] as const] : [];
+  });

@@ -7,7 +7,7 @@ import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
 import { readModel, sha256Of } from "../model/read.js";
-import { budgetBytesOf, parseBudget } from "../plan/budget.js";
+import { budgetBytesOf } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
@@ -20,7 +20,8 @@ import { lowerFor } from "../step/lower.js";
 import { trainingStep } from "../step/training.js";
 import { compare } from "./compare.js";
 import { culprit, untrainedNotes, warningsOf } from "./notes.js";
-import { commandOf, type ProfileModelOptions } from "./options.js";
+import { checkOptions } from "./option-checks.js";
+import { commandOf, modelOptions, type ProfileModelOptions, withDefaults } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
 import {
   type Environment,
@@ -37,26 +38,17 @@ import {
  * compares. Writes nothing. Throws one line for wrong use or bad input; an infeasible budget is an answer, not an error.
  */
 export async function profileModel(file: string, options: ProfileModelOptions): Promise<Run> {
-  const seed = options.seed ?? 0;
+  checkOptions("profile", options);
+  const settled = withDefaults(options);
+  const { seed, dims, batchNorm, iterations, warmups, signal } = settled;
   const progress = options.onProgress ?? (() => {});
-  if (options.budget !== undefined) parseBudget(options.budget);
-  const { threads, device, tf32, deterministic } = options;
-  const opened = openRuntime(options.backend ?? "cpu", {
-    ...(threads === undefined ? {} : { threads }),
-    ...(device === undefined ? {} : { device }),
-    ...(tf32 === undefined ? {} : { tf32 }),
-    ...(deterministic === undefined ? {} : { deterministic }),
-  });
+  const opened = openRuntime(settled.backend, options);
   const recorder = options.record === undefined ? undefined : recordingRuntime(opened);
   const runtime = recorder?.runtime ?? opened;
   const replays = runtime.backend === "replay";
   try {
     progress("read model", 0, 1);
-    const { graph, model, notes } = readModel(file, {
-      dims: options.dims ?? {},
-      runtime,
-      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
-    });
+    const { graph, model, notes } = readModel(file, { dims, runtime, batchNorm });
     progress("build step", 0, 1);
     const step = trainingStep(graph, options);
     const baseline = seededGraph(lowerFor(runtime, step), seed);
@@ -64,9 +56,9 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
         values,
-        ...(options.iterations === undefined ? {} : { iterations: options.iterations }),
-        ...(options.warmups === undefined ? {} : { warmups: options.warmups }),
-        ...(options.signal ? { signal: options.signal } : {}),
+        iterations,
+        warmups,
+        signal,
         onProgress: (done, total) => progress(stage, done, total),
       });
     const fits = !runtime.freeBytes || layout(baseline).arenaBytes <= runtime.freeBytes();
@@ -74,8 +66,10 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     const reference = fits ? baseline : offload(baseline, runtime);
     const measured = await measure("profile", reference);
     const before = fits ? measured : profileOffloaded(baseline, reference, measured);
-    const plan =
-      options.budget === undefined && !options.planner ? null : makePlan(baseline, before, options, progress);
+    // a budget or a planner asks for a plan; the planner's default is only for the budget
+    const isPlanned = options.budget !== undefined || options.planner !== undefined;
+    if (isPlanned) progress("plan", 0, 1);
+    const plan = isPlanned ? makePlan(baseline, before, settled) : null;
     let after: Profile | null = null;
     let equality: Equality | null = null;
     let paired: PairedTimes | null = null;
@@ -83,7 +77,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      if (!replays) ({ equality, paired } = await compare(reference, planned, runtime, values, options.signal));
+      if (!replays) ({ equality, paired } = await compare(reference, planned, runtime, values, signal));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
     if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
@@ -92,21 +86,15 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       version: runFormatVersion,
       id: newRunId(file),
       createdAt: new Date().toISOString(),
-      command: options.command ?? commandOf(file, options),
+      command: options.command ?? commandOf("profile", file, options),
       model: {
         file: path.basename(file),
         path: file,
         sha256: sha256Of(file),
         opset: model.opset,
         producer: model.producer,
-        dims: options.dims ?? {},
-        loss: options.loss,
-        optimizer: options.optimizer,
-        ...(options.accumulate === undefined ? {} : { accumulate: options.accumulate }),
-        ...(options.clipNorm === undefined ? {} : { clipNorm: options.clipNorm }),
-        ...(options.freeze === undefined ? {} : { freeze: options.freeze }),
-        ...(options.batchNorm === undefined ? {} : { batchNorm: options.batchNorm }),
-        ...(options.precision === undefined ? {} : { precision: options.precision }),
+        dims,
+        ...modelOptions(options),
         parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
         parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
         notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
@@ -142,19 +130,13 @@ function offload(graph: Graph, runtime: Runtime): Graph {
   );
 }
 
-function makePlan(
-  graph: Graph,
-  before: Profile,
-  options: ProfileModelOptions,
-  progress: (stage: string, done: number, total: number) => void,
-): Plan {
-  progress("plan", 0, 1);
+function makePlan(graph: Graph, before: Profile, { budget, planner }: { budget?: string; planner: string }): Plan {
   return planGraph({
     graph,
     nodeMs: before.nodes.map((row) => row.time.medianMs),
     rows: before.activations,
-    budgetBytes: options.budget === undefined ? null : budgetBytesOf(options.budget, before.arenaBytes),
-    planner: options.planner ?? "mutwo",
+    budgetBytes: budget === undefined ? null : budgetBytesOf(budget, before.arenaBytes),
+    planner,
   });
 }
 

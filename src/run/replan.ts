@@ -1,19 +1,29 @@
 import { budgetBytesOf } from "../plan/budget.js";
 import { planGraph } from "../plan/planners/index.js";
 import { withoutPlanned } from "./notes.js";
+import { checkOptions } from "./option-checks.js";
+import { type OptionsOf, withDefaults } from "./options.js";
 import { loadGraph, newRunId, type Run } from "./run.js";
+
+/** What `planRun` takes: the options of `mutwo plan`. */
+export interface PlanOptions extends OptionsOf<"plan"> {
+  /** How the plan is made again, for the report. */
+  readonly command?: string;
+}
 
 /**
  * The run with another plan, made from its saved profile alone: no device, and nothing executed, so the new run has no
  * measured `after`. Throws for an unknown planner or a budget that is not a size.
  */
-export function planRun(run: Run, options: { budget?: string; planner?: string; command?: string }): Run {
+export function planRun(run: Run, options: PlanOptions): Run {
+  checkOptions("plan", options);
+  const { budget, planner } = withDefaults(options);
   const plan = planGraph({
     graph: loadGraph(run.graph),
     nodeMs: run.before.nodes.map((row) => row.time.medianMs),
     rows: run.before.activations,
-    budgetBytes: options.budget === undefined ? null : budgetBytesOf(options.budget, run.before.arenaBytes),
-    planner: options.planner ?? "mutwo",
+    budgetBytes: budget === undefined ? null : budgetBytesOf(budget, run.before.arenaBytes),
+    planner,
   });
   return {
     ...run,

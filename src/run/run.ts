@@ -2,9 +2,8 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
-import type { BatchNormMode } from "../model/bind.js";
 import type { Plan } from "../plan/plan.js";
-import type { TrainingOptions } from "../step/training.js";
+import type { ModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
 import type { Samples } from "./samples.js";
 
@@ -44,9 +43,8 @@ export interface SavedGraph {
   readonly loss?: string;
 }
 
-export interface ModelInfo extends TrainingOptions {
-  /** How batch norm ran, if that was asked for. */
-  readonly batchNorm?: BatchNormMode;
+/** What a run says of its model: the file, and the options that decided what its training step is. */
+export interface ModelInfo extends ModelOptions {
   /** File name without folder. */
   readonly file: string;
   /** Path as given. */

@@ -2,7 +2,6 @@ import { NodeError } from "../graph/errors.js";
 import { type Graph, tensorBytes } from "../graph/graph.js";
 import { gradientName } from "../graph/names.js";
 import { type Value, valuesOf } from "../graph/values.js";
-import type { BatchNormMode } from "../model/bind.js";
 import { readModel } from "../model/read.js";
 import { readSafetensors } from "../model/safetensors.js";
 import { loadWithValues } from "../runtime/load.js";
@@ -12,22 +11,11 @@ import { initialValues, seededGraph } from "../step/initial.js";
 import { lowerFor } from "../step/lower.js";
 import { doubled } from "../step/precision.js";
 import { trainingStep } from "../step/training.js";
+import { checkOptions } from "./option-checks.js";
+import { type OptionsOf, withDefaults } from "./options.js";
 
-export interface VerifyOptions {
-  /** Safetensors file: `input` (or one tensor for each of the model's inputs), `target`, `loss`, `grad.NAME`, `buffer.NAME`, `adam_curve`, `sgd_curve`. */
-  readonly reference: string;
-  readonly loss: string;
-  readonly dims?: Readonly<Record<string, number>>;
-  readonly backend?: string;
-  /** Which GPU, default 0. */
-  readonly device?: number;
-  /** Whether a GPU may round the inputs of products to TF32; default true. */
-  readonly tf32?: boolean;
-  /** Only kernels that give the same bits each time. */
-  readonly deterministic?: boolean;
-  /** How batch norm runs, whatever the file says. */
-  readonly batchNorm?: BatchNormMode;
-}
+/** What `verifyModel` takes: the options of `mutwo verify`. */
+export type VerifyOptions = OptionsOf<"verify">;
 
 interface Compared {
   readonly name: string;
@@ -102,16 +90,12 @@ const worstErrors = ({
  * Throws if the reference lacks the inputs, the target or the loss, or if a tensor's shape does not fit the model's.
  */
 export async function verifyModel(file: string, options: VerifyOptions): Promise<Verification> {
+  checkOptions("verify", options);
   const reference = readSafetensors(options.reference);
-  const { device, tf32, deterministic } = options;
-  const runtime = openRuntime(options.backend ?? "cpu", {
-    ...(device === undefined ? {} : { device }),
-    ...(tf32 === undefined ? {} : { tf32 }),
-    ...(deterministic === undefined ? {} : { deterministic }),
-  });
+  const { backend, dims, batchNorm } = withDefaults(options);
+  const runtime = openRuntime(backend, options);
   try {
-    const { batchNorm } = options;
-    const { graph } = readModel(file, { dims: options.dims ?? {}, runtime, ...(batchNorm ? { batchNorm } : {}) });
+    const { graph } = readModel(file, { dims, runtime, batchNorm });
     const own = await verifyGraph(file, graph, reference, runtime, options);
     const isFloat32 = [...graph.tensors.values()].every(({ dtype }) => !/^(float16|bfloat16|float64)$/.test(dtype));
     if (own.ok || own.missing.length || !isFloat32 || runtime.backend !== "cpu") return own;

@@ -1,50 +1,34 @@
+import { type Backend, backendOptions, checkBackend, type RuntimeOptions, recordingOf, refusalOf } from "./backends.js";
 import { openCpu } from "./cpu.js";
 import { openGpu } from "./gpu/gpu.js";
 import { findCudaLibraries, preloadCuda } from "./libraries/cuda-libraries.js";
 import { openReplay, readRecording } from "./recording.js";
 import type { Runtime } from "./runtime.js";
 
-export interface RuntimeOptions {
-  /** Threads of the CPU's kernels; default all cores. */
-  readonly threads?: number;
-  /** Which GPU; default 0. */
-  readonly device?: number;
-  /** Whether matrix products and convolutions on a GPU may round their inputs to TF32; default true. */
-  readonly tf32?: boolean;
-  /** Only kernels that give the same bits each time; default false. On the CPU all are. */
-  readonly deterministic?: boolean;
-}
-
-/** Throws `--… is for the cuda backend` for options that the CPU does not have. */
-function openCpuBackend(options: RuntimeOptions): Runtime {
-  if (options.device !== undefined) throw new Error(`a device is for the cuda backend: ${options.device}`);
-  if (options.tf32 === false) throw new Error("TF32 is for the cuda backend: no TF32");
-  return openCpu(options.threads === undefined ? {} : { threads: options.threads });
-}
-
-function openCudaBackend(options: RuntimeOptions): Runtime {
-  if (options.threads !== undefined) throw new Error(`threads are for the cpu backend: ${options.threads}`);
-  const { threads: _, ...rest } = options;
+function openCudaBackend({ device, tf32, deterministic }: RuntimeOptions): Runtime {
   const libraries = findCudaLibraries();
   preloadCuda(libraries);
   const { cudart, cudnn, nvrtc } = libraries;
-  return openGpu({ cudart, cudnn, nvrtc, ...rest });
+  return openGpu({ cudart, cudnn, nvrtc, device, tf32, deterministic });
 }
 
-const runtimes: Readonly<Record<string, (options: RuntimeOptions) => Runtime>> = {
-  cpu: openCpuBackend,
+const runtimes: Readonly<Record<Backend, (options: RuntimeOptions) => Runtime>> = {
+  cpu: ({ threads }) => openCpu({ threads }),
   cuda: openCudaBackend,
 };
 
-/** `replay:FILE` answers from a recording. */
-const replayPrefix = "replay:";
-
 /**
- * Opens the runtime of a backend. Throws `unknown backend: …`, or why it cannot be used here. The caller closes it.
+ * Opens the runtime of a backend. Throws `unknown backend: …`, `… for the cuda backend: …` for an option that is another
+ * backend's, or why it cannot be used here. The caller closes it.
  */
 export function openRuntime(backend: string, options: RuntimeOptions = {}): Runtime {
-  if (backend.startsWith(replayPrefix)) return openReplay(readRecording(backend.slice(replayPrefix.length)));
-  const open = runtimes[backend];
-  if (!open) throw new Error(`unknown backend: ${backend} (one of ${Object.keys(runtimes).join(", ")}, replay:FILE)`);
-  return open(options);
+  const file = recordingOf(backend);
+  if (file !== undefined) return openReplay(readRecording(file));
+  checkBackend(backend);
+  for (const [name, option] of Object.entries(backendOptions)) {
+    const value = options[name as keyof RuntimeOptions];
+    const refusal = value === undefined ? undefined : refusalOf<never>(backend, option, value as never);
+    if (refusal) throw new Error(refusal);
+  }
+  return runtimes[backend as Backend](options);
 }

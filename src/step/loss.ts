@@ -16,7 +16,11 @@ interface LossParts {
   readonly isMean: boolean;
 }
 
-type Loss = (b: Builder, output: Tensor, named: Named) => LossParts;
+/** A loss: reads its settings, which can be wrong without any model, and appends itself to a model's output. */
+interface Loss {
+  readonly check: (named: Named) => void;
+  readonly append: (b: Builder, output: Tensor, named: Named) => LossParts;
+}
 
 /** Scalar with the mean of all elements of `x`. */
 const mean = (b: Builder, x: string): string => b.op("ReduceMean", [x], { keepdims: int(0) });
@@ -30,14 +34,25 @@ const count = (shape: readonly number[]): number => shape.reduce((product, n) =>
 const likeOutput = (b: Builder, { dtype, shape }: Tensor, range?: readonly [number, number]): string =>
   b.declare({ name: b.fresh("target"), dtype, shape, category: "input", ...(range ? { range } : {}) });
 
+/** The settings of `ce`. Throws for an unknown one and for a wrong value. */
+function ceSettings(named: Named): { axis: number; smoothing: number; ignored: number | undefined } {
+  const settings = numericSettings(named, { axis: -1, label_smoothing: 0, ignore_index: Number.NaN });
+  const smoothing = settings.label_smoothing;
+  if (smoothing < 0 || smoothing > 1) throw new Error(`label_smoothing of ce is not from 0 to 1: ${smoothing}`);
+  const ignored = Number.isNaN(settings.ignore_index) ? undefined : settings.ignore_index;
+  if (ignored !== undefined && !Number.isInteger(ignored))
+    throw new Error(`ignore_index of ce is not a whole number: ${ignored}`);
+  return { axis: settings.axis, smoothing, ignored };
+}
+
 /**
  * Softmax cross-entropy of class scores on one axis (default the last), averaged over all other positions; with
  * `label_smoothing` ε the target is (1 − ε)·one-hot + ε/classes, and positions whose label is `ignore_index` count for
  * nothing, as in PyTorch. Gradient: (softmax − target distribution) / positions that count.
  */
-const ce: Loss = (b, output, named) => {
+const ce: Loss["append"] = (b, output, named) => {
   const rank = output.shape.length;
-  const settings = numericSettings(named, { axis: -1, label_smoothing: 0, ignore_index: Number.NaN });
+  const { smoothing, ignored, ...settings } = ceSettings(named);
   const axis = settings.axis < 0 ? settings.axis + rank : settings.axis;
   const classes = output.shape[axis];
   if (rank < 2 || classes === undefined || !Number.isInteger(axis))
@@ -46,11 +61,6 @@ const ce: Loss = (b, output, named) => {
     );
   if (classes < 2)
     throw new Error(`loss ce does not fit output ${output.name} [${output.shape}]: only ${classes} class`);
-  const smoothing = settings.label_smoothing;
-  if (smoothing < 0 || smoothing > 1) throw new Error(`label_smoothing of ce is not from 0 to 1: ${smoothing}`);
-  const ignored = Number.isNaN(settings.ignore_index) ? undefined : settings.ignore_index;
-  if (ignored !== undefined && !Number.isInteger(ignored))
-    throw new Error(`ignore_index of ce is not a whole number: ${ignored}`);
 
   const m = math(b);
   const shape = output.shape.filter((_, i) => i !== axis);
@@ -86,8 +96,7 @@ const ce: Loss = (b, output, named) => {
 };
 
 /** Mean squared error over all elements. Gradient: 2 (output − target) / elements. */
-const mse: Loss = (b, output, named) => {
-  numericSettings(named, {});
+const mse: Loss["append"] = (b, output) => {
   const m = math(b);
   const target = likeOutput(b, output);
   const difference = m.sub(output.name, target);
@@ -100,8 +109,7 @@ const mse: Loss = (b, output, named) => {
 };
 
 /** Mean absolute error over all elements. Gradient: sign(output − target) / elements. */
-const l1: Loss = (b, output, named) => {
-  numericSettings(named, {});
+const l1: Loss["append"] = (b, output) => {
   const m = math(b);
   const target = likeOutput(b, output);
   const difference = m.sub(output.name, target);
@@ -117,8 +125,7 @@ const l1: Loss = (b, output, named) => {
  * Binary cross-entropy with logits x and targets t from 0 to 1, averaged over all elements:
  * max(x, 0) − x·t + ln(1 + e^−|x|). Gradient: (σ(x) − t) / elements.
  */
-const bce: Loss = (b, output, named) => {
-  numericSettings(named, {});
+const bce: Loss["append"] = (b, output) => {
   const m = math(b);
   const target = likeOutput(b, output, [0, 1]);
   const tail = m.log(m.add(m.exp(m.neg(m.abs(output.name))), 1));
@@ -132,8 +139,7 @@ const bce: Loss = (b, output, named) => {
 };
 
 /** The sum of all elements of the output: a model that computes its own loss. Gradient: 1. */
-const total: Loss = (b, output, named) => {
-  numericSettings(named, {});
+const total: Loss["append"] = (b, output) => {
   return {
     loss: sum(b, output.name),
     isMean: false,
@@ -142,18 +148,32 @@ const total: Loss = (b, output, named) => {
   };
 };
 
-const losses: Readonly<Record<string, Loss>> = { ce, mse, l1, bce, sum: total };
+/** A loss without settings. */
+const plain = (append: Loss["append"]): Loss => ({ check: (named) => void numericSettings(named, {}), append });
 
-/** Names of the losses, for messages. */
-export const lossNames = (): readonly string[] => Object.keys(losses);
+const losses: ReadonlyMap<string, Loss> = new Map([
+  ["ce", { check: ceSettings, append: ce }],
+  ["mse", plain(mse)],
+  ["l1", plain(l1)],
+  ["bce", plain(bce)],
+  ["sum", plain(total)],
+]);
+
+/** Throws `unknown loss: …`, or what is wrong with its settings: all that can be said without a model. */
+export const checkLoss = (named: Named): void => lossOf(named).check(named);
+
+function lossOf({ name }: Named): Loss {
+  const loss = losses.get(name);
+  if (!loss) throw new Error(`unknown loss: ${name} (one of ${[...losses.keys()].join(", ")})`);
+  return loss;
+}
 
 /**
  * Appends a loss (`ce`, `ce:axis=1,label_smoothing=0.1,ignore_index=-100`, `mse`, `l1`, `bce`, `sum`) to the model's
  * output. Throws `unknown loss: …`, or if the loss does not fit the output's type or shape.
  */
 export function appendLoss(b: Builder, output: Tensor, named: Named): LossParts {
-  const loss = losses[named.name];
-  if (!loss) throw new Error(`unknown loss: ${named.name} (one of ${lossNames().join(", ")})`);
+  const loss = lossOf(named);
   if (!isFloat(output.dtype)) throw new Error(`loss ${named.name} does not fit output ${output.name}: ${output.dtype}`);
-  return loss(b, output, named);
+  return loss.append(b, output, named);
 }

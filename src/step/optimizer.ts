@@ -14,7 +14,11 @@ export interface FlatParameters {
 /** Tensors that the update replaces: `after` takes the place of `before`. */
 type State = { readonly before: string; readonly after: string };
 
-type Optimizer = (b: Builder, flat: FlatParameters, named: Named) => State[];
+/** An optimizer: reads its settings, which can be wrong without any model, and appends an update. */
+interface Optimizer {
+  readonly check: (named: Named) => void;
+  readonly append: (b: Builder, flat: FlatParameters, named: Named) => State[];
+}
 
 /** Declares optimizer state shaped like the parameters and filled with zeros, in the type that the update computes in. */
 function zeros(b: Builder, flat: FlatParameters, name: string): string {
@@ -52,14 +56,8 @@ function descend(b: Builder, flat: FlatParameters, p: string, step: string): Sta
  * With weight decay g ← g + decay·p; v ← momentum·v + g; p ← p − lr·v, or p − lr·(g + momentum·v) with Nesterov's
  * momentum. PyTorch's form: the first step's v is g.
  */
-const sgd: Optimizer = (b, flat, named) => {
-  const { lr, momentum, nesterov, weight_decay } = numericSettings(named, {
-    lr: 1e-2,
-    momentum: 0.9,
-    nesterov: 0,
-    weight_decay: 0,
-  });
-  if (nesterov && momentum <= 0) throw new Error(`nesterov of sgd needs a momentum above 0: ${momentum}`);
+const sgd: Optimizer["append"] = (b, flat, named) => {
+  const { lr, momentum, nesterov, weight_decay } = sgdSettings(named);
   const m = math(b);
   const { p, g } = operands(b, flat);
   const gradient = weight_decay ? m.add(g, m.mul(p, weight_decay)) : g;
@@ -77,15 +75,9 @@ const sgd: Optimizer = (b, flat, named) => {
  * Loshchilov & Hutter 2019).
  */
 const adamWith =
-  (decoupled: boolean): Optimizer =>
+  (decoupled: boolean): Optimizer["append"] =>
   (b, flat, named) => {
-    const { lr, beta1, beta2, eps, weight_decay } = numericSettings(splitBetas(named), {
-      lr: 1e-3,
-      beta1: 0.9,
-      beta2: 0.999,
-      eps: 1e-8,
-      weight_decay: decoupled ? 1e-2 : 0,
-    });
+    const { lr, beta1, beta2, eps, weight_decay } = adamSettings(named, decoupled);
     const x = math(b);
     const { p, g } = operands(b, flat);
     const gradient = weight_decay && !decoupled ? x.add(g, x.mul(p, weight_decay)) : g;
@@ -127,15 +119,42 @@ function splitBetas(named: Named): Named {
   return { name: named.name, settings: settings.set("beta1", beta1).set("beta2", beta2) };
 }
 
-const optimizers: Readonly<Record<string, Optimizer>> = { sgd, adam: adamWith(false), adamw: adamWith(true) };
+/** The settings of `sgd`. Throws for an unknown one and for those that do not go together. */
+function sgdSettings(named: Named) {
+  const settings = numericSettings(named, { lr: 1e-2, momentum: 0.9, nesterov: 0, weight_decay: 0 });
+  if (settings.nesterov && settings.momentum <= 0)
+    throw new Error(`nesterov of sgd needs a momentum above 0: ${settings.momentum}`);
+  return settings;
+}
 
-/** Names of the optimizers, for messages. */
-export const optimizerNames = (): readonly string[] => Object.keys(optimizers);
+/** The settings of `adam`, or with `decoupled` of `adamw`. Throws for an unknown one. */
+const adamSettings = (named: Named, decoupled: boolean) =>
+  numericSettings(splitBetas(named), {
+    lr: 1e-3,
+    beta1: 0.9,
+    beta2: 0.999,
+    eps: 1e-8,
+    weight_decay: decoupled ? 1e-2 : 0,
+  });
 
-/** Throws `unknown optimizer: …`. */
-export function checkOptimizer(named: Named): void {
-  if (!optimizers[named.name])
-    throw new Error(`unknown optimizer: ${named.name} (one of ${optimizerNames().join(", ")})`);
+const adam = (decoupled: boolean): Optimizer => ({
+  check: (named) => void adamSettings(named, decoupled),
+  append: adamWith(decoupled),
+});
+
+const optimizers: ReadonlyMap<string, Optimizer> = new Map([
+  ["sgd", { check: sgdSettings, append: sgd }],
+  ["adam", adam(false)],
+  ["adamw", adam(true)],
+]);
+
+/** Throws `unknown optimizer: …`, or what is wrong with its settings. */
+export const checkOptimizer = (named: Named): void => optimizerOf(named).check(named);
+
+function optimizerOf({ name }: Named): Optimizer {
+  const optimizer = optimizers.get(name);
+  if (!optimizer) throw new Error(`unknown optimizer: ${name} (one of ${[...optimizers.keys()].join(", ")})`);
+  return optimizer;
 }
 
 /** What happens to all gradients before the update. */
@@ -183,6 +202,5 @@ export function scaleGradients(
 
 /** Appends the update of one flat parameter buffer and returns what it replaces. Throws for an unknown optimizer or setting. */
 export function appendUpdate(b: Builder, flat: FlatParameters, named: Named): State[] {
-  checkOptimizer(named);
-  return (optimizers[named.name] as Optimizer)(b, flat, named);
+  return optimizerOf(named).append(b, flat, named);
 }

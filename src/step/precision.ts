@@ -11,7 +11,11 @@ interface Precise {
   readonly lossScale: number;
 }
 
-type Precision = (graph: Graph, named: Named) => Precise;
+/** A precision: reads its settings, which can be wrong without any model, and rebuilds a graph. */
+interface Precision {
+  readonly check: (named: Named) => void;
+  readonly apply: (graph: Graph, named: Named) => Precise;
+}
 
 /** Rebuilds a graph node by node, with types inferred anew. */
 function rebuild(graph: Graph, start: Graph, add: (b: Builder, node: Node) => void): Graph {
@@ -30,16 +34,22 @@ function rebuild(graph: Graph, start: Graph, add: (b: Builder, node: Node) => vo
 const addAs = (b: Builder, node: Node, inputs = node.inputs, attributes = node.attributes): string[] =>
   b.add(node.op, inputs, attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
 
-/**
- * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits,
- * and its result is cast back; parameters stay in float32. The loss is multiplied by a fixed scale, so that small gradients do not vanish in float16.
- */
-const mixed: Precision = (graph, named) => {
+/** The settings of `mixed`. Throws for an unknown one and for a wrong value. */
+function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale: number } {
   const { value: type = "float16", rest } = takeSetting(named, "type");
   if (type !== "float16" && type !== "bfloat16")
     throw new Error(`type of mixed precision is not float16 or bfloat16: ${type}`);
   const { loss_scale } = numericSettings(rest, { loss_scale: type === "float16" ? 1024 : 1 });
   if (loss_scale <= 0) throw new Error(`loss_scale is not positive: ${loss_scale}`);
+  return { type, lossScale: loss_scale };
+}
+
+/**
+ * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits,
+ * and its result is cast back; parameters stay in float32. The loss is multiplied by a fixed scale, so that small gradients do not vanish in float16.
+ */
+const mixed: Precision["apply"] = (graph, named) => {
+  const { type, lossScale } = mixedSettings(named);
   const halves = new Map<string, string>();
   const mixedGraph = rebuild(graph, graph, (b, node) => {
     b.scope = node.name;
@@ -57,7 +67,7 @@ const mixed: Precision = (graph, named) => {
     const [made] = b.add(node.op, inputs, node.attributes, { domain: node.domain, name: node.name });
     b.add("Cast", [made], { to: int(onnxNumbers.float32) }, { outputs: node.outputs });
   });
-  return { graph: mixedGraph, lossScale: loss_scale };
+  return { graph: mixedGraph, lossScale };
 };
 
 const asDouble = (dtype: DType): DType => (dtype === "float32" ? "float64" : dtype);
@@ -79,18 +89,27 @@ function doubledAttributes(node: Node): Node["attributes"] {
 }
 
 /** All of the model in float64: rounding is then far below what float32 shows. */
-const float64: Precision = (graph, named) => {
-  numericSettings(named, {});
+const float64: Precision["apply"] = (graph) => {
   const tensors = new Map([...graph.tensors].map(([name, tensor]): [string, Tensor] => [name, doubled(tensor)]));
   const start = { ...graph, tensors };
   const graph64 = rebuild(graph, start, (b, node) => void addAs(b, node, node.inputs, doubledAttributes(node)));
   return { graph: graph64, lossScale: 1 };
 };
 
+/** All precisions by name. */
 const precisions: ReadonlyMap<string, Precision> = new Map([
-  ["mixed", mixed],
-  ["float64", float64],
+  ["mixed", { check: mixedSettings, apply: mixed }],
+  ["float64", { check: (named: Named) => void numericSettings(named, {}), apply: float64 }],
 ]);
+
+/** Throws `unknown precision: …`, or what is wrong with its settings. */
+export const checkPrecision = (named: Named): void => precisionOf(named).check(named);
+
+function precisionOf({ name }: Named): Precision {
+  const precision = precisions.get(name);
+  if (!precision) throw new Error(`unknown precision: ${name} (one of ${[...precisions.keys()].join(", ")})`);
+  return precision;
+}
 
 /**
  * The forward graph in another precision: `mixed` (float16 products, float32 parameters; settings `loss_scale=1024`,
@@ -98,7 +117,5 @@ const precisions: ReadonlyMap<string, Precision> = new Map([
  */
 export function inPrecision(graph: Graph, precision: string): Precise {
   const named = parseNamed(precision);
-  const apply = precisions.get(named.name);
-  if (!apply) throw new Error(`unknown precision: ${precision} (one of ${[...precisions.keys()].join(", ")})`);
-  return apply(graph, named);
+  return precisionOf(named).apply(graph, named);
 }

@@ -3,9 +3,9 @@ import { type Graph, prune, type Tensor } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
 import { backward } from "./gradient.js";
-import { appendLoss } from "./loss.js";
+import { appendLoss, checkLoss } from "./loss.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
-import { inPrecision } from "./precision.js";
+import { checkPrecision, inPrecision } from "./precision.js";
 import { parseNamed, takeSetting } from "./settings.js";
 
 /** How a model is trained: what makes a training step of it. */
@@ -27,6 +27,25 @@ export interface TrainingOptions {
   readonly precision?: string;
 }
 
+/** For each option, what throws if its value is wrong as far as can be said without a model. */
+export const trainingChecks: {
+  readonly [K in keyof TrainingOptions]-?: (value: NonNullable<TrainingOptions[K]>) => void;
+} = {
+  loss: (text) => checkLoss(takeSetting(parseNamed(text), "output").rest),
+  optimizer: (text) => checkOptimizer(parseNamed(text)),
+  accumulate(count) {
+    if (!Number.isSafeInteger(count) || count < 1)
+      throw new Error(`micro-batches to accumulate are not a positive whole number: ${count}`);
+  },
+  clipNorm(norm) {
+    if (!(norm > 0)) throw new Error(`norm to clip to is not positive: ${norm}`);
+  },
+  freeze(patterns) {
+    if (patterns.includes("")) throw new Error("pattern of frozen parameters is empty");
+  },
+  precision: (text) => checkPrecision(parseNamed(text)),
+};
+
 /**
  * The whole training step of a model as one graph: forward, loss, backward, update.
  *
@@ -35,12 +54,12 @@ export interface TrainingOptions {
  * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
  */
 export function trainingStep(given: Graph, options: TrainingOptions): Graph {
+  for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
+    const check = trainingChecks[name] as (value: unknown) => void;
+    if (options[name] !== undefined) check(options[name]);
+  }
   const optimizer = parseNamed(options.optimizer);
-  checkOptimizer(optimizer);
   const { accumulate = 1, clipNorm } = options;
-  if (!Number.isSafeInteger(accumulate) || accumulate < 1)
-    throw new Error(`micro-batches to accumulate are not a positive whole number: ${accumulate}`);
-  if (clipNorm !== undefined && !(clipNorm > 0)) throw new Error(`norm to clip to is not positive: ${clipNorm}`);
   const { graph: model, lossScale } = options.precision
     ? inPrecision(given, options.precision)
     : { graph: given, lossScale: 1 };

@@ -1,3 +1,4 @@
+import { missingBudget } from "../budget.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
@@ -6,11 +7,25 @@ import { swapAll } from "./swap-all.js";
 /** Plans a step into a budget with the planner of that name. Throws `unknown planner: …`, or if it needs a budget. */
 export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
   const began = performance.now();
-  const planner = planners[problem.planner];
-  if (!planner) throw new Error(`unknown planner: ${problem.planner} (one of ${Object.keys(planners).join(", ")})`);
-  const plan = planner(problem);
+  const plan = checkPlanner(problem.planner, problem.budgetBytes !== null)(problem);
   return { ...plan, planner: problem.planner, planningMs: performance.now() - began };
 }
 
 /** All planners by name. */
-export const planners: Readonly<Record<string, Planner>> = { mutwo, keepAll, recomputeAll, swapAll };
+const planners: ReadonlyMap<string, Planner> = new Map([
+  ["mutwo", mutwo],
+  ["keepAll", keepAll],
+  ["recomputeAll", recomputeAll],
+  ["swapAll", swapAll],
+]);
+
+/** Those that have nothing to plan for without a budget. */
+const needBudget: ReadonlySet<Planner> = new Set([mutwo]);
+
+/** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
+export function checkPlanner(name: string, hasBudget: boolean): Planner {
+  const planner = planners.get(name);
+  if (!planner) throw new Error(`unknown planner: ${name} (one of ${[...planners.keys()].join(", ")})`);
+  if (!hasBudget && needBudget.has(planner)) throw missingBudget(name);
+  return planner;
+}

@@ -1,6 +1,7 @@
 import { formatBytes, formatMs } from "../../format.js";
 import { originalName } from "../../graph/names.js";
 import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
+import { missingBudget } from "../budget.js";
 import type { Planner, PlanProblem } from "../plan.js";
 import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
 
@@ -153,7 +154,7 @@ function least(prefixes: readonly Prefix[]): Prefix {
 /** μ-TWO's scheduling policy for one model: the shortest run of choices whose arena fits the budget. */
 export const mutwo: Planner = (problem) => {
   const { budgetBytes } = problem;
-  if (budgetBytes === null) throw new Error("planner needs a budget: mutwo (pass --budget 4GiB)");
+  if (budgetBytes === null) throw missingBudget("mutwo");
   const prefixes = greedy(problem);
   const smallest = least(prefixes);
   const fits = prefixes.find((prefix) => prefix.peakBytes <= budgetBytes && prefix.arenaBytes() <= budgetBytes);

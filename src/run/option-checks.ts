@@ -1,0 +1,86 @@
+import { refusalOf } from "../runtime/backends.js";
+import { type CommandName, type Given, type OptionSpec, optionsOf, optionTable } from "./options.js";
+
+/** Options that are missing, wrong or unknown: all of them at once, joined by `; `. */
+export class WrongOptions extends Error {
+  override readonly name = "WrongOptions";
+
+  constructor(readonly problems: readonly string[]) {
+    super(problems.join("; "));
+  }
+}
+
+/** What the library's functions take besides the table's options. */
+const besides: Readonly<Record<CommandName, readonly string[]>> = {
+  profile: ["command", "signal", "onProgress"],
+  plan: ["command"],
+  verify: [],
+};
+
+/**
+ * Checks a function's options before anything is read or measured. Throws `WrongOptions`, its message a line of all
+ * that is missing, wrong or unknown.
+ */
+export function checkOptions(command: CommandName, options: object): void {
+  const given = options as Given;
+  const missing = optionsOf(command).filter(([name, { required }]) => required && given[name] === undefined);
+  const problems = [
+    ...missing.map(([name]) => `missing option: ${name}`),
+    ...unknownOptions(command, given),
+    ...wrongOptions(command, given),
+  ];
+  if (problems.length) throw new WrongOptions(problems);
+}
+
+/** What is wrong with the options that are given, a line each. */
+export const wrongOptions = (command: CommandName, given: Given): string[] =>
+  optionsOf(command).flatMap(([name, spec]) => {
+    const value = given[name];
+    if (value === undefined) return [];
+    const problem = valueProblem(name, spec, value, given);
+    if (problem.length || !spec.only) return problem;
+    return refusalOf(String(given.backend ?? optionTable.backend.default), spec.only, value) ?? [];
+  });
+
+function valueProblem(name: string, { kind, check }: OptionSpec, value: unknown, given: Given): string[] {
+  const expected = `${name} is not ${kind.expected}: ${typeof value === "object" ? JSON.stringify(value) : value}`;
+  if (kind.isNumber ? typeof value !== "number" : !kind.includes(value)) return [expected];
+  // what uses the option says better what is wrong with a value
+  const problem = check ? problemOf(() => check(value, given)) : [];
+  return problem.length || kind.includes(value) ? problem : [expected];
+}
+
+/** The message of what a check throws; none if it passes. */
+export function problemOf(check: () => void): string[] {
+  try {
+    check();
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+function unknownOptions(command: CommandName, given: Given): string[] {
+  const known = [...optionsOf(command).map(([name]) => name as string), ...besides[command]];
+  const unknown = Object.keys(given).filter((name) => given[name] !== undefined && !known.includes(name));
+  return unknown.map((name) => `unknown option: ${name} (did you mean ${nearest(name, known)}?)`);
+}
+
+/** The word that is reached by the fewest letters inserted, removed or replaced (Levenshtein 1966). */
+function nearest(word: string, known: readonly string[]): string {
+  const distances = known.map((other) => editDistance(word.toLowerCase(), other.toLowerCase()));
+  return known[distances.indexOf(Math.min(...distances))] as string;
+}
+
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let k = 1; k <= to.length; k++) {
+      const replaced = (row[k - 1] as number) + (from[i - 1] === to[k - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[k] as number) + 1, (next[k - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] as number;
+}

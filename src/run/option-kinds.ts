@@ -1,0 +1,123 @@
+/** How an option's value is written on a command line, and what it may be. */
+export interface Kind<T> {
+  /** What stands for the value in help, `<n>`; empty for an option without one. */
+  readonly metavar: string;
+  /** Whether the option may be given again, each time adding to the value. */
+  readonly repeats?: true;
+  /** The only values there are. */
+  readonly choices?: readonly string[];
+  /** Whether a value is a number; `includes` then says in which range. */
+  readonly isNumber?: true;
+  /** What a value is, for a library user who gave another: `a whole number from 1 on`. */
+  readonly expected: string;
+  includes(value: unknown): boolean;
+  /** The value of a word; `before` is what earlier words of the same option have made. Throws how to write it. */
+  parse(word: string, before: T | undefined): T;
+  /** The words of a command line that give a value, each after the option's flag; `[""]` is the flag alone. */
+  words(value: T): readonly string[];
+  /** The value in a report. */
+  say(value: T): string;
+}
+
+const one = (value: unknown): readonly string[] => [String(value)];
+
+/** Any text. */
+export const text = (what: string): Kind<string> => ({
+  metavar: `<${what}>`,
+  expected: "text",
+  includes: (value) => typeof value === "string",
+  parse: (word) => word,
+  words: one,
+  say: String,
+});
+
+/** One of a few words. */
+export const choice = <const T extends string>(what: string, choices: readonly T[]): Kind<T> => ({
+  metavar: `<${what}>`,
+  choices,
+  expected: `one of ${choices.join(", ")}`,
+  includes: (value) => choices.some((known) => known === value),
+  parse(word) {
+    const known = choices.find((name) => name === word);
+    if (known === undefined) throw new Error(`Allowed choices are ${choices.join(", ")}.`);
+    return known;
+  },
+  words: one,
+  say: String,
+});
+
+const isCount = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && (value as number) >= least;
+
+/** A whole number from `least` on. */
+export const count = (least: number): Kind<number> => ({
+  metavar: "<n>",
+  isNumber: true,
+  expected: `a whole number from ${least} on`,
+  includes: (value) => isCount(value, least),
+  parse(word) {
+    const value = Number(word);
+    if (!isCount(value, least)) throw new Error(`use a whole number from ${least} on`);
+    return value;
+  },
+  words: one,
+  say: String,
+});
+
+const isPositive = (value: unknown): boolean => Number.isFinite(value) && (value as number) > 0;
+
+/** A number above 0. */
+export const positive = (): Kind<number> => ({
+  metavar: "<x>",
+  isNumber: true,
+  expected: "a positive number",
+  includes: isPositive,
+  parse(word) {
+    const value = Number(word);
+    if (!isPositive(value)) throw new Error("use a positive number");
+    return value;
+  },
+  words: one,
+  say: String,
+});
+
+/** A switch that its flag sets to `to`: `--deterministic` to true, `--no-tf32` to false. */
+export const flag = (to = true): Kind<boolean> => ({
+  metavar: "",
+  expected: "true or false",
+  includes: (value) => typeof value === "boolean",
+  parse: () => to,
+  words: (value) => (value === to ? [""] : []),
+  say: (value) => (value ? "yes" : "no"),
+});
+
+/** Any number of texts, one each time. */
+export const texts = (what: string): Kind<readonly string[]> => ({
+  metavar: `<${what}>`,
+  repeats: true,
+  expected: "a list of texts",
+  includes: (value) => Array.isArray(value) && value.every((word) => typeof word === "string"),
+  parse: (word, before = []) => [...before, word],
+  words: (value) => value,
+  say: (value) => value.join(", "),
+});
+
+/** Sizes by name, one each time. */
+export const sizes = (): Kind<Readonly<Record<string, number>>> => ({
+  metavar: "<name=N>",
+  repeats: true,
+  expected: "positive whole numbers by name",
+  includes: (value) =>
+    typeof value === "object" && value !== null && Object.values(value).every((size) => isCount(size, 1)),
+  parse(word, before = {}) {
+    const [, name, size] = /^([^=]+)=(\d+)$/.exec(word) ?? [];
+    if (!name || !Number(size)) throw new Error("use NAME=N with a positive whole number, batch=32");
+    if (before[name] !== undefined && before[name] !== Number(size))
+      throw new Error(`contradicting dimension: ${name} is ${before[name]} and ${size}`);
+    return { ...before, [name]: Number(size) };
+  },
+  words: (value) => Object.entries(value).map(([name, size]) => `${name}=${size}`),
+  say: (value) =>
+    Object.entries(value)
+      .map(([name, size]) => `${name} = ${size}`)
+      .join(", "),
+});
