@@ -1,6 +1,7 @@
 import { type Command, Option } from "commander";
 import { problemOf, WrongOptions, wrongOptions } from "../run/option-checks.js";
-import { type CommandName, type OptionSpec, type OptionsOf, optionsOf } from "../run/options.js";
+import type { CommandName, OptionSpec } from "../run/option-kinds.js";
+import { type OptionsOf, optionsOf } from "../run/options.js";
 
 /** What a command line says: the options of the table, what is not written as it should be, and what is wrong. */
 interface Reading {

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
-import { commandOf, type OptionsOf } from "../run/options.js";
+import { commandOf } from "../run/option-forms.js";
+import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
 import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 

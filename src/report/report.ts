@@ -4,7 +4,7 @@ import Handlebars from "handlebars";
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js";
 import type { Plan } from "../plan/plan.js";
 import { ownPath } from "../root.js";
-import { optionFacts } from "../run/options.js";
+import { optionFacts } from "../run/option-forms.js";
 import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import * as charts from "./charts.js";

@@ -1,5 +1,6 @@
 import { refusalOf } from "../runtime/backends.js";
-import { type CommandName, type Given, type OptionSpec, optionsOf, optionTable } from "./options.js";
+import type { CommandName, Given, OptionSpec } from "./option-kinds.js";
+import { optionsOf, optionTable } from "./options.js";
 
 /** Options that are missing, wrong or unknown: all of them at once, joined by `; `. */
 export class WrongOptions extends Error {

@@ -1,3 +1,33 @@
+import type { BackendOption } from "../runtime/backends.js";
+
+/** Commands, each with a function of the library, whose options are those of the table. */
+export type CommandName = "profile" | "plan" | "verify";
+
+/** Options of any command, by name. */
+export type Given = Readonly<Record<string, unknown>>;
+
+/** Everything that is known of an option whose value is a `T`. */
+export interface OptionSpec<T = unknown> {
+  /** As on the command line; `--no-…` for a switch that is on without it. */
+  readonly flag: string;
+  readonly kind: Kind<T>;
+  readonly help: string;
+  readonly commands: readonly CommandName[];
+  readonly required?: true;
+  /** What holds where none is given. */
+  readonly default?: T;
+  /** Commands that say the default as if it had been given, so that the printed command holds when it changes. */
+  readonly stated?: readonly CommandName[];
+  /** The one backend that has it. */
+  readonly only?: BackendOption<T>;
+  /** Whether it decides what the training step is: then it stands in a run's `model`. */
+  readonly model?: true;
+  /** Its row among the report's facts, for one that stands in `model`; those without have a row of their own there. */
+  readonly fact?: string;
+  /** Throws what is wrong with a value beside the others, as far as can be said before anything is read. */
+  check?(value: T, given: Given): void;
+}
+
 /** How an option's value is written on a command line, and what it may be. */
 export interface Kind<T> {
   /** What stands for the value in help, `<n>`; empty for an option without one. */

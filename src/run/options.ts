@@ -1,37 +1,20 @@
-import { formatCommand } from "../format.js";
 import { parseBudget } from "../plan/budget.js";
-import { type BackendOption, backendOptions, checkBackend } from "../runtime/backends.js";
+import { backendOptions, checkBackend } from "../runtime/backends.js";
 import type { TrainingOptions } from "../step/training.js";
 import { checkFileWritable, checkReadable } from "./folder.js";
-import { choice, count, flag, type Kind, positive, sizes, text, texts } from "./option-kinds.js";
-
-/** Commands, each with a function of the library, whose options are those of the table. */
-export type CommandName = "profile" | "plan" | "verify";
-
-/** Options of any command, by name. */
-export type Given = Readonly<Record<string, unknown>>;
-
-/** Everything that is known of an option whose value is a `T`. */
-export interface OptionSpec<T = unknown> {
-  /** As on the command line; `--no-…` for a switch that is on without it. */
-  readonly flag: string;
-  readonly kind: Kind<T>;
-  readonly help: string;
-  readonly commands: readonly CommandName[];
-  readonly required?: true;
-  /** What holds where none is given. */
-  readonly default?: T;
-  /** Commands that say the default as if it had been given, so that the printed command holds when it changes. */
-  readonly stated?: readonly CommandName[];
-  /** The one backend that has it. */
-  readonly only?: BackendOption<T>;
-  /** Whether it decides what the training step is: then it stands in a run's `model`. */
-  readonly model?: true;
-  /** Its row among the report's facts, for one that stands in `model`; those without have a row of their own there. */
-  readonly fact?: string;
-  /** Throws what is wrong with a value beside the others, as far as can be said before anything is read. */
-  check?(value: T, given: Given): void;
-}
+import {
+  type CommandName,
+  choice,
+  count,
+  flag,
+  type Given,
+  type Kind,
+  type OptionSpec,
+  positive,
+  sizes,
+  text,
+  texts,
+} from "./option-kinds.js";
 
 /** The step's checks and the planners', loaded when options are checked: help does without the graph and its ops. */
 const training = () => (require("../step/training.js") as typeof import("../step/training.js")).trainingChecks;
@@ -40,7 +23,8 @@ const planners = () => require("../plan/planners/index.js") as typeof import("..
 /**
  * Every option of profile, plan and verify, in the order of their help. All that there is of an option follows from its
  * entry: the command line, the types below, the printed command, a run's `model`, the report's facts, the early checks.
- * An entry's own docstring is what an editor shows of the type; those of `TrainingOptions` have theirs there.
+ * The types are derived, not written again, for docstrings survive it: an entry's is what an editor shows of the field,
+ * from the declaration files too. Those of `TrainingOptions` have theirs there, and must be of the same types here.
  */
 export const optionTable = {
   /** Safetensors file: `input` (or one tensor for each of the model's inputs), `target`, `loss`, `grad.NAME`, `buffer.NAME`, `adam_curve`, `sgd_curve`. */
@@ -52,6 +36,7 @@ export const optionTable = {
     required: true,
     check: (file: string) => checkReadable("safetensors", file),
   },
+  /** `ce`, `mse`, `l1`, `bce` or `sum`, with settings: `ce:axis=1,output=logits`. */
   loss: {
     flag: "--loss",
     kind: text("name"),
@@ -222,7 +207,7 @@ export const optionTable = {
     default: 0,
     stated: ["profile"],
   },
-} as const satisfies Readonly<Record<string, OptionSpec>>;
+} as const satisfies Readonly<Record<string, OptionSpec> & Record<keyof TrainingOptions, OptionSpec>>;
 
 type Table = typeof optionTable;
 
@@ -259,40 +244,9 @@ export interface ProfileModelOptions extends TrainingOptions, OptionsOf<"profile
 /** The table by name; that it may be written so says that each entry's parts are of one type. */
 const specs: { readonly [K in keyof Table]: OptionSpec<ValueOf<Table[K]>> } = optionTable;
 
-const entries = Object.entries(specs) as readonly (readonly [name: keyof Table, spec: OptionSpec])[];
+/** The table as a list: names with all that is known of each. */
+export const optionEntries = Object.entries(specs) as readonly (readonly [name: keyof Table, spec: OptionSpec])[];
 
 /** A command's options with their names, in the order of its help. */
-export const optionsOf = (command: CommandName): typeof entries =>
-  entries.filter(([, { commands }]) => commands.includes(command));
-
-/** The command line that does the same again. */
-export function commandOf<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string {
-  const words = optionsOf(command).flatMap(([name, { flag, kind }]) => {
-    const value = (options as Given)[name];
-    return value === undefined ? [] : kind.words(value).flatMap((word) => (kind.metavar ? [flag, word] : [flag]));
-  });
-  return formatCommand(["mutwo", command, file, ...words]);
-}
-
-/** The options with the defaults of those that are not given. */
-export function withDefaults<T extends object>(options: T): T & Defaults {
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  const defaults = entries.flatMap(([name, spec]) => (spec.default === undefined ? [] : [[name, spec.default]]));
-  return Object.fromEntries([...defaults, ...given]) as T & Defaults;
-}
-
-/** What a run's `model` holds of the options. */
-export function modelOptions(options: ModelOptions): ModelOptions {
-  const names = entries.filter(([, { model }]) => model).map(([name]) => name);
-  const given = names.map((name) => [name, (options as unknown as Given)[name]]);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as ModelOptions;
-}
-
-/** The report's facts on the options that a run's `model` holds: label and text. */
-export const optionFacts = (model: ModelOptions): (readonly [label: string, text: string])[] =>
-  entries.flatMap(([name, { kind, fact }]) => {
-    const value = (model as unknown as Given)[name];
-    if (fact === undefined || value === undefined) return [];
-    const said = kind.say(value);
-    return said ? [[fact, said] as const] : [];
-  });
+export const optionsOf = (command: CommandName): typeof optionEntries =>
+  optionEntries.filter(([, { commands }]) => commands.includes(command));

@@ -21,7 +21,8 @@ import { trainingStep } from "../step/training.js";
 import { compare } from "./compare.js";
 import { culprit, untrainedNotes, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
-import { commandOf, modelOptions, type ProfileModelOptions, withDefaults } from "./options.js";
+import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
+import type { ProfileModelOptions } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
 import {
   type Environment,

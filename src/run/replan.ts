@@ -2,7 +2,8 @@ import { budgetBytesOf } from "../plan/budget.js";
 import { planGraph } from "../plan/planners/index.js";
 import { withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
-import { type OptionsOf, withDefaults } from "./options.js";
+import { withDefaults } from "./option-forms.js";
+import type { OptionsOf } from "./options.js";
 import { loadGraph, newRunId, type Run } from "./run.js";
 
 /** What `planRun` takes: the options of `mutwo plan`. */

@@ -12,7 +12,8 @@ import { lowerFor } from "../step/lower.js";
 import { doubled } from "../step/precision.js";
 import { trainingStep } from "../step/training.js";
 import { checkOptions } from "./option-checks.js";
-import { type OptionsOf, withDefaults } from "./options.js";
+import { withDefaults } from "./option-forms.js";
+import type { OptionsOf } from "./options.js";
 
 /** What `verifyModel` takes: the options of `mutwo verify`. */
 export type VerifyOptions = OptionsOf<"verify">;

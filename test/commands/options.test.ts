@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { Command } from "commander";
+import { withOptions } from "../../src/commands/options.js";
+import { commandOf, modelOptions, optionFacts } from "../../src/run/option-forms.js";
+import type { CommandName, Given, OptionSpec } from "../../src/run/option-kinds.js";
+import { type ModelOptions, type OptionsOf, optionEntries, optionsOf } from "../../src/run/options.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo options' "));
+
+const reference = path.join(folder, "a $reference.safetensors");
+
+writeFileSync(reference, "");
+
+/** Values that pass the checks of options whose kind alone does not say which do; awkward for a shell where they may be. */
+const samples: Given = {
+  loss: "ce:axis=1,output=it's (1)",
+  optimizer: "adam:betas=0.9/0.99",
+  reference,
+  dims: { batch: 4, "sequence length": 128 },
+  freeze: ["encoder.*", "it's $HOME; `x`", "--loss"],
+  precision: "mixed:type=bfloat16",
+  backend: "cuda",
+  record: path.join(folder, "a recording"),
+  budget: "60%",
+  planner: "swapAll",
+};
+
+function sampleOf(name: string, { kind }: OptionSpec): unknown {
+  const value = samples[name] ?? kind.choices?.at(-1) ?? (kind.metavar ? 3 : kind.parse("", undefined));
+  assert.ok(kind.includes(value), `no sample for the option ${name}: add one to samples`);
+  return value;
+}
+
+/** What a command's action gets from the words after its name. */
+async function parse(name: CommandName, words: readonly string[]): Promise<{ file: string; options: Given }> {
+  let got: { file: string; options: Given } | undefined;
+  const command = new Command(name).argument("<file>").exitOverride();
+  withOptions(command, name, async (file, options) => {
+    got = { file, options: options as Given };
+  });
+  await command.parseAsync(words, { from: "user" });
+  assert.ok(got);
+  return got;
+}
+
+/** The words that a shell makes of a command line. */
+const shellWords = (command: string): string[] =>
+  execFileSync("sh", ["-c", `set -- ${command}; printf '%s\\0' "$@"`], { encoding: "utf8" })
+    .split("\0")
+    .slice(0, -1);
+
+const commands: readonly CommandName[] = ["profile", "plan", "verify"];
+
+for (const command of commands)
+  for (const [name, spec] of optionsOf(command))
+    test(`mutwo ${command} ${spec.flag}: parse → options → commandOf → sh → parse gives the same options; --help shows it`, async () => {
+      const required = optionsOf(command).filter(([, other]) => other.required);
+      const given: Given = {
+        ...Object.fromEntries(required.map(([other, its]) => [other, sampleOf(other, its)])),
+        ...(spec.only ? { backend: spec.only.backend } : {}),
+        ...(name === "planner" ? {} : { planner: "keepAll" }),
+        [name]: sampleOf(name, spec),
+      };
+      const taken = Object.fromEntries(
+        Object.entries(given).filter(([key]) => optionsOf(command).some(([own]) => own === key)),
+      );
+      const file = "a folder/it's a model.onnx";
+      const [program, itself, ...words] = shellWords(commandOf(command, file, taken as OptionsOf<CommandName>));
+      assert.deepEqual([program, itself], ["mutwo", command]);
+      const first = await parse(command, words);
+      assert.equal(first.file, file);
+      assert.deepEqual({ ...first.options, ...taken }, first.options);
+      assert.deepEqual(first.options[name], sampleOf(name, spec));
+      const again = shellWords(commandOf(command, file, first.options as unknown as OptionsOf<CommandName>)).slice(2);
+      assert.deepEqual((await parse(command, again)).options, first.options);
+
+      const root = new Command(command);
+      const help = withOptions(root, command, async () => {})
+        .helpInformation()
+        .replace(/\s+/g, " ");
+      assert.ok(help.includes(`${spec.flag} ${spec.kind.metavar}`.trim()), `no ${spec.flag} in --help`);
+      assert.ok(help.includes(spec.help), `no help of ${spec.flag} in --help`);
+    });
+
+test("every option that says so stands in run.model, and its fact in the report; no other does", () => {
+  const all = Object.fromEntries(optionEntries.map(([name, spec]) => [name, sampleOf(name, spec)]));
+  const model = modelOptions(all as unknown as ModelOptions);
+  const facts = optionFacts(model);
+  const inModel = optionEntries.filter(([, spec]) => spec.model);
+  assert.deepEqual(model, Object.fromEntries(inModel.map(([name]) => [name, all[name]])));
+  assert.deepEqual(
+    facts,
+    inModel.flatMap(([name, { fact, kind }]) => (fact === undefined ? [] : [[fact, kind.say(all[name])]])),
+  );
+  assert.ok(facts.length >= 4);
+  assert.ok(optionEntries.every(([, { fact, model: stands }]) => fact === undefined || stands));
+});
+
+test("withOptions(command) says all that is missing or wrong at once, with what commander says", async () => {
+  const said = async (...words: string[]): Promise<string[]> => {
+    let text = "";
+    const command = new Command("profile").argument("<model>").exitOverride();
+    withOptions(
+      command,
+      "profile",
+      async () => assert.fail("the action ran"),
+      () => {
+        throw new Error("output folder not writable: x");
+      },
+    ).configureOutput({ writeErr: (line) => (text += line) });
+    await command.parseAsync(words, { from: "user" }).catch((error: Error) => {
+      text ||= error.message;
+    });
+    return text.trimEnd().split("\n");
+  };
+  assert.deepEqual(await said("m", "--los", "ce", "--seed", "-1", "--dim", "a=2", "--dim", "a=3", "--budget", "lots"), [
+    "error: unknown option '--los'",
+    "(Did you mean --loss?)",
+    "error: required option '--loss <name>' not specified",
+    "error: required option '--optimizer <name>' not specified",
+    "error: option '--dim <name=N>' argument 'a=3' is invalid. contradicting dimension: a is 2 and 3",
+    "error: option '--seed <n>' argument '-1' is invalid. use a whole number from 0 on",
+    "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
+    "mutwo: output folder not writable: x",
+  ]);
+  assert.deepEqual(
+    await said("m", "--loss", "hinge", "--optimizer", "sgd:lr=x", "--planner", "magic", "--device", "1"),
+    [
+      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of mutwo, keepAll, recomputeAll, swapAll); output folder not writable: x",
+    ],
+  );
+});
