@@ -8,7 +8,7 @@ import type { Run } from "../src/run/run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-cli-"));
 
-const out = path.join(folder, "reports");
+const out = path.join(folder, "all reports");
 
 const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
 
@@ -115,6 +115,32 @@ for (const [what, args, message] of wrong)
     assert.equal(existsSync(out), false);
   });
 
+test("mutwo profile reports all options that are missing or wrong at once, a line each, before it reads the model: exit status 2", () => {
+  const { status, stdout, stderr } = mutwo(
+    ...["profile", "none.onnx", "--optimizer", "lion", "--seed", "x", "--budget", "lots", "--planner", "magic"],
+    ...["--record", path.join(folder, "none", "x"), "--out", "/dev/null/x"],
+  );
+  assert.deepEqual(stderr.trimEnd().split("\n"), [
+    "error: required option '--loss <name>' not specified",
+    "error: option '--seed <n>' argument 'x' is invalid. use a whole number from 0 on",
+    "mutwo: unknown optimizer: lion (one of sgd, adam, adamw)",
+    `mutwo: recording not writable: ${path.join(folder, "none", "x")} (ENOENT)`,
+    "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
+    "mutwo: unknown planner: magic (one of mutwo, keepAll, recomputeAll, swapAll)",
+    "mutwo: output folder not writable: /dev/null/x (ENOTDIR)",
+    "(mutwo --help lists what there is)",
+  ]);
+  assert.deepEqual([status, stdout], [2, ""]);
+});
+
+test("mutwo --help loads none of the graph, its ops, native code or tables", () => {
+  const probe =
+    "process.argv = ['node', 'mutwo', '--help']; require('./src/cli.ts'); process.on('exit', () => console.error(Object.keys(require.cache).filter((f) => /koffi|onnxruntime|danfo|src.(graph|ops|build|memory|step|model)./.test(f)).length))";
+  const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", probe], { encoding: "utf8" });
+  assert.match(stdout, /^Usage: mutwo /);
+  assert.equal(stderr.trim(), "0");
+});
+
 test("mutwo profile --budget --json prints one object whose measured peak equals the predicted one; plan and report work from the saved run", () => {
   const { status, stdout, stderr } = profile("--dim", "batch=16", "--budget", "80%", "--json");
   assert.equal(status, 0, stderr);
@@ -136,6 +162,8 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   const again = mutwo("plan", summary.run, "--budget", "80%", "--json", "--no-pictures", "--out", out);
   assert.equal(again.status, 0, again.stderr);
   assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
+  const planned = JSON.parse(readFileSync(JSON.parse(again.stdout).run, "utf8")) as Run;
+  assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner mutwo`);
   const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
   assert.equal(impossible.status, 1);
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);

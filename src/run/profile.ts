@@ -6,6 +6,7 @@ import type { PeakHolder, Timeline } from "../memory/liveness.js";
 import { loadWithValues } from "../runtime/load.js";
 import type { Backend, CopyTime, Device, DeviceMemory, Runtime } from "../runtime/runtime.js";
 import { type NodeRow, tables } from "./node-rows.js";
+import { optionTable } from "./options.js";
 import { type Samples, samplesOf } from "./samples.js";
 
 /** What was measured of one graph on one runtime, and the rows that follow from it. */
@@ -67,8 +68,8 @@ export interface ProfileOptions {
  * Measures a training step on a runtime and derives its tables. Every iteration is a real step: parameters change.
  */
 export async function profileGraph(graph: Graph, runtime: Runtime, options: ProfileOptions): Promise<Profile> {
-  const iterations = options.iterations ?? 5;
-  const warmups = options.warmups ?? 2;
+  const iterations = options.iterations ?? optionTable.iterations.default;
+  const warmups = options.warmups ?? optionTable.warmups.default;
   const { step, arenaBytes } = loadWithValues(graph, runtime, options.values);
   try {
     const measured = await step.measure({
