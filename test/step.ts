@@ -36,6 +36,23 @@ export async function runSteps(
   }
 }
 
+/** Runs two steps and gives the observed tensors of each; the arena must be as large as predicted. */
+export async function twoSteps(
+  runtime: CpuRuntime,
+  graph: Graph,
+  values: ReadonlyMap<string, Uint8Array>,
+  observe: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, Uint8Array>[]> {
+  const { step, arenaBytes } = loadWithValues(graph, runtime, values);
+  try {
+    if (step.allocatedBytes !== arenaBytes)
+      throw new Error(`allocated ${step.allocatedBytes} bytes, predicted ${arenaBytes}`);
+    return [(await step.run({ observe })).observed, (await step.run({ observe })).observed];
+  } finally {
+    step.close();
+  }
+}
+
 /** ‖a − b‖/‖b‖. */
 export function relativeError(a: readonly number[], b: readonly number[]): number {
   if (a.length !== b.length) throw new Error(`lengths differ: ${a.length} and ${b.length}`);

@@ -10,9 +10,7 @@ import { writeSafetensors } from "../model/safetensors.js";
 import { rewrite } from "../plan/rewrite.js";
 import type { Run } from "../run/run.js";
 import { openRuntime } from "../runtime/open.js";
-import { seededGraph } from "../step/initial.js";
-import { lower } from "../step/lower.js";
-import { trainingStep } from "../step/training.js";
+import { stepFor } from "../step/step.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
@@ -64,17 +62,17 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
       runtime,
       ...(model.batchNorm ? { batchNorm: model.batchNorm } : {}),
     });
-    const step = seededGraph(lower(trainingStep(graph, model), runtime.hasKernel), run.seed);
-    if (!planned) return { graph: step, recomputed: 0 };
+    const { baseline } = stepFor(runtime, graph, model, run.seed);
+    if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
-    const saved = savedActivations(step);
+    const saved = savedActivations(baseline);
     const foreign = plan.decisions.find(({ activation }) => !saved.has(activation));
     if (foreign)
       throw new Error(
         `the plan is for a step fused for ${run.before.backend}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
       );
     const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
-    return { graph: rewrite(step, plan.decisions), recomputed };
+    return { graph: rewrite(baseline, plan.decisions), recomputed };
   } finally {
     runtime.close();
   }

@@ -1,5 +1,5 @@
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
-import { gradientName, originalName } from "../graph/names.js";
+import { gradientName, nextName, originalName } from "../graph/names.js";
 import type { Model, ModelValue } from "../model/model.js";
 import { opOf } from "../ops/index.js";
 import { lower } from "../step/lower.js";
@@ -187,7 +187,7 @@ function nextNames(graph: Graph, fixed: ReadonlySet<string>, made: ReadonlySet<s
   const nodes: Node[] = [];
   const taken = new Set(fixed);
   for (const { before, after } of graph.state) {
-    const to = `${before}.next`;
+    const to = nextName(before);
     if (to !== after && graph.tensors.has(to)) throw new Error(`name of the next state is taken: ${to}`);
     const isCopy = taken.has(after) || !made.has(after);
     taken.add(after);

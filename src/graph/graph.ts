@@ -30,6 +30,9 @@ export type Phase = "forward" | "loss" | "backward" | "update";
 
 export const phases: readonly Phase[] = ["forward", "loss", "backward", "update"];
 
+/** Whether a phase comes before the backward one: forward, or the loss at its end. */
+export const isForward = (phase: Phase): boolean => phase === "forward" || phase === "loss";
+
 export const categories: readonly Category[] = [
   "parameter",
   "optimizer state",
@@ -159,6 +162,9 @@ export function dtypeOfNumber(number: number, where = ""): DType {
 
 /** Bytes of one element. */
 export const bytesPerElement = (dtype: DType): number => elementBytes[dtype];
+
+/** Whether the element type holds fractions, so that a gradient can flow through it. */
+export const isFloat = (dtype: DType): boolean => dtype.includes("float");
 
 /** Number of elements of a shape; 1 for a scalar. */
 export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);

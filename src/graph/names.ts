@@ -1,16 +1,89 @@
 import type { Node } from "./graph.js";
 
-/** Whether a node is a recomputed copy, or of what one was written out as. */
-export const isRecomputed = (node: Node): boolean => /@recompute\d*(\/|$)/.test(node.name);
+/*
+ * All names that mutwo makes from other names, and the one parser that reads them:
+ *
+ *     NAME             of the model
+ *     …/OP, …:1        inside a scope: what a rule writes for …; a further output of it
+ *     …@micro2         in the second micro-batch, and so on; a sum of gradients after the first is …@micro1
+ *     ….grad           the gradient of a parameter; scope of the nodes that a node's gradient is made of
+ *     ….next           what takes the place of a state
+ *     ….velocity …     optimizer state of a parameter, or of a flat buffer of them
+ *     …@again3         made again inside fused nodes: the third such copy in the step
+ *     …@recompute      made again as planned; …@recompute2 is a second copy
+ *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
+ *
+ * Marks follow one another, the last one made stands last: `x@micro2@recompute`. A name of the model may end like a mark;
+ * what is made of it has one mark more, so the last mark always says how a name was made.
+ */
+
+/** What a part of a swap is: leaving, on the host, coming back, back. */
+export type SwapPart = "out" | "host" | "in" | "back";
+
+/** A name without its last mark, and that mark; no mark if the name is nothing that mutwo made. */
+export interface ParsedName {
+  readonly original: string;
+  /** Which recomputed copy it is, from 1. */
+  readonly recompute?: number;
+  readonly swap?: SwapPart;
+  /** Which node of several with the same swap mark it is, from 1; with `swap` only. */
+  readonly count?: number;
+  /** Which micro-batch it belongs to, from 1. */
+  readonly micro?: number;
+  /** Which copy made inside fused nodes it is, from 1. */
+  readonly again?: number;
+  /** It is the gradient of `original`. */
+  readonly gradient?: true;
+  /** It takes the place of `original`. */
+  readonly next?: true;
+}
+
+const numbered = (mark: string, count: number): string => `${mark}${count > 1 ? count : ""}`;
 
 /** Name of a recomputed copy; further copies of the same thing are numbered. */
-export const copyName = (name: string, count: number): string => `${name}@recompute${count > 1 ? count : ""}`;
+export const copyName = (name: string, count = 1): string => numbered(`${name}@recompute`, count);
 
-/** Name of the node or tensor that something is a recomputed copy or part of a swap of; its own name if it is none. */
-export const originalName = (name: string): string => name.replace(/@(recompute|swap(\/(out|host|in))?)\d*$/, "");
+/** Name of a part of a swap; further nodes of the same name are numbered. */
+export const swapName = (name: string, part: SwapPart, count = 1): string =>
+  numbered(`${name}@swap${part === "back" ? "" : `/${part}`}`, count);
 
-/** Name of the gradient of a parameter in a training step. */
-export const gradientName = (parameter: string): string => `${parameter}.grad`;
+/** Name of what a micro-batch makes. */
+export const microName = (name: string, micro: number): string => `${name}@micro${micro}`;
 
 /** The name of something in the first micro-batch, and in later ones. */
-export const suffixed = (name: string, micro: number): string => (micro === 1 ? name : `${name}@micro${micro}`);
+export const suffixed = (name: string, micro: number): string => (micro === 1 ? name : microName(name, micro));
+
+/** Name of a copy that is made again inside fused nodes; copies are numbered through the step. */
+export const againName = (name: string, count: number): string => `${name}@again${count}`;
+
+/** Name of the gradient of a parameter in a training step, and scope of the nodes that make a node's gradient. */
+export const gradientName = (name: string): string => `${name}.grad`;
+
+/** Name of what takes the place of a state. */
+export const nextName = (state: string): string => `${state}.next`;
+
+/** Name of an optimizer's state (`velocity`, `m`, `v`) of a parameter or a flat buffer of them. */
+export const stateName = (parameter: string, state: string): string => `${parameter}.${state}`;
+
+const marks = /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|(\.grad)|(\.next))$/s;
+
+/** Takes the last mark off a name. Marks inside a scope's name are the scope's: `parseName` of each part reads those. */
+export function parseName(name: string): ParsedName {
+  const [, original, recompute, part, count, micro, again, gradient, next] = marks.exec(name) ?? [];
+  if (original === undefined) return { original: name };
+  if (recompute !== undefined) return { original, recompute: Number(recompute || 1) };
+  if (count !== undefined) return { original, swap: (part as SwapPart) ?? "back", count: Number(count || 1) };
+  if (micro !== undefined) return { original, micro: Number(micro) };
+  if (again !== undefined) return { original, again: Number(again) };
+  return gradient ? { original, gradient: true } : { original, ...(next ? { next: true } : {}) };
+}
+
+/** Name of the node or tensor that something is a recomputed copy or part of a swap of; its own name if it is none. */
+export function originalName(name: string): string {
+  const { original, recompute, swap } = parseName(name);
+  return recompute !== undefined || swap ? original : name;
+}
+
+/** Whether a node is a recomputed copy, or of what one was written out as. */
+export const isRecomputed = (node: Node): boolean =>
+  node.name.split("/").some((scope) => parseName(scope).recompute !== undefined);

@@ -2,6 +2,7 @@ import { type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js"
 import { opOf } from "../ops/index.js";
 import { recomputeRanks, recomputeSources, type SavedActivation, savedActivations } from "./activations.js";
 import { timeline } from "./liveness.js";
+import { originOf } from "./views.js";
 
 interface SwapModel {
   /** ms for one transfer of that many bytes between host and device. */
@@ -69,19 +70,16 @@ export const ratioOf = (bytes: number, ms: number): number => bytes / Math.max(m
 
 /** Peak bytes that a recomputation adds while it runs, its result included: temporaries die after their last use in it. */
 function blockBytes(graph: Graph, activation: SavedActivation, ranks: readonly number[]): number {
+  const nodes = ranks.map((rank) => graph.nodes[rank] as Node);
+  const origin = originOf({ nodes });
   const lastUse = new Map<string, number>();
-  const root = new Map<string, string>();
-  const origin = (name: string): string => root.get(name) ?? name;
-  ranks.forEach((rank, i) => {
-    const node = graph.nodes[rank] as Node;
-    if (opOf(node).view) root.set(node.outputs[0] as string, origin(node.inputs[0] as string));
-    for (const name of [...node.inputs, ...node.outputs]) if (name) lastUse.set(origin(name), i);
+  nodes.forEach(({ inputs, outputs }, i) => {
+    for (const name of [...inputs, ...outputs]) if (name) lastUse.set(origin(name), i);
   });
-  for (const member of activation.backwardMembers) lastUse.set(origin(member), ranks.length);
+  for (const member of activation.backwardMembers) lastUse.set(origin(member), nodes.length);
   const live = new Map<string, number>();
   let peak = 0;
-  ranks.forEach((rank, i) => {
-    const node = graph.nodes[rank] as Node;
+  nodes.forEach((node, i) => {
     if (opOf(node).view) return;
     for (const name of node.outputs) if (name) live.set(name, tensorBytes(tensorOf(graph, name)));
     peak = Math.max(

@@ -1,5 +1,7 @@
-import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
+import { consumers, type Graph, isForward, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
+import { perGraph } from "../graph/memo.js";
 import { opOf } from "../ops/index.js";
+import { viewsOf } from "./views.js";
 
 /** A tensor made in the forward phase (or by the loss) that the backward phase reads, itself or through a view. */
 export interface SavedActivation {
@@ -22,38 +24,30 @@ export interface SavedActivation {
 /** A saved activation without what recomputing it would meet. */
 export type Accesses = Omit<SavedActivation, "fixed">;
 
-const accessCache = new WeakMap<Graph, ReadonlyMap<string, Accesses>>();
-
 /**
  * Who reads the saved activations of a training step, by name, in the order in which they are made. Views are not
  * listed, and neither is what lies in host memory.
  */
-export function activationAccesses(graph: Graph): ReadonlyMap<string, Accesses> {
-  const known = accessCache.get(graph);
-  if (known) return known;
+export const activationAccesses = perGraph((graph): ReadonlyMap<string, Accesses> => {
   const read = consumers(graph);
-  const isForward = (rank: number): boolean => {
-    const phase = graph.nodes[rank]?.phase;
-    return phase === "forward" || phase === "loss";
-  };
-  const saved = new Map<string, Accesses>();
   const views = viewsOf(graph);
+  const isView = (rank: number): boolean => opOf(graph.nodes[rank] as Node).view === true;
+  const isBackward = (rank: number): boolean => !isForward((graph.nodes[rank] as Node).phase);
+  const saved = new Map<string, Accesses>();
   for (const [created, node] of graph.nodes.entries()) {
-    if (opOf(node).view || !isForward(created)) continue;
+    if (isView(created) || isBackward(created)) continue;
     for (const name of node.outputs) {
       if (!name || tensorOf(graph, name).host) continue;
       const members = [name, ...(views.get(name) ?? [])];
-      const ranks = members.flatMap((member) =>
-        (read.get(member) ?? []).filter((rank) => !opOf(graph.nodes[rank] as Node).view),
-      );
-      const backward = ranks.filter((rank) => !isForward(rank));
+      const ranks = members.flatMap((member) => (read.get(member) ?? []).filter((rank) => !isView(rank)));
+      const backward = ranks.filter(isBackward);
       if (backward.length === 0) continue;
-      const forward = ranks.filter(isForward);
+      const forward = ranks.filter((rank) => !isBackward(rank));
       saved.set(name, {
         name,
         bytes: tensorBytes(tensorOf(graph, name)),
         members,
-        backwardMembers: members.filter((member) => (read.get(member) ?? []).some((rank) => !isForward(rank))),
+        backwardMembers: members.filter((member) => read.get(member)?.some(isBackward)),
         created,
         firstForwardAccess: forward.length ? Math.min(...forward) : created,
         lastForwardAccess: forward.length ? Math.max(...forward) : created,
@@ -62,86 +56,41 @@ export function activationAccesses(graph: Graph): ReadonlyMap<string, Accesses> 
       });
     }
   }
-  accessCache.set(graph, saved);
   return saved;
-}
-
-const cache = new WeakMap<Graph, ReadonlyMap<string, SavedActivation>>();
+});
 
 /** All saved activations of a training step by name, in the order in which they are made. Views are not listed. */
-export function savedActivations(graph: Graph): ReadonlyMap<string, SavedActivation> {
-  let saved = cache.get(graph);
-  if (!saved) {
-    saved = new Map(
-      [...activationAccesses(graph)].map(([name, activation]) => [
-        name,
-        { ...activation, fixed: obstacle(graph, activation) ?? null },
-      ]),
-    );
-    cache.set(graph, saved);
-  }
-  return saved;
-}
-
-/** For each tensor that is not a view, the views that show it. */
-function viewsOf(graph: Graph): Map<string, string[]> {
-  const origin = new Map<string, string>();
-  const views = new Map<string, string[]>();
-  for (const node of graph.nodes) {
-    if (!opOf(node).view) continue;
-    const source = node.inputs[0] as string;
-    const root = origin.get(source) ?? source;
-    origin.set(node.outputs[0] as string, root);
-    views.set(root, [...(views.get(root) ?? []), node.outputs[0] as string]);
-  }
-  return views;
-}
+export const savedActivations = perGraph((graph): ReadonlyMap<string, SavedActivation> => {
+  const withObstacle = (activation: Accesses): SavedActivation => ({
+    ...activation,
+    fixed: obstacle(graph, activation) ?? null,
+  });
+  return new Map([...activationAccesses(graph)].map(([name, activation]) => [name, withObstacle(activation)]));
+});
 
 /** What forbids running the nodes again that lead to an activation; undefined if nothing does. */
 function obstacle(graph: Graph, activation: Accesses): string | undefined {
-  const renewed = new Set(graph.state.map(({ before }) => before));
-  const renewedEarly = new Set(
-    graph.state
-      .filter(
-        ({ after }) => (producerRanks(graph).get(after) ?? Number.POSITIVE_INFINITY) < activation.firstBackwardAccess,
-      )
-      .map(({ before }) => before),
-  );
+  const made = producerRanks(graph);
+  const isEarly = (name: string): boolean => (made.get(name) ?? graph.nodes.length) < activation.firstBackwardAccess;
+  const renewedEarly = new Set(graph.state.flatMap(({ before, after }) => (isEarly(after) ? [before] : [])));
   for (const rank of recomputeRanks(graph, activation, new Set())) {
     const node = graph.nodes[rank] as Node;
     if (opOf(node).random) return `random numbers: ${node.name}`;
     if (!opOf(node).deterministic) return `not deterministic: ${node.name}`;
-    const state = node.inputs.find((name) => renewed.has(name) && renewedEarly.has(name));
+    const state = node.inputs.find((name) => renewedEarly.has(name));
     if (state) return `reads state that is renewed before: ${state}`;
   }
   return undefined;
 }
 
-const rankCache = new WeakMap<Graph, ReadonlyMap<string, number>>();
-
 /** Rank of the node that makes each tensor. */
-export function producerRanks(graph: Graph): ReadonlyMap<string, number> {
-  let ranks = rankCache.get(graph);
-  if (!ranks) {
-    ranks = producers(graph);
-    rankCache.set(graph, ranks);
-  }
-  return ranks;
-}
-
-const memberCache = new WeakMap<Graph, ReadonlyMap<string, string>>();
+export const producerRanks = perGraph((graph): ReadonlyMap<string, number> => producers(graph));
 
 /** The saved activation that each of their tensors belongs to. */
-export function activationOf(graph: Graph): ReadonlyMap<string, string> {
-  let owners = memberCache.get(graph);
-  if (!owners) {
-    owners = new Map(
-      [...activationAccesses(graph).values()].flatMap(({ name, members }) => members.map((m) => [m, name] as const)),
-    );
-    memberCache.set(graph, owners);
-  }
-  return owners;
-}
+export const activationOf = perGraph(
+  (graph): ReadonlyMap<string, string> =>
+    new Map([...activationAccesses(graph).values()].flatMap(({ name, members }) => members.map((m) => [m, name]))),
+);
 
 /**
  * Ranks of the nodes that make an activation again, in schedule order: the walk back from what the backward phase reads

@@ -1,5 +1,5 @@
 import { type Graph, tensorBytes } from "../graph/graph.js";
-import { type Storage, storages } from "./liveness.js";
+import { type Storage, storages } from "./storages.js";
 
 /** Where each tensor lies: in the device's one arena, or in that of the host. */
 export interface Layout {

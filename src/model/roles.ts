@@ -1,7 +1,6 @@
-import { bytesPerElement, type DType, elementCount, type TensorType } from "../graph/graph.js";
+import { bytesPerElement, type DType, elementCount, isFloat, type TensorType } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
-import { isFloat } from "../ops/shapes.js";
 import type { Model } from "./model.js";
 
 /** Names under which exporters and models keep float constants and buffers that are not trained. */

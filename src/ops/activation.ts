@@ -1,4 +1,4 @@
-import { float, text } from "../graph/graph.js";
+import { elementCount, float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import {
   broadcastGradient,
@@ -228,7 +228,7 @@ export const activation: OpTable = {
       return m.mul(dY, m.where(m.less(x, 3), below3, 1));
     },
     {
-      flops: (call) => 4 * call.input(0).shape.reduce((p, n) => p * n, 1),
+      flops: (call) => 4 * elementCount(call.input(0).shape),
       body: ({ b, x }) => [math(b).mul(x(0), hardSigmoidBody(b, x(0)))],
     },
   ),

@@ -1,11 +1,11 @@
 import { NodeError } from "../graph/errors.js";
-import { type DType, int, ints } from "../graph/graph.js";
+import { type DType, int, ints, isFloat } from "../graph/graph.js";
 import { type CompositeCall, composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
-import { cast, isFloat, reshape } from "./shapes.js";
+import { cast, reshape } from "./shapes.js";
 
 /** Sizes of an attention; `queries` and `keys` are positions. */
 interface Attended {

@@ -1,6 +1,6 @@
 import { NodeError } from "../graph/errors.js";
+import { isFloat } from "../graph/graph.js";
 import type { Op, OpCall } from "./op.js";
-import { isFloat } from "./shapes.js";
 
 /**
  * Throws `type mismatch: …` for inputs whose element types do not go together by their op's record: a kernel is chosen by

@@ -1,4 +1,4 @@
-import { type Attributes, dtypeOfNumber, elementCount, int, onnxNumbers } from "../graph/graph.js";
+import { type Attributes, dtypeOfNumber, elementCount, int, isFloat, onnxNumbers } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import {
   binary,
@@ -13,7 +13,7 @@ import {
 } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
-import { broadcastShape, cast, isFloat, reduceTo } from "./shapes.js";
+import { broadcastShape, cast, reduceTo } from "./shapes.js";
 
 /** dX = dY·f'(x), written with the input. */
 const fromInput = (slope: (m: ReturnType<typeof math>, x: string) => string) => (call: GradientCall, dY: string) => {

@@ -65,9 +65,6 @@ export function reduceTo(b: Emit, gradient: string, shape: readonly number[]): s
 export const cast = (b: Emit, x: string, dtype: DType): string =>
   b.type(x).dtype === dtype ? x : b.op("Cast", [x], { to: int(onnxNumbers[dtype]) });
 
-/** Whether the element type holds fractions, so that a gradient can flow through it. */
-export const isFloat = (dtype: DType): boolean => dtype.includes("float");
-
 /** Attribute `axis` counted from the front of input 0. */
 export const axisOf = (call: OpCall, otherwise: number): number =>
   normalizeAxis(call.int("axis", otherwise), call.input(0).shape.length);

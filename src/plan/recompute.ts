@@ -2,6 +2,16 @@ import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
 import { copyName } from "../graph/names.js";
 import { producerRanks, recomputeRanks, savedActivations } from "../memory/activations.js";
 
+/** Gives the first copy of each name its name, and numbers further ones. */
+function copyNames(): (name: string) => string {
+  const counts = new Map<string, number>();
+  return (name) => {
+    const count = (counts.get(name) ?? 0) + 1;
+    counts.set(name, count);
+    return copyName(name, count);
+  };
+}
+
 /**
  * The graph with these activations recomputed: before the first backward use of each one stands a copy of the nodes
  * that lead to it from what is kept, and all uses from there on read the copy. Blocks are independent: each runs again
@@ -15,12 +25,8 @@ export function insertRecomputation(graph: Graph, evicted: ReadonlySet<string>):
     if (evicted.has(name)) blocks.set(firstBackwardAccess, [...(blocks.get(firstBackwardAccess) ?? []), name]);
   const state = new Set(graph.state.map(({ after }) => after));
   const tensors = new Map(graph.tensors);
-  const counts = new Map<string, number>();
-  const copyOf = (name: string): string => {
-    const count = (counts.get(name) ?? 0) + 1;
-    counts.set(name, count);
-    return copyName(name, count);
-  };
+  const nodeCopy = copyNames();
+  const tensorCopy = copyNames();
   /** What later nodes read instead of an evicted tensor. */
   const current = new Map<string, string>();
 
@@ -33,12 +39,12 @@ export function insertRecomputation(graph: Graph, evicted: ReadonlySet<string>):
       const inputs = node.inputs.map((name) => local.get(name) ?? name);
       const outputs = node.outputs.map((name) => {
         if (!name || state.has(name)) return "";
-        const copy = copyOf(name);
+        const copy = tensorCopy(name);
         tensors.set(copy, { ...(graph.tensors.get(name) as Tensor), name: copy });
         local.set(name, copy);
         return copy;
       });
-      return { ...node, name: copyOf(`node ${node.name}`).slice(5), inputs, outputs, phase: "backward" };
+      return { ...node, name: nodeCopy(node.name), inputs, outputs, phase: "backward" };
     });
     for (const member of activation.backwardMembers) current.set(member, local.get(member) as string);
     return copied;

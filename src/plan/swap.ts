@@ -1,4 +1,5 @@
 import { type Graph, type Node, prune, tensorOf } from "../graph/graph.js";
+import { type SwapPart, swapName } from "../graph/names.js";
 import { type Accesses, activationAccesses, producerRanks } from "../memory/activations.js";
 import type { SwapPlacement } from "./plan.js";
 
@@ -52,6 +53,36 @@ function viewsFor(graph: Graph, { name, backwardMembers }: Accesses): Node[] {
   return [...ranks].sort((a, z) => a - z).map((rank) => graph.nodes[rank] as Node);
 }
 
+/** The ops that make the parts of a swap. */
+const swapOps: Readonly<Record<SwapPart, string>> = {
+  out: "SwapOut",
+  host: "SwapOutWait",
+  in: "SwapIn",
+  back: "SwapInWait",
+};
+
+/** Nodes to put before the nodes of a graph, under names that are free. */
+class Insertions {
+  private readonly taken: Set<string>;
+  private readonly before = new Map<number, Node[]>();
+
+  constructor(nodes: readonly Node[]) {
+    this.taken = new Set(nodes.map((node) => node.name));
+  }
+
+  /** Puts a node before the one at a rank, behind those that were put there; it is named as that part of a swap. */
+  add(rank: number, node: Node, part: SwapPart): void {
+    let name = swapName(node.name, part);
+    for (let count = 2; this.taken.has(name); count++) name = swapName(node.name, part, count);
+    this.taken.add(name);
+    this.before.set(rank, [...this.at(rank), { ...node, name }]);
+  }
+
+  at(rank: number): readonly Node[] {
+    return this.before.get(rank) ?? [];
+  }
+}
+
 /**
  * The graph with these saved activations swapped. The copy of `a` to the host, `a@swap/out`, begins after the last
  * forward use and is complete, as `a@swap/host`, before `outDone`. The copy back, `a@swap/in`, begins before `prefetch`
@@ -62,53 +93,43 @@ function viewsFor(graph: Graph, { name, backwardMembers }: Accesses): Node[] {
 export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPlacement | undefined>): Graph {
   const swaps = swapsOf(graph, placements);
   const tensors = new Map(graph.tensors);
-  const taken = new Set(graph.nodes.map((node) => node.name));
-  /** Nodes to insert before each rank. */
-  const inserted = new Map<number, Node[]>();
-  const insert = (rank: number, node: Node): void => {
-    let { name } = node;
-    for (let i = 2; taken.has(name); i++) name = `${node.name}${i}`;
-    taken.add(name);
-    inserted.set(rank, [...(inserted.get(rank) ?? []), { ...node, name }]);
-  };
-  const part = (swap: Swap, which: "" | "/out" | "/host" | "/in"): string => `${swap.name}@swap${which}`;
-  const step = (rank: number, op: string, swap: Swap, inputs: readonly string[], output: string): void => {
-    const { dtype, shape, category } = tensorOf(graph, swap.name);
-    const leaves = op.startsWith("SwapOut");
-    const phase = leaves ? (graph.nodes[swap.lastForwardAccess] as Node).phase : "backward";
+  const insertions = new Insertions(graph.nodes);
+  const put = (rank: number, { name, lastForwardAccess }: Swap, part: SwapPart, inputs: readonly string[]): void => {
+    const { dtype, shape, category } = tensorOf(graph, name);
+    const output = swapName(name, part);
+    const leaves = part === "out" || part === "host";
+    const phase = leaves ? (graph.nodes[lastForwardAccess] as Node).phase : "backward";
     tensors.set(output, { name: output, dtype, shape, category, ...(leaves ? { host: true } : {}) });
-    insert(rank, { name: output, domain: "mutwo", op, inputs, outputs: [output], attributes: {}, phase });
+    const node = { name, domain: "mutwo", op: swapOps[part], inputs, outputs: [output], attributes: {}, phase };
+    insertions.add(rank, node, part);
   };
 
   // before one node: what leaves first, so that what comes back may have its memory
   const leaving = [...swaps].sort(outgoing);
   const returning = [...swaps].sort(incoming);
-  for (const swap of leaving) step(swap.lastForwardAccess + 1, "SwapOut", swap, [swap.name], part(swap, "/out"));
-  for (const swap of leaving)
-    step(swap.outDone, "SwapOutWait", swap, [part(swap, "/out"), swap.name], part(swap, "/host"));
-  for (const swap of returning) step(swap.prefetch, "SwapIn", swap, [part(swap, "/host")], part(swap, "/in"));
-  /** What nodes from a rank on read instead of a tensor. */
-  const instead = new Map<string, { readonly name: string; readonly from: number }>();
+  for (const swap of leaving) put(swap.lastForwardAccess + 1, swap, "out", [swap.name]);
+  for (const swap of leaving) put(swap.outDone, swap, "host", [swapName(swap.name, "out"), swap.name]);
+  for (const swap of returning) put(swap.prefetch, swap, "in", [swapName(swap.name, "host")]);
+  /** From which rank on nodes read the copy that came back instead of a tensor. */
+  const back = new Map<string, number>();
   for (const swap of returning) {
-    const from = swap.firstBackwardAccess;
-    step(from, "SwapInWait", swap, [part(swap, "/in"), part(swap, "/host")], part(swap, ""));
-    instead.set(swap.name, { name: part(swap, ""), from });
+    const { name, firstBackwardAccess: from } = swap;
+    put(from, swap, "back", [swapName(name, "in"), swapName(name, "host")]);
+    back.set(name, from);
     for (const view of viewsFor(graph, swap)) {
       const shown = view.outputs[0] as string;
-      const copy = `${shown}@swap`;
-      const inputs = [instead.get(view.inputs[0] as string)?.name as string, ...view.inputs.slice(1)];
+      const copy = swapName(shown, "back");
+      const inputs = [swapName(view.inputs[0] as string, "back"), ...view.inputs.slice(1)];
       tensors.set(copy, { ...tensorOf(graph, shown), name: copy });
-      insert(from, { ...view, name: `${view.name}@swap`, inputs, outputs: [copy], phase: "backward" });
-      instead.set(shown, { name: copy, from });
+      insertions.add(from, { ...view, inputs, outputs: [copy], phase: "backward" }, "back");
+      back.set(shown, from);
     }
   }
 
-  const current = (rank: number) => (name: string) => {
-    const other = instead.get(name);
-    return other && rank >= other.from ? other.name : name;
-  };
+  const current = (rank: number) => (name: string) =>
+    rank >= (back.get(name) ?? graph.nodes.length) ? swapName(name, "back") : name;
   const nodes = graph.nodes.flatMap((node, rank): Node[] => [
-    ...(inserted.get(rank) ?? []),
+    ...insertions.at(rank),
     { ...node, inputs: node.inputs.map(current(rank)) },
   ]);
   return prune({ ...graph, nodes, tensors });

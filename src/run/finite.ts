@@ -1,4 +1,4 @@
-import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
+import { type DType, type Graph, isFloat, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
 import { loadWithValues } from "../runtime/load.js";
@@ -6,8 +6,6 @@ import type { Runtime } from "../runtime/runtime.js";
 
 /** Bytes that are copied out in one step: more nodes are looked at in further steps from the same values. */
 const batchBytes = 2 ** 28;
-
-const isFloat = (dtype: DType): boolean => /float/.test(dtype);
 
 function allFinite(dtype: DType, bytes: Uint8Array): boolean {
   const numbers =

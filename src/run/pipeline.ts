@@ -2,7 +2,7 @@ import { writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { formatBytes } from "../format.js";
-import { type Graph, tensorBytes } from "../graph/graph.js";
+import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
@@ -15,9 +15,8 @@ import { ownVersion } from "../root.js";
 import { openRuntime } from "../runtime/open.js";
 import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { initialValues, seededGraph } from "../step/initial.js";
-import { lowerFor } from "../step/lower.js";
-import { trainingStep } from "../step/training.js";
+import { initialValues } from "../step/initial.js";
+import { stepFor } from "../step/step.js";
 import { compare } from "./compare.js";
 import { culprit, untrainedNotes, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
@@ -51,8 +50,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     progress("read model", 0, 1);
     const { graph, model, notes } = readModel(file, { dims, runtime, batchNorm });
     progress("build step", 0, 1);
-    const step = trainingStep(graph, options);
-    const baseline = seededGraph(lowerFor(runtime, step), seed);
+    const { step, baseline } = stepFor(runtime, graph, options, seed);
     const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -96,7 +94,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
         producer: model.producer,
         dims,
         ...modelOptions(options),
-        parameters: parameters.reduce((sum, t) => sum + t.shape.reduce((n, d) => n * d, 1), 0),
+        parameters: parameters.reduce((sum, t) => sum + elementCount(t.shape), 0),
         parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
         notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
       },

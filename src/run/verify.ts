@@ -7,10 +7,10 @@ import { readSafetensors } from "../model/safetensors.js";
 import { loadWithValues } from "../runtime/load.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { initialValues, seededGraph } from "../step/initial.js";
-import { lowerFor } from "../step/lower.js";
+import { initialValues } from "../step/initial.js";
 import { doubled } from "../step/precision.js";
-import { trainingStep } from "../step/training.js";
+
+import { stepFor } from "../step/step.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
@@ -135,9 +135,9 @@ async function verifyGraph(
   const compared = new Set(inFile.values());
   const freeze = isComplete ? parameters.filter((name) => !compared.has(name)) : [];
   const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
-    const step = trainingStep(graph, { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) });
-    const lowered = seededGraph(lowerFor(runtime, step), 0);
-    return execute(lowered, step, graph, reference, runtime, steps, new Set(observe(lowered)), options.reference);
+    const training = { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) };
+    const { step, baseline } = stepFor(runtime, graph, training, 0);
+    return execute(baseline, step, graph, reference, runtime, steps, new Set(observe(baseline)), options.reference);
   };
 
   const first = await run("sgd", 1, (step) => [

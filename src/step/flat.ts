@@ -1,6 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Node, type Tensor, tensorBytes, tensorOf } from "../graph/graph.js";
-import { gradientName } from "../graph/names.js";
+import { gradientName, microName } from "../graph/names.js";
 
 /** The flat buffers, and the nodes that add a micro-batch's gradients by the tensor that they wait for. */
 export interface Trained {
@@ -21,8 +21,9 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType
   return groups;
 }
 
+/** Name of a parameter's gradient summed up to a micro-batch: the whole one after the last. */
 const partialName = (parameter: string, micro: number, count: number): string =>
-  micro === count ? gradientName(parameter) : `${gradientName(parameter)}@micro${micro}`;
+  micro === count ? gradientName(parameter) : microName(gradientName(parameter), micro);
 
 /** Lays the first micro-batch's gradients into flat buffers; returns their names by parameter. */
 export function flatten(

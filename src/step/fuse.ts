@@ -11,6 +11,9 @@ const mostRise = 1.05;
 /** Inputs of one fused node: every one is an address that a thread keeps. */
 const mostInputs = 24;
 
+/** Tensors with more elements are worth reading once: their readers are grouped though none reads another. */
+const leastShared = 1024;
+
 /** Two groups as one; undefined if what they go over does not fit together. */
 function joined(a: Group, z: Group): Group | undefined {
   if (a.reducedAxes && z.reducedAxes && a.reducedAxes !== z.reducedAxes) return undefined;
@@ -39,98 +42,109 @@ export function fuse(graph: Graph): Graph {
 
 /** Groups the fusible nodes of a graph and writes each group as one node. */
 function group(graph: Graph): Graph {
-  const made = producers(graph);
   const read = consumers(graph);
-  const groups = new Set<Group>();
+  const sources = sourcesOf(graph);
+  const passes = passesOf(graph);
+  const groupOf = groupsOf(graph, read, sources, passes);
+  const written = new Map<Group, Node>();
+  for (const one of new Set(groupOf.values())) written.set(one, write(graph, one, leavesOf(graph, read, one)));
+  return prune({ ...graph, nodes: order(graph, sources, passes, groupOf, written) });
+}
+
+type Sources = readonly (readonly number[])[];
+
+/** For each node the ranks of the nodes that its inputs come from; a flat buffer comes from its parts. */
+function sourcesOf(graph: Graph): Sources {
+  const made = producers(graph);
+  const parts = new Map<string, number[]>();
+  for (const { name, within } of graph.tensors.values()) {
+    const rank = made.get(name);
+    if (within && rank !== undefined) parts.set(within.tensor, [...(parts.get(within.tensor) ?? []), rank]);
+  }
+  return graph.nodes.map(({ inputs }, rank) => {
+    const direct = new Set(inputs.flatMap((name) => made.get(name) ?? []));
+    return [...direct, ...inputs.flatMap((name) => (parts.get(name) ?? []).filter((part) => part < rank))];
+  });
+}
+
+/** The group of each fusible node that can be grouped with others, by rank. */
+function groupsOf(
+  graph: Graph,
+  read: ReadonlyMap<string, readonly number[]>,
+  sources: Sources,
+  passes: readonly number[],
+): ReadonlyMap<number, Group> {
   const groupOf = new Map<number, Group>();
   const node = (rank: number): Node => graph.nodes[rank] as Node;
-  const passes = passesOf(graph);
-  /** Ranks of the nodes that a node's inputs come from. */
-  const sources = graph.nodes.map((one) =>
-    [...new Set(one.inputs.flatMap((name) => made.get(name) ?? []))].filter((rank) => rank >= 0),
-  );
-  // a node that reads a flat buffer reads what was put into its parts
-  const parts = new Map<string, number[]>();
-  for (const tensor of graph.tensors.values())
-    if (tensor.within && made.has(tensor.name))
-      parts.set(tensor.within.tensor, [...(parts.get(tensor.within.tensor) ?? []), made.get(tensor.name) as number]);
-  graph.nodes.forEach((one, rank) => {
-    for (const name of one.inputs)
-      for (const part of parts.get(name) ?? []) if (part < rank) (sources[rank] as number[]).push(part);
-  });
-
-  /** Whether a path leads out of a set of nodes and back into it: then they cannot be one node. */
-  const closes = (set: ReadonlySet<number>): boolean => {
-    const first = Math.min(...set);
-    const seen = new Set<number>();
-    const stack: number[] = [];
-    const push = (rank: number): void => {
-      for (const source of sources[rank] as number[])
-        if (source >= first && !set.has(source) && !seen.has(source)) stack.push(source);
-    };
-    for (const rank of set) push(rank);
-    while (stack.length) {
-      const at = stack.pop() as number;
-      if (seen.has(at)) continue;
-      // a group is one node: what leads to any of its members leads to all
-      for (const member of groupOf.get(at)?.members ?? [at]) {
-        if (set.has(member)) continue;
-        seen.add(member);
-        for (const source of sources[member] as number[]) {
-          if (set.has(source)) return true;
-          if (!seen.has(source) && (source >= first || groupOf.has(source))) stack.push(source);
-        }
-      }
-    }
-    return false;
+  const fits = (both: Group, rank: number): boolean => {
+    const [first] = both.members as [number];
+    if (passes[first] !== passes[rank] || node(first).phase !== node(rank).phase) return false;
+    return inputsOf(graph, both).size <= mostInputs && !closes(new Set(both.members), sources, groupOf);
   };
-  const inputsOf = (members: readonly number[]): Set<string> => {
-    const inside = new Set(members.flatMap((rank) => node(rank).outputs));
-    return new Set(members.flatMap((rank) => node(rank).inputs.filter((name) => name && !inside.has(name))));
-  };
-
   for (const [rank, one] of graph.nodes.entries()) {
     const how = fusible(one, graph);
     if (!how) continue;
-    const candidates = new Set<Group>();
-    for (const source of sources[rank] as number[]) {
-      const found = groupOf.get(source);
-      if (found) candidates.add(found);
-    }
-    // nodes that read the same tensor are worth one kernel too
-    for (const name of one.inputs)
-      if (name && elementCount(tensorOf(graph, name).shape) > 1024)
-        for (const other of read.get(name) ?? []) {
-          const found = other < rank ? groupOf.get(other) : undefined;
-          if (found) candidates.add(found);
-        }
     let own: Group = { members: [rank], shape: how.shape, reducedAxes: how.reducedAxes };
-    for (const other of candidates) {
+    for (const other of neighbours(graph, read, sources, groupOf, rank)) {
       const both = joined(other, own);
-      if (!both || passes[both.members[0] as number] !== passes[rank]) continue;
-      if (node(both.members[0] as number).phase !== one.phase) continue;
-      if (inputsOf(both.members).size > mostInputs || closes(new Set(both.members))) continue;
-      groups.delete(other);
-      own = both;
+      if (both && fits(both, rank)) own = both;
     }
-    groups.add(own);
     for (const member of own.members) groupOf.set(member, own);
   }
+  return new Map([...groupOf].filter(([, { members }]) => members.length > 1));
+}
 
-  const written = new Map<Group, Node>();
-  const tensors = new Map(graph.tensors);
-  const outputs = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
-  for (const one of groups) {
-    if (one.members.length < 2) {
-      groupOf.delete(one.members[0] as number);
-      continue;
+/** Groups that a node might join: those of its sources, and of earlier readers of the same large tensors. */
+function neighbours(
+  graph: Graph,
+  read: ReadonlyMap<string, readonly number[]>,
+  sources: Sources,
+  groupOf: ReadonlyMap<number, Group>,
+  rank: number,
+): Set<Group> {
+  // nodes that read the same tensor are worth one kernel too
+  const shared = (graph.nodes[rank] as Node).inputs
+    .filter((name) => name && elementCount(tensorOf(graph, name).shape) > leastShared)
+    .flatMap((name) => (read.get(name) ?? []).filter((other) => other < rank));
+  return new Set([...(sources[rank] as number[]), ...shared].flatMap((other) => groupOf.get(other) ?? []));
+}
+
+/** Tensors that the members of a group read and do not make. */
+function inputsOf(graph: Graph, { members }: Group): Set<string> {
+  const nodes = members.map((rank) => graph.nodes[rank] as Node);
+  const inside = new Set(nodes.flatMap(({ outputs }) => outputs));
+  return new Set(nodes.flatMap(({ inputs }) => inputs.filter((name) => name && !inside.has(name))));
+}
+
+/** Whether a path leads out of a set of nodes and back into it: then they cannot be one node. */
+function closes(set: ReadonlySet<number>, sources: Sources, groupOf: ReadonlyMap<number, Group>): boolean {
+  const first = Math.min(...set);
+  const seen = new Set<number>();
+  const stack: number[] = [];
+  for (const rank of set)
+    for (const source of sources[rank] as number[]) if (source >= first && !set.has(source)) stack.push(source);
+  while (stack.length) {
+    const at = stack.pop() as number;
+    if (seen.has(at)) continue;
+    // a group is one node: what leads to any of its members leads to all
+    for (const member of groupOf.get(at)?.members ?? [at]) {
+      if (set.has(member)) continue;
+      seen.add(member);
+      for (const source of sources[member] as number[]) {
+        if (set.has(source)) return true;
+        if (!seen.has(source) && (source >= first || groupOf.has(source))) stack.push(source);
+      }
     }
-    const inside = new Set(one.members);
-    const leaves = (name: string): boolean =>
-      outputs.has(name) ||
-      Boolean(tensorOf(graph, name).within) ||
-      (read.get(name) ?? []).some((rank) => !inside.has(rank));
-    written.set(one, write(graph, one, leaves));
   }
-  return prune({ ...graph, nodes: order(graph, sources, passes, groupOf, written), tensors });
+  return false;
+}
+
+/** Says which results of a group's members are read outside of it, or must be there when the step ends. */
+function leavesOf(graph: Graph, read: ReadonlyMap<string, readonly number[]>, { members }: Group) {
+  const inside = new Set(members);
+  const outputs = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
+  return (name: string): boolean =>
+    outputs.has(name) ||
+    tensorOf(graph, name).within !== undefined ||
+    (read.get(name) ?? []).some((rank) => !inside.has(rank));
 }

@@ -1,6 +1,7 @@
 import type { Builder } from "../build/build.js";
 import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
+import { gradientName } from "../graph/names.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import type { GradientCall } from "../ops/op.js";
@@ -41,7 +42,7 @@ export function backward(
     const { gradient } = opOf(node);
     if (gradient === "zero") continue;
     if (gradient === "none") throw new NodeError(`no gradient: ${node.op}`, node);
-    b.scope = `${node.name}.grad`;
+    b.scope = gradientName(node.name);
     const results = gradient(gradientCall(b, node, gradients, needed));
     results.forEach((result, index) => {
       const input = node.inputs[index];

@@ -1,7 +1,7 @@
 import type { Builder } from "../build/build.js";
-import { int, type Tensor, text } from "../graph/graph.js";
+import { elementCount, int, isFloat, type Tensor, text } from "../graph/graph.js";
 import { math } from "../ops/math.js";
-import { cast, isFloat } from "../ops/shapes.js";
+import { cast } from "../ops/shapes.js";
 import { type Named, numericSettings } from "./settings.js";
 
 /** What a loss adds to a graph. */
@@ -27,8 +27,6 @@ const mean = (b: Builder, x: string): string => b.op("ReduceMean", [x], { keepdi
 
 /** Scalar with the sum of all elements of `x`. */
 const sum = (b: Builder, x: string): string => b.op("ReduceSum", [x], { keepdims: int(0) });
-
-const count = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 
 /** A target of the output's shape and element type. */
 const likeOutput = (b: Builder, { dtype, shape }: Tensor, range?: readonly [number, number]): string =>
@@ -89,7 +87,7 @@ const ce: Loss["append"] = (b, output, named) => {
       const level = smoothing ? m.sub(probabilities, smoothing / classes) : probabilities;
       const minusOneHot = b.constant(output.dtype, b.type(index).shape, smoothing - 1);
       const difference = b.op("ScatterElements", [level, index, minusOneHot], { ...at, reduction: text("add") });
-      if (!weight || !positions) return m.mul(difference, scale / count(shape));
+      if (!weight || !positions) return m.mul(difference, scale / elementCount(shape));
       return m.mul(difference, m.mul(weight, m.div(scale, positions)));
     },
   };
@@ -104,7 +102,7 @@ const mse: Loss["append"] = (b, output) => {
     loss: mean(b, m.square(difference)),
     target,
     isMean: true,
-    gradient: (scale) => m.mul(difference, (2 * scale) / count(output.shape)),
+    gradient: (scale) => m.mul(difference, (2 * scale) / elementCount(output.shape)),
   };
 };
 
@@ -117,7 +115,7 @@ const l1: Loss["append"] = (b, output) => {
     loss: mean(b, m.abs(difference)),
     target,
     isMean: true,
-    gradient: (scale) => m.mul(m.sign(difference), scale / count(output.shape)),
+    gradient: (scale) => m.mul(m.sign(difference), scale / elementCount(output.shape)),
   };
 };
 
@@ -134,7 +132,7 @@ const bce: Loss["append"] = (b, output) => {
     loss: mean(b, each),
     target,
     isMean: true,
-    gradient: (scale) => m.mul(m.sub(m.sigmoid(output.name), target), scale / count(output.shape)),
+    gradient: (scale) => m.mul(m.sub(m.sigmoid(output.name), target), scale / elementCount(output.shape)),
   };
 };
 

@@ -1,5 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { type DType, int, onnxNumbers } from "../graph/graph.js";
+import { nextName, stateName } from "../graph/names.js";
 import { bytesOf } from "../graph/values.js";
 import { math } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
@@ -24,7 +25,7 @@ interface Optimizer {
 function zeros(b: Builder, flat: FlatParameters, name: string): string {
   const { shape } = b.type(flat.parameters);
   const dtype = computeType(b, flat);
-  return b.declare({ name: b.fresh(`${flat.parameters}.${name}`), dtype, shape, category: "optimizer state" });
+  return b.declare({ name: b.fresh(stateName(flat.parameters, name)), dtype, shape, category: "optimizer state" });
 }
 
 /** Parameters of 16 bits are updated in float32: their states would lose small changes, and Adam's ε vanishes. */
@@ -34,7 +35,7 @@ const computeType = (b: Builder, flat: FlatParameters): DType => {
 };
 
 const next = (b: Builder, before: string): { outputs: string[]; category: "parameter" | "optimizer state" } => ({
-  outputs: [b.fresh(`${before}.next`)],
+  outputs: [b.fresh(nextName(before))],
   category: b.type(before).category === "parameter" ? "parameter" : "optimizer state",
 });
 
@@ -84,7 +85,7 @@ const adamWith =
     const dtype = computeType(b, flat);
     const power = (name: string, beta: number): State & { correction: string } => {
       const before = b.declare({
-        name: b.fresh(`${flat.parameters}.${name}_power`),
+        name: b.fresh(stateName(flat.parameters, `${name}_power`)),
         dtype,
         shape: [],
         category: "optimizer state",

@@ -1,4 +1,4 @@
-import type { Graph, Node } from "../graph/graph.js";
+import { type Graph, isForward, type Node } from "../graph/graph.js";
 import type { Group } from "./fused-node.js";
 
 /** Number of the pass that each node belongs to: forward, backward, and so on for each micro-batch, then the update. */
@@ -6,7 +6,7 @@ export function passesOf(graph: Graph): number[] {
   let pass = 0;
   let before = "";
   return graph.nodes.map(({ phase }) => {
-    const kind = phase === "loss" ? "forward" : phase;
+    const kind = isForward(phase) ? "forward" : phase;
     if (before && kind !== before) pass++;
     before = kind;
     return pass;

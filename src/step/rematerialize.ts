@@ -1,4 +1,15 @@
-import { consumers, type Graph, type Node, producers, type Tensor, tensorBytes, tensorOf } from "../graph/graph.js";
+import {
+  consumers,
+  type Graph,
+  isForward,
+  type Node,
+  producers,
+  type Tensor,
+  tensorBytes,
+  tensorOf,
+} from "../graph/graph.js";
+import { againName } from "../graph/names.js";
+import { originOf, shownBy } from "../memory/views.js";
 import { opOf } from "../ops/index.js";
 import { fusible } from "./fusible.js";
 import { Network } from "./min-cut.js";
@@ -9,6 +20,23 @@ const deepest = 10;
 /** Smallest tensor that is made again as a node of its own, bytes: below, a launch costs more than the copy is worth. */
 const leastBytes = 4 * 2 ** 20;
 
+/** A training step with who makes and who reads each tensor. */
+interface Uses {
+  readonly graph: Graph;
+  readonly made: ReadonlyMap<string, number>;
+  readonly read: ReadonlyMap<string, readonly number[]>;
+  /** Tensors made before the backward phase, in the order in which they are made. */
+  readonly forward: readonly string[];
+}
+
+const nodeAt = (graph: Graph, rank: number): Node => graph.nodes[rank] as Node;
+
+const makerOf = ({ graph, made }: Uses, name: string): Node => nodeAt(graph, made.get(name) as number);
+
+/** Those readers of a tensor that belong to the backward phase or the update. */
+const laterReaders = ({ graph, read }: Uses, name: string): Node[] =>
+  (read.get(name) ?? []).map((rank) => nodeAt(graph, rank)).filter(({ phase }) => !isForward(phase));
+
 /**
  * The graph with element-wise forward results computed again where backward nodes read them, instead of saved, wherever
  * that saves memory: the copies stand right before their reader, so that fusing makes them part of it and they cost no
@@ -17,98 +45,108 @@ const leastBytes = 4 * 2 ** 20;
  * backward phase reads, with bytes as capacities (as in PyTorch's partitioner, Chen et al.: min-cut rematerialization).
  */
 export function rematerialize(graph: Graph): Graph {
-  const made = producers(graph);
-  const read = consumers(graph);
-  const node = (rank: number): Node => graph.nodes[rank] as Node;
-  const isForward = (rank: number): boolean => node(rank).phase === "forward" || node(rank).phase === "loss";
-  const state = new Set(graph.state.flatMap(({ before, after }) => [before, after]));
-  const depth = new Map<string, number>();
-  const forward = graph.nodes.flatMap((one, rank) => (isForward(rank) ? one.outputs.filter(Boolean) : []));
-  const viewed = new Set(
-    graph.nodes.flatMap((one, rank) => (opOf(one).view && isForward(rank) ? [one.inputs[0] as string] : [])),
-  );
-  const shapeOf = (name: string): string => tensorOf(graph, name).shape.join();
+  const uses: Uses = {
+    graph,
+    made: producers(graph),
+    read: consumers(graph),
+    forward: graph.nodes.flatMap(({ phase, outputs }) => (isForward(phase) ? outputs.filter(Boolean) : [])),
+  };
+  return withCopies(uses, cheapest(uses, repeatables(uses)));
+}
 
-  /** Whether a tensor can be a part of every fused node that needs it. */
-  const repeatable = new Set<string>();
+/** The tensors that can be a part of every fused node that needs them. */
+function repeatables(uses: Uses): Set<string> {
+  const { graph, made, read, forward } = uses;
+  const shapeOf = (name: string): string => tensorOf(graph, name).shape.join();
+  const state = new Set(graph.state.flatMap(({ before, after }) => [before, after]));
+  const shown = new Set(graph.nodes.flatMap((node) => (isForward(node.phase) ? (shownBy(node) ?? []) : [])));
+  const isRenewed = (name: string): boolean =>
+    state.has(name) && !made.has(name) && tensorOf(graph, name).category === "buffer";
+  const depth = new Map<string, number>();
   for (const name of forward) {
-    const rank = made.get(name) as number;
-    const one = node(rank);
-    const how = fusible(one, graph);
-    if (!how || how.reducedAxes || viewed.has(name) || state.has(name) || graph.outputs.includes(name)) continue;
-    if (
-      one.inputs.some((input) => state.has(input) && !made.has(input) && tensorOf(graph, input).category === "buffer")
-    )
-      continue;
-    const readers = (read.get(name) ?? []).filter((reader) => !isForward(reader));
-    const shape = shapeOf(name);
+    const node = makerOf(uses, name);
+    const how = fusible(node, graph);
+    if (!how || how.reducedAxes || shown.has(name) || state.has(name) || graph.outputs.includes(name)) continue;
+    if (node.inputs.some(isRenewed)) continue;
     // a reader that cannot take the chain in gets it as a node of its own, which is worth its time for large tensors only
-    const isFree = readers.every((reader) => fusible(node(reader), graph)?.shape.join() === shape);
+    const isFree = laterReaders(uses, name).every((reader) => fusible(reader, graph)?.shape.join() === shapeOf(name));
     if (!isFree && tensorBytes(tensorOf(graph, name)) < leastBytes) continue;
-    const level = 1 + Math.max(0, ...one.inputs.map((input) => depth.get(input) ?? 0));
-    if (level > deepest) continue;
-    depth.set(name, level);
-    repeatable.add(name);
+    const level = 1 + Math.max(0, ...node.inputs.map((input) => depth.get(input) ?? 0));
+    if (level <= deepest) depth.set(name, level);
   }
   // a chain must keep one shape: what another shape is made from is saved
+  const repeatable = new Set(depth.keys());
   for (const name of [...repeatable].reverse()) {
-    const shape = shapeOf(name);
-    const onward = (read.get(name) ?? []).map((rank) => node(rank).outputs[0] as string);
-    if (onward.some((output) => repeatable.has(output) && shapeOf(output) !== shape)) repeatable.delete(name);
+    const onward = (read.get(name) ?? []).map((rank) => nodeAt(graph, rank).outputs[0] as string);
+    if (onward.some((output) => repeatable.has(output) && shapeOf(output) !== shapeOf(name))) repeatable.delete(name);
   }
+  return repeatable;
+}
 
+/**
+ * Which of the repeatable tensors are computed again so that the fewest bytes are saved. Each tensor that has a storage
+ * is an edge with its bytes as capacity. Flow comes from all that cannot be computed again, through what a repeatable
+ * tensor is made from, to what later phases read: the cut edges are what is saved.
+ */
+function cheapest(uses: Uses, repeatable: ReadonlySet<string>): Set<string> {
+  const { graph, read, forward } = uses;
+  const origin = originOf(graph);
   const network = new Network();
   const [source, sink] = [network.vertex(), network.vertex()];
-  const into = new Map<string, number>();
-  const outOf = new Map<string, number>();
-  for (const name of forward) {
-    if (opOf(node(made.get(name) as number)).view) continue;
-    into.set(name, network.vertex());
-    outOf.set(name, network.vertex());
-  }
-  /** The tensor whose storage a tensor shows. */
-  const root = (name: string): string => {
-    const rank = made.get(name);
-    return rank !== undefined && opOf(node(rank)).view ? root(node(rank).inputs[0] as string) : name;
-  };
-  for (const [name, start] of into) {
-    const end = outOf.get(name) as number;
+  const edges = new Map(
+    forward
+      .filter((name) => !opOf(makerOf(uses, name)).view)
+      .map((name) => [name, { start: network.vertex(), end: network.vertex() }]),
+  );
+  for (const [name, { start, end }] of edges) {
     network.edge(start, end, tensorBytes(tensorOf(graph, name)));
     if (!repeatable.has(name)) network.edge(source, start, Number.POSITIVE_INFINITY);
     else
-      for (const input of node(made.get(name) as number).inputs) {
-        const from = input ? outOf.get(root(input)) : undefined;
-        if (from !== undefined) network.edge(from, start, Number.POSITIVE_INFINITY);
+      for (const input of makerOf(uses, name).inputs) {
+        const from = edges.get(origin(input));
+        if (from) network.edge(from.end, start, Number.POSITIVE_INFINITY);
       }
   }
-  for (const [name, ranks] of read) {
-    const end = outOf.get(root(name));
-    const needed = ranks.some((rank) => !isForward(rank) && !opOf(node(rank)).view);
-    if (end !== undefined && needed) network.edge(end, sink, Number.POSITIVE_INFINITY);
+  for (const name of read.keys()) {
+    const edge = edges.get(origin(name));
+    const isNeeded = laterReaders(uses, name).some((reader) => !opOf(reader).view);
+    if (edge && isNeeded) network.edge(edge.end, sink, Number.POSITIVE_INFINITY);
   }
   const reaching = network.cut(source, sink);
-  const again = (name: string): boolean => repeatable.has(name) && reaching.has(into.get(name) as number);
+  return new Set([...repeatable].filter((name) => reaching.has(edges.get(name)?.start as number)));
+}
 
+/** The graph with copies of these tensors' nodes before every later node that reads them. */
+function withCopies(uses: Uses, again: ReadonlySet<string>): Graph {
+  const { graph } = uses;
   const tensors = new Map(graph.tensors);
   let copies = 0;
-  const nodes = graph.nodes.flatMap((one, rank): Node[] => {
-    if (isForward(rank) || !one.inputs.some((name) => again(name))) return [one];
+  const nodes = graph.nodes.flatMap((reader): Node[] => {
+    if (isForward(reader.phase) || !reader.inputs.some((name) => again.has(name))) return [reader];
     const before: Node[] = [];
     const local = new Map<string, string>();
     const copyOf = (name: string): string => {
-      if (!name || !again(name)) return name;
+      if (!again.has(name)) return name;
       const known = local.get(name);
       if (known) return known;
-      const original = node(made.get(name) as number);
+      const original = makerOf(uses, name);
       const inputs = original.inputs.map(copyOf);
-      const copy = `${name}@again${++copies}`;
+      copies++;
+      const copy = againName(name, copies);
       tensors.set(copy, { ...(tensorOf(graph, name) as Tensor), name: copy, category: "temporary" });
       local.set(name, copy);
-      before.push({ ...original, name: `${original.name}@again${copies}`, inputs, outputs: [copy], phase: one.phase });
+      const node = {
+        ...original,
+        name: againName(original.name, copies),
+        inputs,
+        outputs: [copy],
+        phase: reader.phase,
+      };
+      before.push(node);
       return copy;
     };
-    const reader = { ...one, inputs: one.inputs.map(copyOf) };
-    return [...before, reader];
+    const changed = { ...reader, inputs: reader.inputs.map(copyOf) };
+    return [...before, changed];
   });
   return { ...graph, nodes, tensors };
 }

@@ -1,49 +1,23 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { parseGraph } from "../../src/build/text.js";
-import { runSummary } from "../../src/commands/summary.js";
 import type { Graph } from "../../src/graph/graph.js";
 import { originalName } from "../../src/graph/names.js";
-import { activationRows } from "../../src/memory/activation-rows.js";
 import { savedActivations } from "../../src/memory/activations.js";
-import { layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
-import { readModel } from "../../src/model/read.js";
 import { opOf } from "../../src/ops/index.js";
-import type { PlanProblem, SwapPlacement } from "../../src/plan/plan.js";
-import { planGraph } from "../../src/plan/planners/index.js";
-import { printedPeakBytes } from "../../src/plan/planners/printed.js";
+import type { SwapPlacement } from "../../src/plan/plan.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { stepTime, swapPlacement } from "../../src/plan/swap-placement.js";
-import { reportHtml } from "../../src/report/report.js";
-import { profileModel } from "../../src/run/pipeline.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { randomFrom } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { randomGraph } from "../random-graph.js";
+import { chain } from "../swaps.js";
 
 const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
-
-/** a and b are saved; a's last forward use is b, b's is c. */
-const chain = parseGraph(`graph chain(float32[256] x) => (y) {
-  a = Exp(x)
-  b = Exp(a)
-  c = Sin(b)
-  d = Sin(c)
-  e = Sin(d)
-  f = Sin(e)
-backward:
-  g = Sin(f)
-  h = Sin(g)
-  i = Sin(h)
-  db = Mul(i, b)
-  j = Sin(db)
-  da = Mul(j, a)
-  y = Sin(da)
-}`);
 
 const each = (graph: Graph, ms: number): number[] => graph.nodes.map(() => ms);
 
@@ -175,86 +149,4 @@ test("swapPlacement(graph, …) sees recomputation, and refuses an unknown activ
   const placements = swapPlacement(recomputing, each(recomputing, 1), new Map([["a", 2]]));
   assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "h" });
   assert.throws(() => swapPlacement(chain, each(chain, 1), new Map([["c", 1]])), /^Error: unknown activation: c$/);
-});
-
-function resnetProblem(batch: number, bytesPerMs: number): PlanProblem {
-  const file = "test/fixtures/resnet_bottleneck_dynamic.onnx";
-  const step = trainingStep(readModel(file, { dims: { batch }, runtime }).graph, { loss: "ce", optimizer: "adam" });
-  const graph = lower(step, runtime.hasKernel);
-  const nodeMs = graph.nodes.map((node) => (opOf(node).view ? 0 : 1));
-  const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => bytes / bytesPerMs, swapMeasured: false });
-  return { graph, nodeMs, rows, budgetBytes: null };
-}
-
-test("planGraph(swapAll): the predicted arena is that of the rewritten graph, added times add up, decisions say why", () => {
-  for (const [batch, bytesPerMs, isSlow] of [
-    [64, 1e9, false],
-    [3, 1e9, false],
-    [3, 1e3, true],
-  ] as const) {
-    const problem = resnetProblem(batch, bytesPerMs);
-    const plan = planGraph({ ...problem, planner: "swapAll" });
-    const places = layout(rewrite(problem.graph, plan.decisions));
-    assert.equal(plan.peakBytes, places.arenaBytes);
-    assert.equal(plan.hostBytes, places.hostBytes);
-    assert.ok(plan.feasible && plan.peakBytes < layout(problem.graph).arenaBytes);
-    const sum = plan.decisions.reduce((total, { addedMs }) => total + addedMs, 0);
-    assert.ok(Math.abs(sum - plan.addedMs) < 1e-9, `${sum} ${plan.addedMs}`);
-    assert.equal(plan.addedMs > 0, isSlow);
-    // some activations of 64 images are larger than 1 MiB, none of 3 images: then all are swapped that ever idle
-    const least = batch === 64 ? 2 ** 20 : 1;
-    const able = problem.rows.filter(
-      (row) => row.memoryBytes >= least && row.lastForwardAccess + 1 < row.firstBackwardAccess,
-    );
-    assert.ok(able.length > 1);
-    assert.deepEqual(
-      plan.decisions.map(({ activation }) => activation),
-      able.map(({ name }) => name),
-    );
-    for (const { action, savedBytes, why } of plan.decisions) {
-      assert.equal(action, "swap");
-      assert.ok(savedBytes >= least);
-      assert.match(why, /are free from \S+ to \S+ for two copies of .* \(simulated\), (hidden|.* of them waited for)/);
-    }
-    const less = planGraph({ ...problem, budgetBytes: plan.peakBytes - 1, planner: "swapAll" });
-    assert.deepEqual([less.feasible, less.minimumPeakBytes], [false, plan.peakBytes]);
-  }
-});
-
-test("printedPeakBytes(problem, swaps) counts a swapped activation from its way back on, not before", () => {
-  const rows = activationRows(chain, each(chain, 1), { swapMs: () => 1, swapMeasured: false });
-  const printed = (outDone: string, prefetch: string): number =>
-    printedPeakBytes({ graph: chain, rows }, [
-      { activation: "a", action: "swap", swap: { outDone, prefetch } },
-      { activation: "b", action: "swap", swap: { outDone, prefetch } },
-    ]);
-  // x is resident, a node has two tensors of its own, and what is back waits: none, or both while g runs
-  assert.equal(printed("d", "db"), 4 * 1024 + 1024);
-  assert.equal(printed("d", "g"), 5 * 1024);
-  assert.equal(printedPeakBytes({ graph: chain, rows }, []), 5 * 1024);
-});
-
-test("profileModel(…, planner swapAll) executes the plan with the same bits; summary and report count swaps", async () => {
-  const run = await profileModel("test/fixtures/mlp.ts.onnx", {
-    loss: "mse",
-    optimizer: "adam",
-    planner: "swapAll",
-    iterations: 1,
-    warmups: 0,
-    threads: 1,
-  });
-  const { plan, after: executed, equality } = run;
-  assert.ok(plan && executed && equality);
-  assert.ok(plan.decisions.length > 0 && equality.compared > 0);
-  assert.deepEqual(equality.different, []);
-  assert.deepEqual([executed.arenaBytes, executed.allocatedBytes], [plan.peakBytes, plan.peakBytes]);
-  assert.match(
-    runSummary(run),
-    new RegExp(
-      `plan: ${plan.decisions.length} swapped \\(.* on the host\\), ${plan.kept} kept; .* more \\(copies simulated, beside the nodes\\)`,
-    ),
-  );
-  const html = reportHtml(run);
-  assert.match(html, /<td class="name">swap<\/td>/);
-  assert.match(html, /Swapped ones take .* of host memory/);
 });

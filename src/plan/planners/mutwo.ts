@@ -1,4 +1,5 @@
 import { formatBytes, formatMs } from "../../format.js";
+import { perGraph } from "../../graph/memo.js";
 import { originalName } from "../../graph/names.js";
 import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
 import { missingBudget } from "../budget.js";
@@ -74,7 +75,14 @@ export function choose(
 export const better = (a: Candidate, z: Candidate): boolean =>
   a.ratio > z.ratio || (a.ratio === z.ratio && a.row.createdRank < z.row.createdRank);
 
-const runs = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; prefixes: Prefix[] }>();
+/** The choices for a step with certain node times: they are the same for every budget. */
+interface Choices {
+  readonly nodeMs: readonly number[];
+  readonly prefixes: readonly Prefix[];
+}
+
+/** The last choices that were made for a graph. */
+const lastChoices = perGraph((): { last?: Choices } => ({}));
 
 /**
  * How many times as many nodes as the step a plan may have. In an unrolled recurrence each block runs all steps before
@@ -82,14 +90,20 @@ const runs = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; pref
  */
 const mostGrowth = 4;
 
+/** All prefixes of μ-TWO's choices for a step, the empty one first; those of the same step and times are made once. */
+function prefixesOf(problem: PlanProblem): readonly Prefix[] {
+  const known = lastChoices(problem.graph);
+  const { nodeMs } = problem;
+  if (!known.last?.nodeMs.every((ms, rank) => ms === nodeMs[rank])) known.last = { nodeMs, prefixes: greedy(problem) };
+  return known.last.prefixes;
+}
+
 /**
  * Algorithm B, recompute only, mended (mutwo.md 13.8, 13.9): after each choice the rewritten graph is simulated
  * exactly, and only activations that are idle at its peak can be chosen next. The order of the choices does not depend
- * on the budget, so a smaller budget never gives a higher peak. Gives all prefixes, the empty one first.
+ * on the budget, so a smaller budget never gives a higher peak.
  */
 function greedy(problem: PlanProblem): Prefix[] {
-  const known = runs.get(problem.graph);
-  if (known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return known.prefixes;
   const { graph, rows } = problem;
   const remaining = candidatesOf(rows);
   const row = new Map(rows.map((one) => [one.name, one]));
@@ -101,33 +115,32 @@ function greedy(problem: PlanProblem): Prefix[] {
     const last = prefixes[prefixes.length - 1] as Prefix;
     if (last.graph().nodes.length > mostGrowth * graph.nodes.length) break;
     const { peak, name } = peakPlace(last, rank);
-    let best: Candidate | undefined;
-    let considered = 0;
-    for (const candidate of remaining.values()) {
+    const idle = [...remaining.values()].filter((candidate) => {
       const { lastForwardAccess, firstBackwardAccess } = row.get(candidate.row.name) as ActivationRow;
       // what a block before node r needs is back already for all that r itself reads first
-      if (!(lastForwardAccess < peak && peak < firstBackwardAccess)) continue;
-      considered++;
-      if (!best || better(candidate, best)) best = candidate;
-    }
-    if (!best) break;
-    const { memoryBytes, inactiveMs } = row.get(best.row.name) as ActivationRow;
+      return lastForwardAccess < peak && peak < firstBackwardAccess;
+    });
+    const [first] = idle;
+    if (!first) break;
+    const best = idle.reduce((a, z) => (better(z, a) ? z : a), first);
     remaining.delete(best.row.name);
     taken.push(best);
-    choices.push({
-      activation: best.row.name,
-      action: "recompute",
-      savedBytes: memoryBytes,
-      recomputeRatio: best.ratio,
-      inactiveMs,
-      why: `idle for ${formatMs(inactiveMs)} across the peak at ${name}: ${formatBytes(memoryBytes)} are free for ${formatMs(best.totalMs)} of recomputation, the best ratio of ${considered} candidates`,
-    });
+    choices.push(choiceOf(best, row.get(best.row.name) as ActivationRow, name, idle.length));
     choose(best, taken, remaining.values(), "mended");
     prefixes.push(judge(problem, [...choices]));
   }
-  runs.set(graph, { nodeMs: problem.nodeMs, prefixes });
   return prefixes;
 }
+
+/** The choice of a candidate, with the reason: the node at the peak, and how many could have been chosen. */
+const choiceOf = (best: Candidate, row: ActivationRow, peakNode: string, candidates: number): Choice => ({
+  activation: row.name,
+  action: "recompute",
+  savedBytes: row.memoryBytes,
+  recomputeRatio: best.ratio,
+  inactiveMs: row.inactiveMs,
+  why: `idle for ${formatMs(row.inactiveMs)} across the peak at ${peakNode}: ${formatBytes(row.memoryBytes)} are free for ${formatMs(best.totalMs)} of recomputation, the best ratio of ${candidates} candidates`,
+});
 
 /** Where in the unplanned schedule the peak of a rewritten graph lies; a block counts as the node that it stands before. */
 function peakPlace(prefix: Prefix, rank: ReadonlyMap<string, number>): { peak: number; name: string } {
@@ -155,7 +168,7 @@ function least(prefixes: readonly Prefix[]): Prefix {
 export const mutwo: Planner = (problem) => {
   const { budgetBytes } = problem;
   if (budgetBytes === null) throw missingBudget("mutwo");
-  const prefixes = greedy(problem);
+  const prefixes = prefixesOf(problem);
   const smallest = least(prefixes);
   const fits = prefixes.find((prefix) => prefix.peakBytes <= budgetBytes && prefix.arenaBytes() <= budgetBytes);
   return planOf(problem, prefixes, fits ?? smallest, fits !== undefined, smallest.arenaBytes());

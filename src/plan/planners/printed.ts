@@ -1,5 +1,6 @@
 import { type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
-import { storages, timeline } from "../../memory/liveness.js";
+import { timeline } from "../../memory/liveness.js";
+import { storages } from "../../memory/storages.js";
 import { opOf } from "../../ops/index.js";
 import type { Decision, PlanProblem } from "../plan.js";
 

@@ -1,5 +1,5 @@
 import koffi from "koffi";
-import type { DType } from "../../graph/graph.js";
+import { type DType, elementCount } from "../../graph/graph.js";
 import type { Pointer } from "../ort-api.js";
 
 /** Functions of cuDNN 9 that return a status (cudnn_cnn.h, cudnn_ops.h). */
@@ -192,7 +192,7 @@ export function openCudnn(file: string, stream: Pointer): Cudnn {
     const known = tensors.get(key);
     if (known) return known;
     const dims = widenedShape(shape);
-    const strides = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, n) => product * n, 1));
+    const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
     const made = create("Tensor");
     call("cudnnSetTensorNdDescriptor", made, typeOf(dtype), dims.length, ints(dims), ints(strides));
     tensors.set(key, made);

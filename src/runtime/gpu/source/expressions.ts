@@ -1,4 +1,4 @@
-import type { DType } from "../../../graph/graph.js";
+import { type DType, isFloat } from "../../../graph/graph.js";
 import type { callOf } from "../../../ops/call.js";
 import { memoryTypes } from "./kernel.js";
 
@@ -8,8 +8,6 @@ export const computeTypes: Partial<Record<DType, string>> = {
   bfloat16: "float",
   bool: "bool",
 };
-
-export const isFloat = (dtype: DType): boolean => /float/.test(dtype);
 
 const isDouble = (dtype: DType): boolean => dtype === "float64";
 

@@ -1,5 +1,5 @@
-import { elementCount, type Graph, type Node, type Tensor } from "../../../graph/graph.js";
-import { expressions, isFloat, reductions } from "./expressions.js";
+import { elementCount, type Graph, isFloat, type Node, type Tensor } from "../../../graph/graph.js";
+import { expressions, reductions } from "./expressions.js";
 import { type KernelSource, memoryTypes } from "./kernel.js";
 import { pointwiseKernel } from "./pointwise.js";
 import { reducedAxesOf, rowKernel } from "./rows.js";

@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import { savedActivations } from "../../src/memory/activations.js";
+import { idlePieces, layout } from "../../src/memory/layout.js";
+import { peakBytes } from "../../src/memory/liveness.js";
+import { type Storage, storages } from "../../src/memory/storages.js";
+import { planGraph } from "../../src/plan/planners/index.js";
+import { rewrite } from "../../src/plan/rewrite.js";
+import { openCpu } from "../../src/runtime/cpu.js";
+import { overlaps, span } from "../overlaps.js";
+import { fixtureStep, resnetProblem } from "../problem.js";
+import { small, smallSwaps } from "../swaps.js";
+
+const runtime = openCpu({ threads: 1 });
+
+after(() => runtime.close());
+
+const problem = resnetProblem(runtime);
+
+const resnet = problem.graph;
+
+test("layout(graph) never lets two live storages overlap, and wastes little", () => {
+  const mlp = fixtureStep(runtime, "mlp.ts.onnx", { loss: "mse", optimizer: "adam" });
+  const recomputing = rewrite(resnet, planGraph({ ...problem, planner: "recomputeAll" }).decisions);
+  for (const graph of [mlp, resnet, recomputing]) {
+    assert.deepEqual(overlaps(graph), []);
+    assert.ok(layout(graph).arenaBytes >= peakBytes(graph));
+  }
+  assert.ok(layout(resnet).arenaBytes <= 1.02 * peakBytes(resnet));
+});
+
+test("layout(graph) keeps every tensor outside the flat buffers on a cache line", () => {
+  const { offsets } = layout(resnet);
+  for (const { name, within } of storages(resnet).all)
+    if (!within) assert.equal((offsets.get(name) as number) % 64, 0, name);
+});
+
+test("layout(graph): swapped memory is free from SwapOutWait to SwapIn, host memory from SwapInWait", () => {
+  const swapped = rewrite(small, smallSwaps);
+  const { of } = storages(swapped);
+  const rank = (name: string): number => swapped.nodes.findIndex((node) => node.name === name);
+  const life = (name: string): [number, number] => span(swapped, of.get(name)?.storage as Storage);
+  // a is written over h
+  assert.deepEqual(life("a"), [rank("h"), rank("a@swap/host")]);
+  assert.deepEqual(life("a@swap/out"), [rank("a@swap/out"), rank("a@swap")]);
+  assert.deepEqual(life("a@swap/in"), [rank("a@swap/in"), rank("da")]);
+  assert.equal(of.get("a@swap/host")?.storage, of.get("a@swap/out")?.storage);
+  assert.equal(of.get("v@swap")?.storage, of.get("b@swap/in")?.storage);
+  const { offsets, hostOffsets, hostBytes: ofBoth } = layout(swapped);
+  assert.equal(offsets.has("a@swap/out"), false);
+  assert.deepEqual([...hostOffsets.keys()].sort(), ["a@swap/host", "a@swap/out", "b@swap/host", "b@swap/out"]);
+  assert.equal(ofBoth, 2 * 128);
+  assert.deepEqual(overlaps(swapped), []);
+
+  // the second micro-batch's copies lie where the first one's were
+  const hostBytes = (accumulate: number): number => {
+    const graph = fixtureStep(runtime, "mlp.ts.onnx", { loss: "mse", optimizer: "sgd", accumulate });
+    const all = [...savedActivations(graph).keys()].map((activation) => ({ activation, action: "swap" as const }));
+    return layout(rewrite(graph, all)).hostBytes;
+  };
+  assert.ok(hostBytes(1) > 0);
+  assert.equal(hostBytes(3), hostBytes(1));
+});
+
+test("idlePieces(graph, layout) are the largest pieces in which nothing lives while a node runs", () => {
+  const graph = parseGraph(`graph g(float32[64] x) => (c) {
+  a = Concat<axis=0>(x, x, x, x, x, x, x, x)
+  b = ReduceSum<keepdims=0>(a)
+  c = Exp(b)
+}`);
+  const places = layout(graph);
+  // x takes 256 bytes, a 2048, b 64; pieces start on multiples of 512
+  assert.deepEqual([places.arenaBytes, places.offsets.get("a"), places.offsets.get("b")], [2368, 256, 2304]);
+  assert.deepEqual(idlePieces(graph, places), [
+    { offset: 0, bytes: 0 },
+    { offset: 0, bytes: 0 },
+    { offset: 512, bytes: 1792 },
+  ]);
+});

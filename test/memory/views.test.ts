@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import { originOf, shownBy, viewsOf } from "../../src/memory/views.js";
+
+const graph = parseGraph(`graph g(float32[2,3] x) => (y) {
+  v = Reshape(x, int64[1]{6})
+  a = Exp(v)
+  b = Reshape(a, int64[2]{3,2})
+  c = Unsqueeze(b, int64[1]{0})
+  y = Exp(c)
+}`);
+
+test("originOf(graph) sees through views of views, and leaves other tensors as they are", () => {
+  assert.deepEqual(["v", "a", "b", "c", "y", "x", "nothing"].map(originOf(graph)), [
+    "x",
+    "a",
+    "a",
+    "a",
+    "y",
+    "x",
+    "nothing",
+  ]);
+  // of some nodes: what others show is not known
+  assert.equal(originOf({ nodes: graph.nodes.slice(3) })("c"), "b");
+});
+
+test("viewsOf(graph) lists the views of each tensor that is none", () => {
+  assert.deepEqual(
+    [...viewsOf(graph)],
+    [
+      ["x", ["v"]],
+      ["a", ["b", "c"]],
+    ],
+  );
+  assert.deepEqual(graph.nodes.map(shownBy), ["x", undefined, "a", "b", undefined]);
+});

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { activationRows } from "../../../src/memory/activation-rows.js";
+import { layout } from "../../../src/memory/layout.js";
+import { timeline } from "../../../src/memory/liveness.js";
+import { type Choice, judge, planOf } from "../../../src/plan/planners/prefix.js";
+import { rewrite } from "../../../src/plan/rewrite.js";
+import { chain } from "../../swaps.js";
+
+const nodeMs = chain.nodes.map(() => 1);
+
+const rows = activationRows(chain, nodeMs, { swapMs: () => 2, swapMeasured: false });
+
+const problem = { graph: chain, nodeMs, rows, budgetBytes: 4096 };
+
+const recompute = (activation: string): Choice => ({
+  activation,
+  action: "recompute",
+  savedBytes: 1024,
+  recomputeRatio: 1,
+  inactiveMs: 1,
+  why: "a test",
+});
+
+test("judge(problem, choices) is the rewritten graph's timeline, and the time of its copies", () => {
+  const none = judge(problem, []);
+  assert.deepEqual([none.graph(), none.peakBytes, none.addedMs], [chain, timeline(chain).peakBytes, 0]);
+  assert.equal(none.arenaBytes(), layout(chain).arenaBytes);
+  // b@recompute is one node more
+  const recomputing = judge(problem, [recompute("b")]);
+  assert.deepEqual(recomputing.graph(), rewrite(chain, [recompute("b")]));
+  assert.deepEqual([recomputing.addedMs, recomputing.hostBytes()], [1, 0]);
+  // both copies are waited for in full where nothing says otherwise
+  const swapping = judge(problem, [{ activation: "a", action: "swap" }]);
+  assert.deepEqual([swapping.addedMs, [...swapping.waitingMs], swapping.hostBytes()], [4, [["a", 4]], 1024]);
+});
+
+test("planOf(problem, prefixes, …) tells each decision's peak and time from the prefixes", () => {
+  const choices = [recompute("b"), recompute("a")];
+  const prefixes = [0, 1, 2].map((count) => judge(problem, choices.slice(0, count)));
+  const plan = planOf(problem, prefixes, prefixes[2]!, false, 3072);
+  assert.deepEqual(
+    plan.decisions.map(({ activation, order, addedMs, peakBytesAfter }) => [
+      activation,
+      order,
+      addedMs,
+      peakBytesAfter,
+    ]),
+    [
+      ["b", 0, prefixes[1]!.addedMs, prefixes[1]!.peakBytes],
+      ["a", 1, prefixes[2]!.addedMs - prefixes[1]!.addedMs, prefixes[2]!.peakBytes],
+    ],
+  );
+  assert.deepEqual(
+    [plan.kept, plan.peakBytes, plan.minimumPeakBytes],
+    [rows.length - 2, prefixes[2]!.arenaBytes(), 3072],
+  );
+  const { obstacle } = plan;
+  assert.equal(obstacle?.node, prefixes[2]!.graph().nodes[prefixes[2]!.peakRank]?.name);
+  assert.ok(obstacle?.holders.some(({ name, bytes }) => name === "x" && bytes === 1024));
+});
