@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import { perGraph } from "../../src/graph/memo.js";
+
+test("perGraph(compute) computes once for each graph", () => {
+  let calls = 0;
+  const countOf = perGraph(({ nodes }) => {
+    calls++;
+    return { nodes: nodes.length };
+  });
+  const graph = parseGraph("graph g(float32[2] x) => (y) { y = Exp(x) }");
+  assert.equal(countOf(graph), countOf(graph));
+  assert.deepEqual([countOf(graph), calls], [{ nodes: 1 }, 1]);
+  assert.deepEqual([countOf({ ...graph, nodes: [] }), calls], [{ nodes: 0 }, 2]);
+});

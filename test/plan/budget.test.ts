@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { budgetBytesOf, parseBudget } from "../../src/plan/budget.js";
+
+test("parseBudget(text) reads sizes in either kind of unit, and shares", () => {
+  const cases: readonly [string, number][] = [
+    ["4GiB", 4 * 2 ** 30],
+    ["500MB", 5e8],
+    [" 1.5 kib ", 1536],
+    ["0.5B", 0],
+    ["12b", 12],
+  ];
+  for (const [text, bytes] of cases)
+    if (bytes) assert.deepEqual(parseBudget(text), { bytes }, text);
+    else assert.throws(() => parseBudget(text), /budget is not a size/);
+  assert.deepEqual(parseBudget("60%"), { share: 0.6 });
+  assert.deepEqual(parseBudget("100 %"), { share: 1 });
+});
+
+test("parseBudget(text) refuses everything else", () => {
+  for (const text of ["", "4", "GiB", "-1GiB", "0%", "0GiB", "101%", "4 parsecs", "1e3MB", "9999999TiB"])
+    assert.throws(() => parseBudget(text), {
+      message: `budget is not a size: ${text} (use 4GiB, 500MB or 60%)`,
+    });
+});
+
+test("budgetBytesOf(budget, baseline) takes a share of the baseline, whole bytes", () => {
+  assert.equal(budgetBytesOf("12.5%", 1001), 125);
+  assert.equal(budgetBytesOf("1KB", 10), 1000);
+});
