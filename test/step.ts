@@ -1,4 +1,5 @@
 import { type Graph, tensorOf } from "../src/graph/graph.js";
+import { gradientName } from "../src/graph/names.js";
 import { bytesOf, valuesOf } from "../src/graph/values.js";
 import type { CpuRuntime } from "../src/runtime/cpu.js";
 import { loadWithValues } from "../src/runtime/load.js";
@@ -48,6 +49,23 @@ export async function twoSteps(
     if (step.allocatedBytes !== arenaBytes)
       throw new Error(`allocated ${step.allocatedBytes} bytes, predicted ${arenaBytes}`);
     return [(await step.run({ observe })).observed, (await step.run({ observe })).observed];
+  } finally {
+    step.close();
+  }
+}
+
+/** Loss, gradients and next state of two steps from the same values. */
+export async function outcome(cpu: CpuRuntime, graph: Graph): Promise<Map<string, Uint8Array>> {
+  const gradients = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within);
+  const observe = new Set([
+    graph.loss as string,
+    ...gradients.map((t) => gradientName(t.name)),
+    ...graph.state.map(({ after }) => after),
+  ]);
+  const { step } = loadWithValues(graph, cpu, initialValues(graph, graph, 0));
+  try {
+    await step.run({ observe });
+    return new Map((await step.run({ observe })).observed);
   } finally {
     step.close();
   }

@@ -72,34 +72,40 @@ function usesOf(graph: Graph): Map<string, Use[]> {
   return uses;
 }
 
+/** A value from the seed and the tensor's name alone; `uses` says what the tensor is for. */
 function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number): Uint8Array {
-  const count = elementCount(tensor.shape);
   if (tensor.category === "optimizer state") return new Uint8Array(tensorBytes(tensor));
   const random = randomFrom(seed ^ hash(tensor.name));
-  const fill = (next: () => number): Uint8Array => {
-    const numbers = tensor.dtype === "float32" ? new Float32Array(count) : new Float64Array(count);
-    for (let i = 0; i < count; i++) numbers[i] = next();
-    return tensor.dtype === "float32" ? new Uint8Array(numbers.buffer) : bytesOf(tensor.dtype, numbers);
-  };
-  if (tensor.category === "input") {
-    if (tensor.dtype === "bool") return fill(() => 1);
-    const { range } = tensor;
-    if (range) {
-      const spread = (): number => range[0] + random() * (range[1] - range[0]);
-      return fill(/^u?int/.test(tensor.dtype) ? () => Math.floor(spread()) : spread);
-    }
-    if (/^u?int/.test(tensor.dtype)) {
-      const limit = indexLimit(uses, graph);
-      return fill(() => (limit === undefined ? 1 : Math.floor(random() * limit)));
-    }
-    return fill(() => (2 * random() - 1) * Math.sqrt(3));
+  const next = tensor.category === "input" ? inputNumber(tensor, uses, graph, random) : weight(tensor, uses, random);
+  const count = elementCount(tensor.shape);
+  const numbers = tensor.dtype === "float32" ? new Float32Array(count) : new Float64Array(count);
+  for (let i = 0; i < count; i++) numbers[i] = next();
+  return tensor.dtype === "float32" ? new Uint8Array(numbers.buffer) : bytesOf(tensor.dtype, numbers);
+}
+
+/** Uniform numbers from -bound to bound: their variance is bound²/3. */
+const uniform = (bound: number, random: () => number) => () => (2 * random() - 1) * bound;
+
+/** What an input's elements are drawn from: its range, the places that it indexes, or anything around 0. */
+function inputNumber({ dtype, range }: Tensor, uses: readonly Use[], graph: Graph, random: () => number): () => number {
+  const isInteger = /^u?int/.test(dtype);
+  if (dtype === "bool") return () => 1;
+  if (range) {
+    const spread = (): number => range[0] + random() * (range[1] - range[0]);
+    return isInteger ? () => Math.floor(spread()) : spread;
   }
-  const scales = uses.some(({ node, slot }) => opOf(node).scales?.includes(slot));
-  if (tensor.shape.length <= 1 || tensor.category === "buffer") return fill(() => (scales ? 1 : 0));
-  const reads = uses[0];
-  const fanIn = (reads && opOf(reads.node).fanIn?.(reads.node, tensor.shape)) ?? elementCount(tensor.shape.slice(1));
-  const bound = Math.sqrt(3 / fanIn);
-  return fill(() => (2 * random() - 1) * bound);
+  if (!isInteger) return uniform(Math.sqrt(3), random);
+  const limit = indexLimit(uses, graph);
+  return limit === undefined ? () => 1 : () => Math.floor(random() * limit);
+}
+
+/** What a parameter's or buffer's elements are drawn from: 1 for scales, 0 for biases, else by what is summed up. */
+function weight({ shape, category }: Tensor, uses: readonly Use[], random: () => number): () => number {
+  const isScale = uses.some(({ node, slot }) => opOf(node).scales?.includes(slot));
+  if (shape.length <= 1 || category === "buffer") return () => (isScale ? 1 : 0);
+  const [first] = uses;
+  const fanIn = (first && opOf(first.node).fanIn?.(first.node, shape)) ?? elementCount(shape.slice(1));
+  return uniform(Math.sqrt(3 / fanIn), random);
 }
 
 /** How many entries the tensors have that an integer input indexes; undefined if it indexes none. */

@@ -1,52 +1,23 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { type Graph, producers } from "../../src/graph/graph.js";
-import { gradientName } from "../../src/graph/names.js";
+import { producers } from "../../src/graph/graph.js";
 import { savedActivations } from "../../src/memory/activations.js";
-import { layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { storages } from "../../src/memory/storages.js";
-import { readModel } from "../../src/model/read.js";
 import { fusedBody } from "../../src/ops/fused.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { loadWithValues } from "../../src/runtime/load.js";
 import { fuse } from "../../src/step/fuse.js";
-import { initialValues, randomFrom, seededGraph } from "../../src/step/initial.js";
+import { randomFrom } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
-import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
-import { absorbTransposes } from "../../src/step/transposes.js";
-import { at } from "../at.js";
+import type { TrainingOptions } from "../../src/step/training.js";
+import { fixtureStep } from "../problem.js";
+import { outcome } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
 
 after(() => cpu.close());
-
-const fixture = (name: string): string => at("fixtures", `${name}.onnx`);
-
-/** A model's training step, lowered for the CPU and seeded. */
-function stepOf(name: string, options: TrainingOptions, dims: Record<string, number> = {}): Graph {
-  const { graph } = readModel(fixture(name), { dims, runtime: cpu });
-  return seededGraph(lower(trainingStep(graph, options), cpu.hasKernel), 0);
-}
-
-/** Loss, gradients and next state of two steps from the same values. */
-async function results(graph: Graph): Promise<Map<string, Uint8Array>> {
-  const gradients = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within);
-  const observe = new Set([
-    graph.loss as string,
-    ...gradients.map((t) => gradientName(t.name)),
-    ...graph.state.map(({ after }) => after),
-  ]);
-  const { step } = loadWithValues(graph, cpu, initialValues(graph, graph, 0));
-  try {
-    await step.run({ observe });
-    return new Map((await step.run({ observe })).observed);
-  } finally {
-    step.close();
-  }
-}
 
 const models: readonly [string, TrainingOptions, Record<string, number>?][] = [
   ["mlp.ts", { loss: "mse", optimizer: "adam" }],
@@ -61,7 +32,7 @@ const models: readonly [string, TrainingOptions, Record<string, number>?][] = [
 
 for (const [name, options, dims] of models)
   test(`fuse(${name}, ${options.optimizer}${options.accumulate ? ", 2 micro-batches" : ""}) gives the same bits with fewer nodes and no larger peak`, async () => {
-    const step = stepOf(name, options, dims);
+    const step = fixtureStep(cpu, `${name}.onnx`, options, dims);
     const fused = fuse(step);
     assert.ok(fused.nodes.length < 0.9 * step.nodes.length, `${step.nodes.length} -> ${fused.nodes.length} nodes`);
     assert.ok(peakBytes(fused) <= 1.05 * peakBytes(step), `${peakBytes(step)} -> ${peakBytes(fused)} bytes`);
@@ -70,19 +41,19 @@ for (const [name, options, dims] of models)
     fused.nodes.forEach((node, rank) => {
       for (const input of node.inputs) assert.ok((made.get(input) ?? -1) < rank, `${node.name} reads ${input}`);
     });
-    const [expected, actual] = [await results(step), await results(lower(fused, cpu.hasKernel))];
+    const [expected, actual] = [await outcome(cpu, step), await outcome(cpu, lower(fused, cpu.hasKernel))];
     for (const [tensor, bytes] of expected) assert.deepEqual(actual.get(tensor), bytes, tensor);
   });
 
 test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {
-  const fused = fuse(stepOf("bert_tiny.ts", { loss: "ce", optimizer: "adam" }));
-  const expected = await results(lower(fused, cpu.hasKernel));
+  const fused = fuse(fixtureStep(cpu, "bert_tiny.ts.onnx", { loss: "ce", optimizer: "adam" }));
+  const expected = await outcome(cpu, lower(fused, cpu.hasKernel));
   const random = randomFrom(7);
   for (let round = 0; round < 3; round++) {
     const decisions = [...savedActivations(fused).values()]
       .filter(({ fixed }) => fixed === null && random() < 0.5)
       .map(({ name }) => ({ activation: name, action: "recompute" as const }));
-    const actual = await results(lower(rewrite(fused, decisions), cpu.hasKernel));
+    const actual = await outcome(cpu, lower(rewrite(fused, decisions), cpu.hasKernel));
     for (const [tensor, bytes] of expected) assert.deepEqual(actual.get(tensor), bytes, `${tensor}, round ${round}`);
   }
 });
@@ -118,7 +89,7 @@ backward:
 });
 
 test("fuse(Adam) is one node over the flat buffers that writes the next state where the state is", () => {
-  const fused = fuse(stepOf("mlp.ts", { loss: "mse", optimizer: "adam" }));
+  const fused = fuse(fixtureStep(cpu, "mlp.ts.onnx", { loss: "mse", optimizer: "adam" }));
   const update = fused.nodes.filter(({ phase, op }) => phase === "update" && op === "Fused");
   const whole = update.find(({ outputs }) => outputs.includes("parameters.next"));
   assert.ok(whole);
@@ -126,29 +97,4 @@ test("fuse(Adam) is one node over the flat buffers that writes the next state wh
   const { of } = storages(fused);
   for (const { before, after } of fused.state) assert.equal(of.get(after)?.storage, of.get(before)?.storage, after);
   assert.equal(fusedBody(whole).nodes.filter(({ op }) => op === "Sqrt").length, 1);
-});
-
-test("absorbTransposes(x·Wᵀ and its gradients) leaves no transpose of the matrix", () => {
-  const step = stepOf("bert_tiny.ts", { loss: "ce", optimizer: "sgd" });
-  const transposes = (graph: Graph): number => graph.nodes.filter(({ op }) => op === "Transpose").length;
-  const absorbed = absorbTransposes(step, (node, graph) => cpu.hasKernel(node, graph));
-  assert.ok(transposes(absorbed) < transposes(step) / 2, `${transposes(step)} -> ${transposes(absorbed)}`);
-  assert.ok(layout(absorbed).arenaBytes <= layout(step).arenaBytes);
-});
-
-test("absorbTransposes(step) computes the same", async () => {
-  const step = stepOf("swin.ts", { loss: "ce", optimizer: "sgd" });
-  const [expected, actual] = [
-    await results(step),
-    await results(absorbTransposes(step, (node, graph) => cpu.hasKernel(node, graph))),
-  ];
-  for (const [tensor, bytes] of expected) {
-    const [p, q] = [bytes, actual.get(tensor) as Uint8Array].map((b) => new Float32Array(b.slice().buffer)) as [
-      Float32Array,
-      Float32Array,
-    ];
-    const norm = Math.hypot(...p);
-    const difference = Math.hypot(...p.map((value, i) => value - (q[i] as number)));
-    assert.ok(difference <= 1e-5 * norm, `${tensor}: ${difference / norm}`);
-  }
 });
