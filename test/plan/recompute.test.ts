@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { printGraph } from "../../src/build/text.js";
 import { insertRecomputation } from "../../src/plan/recompute.js";
+import { linesOf } from "../lines.js";
 import { chain, small } from "../swaps.js";
 
-const backwardOf = (text: string): string[] => text.slice(text.indexOf("backward:")).split("\n").slice(1, -2);
-
 test("insertRecomputation(graph, one) puts its nodes before the first backward use, views too", () => {
-  assert.deepEqual(backwardOf(printGraph(insertRecomputation(small, new Set(["b"])))), [
+  assert.deepEqual(linesOf(insertRecomputation(small, new Set(["b"])), "backward"), [
     "  activation b@recompute = Exp(a)",
     "  activation v@recompute = Reshape(b@recompute, const.int64.5)",
     "  dv = Mul(v@recompute, loss)",
@@ -18,7 +16,7 @@ test("insertRecomputation(graph, one) puts its nodes before the first backward u
 });
 
 test("insertRecomputation(graph, several): each block makes again what it needs, copies are numbered", () => {
-  assert.deepEqual(backwardOf(printGraph(insertRecomputation(chain, new Set(["a", "b"])))), [
+  assert.deepEqual(linesOf(insertRecomputation(chain, new Set(["a", "b"])), "backward"), [
     "  g = Sin(f)",
     "  h = Sin(g)",
     "  i = Sin(h)",

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseGraph, printGraph } from "../../src/build/text.js";
+import { parseGraph } from "../../src/build/text.js";
 import { rematerialize } from "../../src/step/rematerialize.js";
+import { linesOf } from "../lines.js";
 
 /** A forward chain of element-wise nodes and what its backward phase reads. */
 const chain = (backward: string, size = "4,8") =>
@@ -14,11 +15,9 @@ backward:
   ${backward}
 }`);
 
-const backwardOf = (text: string): string[] => text.slice(text.indexOf("backward:")).split("\n").slice(1, -2);
-
 test("rematerialize(graph) makes what element-wise readers need again from one saved tensor, once for each reader", () => {
   const graph = rematerialize(chain("d = Mul(a, b)\n  e = Mul(d, c)\n  y = Mul(e, h)"));
-  assert.deepEqual(backwardOf(printGraph(graph)), [
+  assert.deepEqual(linesOf(graph, "backward"), [
     "  a@again1 = Exp(h)",
     "  b@again2 = Sin(a@again1)",
     "  d = Mul(a@again1, b@again2)",
@@ -31,13 +30,13 @@ test("rematerialize(graph) makes what element-wise readers need again from one s
 });
 
 test("rematerialize(graph) saves one tensor where that is no more than what it is made from", () => {
-  assert.deepEqual(backwardOf(printGraph(rematerialize(chain("y = Exp(c)")))), ["  y = Exp(c)"]);
+  assert.deepEqual(linesOf(rematerialize(chain("y = Exp(c)")), "backward"), ["  y = Exp(c)"]);
 });
 
 test("rematerialize(graph) gives a matrix product a copy of its own for a large tensor only", () => {
   const backward = "d = MatMul(b, w)\n  y = Mul(d, h)";
-  assert.deepEqual(backwardOf(printGraph(rematerialize(chain(backward)))), ["  d = MatMul(b, w)", "  y = Mul(d, h)"]);
-  assert.deepEqual(backwardOf(printGraph(rematerialize(chain(backward, "131072,8")))), [
+  assert.deepEqual(linesOf(rematerialize(chain(backward)), "backward"), ["  d = MatMul(b, w)", "  y = Mul(d, h)"]);
+  assert.deepEqual(linesOf(rematerialize(chain(backward, "131072,8")), "backward"), [
     "  a@again1 = Exp(h)",
     "  b@again2 = Sin(a@again1)",
     "  d = MatMul(b@again2, w)",
@@ -55,7 +54,7 @@ backward:
   state mean -> next
 }`);
   // a is saved, for mean is renewed by then; b is made from it
-  assert.deepEqual(backwardOf(printGraph(rematerialize(graph))).slice(0, 2), [
+  assert.deepEqual(linesOf(rematerialize(graph), "backward").slice(0, 2), [
     "  b@again1 = Exp(a)",
     "  y = Mul(b@again1, a)",
   ]);

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { parseGraph, printGraph } from "../../src/build/text.js";
+import { parseGraph } from "../../src/build/text.js";
 import type { Graph } from "../../src/graph/graph.js";
 import { layout } from "../../src/memory/layout.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { absorbTransposes } from "../../src/step/transposes.js";
+import { linesOf } from "../lines.js";
 import { fixtureStep } from "../problem.js";
 import { outcome } from "../step.js";
 
@@ -12,12 +13,9 @@ const cpu = openCpu({ threads: 1 });
 
 after(() => cpu.close());
 
-const nodesOf = (text: string): string[] =>
-  printGraph(parseGraph(text)).split("{\n").at(-1)?.split("\n").slice(0, -2) ?? [];
-
 const absorbed = (body: string): string[] => {
   const graph = parseGraph(`graph g(float32[4,3] x, float32[5,3] w, float32[4,5] z) => (y) {\n${body}\n}`);
-  return nodesOf(printGraph(absorbTransposes(graph, () => true)));
+  return linesOf(absorbTransposes(graph, () => true));
 };
 
 test("absorbTransposes(graph) reads operands as they lie, and makes a result transposed that is only read so", () => {
