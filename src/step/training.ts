@@ -6,7 +6,7 @@ import { backward } from "./gradient.js";
 import { appendLoss, checkLoss } from "./loss.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
-import { parseNamed, takeSetting } from "./settings.js";
+import { type Named, parseNamed, takeSetting } from "./settings.js";
 
 /** How a model is trained: what makes a training step of it. */
 export interface TrainingOptions {
@@ -64,62 +64,96 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
     ? inPrecision(given, options.precision)
     : { graph: given, lossScale: 1 };
   const wanted = trainedParameters(model, options.freeze ?? []);
-  const { value: outputSetting, rest: loss } = takeSetting(parseNamed(options.loss), "output");
-  const outputName = outputSetting ?? model.outputs[0];
-  if (!outputName) throw new Error(`no output: ${model.name}`);
-  if (!model.outputs.includes(outputName))
-    throw new Error(`unknown output: ${outputName} (one of ${model.outputs.join(", ")})`);
+  const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
+  const task: Task = { model, output: chosenOutput(model, outputName), loss, lossScale, accumulate, wanted };
 
   const b = new Builder(model);
-  const inputs = [...model.inputs];
-  const losses: string[] = [];
-  let sums: ReadonlyMap<string, string> | undefined;
   const trained: Trained = { flats: [], accumulations: new Map() };
-  let isMean = true;
-  let names = new Map<string, string>();
+  const batches: MicroBatch[] = [];
+  let sums: ReadonlyMap<string, string> | undefined;
   for (let micro = 1; micro <= accumulate; micro++) {
-    const forwardStart = b.nodes.length;
-    if (micro > 1) names = repeatForward(b, model, micro, names);
-    const forward = micro > 1 ? b.nodes.slice(forwardStart) : b.nodes.slice(0, model.nodes.length);
-    if (micro > 1) inputs.push(...model.inputs.map((name) => names.get(name) as string));
-    const output = names.get(outputName) ?? outputName;
-    b.phase = "loss";
-    b.category = "activation";
-    b.scope = suffixed("loss", micro);
-    const parts = appendLoss(b, b.type(output), loss);
-    if (parts.target) inputs.push(parts.target);
-    losses.push(parts.loss);
-    isMean = parts.isMean;
-
-    b.phase = "backward";
-    b.category = "temporary";
-    const seed = parts.gradient(lossScale * (isMean ? 1 / accumulate : 1));
-    b.redeclare({ ...b.type(seed), category: "gradient" });
-    const gradients = backward(b, forward, new Map([[output, seed]]), wanted);
-    if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
+    const batch = appendMicroBatch(b, task, micro, batches.at(-1)?.names ?? new Map());
+    batches.push(batch);
     b.scope = suffixed("gradients", micro);
     sums = sums
-      ? accumulateGradients(b, sums, gradients, trained, micro, accumulate)
-      : flatten(b, model, gradients, trained, accumulate);
+      ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
+      : flatten(b, model, batch.gradients, trained, accumulate);
   }
+  const last = batches.at(-1) as MicroBatch;
   b.phase = "loss";
-  const scalar = meanLoss(b, losses, isMean);
+  const scalar = meanLoss(
+    b,
+    batches.map((batch) => batch.loss),
+    last.isMean,
+  );
 
   b.phase = "update";
   b.scope = "update";
   b.category = "temporary";
-  const state = model.state.map(({ before, after }) => ({ before, after: names.get(after) ?? after }));
+  const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
   const flats = scaleGradients(b, trained.flats, { lossScale, ...(clipNorm === undefined ? {} : { clipNorm }) });
   for (const flat of flats) state.push(...appendUpdate(b, flat, optimizer));
   return prune({
     name: model.name,
     nodes: soon(b.nodes, trained.accumulations),
     tensors: b.tensors,
-    inputs,
+    inputs: batches.flatMap(({ inputs }) => inputs),
     outputs: [scalar],
     state,
     loss: scalar,
   });
+}
+
+/** What every micro-batch does. */
+interface Task {
+  readonly model: Graph;
+  /** The model's output that the loss is of. */
+  readonly output: string;
+  readonly loss: Named;
+  readonly lossScale: number;
+  readonly accumulate: number;
+  readonly wanted: ReadonlySet<string>;
+}
+
+interface MicroBatch {
+  /** Names that inputs and outputs of the model have in it, where those differ. */
+  readonly names: ReadonlyMap<string, string>;
+  readonly inputs: readonly string[];
+  readonly loss: string;
+  readonly isMean: boolean;
+  /** Gradient of each trained parameter. */
+  readonly gradients: ReadonlyMap<string, string>;
+}
+
+/** Appends forward, loss and backward of one micro-batch; `before` holds the names in the one before. */
+function appendMicroBatch(b: Builder, task: Task, micro: number, before: ReadonlyMap<string, string>): MicroBatch {
+  const { model, accumulate } = task;
+  // the first one's forward nodes are there already
+  const start = micro > 1 ? b.nodes.length : 0;
+  const names = micro > 1 ? repeatForward(b, model, micro, before) : before;
+  const forward = b.nodes.slice(start);
+  const nameOf = (name: string): string => names.get(name) ?? name;
+  b.phase = "loss";
+  b.category = "activation";
+  b.scope = suffixed("loss", micro);
+  const { loss, target, isMean, gradient } = appendLoss(b, b.type(nameOf(task.output)), task.loss);
+
+  b.phase = "backward";
+  b.category = "temporary";
+  const seed = gradient(task.lossScale * (isMean ? 1 / accumulate : 1));
+  b.redeclare({ ...b.type(seed), category: "gradient" });
+  const gradients = backward(b, forward, new Map([[nameOf(task.output), seed]]), task.wanted);
+  if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
+  return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
+}
+
+/** The output that the loss is of: the named one, or the first. Throws `no output: …` or `unknown output: …`. */
+function chosenOutput(model: Graph, named: string | undefined): string {
+  const output = named ?? model.outputs[0];
+  if (!output) throw new Error(`no output: ${model.name}`);
+  if (!model.outputs.includes(output))
+    throw new Error(`unknown output: ${output} (one of ${model.outputs.join(", ")})`);
+  return output;
 }
 
 /** Names of the parameters that are to be trained. Throws `pattern matches no parameter: …`. */
