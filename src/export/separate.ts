@@ -31,7 +31,7 @@ export function separate(graph: Graph): Graph {
 function isPerPart(b: Builder, flat: FlatParts, node: Node, like: readonly Part[]): boolean {
   const fits = (name: string): boolean =>
     name !== "" && (flat.cutLike(name, like) || (!flat.of(name) && elementCount(b.type(name).shape) === 1));
-  return Boolean(opOf(node).pointwise) && node.inputs.every(fits);
+  return opOf(node).pointwise === true && node.inputs.every(fits);
 }
 
 /** The node once for each part. */
