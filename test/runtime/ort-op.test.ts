@@ -16,6 +16,7 @@ const request = (op: string, dtype: "float32" | "bool", more: Partial<OpRequest>
   attributes: {},
   inputCount: 1,
   outputCount: 1,
+  since: undefined,
   ...more,
 });
 
@@ -24,7 +25,7 @@ test("createOp(request) finds a kernel at whatever version the provider has one,
     request("Relu", "float32"),
     request("LeakyRelu", "float32", { attributes: { alpha: float(0.5) } }),
     // its newest kernel is of opset 20
-    request("Gelu", "float32", { attributes: { approximate: { type: "string", value: "tanh" } } }),
+    request("Gelu", "float32", { since: 20, attributes: { approximate: { type: "string", value: "tanh" } } }),
     request("Transpose", "float32", { attributes: { perm: { type: "ints", value: [1, 0] } } }),
     request("Softmax", "float32", { attributes: { axis: int(-1) } }),
   ]) {

@@ -14,6 +14,7 @@ const relu = {
   attributes: {},
   inputCount: 1,
   outputCount: 1,
+  since: undefined,
 };
 
 /** Runs Relu on [-1,2] in a session. */
