@@ -13,13 +13,8 @@ import {
   nvrtcVersion,
   runtimeVersion,
 } from "../runtime/libraries/cuda-facts.js";
-import {
-  type CudaPart,
-  type CudaParts,
-  lookForCuda,
-  missingParts,
-  remedies,
-} from "../runtime/libraries/cuda-libraries.js";
+import { type CudaParts, lookForCuda, missingParts, remedies } from "../runtime/libraries/cuda-libraries.js";
+import type { CudaPart } from "../runtime/libraries/library-search.js";
 import { openRuntime } from "../runtime/open.js";
 import { ortVersion } from "../runtime/ort-api.js";
 import { chooseCuda } from "./cuda-install.js";

@@ -17,87 +17,19 @@ import { opOf } from "../ops/index.js";
  */
 export function holdBack(graph: Graph, hideShapes = false): Graph {
   const b = new Builder(graph, false);
-  const put = (op: string, name: string, inputs: readonly string[], type: TensorType, attributes: Attributes = {}) => {
-    const output = b.fresh(name);
-    b.declare({ ...type, name: output, category: "temporary" });
-    b.append({
-      name: b.fresh(`${output}/${op}`),
-      domain: "",
-      op,
-      inputs,
-      outputs: [output],
-      attributes,
-      phase: "backward",
-    });
-    return output;
-  };
-  const empty: TensorType = { dtype: "int64", shape: [0] };
-  const never = (): string => b.constant("bool", [1], 0);
-  /** An empty vector that exists once all these tensors do. */
-  const signalOf = (after: readonly string[], block: string): string => {
-    const signals = after.map((name) => {
-      const { dtype, shape } = b.type(name);
-      const axis = { dtype, shape: [1] };
-      const source = shape.length ? name : put("Unsqueeze", `${name}/vector`, [name, b.vector([0])], axis);
-      const none = put("Compress", `${name}/none`, [source, never()], { dtype, shape: [0] });
-      return put("Cast", `${name}/made`, [none], empty, { to: int(onnxNumbers.int64) });
-    });
-    return signals.length === 1
-      ? (signals[0] as string)
-      : put("Concat", `${block}/after`, signals, empty, { axis: int(0) });
-  };
-
-  const shapeless = new Map<string, string>();
-  if (hideShapes)
-    for (const name of graph.inputs) {
-      const type = b.type(name);
-      if (type.shape.length)
-        shapeless.set(name, put("Unsqueeze", `${name}/held`, [name, signalOf([name], name)], type));
-    }
-
+  const barriers = new Barriers(b);
+  const inputs = hideShapes ? graph.inputs.filter((name) => b.type(name).shape.length) : [];
+  const shapeless = new Map(inputs.map((name) => [name, barriers.held(name, barriers.signalOf([name], name))]));
+  const gradients = new HeldGradients(graph, barriers);
   /** Nodes since the last block: a block runs when all of them have. */
   let since: Node[] = [];
   let block: Node[] = [];
   const flush = (): void => {
     if (block.length === 0) return;
-    const read = new Set(since.flatMap((node) => node.inputs));
-    const ends = since.filter((node) => node.outputs.every((name) => !read.has(name)));
-    const after = ends.flatMap((node) => node.outputs.find((name) => name !== "") ?? []);
-    const made = new Set(block.flatMap((node) => node.outputs).filter((name) => name !== ""));
-    const signal = after.length ? signalOf(after, (block[0] as Node).name) : undefined;
-    const held = new Map<string, string>();
-    for (const node of block) {
-      const { hostInputs } = opOf(node);
-      const slot = node.inputs.findIndex((name, i) => name !== "" && !hostInputs.includes(i) && !isConstant(name));
-      if (signal === undefined || slot < 0 || node.inputs.some((name) => made.has(name))) {
-        b.append(node);
-        continue;
-      }
-      const name = node.inputs[slot] as string;
-      const own = held.get(name) ?? put("Unsqueeze", `${name}/held`, [name, signal], b.type(name));
-      held.set(name, own);
-      b.append({ ...node, inputs: node.inputs.map((input, i) => (i === slot ? own : input)) });
-    }
+    appendHeld(b, barriers, block, since);
     since = [];
     block = [];
   };
-
-  // an update waits for all gradients. ONNX Runtime walks back from what waits, the last node in the file first: the
-  // signals stand in the order opposite to the gradients', so that it meets the gradients as the schedule makes them
-  const isUpdate = (node: Node): boolean => node.phase === "update";
-  const madeBefore = graph.nodes.flatMap((node) => (isUpdate(node) ? [] : node.outputs));
-  const readByUpdate = new Set(graph.nodes.filter(isUpdate).flatMap((node) => node.inputs));
-  const awaited = madeBefore.filter((name) => name !== "" && readByUpdate.has(name)).reverse();
-  const released = new Map<string, string>();
-  let allMade: string | undefined;
-  const release = (name: string): string => {
-    if (!awaited.includes(name)) return name;
-    allMade ??= signalOf(awaited, "update");
-    const known = released.get(name) ?? put("Unsqueeze", `${name}/held`, [name, allMade], b.type(name));
-    released.set(name, known);
-    return known;
-  };
-  const isConstant = (name: string): boolean => b.type(name).category === "constant";
   for (const given of graph.nodes) {
     const node = { ...given, inputs: given.inputs.map((name) => shapeless.get(name) ?? name) };
     if (isRecomputed(node)) {
@@ -105,9 +37,101 @@ export function holdBack(graph: Graph, hideShapes = false): Graph {
       continue;
     }
     flush();
-    b.append(isUpdate(node) ? { ...node, inputs: node.inputs.map(release) } : node);
+    b.append(isUpdate(node) ? { ...node, inputs: node.inputs.map((name) => gradients.held(name)) } : node);
     if (node.phase !== "forward") since.push(node);
   }
   flush();
   return { ...graph, nodes: b.nodes, tensors: b.tensors };
+}
+
+const isUpdate = (node: Node): boolean => node.phase === "update";
+
+/** Appends a recomputed block; what it reads from outside is held until the nodes of `since` have run. */
+function appendHeld(b: Builder, barriers: Barriers, block: readonly Node[], since: readonly Node[]): void {
+  const read = new Set(since.flatMap((node) => node.inputs));
+  const ends = since.filter((node) => node.outputs.every((name) => !read.has(name)));
+  const after = ends.flatMap((node) => node.outputs.find((name) => name !== "") ?? []);
+  const signal = after.length ? barriers.signalOf(after, (block[0] as Node).name) : undefined;
+  const made = new Set(block.flatMap((node) => node.outputs).filter((name) => name !== ""));
+  const held = new Map<string, string>();
+  for (const node of block) {
+    const { hostInputs } = opOf(node);
+    const isConstant = (name: string): boolean => b.type(name).category === "constant";
+    const slot = node.inputs.findIndex((name, i) => name !== "" && !hostInputs.includes(i) && !isConstant(name));
+    if (signal === undefined || slot < 0 || node.inputs.some((name) => made.has(name))) {
+      b.append(node);
+      continue;
+    }
+    const name = node.inputs[slot] as string;
+    const own = held.get(name) ?? barriers.held(name, signal);
+    held.set(name, own);
+    b.append({ ...node, inputs: node.inputs.map((input, i) => (i === slot ? own : input)) });
+  }
+}
+
+/**
+ * What updates read of the phases before them, held until all of it is there: an update waits for all gradients.
+ *
+ * ONNX Runtime walks back from what waits, the last node in the file first: the signals stand in the order opposite to
+ * the gradients', so that it meets the gradients as the schedule makes them.
+ */
+class HeldGradients {
+  private readonly awaited: readonly string[];
+  private readonly known = new Map<string, string>();
+  private allMade: string | undefined;
+
+  constructor(
+    graph: Graph,
+    private readonly barriers: Barriers,
+  ) {
+    const made = graph.nodes.flatMap((node) => (isUpdate(node) ? [] : node.outputs));
+    const read = new Set(graph.nodes.filter(isUpdate).flatMap((node) => node.inputs));
+    this.awaited = made.filter((name) => name !== "" && read.has(name)).reverse();
+  }
+
+  /** The tensor that an update reads in place of this one: itself, where it does not wait. */
+  held(name: string): string {
+    if (!this.awaited.includes(name)) return name;
+    this.allMade ??= this.barriers.signalOf(this.awaited, "update");
+    const held = this.known.get(name) ?? this.barriers.held(name, this.allMade);
+    this.known.set(name, held);
+    return held;
+  }
+}
+
+const empty: TensorType = { dtype: "int64", shape: [0] };
+
+/** Writes nodes by which one tensor waits for others. */
+class Barriers {
+  constructor(private readonly b: Builder) {}
+
+  /** An empty vector that exists once all these tensors do. */
+  signalOf(after: readonly string[], block: string): string {
+    const signals = after.map((name) => {
+      const { dtype, shape } = this.b.type(name);
+      const axis = { dtype, shape: [1] };
+      const source = shape.length ? name : this.put("Unsqueeze", `${name}/vector`, [name, this.b.vector([0])], axis);
+      const never = this.b.constant("bool", [1], 0);
+      const none = this.put("Compress", `${name}/none`, [source, never], { dtype, shape: [0] });
+      return this.put("Cast", `${name}/made`, [none], empty, { to: int(onnxNumbers.int64) });
+    });
+    const [only] = signals;
+    return only !== undefined && signals.length === 1
+      ? only
+      : this.put("Concat", `${block}/after`, signals, empty, { axis: int(0) });
+  }
+
+  /** A tensor itself, under another name, that cannot be read before the signal exists. */
+  held(name: string, signal: string): string {
+    return this.put("Unsqueeze", `${name}/held`, [name, signal], this.b.type(name));
+  }
+
+  private put(op: string, wish: string, inputs: readonly string[], type: TensorType, attributes: Attributes = {}) {
+    const { b } = this;
+    const output = b.fresh(wish);
+    b.declare({ ...type, name: output, category: "temporary" });
+    const name = b.fresh(`${output}/${op}`);
+    b.append({ name, domain: "", op, inputs, outputs: [output], attributes, phase: "backward" });
+    return output;
+  }
 }

@@ -1,16 +1,17 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
+import { few } from "../format.js";
 import { NodeError } from "../graph/errors.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
+import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
 import type { Model, ModelNode } from "./model.js";
-import { roles } from "./roles.js";
+import { type Roles, roles } from "./roles.js";
 
 export interface BindOptions {
-  /** Size of each symbolic dimension: `{ batch: 32 }`. */
-  readonly dims?: Readonly<Record<string, number>>;
+  readonly dims?: Dims;
   /** Runs one node's native kernel on the host: how constants are folded. */
   readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
   /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
@@ -43,30 +44,18 @@ const foldLimitBytes = 64 * 2 ** 20;
 export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
   const dims = options.dims ?? {};
   checkDims(model, dims);
-  const b = new Builder();
-  const { parameters, buffers, notes } = roles(model);
-  const category = (name: string): Tensor["category"] =>
-    parameters.has(name) ? "parameter" : buffers.has(name) ? "buffer" : "constant";
-  for (const input of model.inputs) {
-    if (model.initializers.has(input.name)) continue;
-    const shape = input.dims.map((dim, axis) => bindDim(input.name, axis, dim, dims));
-    const role = parameters.has(input.name) || buffers.has(input.name) ? category(input.name) : "input";
-    b.declare({ name: input.name, dtype: input.dtype, shape, category: role });
-  }
-  for (const [name, { dtype, shape, data }] of model.initializers)
-    b.declare({ name, dtype, shape, data, category: category(name) });
-
-  const alias = new Map<string, string>();
+  const found = roles(model);
+  const modes = batchNormModes(model, options.batchNorm);
   const reading: Reading = {
-    b,
+    b: new Builder(),
     evaluate: options.evaluate,
     opset: model.opset,
     outputs: new Set(model.outputs.map((output) => output.name)),
-    alias,
+    alias: new Map(),
     renewed: new Map(),
   };
-  const modes = batchNormModes(model, options.batchNorm);
-  notes.push(...modes.notes);
+  const { b, alias } = reading;
+  declareResidents(b, model, found, dims);
   for (const raw of model.nodes) {
     try {
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
@@ -75,31 +64,37 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
       throw NodeError.of(error, raw);
     }
   }
-
-  const outputNames = model.outputs.map((output) => alias.get(output.name) ?? output.name);
-  model.outputs.forEach((output, i) => {
-    const { shape } = b.type(outputNames[i] as string);
-    const declared = output.dims.map((dim) => (typeof dim === "string" ? dims[dim] : dim) ?? null);
-    const fits = declared.length === shape.length && declared.every((dim, axis) => dim === null || dim === shape[axis]);
-    if (output.dims.length > 0 && !fits)
-      throw new Error(`contradicting dimension: output ${output.name} is [${shape}], the model says [${output.dims}]`);
-  });
-
-  const state = [...reading.renewed].map(([before, after]) => ({ before, after }));
-  const graph: Graph = {
+  const outputs = model.outputs.map((output) => alias.get(output.name) ?? output.name);
+  model.outputs.forEach((output, i) => void checkOutput(output, b.type(outputs[i] as string).shape, dims));
+  const graph = prune({
     name: model.graphName,
     nodes: b.nodes,
     tensors: b.tensors,
     inputs: model.inputs.map((i) => i.name).filter((name) => b.type(name).category === "input"),
-    outputs: outputNames,
-    state,
-  };
-  const pruned = prune(graph);
-  if (model.opset > ownOpset) notes.push(opsetNote(model.opset, pruned));
-  const unused = [...parameters].filter((name) => !pruned.tensors.has(name));
-  if (unused.length)
-    notes.push(`${unused.length} parameters are not used by any node: ${unused.slice(0, 3).join(", ")}`);
-  return { graph: pruned, notes };
+    outputs,
+    state: [...reading.renewed].map(([before, after]) => ({ before, after })),
+  });
+  const unused = [...found.parameters].filter((name) => !graph.tensors.has(name));
+  const notes = [
+    ...found.notes,
+    ...modes.notes,
+    ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : []),
+    ...(unused.length ? [`${unused.length} parameters are not used by any node: ${few(unused)}`] : []),
+  ];
+  return { graph, notes };
+}
+
+/** Declares what no node makes: the file's inputs and initializers, each with what it is for. */
+function declareResidents(b: Builder, model: Model, { parameters, buffers }: Roles, dims: Dims): void {
+  const category = (name: string, otherwise: "input" | "constant"): Tensor["category"] =>
+    parameters.has(name) ? "parameter" : buffers.has(name) ? "buffer" : otherwise;
+  for (const input of model.inputs) {
+    const { name, dtype } = input;
+    if (model.initializers.has(name)) continue;
+    b.declare({ name, dtype, shape: boundShape(input, dims), category: category(name, "input") });
+  }
+  for (const [name, { dtype, shape, data }] of model.initializers)
+    b.declare({ name, dtype, shape, data, category: category(name, "constant") });
 }
 
 /** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */
@@ -208,34 +203,4 @@ function folded(b: Builder, node: Node, evaluate: BindOptions["evaluate"]): read
   const values = node.inputs.map((name) => (name ? (b.type(name) as Tensor & { data: Uint8Array }) : undefined));
   if (op.view) return [{ ...(types[0] as TensorType), data: values[0]?.data as Uint8Array }];
   return evaluate(node, values);
-}
-
-function checkDims(model: Model, dims: Readonly<Record<string, number>>): void {
-  const symbols = new Set<string>();
-  for (const input of model.inputs)
-    input.dims.forEach((dim, axis) => {
-      if (typeof dim === "string") symbols.add(dim);
-      else if (dim === null) symbols.add(`${input.name}.${axis}`);
-    });
-  for (const [name, size] of Object.entries(dims)) {
-    if (!symbols.has(name))
-      throw new Error(
-        `unknown dimension: ${name} (${symbols.size ? `the model has ${[...symbols].join(", ")}` : "all of the model's dimensions are fixed"})`,
-      );
-    if (!Number.isSafeInteger(size) || size < 1)
-      throw new Error(`dimension is not a positive integer: ${name}=${size}`);
-  }
-}
-
-function bindDim(
-  input: string,
-  axis: number,
-  dim: number | string | null,
-  dims: Readonly<Record<string, number>>,
-): number {
-  if (typeof dim === "number") return dim;
-  const symbol = dim ?? `${input}.${axis}`;
-  const size = dims[symbol];
-  if (size === undefined) throw new Error(`unbound dimension: ${symbol} (pass --dim ${symbol}=N)`);
-  return size;
 }

@@ -1,3 +1,4 @@
+import { few } from "../format.js";
 import { bytesPerElement, type DType, elementCount, isFloat, type TensorType } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
@@ -6,8 +7,6 @@ import type { Model } from "./model.js";
 /** Names under which exporters and models keep float constants and buffers that are not trained. */
 const bufferNames =
   /(^|[./_])(running_mean|running_var|num_batches_tracked|inv_freq|attn_mask|causal_mask|masked_bias|position_ids|relative_coords_table|lifted_tensor\w*|val_\d+|const\w*_\d+|scalar_tensor\w*)$/i;
-
-const few = (names: readonly string[]): string => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
 
 const exportPlainly = "torch.onnx.export(…, dynamo=True, optimize=False) keeps all apart";
 
@@ -19,15 +18,23 @@ function signatureOf(model: Model): Map<string, string> {
   );
 }
 
+/** Names of the float tensors that are trained, and of those that kernels renew; and what a user should know of it. */
+export interface Roles {
+  readonly parameters: ReadonlySet<string>;
+  readonly buffers: ReadonlySet<string>;
+  readonly notes: readonly string[];
+}
+
 /**
  * Which float tensors of a model are trained.
  *
  * Where the file holds PyTorch's signature, it decides. Else a float initializer of rank 1 or more (of any rank under a
  * PyTorch module's name) is a parameter unless kernels read it as running statistics or on the host (clip bounds,
- * scales), or its name is one that exporters give to constants and buffers. A file without such initializers holds no weights: then every float graph input of fixed shape, the first input excepted, is one. Throws
- * `not a number: …` for weights that hold NaN.
+ * scales), or its name is one that exporters give to constants and buffers. A file without such initializers holds
+ * no weights: then every float graph input of fixed shape, the first input excepted, is one. Throws `not a number: …` for
+ * weights that hold NaN.
  */
-export function roles(model: Model): { parameters: Set<string>; buffers: Set<string>; notes: string[] } {
+export function roles(model: Model): Roles {
   const source = new Map<string, string>();
   const buffers = new Set<string>();
   const onHost = new Set<string>();

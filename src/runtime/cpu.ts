@@ -7,7 +7,7 @@ import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { lower } from "../step/lower.js";
 import { loadStep } from "./host-step.js";
-import { kernelKey, requestOf } from "./interpreter.js";
+import { kernelFinder } from "./kernel-cache.js";
 import { openKernels } from "./ort.js";
 import { ortVersion } from "./ort-api.js";
 import type { LoadedStep, Runtime } from "./runtime.js";
@@ -23,7 +23,7 @@ export interface CpuRuntime extends Runtime {
 export function openCpu(options: { threads?: number } = {}): CpuRuntime {
   const threads = options.threads ?? os.availableParallelism();
   const kernels = openKernels({ threads });
-  const known = new Map<string, boolean>();
+  const findsKernel = kernelFinder(kernels);
   const runtime: CpuRuntime = {
     backend: "cpu",
     device: {
@@ -36,19 +36,7 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
       const { types, cpuRefuses } = opOf(node);
       const dtype = graph.tensors.get(node.inputs[0] ?? "")?.dtype;
       if (!types || (dtype && cpuRefuses?.(node, dtype))) return false;
-      const request = requestOf(node, graph);
-      const key = kernelKey(request);
-      let found = known.get(key);
-      if (found === undefined) {
-        try {
-          kernels.releaseOp(kernels.createOp(request));
-          found = true;
-        } catch {
-          found = false;
-        }
-        known.set(key, found);
-      }
-      return found;
+      return findsKernel(node, graph);
     },
     load: (graph, layout) => loadStep(graph, layout, kernels, () => openKernels({ threads })),
     evaluate(node, inputs) {

@@ -1,9 +1,10 @@
-import koffi from "koffi";
-import { NodeError } from "../graph/errors.js";
-import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
+import type { Graph, Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import type { Invoke, Kernels, OpRequest } from "./ort.js";
-import { type Pointer, pointerArray } from "./ort-api.js";
+import { Operators } from "./kernel-cache.js";
+import { requestOf } from "./kernel-key.js";
+import { NativeValues } from "./native-values.js";
+import type { Invoke, Kernels } from "./ort.js";
+import type { Pointer } from "./ort-api.js";
 import type { RunOptions, StepResult } from "./runtime.js";
 
 /** How long the interpreter stays inside the callback before timers and signals get their turn, ms. */
@@ -18,31 +19,6 @@ export interface Prepared {
   readonly inputCount: number;
   readonly outputs: Pointer;
   readonly outputCount: number;
-}
-
-/** The request for a node's kernel: type constraints of absent inputs and outputs are left out. */
-export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest {
-  const types = new Map<string, DType>();
-  const record = opOf(node);
-  for (const [name, from] of Object.entries(record.types ?? {})) {
-    if (typeof from === "string" && !/^y\d+$/.test(from)) types.set(name, from as DType);
-    else {
-      const tensor = typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))];
-      const dtype = tensor ? graph.tensors.get(tensor)?.dtype : undefined;
-      if (dtype) types.set(name, dtype);
-    }
-  }
-  const used = (names: readonly string[]): number => names.findLastIndex((name) => name !== "") + 1;
-  return {
-    node: node.name,
-    op: node.op,
-    domain: node.domain,
-    types,
-    attributes: { ...record.defaults, ...node.attributes },
-    inputCount: used(node.inputs),
-    outputCount: used(node.outputs),
-    since: record.since === "none" ? undefined : record.since,
-  };
 }
 
 /** Where a step's values lie, and what runs without a kernel of ONNX Runtime. */
@@ -69,17 +45,6 @@ export interface PreparedStep {
   release(): void;
 }
 
-/** Identifies the kernel of a node: op, types and attributes. */
-export const kernelKey = (request: OpRequest): string =>
-  JSON.stringify([
-    request.domain,
-    request.op,
-    [...request.types],
-    request.attributes,
-    request.inputCount,
-    request.outputCount,
-  ]);
-
 /** Runs a prepared node. */
 export function invokeNode(invoke: Invoke, node: Prepared): void {
   if (node.own) node.own();
@@ -87,153 +52,138 @@ export function invokeNode(invoke: Invoke, node: Prepared): void {
 }
 
 /** Creates the values and operators of a graph's nodes. Throws `no kernel: …` with the node's name. */
-export function prepareStep(graph: Graph, kernels: Kernels, place: Place): PreparedStep {
-  const values = new Map<string, Pointer>();
-  const ops = new Map<string, Pointer>();
-  const kept: (BigUint64Array | Uint8Array)[] = [];
-  let released = false;
-  const release = (): void => {
-    if (released) return;
-    released = true;
-    for (const op of ops.values()) kernels.releaseOp(op);
-    for (const value of values.values()) kernels.releaseValue(value);
-    kept.length = 0;
-  };
-  const deviceValue = (name: string): Pointer => {
-    const known = values.get(name);
-    if (known) return known;
-    const tensor = tensorOf(graph, name);
-    const value = kernels.createValue(place.address(name), tensorBytes(tensor), tensor);
-    values.set(name, value);
-    return value;
-  };
-  /** A constant that a kernel reads on the host. */
-  const hostValue = (name: string, node: Node): Pointer => {
-    const key = `host ${name}`;
-    const known = values.get(key);
-    if (known) return known;
-    const tensor = tensorOf(graph, name);
-    if (!tensor.data) throw new NodeError(`a kernel reads ${name} on the host, and it is no constant`, node);
-    const bytes = new Uint8Array(new ArrayBuffer(Math.max(8, tensor.data.length)));
-    bytes.set(tensor.data);
-    kept.push(bytes);
-    const value = kernels.createValue(koffi.address(bytes) as Pointer, tensor.data.length, tensor, "host");
-    values.set(key, value);
-    return value;
-  };
-  const pointers = (names: readonly string[], count: number, node: Node, onHost: readonly number[]): Pointer => {
-    const array = pointerArray(
-      names.slice(0, count).map((name, i) => {
-        if (!name) return 0n;
-        return onHost.includes(i) ? hostValue(name, node) : deviceValue(name);
-      }),
-    );
-    kept.push(array);
-    return koffi.address(array) as Pointer;
-  };
-  const shapeOf = (name: string): string => (name ? tensorOf(graph, name).shape.join() : "-");
+export const prepareStep = (graph: Graph, kernels: Kernels, place: Place): PreparedStep =>
+  new Interpreter(graph, kernels, place);
 
-  const nodes: Prepared[] = [];
-  try {
-    graph.nodes.forEach((node, index) => {
-      const own = place.own(node, index);
-      if (!own && opOf(node).view) return;
-      if (own) {
-        nodes.push({ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 });
-        return;
-      }
-      const request = requestOf(node, graph);
-      const shapes = place.kernelsKnowShapes ? [...node.inputs, "", ...node.outputs].map(shapeOf).join(";") : "";
-      // stateful kernels (packed weights, random generators) must not be shared between nodes
-      const key = `${kernelKey(request)}${shapes}${opOf(node).random ? `#${index}` : ""}`;
-      let op = ops.get(key);
-      if (op === undefined) {
-        try {
-          op = kernels.createOp(request);
-        } catch (error) {
-          throw NodeError.of(error, node);
-        }
-        ops.set(key, op);
-      }
-      nodes.push({
-        index,
-        op,
-        inputs: pointers(node.inputs, request.inputCount, node, place.hostInputs(node)),
-        inputCount: request.inputCount,
-        outputs: pointers(node.outputs, request.outputCount, node, []),
-        outputCount: request.outputCount,
-      });
-    });
-  } catch (error) {
-    release();
-    throw error;
+class Interpreter implements PreparedStep {
+  readonly nodes: readonly Prepared[];
+  private readonly operators: Operators;
+  private readonly values: NativeValues;
+  private released = false;
+  /** When timers and signals had their turn last: many short steps must leave them one too. */
+  private turnBegan = performance.now();
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly kernels: Kernels,
+    private readonly place: Place,
+  ) {
+    this.operators = new Operators(graph, kernels, place.kernelsKnowShapes);
+    this.values = new NativeValues(graph, kernels, (name) => place.address(name));
+    try {
+      this.nodes = graph.nodes.flatMap((node, index) => this.prepared(node, index));
+    } catch (error) {
+      this.release();
+      throw error;
+    }
   }
 
-  /** Nodes after which something is observed, with the names of the tensors; views are complete with their producer. */
-  const observers = (observe: ReadonlySet<string>): Map<number, string[]> => {
-    const after = new Map<number, string[]>();
-    graph.nodes.forEach((node, index) => {
-      const names = node.outputs.filter((name) => observe.has(name));
-      if (names.length) after.set(index, names);
-    });
-    return after;
-  };
-
-  /** When timers and signals had their turn last: many short steps must leave them one too. */
-  let turnBegan = performance.now();
-  const takeTurn = async (): Promise<void> => {
-    await new Promise((resolve) => setImmediate(resolve));
-    turnBegan = performance.now();
-  };
-
-  const run = async (options: RunOptions = {}): Promise<StepResult> => {
-    if (released) throw new Error("the step is closed");
-    if (performance.now() - turnBegan > turnMs) await takeTurn();
-    const nodeMs = new Float64Array(options.timeNodes ? graph.nodes.length : 0);
-    const observed = new Map<string, Uint8Array>();
-    const watching = observers(options.observe ?? new Set());
-    const take = (index: number): void => {
-      for (const name of watching.get(index) ?? []) observed.set(name, place.read(name));
-    };
+  async run(options: RunOptions = {}): Promise<StepResult> {
+    if (this.released) throw new Error("the step is closed");
+    if (performance.now() - this.turnBegan > turnMs) await this.takeTurn();
+    const execution = new Execution(this.graph, this.nodes, this.place, options);
     let stepMs = 0;
-    let next = 0;
-    let taken = 0;
-    while (next < nodes.length || next === 0) {
+    for (;;) {
       options.signal?.throwIfAborted();
       const began = performance.now();
-      kernels.within((invoke) => {
-        let time = began;
-        const until = began + turnMs;
-        for (; next < nodes.length; next++) {
-          const prepared = nodes[next] as Prepared;
-          const { index } = prepared;
-          try {
-            if (place.around) place.around(index, () => invokeNode(invoke, prepared));
-            else invokeNode(invoke, prepared);
-          } catch (error) {
-            const node = graph.nodes[index] as Node;
-            throw new Error(`${(error as Error).message} (while running ${node.name}: ${node.op})`, { cause: error });
-          }
-          if (options.timeNodes) nodeMs[index] = performance.now() - time;
-          if (watching.size)
-            // views that follow are complete too, and the next kernel may write over what they show
-            for (const end = nodes[next + 1]?.index ?? graph.nodes.length; taken < end; taken++) take(taken);
-          if (options.timeNodes || (next & 15) === 15) {
-            time = performance.now();
-            if (time > until) {
-              next++;
-              break;
-            }
-          }
-        }
-      });
+      this.kernels.within((invoke) => execution.turn(invoke, began));
       stepMs += performance.now() - began;
-      if (next >= nodes.length) break;
-      await takeTurn();
+      if (execution.isDone) break;
+      await this.takeTurn();
     }
-    for (; taken < graph.nodes.length; taken++) take(taken);
-    return { stepMs, nodeMs, observed };
-  };
+    return { stepMs, nodeMs: execution.nodeMs, observed: execution.allObserved() };
+  }
 
-  return { nodes, run, release };
+  release(): void {
+    if (this.released) return;
+    this.released = true;
+    this.operators.release();
+    this.values.release();
+  }
+
+  /** A node ready to run; nothing for a view, which costs nothing. */
+  private prepared(node: Node, index: number): readonly Prepared[] {
+    const own = this.place.own(node, index);
+    if (own) return [{ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 }];
+    if (opOf(node).view) return [];
+    const request = requestOf(node, this.graph);
+    const { inputCount, outputCount } = request;
+    const op = this.operators.of(index, request);
+    const inputs = this.values.array(node.inputs.slice(0, inputCount), node, this.place.hostInputs(node));
+    const outputs = this.values.array(node.outputs.slice(0, outputCount), node);
+    return [{ index, op, inputs, inputCount, outputs, outputCount }];
+  }
+
+  private async takeTurn(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.turnBegan = performance.now();
+  }
+}
+
+/** One execution of a step, turn by turn: how far it is, what it has timed and copied out. */
+class Execution {
+  /** ms of each node in schedule order; empty unless asked for. */
+  readonly nodeMs: Float64Array;
+  private readonly observed = new Map<string, Uint8Array>();
+  private readonly observe: ReadonlySet<string>;
+  /** The prepared node that runs next. */
+  private next = 0;
+  /** Nodes of the graph whose observed outputs have been copied out. */
+  private taken = 0;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly nodes: readonly Prepared[],
+    private readonly place: Place,
+    { timeNodes = false, observe = new Set() }: RunOptions,
+  ) {
+    this.nodeMs = new Float64Array(timeNodes ? graph.nodes.length : 0);
+    this.observe = observe;
+  }
+
+  get isDone(): boolean {
+    return this.next >= this.nodes.length;
+  }
+
+  /** Runs nodes until the turn, which `began` then, is over or none is left. */
+  turn(invoke: Invoke, began: number): void {
+    const { nodes, place, nodeMs } = this;
+    const isTimed = nodeMs.length > 0;
+    const isWatched = this.observe.size > 0;
+    const until = began + turnMs;
+    let time = began;
+    let { next } = this;
+    while (next < nodes.length) {
+      const node = nodes[next] as Prepared;
+      try {
+        if (place.around) place.around(node.index, () => invokeNode(invoke, node));
+        else invokeNode(invoke, node);
+      } catch (error) {
+        const { name, op } = this.graph.nodes[node.index] as Node;
+        throw new Error(`${(error as Error).message} (while running ${name}: ${op})`, { cause: error });
+      }
+      if (isTimed) nodeMs[node.index] = performance.now() - time;
+      next++;
+      // views that follow are complete too, and the next kernel may write over what they show
+      if (isWatched) this.takeBefore(nodes[next]?.index ?? this.graph.nodes.length);
+      if (isTimed || (next & 15) === 0) {
+        time = performance.now();
+        if (time > until) break;
+      }
+    }
+    this.next = next;
+  }
+
+  /** What was observed, by the names of the tensors. */
+  allObserved(): ReadonlyMap<string, Uint8Array> {
+    if (this.observe.size) this.takeBefore(this.graph.nodes.length);
+    return this.observed;
+  }
+
+  /** Copies out what is observed of the nodes before the one at `end`. */
+  private takeBefore(end: number): void {
+    for (; this.taken < end; this.taken++)
+      for (const name of this.graph.nodes[this.taken]?.outputs ?? [])
+        if (this.observe.has(name)) this.observed.set(name, this.place.read(name));
+  }
 }

@@ -1,4 +1,4 @@
-import { type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { type Graph, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import type { LoadedStep, Measurement, MeasureOptions } from "./runtime.js";
 
@@ -7,15 +7,6 @@ export function readLoss(graph: Graph, read: (name: string) => Uint8Array): numb
   if (!graph.loss) return null;
   const value = valuesOf(tensorOf(graph, graph.loss).dtype, read(graph.loss))[0] as number;
   return Number.isFinite(value) ? value : null;
-}
-
-/** What a node's cost depends on: op, attributes, element types and shapes. Nodes with equal signatures cost the same. */
-export function signatureOf(node: Node, graph: Pick<Graph, "tensors">): string {
-  const type = (name: string): string => {
-    const tensor = graph.tensors.get(name);
-    return tensor ? `${tensor.dtype}[${tensor.shape.join()}]` : "";
-  };
-  return JSON.stringify([node.domain, node.op, node.attributes, node.inputs.map(type), node.outputs.map(type)]);
 }
 
 /**

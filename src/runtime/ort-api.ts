@@ -137,9 +137,7 @@ export function library(): Library {
     ]),
   ) as unknown as Api;
   kept.push(lib, table, slots, api);
-  const out = [null];
-  check(api, api.createEnv(3, "mutwo", out));
-  loaded = { api, env: out[0] as unknown as Pointer, version };
+  loaded = { api, env: made(api, (out) => api.createEnv(3, "mutwo", out)), version };
   return loaded;
 }
 
@@ -149,6 +147,13 @@ export function check(api: Api, status: unknown): void {
   const message = api.getErrorMessage(status) as string;
   api.releaseStatus(status);
   throw new Error(message.split("\n")[0]);
+}
+
+/** What a function of the API gives out through its last parameter. Throws what its status says. */
+export function made(api: Api, make: (out: [null]) => unknown): Pointer {
+  const out: [null] = [null];
+  check(api, make(out));
+  return out[0] as unknown as Pointer;
 }
 
 /** ONNX Runtime's version. */

@@ -4,7 +4,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import { signatureOf } from "./measure.js";
+import { signatureOf } from "./kernel-key.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
 
 /** Version of recordings; a file of another version is refused. */

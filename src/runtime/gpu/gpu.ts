@@ -1,5 +1,5 @@
 import { opOf } from "../../ops/index.js";
-import { kernelKey, requestOf } from "../interpreter.js";
+import { kernelKey, requestOf } from "../kernel-key.js";
 import { type Kernels, openKernels } from "../ort.js";
 import { ortVersion } from "../ort-api.js";
 import type { Runtime } from "../runtime.js";

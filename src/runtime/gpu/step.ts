@@ -3,7 +3,8 @@ import { type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.
 import { idlePieces, type Layout } from "../../memory/layout.js";
 import { opOf } from "../../ops/index.js";
 import { invokeNode, type Prepared, prepareStep } from "../interpreter.js";
-import { readLoss, signatureOf } from "../measure.js";
+import { signatureOf } from "../kernel-key.js";
+import { readLoss } from "../measure.js";
 import type { Invoke, Kernels } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
 import type { LoadedStep, Measurement, MeasureOptions, RunOptions, StepResult } from "../runtime.js";

@@ -1,14 +1,9 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import koffi from "koffi";
-import { type CudaMajor, installCommands, list, type Machine, thisMachine } from "./cuda-places.js";
-import { readElf } from "./elf.js";
+import { type CudaMajor, installCommands, type Machine, thisMachine } from "./cuda-places.js";
+import { type CudaPart, LibrarySearch, neededCuda } from "./library-search.js";
 import { bundledLibrary, coreLibrary, holdsProvider, installedFolder, providerFiles } from "./ort-library.js";
-
-/** One library that the CUDA backend needs: where it is, or why it cannot be used. */
-export type CudaPart =
-  | { readonly name: string; readonly file: string; readonly problem?: undefined }
-  | { readonly name: string; readonly file?: undefined; readonly problem: string };
 
 /** What was found of all that the CUDA backend needs. */
 export interface CudaParts {
@@ -42,9 +37,6 @@ export interface CudaLibraries {
   readonly preload: readonly string[];
 }
 
-/** Libraries of CUDA, as opposed to the system's and the driver's. */
-const isCuda = (name: string): boolean => /^lib(cu|nv|nccl)/.test(name) && !/^lib(cuda|nvidia)[.-]/.test(name);
-
 /** What the provider of ONNX Runtime 1.29.0 needs, to say so before it is there. */
 const usualNeeds = (major: CudaMajor): string[] => [
   `libcublasLt.so.${major}`,
@@ -62,107 +54,39 @@ export function lookForCuda(options: { cudaMajor?: CudaMajor; machine?: Machine 
   const machine = options.machine ?? thisMachine;
   const { env } = machine;
   const [ort, provider] = lookForProvider(env);
-  const needed = provider.file ? neededBy(provider.file) : [];
+  const needed = provider.file ? neededCuda(provider.file) : [];
   const fromProvider = needed.map((name) => /^libcudart\.so\.(12|13)$/.exec(name)?.[1]).find(Boolean);
   const cudaMajor = fromProvider ? (Number(fromProvider) as CudaMajor) : (options.cudaMajor ?? 13);
-
-  const wanted: Readonly<Record<string, string>> = {
-    [`libcudart.so.${cudaMajor}`]: "CUDART_LIBRARY",
-    "libcudnn.so.9": "CUDNN_LIBRARY",
-    [`libnvrtc.so.${cudaMajor}`]: "NVRTC_LIBRARY",
-  };
-  const home = env.CUDA_HOME ?? env.CUDA_PATH;
-  const given = [
-    ...Object.values(wanted).flatMap((name) => (env[name] ? [path.dirname(path.resolve(env[name]))] : [])),
-    ...(env.LD_LIBRARY_PATH ?? "").split(":").filter(Boolean),
-    ...(home ? [path.join(home, "lib64"), path.join(home, "lib")] : []),
+  const [cudart, cudnn, nvrtc] = [`libcudart.so.${cudaMajor}`, "libcudnn.so.9", `libnvrtc.so.${cudaMajor}`] as const;
+  const variables = { [cudart]: "CUDART_LIBRARY", [cudnn]: "CUDNN_LIBRARY", [nvrtc]: "NVRTC_LIBRARY" };
+  const search = new LibrarySearch(machine, variables, [
+    ...givenFolders(env, Object.values(variables)),
     ...(provider.file ? [path.dirname(provider.file)] : []),
-  ];
-  const searched: string[] = [];
-  const groups = [() => given, machine.systemFolders, machine.pythonFolders];
-  const search = (fits: (folder: string) => string | undefined): string | undefined => {
-    const seen = new Set<string>();
-    for (const folders of groups)
-      for (const folder of folders()) {
-        if (seen.has(folder)) continue;
-        seen.add(folder);
-        if (!searched.includes(folder)) searched.push(folder);
-        const file = fits(folder);
-        if (file) return file;
-      }
-    return undefined;
-  };
-  const known = new Map<string, CudaPart>();
-  const part = (name: string): CudaPart => {
-    const before = known.get(name);
-    if (before) return before;
-    const found = lookFor(name);
-    known.set(name, found);
-    return found;
-  };
-  const lookFor = (name: string): CudaPart => {
-    const variable = wanted[name];
-    const chosen = variable && env[variable];
-    if (chosen) return checkChosen(name, variable, chosen);
-    const file = search((folder) => {
-      const place = path.join(folder, name);
-      return existsSync(place) ? place : undefined;
-    });
-    if (file) return { name, file };
-    const loaded = machine.byLoader(name);
-    if (loaded) return { name, file: loaded };
-    const stem = name.slice(0, name.indexOf(".so") + 4);
-    const other = search((folder) => {
-      const version = list(folder).find((entry) => entry.startsWith(stem) && /^\d+$/.test(entry.slice(stem.length)));
-      return version && path.join(folder, version);
-    });
-    return { name, problem: other ? `not found, only another version: ${other}` : "not found" };
-  };
-  /** Libraries that a library needs, before it. */
-  const order: string[] = [];
-  const visit = (name: string): void => {
-    if (order.includes(name)) return;
-    const { file } = part(name);
-    if (file) for (const before of neededBy(file)) visit(before);
-    if (!order.includes(name)) order.push(name);
-  };
-  const [cudartName, cudnnName, nvrtcName] = Object.keys(wanted) as [string, string, string];
-  const driver = part("libcuda.so.1");
-  for (const name of [...(needed.length ? needed : usualNeeds(cudaMajor)), cudartName, cudnnName]) visit(name);
-  const nvrtc = part(nvrtcName);
-  const named = [cudartName, cudnnName, nvrtcName];
+  ]);
+  const driver = search.find("libcuda.so.1");
+  const order = search.loadOrder([...(needed.length ? needed : usualNeeds(cudaMajor)), cudart, cudnn]);
+  const named: readonly string[] = [cudart, cudnn, nvrtc];
   return {
     cudaMajor,
     ort,
     provider,
     driver,
-    cudart: part(cudartName),
-    cudnn: part(cudnnName),
-    nvrtc,
-    others: order.filter((name) => !named.includes(name)).map(part),
-    folders: searched,
+    cudart: search.find(cudart),
+    cudnn: search.find(cudnn),
+    nvrtc: search.find(nvrtc),
+    others: order.filter((name) => !named.includes(name)).map((name) => search.find(name)),
+    folders: search.folders,
   };
 }
 
-const neededBy = (file: string): string[] => {
-  try {
-    return readElf(file).needed.filter(isCuda);
-  } catch {
-    return []; // loading it will say what is wrong
-  }
-};
-
-/** A library that an environment variable names. */
-function checkChosen(name: string, variable: string, chosen: string): CudaPart {
-  const file = path.resolve(chosen);
-  if (!existsSync(file)) return { name, problem: `${variable} is not there: ${chosen}` };
-  try {
-    const { soname } = readElf(file);
-    if (soname && soname !== name) return { name, problem: `${variable} is another library: ${soname} (${chosen})` };
-  } catch (error) {
-    return { name, problem: `${variable} is ${(error as Error).message}` };
-  }
-  return { name, file };
+/** Folders that the environment names: of chosen libraries, of the loader, of a toolkit. */
+function givenFolders(env: Machine["env"], variables: readonly string[]): string[] {
+  const home = env.CUDA_HOME ?? env.CUDA_PATH;
+  return [
+    ...variables.flatMap((name) => (env[name] ? [path.dirname(path.resolve(env[name]))] : [])),
+    ...(env.LD_LIBRARY_PATH ?? "").split(":").filter(Boolean),
+    ...(home ? [path.join(home, "lib64"), path.join(home, "lib")] : []),
+  ];
 }
 
 /** ONNX Runtime's core library and the provider beside it. */

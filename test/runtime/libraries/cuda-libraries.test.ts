@@ -3,43 +3,11 @@ import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { checkDriver, cudaVersion } from "../../../src/runtime/libraries/cuda-facts.js";
 import { findCudaLibraries, lookForCuda, preloadCuda } from "../../../src/runtime/libraries/cuda-libraries.js";
-import { installCommands, type Machine, nvidiaFolders } from "../../../src/runtime/libraries/cuda-places.js";
-import { readElf } from "../../../src/runtime/libraries/elf.js";
-import { bundledLibrary } from "../../../src/runtime/libraries/ort-library.js";
+import type { Machine } from "../../../src/runtime/libraries/cuda-places.js";
+import { elf } from "./elf-bytes.js";
 
 const root = mkdtempSync(path.join(tmpdir(), "mutwo-cuda-"));
-
-/** The bytes of a 64-bit library that says of itself what it is called and what it needs, and nothing else. */
-function elf(soname: string, needed: readonly string[] = []): Buffer {
-  const strings = Buffer.from(["", soname, ...needed, ""].join("\0"));
-  const entries: [number, number][] = [soname, ...needed].map((name, i) => [
-    i ? 1 : 14,
-    strings.indexOf(`\0${name}\0`) + 1,
-  ]);
-  const base = 0x1000; // addresses are not offsets
-  const [dynamicAt, dynamicBytes] = [64 + 2 * 56, 16 * (entries.length + 2)];
-  const stringsAt = dynamicAt + dynamicBytes;
-  const file = Buffer.alloc(stringsAt + strings.length);
-  file.write("\x7fELF\x02\x01\x01", "latin1");
-  file.writeBigUInt64LE(64n, 32);
-  file.writeUInt16LE(56, 54);
-  file.writeUInt16LE(2, 56);
-  [[1, 0, file.length] as const, [2, dynamicAt, dynamicBytes] as const].forEach(([type, offset, bytes], i) => {
-    const at = 64 + 56 * i;
-    file.writeUInt32LE(type, at);
-    file.writeBigUInt64LE(BigInt(offset), at + 8);
-    file.writeBigUInt64LE(BigInt(base + offset), at + 16);
-    file.writeBigUInt64LE(BigInt(bytes), at + 32);
-  });
-  [[5, base + stringsAt] as const, ...entries, [0, 0] as const].forEach(([tag, value], i) => {
-    file.writeBigUInt64LE(BigInt(tag), dynamicAt + 16 * i);
-    file.writeBigUInt64LE(BigInt(value), dynamicAt + 16 * i + 8);
-  });
-  strings.copy(file, stringsAt);
-  return file;
-}
 
 /** A folder with libraries: by name, what each needs. */
 function folder(name: string, libraries: Readonly<Record<string, readonly string[]>>): string {
@@ -74,21 +42,6 @@ const toolkit = folder("toolkit", {
 const cudnn = folder("site-packages/nvidia/cudnn/lib", { "libcudnn.so.9": [] });
 
 const ORT_LIBRARY = path.join(ort, "libonnxruntime.so.1");
-
-test("readElf(file) reads name and needs of a library, made up or real", () => {
-  const place = path.join(root, "libtest.so.1");
-  writeFileSync(place, elf("libtest.so.1", ["libone.so.2", "libtwo.so"]));
-  assert.deepEqual(readElf(place), { soname: "libtest.so.1", needed: ["libone.so.2", "libtwo.so"] });
-  if (process.platform === "linux") {
-    const { soname, needed } = readElf(bundledLibrary());
-    assert.equal(soname, "libonnxruntime.so.1");
-    assert.ok(needed.includes("libstdc++.so.6"));
-  }
-  for (const bytes of [Buffer.from("not a library at all"), elf("libtest.so.1").subarray(0, 100), Buffer.alloc(64)]) {
-    writeFileSync(place, bytes);
-    assert.throws(() => readElf(place), /^Error: not a shared library: .*libtest\.so\.1 \(/);
-  }
-});
 
 test("findCudaLibraries(…) finds libraries in toolkits and Python packages, and loads each after what it needs", {
   skip: process.platform !== "linux" && "for Linux",
@@ -230,33 +183,4 @@ test("preloadCuda(…) names the library that cannot be loaded", () => {
   const file = path.join(root, "libbroken.so");
   writeFileSync(file, "no library");
   assert.throws(() => preloadCuda({ preload: [file], ortLibrary: file }), /^Error: cannot load .*libbroken\.so: /);
-});
-
-test("nvidiaFolders(places) finds the folders of pip's packages, whatever their names", () => {
-  const place = path.join(root, "python");
-  for (const name of ["cu13/lib", "cudnn/lib", "cudnn/include", "noLibraries"])
-    mkdirSync(path.join(place, "nvidia", name), { recursive: true });
-  assert.deepEqual(nvidiaFolders(["", "relative", place, "/nowhere"]), [
-    path.join(place, "nvidia/cu13/lib"),
-    path.join(place, "nvidia/cudnn/lib"),
-  ]);
-});
-
-test("installCommands(names, cuda) names each package once", () => {
-  assert.deepEqual(installCommands(["libcublas.so.12", "libcublasLt.so.12", "libcudnn.so.9", "libfoo.so"], 12), [
-    "pip install nvidia-cublas-cu12 nvidia-cudnn-cu12",
-    "apt install libcublas-12-8 libcudnn9-cuda-12",
-  ]);
-  assert.deepEqual(installCommands(["libcuda.so.1"], 13), []);
-});
-
-test("checkDriver(version, cuda) refuses a driver that is too old for it", () => {
-  checkDriver(13_000, 13);
-  checkDriver(13_010, 12);
-  assert.throws(
-    () => checkDriver(12_080, 13),
-    /^Error: the driver is too old: it runs CUDA up to 12\.8, CUDA 13 needs driver 580 or newer, or run mutwo cuda install --cuda 12$/,
-  );
-  assert.throws(() => checkDriver(11_040, 12), /CUDA 12 needs driver 525 or newer$/);
-  assert.equal(cudaVersion(12_080), "12.8");
 });

@@ -1,0 +1,67 @@
+import koffi from "koffi";
+import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import type { Layout } from "../memory/layout.js";
+import type { Pointer } from "./ort-api.js";
+
+/** The arena starts on a cache line. */
+const lineBytes = 64n;
+
+/** A graph's arena in the host's memory. Host and device are one here: swapped tensors lie in a second buffer. */
+export class HostMemory {
+  private readonly arena: ArrayBuffer;
+  private readonly swapped: ArrayBuffer;
+  private readonly start: Pointer;
+  /** Bytes before the first cache line. */
+  private readonly shift: number;
+
+  constructor(
+    private readonly graph: Graph,
+    private readonly layout: Layout,
+  ) {
+    this.arena = new ArrayBuffer(layout.arenaBytes + Number(lineBytes));
+    this.swapped = new ArrayBuffer(layout.hostBytes);
+    this.start = koffi.address(this.arena) as Pointer;
+    this.shift = Number((lineBytes - (this.start % lineBytes)) % lineBytes);
+    for (const { name, category, data } of graph.tensors.values())
+      if (category === "constant" && data && layout.offsets.has(name)) this.bytesOf(name).set(data);
+  }
+
+  /** Bytes of the arena. */
+  get allocatedBytes(): number {
+    return this.layout.arenaBytes;
+  }
+
+  /** Address of the first byte of a tensor in the arena. */
+  address(name: string): Pointer {
+    return this.start + BigInt(this.offsetOf(name));
+  }
+
+  /** A tensor's bytes where they lie. */
+  bytesOf(name: string): Uint8Array {
+    const tensor = tensorOf(this.graph, name);
+    if (!tensor.host) return new Uint8Array(this.arena, this.offsetOf(name), tensorBytes(tensor));
+    return new Uint8Array(this.swapped, known(this.layout.hostOffsets, name), tensorBytes(tensor));
+  }
+
+  /** A copy of a tensor's bytes. */
+  read(name: string): Uint8Array {
+    return this.bytesOf(name).slice();
+  }
+
+  /** Writes a tensor's bytes. Throws if the size differs. */
+  write(name: string, data: Uint8Array): void {
+    const place = this.bytesOf(name);
+    if (data.length !== place.length) throw new Error(`value of ${name} has ${data.length} bytes, not ${place.length}`);
+    place.set(data);
+  }
+
+  private offsetOf(name: string): number {
+    return known(this.layout.offsets, name) + this.shift;
+  }
+}
+
+function known(offsets: ReadonlyMap<string, number>, name: string): number {
+  const offset = offsets.get(name);
+  if (offset === undefined) throw new Error(`no place for tensor: ${name}`);
+  return offset;
+}

@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { int, type Node } from "../../src/graph/graph.js";
+import { bytesOf } from "../../src/graph/values.js";
+import { type BindOptions, bindModel } from "../../src/model/bind.js";
+import type { Model, ModelNode } from "../../src/model/model.js";
+
+/** A node named after its first output: `node("y = Add(a, b)")`. */
+function node(text: string, attributes: ModelNode["attributes"] = {}, name?: string): ModelNode {
+  const [outputs = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
+  const names = (list: string): string[] => list.split(", ").filter((one) => one !== "");
+  const first = names(outputs)[0] ?? "";
+  return { name: name ?? first, domain: "", op, inputs: names(inputs), outputs: names(outputs), attributes };
+}
+
+/** A model of float32 vectors: x [batch,2] → y. */
+const modelOf = (
+  nodes: ModelNode[],
+  initializers: Record<string, number[]> = {},
+  more: Partial<Model> = {},
+): Model => ({
+  irVersion: 8,
+  opset: 18,
+  opsets: { "": 18 },
+  producer: "pytorch 2.9",
+  graphName: "g",
+  inputs: [{ name: "x", dtype: "float32", dims: ["batch", 2] }],
+  outputs: [{ name: "y", dtype: "float32", dims: [] }],
+  initializers: new Map(
+    Object.entries(initializers).map(([name, values]) => [
+      name,
+      { dtype: "float32" as const, shape: [values.length], data: bytesOf("float32", values) },
+    ]),
+  ),
+  nodes,
+  valueInfo: [],
+  metadata: {},
+  graphMetadata: {},
+  ...more,
+});
+
+/** Binds with batch 3; folding is adding one vector [10,20] for whatever is asked. */
+function bind(model: Model, options: Partial<BindOptions> = {}) {
+  const folded: string[] = [];
+  const evaluate = ({ op, name }: Node) => {
+    folded.push(`${op} ${name}`);
+    return [{ dtype: "float32" as const, shape: [2], data: bytesOf("float32", [10, 20]) }];
+  };
+  const { graph, notes } = bindModel(model, { dims: { batch: 3 }, evaluate, ...options });
+  const nodes = graph.nodes.map(({ op, inputs, outputs }) => `${outputs} = ${op}(${inputs})`);
+  return { graph, notes, folded, nodes };
+}
+
+test("bindModel(model) binds dimensions and tells parameters from constants", () => {
+  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, const_1)")], { w: [1, 2], const_1: [3, 4] }));
+  assert.deepEqual(
+    [...graph.tensors.values()].map(({ name, category, shape }) => `${category} ${name} [${shape}]`),
+    ["input x [3,2]", "parameter w [2]", "constant const_1 [2]", "activation h [3,2]", "activation y [3,2]"],
+  );
+});
+
+test("bindModel(model) folds a node whose inputs are all constants, once, and keeps no node for it", () => {
+  const nodes = [node("k = Sqrt(const_1)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
+  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], const_1: [3, 4] }));
+  assert.deepEqual(folded, ["Sqrt k"]);
+  assert.deepEqual([...(graph.tensors.get("k")?.data ?? [])], [...bytesOf("float32", [10, 20])]);
+  assert.deepEqual(left, ["h = Mul(x,w)", "y = Add(h,k)"]);
+});
+
+test("bindModel(model) leaves an Identity out, but for one that makes an output", () => {
+  const { nodes } = bind(modelOf([node("i = Identity(x)"), node("h = Relu(i)"), node("y = Identity(h)")]));
+  assert.deepEqual(nodes, ["h = Relu(x)", "y = Identity(h)"]);
+});
+
+/** Batch norm of x [3,2] with running statistics m and v. */
+const norm = (name: string, from: string, to: string, training: boolean): ModelNode =>
+  node(
+    `${to}${training ? `, ${to}m, ${to}v` : ""} = BatchNormalization(${from}, s, b, m, v)`,
+    { training_mode: int(training ? 1 : 0) },
+    name,
+  );
+
+const statistics = { s: [1, 1], b: [0, 0], m: [0, 0], v: [1, 1] };
+
+test("bindModel(model) chains the state of a layer that is used twice", () => {
+  const twice = modelOf([norm("n1", "x", "h", true), norm("n2", "h", "y", true)], statistics);
+  const { graph } = bind(twice);
+  const [first, second] = graph.nodes.filter(({ op }) => op === "BatchNormalization");
+  assert.deepEqual(first?.inputs.slice(3, 5), ["m", "v"]);
+  assert.deepEqual(second?.inputs.slice(3, 5), first?.outputs.slice(1, 3));
+  assert.deepEqual(
+    graph.state,
+    ["m", "v"].map((before, i) => ({ before, after: second?.outputs[1 + i] })),
+  );
+});
+
+test("bindModel(model, {batchNorm}) runs batch norm as asked; without, as the file says, with a note", () => {
+  const frozen = modelOf([norm("n", "x", "y", false)], statistics);
+  const modeOf = (options: Partial<BindOptions>, model = frozen) => {
+    const { graph, notes } = bind(model, options);
+    return [graph.state.length > 0, notes.filter((note) => note.includes("batch norm")).length];
+  };
+  assert.deepEqual(modeOf({}), [false, 1]);
+  assert.deepEqual(modeOf({ batchNorm: "training" }), [true, 0]);
+  assert.deepEqual(modeOf({ batchNorm: "inference" }, modelOf([norm("n", "x", "y", true)], statistics)), [false, 0]);
+  const traced = modelOf([norm("node__native_batch_norm_legit_functional", "x", "y", false)], statistics);
+  assert.deepEqual(modeOf({}, traced), [true, 1]);
+});
+
+test("bindModel(model) names the node of whatever is wrong, once", () => {
+  assert.throws(() => bind(modelOf([node("y = Frobnicate(x)")])), { message: "unknown op: Frobnicate (node y)" });
+  assert.throws(() => bind(modelOf([node("y = Mul(x, w)")], { w: [1, 2, 3] })), {
+    message: "shape mismatch: [3,2] and [3] do not broadcast (axis 1) (node y: Mul of x float32[3,2], w float32[3])",
+  });
+  const fails = (): never => {
+    throw new Error("out of luck");
+  };
+  const constant = modelOf([node("k = Sqrt(const_1)"), node("y = Add(x, k)")], { const_1: [3, 4] });
+  assert.throws(() => bind(constant, { evaluate: fails }), { message: "out of luck (node k)", node: "k" });
+});
+
+test("bindModel(model) notes parameters that no node uses, and an opset that is converted", () => {
+  const nodes = [node("y = Mul(x, w)")];
+  const unused = { w: [1, 2], a: [1], b: [1], c: [1], d: [1] };
+  const { notes } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
+  assert.deepEqual(notes, ["opset 21 is converted down to 18", "4 parameters are not used by any node: a, b, c, …"]);
+});
