@@ -1,5 +1,6 @@
 import type { DType } from "../../../graph/graph.js";
 import type { callOf } from "../../../ops/call.js";
+import { isFloat } from "../../../ops/shapes.js";
 import { memoryTypes } from "./kernel.js";
 
 export const computeTypes: Partial<Record<DType, string>> = {
@@ -8,8 +9,6 @@ export const computeTypes: Partial<Record<DType, string>> = {
   bfloat16: "float",
   bool: "bool",
 };
-
-export const isFloat = (dtype: DType): boolean => /float/.test(dtype);
 
 const isDouble = (dtype: DType): boolean => dtype === "float64";
 
