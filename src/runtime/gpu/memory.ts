@@ -2,7 +2,7 @@ import { formatBytes } from "../../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../../graph/graph.js";
 import type { Layout } from "../../memory/layout.js";
 import type { Pointer } from "../ort-api.js";
-import type { Gpu } from "./context.js";
+import type { Cuda } from "./cuda.js";
 import type { Releases } from "./releases.js";
 
 /** Where the values of a step lie: its arena on the device, and pinned memory of the host for what is swapped out. */
@@ -15,7 +15,13 @@ export class StepMemory {
   constructor(
     private readonly graph: Graph,
     private readonly layout: Layout,
-    private readonly gpu: Pick<Gpu, "cuda" | "stream">,
+    private readonly gpu: {
+      readonly cuda: Pick<
+        Cuda,
+        "name" | "freeBytes" | "malloc" | "free" | "hostAlloc" | "hostFree" | "wait" | "read" | "write"
+      >;
+      readonly stream: Pointer;
+    },
     releases: Releases,
   ) {
     const { cuda } = gpu;
