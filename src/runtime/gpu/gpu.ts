@@ -42,7 +42,7 @@ export function openGpu(options: GpuOptions): Runtime {
       backend: "cuda",
       fuses: gpu.compiles,
       device: deviceOf(gpu),
-      hasKernel: kernelFinder(gpu),
+      hasKernel: kernelLookup(gpu),
       load: (graph, layout) => loadOnGpu(graph, layout, gpu),
       freeBytes: () => cuda.freeBytes(),
       close: () => releases.close(),
@@ -103,11 +103,16 @@ function counted(kernels: Kernels): Pick<Gpu, "kernels" | "kernelUses"> {
   let uses = 0;
   return {
     kernels: {
-      ...kernels,
+      createOp: (request) => kernels.createOp(request),
+      releaseOp: (op) => kernels.releaseOp(op),
+      createValue: (address, bytes, type, place) => kernels.createValue(address, bytes, type, place),
+      releaseValue: (value) => kernels.releaseValue(value),
       within(work) {
         uses++;
         return kernels.within(work);
       },
+      allocations: () => kernels.allocations(),
+      close: () => kernels.close(),
     },
     kernelUses: () => uses,
   };
@@ -131,7 +136,7 @@ function deviceOf({ cuda, cudnn, compiler, tf32, deterministic }: Gpu): Device {
 }
 
 /** Whether a node runs here, by a kernel of ONNX Runtime or without; each kernel is looked up once. */
-function kernelFinder(gpu: Gpu): Runtime["hasKernel"] {
+function kernelLookup(gpu: Gpu): Runtime["hasKernel"] {
   const known = new Map<string, boolean>();
   return (node, graph) => {
     if (runsOwn(node, graph, gpu)) return true;
