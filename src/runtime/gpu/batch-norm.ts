@@ -4,12 +4,12 @@ import { type FusedBody, fusedAttributes, fusedGraph } from "../../ops/fused.js"
 import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { type NodeContext, number, type OwnNode, typeIn } from "./context.js";
-import type { BatchNorm } from "./cudnn.js";
+import { type BatchNorm, batchNormOf } from "./cudnn-batch-norm.js";
 import { fusedSource } from "./source/fused.js";
 
-const batchNormOf = (context: NodeContext, name: string | undefined): BatchNorm => {
+const normOf = (context: NodeContext, name: string | undefined): BatchNorm => {
   const { dtype, shape } = typeIn(context.graph, name);
-  return context.cudnn.batchNorm(dtype, shape, context.deterministic);
+  return batchNormOf(context.cudnn, dtype, shape, context.deterministic);
 };
 
 /** cuDNN's gradient of a batch norm in training. */
@@ -19,7 +19,7 @@ export const batchNormGradient: OwnNode = {
   prepare(node, context) {
     const [dy, x, scale, mean, inverse] = node.inputs.map(context.address) as Pointer[];
     const { shape } = typeIn(context.graph, node.inputs[2]);
-    const norm = batchNormOf(context, node.inputs[1]);
+    const norm = normOf(context, node.inputs[1]);
     const epsilon = number(node, "epsilon", 1e-5);
     const [dx, dScale, dBias] = node.outputs;
     const { workspace } = context;
@@ -59,7 +59,7 @@ export const batchNorm: OwnNode = {
     const [x, scale, bias, mean, variance] = node.inputs;
     const [y, newMean, newVariance, batchMean, batchInverse] = node.outputs;
     const vector = typeIn(context.graph, scale);
-    const norm = batchNormOf(context, x);
+    const norm = normOf(context, x);
     const epsilon = number(node, "epsilon", 1e-5);
     const { workspace, address } = context;
     const bytes = tensorBytes(vector);
@@ -70,7 +70,11 @@ export const batchNorm: OwnNode = {
     const renew =
       newMean || newVariance
         ? context.launcher(
-            fusedSource(runningStatistics(vector, epsilon, momentum, Boolean(newMean), Boolean(newVariance)), true),
+            fusedSource(
+              runningStatistics(vector, epsilon, momentum, Boolean(newMean), Boolean(newVariance)),
+              true,
+              context.cuda.multiprocessors,
+            ),
             () => [
               ...names.map(address),
               ...statistics,

@@ -1,4 +1,5 @@
-import { type DType, elementCount, type Graph, type Node } from "../../graph/graph.js";
+import { NodeError } from "../../graph/errors.js";
+import { type DType, elementCount, type Graph, isFloat, type Node } from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
 import { fusedGraph } from "../../ops/fused.js";
 import { opOf } from "../../ops/index.js";
@@ -24,7 +25,10 @@ export const fusedNode: OwnNode = {
   prepare(node, context) {
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     const aligned = operands.every((address) => address % 16n === 0n);
-    return context.launcher(fusedSource(bodyOf(node, context.graph), aligned), () => operands);
+    return context.launcher(
+      fusedSource(bodyOf(node, context.graph), aligned, context.cuda.multiprocessors),
+      () => operands,
+    );
   },
 };
 
@@ -33,9 +37,9 @@ export const reduction: OwnNode = {
   fits: (node, graph, { compiles }) => compiles && reductionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = reductionOf(node, context.graph);
-    if (!found) throw new Error(`no kernel for such a reduction (node ${node.name})`);
+    if (!found) throw new NodeError("no kernel for such a reduction", node, { kind: "no kernel" });
     const { dtype, shape, divisor } = found;
-    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor);
+    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor, context.cuda.multiprocessors);
     const [x, y] = [context.address(node.inputs[0] as string), context.address(node.outputs[0] as string)];
     if (!second) return context.launcher(first, () => [x, y]);
     let parts: Pointer = 0n;
@@ -58,7 +62,7 @@ function reductionOf(
   graph: Pick<Graph, "tensors">,
 ): { dtype: DType; shape: ReducedShape; divisor: number } | undefined {
   const { dtype, shape } = typeIn(graph, node.inputs[0]);
-  if (!/^(float|bfloat)/.test(dtype) || elementCount(shape) >= 2 ** 31 || elementCount(shape) === 0) return undefined;
+  if (!isFloat(dtype) || elementCount(shape) >= 2 ** 31 || elementCount(shape) === 0) return undefined;
   const call = callOf(node, graph.tensors);
   const given = call.inputs[1] ? call.constant(1) : (call.ints("axes") ?? []);
   if (!given) return undefined;
@@ -73,9 +77,7 @@ export const scatterRows: OwnNode = {
   fits: (node, graph, { compiles }) => {
     const [table, index] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
     const adds = node.attributes.reduction?.value === "add";
-    return (
-      compiles && adds && /^(float|bfloat)/.test(table.dtype) && index.dtype === "int64" && index.shape.at(-1) === 1
-    );
+    return compiles && adds && isFloat(table.dtype) && index.dtype === "int64" && index.shape.at(-1) === 1;
   },
   prepare(node, context) {
     const [table, index] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.inputs[1])];
@@ -89,9 +91,7 @@ export const scatterRows: OwnNode = {
 /** Max pooling's gradient; without the window's attributes its body adds by index. */
 export const maxPoolGradient: OwnNode = {
   fits: (node, graph, { compiles }) =>
-    compiles &&
-    /^(float|bfloat)/.test(typeIn(graph, node.inputs[0]).dtype) &&
-    numbers(node, "kernel_shape") !== undefined,
+    compiles && isFloat(typeIn(graph, node.inputs[0]).dtype) && numbers(node, "kernel_shape") !== undefined,
   prepare(node, context) {
     const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
     const kernel = numbers(node, "kernel_shape") ?? [];
@@ -102,7 +102,7 @@ export const maxPoolGradient: OwnNode = {
       dilations: numbers(node, "dilations") ?? ones,
       pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
     };
-    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), window);
+    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), window, context.cuda.multiprocessors);
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     return context.launcher(source, () => operands);
   },
@@ -114,7 +114,7 @@ const seedOf = (node: Node): number => Math.trunc(number(node, "seed", 0));
 export const dropout: OwnNode = {
   fits: (node, graph, { compiles }) =>
     compiles &&
-    /^(float|bfloat)/.test(typeIn(graph, node.inputs[0]).dtype) &&
+    isFloat(typeIn(graph, node.inputs[0]).dtype) &&
     node.inputs.slice(1, 3).every((name) => !name || typeIn(graph, name).data !== undefined) &&
     callOf(node, graph.tensors).constant(2)?.[0] === 1,
   prepare(node, context) {
@@ -129,7 +129,7 @@ export const dropout: OwnNode = {
 
 /** Random numbers that differ from step to step. */
 export const randomNumbers: OwnNode = {
-  fits: (node, graph, { compiles }) => compiles && /^(float|bfloat)/.test(typeIn(graph, node.outputs[0]).dtype),
+  fits: (node, graph, { compiles }) => compiles && isFloat(typeIn(graph, node.outputs[0]).dtype),
   prepare(node, context) {
     const { dtype, shape } = typeIn(context.graph, node.outputs[0]);
     const spread: Spread = node.op.startsWith("RandomUniform")

@@ -1,39 +1,53 @@
 import { type Graph, type Node, tensorOf } from "../../graph/graph.js";
+import type { Kernels } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
+import type { Compiler } from "./compiler.js";
 import type { Cuda } from "./cuda.js";
-import type { Convolution, Cudnn } from "./cudnn.js";
+import type { Cudnn } from "./cudnn.js";
+import type { Convolution } from "./cudnn-convolutions.js";
 import type { KernelSource } from "./source/kernel.js";
 import type { Workspace } from "./workspace.js";
 
-/** What a node that runs without a kernel of ONNX Runtime works with. */
-export interface NodeContext extends Means {
-  readonly graph: Pick<Graph, "tensors" | "name">;
+/** What there is to run nodes with. */
+export interface Means {
+  readonly cudnn: Pick<Cudnn, "supports">;
+  /** Whether kernels can be compiled here. */
+  readonly compiles: boolean;
+  /** Only kernels that give the same bits each time. */
+  readonly deterministic: boolean;
+}
+
+/** Everything that the steps of one runtime share. */
+export interface Gpu extends Means {
   readonly cuda: Cuda;
+  readonly cudnn: Cudnn;
+  readonly kernels: Kernels;
   readonly stream: Pointer;
+  /** Streams for copies to the host and back. */
+  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   readonly workspace: Workspace;
-  readonly tf32: boolean;
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;
   /** Which of them each node takes. */
   readonly chosen: Map<string, Convolution>;
+  readonly tf32: boolean;
+  /** What the process held on the device when everything was open and nothing of a step was there. */
+  readonly contextBytes: number;
+  readonly compiler: Compiler | undefined;
+  /** How often kernels of ONNX Runtime were called or captured, by any step. */
+  kernelUses(): number;
+}
+
+/** What a node that runs without a kernel of ONNX Runtime works with. */
+export interface NodeContext extends Gpu {
+  readonly graph: Pick<Graph, "tensors" | "name">;
   address(name: string): Pointer;
-  /** Streams for copies to the host and back. */
-  readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
   /** An event that belongs to a tensor: the same each time. */
   event(name: string): Pointer;
   /** Address of the number of the step, which grows by one each time. */
   readonly stepCounter: Pointer;
   /** A launch of a generated kernel on these addresses; it is compiled when all that a step needs is known. */
   launcher(source: KernelSource, addresses: () => readonly Pointer[]): () => void;
-}
-
-/** What there is to run nodes with. */
-export interface Means {
-  readonly cudnn: Cudnn;
-  /** Whether kernels can be compiled here. */
-  readonly compiles: boolean;
-  /** Only kernels that give the same bits each time. */
-  readonly deterministic: boolean;
 }
 
 /** How a node runs without a kernel of ONNX Runtime. */

@@ -1,8 +1,9 @@
+import { NodeError } from "../../graph/errors.js";
 import type { Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
-import type { Convolution, ConvolutionKind, ConvolutionSpec } from "./cudnn.js";
+import { affordable, type ConvolutionKind, type ConvolutionSpec, convolutionsOf } from "./cudnn-convolutions.js";
 
 /** Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. */
 const smallWorkspace = 32 * 2 ** 20;
@@ -59,7 +60,7 @@ export const convolution: OwnNode = {
     convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
-    if (!found) throw new Error(`cuDNN has no such convolution (node ${node.name})`);
+    if (!found) throw new NodeError("cuDNN has no such convolution", node);
     const { operands, ...rest } = found;
     const spec: ConvolutionSpec = { ...rest, tf32: context.tf32, deterministic: context.deterministic };
     const key = JSON.stringify(spec);
@@ -72,7 +73,7 @@ export const convolution: OwnNode = {
         const limit = Math.max(workspace.availableBytes, Math.min(largestTrial, Math.floor(cuda.freeBytes() / 2)));
         const at = workspace.take(limit);
         try {
-          found = cudnn.convolutions(spec, a, b, out, at, limit);
+          found = convolutionsOf(cudnn, spec, { a, b, out }, at, limit);
         } finally {
           workspace.giveBack(at);
         }
@@ -82,9 +83,7 @@ export const convolution: OwnNode = {
       // a planned one takes the same, whatever it has free: another algorithm gives other bits
       const limit = Math.max(workspace.availableBytes, smallWorkspace);
       const choice = `${originalName(node.name)} ${key}`;
-      const made = (context.chosen.get(choice) ??
-        found.find(({ workspaceBytes }) => workspaceBytes <= limit) ??
-        [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Convolution;
+      const made = context.chosen.get(choice) ?? affordable(found, limit);
       if (workspace.settled) context.chosen.set(choice, made);
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
       try {

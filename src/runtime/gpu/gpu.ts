@@ -1,14 +1,18 @@
 import { opOf } from "../../ops/index.js";
 import { kernelKey, requestOf } from "../kernel-key.js";
+import { cudaVersion } from "../libraries/cuda-facts.js";
 import { type Kernels, openKernels } from "../ort.js";
 import { ortVersion } from "../ort-api.js";
-import type { Runtime } from "../runtime.js";
-import { openCuda } from "./cuda.js";
-import { openCudnn } from "./cudnn.js";
+import type { Device, Runtime } from "../runtime.js";
+import { Compiler } from "./compiler.js";
+import type { Gpu } from "./context.js";
+import { type Cuda, openCuda } from "./cuda.js";
+import { Cudnn } from "./cudnn.js";
+import { loadOnGpu } from "./load.js";
 import { runsOwn } from "./nodes.js";
-import { openCompiler } from "./nvrtc.js";
-import { type Gpu, hostInputs, loadOnGpu } from "./step.js";
-import { openWorkspace } from "./workspace.js";
+import { Releases } from "./releases.js";
+import { hostInputs } from "./step.js";
+import { Workspace } from "./workspace.js";
 
 export interface GpuOptions {
   /** Paths of the libraries of CUDA's runtime and of cuDNN. */
@@ -24,9 +28,6 @@ export interface GpuOptions {
   readonly deterministic?: boolean;
 }
 
-/** 13000 is 13.0. */
-const versionOf = (number: number): string => `${Math.floor(number / 1000)}.${Math.floor((number % 1000) / 10)}`;
-
 /** 91002 is 9.10.2. */
 const cudnnVersionOf = (number: number): string =>
   `${Math.floor(number / 10000)}.${Math.floor((number % 10000) / 100)}.${number % 100}`;
@@ -34,111 +35,127 @@ const cudnnVersionOf = (number: number): string =>
 /** Opens a GPU. Throws `no CUDA device …` or what the library that is missing says. */
 export function openGpu(options: GpuOptions): Runtime {
   const cuda = openCuda(options.cudart, options.device ?? 0);
-  const settings = { tf32: options.tf32 ?? true, deterministic: options.deterministic ?? false };
-  const closing: (() => void)[] = [];
-  const close = (): void => {
-    // after a fault nothing can be freed any more; what failed first is what to report
-    for (const one of closing.splice(0).reverse())
-      try {
-        one();
-      } catch {}
-  };
+  const releases = new Releases();
   try {
-    const stream = cuda.stream();
-    closing.push(() => cuda.destroyStream(stream));
-    const copyStreams = { out: cuda.stream(), in: cuda.stream() };
-    for (const one of Object.values(copyStreams)) closing.push(() => cuda.destroyStream(one));
-    const scratch = cuda.malloc(8);
-    closing.push(() => cuda.free(scratch));
-    const workspace = openWorkspace(cuda);
-    closing.push(() => workspace.close());
-    const cudnn = openCudnn(options.cudnn, stream);
-    closing.push(() => cudnn.close());
-    const compiler = options.nvrtc ? openCompiler(options.nvrtc, cuda.capability) : undefined;
-    if (compiler) closing.push(() => compiler.close());
-    const compiles = compiler !== undefined;
-    const kernels = openKernels({
-      threads: 1,
-      cuda: {
-        device: cuda.device,
-        stream,
-        ...settings,
-        allocate: (bytes) => workspace.take(bytes),
-        free: (memory) => workspace.giveBack(memory),
-        scratch,
-      },
-    });
-    closing.push(() => kernels.close());
-    // what the session frees later it frees in a callback of the stream, where CUDA forbids it once the session is gone
-    closing.push(() => cuda.wait(stream));
-    let uses = 0;
-    const counted: Kernels = {
-      ...kernels,
+    const gpu = partsOf(cuda, options, releases);
+    return {
+      backend: "cuda",
+      fuses: gpu.compiles,
+      device: deviceOf(gpu),
+      hasKernel: kernelLookup(gpu),
+      load: (graph, layout) => loadOnGpu(graph, layout, gpu),
+      freeBytes: () => cuda.freeBytes(),
+      close: () => releases.close(),
+    };
+  } catch (error) {
+    releases.close();
+    throw error;
+  }
+}
+
+/** Streams, libraries and ONNX Runtime's session; all that is taken is given back with `releases`. */
+function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
+  const settings = { tf32: options.tf32 ?? true, deterministic: options.deterministic ?? false };
+  const stream = cuda.stream();
+  releases.add(() => cuda.destroyStream(stream));
+  const copyStreams = { out: cuda.stream(), in: cuda.stream() };
+  for (const one of Object.values(copyStreams)) releases.add(() => cuda.destroyStream(one));
+  const scratch = cuda.malloc(8);
+  releases.add(() => cuda.free(scratch));
+  const workspace = new Workspace(cuda);
+  releases.add(() => workspace.close());
+  const cudnn = new Cudnn(options.cudnn, stream);
+  releases.add(() => cudnn.close());
+  const compiler = options.nvrtc ? new Compiler(options.nvrtc, cuda.capability) : undefined;
+  if (compiler) releases.add(() => compiler.close());
+  const kernels = openKernels({
+    threads: 1,
+    cuda: {
+      device: cuda.device,
+      stream,
+      ...settings,
+      allocate: (bytes) => workspace.take(bytes),
+      free: (memory) => workspace.giveBack(memory),
+      scratch,
+    },
+  });
+  releases.add(() => kernels.close());
+  // what the session frees later it frees in a callback of the stream, where CUDA forbids it once the session is gone
+  releases.add(() => cuda.wait(stream));
+  return {
+    cuda,
+    cudnn,
+    ...counted(kernels),
+    stream,
+    copyStreams,
+    workspace,
+    convolutions: new Map(),
+    chosen: new Map(),
+    ...settings,
+    compiler,
+    compiles: compiler !== undefined,
+    contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+  };
+}
+
+/** The same kernels, and how often they were called or captured. */
+function counted(kernels: Kernels): Pick<Gpu, "kernels" | "kernelUses"> {
+  let uses = 0;
+  return {
+    kernels: {
+      createOp: (request) => kernels.createOp(request),
+      releaseOp: (op) => kernels.releaseOp(op),
+      createValue: (address, bytes, type, place) => kernels.createValue(address, bytes, type, place),
+      releaseValue: (value) => kernels.releaseValue(value),
       within(work) {
         uses++;
         return kernels.within(work);
       },
-    };
-    const gpu: Gpu = {
-      cuda,
-      cudnn,
-      kernels: counted,
-      kernelUses: () => uses,
-      stream,
-      copyStreams,
-      workspace,
-      convolutions: new Map(),
-      chosen: new Map(),
-      ...settings,
-      compiler,
-      compiles,
-      contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
-    };
-    const known = new Map<string, boolean>();
-    return {
-      backend: "cuda",
-      fuses: compiles,
-      device: {
-        name: cuda.name,
-        threads: cuda.multiprocessors,
-        memoryBytes: cuda.totalBytes,
-        runtimeVersion: ortVersion(),
-        settings: {
-          TF32: settings.tf32 ? "on" : "off",
-          deterministic: settings.deterministic ? "yes" : "no",
-          driver: versionOf(cuda.driverVersion),
-          CUDA: versionOf(cuda.runtimeVersion),
-          cuDNN: cudnnVersionOf(cudnn.version),
-          NVRTC: compiler?.version ?? "none: nothing is fused",
-        },
-      },
-      hasKernel(node, graph) {
-        if (runsOwn(node, graph, gpu)) return true;
-        const op = opOf(node);
-        if (!op.types) return false;
-        // what a kernel reads on the host must be known before it runs
-        if (hostInputs(node).some((slot) => node.inputs[slot] && !graph.tensors.get(node.inputs[slot])?.data))
-          return false;
-        const request = requestOf(node, graph);
-        const key = kernelKey(request);
-        let found = known.get(key);
-        if (found === undefined) {
-          try {
-            kernels.releaseOp(kernels.createOp(request));
-            found = true;
-          } catch {
-            found = false;
-          }
-          known.set(key, found);
-        }
-        return found;
-      },
-      load: (graph, layout) => loadOnGpu(graph, layout, gpu),
-      freeBytes: () => cuda.freeBytes(),
-      close,
-    };
-  } catch (error) {
-    close();
-    throw error;
-  }
+      allocations: () => kernels.allocations(),
+      close: () => kernels.close(),
+    },
+    kernelUses: () => uses,
+  };
+}
+
+function deviceOf({ cuda, cudnn, compiler, tf32, deterministic }: Gpu): Device {
+  return {
+    name: cuda.name,
+    threads: cuda.multiprocessors,
+    memoryBytes: cuda.totalBytes,
+    runtimeVersion: ortVersion(),
+    settings: {
+      TF32: tf32 ? "on" : "off",
+      deterministic: deterministic ? "yes" : "no",
+      driver: cudaVersion(cuda.driverVersion),
+      CUDA: cudaVersion(cuda.runtimeVersion),
+      cuDNN: cudnnVersionOf(cudnn.version),
+      NVRTC: compiler?.version ?? "none: nothing is fused",
+    },
+  };
+}
+
+/** Whether a node runs here, by a kernel of ONNX Runtime or without; each kernel is looked up once. */
+function kernelLookup(gpu: Gpu): Runtime["hasKernel"] {
+  const known = new Map<string, boolean>();
+  return (node, graph) => {
+    if (runsOwn(node, graph, gpu)) return true;
+    const op = opOf(node);
+    if (!op.types) return false;
+    // what a kernel reads on the host must be known before it runs
+    if (hostInputs(node).some((slot) => node.inputs[slot] && !graph.tensors.get(node.inputs[slot])?.data)) return false;
+    const request = requestOf(node, graph);
+    const key = kernelKey(request);
+    let found = known.get(key);
+    if (found === undefined) {
+      try {
+        gpu.kernels.releaseOp(gpu.kernels.createOp(request));
+        found = true;
+      } catch {
+        found = false;
+      }
+      known.set(key, found);
+    }
+    return found;
+  };
 }

@@ -1,5 +1,6 @@
 import { type Graph, tensorBytes, tensorOf } from "../../graph/graph.js";
 import { opOf } from "../../ops/index.js";
+import type { Invoke } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
 import type { CopyTime } from "../runtime.js";
 import { type Cuda, onDevice, toDevice, toHost } from "./cuda.js";
@@ -16,7 +17,8 @@ const replays = 5;
 /** Copies larger than this are extrapolated: pinned memory takes long to get. */
 const largestCopyBytes = 256 * 2 ** 20;
 
-interface Stage {
+/** Where work is timed. */
+export interface Stage {
   readonly cuda: Cuda;
   readonly stream: Pointer;
   /** Two timed events. */
@@ -103,13 +105,13 @@ const stampedReplays = 10;
 /**
  * Times of all nodes in their step, ms: the step captured once more with a clock reading before each node and after the
  * last, replayed. What a reading costs is measured too, and taken off. Unlike repeats of one node this sees caches,
- * instructions and launches as they are in the step. `node(i, call)` runs the i-th; every replay is a real step.
+ * instructions and launches as they are in the step. `node(i, invoke)` runs the i-th; every replay is a real step.
  */
 export function stampedSamples(
   stage: Stage,
   count: number,
-  capture: (work: () => void) => Pointer,
-  node: (index: number) => void,
+  capture: (work: (invoke: Invoke) => void) => Pointer,
+  node: (index: number, invoke: Invoke) => void,
   stamp: (at: Pointer) => void,
 ): number[][] {
   const { cuda, stream } = stage;
@@ -118,11 +120,11 @@ export function stampedSamples(
   const at = (index: number): Pointer => memory + BigInt(8 * index);
   let graph: Pointer = 0n;
   try {
-    graph = capture(() => {
+    graph = capture((invoke) => {
       for (let i = 0; i < bareStamps; i++) stamp(at(count + 1 + i));
       for (let i = 0; i < count; i++) {
         stamp(at(i));
-        node(i);
+        node(i, invoke);
       }
       stamp(at(count));
     });

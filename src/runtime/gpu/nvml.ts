@@ -1,5 +1,4 @@
-import koffi from "koffi";
-import type { Pointer } from "../ort-api.js";
+import { NativeLibrary } from "../native-library.js";
 
 /** What the driver says of a device's memory, seen from outside of any process. */
 export interface Nvml {
@@ -9,26 +8,22 @@ export interface Nvml {
   processBytes(): number | null;
 }
 
-/** What must outlive every call into the library: koffi unloads what the collector takes. */
-const kept: unknown[] = [];
-
 /**
  * Opens the driver's management library for the device with that PCI address; null where it is not there. It needs no
  * context, so it can say what was in use before this process used the device.
  */
 export function openNvml(busId: string): Nvml | null {
   try {
-    const library = koffi.load("libnvidia-ml.so.1");
-    const init = library.func("int nvmlInit_v2()");
-    const byBus = library.func("int nvmlDeviceGetHandleByPciBusId_v2(const char *id, _Out_ uintptr_t *device)");
-    const memory = library.func("int nvmlDeviceGetMemoryInfo(uintptr_t device, _Out_ uint64_t *info)");
-    const processes = library.func(
+    const library = new NativeLibrary("libnvidia-ml.so.1");
+    const init = library.function("int nvmlInit_v2()");
+    const byBus = library.function("int nvmlDeviceGetHandleByPciBusId_v2(const char *id, _Out_ uintptr_t *device)");
+    const memory = library.function("int nvmlDeviceGetMemoryInfo(uintptr_t device, _Out_ uint64_t *info)");
+    const processes = library.function(
       "int nvmlDeviceGetComputeRunningProcesses_v3(uintptr_t device, _Inout_ uint32_t *count, _Out_ uint64_t *infos)",
     );
-    kept.push(library, init, byBus, memory, processes);
     const handle: [unknown] = [null];
     if (init() !== 0 || byBus(busId, handle) !== 0) return null;
-    const device = BigInt(handle[0] as number | bigint) as Pointer;
+    const device = BigInt(handle[0] as number | bigint);
     return {
       usedBytes() {
         const info = new BigUint64Array(new ArrayBuffer(24)); // total, free, used

@@ -1,4 +1,5 @@
-import { type DType, isFloat } from "../../../graph/graph.js";
+import type { DType } from "../../../graph/graph.js";
+import { isFloat } from "../../../graph/graph.js";
 import type { callOf } from "../../../ops/call.js";
 import { memoryTypes } from "./kernel.js";
 

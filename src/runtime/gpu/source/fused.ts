@@ -21,8 +21,9 @@ export function canGenerate(body: Graph): boolean {
  * CUDA C for a fused node. \`aligned\` tells whether all full operands start on 16-byte boundaries. Operands are the
  * node's inputs, then its outputs. Inputs are read before outputs are written, element by element, so an output may lie
  * where a full input lies. Without fused multiply-add (--fmad=false) an op gives the same bits in whatever kernel it is.
+ * The device's \`multiprocessors\` decide how many blocks are launched at most.
  */
-export function fusedSource(body: Graph, aligned: boolean): KernelSource {
+export function fusedSource(body: Graph, aligned: boolean, multiprocessors: number): KernelSource {
   const reducing = body.nodes.filter(({ op }) => reductions[op]);
   const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
   const used = body.inputs.filter((name) => body.nodes.some(({ inputs }) => inputs.includes(name)));
@@ -31,6 +32,6 @@ export function fusedSource(body: Graph, aligned: boolean): KernelSource {
     : body.outputs.map((name) => type(name).shape).reduce((a, z) => (elementCount(z) > elementCount(a) ? z : a));
   const trailing = reducing.length ? reducedAxesOf(reducing[0] as Node, body) : 0;
   return trailing || reducing.length
-    ? rowKernel(body, used, shape, trailing, aligned)
-    : pointwiseKernel(body, used, shape, aligned);
+    ? rowKernel(body, used, shape, trailing, aligned, multiprocessors)
+    : pointwiseKernel(body, used, shape, aligned, multiprocessors);
 }

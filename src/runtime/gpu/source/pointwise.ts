@@ -4,9 +4,6 @@ import { callOf } from "../../../ops/call.js";
 import { computeTypes, type Expression, expressions, literal } from "./expressions.js";
 import { type KernelSource, memoryTypes, named, parameters } from "./kernel.js";
 
-/** How a value of the body depends on where in the full shape one is. */
-export type Reach = "full" | "row" | "constant";
-
 /** An inner constant's value; undefined if the tensor is none of one element. */
 export const scalarOf = (tensor: Tensor): number | undefined =>
   tensor.category === "constant" && tensor.data && elementCount(tensor.shape) === 1
@@ -57,17 +54,19 @@ export function broadcastIndex(full: readonly number[], operand: readonly number
 export const isFull = (tensor: TensorType, shape: readonly number[]): boolean =>
   elementCount(tensor.shape) === elementCount(shape);
 
+/** A kernel in which each thread makes a few elements of the full shape. */
 export function pointwiseKernel(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
   aligned: boolean,
+  multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
   const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
   const width = aligned && count % 4 === 0 ? 4 : 1;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), 132 * 16));
+  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   const lines: string[] = [];
   const full = used.filter((name) => isFull(type(name), shape));

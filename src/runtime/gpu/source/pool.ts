@@ -14,6 +14,7 @@ export function maxPoolGradientSource(
   shape: readonly number[],
   pooled: readonly number[],
   window: Window,
+  multiprocessors: number,
 ): KernelSource {
   const memory = memoryTypes[dtype] as string;
   const compute = computeTypes[dtype] as string;
@@ -59,7 +60,7 @@ ${lines.join("\n")}
   }
 }
 `,
-    Math.max(1, Math.min(Math.ceil(count / threads), 132 * 32)),
+    Math.max(1, Math.min(Math.ceil(count / threads), multiprocessors * 32)),
     threads,
   );
 }

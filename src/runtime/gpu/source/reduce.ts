@@ -34,15 +34,21 @@ export interface ReductionSource {
 
 const threads = 256;
 
-/** Blocks that fill a large GPU several times over. */
-const wantedBlocks = 132 * 8;
+/** Blocks for each multiprocessor: enough to fill it several times over. */
+const blocksPerMultiprocessor = 8;
 
 /**
  * CUDA C of a sum over [before, kept, after] → [kept], divided by \`divisor\`. The order of additions is fixed, so the
- * bits are the same each time. Parameters: input, output; of the first kernel of two: input, workspace; of the second:
- * workspace, output.
+ * bits are the same each time on GPUs with that many multiprocessors. Parameters: input, output; of the first kernel of
+ * two: input, workspace; of the second: workspace, output.
  */
-export function reductionSource(dtype: DType, { before, kept, after }: ReducedShape, divisor: number): ReductionSource {
+export function reductionSource(
+  dtype: DType,
+  { before, kept, after }: ReducedShape,
+  divisor: number,
+  multiprocessors: number,
+): ReductionSource {
+  const wantedBlocks = multiprocessors * blocksPerMultiprocessor;
   const memory = memoryTypes[dtype] as string;
   const compute = computeTypes[dtype] as string;
   const computeBytes = dtype === "float64" ? 8 : 4;

@@ -32,6 +32,9 @@ import { at } from "../../../at.js";
 
 // Generated CUDA C runs here as C++, thread by thread (cuda-shim.h), against ONNX Runtime's CPU kernels.
 
+/** Of an H100. */
+const multiprocessors = 132;
+
 const hasCompiler = spawnSync("g++", ["--version"]).status === 0;
 
 const options = hasCompiler ? {} : { skip: "no g++ here" };
@@ -137,7 +140,7 @@ for (const [name, loss] of [
       if (elementCount(tensorOf(fused, one.outputs[0] as string).shape) > 20000) continue;
       assert.ok(canGenerate(body), one.name);
       for (const aligned of [true, false]) {
-        const source = fusedSource(body, aligned);
+        const source = fusedSource(body, aligned, multiprocessors);
         if (cases.has(source.name) || cases.size >= 40) continue;
         const inputs = one.inputs.map((input) => valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape));
         cases.set(source.name, { node: one, source, inputs });
@@ -176,7 +179,7 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
       op,
       shape,
       axes,
-      made: reductionSource("float32", seen, op === "ReduceMean" ? seen.before * seen.after : 1),
+      made: reductionSource("float32", seen, op === "ReduceMean" ? seen.before * seen.after : 1, multiprocessors),
     }));
   });
   const all = sources.flat();
@@ -229,7 +232,7 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
   const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
   const [expected] = cpu.evaluate(gradient, [dY, index]);
   assert.ok(expected);
-  const source = maxPoolGradientSource("float32", shape, y.shape.slice(2), window);
+  const source = maxPoolGradientSource("float32", shape, y.shape.slice(2), window, multiprocessors);
   const output = place(expected.data.length);
   compiled([source])(source, [placed(dY.data), placed(index.data), output]);
   near("float32", output, expected.data, "MaxPoolGradient");

@@ -1,0 +1,190 @@
+import type { DType } from "../../graph/graph.js";
+import type { Pointer } from "../ort-api.js";
+import { type Cudnn, factors, ints, widened } from "./cudnn.js";
+
+/** The three convolutions; operands in the order in which cuDNN names them: two inputs, then the output. */
+const convolutions = {
+  /** x, w → y */
+  forward: "Forward",
+  /** w, dy → dx */
+  input: "BackwardData",
+  /** x, dy → dw */
+  filter: "BackwardFilter",
+} as const;
+
+export type ConvolutionKind = keyof typeof convolutions;
+
+/** cudnnMathType_t: products in the type itself, or with inputs rounded to TF32 where the hardware has it. */
+const fmaMath = 3;
+
+const defaultMath = 0;
+
+export interface ConvolutionSpec {
+  readonly kind: ConvolutionKind;
+  readonly dtype: DType;
+  /** Shapes of x, w and y, whichever of them is made. */
+  readonly x: readonly number[];
+  readonly w: readonly number[];
+  readonly y: readonly number[];
+  readonly pads: readonly number[];
+  readonly strides: readonly number[];
+  readonly dilations: readonly number[];
+  readonly groups: number;
+  readonly tf32: boolean;
+  readonly deterministic: boolean;
+}
+
+/** One algorithm for a convolution. */
+export interface Convolution {
+  readonly workspaceBytes: number;
+  /** Time when it was tried, ms. */
+  readonly ms: number;
+  run(a: Pointer, b: Pointer, out: Pointer, workspace: Pointer): void;
+}
+
+/** What cuDNN says of one algorithm for a convolution. */
+export interface Algorithm {
+  readonly number: number;
+  /** 0 if it can run. */
+  readonly status: number;
+  readonly ms: number;
+  readonly bytes: number;
+  readonly deterministic: boolean;
+  readonly math: number;
+}
+
+/** Length of cudnnConvolution…AlgoPerf_t, bytes. */
+const performanceBytes = 48;
+
+/** The first `count` of cuDNN's results, an array of cudnnConvolution…AlgoPerf_t. */
+export function algorithmsIn(results: Uint8Array, count: number): Algorithm[] {
+  const view = new DataView(results.buffer);
+  return Array.from({ length: count }, (_, i) => {
+    const at = performanceBytes * i;
+    return {
+      number: view.getInt32(at, true),
+      status: view.getInt32(at + 4, true),
+      ms: view.getFloat32(at + 8, true),
+      bytes: Number(view.getBigUint64(at + 16, true)),
+      deterministic: view.getInt32(at + 24, true) === 1,
+      math: view.getInt32(at + 28, true),
+    };
+  });
+}
+
+/** Those that may be taken with a workspace of so many bytes, fastest first. */
+export const usable = (algorithms: readonly Algorithm[], bytes: number, deterministic: boolean): Algorithm[] =>
+  algorithms
+    .filter((one) => one.status === 0 && one.bytes <= bytes && (one.deterministic || !deterministic))
+    .sort((p, q) => p.ms - q.ms);
+
+/** The fastest of some convolutions, fastest first, that takes at most so many bytes; the most modest one if all take more. */
+export const affordable = <Candidate extends Pick<Convolution, "workspaceBytes">>(
+  found: readonly Candidate[],
+  limitBytes: number,
+): Candidate =>
+  (found.find(({ workspaceBytes }) => workspaceBytes <= limitBytes) ??
+    [...found].sort((p, q) => p.workspaceBytes - q.workspaceBytes)[0]) as Candidate;
+
+/** A convolution's descriptors: of itself, and of its three operands in cuDNN's order. */
+interface Described {
+  readonly convolution: Pointer;
+  readonly a: Pointer;
+  readonly b: Pointer;
+  readonly out: Pointer;
+}
+
+function describe(cudnn: Cudnn, spec: ConvolutionSpec): Described {
+  const { kind, dtype } = spec;
+  const convolution = cudnn.create("Convolution");
+  const pads = widened(spec.pads, 0);
+  // 16-bit types compute in float32
+  const computeType = dtype === "float64" ? cudnn.typeOf("float64") : cudnn.typeOf("float32");
+  cudnn.call(
+    "cudnnSetConvolutionNdDescriptor",
+    convolution,
+    pads.length,
+    ints(pads),
+    ints(widened(spec.strides, 1)),
+    ints(widened(spec.dilations, 1)),
+    1, // cross-correlation
+    computeType,
+  );
+  cudnn.call("cudnnSetConvolutionGroupCount", convolution, spec.groups);
+  cudnn.call("cudnnSetConvolutionMathType", convolution, dtype === "float32" && !spec.tf32 ? fmaMath : defaultMath);
+  const [x, w, y] = [cudnn.tensor(dtype, spec.x), cudnn.filter(dtype, spec.w), cudnn.tensor(dtype, spec.y)];
+  const [a, b, out] = kind === "forward" ? [x, w, y] : kind === "input" ? [w, y, x] : [x, y, w];
+  return { convolution, a, b, out };
+}
+
+/**
+ * Times the algorithms of a convolution on its operands (their bytes may be anything, the output is overwritten) and
+ * returns those whose workspace fits, fastest first. Throws if none does.
+ */
+export function convolutionsOf(
+  cudnn: Cudnn,
+  spec: ConvolutionSpec,
+  operands: { readonly a: Pointer; readonly b: Pointer; readonly out: Pointer },
+  workspace: Pointer,
+  bytes: number,
+): readonly Convolution[] {
+  const { kind, dtype } = spec;
+  const [one, zero] = factors(dtype);
+  const made = describe(cudnn, spec);
+  const found = tried(cudnn, spec, made, operands, workspace, bytes);
+  return found.map(({ number, math, bytes, ms }) => ({
+    workspaceBytes: bytes,
+    ms,
+    run(a, b, out, workspace) {
+      cudnn.call("cudnnSetConvolutionMathType", made.convolution, math);
+      cudnn.run(
+        `cudnnConvolution${convolutions[kind]}`,
+        one,
+        made.a,
+        a,
+        made.b,
+        b,
+        made.convolution,
+        number,
+        workspace,
+        bytes,
+        zero,
+        made.out,
+        out,
+      );
+    },
+  }));
+}
+
+/** The algorithms that may be taken, fastest first. */
+function tried(
+  cudnn: Cudnn,
+  { kind, x, w, deterministic }: ConvolutionSpec,
+  made: Described,
+  { a, b, out }: { readonly a: Pointer; readonly b: Pointer; readonly out: Pointer },
+  workspace: Pointer,
+  bytes: number,
+): Algorithm[] {
+  const asked = 16;
+  const results = new Uint8Array(new ArrayBuffer(asked * performanceBytes));
+  const found = [0];
+  cudnn.run(
+    `cudnnFindConvolution${convolutions[kind]}AlgorithmEx`,
+    made.a,
+    a,
+    made.b,
+    b,
+    made.convolution,
+    made.out,
+    out,
+    asked,
+    found,
+    results,
+    workspace,
+    bytes,
+  );
+  const algorithms = usable(algorithmsIn(results, found[0] as number), bytes, deterministic);
+  if (!algorithms.length)
+    throw new Error(`cuDNN: no ${kind} convolution for x [${x}], w [${w}] in a workspace of ${bytes} bytes`);
+  return algorithms;
+}

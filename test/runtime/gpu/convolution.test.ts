@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../../src/build/text.js";
+import type { Node } from "../../../src/graph/graph.js";
+import { convolution } from "../../../src/runtime/gpu/convolution.js";
+
+const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true };
+
+const fits = (text: string, deterministic = true): boolean => {
+  const graph = parseGraph(`graph(float32[2,3,8,8] x, float32[4,3,3,3] w, float32[4] b) => (y) { y = ${text} }`);
+  return convolution.fits(graph.nodes[0] as Node, graph, { ...means, deterministic });
+};
+
+test("cuDNN runs a convolution where the bits must be the same each time", () => {
+  assert.equal(fits("Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)"), true);
+  assert.equal(fits("Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)", false), false);
+});
+
+test("ONNX Runtime runs a convolution with a bias, with pads that differ, or with pads that follow from its size", () => {
+  assert.equal(fits("Conv<kernel_shape=[3,3]>(x, w, b)"), false);
+  assert.equal(fits("Conv<kernel_shape=[3,3], pads=[0,0,1,1]>(x, w)"), false);
+  assert.equal(fits('Conv<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x, w)'), false);
+});
