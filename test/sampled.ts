@@ -8,6 +8,7 @@ import { opOf } from "../src/ops/index.js";
 import type { CpuRuntime } from "../src/runtime/cpu.js";
 import { at } from "./at.js";
 import type { Sample, SampleInput } from "./samples/sample.js";
+import { runInSession } from "./session.js";
 
 const folder = at("samples");
 
@@ -150,4 +151,23 @@ export function isNormal(sample: Sample): boolean {
   const { b, node } = buildSample(sample, "float32");
   addNormalized(b, node, sample);
   return b.nodes.length === 1 && b.nodes[0]?.inputs.join() === node.inputs.join();
+}
+
+/** What a session of ONNX Runtime says to a sample, some of its inputs in float64: nothing if it runs. */
+export async function saidOf(sample: Sample, opset: number, asDouble: readonly number[] = []): Promise<string> {
+  const { b, node, values } = buildSample(sample, "float32");
+  const types = opOf(node).infer(callOf(node, b.tensors, opset));
+  const inputs = node.inputs.map((name, i) => {
+    if (!name) return undefined;
+    const { dtype, shape, data } = b.type(name);
+    if (asDouble.includes(i))
+      return { dtype: "float64" as const, shape, data: bytesOf("float64", values.get(name) ?? []) };
+    return { dtype, shape, data: data ?? bytesOf(dtype, values.get(name) ?? []) };
+  });
+  try {
+    await runInSession(node, inputs, types, [opset]);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
 }

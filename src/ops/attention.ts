@@ -222,7 +222,7 @@ export const attention: OpTable = {
       if (node.outputs[3] && !stage) throw unsupported(call, "qk_matmul_output_mode");
       return [call.input(0).shape.length === 4 ? y : asRows(b, y), k, v, stage ?? ""];
     },
-    { since: 23, flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
+    { since: 23, inputTypes: "any", flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
   ),
   RotaryEmbedding: composite(
     sameType,

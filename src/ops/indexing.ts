@@ -203,7 +203,7 @@ export const indexing: OpTable = {
       ];
     },
     "zero",
-    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
+    { inputTypes: "any", types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
   ),
   Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
     types: { T: 0, T1: "y0" },

@@ -272,7 +272,6 @@ const group: Op = native(
     ...normalizing,
     // opset 18 has one scale and bias for each group, 21 one for each channel
     since: 21,
-    inputTypes: "any",
     types: null,
     body: (call) => {
       const { b } = call;
