@@ -86,7 +86,7 @@ export const padding: OpTable = {
       const mode = call.text("mode", "constant");
       const { begin, end } = padsOf(call);
       if (mode === "constant") return [b.op("Pad", [dY, b.vector([...begin, ...end].map((n) => -n))])];
-      const source = sources[mode];
+      const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined;
       const { shape } = call.input(0);
       if (!source || elementCount(shape) === 0)
         throw new NodeError(`no gradient: Pad mode=${mode} of [${shape}]`, call.node);

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { elementCount, type Graph, type TensorType, tensorBytes, tensorOf } from "../../src/graph/graph.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 import { callOf } from "../../src/ops/call.js";
-import { opOf, ops } from "../../src/ops/index.js";
+import { joinTables, opOf, ops } from "../../src/ops/index.js";
+import type { Op } from "../../src/ops/op.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { backward } from "../../src/step/gradient.js";
 import { lower } from "../../src/step/lower.js";
+import { at } from "../at.js";
 import {
   addNormalized,
   buildSample,
@@ -176,6 +180,39 @@ test("samples name ops of the table", () => {
     [...byOp.keys()].filter((op) => !ops.has(op)),
     [],
   );
+});
+
+test("joinTables(a, b) refuses an op that two families know", () => {
+  const record = ops.get("Add") as Op;
+  assert.throws(() => joinTables({ Add: record }, { Sub: record, Add: record }), /^Error: op declared twice: Add$/);
+});
+
+test("opOf(node) finds records only, not what every object has", () => {
+  for (const op of ["toString", "constructor", "__proto__"])
+    assert.throws(() => opOf({ domain: "", op, name: "n" }), /^Error: unknown op: /);
+});
+
+test("no file outside ops/ keeps a list of ops: what is known of an op stands in its record", () => {
+  const src = at("../src");
+  const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((file) =>
+    /^(?!ops\b).*\.ts$/.test(file),
+  );
+  const lists = files.flatMap((file) => {
+    const text = readFileSync(join(src, file), "utf8");
+    const found = [
+      ...text.matchAll(/new Set\((.*?)\);|\/\^\(([\w|]*)\)\$\/|(\[[^\]]*\])\.includes\(\w*\.?op\)/gs),
+      ...text.matchAll(/Record<string, (?:readonly number\[\]|true|string)>> = \{(.*?)\n\}/gs),
+    ];
+    const words = found.flatMap(
+      (match) =>
+        match
+          .slice(1)
+          .join(" ")
+          .match(/(?<=["| \n])[A-Z]\w+(?=["| :])/g) ?? [],
+    );
+    return words.filter((word) => ops.has(word)).map((word) => `${word} in src/${file}`);
+  });
+  assert.deepEqual(lists, []);
 });
 
 for (const [op, record] of ops)
