@@ -11,10 +11,8 @@ import {
   unary,
 } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { reduceTo } from "./shapes.js";
-
-type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 /**
  * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the

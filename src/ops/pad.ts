@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
+import { attributesToInputs, listOf, native, noFlops, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, sumOver } from "./shapes.js";
 
@@ -99,6 +99,6 @@ export const padding: OpTable = {
         }, dY),
       ];
     }),
-    { flops: () => 0, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+    { flops: noFlops, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
   ),
 };
