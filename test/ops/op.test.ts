@@ -259,8 +259,9 @@ for (const [op, type] of having("random"))
     let differs = false;
     for (const sample of sampled(op)) {
       const { values, run, close } = runner(sample);
-      const [once, again] = [await run(values), await run(values)];
-      differs ||= once.some((v, i) => v !== again[i]);
+      const once = await run(values);
+      // few elements of few values can be the same by chance
+      for (let i = 0; i < 10; i++) differs ||= distance(await run(values), once) > 0;
       close();
       const opset = sample.opsets?.[0] ?? 18;
       const seeded = (seed: Sample["attributes"]): Sample => ({
