@@ -1,6 +1,6 @@
 import type { Node } from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
-import type { Op } from "../ops/op.js";
+import type { Normalize } from "../ops/op.js";
 import type { Builder } from "./build.js";
 
 /** The nodes that a rule writes in place of one, not yet part of a graph, and the names of its results. */
@@ -13,12 +13,7 @@ export interface Expansion {
  * Applies an op's `body` or `normalize` to a node. New tensors are declared in `b`, the nodes are left to the caller.
  * undefined if the rule leaves the node alone. `opset` is that of the file that the node comes from, if it does.
  */
-export function expand(
-  b: Builder,
-  node: Node,
-  rule: NonNullable<Op["body"] | Op["normalize"]>,
-  opset?: number,
-): Expansion | undefined {
+export function expand(b: Builder, node: Node, rule: Normalize, opset?: number): Expansion | undefined {
   const category = node.phase === "forward" ? "activation" : "temporary";
   const { result, nodes } = b.apart({ phase: node.phase, category, scope: node.name }, () =>
     rule({ ...callOf(node, b.tensors, opset), b, x: (index) => node.inputs[index] as string }),

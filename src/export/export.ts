@@ -1,14 +1,13 @@
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { gradientName, nextName, originalName } from "../graph/names.js";
 import type { Model, ModelValue } from "../model/model.js";
+import { ownOpset } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { lower } from "../step/lower.js";
 import { holdBack } from "./barrier.js";
 import { separate } from "./separate.js";
 
-/** Version of the standard ops that exported files use, and the IR version of its time. */
-const opset = 18;
-
+/** The IR version of the time of opset 18. */
 const irVersion = 8;
 
 export interface ExportOptions {
@@ -150,8 +149,8 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const isOutput = new Set(outputs.map(({ name }) => name));
   const model: Model = {
     irVersion,
-    opset,
-    opsets: { "": opset, ...(nodes.some((node) => node.domain === "com.microsoft") ? { "com.microsoft": 1 } : {}) },
+    opset: ownOpset,
+    opsets: { "": ownOpset, ...(nodes.some((node) => node.domain === "com.microsoft") ? { "com.microsoft": 1 } : {}) },
     producer: options.producer ?? "mutwo",
     graphName: graph.name,
     inputs: [...held.inputs.map((name) => tensorOf(held, name)), ...states].map(typeOf),

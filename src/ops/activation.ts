@@ -1,5 +1,6 @@
 import { elementCount, float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
+import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
 import {
   broadcastGradient,
   fusible,
@@ -11,10 +12,8 @@ import {
   unary,
 } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { reduceTo } from "./shapes.js";
-
-type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 /**
  * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the
@@ -68,43 +67,6 @@ const elu = (name: "Elu" | "Selu"): Op => {
 
 const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
-
-// gelu(x) = x·Φ(x)
-const normalCdf = (b: Emit, x: string): string => {
-  const m = math(b);
-  return m.mul(m.add(m.erf(m.mul(x, Math.SQRT1_2)), 1), 0.5);
-};
-
-/** Φ(x) + x·φ(x), times dY. */
-const geluGradient = (b: Emit, x: string, dY: string): string => {
-  const m = math(b);
-  const density = m.mul(m.exp(m.mul(m.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
-  return m.mul(dY, m.add(normalCdf(b, x), m.mul(x, density)));
-};
-
-const tanhScale = Math.sqrt(2 / Math.PI);
-
-const tanhCube = 0.044715;
-
-/** tanh(√(2/π)·(x + 0.044715·x³)) */
-const innerTanh = (b: Emit, x: string): string => {
-  const m = math(b);
-  return m.tanh(m.mul(x, m.add(m.mul(m.square(x), tanhScale * tanhCube), tanhScale)));
-};
-
-const fastGelu = (b: Emit, x: string): string => {
-  const m = math(b);
-  return m.mul(m.mul(x, 0.5), m.add(innerTanh(b, x), 1));
-};
-
-/** ½(1 + t) + ½x·(1 − t²)·√(2/π)·(1 + 3·0.044715·x²), times dY, with t the inner tanh. */
-const fastGeluGradient = (b: Emit, x: string, dY: string): string => {
-  const m = math(b);
-  const t = innerTanh(b, x);
-  const inner = m.add(m.mul(m.square(x), 1.5 * tanhScale * tanhCube), 0.5 * tanhScale);
-  const slope = m.mul(m.mul(x, inner), m.sub(1, m.square(t)));
-  return m.mul(dY, m.add(slope, m.add(m.mul(t, 0.5), 0.5)));
-};
 
 /** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
 const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
@@ -272,18 +234,16 @@ export const activation: OpTable = {
       defaults: { approximate: text("none") },
       body: (call) => {
         const { b, x } = call;
-        return [
-          call.text("approximate", "none") === "tanh" ? fastGelu(b, x(0)) : math(b).mul(x(0), normalCdf(b, x(0))),
-        ];
+        return [call.text("approximate", "none") === "tanh" ? fastGelu(b, x(0)) : gelu(b, x(0))];
       },
     },
   ),
   "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
     inPlace: [],
-    body: ({ b, x }) => [math(b).mul(x(0), normalCdf(b, x(0)))],
+    body: ({ b, x }) => [gelu(b, x(0))],
   }),
   "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
-  "com.microsoft:BiasGelu": biased((b, x) => math(b).mul(x, normalCdf(b, x)), geluGradient),
+  "com.microsoft:BiasGelu": biased(gelu, geluGradient),
   // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
   "com.microsoft:QuickGelu": unary(
     (call, dY) => {

@@ -1,10 +1,10 @@
 import { NodeError } from "../graph/errors.js";
 import { type DType, int, ints, isFloat } from "../graph/graph.js";
-import { type CompositeCall, composite } from "./composite.js";
+import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { BodyCall, OpCall, OpTable } from "./op.js";
 import { cast, reshape } from "./shapes.js";
 
 /** Sizes of an attention; `queries` and `keys` are positions. */
@@ -149,7 +149,7 @@ function rotated(b: Emit, x: string, { cosines, sines, pairs, interleaved }: Rot
 }
 
 /** A cache of cosines or sines for each position, [batch or 1, 1, positions, pairs]; `rows` picks from a table. */
-function perPosition(call: CompositeCall, index: number, rows: string | undefined): string {
+function perPosition(call: BodyCall, index: number, rows: string | undefined): string {
   const { b } = call;
   const cache = rows ? b.op("Gather", [call.x(index), rows], { axis: int(0) }) : call.x(index);
   const { shape } = b.type(cache);
@@ -159,7 +159,7 @@ function perPosition(call: CompositeCall, index: number, rows: string | undefine
 }
 
 /** Applies a rotation to input 0, of rank 4 or 3. */
-function rotateInput(call: CompositeCall, heads: number, caches: readonly [number, number], rows?: string): string {
+function rotateInput(call: BodyCall, heads: number, caches: readonly [number, number], rows?: string): string {
   const { b } = call;
   const { shape } = call.input(0);
   const given = call.int("rotary_embedding_dim", 0);
@@ -179,7 +179,7 @@ const attentionFlops = ({ batch, heads, queries, keys, width, valueWidth }: Atte
   batch * heads * queries * keys * (2 * width + 2 * valueWidth + 5);
 
 /** Q, K and V with their biases, if any, in heads. */
-function biased(call: CompositeCall, heads: number): readonly [string, string, string] {
+function biased(call: BodyCall, heads: number): readonly [string, string, string] {
   const { b } = call;
   const sizes = [0, 1, 2].map((i) => call.input(i).shape.at(-1) as number);
   const parts = call.inputs[3]
@@ -222,7 +222,7 @@ export const attention: OpTable = {
       if (node.outputs[3] && !stage) throw unsupported(call, "qk_matmul_output_mode");
       return [call.input(0).shape.length === 4 ? y : asRows(b, y), k, v, stage ?? ""];
     },
-    { since: 23, flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
+    { since: 23, inputTypes: "any", flops: (call) => attentionFlops(attentionSizes(call)), buffers: [3] },
   ),
   RotaryEmbedding: composite(
     sameType,

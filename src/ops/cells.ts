@@ -1,7 +1,7 @@
 import { int } from "../graph/graph.js";
-import type { CompositeCall } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { math } from "./math.js";
+import type { BodyCall } from "./op.js";
 
 /** One activation function, as the nodes that compute it. */
 export type Activate = (x: string) => string;
@@ -41,7 +41,7 @@ export interface State {
 }
 
 /** Prepares what all steps share and gives the function from a step and its state to the next state. */
-export type Cell = (call: CompositeCall, direction: Direction) => (step: number, state: State) => State;
+export type Cell = (call: BodyCall, direction: Direction) => (step: number, state: State) => State;
 
 /** The parts of a tensor; itself if there is only one. */
 export const split = (b: Emit, x: string, sizes: readonly number[], axis: number): string[] =>
@@ -57,7 +57,7 @@ function stepInputs({ b, x, sizes }: Direction, w: string, bias: string | undefi
 }
 
 /** Bounds what goes into an activation function, if attribute `clip` is given. */
-const clipped = (call: CompositeCall): Activate => {
+const clipped = (call: BodyCall): Activate => {
   if (!call.node.attributes.clip) return (x) => x;
   const limit = call.float("clip", 0);
   return (x) => call.b.op("Clip", [x, call.b.scalar(-limit, x), call.b.scalar(limit, x)]);

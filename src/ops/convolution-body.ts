@@ -9,10 +9,8 @@ import {
   windowAttributes,
   windowOf,
 } from "./geometry.js";
-import type { Op } from "./op.js";
+import type { BodyCall } from "./op.js";
 import { reshape, sumOver } from "./shapes.js";
-
-type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 /** The elements from `starts` on, as many as `sizes` says, of each spatial axis; itself if that is all. */
 export function crop(b: Emit, x: string, starts: readonly number[], sizes: readonly number[]): string {

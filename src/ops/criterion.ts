@@ -1,9 +1,9 @@
 import { int, type TensorType } from "../graph/graph.js";
-import { type CompositeCall, composite } from "./composite.js";
+import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize } from "./kinds.js";
 import { math } from "./math.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { BodyCall, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sameShape } from "./shapes.js";
 
 /** Throws `shape mismatch: …` for a target that does not fit, `unsupported: …` for an unknown reduction. */
@@ -23,7 +23,7 @@ function lossType(call: OpCall): TensorType {
 }
 
 /** −w[target]·logs[target], reduced: the weighted mean divides by the weights' sum, ignored targets weigh nothing. */
-function negativeLikelihood(call: CompositeCall, logs: string): string {
+function negativeLikelihood(call: BodyCall, logs: string): string {
   const { b } = call;
   const m = math(b);
   const { dtype } = call.input(0);

@@ -2,12 +2,12 @@ import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import type { Emit } from "./emit.js";
-import { native, ofOutput0, type Traits } from "./kinds.js";
+import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { axisOf, sameShape } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
-  native(infer, gradient, { flops: () => 0, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
+  native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
 
 /** Zeros made when they are needed; a constant would stay in memory for the whole step. */
 const zeros = (b: Emit, { dtype, shape }: TensorType): string =>
@@ -203,7 +203,7 @@ export const indexing: OpTable = {
       ];
     },
     "zero",
-    { types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
+    { inputTypes: "any", types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
   ),
   Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
     types: { T: 0, T1: "y0" },

@@ -1,9 +1,12 @@
 import { type DType, elementCount, type TensorType } from "../graph/graph.js";
-import type { GradientCall, GradientRule, Op, OpCall } from "./op.js";
+import type { GradientCall, GradientRule, Normalize, Op, OpCall } from "./op.js";
 import { broadcastShape, reduceTo } from "./shapes.js";
 
 /** What a maker of records may be told beside the kind's own facts. */
 export type Traits = Partial<Omit<Op, "infer" | "gradient">>;
+
+/** Operations of an op that moves elements without computing. */
+export const noFlops = (): number => 0;
 
 /** Number of elements of the first output. */
 export const outputSize = (outputs: readonly TensorType[]): number => elementCount(outputs[0]?.shape ?? []);
@@ -89,7 +92,7 @@ export const listOf = (call: OpCall, index: number, attribute: string): readonly
 
 /** Before opset 13 (Pad: 11, Slice: 10) parameters are attributes: turns them into inputs. */
 export const attributesToInputs =
-  (...names: readonly string[]): NonNullable<Op["normalize"]> =>
+  (...names: readonly string[]): Normalize =>
   (call) => {
     if (!names.some((name) => call.ints(name))) return undefined;
     const rest = Object.fromEntries(Object.entries(call.node.attributes).filter(([name]) => !names.includes(name)));

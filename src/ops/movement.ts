@@ -1,15 +1,13 @@
 import { NodeError } from "../graph/errors.js";
 import { int, ints, type TensorType, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { attributesToInputs, listOf, native, ofOutput0, sameType, type Traits } from "./kinds.js";
+import { attributesToInputs, listOf, native, noFlops, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
-const none = (): number => 0;
-
 /** An op that moves elements without computing. */
 const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
-  native(infer, gradient, { flops: none, ...traits });
+  native(infer, gradient, { flops: noFlops, ...traits });
 
 interface Slice {
   readonly axis: number;

@@ -3,10 +3,8 @@ import { elementCount, float, int, ints, type TensorType } from "../graph/graph.
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, normalizeAxes, reducedShape, reduceTo, reshape } from "./shapes.js";
-
-type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 const meanOver = (b: Emit, x: string, axes: readonly number[]): string => b.op("ReduceMean", [x, b.vector(axes)]);
 
@@ -272,7 +270,6 @@ const group: Op = native(
     ...normalizing,
     // opset 18 has one scale and bias for each group, 21 one for each channel
     since: 21,
-    inputTypes: "any",
     types: null,
     body: (call) => {
       const { b } = call;

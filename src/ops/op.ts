@@ -23,11 +23,21 @@ export interface OpCall {
   ints(name: string): readonly number[] | undefined;
 }
 
-/** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
-export interface GradientCall extends OpCall {
+/** What a rule sees that writes a node out as others: its types, constants and inputs' names, and a builder. */
+export interface BodyCall extends OpCall {
   readonly b: Emit;
-  /** Name of the forward node's input. */
+  /** Name of the node's input. */
   x(index: number): string;
+}
+
+/** Writes a node out as others. Gives a name for each output ("" for unwanted ones). */
+export type Body = (call: BodyCall) => readonly string[];
+
+/** The same, or undefined to leave the node alone. */
+export type Normalize = (call: BodyCall) => readonly string[] | undefined;
+
+/** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
+export interface GradientCall extends BodyCall {
   /** Name of the forward node's output; asks the forward node for it if it was absent. */
   y(index: number): string;
   /** Name of the gradient of an output; undefined if nothing depends on that output. */
@@ -127,15 +137,15 @@ export interface Op {
   readonly types: Readonly<Record<string, number | `y${number}` | DType>> | null;
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
-  /** The op in standard ops, for runtimes without a kernel. Gives a name for each output ("" for unwanted ones). */
-  readonly body?: (call: OpCall & { readonly b: Emit; x(index: number): string }) => readonly string[];
+  /** The op in standard ops, for runtimes without a kernel. */
+  readonly body?: Body;
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**
    * Rewrites a node that a model file holds into the form that the rest of mutwo works with (CastLike to Cast, say).
-   * Gives a name for each output, or undefined to leave the node alone. What it writes is not normalised again.
+   * What it writes is not normalised again.
    */
-  readonly normalize?: (call: OpCall & { readonly b: Emit; x(index: number): string }) => readonly string[] | undefined;
+  readonly normalize?: Normalize;
 }
 
 /** A family's table: "Op" for the standard domain, "domain:Op" for others. */

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { attributesToInputs, listOf, native, ofOutput0 } from "./kinds.js";
+import { attributesToInputs, listOf, native, noFlops, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, sumOver } from "./shapes.js";
 
@@ -86,7 +86,7 @@ export const padding: OpTable = {
       const mode = call.text("mode", "constant");
       const { begin, end } = padsOf(call);
       if (mode === "constant") return [b.op("Pad", [dY, b.vector([...begin, ...end].map((n) => -n))])];
-      const source = sources[mode];
+      const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined;
       const { shape } = call.input(0);
       if (!source || elementCount(shape) === 0)
         throw new NodeError(`no gradient: Pad mode=${mode} of [${shape}]`, call.node);
@@ -99,6 +99,6 @@ export const padding: OpTable = {
         }, dY),
       ];
     }),
-    { flops: () => 0, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+    { flops: noFlops, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
   ),
 };

@@ -4,7 +4,7 @@ import { inputGradient } from "./convolution.js";
 import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
-import type { Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, Normalize, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
@@ -39,7 +39,7 @@ const poolFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
   outputSize(outputs) * elementCount(call.ints("kernel_shape") ?? call.input(0).shape.slice(2));
 
 /** Pads written out, so that no kernel has to resolve auto_pad. */
-const explicitPads: NonNullable<Op["normalize"]> = (call) => {
+const explicitPads: Normalize = (call) => {
   if (call.text("auto_pad", "NOTSET") === "NOTSET") return undefined;
   const { auto_pad: _, ...attributes } = call.node.attributes;
   return call.b.add(
@@ -80,7 +80,7 @@ function shares(call: OpCall, spatial: readonly number[]): number[] {
 const isDilated = (call: OpCall): boolean => poolWindow(call).dilations.some((d) => d !== 1);
 
 /** An average over windows as a convolution of each channel. */
-const averageByConvolution = (call: Parameters<NonNullable<Op["body"]>>[0], name?: string): string[] => {
+const averageByConvolution = (call: BodyCall, name?: string): string[] => {
   const { b } = call;
   const window = poolWindow(call);
   const { dtype, shape } = call.input(0);

@@ -1,9 +1,9 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import { type Activate, type Cell, gruCell, lstmCell, rnnCell, type Sizes, type State, split } from "./cells.js";
-import { type CompositeCall, type Composition, composite } from "./composite.js";
+import { composite } from "./composite.js";
 import { math } from "./math.js";
-import type { Op, OpCall, OpTable } from "./op.js";
+import type { Body, BodyCall, Op, OpCall, OpTable } from "./op.js";
 import { cast, reshape } from "./shapes.js";
 
 const functionNames: Readonly<Record<string, readonly ("alpha" | "beta")[]>> = {
@@ -26,7 +26,7 @@ const listAttribute = (call: OpCall, name: string): readonly number[] => {
 };
 
 /** The activation functions of all directions in order. Throws `unsupported: activation …`. */
-function activationsOf(call: CompositeCall, defaults: readonly string[]): Activate[] {
+function activationsOf(call: BodyCall, defaults: readonly string[]): Activate[] {
   const given = call.node.attributes.activations;
   const names = given?.type === "strings" && given.value.length ? given.value : [...defaults, ...defaults];
   const values = {
@@ -83,7 +83,7 @@ interface Reach {
 }
 
 /** undefined if every sequence is known to have all steps. */
-function reachOf(call: CompositeCall, { steps, batch }: Sizes): Reach | undefined {
+function reachOf(call: BodyCall, { steps, batch }: Sizes): Reach | undefined {
   if (!call.inputs[4] || call.constant(4)?.every((length) => length === steps)) return undefined;
   const { b } = call;
   const { dtype, shape } = call.input(4);
@@ -101,7 +101,7 @@ function reachOf(call: CompositeCall, { steps, batch }: Sizes): Reach | undefine
 
 /** A step that leaves the state of sequences that have ended as it is, and the step's output, zero for these. */
 function masked(
-  { b }: CompositeCall,
+  { b }: BodyCall,
   { chosen, factors }: Reach,
   step: number,
   before: State,
@@ -118,7 +118,7 @@ function masked(
 }
 
 /** Slices of a tensor's first axis, one for each direction, without that axis. */
-function perDirection(call: CompositeCall, index: number, count: number): (string | undefined)[] {
+function perDirection(call: BodyCall, index: number, count: number): (string | undefined)[] {
   if (!call.inputs[index]) return new Array<undefined>(count).fill(undefined);
   const { b } = call;
   const shape = call.input(index).shape.slice(1);
@@ -128,7 +128,7 @@ function perDirection(call: CompositeCall, index: number, count: number): (strin
 }
 
 /** Initial states, one for each direction; undefined where they are zero. */
-function initialStates(call: CompositeCall, index: number, { directions, batchFirst }: Sizes): (string | undefined)[] {
+function initialStates(call: BodyCall, index: number, { directions, batchFirst }: Sizes): (string | undefined)[] {
   const isZero = !call.inputs[index] || call.constant(index)?.every((value) => value === 0);
   if (isZero) return directions.map(() => undefined);
   if (!batchFirst) return perDirection(call, index, directions.length);
@@ -149,7 +149,7 @@ function initialStates(call: CompositeCall, index: number, { directions, batchFi
 
 /** Writes a recurrent node out step by step. */
 const unrolled =
-  (gates: number, defaults: readonly string[], cell: Cell): Composition =>
+  (gates: number, defaults: readonly string[], cell: Cell): Body =>
   (call) => {
     const { b, node } = call;
     const sizes = sizesOf(call, gates);

@@ -2,7 +2,7 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import type { GradientCall, Normalize, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, expandTo, normalizeAxes, reducedShape, reshape, sumOver } from "./shapes.js";
 
 /** The axes that a Reduce op sums over, counted from the front; all of them if none are given. */
@@ -79,7 +79,7 @@ const indexReduction = native(
 const lastAxis = { axis: int(-1) };
 
 /** Before opset 13 Softmax and its like see a matrix: all axes from `axis` (default 1) on are one. */
-const flattenedBefore13: NonNullable<Op["normalize"]> = (call) => {
+const flattenedBefore13: Normalize = (call) => {
   if (call.opset >= 13) return undefined;
   const { b, node } = call;
   const { shape } = call.input(0);

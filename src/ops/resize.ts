@@ -1,10 +1,8 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph/graph.js";
 import { native, ofOutput0 } from "./kinds.js";
-import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, Normalize, OpCall, OpTable } from "./op.js";
 import { cast, normalizeAxis, reshape, sumOver } from "./shapes.js";
-
-type BodyCall = Parameters<NonNullable<Op["body"]>>[0];
 
 type BuildCall = BodyCall | GradientCall;
 
@@ -113,7 +111,7 @@ function narrowed(call: GradientCall, dY: string, resize: Resized): string {
 }
 
 /** Resize and Upsample of old opsets in today's form: coordinates are multiplied, and rounded toward the denser side. */
-const renewed: NonNullable<Op["normalize"]> = (call) => {
+const renewed: Normalize = (call) => {
   const scales = oldScales(call);
   if (!scales) return undefined;
   const mode = call.text("mode", "nearest");

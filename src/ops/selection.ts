@@ -1,10 +1,8 @@
 import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { composite } from "./composite.js";
-import { native, ofOutput0, sameType } from "./kinds.js";
+import { native, noFlops, ofOutput0, sameType } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, reshape } from "./shapes.js";
-
-const none = (): number => 0;
 
 /** Positions that a constant condition picks, and the axis that they lie on; undefined for the flattened input. */
 function picked(call: OpCall): { axis: number | undefined; places: number[] } {
@@ -44,7 +42,7 @@ export const selection: OpTable = {
       const from = axis === undefined ? reshape(b, call.x(0), [elementCount(call.input(0).shape)]) : call.x(0);
       return [b.op("Gather", [from, b.vector(places)], { axis: int(axis ?? 0) })];
     },
-    { flops: none, hostInputs: [1] },
+    { flops: noFlops, hostInputs: [1] },
   ),
   /** ScatterElements' name before opset 11. */
   Scatter: composite(sameType, (call) => [
@@ -77,7 +75,7 @@ export const selection: OpTable = {
       }
       return [pads.some((pad) => pad > 0) ? b.op("Pad", [cut, b.vector(pads)]) : cut];
     },
-    { flops: none, hostInputs: [1] },
+    { flops: noFlops, hostInputs: [1] },
   ),
   /** The first elements of each sequence in reverse: turning them round again undoes it. */
   ReverseSequence: native(
@@ -95,6 +93,6 @@ export const selection: OpTable = {
       const axes = { batch_axis: int(call.int("batch_axis", 1)), time_axis: int(call.int("time_axis", 0)) };
       return [call.b.op("ReverseSequence", [dY, call.x(1)], axes)];
     }),
-    { flops: none, pins: "always", defaults: { batch_axis: int(1), time_axis: int(0) } },
+    { flops: noFlops, pins: "always", defaults: { batch_axis: int(1), time_axis: int(0) } },
   ),
 };

@@ -1,6 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import type { TensorType } from "../graph/graph.js";
-import { native, sameType, type Traits } from "./kinds.js";
+import { native, noFlops, sameType, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 
 /** Type of input 0, which input 1 must have too. */
@@ -16,7 +16,7 @@ const sameAsSecond = (call: OpCall): TensorType[] => {
 
 /** No kernel and no body: every runtime moves the bytes itself. */
 const swapOp = (swap: NonNullable<Op["swap"]>, infer: Op["infer"], traits: Traits = {}): Op =>
-  native(infer, "none", { flops: () => 0, inputTypes: "any", types: null, swap, ...traits });
+  native(infer, "none", { flops: noFlops, inputTypes: "any", types: null, swap, ...traits });
 
 /**
  * Swapping: a tensor leaves the device for a while. The graph says when each copy begins and by when it is complete, so

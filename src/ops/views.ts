@@ -1,10 +1,8 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
-import { attributesToInputs, native, ofOutput0, sameType, type Traits } from "./kinds.js";
+import { attributesToInputs, native, noFlops, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { normalizeAxes, reshape } from "./shapes.js";
-
-const none = (): number => 0;
 
 /** Another shape for the same elements: the gradient takes the input's shape again. */
 const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): Op =>
@@ -17,7 +15,7 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
       return [{ dtype, shape: wanted }];
     },
     ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
-    { view: true, flops: none, hostInputs: [1], ...traits },
+    { view: true, flops: noFlops, hostInputs: [1], ...traits },
   );
 
 /** Axes as an input (opset 13) or an attribute (before it). */
@@ -28,7 +26,7 @@ export const views: OpTable = {
   Identity: native(
     sameType,
     ofOutput0((_, dY) => [dY]),
-    { view: true, alias: true, pointwise: true, flops: none, types: { V: 0 } },
+    { view: true, alias: true, pointwise: true, flops: noFlops, types: { V: 0 } },
   ),
   Reshape: view((call) => {
     const { shape } = call.input(0);

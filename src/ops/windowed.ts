@@ -3,7 +3,7 @@ import { elementCount, int, ints, type TensorType, text } from "../graph/graph.j
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
-import { inputSize, native, ofOutput0, outputSize, sameType } from "./kinds.js";
+import { inputSize, native, noFlops, ofOutput0, outputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { reshape } from "./shapes.js";
@@ -199,7 +199,7 @@ export const windows: OpTable = {
       const flat = b.op("ScatterElements", [zeros(b, type, [elementCount(type.shape)]), places, x], { axis: int(0) });
       return [reshape(b, flat, type.shape)];
     },
-    { flops: () => 0, hostInputs: [2] },
+    { flops: noFlops, hostInputs: [2] },
   ),
   /** Adds the columns of blocks up into an image: the gradient takes each block's elements from there. */
   Col2Im: native(

@@ -3,7 +3,7 @@ import { expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import type { Op } from "../ops/op.js";
+import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { fuse } from "./fuse.js";
 import { absorbTransposes } from "./transposes.js";
@@ -58,7 +58,7 @@ function widerRule(
   b: Builder,
   node: Node,
   hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
-): NonNullable<Op["body"]> | undefined {
+): Body | undefined {
   const types = node.outputs.map((name) => (name ? b.type(name).dtype : undefined));
   if (![...node.inputs, ...node.outputs].some((name) => is16Bit(b.tensors.get(name)?.dtype))) return undefined;
   const tensors = new Map(

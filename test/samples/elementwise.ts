@@ -66,7 +66,7 @@ export const samples: readonly Sample[] = [
   { op: "Not", inputs: [bools([])] },
   { op: "IsNaN", inputs: [{ shape: [3], values: [1, Number.NaN, Number.POSITIVE_INFINITY] }] },
   { op: "IsNaN", inputs: [tensor([2, 1, 3])] },
-  { op: "IsInf", inputs: [{ shape: [3], values: [1, Number.NaN, Number.NEGATIVE_INFINITY] }] },
+  { op: "IsInf", inputs: [{ shape: [3], values: [1, Number.NEGATIVE_INFINITY, Number.NaN] }] },
   { op: "IsInf", inputs: [tensor([2, 1, 3])], attributes: { detect_negative: int(0) } },
 
   ...pairs("Add"),
