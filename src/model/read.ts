@@ -47,7 +47,7 @@ export function readModel(
   try {
     const { graph, notes } = bindModel(model, {
       dims: options.dims ?? {},
-      ...(options.batchNorm ? { batchNorm: options.batchNorm } : {}),
+      batchNorm: options.batchNorm,
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
     return { graph, model, notes };

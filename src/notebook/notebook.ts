@@ -138,7 +138,7 @@ function injectParameters(notebook: Notebook, parameters: Readonly<Record<string
   const injected: Cell = {
     cell_type: "code",
     // cells have ids since nbformat 4.5 and must not have them before
-    ...(notebook.nbformat > 4 || notebook.nbformat_minor >= 5 ? { id: "injected-parameters" } : {}),
+    id: notebook.nbformat > 4 || notebook.nbformat_minor >= 5 ? "injected-parameters" : undefined,
     metadata: { tags: ["injected-parameters"] },
     source: lines.join("\n"),
     outputs: [],
@@ -219,7 +219,7 @@ export async function runNotebook(input: string, options: NotebookOptions = {}):
   const kernel = await Kernel.start({
     cwd: options.cwd ?? path.dirname(path.resolve(input)),
     stay: options.cwd !== undefined,
-    ...(signal ? { signal } : {}),
+    signal,
   });
   notebook.metadata = { ...notebook.metadata, language_info: kernel.languageInfo };
   const codeCells = [...notebook.cells.entries()].filter(([, cell]) => cell.cell_type === "code");
@@ -236,7 +236,7 @@ export async function runNotebook(input: string, options: NotebookOptions = {}):
       const { content } = await kernel.request(
         "execute_request",
         { code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true },
-        { onOutput: (message) => collect(cell, displays, message), timeoutMs, ...(signal ? { signal } : {}) },
+        { onOutput: (message) => collect(cell, displays, message), timeoutMs, signal },
       );
       const ok = content.status === "ok";
       cell.execution_count = typeof content.execution_count === "number" ? content.execution_count : null;

@@ -97,7 +97,7 @@ const averageByConvolution = (call: BodyCall, name?: string): string[] => {
   const ones = b.constant(dtype, [channels, 1, ...window.kernel], 1);
   const sums = b.op("Conv", [call.x(0), ones], { ...windowAttributes({ ...window, pads }), group: int(channels) });
   const share = b.constant(dtype, [1, 1, ...spatial], shares(call, spatial));
-  return b.add("Mul", [sums, share], {}, name ? { name } : {});
+  return b.add("Mul", [sums, share], {}, { name });
 };
 
 const globalType = (call: OpCall): TensorType[] => {

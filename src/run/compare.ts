@@ -55,7 +55,7 @@ export async function compare(
     ...gradients,
     ...baseline.state.map((pair) => pair.after),
   ]);
-  const options = signal ? { signal } : {};
+  const options = { signal };
   const observed = async (graph: Graph): Promise<ReadonlyMap<string, Uint8Array>[]> => {
     const { step } = loadWithValues(graph, runtime, values);
     try {

@@ -76,8 +76,8 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
       iterations,
       warmups,
       copyBytes: runtime.freeBytes ? copySizes(graph) : [],
-      ...(options.signal ? { signal: options.signal } : {}),
-      ...(options.onProgress ? { onProgress: options.onProgress } : {}),
+      signal: options.signal,
+      onProgress: options.onProgress,
     });
     const workspace = measured.workspaceBytes;
     return {
@@ -90,7 +90,7 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
       allocatedBytes: step.allocatedBytes,
       workspaceBytes: workspace ? workspace.reduce((most, bytes) => Math.max(most, bytes), 0) : null,
       step: samplesOf(measured.step),
-      ...(measured.simulated ? { simulated: true as const } : {}),
+      simulated: measured.simulated,
       eagerStep: measured.eagerStep && samplesOf(measured.eagerStep),
       memory: measured.memory,
       copies: measured.copies,

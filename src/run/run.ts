@@ -114,7 +114,6 @@ export interface Run {
 
 /** The graph as run.json holds it. */
 export function saveGraph(graph: Graph): SavedGraph {
-  const { loss } = graph;
   return {
     name: graph.name,
     nodes: graph.nodes,
@@ -127,7 +126,7 @@ export function saveGraph(graph: Graph): SavedGraph {
     inputs: graph.inputs,
     outputs: graph.outputs,
     state: graph.state,
-    ...(loss === undefined ? {} : { loss }),
+    loss: graph.loss,
   };
 }
 

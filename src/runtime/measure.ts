@@ -25,7 +25,7 @@ export async function measureOnHost(
   const total = warmups + 2 * iterations;
   for (let i = 0; i < total; i++) {
     const timeNodes = i >= warmups && (i - warmups) % 2 === 0;
-    const result = await step.run({ timeNodes, ...(signal ? { signal } : {}) });
+    const result = await step.run({ timeNodes, signal });
     if (timeNodes) nodeSamples.push(result.nodeMs);
     else if (i >= warmups) stepSamples.push(result.stepMs);
     losses.push(readLoss(graph, step.read));
