@@ -1,53 +1,17 @@
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
-import { allocated, copiesNote, decisionCounts, equalityLine, nodesSum, stepTime } from "../report/sentences.js";
+import { comparison } from "../report/comparison.js";
+import { copiesNote, decisionCounts, equalityLine } from "../report/sentences.js";
 import type { Run } from "../run/run.js";
 import type { Verification } from "../run/verify.js";
-import type { DeviceMemory } from "../runtime/runtime.js";
 
 const plain = { head: [], border: [] };
 
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
-  const { before, plan, after } = run;
-  const table = new Table({ head: ["", "unplanned", plan ? plan.planner : ""].slice(0, plan ? 3 : 2), style: plain });
-  const planned = (text: string): string[] => (plan ? [text] : []);
-  table.push(
-    ["peak, predicted", formatBytes(before.arenaBytes), ...planned(formatBytes(plan?.peakBytes ?? 0))],
-    ["peak, measured", allocated(before), ...planned(after ? allocated(after) : "not executed")],
-    [
-      "step, predicted",
-      "",
-      ...planned(formatMs((run.paired?.unplanned ?? before.step).medianMs + (plan?.addedMs ?? 0))),
-    ],
-    ...(run.paired
-      ? [
-          [
-            "step, measured in turn",
-            `${formatMs(run.paired.unplanned.medianMs)} ± ${formatMs(run.paired.unplanned.spreadMs)}`,
-            `${formatMs(run.paired.planned.medianMs)} ± ${formatMs(run.paired.planned.spreadMs)}`,
-          ],
-        ]
-      : []),
-    ["step, measured", stepTime(before), ...planned(after ? stepTime(after) : "not executed")],
-  );
-  const memory = (what: string, of: (m: DeviceMemory) => number): string[][] =>
-    before.memory
-      ? [[what, formatBytes(of(before.memory)), ...planned(after?.memory ? formatBytes(of(after.memory)) : "")]]
-      : [];
-  if (before.eagerStep)
-    table.push(
-      [
-        "step, launched by the host",
-        formatMs(before.eagerStep.medianMs),
-        ...planned(after?.eagerStep ? formatMs(after.eagerStep.medianMs) : ""),
-      ],
-      ["sum of node times", nodesSum(before), ...planned(after ? nodesSum(after) : "")],
-      ...memory("values, allocated", (m) => m.valuesBytes),
-      ...memory("workspace of kernels", (m) => m.workspaceBytes),
-      ...memory("context and libraries", (m) => m.contextBytes),
-      ...memory("process in all", (m) => m.processBytes),
-    );
+  const { before, plan } = run;
+  const table = new Table({ head: ["", "unplanned", ...(plan ? [plan.planner] : [])], style: plain });
+  for (const row of comparison(run, "terminal")) table.push([row.what, row.before, ...(plan ? [row.after] : [])]);
   const holders = before.peakHolders
     .slice(0, 5)
     .map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);

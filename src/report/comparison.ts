@@ -5,75 +5,100 @@ import type { Samples } from "../run/samples.js";
 import type { DeviceMemory } from "../runtime/runtime.js";
 import { allocated, nodesSum, stepTime } from "./sentences.js";
 
-const spread = (samples: Samples): string => `${formatMs(samples.medianMs)} ± ${formatMs(samples.spreadMs)}`;
+/** Where a comparison is read: the terminal's is shorter. */
+type Place = "terminal" | "report";
 
-/** Rows of the table at the top: predicted beside measured, before and after. */
-export function comparison(run: Run): { what: string; before: string; after: string }[] {
-  const { before, plan, after } = run;
-  const planned = (profile: ((p: Profile) => string) | string): string =>
-    typeof profile === "string" ? profile : after ? profile(after) : "not executed";
-  const workspace = (p: Profile): string =>
-    p.workspaceBytes === null ? "not measured" : formatBytes(p.workspaceBytes);
-  const waste = (p: Profile): string => formatPercent(p.arenaBytes / p.timeline.peakBytes - 1);
-  return [
-    {
-      what: "peak, predicted (arena)",
-      before: formatBytes(before.arenaBytes),
-      after: planned(plan ? formatBytes(plan.peakBytes) : ""),
-    },
-    {
-      what: "peak, measured (allocated)",
-      before: allocated(before),
-      after: planned(allocated),
-    },
-    {
-      what: "peak by the timeline alone",
-      before: formatBytes(before.timeline.peakBytes),
-      after: planned(plan ? formatBytes(plan.timelinePeakBytes) : ""),
-    },
-    { what: "layout waste (arena over timeline)", before: waste(before), after: planned(waste) },
-    {
-      what: "step, predicted",
-      before: "",
-      after: planned(plan ? formatMs((run.paired?.unplanned ?? before.step).medianMs + plan.addedMs) : ""),
-    },
-    {
-      what: "step, measured (median ± spread)",
-      before: stepTime(before),
-      after: planned(stepTime),
-    },
-    ...(run.paired
-      ? [{ what: "step, measured in turn", before: spread(run.paired.unplanned), after: spread(run.paired.planned) }]
-      : []),
-    ...(before.eagerStep
-      ? [
-          {
-            what: "step launched by the host, not captured",
-            before: spread(before.eagerStep),
-            after: planned((p) => (p.eagerStep ? spread(p.eagerStep) : "")),
-          },
-        ]
-      : []),
-    { what: "sum of node times (against the step)", before: nodesSum(before), after: planned(nodesSum) },
-    { what: "largest workspace of one kernel", before: workspace(before), after: planned(workspace) },
-    ...memoryRows(before, after),
-  ];
+/** One row of the comparison. */
+interface Row {
+  /** What the row is called in each place where it shows. */
+  readonly terminal?: string;
+  readonly report?: string;
+  /** Of the unplanned step; undefined where a run has no such row. */
+  readonly before: (run: Run, place: Place) => string | undefined;
+  /** Of the planned step; undefined if it was not executed. */
+  readonly after: (run: Run, place: Place) => string | undefined;
+  /** A detail: the terminal shows it only where steps are captured (on a GPU). */
+  readonly detail?: true;
 }
 
-/** What the device holds, told apart. */
-function memoryRows(before: Profile, after: Profile | null): { what: string; before: string; after: string }[] {
-  const { memory } = before;
-  if (!memory) return [];
-  const rows: [string, keyof DeviceMemory][] = [
-    ["device: values (the arena)", "valuesBytes"],
-    ["device: workspace of kernels", "workspaceBytes"],
-    ["device: context and libraries", "contextBytes"],
-    ["device: the process in all", "processBytes"],
-    ["host: pinned for swapped tensors", "hostBytes"],
-  ];
-  return rows.map(([what, key]) => ({
-    what,
-    before: formatBytes(memory[key]),
-    after: after?.memory ? formatBytes(after.memory[key]) : "not executed",
-  }));
+const spread = (samples: Samples): string => `${formatMs(samples.medianMs)} ± ${formatMs(samples.spreadMs)}`;
+
+/** The same text of either step's profile. */
+const measured = (cell: (profile: Profile) => string | undefined): Pick<Row, "before" | "after"> => ({
+  before: ({ before }) => cell(before),
+  after: ({ after }) => (after ? cell(after) : undefined),
+});
+
+const held = (key: keyof DeviceMemory) => measured(({ memory }) => (memory ? formatBytes(memory[key]) : undefined));
+
+const inTurn: Pick<Row, "before" | "after"> = {
+  before: ({ paired }) => (paired ? spread(paired.unplanned) : undefined),
+  after: ({ paired }) => (paired ? spread(paired.planned) : undefined),
+};
+
+const launched = (samples: Samples, place: Place): string =>
+  place === "terminal" ? formatMs(samples.medianMs) : spread(samples);
+
+/** All rows of both places, in their order. */
+const rows: readonly Row[] = [
+  {
+    terminal: "peak, predicted",
+    report: "peak, predicted (arena)",
+    before: ({ before }) => formatBytes(before.arenaBytes),
+    after: ({ plan }) => (plan ? formatBytes(plan.peakBytes) : ""),
+  },
+  { terminal: "peak, measured", report: "peak, measured (allocated)", ...measured(allocated) },
+  {
+    report: "peak by the timeline alone",
+    before: ({ before }) => formatBytes(before.timeline.peakBytes),
+    after: ({ plan }) => (plan ? formatBytes(plan.timelinePeakBytes) : ""),
+  },
+  {
+    report: "layout waste (arena over timeline)",
+    ...measured(({ arenaBytes, timeline }) => formatPercent(arenaBytes / timeline.peakBytes - 1)),
+  },
+  {
+    terminal: "step, predicted",
+    report: "step, predicted",
+    before: () => "",
+    after: ({ plan, paired, before }) =>
+      plan ? formatMs((paired?.unplanned ?? before.step).medianMs + plan.addedMs) : "",
+  },
+  { terminal: "step, measured in turn", ...inTurn },
+  { terminal: "step, measured", report: "step, measured (median ± spread)", ...measured(stepTime) },
+  { report: "step, measured in turn", ...inTurn },
+  {
+    terminal: "step, launched by the host",
+    report: "step launched by the host, not captured",
+    detail: true,
+    before: ({ before: { eagerStep } }, place) => (eagerStep ? launched(eagerStep, place) : undefined),
+    after: ({ after }, place) => (after?.eagerStep ? launched(after.eagerStep, place) : after ? "" : undefined),
+  },
+  {
+    terminal: "sum of node times",
+    report: "sum of node times (against the step)",
+    detail: true,
+    ...measured(nodesSum),
+  },
+  {
+    report: "largest workspace of one kernel",
+    ...measured(({ workspaceBytes }) => (workspaceBytes === null ? "not measured" : formatBytes(workspaceBytes))),
+  },
+  { terminal: "values, allocated", report: "device: values (the arena)", detail: true, ...held("valuesBytes") },
+  { terminal: "workspace of kernels", report: "device: workspace of kernels", detail: true, ...held("workspaceBytes") },
+  { terminal: "context and libraries", report: "device: context and libraries", detail: true, ...held("contextBytes") },
+  { terminal: "process in all", report: "device: the process in all", detail: true, ...held("processBytes") },
+  { report: "host: pinned for swapped tensors", ...held("hostBytes") },
+];
+
+/** The table that sets predicted beside measured, before beside after: its rows as one place shows them. */
+export function comparison(run: Run, place: Place): { what: string; before: string; after: string }[] {
+  const isDetailed = place === "report" || run.before.eagerStep !== null;
+  return rows.flatMap((row) => {
+    const what = row[place];
+    const before = row.before(run, place);
+    if (what === undefined || before === undefined || (row.detail && !isDetailed)) return [];
+    const unexecuted = row.detail && place === "terminal" ? "" : "not executed";
+    return [{ what, before, after: row.after(run, place) ?? unexecuted }];
+  });
 }

@@ -81,7 +81,7 @@ function view(run: Run) {
     headline: headline(run),
     hasPlan: plan !== null,
     plannerName: plan?.planner ?? "",
-    comparison: comparison(run),
+    comparison: comparison(run, "report"),
     facts: [
       ["model", `${model.file} (${model.producer || "unknown producer"}, opset ${model.opset})`],
       [
