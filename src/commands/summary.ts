@@ -3,7 +3,7 @@ import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { comparison } from "../report/comparison.js";
 import { copiesNote, decisionCounts, equalityLine } from "../report/sentences.js";
 import type { Run } from "../run/run.js";
-import type { Verification } from "../run/verify.js";
+import { type Verification, verificationLimits } from "../run/verification.js";
 
 const plain = { head: [], border: [] };
 
@@ -35,11 +35,12 @@ export function runSummary(run: Run): string {
 export function verificationSummary(result: Verification): string {
   const worst = [...result.gradients].sort((a, z) => z.relativeError - a.relativeError).slice(0, 5);
   const table = new Table({ head: ["", "relative error", "limit"], style: plain });
-  table.push(["loss", result.loss.relativeError.toExponential(1), "1e-4"]);
-  for (const gradient of worst)
-    table.push([`gradient ${gradient.name}`, gradient.relativeError.toExponential(1), "1e-3"]);
-  for (const [name, curve] of Object.entries(result.curves))
-    table.push([`curve ${name}`, curve.maxRelativeError.toExponential(1), "1e-3"]);
+  const judged = (what: string, error: number, limit: number): void =>
+    void table.push([what, error.toExponential(1), limit.toExponential()]);
+  judged("loss", result.loss.relativeError, verificationLimits.loss);
+  for (const { name, relativeError } of worst) judged(`gradient ${name}`, relativeError, verificationLimits.gradient);
+  for (const [name, { maxRelativeError }] of Object.entries(result.curves))
+    judged(`curve ${name}`, maxRelativeError, verificationLimits.curve);
   const buffer = result.buffers.reduce((most, b) => Math.max(most, b.relativeError), 0);
   if (result.buffers.length)
     table.push([`${result.buffers.length} running statistics, worst`, buffer.toExponential(1), "not judged"]);

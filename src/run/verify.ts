@@ -9,49 +9,14 @@ import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { doubled } from "../step/precision.js";
-
 import { stepFor } from "../step/step.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
+import { type Compared, type Curve, greatest, isWithinLimits, type Verification, worstErrors } from "./verification.js";
 
 /** What `verifyModel` takes: the options of `mutwo verify`. */
 export type VerifyOptions = OptionsOf<"verify">;
-
-interface Compared {
-  readonly name: string;
-  readonly relativeError: number;
-}
-
-interface Curve {
-  readonly expected: readonly number[];
-  readonly actual: readonly number[];
-  readonly maxRelativeError: number;
-}
-
-/** How a model's training step compares with reference values; what `mutwo verify --json` prints. */
-export interface Verification {
-  readonly model: string;
-  /** Loss within 1e-4, every gradient within 1e-3, none missing, curves within 1e-3, all relative. */
-  readonly ok: boolean;
-  readonly loss: { readonly expected: number; readonly actual: number; readonly relativeError: number };
-  /** ‖actual − expected‖₂ / max(‖expected‖₂, 0.01·g·√n), g the root mean square of all expected gradient entries. */
-  readonly gradients: readonly Compared[];
-  /** Reference gradients that the training step does not make. */
-  readonly missing: readonly string[];
-  /** Running statistics after one step; reported, not judged. */
-  readonly buffers: readonly Compared[];
-  readonly curves: Readonly<Record<string, Curve>>;
-  /** Only if all of the above is float64's (see `verifyModel`): the worst errors in float32, which are rounding alone. */
-  readonly float32?: WorstErrors;
-}
-
-/** Greatest relative errors of a verification. */
-export interface WorstErrors {
-  readonly loss: number;
-  readonly gradient: number;
-  readonly curve: number;
-}
 
 /** The optimizers with which the references' curves were made. */
 const curves: Readonly<Record<string, string>> = {
@@ -63,22 +28,6 @@ const norm = (values: readonly number[]): number => Math.sqrt(values.reduce((sum
 
 const relative = (actual: number, expected: number): number =>
   Math.abs(actual - expected) / Math.max(Math.abs(expected), Number.MIN_VALUE);
-
-/** NaN counts as the worst error there is. */
-const within = (error: number, limit: number): boolean => error <= limit;
-
-/** NaN counts as the greatest. */
-const greatest = (errors: readonly number[]): number => errors.reduce((a, z) => (z > a || Number.isNaN(z) ? z : a), 0);
-
-const worstErrors = ({
-  loss,
-  gradients,
-  curves,
-}: Pick<Verification, "loss" | "gradients" | "curves">): WorstErrors => ({
-  loss: loss.relativeError,
-  gradient: greatest(gradients.map(({ relativeError }) => relativeError)),
-  curve: greatest(Object.values(curves).map(({ maxRelativeError }) => maxRelativeError)),
-});
 
 /**
  * Runs a model's training step on reference inputs and compares loss, gradients, running statistics and the losses of
@@ -97,12 +46,13 @@ export async function verifyModel(file: string, options: VerifyOptions): Promise
   const runtime = openRuntime(backend, options);
   try {
     const { graph } = readModel(file, { dims, runtime, batchNorm });
-    const own = await verifyGraph(file, graph, reference, runtime, options);
+    const trial = { graph, runtime, reference, options };
+    const own = await verifyGraph(file, trial);
     const isFloat32 = [...graph.tensors.values()].every(({ dtype }) => !/^(float16|bfloat16|float64)$/.test(dtype));
     if (own.ok || own.missing.length || !isFloat32 || runtime.backend !== "cpu") return own;
     let double: Verification;
     try {
-      double = await verifyGraph(file, graph, reference, runtime, options, "float64");
+      double = await verifyGraph(file, { ...trial, precision: "float64" });
     } catch (error) {
       if (error instanceof NodeError && error.kind === "no kernel") return own;
       throw error;
@@ -113,83 +63,102 @@ export async function verifyModel(file: string, options: VerifyOptions): Promise
   }
 }
 
+/** A reference's values by name, and what is verified with them. */
+interface Trial {
+  readonly graph: Graph;
+  readonly runtime: Runtime;
+  readonly reference: ReadonlyMap<string, Value>;
+  readonly options: VerifyOptions;
+  readonly precision?: "float64";
+}
+
+/** Values of the reference as numbers. Throws `reference lacks …`. */
+function numbersOf({ reference, options }: Trial, name: string): number[] {
+  const value = reference.get(name);
+  if (!value) throw new Error(`reference lacks ${name}: ${options.reference}`);
+  return valuesOf(value.dtype, value.data);
+}
+
+/** Names of the reference's values that start with a prefix, without it. */
+const namesOf = ({ reference }: Trial, prefix: string): string[] =>
+  [...reference.keys()].filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+
 /** Verifies a forward graph, in float64 if asked. */
-async function verifyGraph(
-  file: string,
-  graph: Graph,
-  reference: ReadonlyMap<string, Value>,
-  runtime: Runtime,
-  options: VerifyOptions,
-  precision?: "float64",
-): Promise<Verification> {
-  const numbers = (name: string): number[] => {
-    const value = reference.get(name);
-    if (!value) throw new Error(`reference lacks ${name}: ${options.reference}`);
-    return valuesOf(value.dtype, value.data);
-  };
+async function verifyGraph(file: string, trial: Trial): Promise<Verification> {
+  const { graph, reference } = trial;
   const parameters = [...graph.tensors.values()].filter((t) => t.category === "parameter").map((t) => t.name);
   // the reference says what is trained: a file alone cannot tell a buffer from a parameter
-  const referenced = [...reference.keys()].filter((key) => key.startsWith("grad.")).map((key) => key.slice(5));
+  const referenced = namesOf(trial, "grad.");
   const inFile = fileNames(referenced, parameters, graph, reference);
   const isComplete = referenced.length > 0 && inFile.size === referenced.length;
   const compared = new Set(inFile.values());
   const freeze = isComplete ? parameters.filter((name) => !compared.has(name)) : [];
-  const run = async (optimizer: string, steps: number, observe: (step: Graph) => Iterable<string>) => {
-    const training = { loss: options.loss, optimizer, freeze, ...(precision ? { precision } : {}) };
-    const { step, baseline } = stepFor(runtime, graph, training, 0);
-    return execute(baseline, step, graph, reference, runtime, steps, new Set(observe(baseline)), options.reference);
-  };
-
-  const first = await run("sgd", 1, (step) => [
+  const first = await execute(trial, { optimizer: "sgd", freeze, steps: 1 }, (step) => [
     ...parameters.map(gradientName).filter((name) => step.tensors.has(name)),
     ...step.state.map((pair) => pair.after),
   ]);
-  const expectedLoss = numbers("loss")[0] as number;
-  const actualLoss = first.losses[0] as number;
+  const expected = numbersOf(trial, "loss")[0] as number;
+  const actual = first.losses[0] as number;
+  const loss = { expected, actual, relativeError: relative(actual, expected) };
+  const { gradients, missing } = compareGradients(
+    new Map(referenced.map((name) => [name, numbersOf(trial, `grad.${name}`)])),
+    (name) => first.observed.get(gradientName(inFile.get(name) ?? name)),
+  );
+  const buffers = compareBuffers(trial, first.observed);
+  const trained = await compareCurves(trial, freeze);
+  const ok = isWithinLimits(worstErrors({ loss, gradients, curves: trained })) && !missing.length;
+  return { model: file, ok, loss, gradients, missing, buffers, curves: trained };
+}
 
-  const all = referenced.map((name) => numbers(`grad.${name}`));
+/** Every reference gradient beside the one that the step makes, and those that it does not make. */
+function compareGradients(
+  referenced: ReadonlyMap<string, readonly number[]>,
+  made: (name: string) => readonly number[] | undefined,
+): { gradients: Compared[]; missing: string[] } {
+  const all = [...referenced.values()];
   const entries = all.reduce((sum, values) => sum + values.length, 0);
   const g = Math.sqrt(all.reduce((sum, values) => sum + norm(values) ** 2, 0) / Math.max(entries, 1));
   const gradients: Compared[] = [];
   const missing: string[] = [];
-  referenced.forEach((name, i) => {
-    const actual = first.observed.get(gradientName(inFile.get(name) ?? name));
-    const expected = all[i] as number[];
-    if (!actual) missing.push(name);
-    else if (actual.length !== expected.length)
+  for (const [name, expected] of referenced) {
+    const actual = made(name);
+    if (!actual) {
+      missing.push(name);
+      continue;
+    }
+    if (actual.length !== expected.length)
       throw new Error(
         `shape mismatch: grad.${name} has ${expected.length} entries, the model's gradient ${actual.length}`,
       );
-    else {
-      const scale = Math.max(norm(expected), 0.01 * g * Math.sqrt(expected.length));
-      gradients.push({ name, relativeError: norm(expected.map((x, k) => x - (actual[k] as number))) / scale });
-    }
-  });
+    const scale = Math.max(norm(expected), 0.01 * g * Math.sqrt(expected.length));
+    gradients.push({ name, relativeError: norm(expected.map((x, k) => x - (actual[k] as number))) / scale });
+  }
+  return { gradients, missing };
+}
 
-  const after = new Map(graph.state.map((pair) => [pair.before, pair.after]));
-  const buffers = [...reference.keys()]
-    .filter((key) => key.startsWith("buffer.") && after.has(key.slice(7)))
-    .map((key): Compared => {
-      const name = key.slice(7);
-      const expected = numbers(key);
-      const actual = first.observed.get(after.get(name) as string) ?? [];
+/** Running statistics after one step beside the reference's. */
+function compareBuffers(trial: Trial, observed: ReadonlyMap<string, readonly number[]>): Compared[] {
+  const after = new Map(trial.graph.state.map((pair) => [pair.before, pair.after]));
+  return namesOf(trial, "buffer.")
+    .filter((name) => after.has(name))
+    .map((name) => {
+      const expected = numbersOf(trial, `buffer.${name}`);
+      const actual = observed.get(after.get(name) as string) ?? [];
       return { name, relativeError: norm(expected.map((x, i) => x - (actual[i] as number))) / norm(expected) };
     });
+}
 
-  const trained: Record<string, Curve> = {};
+/** The losses of the first steps beside those of the reference, for each optimizer that it has a curve of. */
+async function compareCurves(trial: Trial, freeze: readonly string[]): Promise<Record<string, Curve>> {
+  const compared: Record<string, Curve> = {};
   for (const [name, optimizer] of Object.entries(curves)) {
-    if (!reference.has(`${name}_curve`)) continue;
-    const expected = numbers(`${name}_curve`);
-    const { losses } = await run(optimizer, expected.length, () => []);
+    if (!trial.reference.has(`${name}_curve`)) continue;
+    const expected = numbersOf(trial, `${name}_curve`);
+    const { losses } = await execute(trial, { optimizer, freeze, steps: expected.length }, () => []);
     const errors = expected.map((x, i) => relative(losses[i] as number, x));
-    trained[name] = { expected, actual: losses, maxRelativeError: greatest(errors) };
+    compared[name] = { expected, actual: losses, maxRelativeError: greatest(errors) };
   }
-
-  const loss = { expected: expectedLoss, actual: actualLoss, relativeError: relative(actualLoss, expectedLoss) };
-  const worst = worstErrors({ loss, gradients, curves: trained });
-  const ok =
-    within(worst.loss, 1e-4) && missing.length === 0 && within(worst.gradient, 1e-3) && within(worst.curve, 1e-3);
-  return { model: file, ok, loss, gradients, missing, buffers, curves: trained };
+  return compared;
 }
 
 /**
@@ -214,24 +183,15 @@ function fileNames(
   return names;
 }
 
-/** Runs some steps of a training step on the reference's inputs; `observed` holds tensors of the first step. */
-async function execute(
-  lowered: Graph,
-  step: Graph,
-  model: Graph,
-  reference: ReadonlyMap<string, Value>,
-  runtime: Runtime,
-  steps: number,
-  observe: ReadonlySet<string>,
-  file: string,
-): Promise<{ losses: number[]; observed: Map<string, number[]> }> {
+/** First values of the state, and the reference's for the inputs. Throws `reference lacks …`, `shape mismatch: …`. */
+function firstValues({ graph, reference, options }: Trial, step: Graph, lowered: Graph): Map<string, Uint8Array> {
   const values = initialValues(lowered, step, 0);
-  const target = lowered.inputs.find((name) => !model.inputs.includes(name));
+  const target = lowered.inputs.find((name) => !graph.inputs.includes(name));
   for (const name of lowered.inputs) {
     const key = name === target ? "target" : reference.has(name) ? name : "input";
     const value = reference.get(key);
     const tensor = lowered.tensors.get(name);
-    if (!value || !tensor) throw new Error(`reference lacks ${key}: ${file}`);
+    if (!value || !tensor) throw new Error(`reference lacks ${key}: ${options.reference}`);
     const given = tensor.dtype === "float64" ? doubled(value) : value;
     if (given.dtype !== tensor.dtype || given.data.length !== tensorBytes(tensor))
       throw new Error(
@@ -239,13 +199,25 @@ async function execute(
       );
     values.set(name, given.data);
   }
-  const { step: loaded } = loadWithValues(lowered, runtime, values);
+  return values;
+}
+
+/** Trains some steps on the reference's inputs; `observed` holds the tensors to observe of the first step. */
+async function execute(
+  trial: Trial,
+  training: { readonly optimizer: string; readonly freeze: readonly string[]; readonly steps: number },
+  observe: (step: Graph) => Iterable<string>,
+): Promise<{ losses: number[]; observed: Map<string, number[]> }> {
+  const { graph, runtime, options, precision } = trial;
+  const { optimizer, freeze, steps } = training;
+  const { step, baseline: lowered } = stepFor(runtime, graph, { loss: options.loss, optimizer, freeze, precision }, 0);
+  const { step: loaded } = loadWithValues(lowered, runtime, firstValues(trial, step, lowered));
   try {
     const losses: number[] = [];
     const observed = new Map<string, number[]>();
     const type = (name: string) => lowered.tensors.get(name)?.dtype ?? "float32";
     for (let i = 0; i < steps; i++) {
-      const result = await loaded.run(i === 0 ? { observe } : {});
+      const result = await loaded.run(i === 0 ? { observe: new Set(observe(lowered)) } : {});
       for (const [name, bytes] of result.observed) observed.set(name, valuesOf(type(name), bytes));
       losses.push(valuesOf(type(lowered.loss as string), loaded.read(lowered.loss as string))[0] as number);
     }
