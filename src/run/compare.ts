@@ -35,6 +35,15 @@ const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefin
   return dtype === "float16" || dtype === "bfloat16" ? (valuesOf(dtype, bytes) as number[]) : undefined;
 };
 
+type Observed = ReadonlyMap<string, Uint8Array>;
+
+/** What is run, and from what: every run begins with the same values. */
+interface Start {
+  readonly runtime: Runtime;
+  readonly values: ReadonlyMap<string, Uint8Array>;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared, then further steps
  * in turn, timed, if both fit into memory at once. Where kernels are not deterministic, the unplanned step runs twice,
@@ -43,31 +52,38 @@ const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefin
 export async function compare(
   baseline: Graph,
   planned: Graph,
-  runtime: Runtime,
-  values: ReadonlyMap<string, Uint8Array>,
-  signal?: AbortSignal,
+  start: Start,
 ): Promise<{ equality: Equality; paired: PairedTimes | null }> {
-  const gradients = [...baseline.tensors.values()]
+  const equality = await compareResults(baseline, planned, start);
+  const both = layout(baseline).arenaBytes + layout(planned).arenaBytes;
+  const free = start.runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+  return { equality, paired: both <= 0.95 * free ? await timeInTurn(baseline, planned, start) : null };
+}
+
+/** Loss, gradients and next state of a step. */
+function resultsOf(graph: Graph): ReadonlySet<string> {
+  const gradients = [...graph.tensors.values()]
     .filter((t) => t.category === "parameter" && t.within)
     .map((t) => gradientName(t.name));
-  const observe = new Set([
-    ...(baseline.loss ? [baseline.loss] : []),
-    ...gradients,
-    ...baseline.state.map((pair) => pair.after),
-  ]);
-  const options = { signal };
-  const observed = async (graph: Graph): Promise<ReadonlyMap<string, Uint8Array>[]> => {
-    const { step } = loadWithValues(graph, runtime, values);
-    try {
-      const steps: ReadonlyMap<string, Uint8Array>[] = [];
-      for (let i = 0; i < comparedSteps; i++) steps.push((await step.run({ observe, ...options })).observed);
-      return steps;
-    } finally {
-      step.close();
-    }
-  };
-  const expected = await observed(baseline);
-  const differences = (actual: readonly ReadonlyMap<string, Uint8Array>[]): Map<string, number> => {
+  return new Set([...(graph.loss ? [graph.loss] : []), ...gradients, ...graph.state.map((pair) => pair.after)]);
+}
+
+/** What the first steps of a graph compute, step by step. */
+async function observedSteps(graph: Graph, observe: ReadonlySet<string>, start: Start): Promise<Observed[]> {
+  const { step } = loadWithValues(graph, start.runtime, start.values);
+  try {
+    const steps: Observed[] = [];
+    for (let i = 0; i < comparedSteps; i++) steps.push((await step.run({ observe, signal: start.signal })).observed);
+    return steps;
+  } finally {
+    step.close();
+  }
+}
+
+async function compareResults(baseline: Graph, planned: Graph, start: Start): Promise<Equality> {
+  const observe = resultsOf(baseline);
+  const expected = await observedSteps(baseline, observe, start);
+  const differences = (actual: readonly Observed[]): Map<string, number> => {
     const found = new Map<string, number>();
     for (const [i, step] of expected.entries())
       for (const name of observe) {
@@ -79,30 +95,30 @@ export async function compare(
     return found;
   };
   const greatest = (found: ReadonlyMap<string, number>): number => Math.max(0, ...found.values());
-  const varies = runtime.device.settings?.deterministic === "no";
-  const noise = varies ? differences(await observed(baseline)) : null;
-  const found = differences(await observed(planned));
-  const runToRun = noise && greatest(noise);
+  const varies = start.runtime.device.settings?.deterministic === "no";
+  const runToRun = varies ? greatest(differences(await observedSteps(baseline, observe, start))) : null;
+  const found = differences(await observedSteps(planned, observe, start));
   const different = [...found].filter(([, error]) => !(error <= 10 * (runToRun ?? 0))).map(([name]) => name);
-  const equality: Equality = {
+  return {
     compared: comparedSteps * observe.size,
     different,
     bitwise: greatest(found) === 0,
     worstRelativeError: greatest(found),
     runToRun,
   };
-  const both = layout(baseline).arenaBytes + layout(planned).arenaBytes;
-  if (runtime.freeBytes && both > 0.95 * runtime.freeBytes()) return { equality, paired: null };
+}
+
+async function timeInTurn(baseline: Graph, planned: Graph, { runtime, values, signal }: Start): Promise<PairedTimes> {
   const { step: one } = loadWithValues(baseline, runtime, values);
   try {
     const { step: two } = loadWithValues(planned, runtime, values);
     try {
       const times: [number[], number[]] = [[], []];
       for (let i = 0; i < warmPairs + timedPairs; i++) {
-        const pair = [(await one.run(options)).stepMs, (await two.run(options)).stepMs] as const;
+        const pair = [(await one.run({ signal })).stepMs, (await two.run({ signal })).stepMs] as const;
         if (i >= warmPairs) for (const which of [0, 1] as const) times[which].push(pair[which]);
       }
-      return { equality, paired: { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) } };
+      return { unplanned: samplesOf(times[0]), planned: samplesOf(times[1]) };
     } finally {
       two.close();
     }

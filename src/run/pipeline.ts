@@ -76,7 +76,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      if (!replays) ({ equality, paired } = await compare(reference, planned, runtime, values, signal));
+      if (!replays) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
     }
     const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
     if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
