@@ -226,3 +226,16 @@ export const plots: Readonly<Record<string, (run: Run) => Figure>> = {
   activation_inactive_time: activationInactiveTime,
   memory_timeline: memoryTimeline,
 };
+
+/** The figures of the report's page, by the name that a chart's `data-figure` has there; null leaves the chart out. */
+export const pageFigures = (run: Run): Readonly<Record<string, Figure | null>> => ({
+  timeline: memoryTimeline(run),
+  planned: plannedTimeline(run),
+  predicted: predictedMeasured(run),
+  holders: peakHolders(run),
+  runTime: nodeRunTime(run),
+  nodeMemory: nodePeakMemory(run),
+  byOp: timeByOp(run),
+  sizes: activationSize(run),
+  inactive: activationInactiveTime(run),
+});

@@ -48,3 +48,29 @@ export function copiesNote({ plan, before }: Run): string {
   const isSimulated = before.activations.some(({ name, swapMeasured }) => swapped.has(name) && !swapMeasured);
   return isSimulated ? " (copies simulated, beside the nodes)" : "";
 }
+
+/** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */
+function timeCost({ before, paired }: Run, plan: Plan): string {
+  if (!paired) return `${formatPercent(plan.addedMs / before.step.medianMs)} more time (predicted)`;
+  const { unplanned, planned } = paired;
+  const slower = planned.medianMs / unplanned.medianMs - 1;
+  const share = `${formatPercent(Math.abs(slower))} ${slower >= 0 ? "more" : "less"}`;
+  return Math.abs(planned.medianMs - unplanned.medianMs) <= unplanned.spreadMs + planned.spreadMs
+    ? `the same time within the noise (${share}, measured)`
+    : `${share} time (measured)`;
+}
+
+/** What the report says first. */
+export function headline(run: Run): { text: string; good: boolean } {
+  const { before, plan } = run;
+  if (!plan)
+    return {
+      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}.`,
+      good: true,
+    };
+  if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };
+  const time = timeCost(run, plan);
+  const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
+  const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
+  return { text: `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}.`, good: true };
+}

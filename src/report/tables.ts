@@ -108,6 +108,18 @@ export const nodeCsv = (run: Run): string => csv(nodeColumns, run.before.nodes, 
 /** The activation table as CSV text, with a header line. */
 export const activationCsv = (run: Run): string => csv(activationColumns, run.before.activations, run);
 
+/** A table for the report's page: what each column is called and how it is written, and all rows. */
+const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({
+  columns: columns.map(({ title, kind, name }) => ({ title, kind, name })),
+  rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
+});
+
+/** The tables of the report's page, by the name that a grid's `data-table` has there. */
+export const pageTables = (run: Run) => ({
+  nodes: pageTable(nodeColumns, run.before.nodes, run),
+  activations: pageTable(activationColumns, run.before.activations, run),
+});
+
 /**
  * Reads one of the tables back from CSV text, by the declarations that wrote it: one object a row, with numbers and
  * booleans where the column holds them. Throws `column missing: …` or `row … has no number in …`.
