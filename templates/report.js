@@ -123,7 +123,8 @@
           const td = document.createElement("td");
           td.textContent = write(cell, kind);
           td.title = String(cell ?? "");
-          td.className = `${kind === "text" ? "" : "number"} ${primary.has(name) ? "" : "secondary"}`;
+          const isName = name.endsWith("_name");
+          td.className = `${isName ? "name" : kind === "text" ? "" : "number"} ${primary.has(name) ? "" : "secondary"}`;
           tr.append(td);
         });
         return tr;

@@ -1,19 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHmac, randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import type { Dealer, Subscriber } from "zeromq";
+import { randomUUID } from "node:crypto";
+import { rmSync } from "node:fs";
+import { type Channel, type Connection, type Message, messages, openConnection, send } from "./connection.js";
 import { kernelFile } from "./install.js";
-
-/** A message of Jupyter's protocol, as far as it is used here. */
-export interface Message {
-  readonly header: { readonly msg_type: string };
-  readonly parent_header: { readonly msg_id?: string };
-  readonly content: Readonly<Record<string, unknown>>;
-}
 
 interface KernelOptions {
   /** Where the kernel starts; it goes on to the nearest folder above with a package.json. */
@@ -31,8 +20,6 @@ interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
-const delimiter = "<IDS|MSG>";
-
 const startMs = 60_000;
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -42,7 +29,7 @@ export class Kernel {
   /** What the kernel says of its language, for a notebook's metadata. */
   languageInfo: unknown;
   private readonly session = randomUUID();
-  private readonly waiting = new Map<string, (message: Message, channel: "shell" | "iopub") => void>();
+  private readonly waiting = new Map<string, (message: Message, channel: Channel) => void>();
   private readonly exited: Promise<void>;
   private end: string | undefined;
   private log = "";
@@ -50,10 +37,7 @@ export class Kernel {
 
   private constructor(
     private readonly process: ChildProcess,
-    private readonly shell: Dealer,
-    private readonly iopub: Subscriber,
-    private readonly key: string,
-    private readonly folder: string,
+    private readonly connection: Connection,
   ) {
     const keepLog = (data: Buffer): void => {
       this.log = (this.log + data.toString()).slice(-4000);
@@ -69,39 +53,21 @@ export class Kernel {
       this.process.once("exit", (code, signal) => ended(signal ?? `exit status ${code}`));
     });
     process.once("exit", this.kill);
-    void this.listen(this.shell, "shell");
-    void this.listen(this.iopub, "iopub");
+    void this.listen("shell");
+    void this.listen("iopub");
   }
 
   /** Starts a kernel and waits until it answers. Throws `kernel died …`, `kernel did not answer …`, the signal's reason. */
   static async start({ cwd, stay, signal }: KernelOptions): Promise<Kernel> {
     signal?.throwIfAborted();
-    const { Dealer, Subscriber } = await import("zeromq");
-    const folder = mkdtempSync(path.join(tmpdir(), "mutwo-kernel-"));
-    const key = randomUUID();
-    // sockets in a private folder: no port to reserve, nothing listens on the network; their paths may have 107 bytes
-    const ipc = process.platform !== "win32" && Buffer.byteLength(folder) < 100;
-    const ports = ipc ? [1, 2, 3, 4, 5] : await freePorts(5);
-    const [shell_port, iopub_port, control_port, stdin_port, hb_port] = ports;
-    const transport = ipc ? "ipc" : "tcp";
-    const ip = ipc ? path.join(folder, "s") : "127.0.0.1";
-    const connection = { transport, ip, shell_port, iopub_port, control_port, stdin_port, hb_port, key };
-    const file = path.join(folder, "connection.json");
-    writeFileSync(file, JSON.stringify({ ...connection, signature_scheme: "hmac-sha256", kernel_name: "mutwo" }), {
-      mode: 0o600,
-    });
-    const child = spawn(process.execPath, [kernelFile, "kernel", "--config-path", file, ...(stay ? ["--stay"] : [])], {
+    const connection = await openConnection();
+    const args = [kernelFile, "kernel", "--config-path", connection.file, ...(stay ? ["--stay"] : [])];
+    const child = spawn(process.execPath, args, {
       cwd,
       // the channel is never written to: the kernel ends when it closes, even if this process was killed
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    const shell = new Dealer({ linger: 0, reconnectInterval: 20 });
-    const iopub = new Subscriber({ receiveHighWaterMark: 0, linger: 0, reconnectInterval: 20 });
-    iopub.subscribe();
-    // tslab binds `${transport}://${ip}:${port}` on both transports
-    iopub.connect(`${transport}://${ip}:${iopub_port}`);
-    shell.connect(`${transport}://${ip}:${shell_port}`);
-    const kernel = new Kernel(child, shell, iopub, key, folder);
+    const kernel = new Kernel(child, connection);
     try {
       await kernel.begin(signal);
     } catch (error) {
@@ -130,28 +96,11 @@ export class Kernel {
     return new Error(`kernel died (${this.end})${last ? `: ${last}` : ""}`);
   }
 
-  private async listen(socket: Dealer | Subscriber, channel: "shell" | "iopub"): Promise<void> {
-    try {
-      for await (const frames of socket) {
-        const at = frames.findIndex((frame) => frame.toString() === delimiter);
-        const [signature, ...parts] = frames.slice(at + 1);
-        const body = parts.slice(0, 4);
-        if (this.sign(body) !== signature?.toString()) continue;
-        const [header, parent_header, , content] = body.map((part) => JSON.parse(part.toString()) as unknown);
-        const message = { header, parent_header, content } as Message;
-        if (channel === "iopub") this.heard = true;
-        this.waiting.get(message.parent_header.msg_id ?? "")?.(message, channel);
-      }
-    } catch (error) {
-      // closing a socket ends its loop by an error
-      if (!socket.closed) throw error;
+  private async listen(channel: Channel): Promise<void> {
+    for await (const message of messages(this.connection, channel)) {
+      if (channel === "iopub") this.heard = true;
+      this.waiting.get(message.parent_header.msg_id ?? "")?.(message, channel);
     }
-  }
-
-  private sign(parts: readonly (Buffer | string)[]): string {
-    const hmac = createHmac("sha256", this.key);
-    for (const part of parts) hmac.update(part);
-    return hmac.digest("hex");
   }
 
   /**
@@ -163,7 +112,6 @@ export class Kernel {
     const id = randomUUID();
     const { session } = this;
     const header = { msg_id: id, msg_type: type, session, username: "mutwo", date: new Date(), version: "5.3" };
-    const parts = [header, {}, {}, content].map((part) => JSON.stringify(part));
     const cleanup: (() => void)[] = [];
     const answer = new Promise<Message>((resolve, reject) => {
       let reply: Message | undefined;
@@ -187,7 +135,7 @@ export class Kernel {
         () => clearTimeout(timer),
         () => signal?.removeEventListener("abort", aborted),
       );
-      this.shell.send([delimiter, this.sign(parts), ...parts]).catch(reject);
+      send(this.connection, header, content).catch(reject);
     });
     return answer.finally(() => {
       for (const clean of cleanup) clean();
@@ -196,7 +144,7 @@ export class Kernel {
 
   private readonly kill = (): void => {
     if (!this.end) this.process.kill("SIGKILL");
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.connection.folder, { recursive: true, force: true });
   };
 
   /** Ends the process, by force if it is busy, and removes its sockets. */
@@ -213,15 +161,7 @@ export class Kernel {
     this.kill();
     await this.exited;
     process.removeListener("exit", this.kill);
-    this.shell.close();
-    this.iopub.close();
+    this.connection.shell.close();
+    this.connection.iopub.close();
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => net.createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return ports;
 }

@@ -3,9 +3,12 @@ import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { withBrowser } from "../../src/report/pdf.js";
+import { reportHtml } from "../../src/report/report.js";
 import { writeRun } from "../../src/report/write.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { readRun } from "../../src/run/run.js";
+import { goldenRun } from "../golden-run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-pdf-"));
 
@@ -55,3 +58,42 @@ test("a report of an infeasible budget says so, with the least reachable peak an
   assert.match(html, /class="headline bad">infeasible budget: .*; the least reachable peak is /);
   assert.match(html, /What stands in the way is node /);
 });
+
+/** In a page: words of table cells that stand on two lines. Longer ones are names, which may be cut anywhere. */
+const cutWords = `[...document.querySelectorAll("td, th")].flatMap((cell) => {
+  const cut = [];
+  const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode())
+    for (const { 0: word, index } of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, index);
+      range.setEnd(text, index + word.length);
+      const lines = new Set([...range.getClientRects()].map(({ top }) => top));
+      if (lines.size > 1 && word.length <= 12) cut.push(word);
+    }
+  return cut;
+})`;
+
+/** A window, and an A4 page between its margins. */
+const places = [
+  { media: "screen", width: 1000 },
+  { media: "print", width: 703 },
+] as const;
+
+for (const name of ["resnet-h100", "gpt2-h100", "mlp-cpu"] as const)
+  test(`a report of ${name} cuts no word of a table, on a screen or on paper, and no table is wider than the paper`, () =>
+    withBrowser(async (browser) => {
+      const page = await browser.newPage();
+      const html = reportHtml(goldenRun(name));
+      for (const { media, width } of places) {
+        await page.setViewport({ width, height: 1400 });
+        await page.emulateMediaType(media);
+        await page.setContent(html, { waitUntil: "load" });
+        if (media === "print") await page.evaluate("window.mutwoPrint()");
+        assert.deepEqual(await page.evaluate(cutWords), [], media);
+      }
+      const rights = await page.evaluate(
+        '[...document.querySelectorAll("table")].map((table) => table.getBoundingClientRect().right)',
+      );
+      for (const right of rights as number[]) assert.ok(right <= 703.5, `${right}`);
+    }));

@@ -43,6 +43,6 @@ test("reportHtml(run) keeps names from ending its scripts", () => {
   assert.ok(first);
   const before = { ...run.before, nodes: [{ ...first, name: "</script><b>" }, ...nodes] };
   const html = reportHtml({ ...run, before });
-  const data = /<script type="application\/json" id="tables">([^]*?)<\/script>/.exec(html)?.[1] ?? "";
+  const data = /<script type="application\/json" id="tables">(.*?)<\/script>/s.exec(html)?.[1] ?? "";
   assert.equal(JSON.parse(data).nodes.rows[0][1], "</script><b>");
 });

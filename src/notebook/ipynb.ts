@@ -1,0 +1,119 @@
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { checkWritable } from "../run/folder.js";
+import type { Message } from "./connection.js";
+
+/** One output of a cell. */
+export interface Output {
+  output_type: "stream" | "display_data" | "execute_result" | "error";
+  name?: string;
+  text?: string | string[];
+  data?: Record<string, unknown>;
+  metadata?: object;
+  execution_count?: number | null;
+  ename?: string;
+  evalue?: string;
+  traceback?: string[];
+}
+
+/** A cell, as nbformat 4 has it. */
+export interface Cell {
+  cell_type: string;
+  id?: string;
+  source: string | string[];
+  metadata?: { tags?: string[] };
+  outputs?: Output[];
+  execution_count?: number | null;
+}
+
+/** The content of an .ipynb of format 4. */
+export interface Notebook {
+  cells: Cell[];
+  metadata: Record<string, unknown>;
+  nbformat: number;
+  nbformat_minor: number;
+}
+
+/** A cell's text. */
+export const sourceOf = (cell: Cell): string => (Array.isArray(cell.source) ? cell.source.join("") : cell.source);
+
+/** Reads an .ipynb. Throws `cannot read notebook: …` or `not a notebook: …`. */
+export function readNotebook(file: string): Notebook {
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`cannot read notebook: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  let notebook: Notebook;
+  try {
+    notebook = JSON.parse(text) as Notebook;
+  } catch (error) {
+    throw new Error(`not a notebook: ${file}`, { cause: error });
+  }
+  if (!(notebook?.nbformat >= 4)) throw new Error(`not a notebook of format 4: ${file}`);
+  const isText = (source: unknown): boolean => typeof (Array.isArray(source) ? source.join("") : source) === "string";
+  if (!Array.isArray(notebook.cells) || !notebook.cells.every((cell) => isText(cell?.source)))
+    throw new Error(`not a notebook, it has no cells: ${file}`);
+  return notebook;
+}
+
+/** Adds a message to a cell's outputs, as nbformat 4 wants it. */
+export function collect(cell: Cell, displays: Map<string, Output[]>, { header, content }: Message): void {
+  const outputs = cell.outputs ?? [];
+  cell.outputs = outputs;
+  const fields = content as Partial<Output> & { readonly transient?: { readonly display_id?: string } };
+  const shown = displays.get(fields.transient?.display_id ?? "") ?? [];
+  const last = outputs.at(-1);
+  const { data = {}, metadata = {} } = fields;
+  switch (header.msg_type) {
+    case "stream":
+      if (last?.output_type === "stream" && last.name === fields.name) last.text = `${last.text}${fields.text}`;
+      else outputs.push({ output_type: "stream", name: fields.name ?? "stdout", text: `${fields.text}` });
+      break;
+    case "display_data": {
+      const output: Output = { output_type: "display_data", data, metadata };
+      if (fields.transient?.display_id) displays.set(fields.transient.display_id, [...shown, output]);
+      outputs.push(output);
+      break;
+    }
+    case "update_display_data":
+      for (const output of shown) Object.assign(output, { data, metadata });
+      break;
+    case "error": {
+      const { ename = "Error", evalue = "", traceback = [] } = fields;
+      outputs.push({ output_type: "error", ename, evalue, traceback });
+    }
+  }
+}
+
+const cannotWrite = (file: string, error: unknown): Error =>
+  new Error(`cannot write notebook (${(error as NodeJS.ErrnoException).code}): ${file}`, { cause: error });
+
+/** Throws `cannot write notebook …` before a long run whose result could not be written. */
+export function checkOutput(file: string): void {
+  const folder = path.dirname(path.resolve(file));
+  try {
+    statSync(folder);
+    if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
+      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+  } catch (error) {
+    throw cannotWrite(file, error);
+  }
+  checkWritable(folder, (error) => cannotWrite(file, error));
+}
+
+/** Writes an .ipynb whole or not at all. Throws `cannot write notebook …`. */
+export function writeNotebook(file: string, notebook: Notebook): void {
+  // lines apart, so that a difference between two versions is readable
+  for (const output of notebook.cells.flatMap((cell) => cell.outputs ?? []))
+    if (typeof output.text === "string") output.text = output.text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  const temporary = `${file}.${process.pid}.tmp`;
+  try {
+    writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);
+    renameSync(temporary, file);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw cannotWrite(file, error);
+  }
+}

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import type { Tensor } from "../../src/graph/graph.js";
+import { untrainedNotes, warningsOf, withoutPlanned } from "../../src/run/notes.js";
+import { goldenRun } from "../golden-run.js";
+
+const { before, after, equality } = goldenRun("mlp-cpu");
+
+test("warningsOf(before, after, equality) is empty where all is well", () => {
+  assert.deepEqual(warningsOf(before, after, equality), []);
+  assert.deepEqual(warningsOf(before, null, null), []);
+});
+
+test("warningsOf(before, after, equality) says what each warning is about", () => {
+  assert.ok(after && equality);
+  const offloaded = { allocatedBytes: 2048, step: before.step };
+  const warnings = warningsOf(
+    { ...before, losses: [1, null, null], offloaded },
+    { ...after, losses: [null] },
+    { ...equality, different: ["loss in step 1", "loss in step 2"] },
+  );
+  assert.deepEqual(
+    warnings.map(({ about }) => about),
+    ["unplanned", "unplanned", "planned", "planned"],
+  );
+  assert.match(warnings[0]?.text ?? "", /^the unplanned step does not fit into the device: .* \(2\.00 KiB\)/);
+  assert.equal(warnings[1]?.text, "the unplanned step's loss is not finite from iteration 2 on");
+  assert.equal(warnings[2]?.text, "the planned step's loss is not finite from iteration 1 on");
+  assert.equal(warnings[3]?.text, "2 tensors of the planned step differ from the unplanned one's");
+});
+
+test("withoutPlanned(run) keeps what is about the unplanned step and about the run", () => {
+  const run = goldenRun("mlp-cpu");
+  const warnings = (["unplanned", "planned", "run"] as const).map((about) => ({ about, text: `${about} step` }));
+  assert.deepEqual(
+    withoutPlanned({ ...run, warnings }).map(({ about }) => about),
+    ["unplanned", "run"],
+  );
+});
+
+test("untrainedNotes(parameters, step, freeze) tells frozen parameters from those without a path to the loss", () => {
+  const parameter = (name: string): Tensor => ({ name, dtype: "float32", shape: [2], category: "parameter" });
+  const empty = parseGraph("graph step(float32[2] x) => (y) { y = Relu(x) }");
+  const trained = { ...parameter("head"), within: { tensor: "flat", offsetBytes: 0 } };
+  const step = { ...empty, tensors: new Map([...empty.tensors, ["head", trained]]) };
+  const parameters = ["head", "body.0", "body.1", "body.2", "body.3", "lost"].map(parameter);
+  assert.deepEqual(untrainedNotes(parameters, step, ["body.*"]), [
+    "4 parameters are frozen: body.0, body.1, body.2, …",
+    "1 parameters have no path to the loss and stay as they are: lost",
+  ]);
+  assert.deepEqual(untrainedNotes([parameter("head")], step, []), []);
+});
