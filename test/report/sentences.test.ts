@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import {
+  allocated,
+  copiesNote,
+  decisionCounts,
+  equalityLine,
+  headline,
+  infeasibleLine,
+  nodesSum,
+  stepTime,
+} from "../../src/report/sentences.js";
+import type { Run } from "../../src/run/run.js";
+import { goldenRun } from "../golden-run.js";
+
+const run = goldenRun("mlp-cpu");
+
+const swapping = goldenRun("gpt2-h100");
+
+const planOf = ({ plan }: Run) => {
+  assert.ok(plan);
+  return plan;
+};
+
+const samples = (medianMs: number, spreadMs: number) => ({
+  samplesMs: [medianMs],
+  medianMs,
+  meanMs: medianMs,
+  spreadMs,
+});
+
+test("allocated(profile) and stepTime(profile) say why there is no number", () => {
+  const { before } = run;
+  const offloaded = { ...before, offloaded: { allocatedBytes: 1, step: before.step } };
+  assert.deepEqual([allocated(offloaded), stepTime(offloaded)], ["does not fit", "does not fit"]);
+  assert.equal(allocated(swapping.before), "not executed (replay)");
+  assert.equal(allocated({ ...before, allocatedBytes: 2048 }), "2.00 KiB");
+  assert.equal(stepTime({ ...before, step: samples(2, 0.5) }), "2.00 ms ± 500 µs");
+  assert.equal(stepTime({ ...before, step: samples(2, 0.5), simulated: true }), "2.00 ms (simulated)");
+});
+
+test("nodesSum(profile) says how far the sum of the nodes is from the step", () => {
+  assert.equal(nodesSum({ ...run.before, nodesMs: 3, step: samples(2, 0) }), "3.00 ms (+50.0 %)");
+  assert.equal(nodesSum({ ...run.before, nodesMs: 1, step: samples(2, 0) }), "1.00 ms (−50.0 %)");
+});
+
+test("equalityLine(equality) tells different, equal within noise, and equal", () => {
+  const equality = { compared: 9, different: [], bitwise: true, worstRelativeError: 0, runToRun: null };
+  assert.equal(equalityLine(equality), "9 tensors are equal bit by bit");
+  const near = { ...equality, bitwise: false, worstRelativeError: 1e-6, runToRun: 2e-6 };
+  assert.equal(
+    equalityLine(near),
+    "9 tensors are equal within 1.0e-6; two runs of the unplanned step differ by 2.0e-6",
+  );
+  assert.equal(equalityLine({ ...near, different: ["loss"] }), "1 of 9 tensors differ");
+});
+
+test("decisionCounts(plan) counts what is recomputed, swapped and kept", () => {
+  const plan = planOf(run);
+  assert.match(decisionCounts(plan), /^\d+ recomputed, \d+ kept$/);
+  assert.match(decisionCounts(planOf(swapping)), /^\d+ swapped \(.* on the host\), \d+ kept$/);
+  assert.equal(decisionCounts({ ...plan, decisions: [], kept: 3 }), "0 recomputed, 3 kept");
+});
+
+test("copiesNote(run) is there only where a swapped activation's copies were not measured", () => {
+  assert.equal(copiesNote(run), "");
+  const activations = (swapMeasured: boolean) =>
+    swapping.before.activations.map((activation) => ({ ...activation, swapMeasured }));
+  const withCopies = (isMeasured: boolean): Run => ({
+    ...swapping,
+    before: { ...swapping.before, activations: activations(isMeasured) },
+  });
+  assert.equal(copiesNote(withCopies(true)), "");
+  assert.equal(copiesNote(withCopies(false)), " (copies simulated, beside the nodes)");
+});
+
+test("headline(run) says what a step needs, what a plan saves, or that its budget cannot be met", () => {
+  const plan = planOf(run);
+  assert.match(headline({ ...run, plan: null }).text, /^The step needs .* and takes /);
+  const timed = (planned: number, spread: number): string =>
+    headline({ ...run, paired: { unplanned: samples(10, spread), planned: samples(planned, spread) } }).text;
+  assert.match(timed(12, 0.1), /less memory for 20\.0 % more time \(measured\)\.$/);
+  assert.match(timed(9, 0.1), /less memory for 10\.0 % less time \(measured\)\.$/);
+  assert.match(timed(12, 1), /for the same time within the noise \(20\.0 % more, measured\)\.$/);
+  assert.match(headline({ ...run, paired: null }).text, /more time \(predicted\)\.$/);
+  const failed = { ...plan, feasible: false, budgetBytes: 1024, minimumPeakBytes: 2048 };
+  assert.deepEqual(headline({ ...run, plan: failed }), { text: `${infeasibleLine(failed)}.`, good: false });
+  assert.equal(infeasibleLine(failed), "infeasible budget: 1.00 KiB; the least reachable peak is 2.00 KiB");
+});
