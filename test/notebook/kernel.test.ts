@@ -5,48 +5,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { installKernel } from "../../src/notebook/install.js";
-import { showFigure, showTable } from "../../src/notebook/show.js";
+import { Kernel } from "../../src/notebook/kernel.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
 
 after(() => rmSync(folder, { recursive: true }));
 
 const dataDir = path.join(folder, "jupyter");
-
-test("installKernel({dataDir}) writes a kernel.json that starts the launcher", () => {
-  const file = installKernel({ dataDir });
-  assert.equal(file, path.join(dataDir, "kernels/mutwo/kernel.json"));
-  assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), {
-    argv: [process.execPath, path.resolve("src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
-    display_name: "TypeScript (mutwo)",
-    language: "typescript",
-  });
-});
-
-test("installKernel() goes to the user's Jupyter folder", () => {
-  const before = process.env.JUPYTER_DATA_DIR;
-  process.env.JUPYTER_DATA_DIR = path.join(folder, "user");
-  try {
-    assert.equal(installKernel(), path.join(folder, "user/kernels/mutwo/kernel.json"));
-  } finally {
-    if (before === undefined) delete process.env.JUPYTER_DATA_DIR;
-    else process.env.JUPYTER_DATA_DIR = before;
-  }
-});
-
-test("installKernel({dataDir}) says that it cannot write there", () => {
-  const file = path.join(folder, "file");
-  writeFileSync(file, "");
-  assert.throws(
-    () => installKernel({ dataDir: file }),
-    /^Error: cannot install kernel \(ENOTDIR\): .*file\/kernels\/mutwo$/,
-  );
-});
-
-test("showFigure(figure) and showTable(table) say that there is no notebook", () => {
-  assert.throws(() => showFigure({ data: [] }), /^Error: not in a notebook: showFigure$/);
-  assert.throws(() => showTable([]), /^Error: not in a notebook: showTable$/);
-});
 
 // a machine without Jupyter skips these, except where the whole project is checked
 const missing = spawnSync("jupyter", ["nbconvert", "--version"]).status !== 0;
@@ -84,4 +49,21 @@ test("jupyter nbconvert --execute shows a failing cell's error", jupyter, () => 
   const { status, stderr } = convert("test/fixtures/notebooks/failing.ipynb", "failed.ipynb");
   assert.equal(status, 1);
   assert.match(stderr, /Error: the cell failed on purpose/);
+});
+
+test("the kernel answers `aborted` to cells that were queued behind a failing one", async () => {
+  const kernel = await Kernel.start({ cwd: "." });
+  try {
+    const execute = (code: string) => kernel.request("execute_request", { code }, { timeoutMs: 20_000 });
+    const answers = await Promise.all([execute("throw 'a string';"), execute("1")]);
+    assert.deepEqual(
+      answers.map(({ content: { status, ename, evalue } }) => [status, ename, evalue]),
+      [
+        ["error", "Thrown", "'a string'"],
+        ["aborted", undefined, undefined],
+      ],
+    );
+  } finally {
+    await kernel.stop();
+  }
 });

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { Kernel } from "../../src/notebook/kernel.js";
 import { type NotebookOptions, runNotebook } from "../../src/notebook/notebook.js";
 
 // kernels make their folders below TMPDIR, so those of other programs are not seen here
@@ -221,23 +220,6 @@ test("runNotebook(file) leaves no kernel and no folder behind, even if its own p
   child.kill("SIGKILL");
   await until(() => !isRunning(pid));
   assert.deepEqual(kernelFolders(), []);
-});
-
-test("the kernel answers `aborted` to cells that were queued behind a failing one", async () => {
-  const kernel = await Kernel.start({ cwd: "." });
-  try {
-    const execute = (code: string) => kernel.request("execute_request", { code }, { timeoutMs: 20_000 });
-    const answers = await Promise.all([execute("throw 'a string';"), execute("1")]);
-    assert.deepEqual(
-      answers.map(({ content: { status, ename, evalue } }) => [status, ename, evalue]),
-      [
-        ["error", "Thrown", "'a string'"],
-        ["aborted", undefined, undefined],
-      ],
-    );
-  } finally {
-    await kernel.stop();
-  }
 });
 
 test("the kernel finds variables of earlier cells in shorthand properties", async () => {
