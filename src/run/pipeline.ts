@@ -6,7 +6,7 @@ import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
-import { readModel, sha256Of } from "../model/read.js";
+import { type BoundModel, readModel, sha256Of } from "../model/read.js";
 import { budgetBytesOf } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
@@ -26,6 +26,7 @@ import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
 import {
   type Environment,
   type Equality,
+  type ModelInfo,
   newRunId,
   type PairedTimes,
   type Run,
@@ -48,9 +49,9 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   const replays = runtime.backend === "replay";
   try {
     progress("read model", 0, 1);
-    const { graph, model, notes } = readModel(file, { dims, runtime, batchNorm });
+    const bound = readModel(file, { dims, runtime, batchNorm });
     progress("build step", 0, 1);
-    const { step, baseline } = stepFor(runtime, graph, options, seed);
+    const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
     const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -78,7 +79,6 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       progress("compare", 0, 1);
       if (!replays) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
     }
-    const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
     if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
     return {
       format: "mutwo-run",
@@ -86,18 +86,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       id: newRunId(file),
       createdAt: new Date().toISOString(),
       command: options.command ?? commandOf("profile", file, options),
-      model: {
-        file: path.basename(file),
-        path: file,
-        sha256: sha256Of(file),
-        opset: model.opset,
-        producer: model.producer,
-        dims,
-        ...modelOptions(options),
-        parameters: parameters.reduce((sum, t) => sum + elementCount(t.shape), 0),
-        parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
-        notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
-      },
+      model: modelInfo(file, bound, step, settled),
       environment: environment(runtime),
       seed,
       graph: saveGraph(baseline),
@@ -114,6 +103,28 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   } finally {
     runtime.close();
   }
+}
+
+/** What the run says of its model: the file, the options that shaped the step, and what a user should know of both. */
+function modelInfo(
+  file: string,
+  { graph, model, notes }: BoundModel,
+  step: Graph,
+  options: ProfileModelOptions & { readonly dims: ModelInfo["dims"] },
+): ModelInfo {
+  const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
+  return {
+    file: path.basename(file),
+    path: file,
+    sha256: sha256Of(file),
+    opset: model.opset,
+    producer: model.producer,
+    dims: options.dims,
+    ...modelOptions(options),
+    parameters: parameters.reduce((sum, t) => sum + elementCount(t.shape), 0),
+    parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
+    notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
+  };
 }
 
 /** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
