@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { at } from "./at.js";
+import { tsx } from "./program.js";
 
 /** Folders that know graphs and nothing of devices, files or pages. */
 const light = ["graph", "ops", "build", "memory", "step", "plan"];
@@ -27,10 +28,7 @@ require(path.join(src, "cli.ts"));
 `;
 
 test("graph, ops, build, memory, step and plan load no package at all; mutwo --help loads commander alone", () => {
-  const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "--eval", probe], {
-    encoding: "utf8",
-    cwd: at(".."),
-  });
+  const { stdout, stderr } = spawnSync(process.execPath, [...tsx, "--eval", probe], { encoding: "utf8" });
   assert.match(stdout, /^Usage: mutwo /);
   const none = Object.fromEntries(light.map((folder) => [`${folder}/`, []]));
   assert.deepEqual(JSON.parse(stderr), { ...none, "mutwo --help": ["commander"] });

@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, test } from "node:test";
 import { installKernel } from "../../src/notebook/install.js";
 import { showFigure, showTable } from "../../src/notebook/show.js";
+import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
 
@@ -17,7 +18,7 @@ test("installKernel({dataDir}) writes a kernel.json that starts the launcher", (
   const file = installKernel({ dataDir });
   assert.equal(file, path.join(dataDir, "kernels/mutwo/kernel.json"));
   assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), {
-    argv: [process.execPath, path.resolve("src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
+    argv: [process.execPath, at("../src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
     display_name: "TypeScript (mutwo)",
     language: "typescript",
   });
@@ -67,7 +68,7 @@ function convert(input: string, output: string) {
 test("jupyter nbconvert --execute runs a notebook in the kernel and loses none of 5000 lines", jupyter, () => {
   installKernel({ dataDir });
   const input = path.join(folder, "lines.ipynb");
-  const fixture = readFileSync("test/fixtures/notebooks/lines.ipynb", "utf8");
+  const fixture = readFileSync(at("fixtures/notebooks/lines.ipynb"), "utf8");
   writeFileSync(input, fixture.replace("let lines = 10;", "let lines = 5000;"));
   const { status, stderr } = convert(input, "executed.ipynb");
   assert.equal(status, 0, stderr);
@@ -81,7 +82,7 @@ test("jupyter nbconvert --execute runs a notebook in the kernel and loses none o
 
 test("jupyter nbconvert --execute shows a failing cell's error", jupyter, () => {
   installKernel({ dataDir });
-  const { status, stderr } = convert("test/fixtures/notebooks/failing.ipynb", "failed.ipynb");
+  const { status, stderr } = convert(at("fixtures/notebooks/failing.ipynb"), "failed.ipynb");
   assert.equal(status, 1);
   assert.match(stderr, /Error: the cell failed on purpose/);
 });
