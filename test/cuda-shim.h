@@ -1,6 +1,6 @@
 // Just enough of CUDA C to run a generated kernel on the host: blocks one after the other, the threads of a block in
 // turns, each until it has to wait for others. A barrier that is missing shows: a thread reads what a later one has not
-// written yet. For tests only.
+// written yet, or, in every other round, what a later one should not have written yet. For tests only.
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
@@ -99,10 +99,13 @@ template <typename... A> static void launch(void (*kernel)(A...), unsigned block
       one.isOver = false;
       makecontext(&one.context, body, 0);
     }
-    for (unsigned before = progress - 1; progress != before;) {
+    unsigned round = blockIdx.x;
+    for (unsigned before = progress - 1; progress != before; round++) {
       before = progress;
-      for (threadIdx.x = 0; threadIdx.x < threads; threadIdx.x++)
+      for (unsigned i = 0; i < threads; i++) {
+        threadIdx.x = round % 2 ? threads - 1 - i : i;
         if (!running[threadIdx.x].isOver) swapcontext(&turns, &running[threadIdx.x].context);
+      }
     }
     for (unsigned i = 0; i < threads; i++)
       if (!running[i].isOver) {
