@@ -135,8 +135,10 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
 
 test("mutwo --help loads none of the graph, its ops, native code or tables", () => {
   const probe =
-    "process.argv = ['node', 'mutwo', '--help']; require('./src/cli.ts'); process.on('exit', () => console.error(Object.keys(require.cache).filter((f) => /koffi|onnxruntime|danfo|src.(graph|ops|build|memory|step|model)./.test(f)).length))";
-  const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", probe], { encoding: "utf8" });
+    "const [, cli] = process.argv; process.argv = ['node', 'mutwo', '--help']; require(cli); process.on('exit', () => console.error(Object.keys(require.cache).filter((f) => /koffi|onnxruntime|danfo|src.(graph|ops|build|memory|step|model)./.test(f)).length))";
+  const { stdout, stderr } = spawnSync(process.execPath, [...tsx, "-e", probe, at("../src/cli.ts")], {
+    encoding: "utf8",
+  });
   assert.match(stdout, /^Usage: mutwo /);
   assert.equal(stderr.trim(), "0");
 });
