@@ -1,11 +1,12 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
-//   launch.mjs start | test | bench | bench:gpu | <any mutwo command>
+//   launch.mjs start | build | test [--all] [-t NAME] [FILE…] | bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => path.join(root, ...parts);
@@ -24,46 +25,20 @@ function run(command, args, options = {}) {
   return signal ? 130 : (status ?? 1);
 }
 
-/** Newest modification time below a folder, ms. */
-function newest(folder) {
-  let latest = 0;
-  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true }))
-    if (entry.isFile())
-      latest = Math.max(latest, statSync(path.join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
-  return latest;
-}
+/** Runs test files; ends in the line `N passed, M failed`. */
+const runTests = (files, options, env = {}) =>
+  run(
+    process.execPath,
+    [
+      ...["--import", "tsx", "--test", "--test-concurrency=2", `--test-reporter=${at("test/reporter.mjs")}`],
+      ...options,
+      ...files,
+    ],
+    { cwd: root, env: { ...process.env, ...env } },
+  );
 
-/** In a checkout of the repository (not in an installed package): installs and builds. */
-function prepare() {
-  if (!existsSync(at("src/cli.ts"))) return;
-  const installed = at("node_modules/.package-lock.json");
-  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(at("package-lock.json")).mtimeMs) {
-    console.error("installing packages (npm ci)");
-    const npm = process.env.npm_execpath;
-    const status =
-      npm && /\.c?js$/.test(npm)
-        ? run(process.execPath, [npm, "ci"], { cwd: root, stdio: ["ignore", 2, 2] })
-        : run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci"], { cwd: root, stdio: ["ignore", 2, 2] });
-    if (status !== 0) fail("npm ci failed (above is its output)");
-  }
-  const built = at("dist/cli.js");
-  if (
-    !existsSync(built) ||
-    statSync(at("dist/.tsbuildinfo")).mtimeMs < Math.max(newest(at("src")), statSync(at("package-lock.json")).mtimeMs)
-  ) {
-    console.error("compiling (tsc)");
-    if (
-      run(process.execPath, [at("node_modules/typescript/bin/tsc"), "--project", at("tsconfig.build.json")], {
-        stdio: ["ignore", 2, 2],
-      }) !== 0
-    )
-      fail("tsc failed (above is its output)");
-  }
-}
-
-/** The checks of `npm test`, cheapest first; the slow notebook and browser tests only with --all. */
-function test(args) {
-  const all = args.includes("--all");
+/** The checks of `npm test`, cheapest first: how many failed. */
+function check() {
   const bin = (name) => at("node_modules", name);
   const checks = [
     ["types", [bin("typescript/bin/tsc"), "--project", at("tsconfig.json")]],
@@ -78,29 +53,46 @@ function test(args) {
       console.log(`# FAILED: ${what}`);
     }
   }
-  if (all && process.platform === "linux" && process.arch === "x64") {
+  return failed;
+}
+
+/** `npm test -- [--all] [-t NAME] [FILE…]`: all checks and tests, or the tests of the named files alone. */
+async function test(args, build) {
+  const { isSlow, testFiles } = await import("../test/files.mjs");
+  const options = { all: { type: "boolean" }, "test-name-pattern": { type: "string", short: "t", multiple: true } };
+  let given;
+  let files;
+  try {
+    given = parseArgs({ args, options, allowPositionals: true });
+    files = testFiles(given.positionals, given.values.all);
+  } catch (error) {
+    fail(error.message.split(". ")[0]);
+  }
+  const patterns = (given.values["test-name-pattern"] ?? []).map((name) => `--test-name-pattern=${name}`);
+  if (given.positionals.length) {
+    if (files.some(isSlow)) build(); // notebooks import dist/
+    return runTests(files, patterns);
+  }
+  build();
+  const failed = check();
+  if (given.values.all && process.platform === "linux" && process.arch === "x64") {
     // what is tested over stub CUDA libraries needs the real provider; without it these tests are skipped and say so
     console.log("# CUDA provider");
     run(process.execPath, [at("dist/cli.js"), "cuda", "install", "--cuda", "13"], { cwd: root });
   }
-  const slow = ["notebook/notebook", "notebook/kernel", "report/pdf"].map((name) => path.join(`${name}.test.ts`));
-  const files = readdirSync(at("test"), { recursive: true })
-    .filter((name) => name.endsWith(".test.ts") && (all || !slow.includes(name)))
-    .map((name) => at("test", name));
-  const status = run(
-    process.execPath,
-    ["--import", "tsx", "--test", "--test-concurrency=2", `--test-reporter=${at("test/reporter.mjs")}`, ...files],
-    {
-      cwd: root,
-      env: { ...process.env, MUTWO_CHECKS_FAILED: String(failed) },
-    },
-  );
-  return status || (failed ? 1 : 0);
+  return runTests(files, patterns, { MUTWO_CHECKS_FAILED: String(failed), MUTWO_BUILT: "1" }) || (failed ? 1 : 0);
 }
 
 const [command, ...rest] = process.argv.slice(2);
-prepare();
-if (command === "test") process.exit(test(rest));
+if (existsSync(at("src/cli.ts"))) {
+  // a checkout of the repository, not an installed package
+  const { install, build } = await import("./prepare.mjs");
+  const buildHere = () => build(at, run, fail);
+  install(at, run, fail);
+  if (command === "test") process.exit(await test(rest, buildHere));
+  buildHere();
+  if (command === "build") process.exit(0);
+}
 if (command === "bench")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/index.ts"), ...rest], { cwd: root }));
 if (command === "bench:gpu")

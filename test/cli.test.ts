@@ -5,17 +5,17 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import type { Run } from "../src/run/run.js";
+import { at } from "./at.js";
+import { program, tsx } from "./program.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-cli-"));
 
 const out = path.join(folder, "all reports");
 
-const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
-
-const command = ["--import", "tsx", "src/cli.ts"];
+const model = at("fixtures/resnet_bottleneck_dynamic.onnx");
 
 const mutwo = (...args: string[]) => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], { encoding: "utf8" });
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...program, ...args], { encoding: "utf8" });
   return { status, stdout, stderr };
 };
 
@@ -135,8 +135,10 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
 
 test("mutwo --help loads none of the graph, its ops, native code or tables", () => {
   const probe =
-    "process.argv = ['node', 'mutwo', '--help']; require('./src/cli.ts'); process.on('exit', () => console.error(Object.keys(require.cache).filter((f) => /koffi|onnxruntime|danfo|src.(graph|ops|build|memory|step|model)./.test(f)).length))";
-  const { stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "-e", probe], { encoding: "utf8" });
+    "const [, cli] = process.argv; process.argv = ['node', 'mutwo', '--help']; require(cli); process.on('exit', () => console.error(Object.keys(require.cache).filter((f) => /koffi|onnxruntime|danfo|src.(graph|ops|build|memory|step|model)./.test(f)).length))";
+  const { stdout, stderr } = spawnSync(process.execPath, [...tsx, "-e", probe, at("../src/cli.ts")], {
+    encoding: "utf8",
+  });
   assert.match(stdout, /^Usage: mutwo /);
   assert.equal(stderr.trim(), "0");
 });
@@ -176,7 +178,7 @@ test("mutwo profile stopped by Ctrl-C leaves no folder behind", async () => {
   const child = spawn(
     process.execPath,
     [
-      ...command,
+      ...program,
       "profile",
       model,
       "--loss",
@@ -231,9 +233,9 @@ test("mutwo profile reports a loss that is not finite, and does not hide it", ()
 test("mutwo verify --json prints the contract; loading the library loads neither danfo nor Plotly nor Puppeteer", () => {
   const { status, stdout } = mutwo(
     "verify",
-    "test/fixtures/mlp.ts.onnx",
+    at("fixtures/mlp.ts.onnx"),
     "--reference",
-    "test/fixtures/mlp.safetensors",
+    at("fixtures/mlp.safetensors"),
     "--loss",
     "mse",
     "--json",
@@ -249,7 +251,7 @@ test("mutwo verify --json prints the contract; loading the library loads neither
     "curves",
   ]);
   const probe =
-    "require('./src/index.ts'); console.log(Object.keys(require.cache).filter((f) => /danfojs|plotly|puppeteer|sparticuz/.test(f) && /node_modules/.test(f)).length)";
-  const loaded = spawnSync(process.execPath, ["--import", "tsx", "-e", probe], { encoding: "utf8" });
+    "require(process.argv[1]); console.log(Object.keys(require.cache).filter((f) => /danfojs|plotly|puppeteer|sparticuz/.test(f) && /node_modules/.test(f)).length)";
+  const loaded = spawnSync(process.execPath, [...tsx, "-e", probe, at("../src/index.ts")], { encoding: "utf8" });
   assert.equal(loaded.stdout.trim(), "0", loaded.stderr);
 });

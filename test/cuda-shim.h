@@ -1,13 +1,13 @@
-// Just enough of CUDA C to run a generated kernel on the host: one std::thread for each thread of a block, blocks one
-// after the other, barriers for what CUDA synchronises. For tests only.
-#include <barrier>
+// Just enough of CUDA C to run a generated kernel on the host: blocks one after the other, the threads of a block in
+// turns, each until it has to wait for others. A barrier that is missing shows: a thread reads what a later one has not
+// written yet, or, in every other round, what a later one should not have written yet. For tests only.
 #include <cmath>
 #include <cstddef>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <thread>
+#include <ucontext.h>
 #include <utility>
-#include <vector>
 #define MUTWO_NO_16_BIT
 #define __global__
 #define __device__ static
@@ -17,21 +17,39 @@
 struct Index {
   unsigned x;
 };
-static thread_local Index threadIdx, blockIdx;
-static Index gridDim;
-static std::unique_ptr<std::barrier<>> blockBarrier;
-static std::vector<std::unique_ptr<std::barrier<>>> warpBarriers;
+static Index threadIdx, blockIdx, gridDim;
+struct Thread {
+  ucontext_t context;
+  char* stack;
+  bool isOver;
+};
+static Thread running[1024];
+static ucontext_t turns;
+static unsigned progress; // of whom nobody waits for any more: threads that are over, barriers that all have reached
+struct Barrier {
+  unsigned size, arrived, passed;
+  void wait() {
+    unsigned mine = passed;
+    if (++arrived == size) {
+      arrived = 0;
+      passed++;
+      progress++;
+    }
+    while (passed == mine) swapcontext(&running[threadIdx.x].context, &turns);
+  }
+};
+static Barrier blockBarrier, warpBarriers[32];
 static double slots[1024];
 static int votes[1024];
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
-static void __syncthreads() { blockBarrier->arrive_and_wait(); }
-static void syncWarp() { warpBarriers[threadIdx.x / 32]->arrive_and_wait(); }
+static void __syncthreads() { blockBarrier.wait(); }
+static void syncWarp() { warpBarriers[threadIdx.x / 32].wait(); }
 static int __syncthreads_or(int vote) {
   votes[threadIdx.x] = vote;
   __syncthreads();
   int any = 0;
-  for (size_t i = 0; i < 32 * warpBarriers.size(); i++) any |= votes[i];
+  for (unsigned i = 0; i < blockBarrier.size; i++) any |= votes[i];
   __syncthreads();
   return any;
 }
@@ -57,18 +75,42 @@ static void callWith(void (*kernel)(A...), void** arguments, std::index_sequence
   kernel((A)arguments[I]...);
 }
 template <typename... A> static void launch(void (*kernel)(A...), unsigned blocks, unsigned threads, void** arguments) {
+  static void (*run)(A...);
+  static void** given;
+  constexpr size_t stackBytes = 1 << 17;
+  run = kernel;
+  given = arguments;
+  void (*body)() = [] {
+    callWith(run, given, std::index_sequence_for<A...>{});
+    running[threadIdx.x].isOver = true;
+    progress++;
+  };
   gridDim.x = blocks;
-  for (unsigned block = 0; block < blocks; block++) {
-    blockBarrier = std::make_unique<std::barrier<>>(threads);
-    warpBarriers.clear();
-    for (unsigned i = 0; i < (threads + 31) / 32; i++) warpBarriers.push_back(std::make_unique<std::barrier<>>(32));
-    std::vector<std::thread> running;
+  for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++) {
+    blockBarrier = {threads, 0, 0};
+    for (auto& barrier : warpBarriers) barrier = {32, 0, 0};
+    for (unsigned i = 0; i < threads; i++) {
+      Thread& one = running[i];
+      getcontext(&one.context);
+      if (!one.stack) one.stack = (char*)malloc(stackBytes);
+      one.context.uc_stack.ss_sp = one.stack;
+      one.context.uc_stack.ss_size = stackBytes;
+      one.context.uc_link = &turns;
+      one.isOver = false;
+      makecontext(&one.context, body, 0);
+    }
+    unsigned round = blockIdx.x;
+    for (unsigned before = progress - 1; progress != before; round++) {
+      before = progress;
+      for (unsigned i = 0; i < threads; i++) {
+        threadIdx.x = round % 2 ? threads - 1 - i : i;
+        if (!running[threadIdx.x].isOver) swapcontext(&turns, &running[threadIdx.x].context);
+      }
+    }
     for (unsigned i = 0; i < threads; i++)
-      running.emplace_back([=] {
-        threadIdx.x = i;
-        blockIdx.x = block;
-        callWith(kernel, arguments, std::index_sequence_for<A...>{});
-      });
-    for (auto& one : running) one.join();
+      if (!running[i].isOver) {
+        fprintf(stderr, "thread %u of block %u waits for ever\n", i, blockIdx.x);
+        abort();
+      }
   }
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { runSummary } from "../src/commands/summary.js";
 import { plotlySource } from "../src/report/plotly.js";
 import { reportHtml } from "../src/report/report.js";
@@ -97,19 +97,26 @@ function page(run: Run): string {
   return lines(html);
 }
 
-/** Compares with the file in golden/; a mismatch writes the new text beside it and fails with the command that accepts it. */
-function golden(file: string, text: string): void {
+const fromHere = (file: string): string => path.relative(process.cwd(), file) || ".";
+
+/** The command that shows how a text differs from its file in golden/, where it does; the text is beside it then, as .new. */
+function difference(file: string, text: string): string[] {
   const accepted = at("golden", file);
   const fresh = `${accepted}.new`;
-  if (existsSync(accepted) && readFileSync(accepted, "utf8") === text) {
-    rmSync(fresh, { force: true });
-    return;
-  }
+  rmSync(fresh, { force: true });
+  if (existsSync(accepted) && readFileSync(accepted, "utf8") === text) return [];
   mkdirSync(path.dirname(accepted), { recursive: true });
   writeFileSync(fresh, text);
-  const [from, to] = [fresh, accepted].map((name) => path.relative(process.cwd(), name));
-  assert.fail(`${to} differs; compare: diff ${to} ${from}; accept: mv ${from} ${to}`);
+  return [`diff ${fromHere(accepted)} ${fromHere(fresh)}`];
 }
+
+let mismatch = false;
+
+after(() => {
+  if (!mismatch) return;
+  const folder = fromHere(at("golden"));
+  console.log(`to accept what differs: find ${folder} -name '*.new' -exec sh -c 'mv "$1" "\${1%.new}"' - {} \\;`);
+});
 
 for (const { name, model, options } of runs)
   test(`golden/${name}: run.json, tables, summary and report are as before`, async () => {
@@ -121,13 +128,7 @@ for (const { name, model, options } of runs)
       "summary.txt": `${runSummary(run)}\n`,
       "report.html": page(run),
     };
-    const differ = Object.entries(made).flatMap(([file, text]) => {
-      try {
-        golden(path.join(name, file), text);
-        return [];
-      } catch (error) {
-        return [(error as Error).message];
-      }
-    });
-    assert.deepEqual(differ, []);
+    const differ = Object.entries(made).flatMap(([file, text]) => difference(path.join(name, file), text));
+    mismatch ||= differ.length > 0;
+    assert.ok(differ.length === 0, `these differ:\n${differ.join("\n")}`);
   });

@@ -15,7 +15,7 @@ import { runExported, runInterpreted } from "./exported.js";
 import { makerNames, randomGraph } from "./random-graph.js";
 import { relativeError } from "./step.js";
 
-// RANDOM_GRAPHS=300 node --import tsx --test test/random.test.ts looks further; RANDOM_SEED starts elsewhere
+// RANDOM_GRAPHS=300 npm test -- random-graphs looks further; RANDOM_SEED starts elsewhere
 const count = Number(process.env.RANDOM_GRAPHS ?? 30);
 
 const firstSeed = Number(process.env.RANDOM_SEED ?? 1);

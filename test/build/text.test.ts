@@ -5,6 +5,7 @@ import type { Graph } from "../../src/graph/graph.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 
 const runtime = openCpu();
 
@@ -65,7 +66,7 @@ test("printGraph(graph, {maxElements}) leaves large data out; parseGraph refuses
 
 test("parseGraph(printGraph(step)) equals the training steps of model files", () => {
   for (const file of ["mlp.ts.onnx", "resnet_bottleneck.ts.onnx"]) {
-    const model = readModel(`test/fixtures/${file}`, { runtime }).graph;
+    const model = readModel(at("fixtures", file), { runtime }).graph;
     const graph: Graph = trainingStep(model, { loss: file.startsWith("mlp") ? "mse" : "ce", optimizer: "adam" });
     const again = parseGraph(printGraph(graph, { maxElements: Number.POSITIVE_INFINITY }));
     assert.deepEqual(again.nodes, graph.nodes);

@@ -4,12 +4,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { program } from "../program.js";
 
 const root = mkdtempSync(path.join(tmpdir(), "mutwo-install-"));
 
 const skip = (process.platform !== "linux" || process.arch !== "x64") && "the provider is for Linux x64";
 
-const command = ["--import", "tsx", "src/cli.ts", "cuda", "install"];
+const command = [...program, "cuda", "install"];
 
 /** A folder with a program called npm that is this script. */
 function npm(name: string, script: string): string {
@@ -152,7 +153,7 @@ test("mutwo doctor --json has a row for each part of the CUDA backend; without a
   skip,
 }, () => {
   const env = { ...environment(), CHROMIUM_PATH: "/nowhere/chromium" };
-  const { status, stdout } = spawnSync(process.execPath, ["--import", "tsx", "src/cli.ts", "doctor", "--json"], {
+  const { status, stdout } = spawnSync(process.execPath, [...program, "doctor", "--json"], {
     encoding: "utf8",
     env,
   });

@@ -21,7 +21,9 @@ import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 import { bytesOfTensor, openSession, runExported, runInterpreted } from "../exported.js";
+import { program } from "../program.js";
 
 // one thread in both, so that sums run over the same parts
 const runtime = openCpu({ threads: 1 });
@@ -33,7 +35,7 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-const fixture = (name: string): string => `test/fixtures/${name}`;
+const fixture = (name: string): string => at("fixtures", name);
 
 function stepOf(file: string, options: TrainingOptions, dims = {}) {
   const step = trainingStep(readModel(fixture(file), { dims, runtime }).graph, options);
@@ -328,7 +330,7 @@ test("mutwo export RUN.json --out FILE prints what it wrote; wrong use is one li
   const saved = path.join(folder, "run.json");
   writeFileSync(saved, JSON.stringify(await profiled));
   const mutwo = (...args: string[]) =>
-    spawnSync(process.execPath, ["--import", "tsx", "src/cli.ts", "export", ...args], { encoding: "utf8" });
+    spawnSync(process.execPath, [...program, "export", ...args], { encoding: "utf8" });
   const file = path.join(folder, "cli.onnx");
   const good = mutwo(saved, "--out", file);
   assert.deepEqual([good.status, good.stdout, good.stderr], [0, `exported: ${file}\n`, ""]);

@@ -8,6 +8,7 @@ import { bytesOf, valuesOf } from "../../src/graph/values.js";
 import { encodeOnnx, openOnnx, parseOnnx } from "../../src/model/onnx.js";
 import { onnxProto } from "../../src/model/onnx-proto.js";
 import { randomFrom } from "../../src/step/initial.js";
+import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-onnx-"));
 
@@ -286,7 +287,7 @@ test("parseOnnx(bytes) leaves sequences alone that are used in other ways", () =
 
 test("parseOnnx(encodeOnnx(model)) is the model", () => {
   for (const name of ["mlp.ts", "mlp.dynamo", "resnet_basic.ts", "resnet_bottleneck_dynamic", "resnet18"]) {
-    const read = openOnnx(`test/fixtures/${name}.onnx`);
+    const read = openOnnx(at("fixtures", `${name}.onnx`));
     assert.ok(read.nodes.length > 0 && read.producer.startsWith("pytorch"));
     assert.deepEqual(parseOnnx(encodeOnnx(read), { file: "again", folder: null }), read);
   }
@@ -312,7 +313,7 @@ test("openOnnx(file) refuses what is not an ONNX file, and a truncated one", () 
   assert.throws(() => openOnnx(path.join(folder, "none.onnx")), /cannot read model: .* \(ENOENT\)/);
   writeFileSync(file, "this is text, not a model");
   assert.throws(() => openOnnx(file), /not an ONNX file: /);
-  const whole = readFileSync("test/fixtures/mlp.dynamo.onnx");
+  const whole = readFileSync(at("fixtures/mlp.dynamo.onnx"));
   writeFileSync(file, whole.subarray(0, whole.length / 2));
   assert.throws(() => openOnnx(file), /truncated file: /);
 });
@@ -321,7 +322,7 @@ test("parseOnnx(bytes) answers every mutation with a model or one line, never a 
   const random = randomFrom(1);
   const below = (n: number): number => Math.floor(random() * n);
   for (const name of ["mlp.dynamo.onnx", "resnet_bottleneck.ts.onnx", "resnet18.onnx"]) {
-    const whole = readFileSync(`test/fixtures/${name}`);
+    const whole = readFileSync(at("fixtures", name));
     for (let i = 0; i < 200; i++) {
       const bytes = Uint8Array.from(whole);
       // the structure is denser at the start, the weights at the end

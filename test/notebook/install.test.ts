@@ -15,7 +15,7 @@ test("installKernel({dataDir}) writes a kernel.json that starts the launcher", (
   const file = installKernel({ dataDir });
   assert.equal(file, path.join(dataDir, "kernels/mutwo/kernel.json"));
   assert.deepEqual(JSON.parse(readFileSync(file, "utf8")), {
-    argv: [process.execPath, path.resolve("src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
+    argv: [process.execPath, at("../src/notebook/tslab.cjs"), "kernel", "--config-path", "{connection_file}"],
     display_name: "TypeScript (mutwo)",
     language: "typescript",
   });

@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, test } from "node:test";
 import { installKernel } from "../../src/notebook/install.js";
 import { Kernel } from "../../src/notebook/kernel.js";
+import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
 
@@ -32,7 +33,7 @@ function convert(input: string, output: string) {
 test("jupyter nbconvert --execute runs a notebook in the kernel and loses none of 5000 lines", jupyter, () => {
   installKernel({ dataDir });
   const input = path.join(folder, "lines.ipynb");
-  const fixture = readFileSync("test/fixtures/notebooks/lines.ipynb", "utf8");
+  const fixture = readFileSync(at("fixtures/notebooks/lines.ipynb"), "utf8");
   writeFileSync(input, fixture.replace("let lines = 10;", "let lines = 5000;"));
   const { status, stderr } = convert(input, "executed.ipynb");
   assert.equal(status, 0, stderr);
@@ -46,7 +47,7 @@ test("jupyter nbconvert --execute runs a notebook in the kernel and loses none o
 
 test("jupyter nbconvert --execute shows a failing cell's error", jupyter, () => {
   installKernel({ dataDir });
-  const { status, stderr } = convert("test/fixtures/notebooks/failing.ipynb", "failed.ipynb");
+  const { status, stderr } = convert(at("fixtures/notebooks/failing.ipynb"), "failed.ipynb");
   assert.equal(status, 1);
   assert.match(stderr, /Error: the cell failed on purpose/);
 });

@@ -6,6 +6,8 @@ import path from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type NotebookOptions, runNotebook } from "../../src/notebook/notebook.js";
+import { at } from "../at.js";
+import { tsx } from "../program.js";
 
 // kernels make their folders below TMPDIR, so those of other programs are not seen here
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
@@ -14,7 +16,7 @@ process.env.TMPDIR = folder;
 
 after(() => rmSync(folder, { recursive: true }));
 
-const fixture = (name: string): string => path.resolve(`test/fixtures/notebooks/${name}.ipynb`);
+const fixture = (name: string): string => at("fixtures/notebooks", `${name}.ipynb`);
 
 const kernelFolders = (): string[] => readdirSync(folder).filter((name) => name.startsWith("mutwo-kernel-"));
 
@@ -207,13 +209,13 @@ for (const busy of ["true", "false"]) {
 
 test("runNotebook(file) leaves no kernel and no folder behind, even if its own process is killed", async () => {
   const pidFile = path.join(folder, "orphan.pid");
-  const script = `require("./src/notebook/notebook.ts").runNotebook(${JSON.stringify(fixture("endless"))}, ${JSON.stringify(
+  const script = `require(${JSON.stringify(at("../src/notebook/notebook.ts"))}).runNotebook(${JSON.stringify(fixture("endless"))}, ${JSON.stringify(
     {
       output,
       parameters: { pidFile, busy: "false" },
     },
   )})`;
-  const child = spawn(process.execPath, ["--import", "tsx", "--eval", script], { stdio: "inherit" });
+  const child = spawn(process.execPath, [...tsx, "--eval", script], { stdio: "inherit" });
   await until(() => existsSync(pidFile) && readFileSync(pidFile, "utf8") !== "");
   const pid = Number(readFileSync(pidFile, "utf8"));
   assert.ok(isRunning(pid));

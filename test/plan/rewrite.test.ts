@@ -12,6 +12,7 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { initialValues, randomFrom } from "../../src/step/initial.js";
 import { stepFor } from "../../src/step/step.js";
 import type { TrainingOptions } from "../../src/step/training.js";
+import { at } from "../at.js";
 import { overlaps } from "../overlaps.js";
 import { randomGraph } from "../random-graph.js";
 import { twoSteps } from "../step.js";
@@ -38,7 +39,7 @@ function observed(forward: Graph, options: TrainingOptions, seed: number) {
   return { graph, values: initialValues(graph, step, seed), observe };
 }
 
-const dropout = (): Graph => readModel("test/fixtures/dropout_block.onnx", { dims: { batch: 4 }, runtime }).graph;
+const dropout = (): Graph => readModel(at("fixtures/dropout_block.onnx"), { dims: { batch: 4 }, runtime }).graph;
 
 const differences = (
   expected: readonly ReadonlyMap<string, Uint8Array>[],
@@ -181,7 +182,7 @@ const fixtures: readonly (readonly [file: string, options: TrainingOptions, dims
 
 for (const [file, options, dims] of fixtures)
   test(`${file}: random mixes of keep, recompute and swap, and all swapped, give the same bits`, async () => {
-    const forward = readModel(`test/fixtures/${file}`, { dims: dims ?? {}, runtime }).graph;
+    const forward = readModel(at("fixtures", file), { dims: dims ?? {}, runtime }).graph;
     const { graph, values, observe } = observed(forward, options, 0);
     const expected = await twoSteps(runtime, graph, values, observe);
     const random = randomFrom(5);

@@ -8,11 +8,12 @@ import { reportHtml } from "../../src/report/report.js";
 import { writeRun } from "../../src/report/write.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { readRun } from "../../src/run/run.js";
+import { at } from "../at.js";
 import { goldenRun } from "../golden-run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-pdf-"));
 
-const model = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+const model = at("fixtures/resnet_bottleneck_dynamic.onnx");
 
 const options = { loss: "ce", optimizer: "sgd", dims: { batch: 8 }, iterations: 2, warmups: 1 };
 

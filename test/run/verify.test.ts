@@ -3,12 +3,13 @@ import { after, test } from "node:test";
 import { readModel } from "../../src/model/read.js";
 import { verifyModel } from "../../src/run/verify.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { at } from "../at.js";
 
 const runtime = openCpu();
 
 after(() => runtime.close());
 
-const fixture = (name: string): string => `test/fixtures/${name}`;
+const fixture = (name: string): string => at("fixtures", name);
 
 /** Model, loss, number of reference gradients, and what there is to learn from the model. */
 const references: readonly [file: string, loss: string, gradients: number, what: string][] = [

@@ -6,13 +6,14 @@ import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { initialValues, randomFrom, seededGraph } from "../../src/step/initial.js";
 import { trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 
 const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
 
 test("initialValues(step) gives the same bytes for the same seed, labels below the class count", () => {
-  const file = "test/fixtures/resnet_bottleneck_dynamic.onnx";
+  const file = at("fixtures/resnet_bottleneck_dynamic.onnx");
   const model = readModel(file, { dims: { batch: 4 }, runtime }).graph;
   const step = trainingStep(model, { loss: "ce", optimizer: "sgd" });
   const [one, same, other] = [0, 0, 1].map((seed) => initialValues(step, step, seed));

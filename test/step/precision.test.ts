@@ -9,6 +9,7 @@ import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues, seededGraph } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 
 const runtime = openCpu({ threads: 1 });
 
@@ -82,7 +83,7 @@ test("dropout draws the same for the same seed, and nothing at ratio 0", async (
 });
 
 test("dropout_block of a file trains, the same way for the same seed", async () => {
-  const { graph } = readModel("test/fixtures/dropout_block.onnx", { dims: { batch: 16 }, runtime });
+  const { graph } = readModel(at("fixtures/dropout_block.onnx"), { dims: { batch: 16 }, runtime });
   const options = { loss: "ce", optimizer: "adam:lr=1e-2" };
   const made = await losses(graph, options, 3);
   assert.deepEqual(made, await losses(graph, options, 3));

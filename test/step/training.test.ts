@@ -8,12 +8,13 @@ import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 
 const runtime = openCpu();
 
 after(() => runtime.close());
 
-const fixture = (name: string): string => `test/fixtures/${name}`;
+const fixture = (name: string): string => at("fixtures", name);
 
 const read = (name: string, dims = {}) => readModel(fixture(name), { dims, runtime }).graph;
 

@@ -10,6 +10,7 @@ import { rewrite } from "../../../src/plan/rewrite.js";
 import { reportHtml } from "../../../src/report/report.js";
 import { profileModel } from "../../../src/run/pipeline.js";
 import { openCpu } from "../../../src/runtime/cpu.js";
+import { at } from "../../at.js";
 import { fixtureStep } from "../../problem.js";
 
 const runtime = openCpu({ threads: 1 });
@@ -60,7 +61,7 @@ test("planGraph(swapAll): the predicted arena is that of the rewritten graph, ad
 });
 
 test("profileModel(…, planner swapAll) executes the plan with the same bits; summary and report count swaps", async () => {
-  const run = await profileModel("test/fixtures/mlp.ts.onnx", {
+  const run = await profileModel(at("fixtures/mlp.ts.onnx"), {
     loss: "mse",
     optimizer: "adam",
     planner: "swapAll",

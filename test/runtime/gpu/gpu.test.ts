@@ -5,6 +5,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { holdsProvider, installedFolder } from "../../../src/runtime/libraries/ort-library.js";
+import { at } from "../../at.js";
+import { program, tsx } from "../../program.js";
 import { stubCuda } from "../../stub-cuda.js";
 
 const stub = stubCuda();
@@ -16,12 +18,12 @@ const root = mkdtempSync(path.join(tmpdir(), "mutwo-stub-"));
 let runs = 0;
 
 /** Runs mutwo over the stub libraries; `calls` are the names of all functions that it called, in order. */
-const mutwo = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => run("src/cli.ts", args, env);
+const mutwo = (args: readonly string[], env: NodeJS.ProcessEnv = {}) => run(program, args, env);
 
-function run(program: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+function run(command: readonly string[], args: readonly string[], env: NodeJS.ProcessEnv = {}) {
   if ("reason" in stub) throw new Error(stub.reason);
   const log = path.join(root, `${++runs}.log`);
-  const { status, signal, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", program, ...args], {
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [...command, ...args], {
     encoding: "utf8",
     env: { ...stub.env, STUB_CUDA_LOG: log, XDG_CACHE_HOME: path.join(root, `${runs}.cache`), ...env },
   });
@@ -40,7 +42,7 @@ const doctor = (env: NodeJS.ProcessEnv = {}): Rows => {
 
 const profile = (env: NodeJS.ProcessEnv = {}) =>
   mutwo(
-    "profile test/fixtures/resnet_bottleneck_dynamic.onnx --loss ce --optimizer sgd --dim batch=2 --backend cuda --iterations 1 --warmups 0 --no-pictures --json --out"
+    `profile ${at("fixtures/resnet_bottleneck_dynamic.onnx")} --loss ce --optimizer sgd --dim batch=2 --backend cuda --iterations 1 --warmups 0 --no-pictures --json --out`
       .split(" ")
       .concat(path.join(root, "reports")),
     env,
@@ -126,7 +128,7 @@ test("mutwo profile --backend cuda without NVRTC fuses nothing and runs", { skip
 });
 
 const captures = (graph: string, env: NodeJS.ProcessEnv = {}): number => {
-  const { status, stderr, calls } = run("test/stub-captures.ts", [graph], env);
+  const { status, stderr, calls } = run([...tsx, at("stub-captures.ts")], [graph], env);
   assert.equal(status, 0, stderr);
   assert.match(calls.at(-1) ?? "", held);
   return calls.filter((call) => call === "cudaStreamBeginCapture").length;
@@ -181,7 +183,7 @@ test("mutwo cuda install finds what is installed and fetches nothing", {
 }, () => {
   const { env } = stub as Exclude<typeof stub, { reason: string }>;
   const { ORT_LIBRARY: _, XDG_CACHE_HOME: __, ...rest } = env;
-  const { status, stdout, stderr } = spawnSync(process.execPath, ["--import", "tsx", "src/cli.ts", "cuda", "install"], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...program, "cuda", "install"], {
     encoding: "utf8",
     env: { ...rest, PATH: path.join(root, "no programs here") },
   });

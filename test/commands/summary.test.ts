@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runSummary, verificationSummary } from "../../src/commands/summary.js";
+import type { Verification } from "../../src/run/verification.js";
+import { goldenRun } from "../golden-run.js";
+
+/** Cells of a table that is drawn with lines. */
+const rows = (text: string): string[][] =>
+  text.split("\n").flatMap((line) => {
+    const cells = line.split("│").map((cell) => cell.trim());
+    return cells.length > 2 ? [cells.slice(1, -1)] : [];
+  });
+
+// what a run with a plan looks like is in golden/*/summary.txt
+
+test("runSummary(run) of a run without a plan has one column of values and no line on a plan", () => {
+  const run = { ...goldenRun("mlp-cpu"), plan: null, after: null, paired: null, equality: null, warnings: [] };
+  const text = runSummary(run);
+  assert.deepEqual(
+    rows(text).map((cells) => cells.length),
+    [2, 2, 2, 2, 2],
+  );
+  assert.doesNotMatch(text, /^(plan|equality|warning):/m);
+});
+
+test("runSummary(run) says what was not executed, and leaves out what an infeasible plan would have saved", () => {
+  const run = goldenRun("gpt2-h100");
+  const plan = run.plan && { ...run.plan, feasible: false };
+  const warnings = [{ about: "run", text: "the device was busy" }] as const;
+  const text = runSummary({ ...run, plan, after: null, equality: null, warnings });
+  const cells = new Map(rows(text).map(([name = "", ...values]) => [name, values]));
+  assert.equal(cells.get("peak, measured")?.[1], "not executed");
+  assert.equal(cells.get("step, measured")?.[1], "not executed");
+  assert.doesNotMatch(text, /^plan:/m);
+  assert.equal(text.split("\n").at(-1), "warning: the device was busy");
+});
+
+test("verificationSummary(result) shows the worst gradients first, what is missing, and the verdict last", () => {
+  const compared = (name: string, relativeError: number) =>
+    ({ name, relativeError }) as Verification["gradients"][number];
+  const result: Verification = {
+    model: "a.onnx",
+    ok: false,
+    loss: { expected: 1, actual: 1, relativeError: 2e-7 },
+    gradients: [1, 5, 3, 2, 6, 4].map((n) => compared(`w${n}`, n * 1e-5)),
+    missing: ["w7"],
+    buffers: [compared("mean", 0.5), compared("variance", 0.25)],
+    curves: { adam: { maxRelativeError: 3e-3 } as Verification["curves"][string] },
+    float32: { loss: 1e-7, gradient: 2e-3, curve: 4e-3 },
+  };
+  const text = verificationSummary(result);
+  assert.deepEqual(rows(text).slice(1), [
+    ["loss", "2.0e-7", "1e-4"],
+    ["gradient w6", "6.0e-5", "1e-3"],
+    ["gradient w5", "5.0e-5", "1e-3"],
+    ["gradient w4", "4.0e-5", "1e-3"],
+    ["gradient w3", "3.0e-5", "1e-3"],
+    ["gradient w2", "2.0e-5", "1e-3"],
+    ["curve adam", "3.0e-3", "1e-3"],
+    ["2 running statistics, worst", "5.0e-1", "not judged"],
+  ]);
+  assert.deepEqual(text.split("\n").slice(-3), [
+    "missing gradient: w7",
+    "computed in float64: rounding alone takes float32 as far as 2.0e-3 (gradient) and 4.0e-3 (curve)",
+    "differs: a.onnx, 6 gradients",
+  ]);
+});
