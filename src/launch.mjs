@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
-//   launch.mjs start | test | bench | bench:gpu | <any mutwo command>
+//   launch.mjs start | test | docs | bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -98,9 +98,17 @@ function test(args) {
   return status || (failed ? 1 : 0);
 }
 
+/** The API's pages from the docstrings; fails on a name of the API that has none, or a type that is not exported. */
+function docs() {
+  const status = run(process.execPath, [at("node_modules/typedoc/bin/typedoc"), "--logLevel", "Warn"], { cwd: root });
+  if (status === 0) console.log(`docs: ${path.join("dist", "docs", "index.html")}`);
+  return status;
+}
+
 const [command, ...rest] = process.argv.slice(2);
 prepare();
 if (command === "test") process.exit(test(rest));
+if (command === "docs") process.exit(docs());
 if (command === "bench")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/index.ts"), ...rest], { cwd: root }));
 if (command === "bench:gpu")

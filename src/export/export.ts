@@ -11,6 +11,7 @@ const opset = 18;
 
 const irVersion = 8;
 
+/** What else goes into the file, or stays out of it. */
 export interface ExportOptions {
   /**
    * Values of parameters, buffers and optimizer state, beside those that the graph itself holds; optimizer state starts

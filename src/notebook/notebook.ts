@@ -32,6 +32,7 @@ interface Notebook {
   nbformat_minor: number;
 }
 
+/** How a notebook is run. */
 export interface NotebookOptions {
   /** Where the notebook with its outputs goes; default in place. */
   readonly output?: string;
@@ -46,6 +47,7 @@ export interface NotebookOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Whether every cell ran. */
 export interface NotebookResult {
   readonly ok: boolean;
   /** The cell that threw or did not compile: its place among all cells, from 0, and the error's text. */
