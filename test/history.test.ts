@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { comparison, figureOf, type Line } from "./history.js";
+import { comparison, figureOf, type Line } from "./bench/history.js";
 
 const line = (commit: string, figures: Line["figures"], more: Partial<Line> = {}): Line => ({
   commit,
