@@ -22,7 +22,7 @@ export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";
 export { type Profile, type ProfileOptions, profileGraph } from "./run/profile.js";
-export { planRun } from "./run/replan.js";
+export { type PlanOptions, planRun } from "./run/replan.js";
 export {
   type Environment,
   type Equality,
@@ -43,7 +43,8 @@ export {
   verifyModel,
   type WorstErrors,
 } from "./run/verify.js";
-export { openRuntime, type RuntimeOptions } from "./runtime/open.js";
+export type { RuntimeOptions } from "./runtime/backends.js";
+export { openRuntime } from "./runtime/open.js";
 export type {
   Backend,
   CopyTime,

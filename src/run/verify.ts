@@ -18,12 +18,14 @@ import type { OptionsOf } from "./options.js";
 /** What `verifyModel` takes: the options of `mutwo verify`. */
 export type VerifyOptions = OptionsOf<"verify">;
 
-interface Compared {
+/** How far one tensor is from its reference: ‖actual − expected‖ / ‖expected‖. */
+export interface Compared {
   readonly name: string;
   readonly relativeError: number;
 }
 
-interface Curve {
+/** The loss of each step of a training, and of the reference's. */
+export interface Curve {
   readonly expected: readonly number[];
   readonly actual: readonly number[];
   readonly maxRelativeError: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph, printGraph } from "../../src/build/text.js";
-import { neighbours, nodeNamed, partOf } from "../../src/graph/part.js";
+import { neighbours, partOf } from "../../src/graph/part.js";
 
 const step = parseGraph(`graph step(
   float32[4,3] x,
@@ -27,7 +27,9 @@ update:
 `);
 
 const namesAround = (name: string, distance: number): string[] => {
-  const near = neighbours(step, nodeNamed(step, name), distance);
+  const node = step.nodes.find((other) => other.name === name);
+  assert.ok(node);
+  const near = neighbours(step, node, distance);
   return step.nodes.filter((node) => near.has(node)).map((node) => node.name);
 };
 
@@ -67,12 +69,4 @@ test("neighbours(graph, node, distance) goes to producers and consumers, not to 
 test("neighbours(graph, node, distance) takes who reads a flat buffer for a reader of its parts", () => {
   assert.deepEqual(namesAround("dw", 1), ["xt", "dh", "dw", "change"]);
   assert.deepEqual(namesAround("change", 1), ["dw", "change", "flat.next"]);
-});
-
-test("nodeNamed(graph, name) takes a node's or a tensor's name, and names the nearest for others", () => {
-  const named = parseGraph("graph (float32[2] x) => (b) {\n  [conv_1] a = Relu(x)\n  [conv_12] b = Relu(a)\n}");
-  assert.equal(nodeNamed(named, "b").name, "conv_12");
-  assert.throws(() => nodeNamed(named, "x"), /^Error: no node makes the input: x$/);
-  assert.throws(() => nodeNamed(named, "conv"), /^Error: unknown node: conv \(nearest: conv_1, conv_12, a\)$/);
-  assert.throws(() => nodeNamed(named, "con_12"), /\(nearest: conv_12, conv_1, /);
 });
