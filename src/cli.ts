@@ -9,6 +9,7 @@ import { notebookCommand } from "./commands/notebook.js";
 import { planCommand } from "./commands/plan.js";
 import { profileCommand } from "./commands/profile.js";
 import { reportCommand } from "./commands/report.js";
+import { showCommand } from "./commands/show.js";
 import { verifyCommand } from "./commands/verify.js";
 import { ownVersion } from "./root.js";
 import { WrongOptions } from "./run/option-checks.js";
@@ -18,6 +19,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   profileCommand,
   planCommand,
   reportCommand,
+  showCommand,
   verifyCommand,
   exportCommand,
   notebookCommand,

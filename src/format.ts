@@ -36,3 +36,29 @@ export const few = (names: readonly string[]): string =>
 /** A command line that a POSIX shell takes apart into the same words: what is not plain stands in single quotes. */
 export const formatCommand = (words: readonly string[]): string =>
   words.map((word) => (/^[\w./:=%,@+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`)).join(" ");
+
+/** The names that are most like a word: those that contain it, then those with the fewest letters to change. */
+export function nearest(word: string, names: readonly string[], count: number): string[] {
+  const wanted = word.toLowerCase();
+  const far = (name: string): number =>
+    wanted !== "" && name.includes(wanted) ? (name.length - wanted.length) / 1e6 : 1 + lettersToChange(wanted, name);
+  return [...new Set(names)]
+    .map((name): [string, number] => [name, far(name.toLowerCase())])
+    .sort(([, a], [, z]) => a - z)
+    .slice(0, count)
+    .map(([name]) => name);
+}
+
+/** Letters to insert, remove or replace to make one word of another (Levenshtein 1966). */
+function lettersToChange(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let k = 1; k <= to.length; k++) {
+      const replaced = (row[k - 1] as number) + (from[i - 1] === to[k - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[k] as number) + 1, (next[k - 1] as number) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] as number;
+}

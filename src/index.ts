@@ -1,29 +1,57 @@
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
-export type { Category, DType, Graph, Node, Phase, Tensor } from "./graph/graph.js";
+export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
 export type { ActivationRow } from "./memory/activation-rows.js";
-export { layout } from "./memory/layout.js";
-export { peakBytes, type Timeline, timeline } from "./memory/liveness.js";
+export { type Layout, layout } from "./memory/layout.js";
+export { type PeakHolder, peakBytes, type Timeline, timeline } from "./memory/liveness.js";
+export type { Place, Storage, Storages } from "./memory/storages.js";
+export type { BatchNormMode } from "./model/bind.js";
+export type { Model, ModelNode, ModelValue } from "./model/model.js";
 export { type BoundModel, readModel } from "./model/read.js";
-export { runNotebook } from "./notebook/notebook.js";
-export { showFigure, showTable } from "./notebook/show.js";
-export type { Decision, Plan } from "./plan/plan.js";
+export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
+export { type Frame, showFigure, showTable } from "./notebook/show.js";
+export type { Action, Decision, Plan, PlanProblem, SwapPlacement } from "./plan/plan.js";
 export { planGraph } from "./plan/planners/index.js";
 export { rewrite } from "./plan/rewrite.js";
 export * as charts from "./report/charts.js";
+export type { Figure } from "./report/figure.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";
-export { type Profile, profileGraph } from "./run/profile.js";
-export { planRun } from "./run/replan.js";
-export { type Run, readRun, type Warning } from "./run/run.js";
-export type { Verification } from "./run/verification.js";
-export { verifyModel } from "./run/verify.js";
+export { type Profile, type ProfileOptions, profileGraph } from "./run/profile.js";
+export { type PlanOptions, planRun } from "./run/replan.js";
+export {
+  type Environment,
+  type Equality,
+  type ModelInfo,
+  type PairedTimes,
+  type Run,
+  readRun,
+  type SavedGraph,
+  type SavedTensor,
+  type Warning,
+} from "./run/run.js";
+export type { Samples } from "./run/samples.js";
+export type { Compared, Curve, Verification, WorstErrors } from "./run/verification.js";
+export { type VerifyOptions, verifyModel } from "./run/verify.js";
+export type { RuntimeOptions } from "./runtime/backends.js";
 export { openRuntime } from "./runtime/open.js";
+export type {
+  Backend,
+  CopyTime,
+  Device,
+  DeviceMemory,
+  LoadedStep,
+  Measurement,
+  MeasureOptions,
+  RunOptions,
+  Runtime,
+  StepResult,
+} from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export { type TrainingOptions, trainingStep } from "./step/training.js";

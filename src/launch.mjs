@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
-//   launch.mjs start | build | test [--all] [-t NAME] [FILE…] | bench | bench:gpu | <any mutwo command>
+//   launch.mjs start | build | test [--all] [-t NAME] [FILE…] | docs | bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -83,6 +83,13 @@ async function test(args, build) {
   return runTests(files, patterns, { MUTWO_CHECKS_FAILED: String(failed), MUTWO_BUILT: "1" }) || (failed ? 1 : 0);
 }
 
+/** The API's pages from the docstrings; fails on a name of the API that has none, or a type that is not exported. */
+function docs() {
+  const status = run(process.execPath, [at("node_modules/typedoc/bin/typedoc"), "--logLevel", "Warn"], { cwd: root });
+  if (status === 0) console.log(`docs: ${path.join("dist", "docs", "index.html")}`);
+  return status;
+}
+
 const [command, ...rest] = process.argv.slice(2);
 if (existsSync(at("src/cli.ts"))) {
   // a checkout of the repository, not an installed package
@@ -90,6 +97,7 @@ if (existsSync(at("src/cli.ts"))) {
   const buildHere = () => build(at, run, fail);
   install(at, run, fail);
   if (command === "test") process.exit(await test(rest, buildHere));
+  if (command === "docs") process.exit(docs());
   buildHere();
   if (command === "build") process.exit(0);
 }

@@ -20,6 +20,8 @@ export interface PrintOptions {
   readonly maxElements?: number;
   /** Write the type of every output too. */
   readonly types?: boolean;
+  /** What stands left of each node's line, for people: the text is not to be read back then. */
+  readonly margin?: (node: Node) => string;
 }
 
 /**
@@ -44,7 +46,7 @@ export function printGraph(graph: Graph, options: PrintOptions = {}): string {
   for (const node of graph.nodes) {
     if (node.phase !== phase) lines.push(`${node.phase}:`);
     phase = node.phase;
-    lines.push(`  ${nodeText(graph, node, options.types ?? false)}`);
+    lines.push(`${options.margin?.(node) ?? ""}  ${nodeText(graph, node, options.types ?? false)}`);
   }
   for (const { before, after } of graph.state) lines.push(`  state ${nameText(before)} -> ${nameText(after)}`);
   if (graph.loss !== undefined) lines.push(`  loss ${nameText(graph.loss)}`);

@@ -13,6 +13,7 @@ import { openRuntime } from "../runtime/open.js";
 import { stepFor } from "../step/step.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
+/** How a run is exported. */
 export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
   /** Leave the run's plan out. */
   readonly unplanned?: boolean;

@@ -10,6 +10,7 @@ import { separate } from "./separate.js";
 /** The IR version of the time of opset 18. */
 const irVersion = 8;
 
+/** What else goes into the file, or stays out of it. */
 export interface ExportOptions {
   /**
    * Values of parameters, buffers and optimizer state, beside those that the graph itself holds; optimizer state starts

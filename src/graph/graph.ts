@@ -50,6 +50,7 @@ export interface TensorType {
   readonly shape: readonly number[];
 }
 
+/** A value of a graph: its type, what it is for, and where it lies if that is fixed. */
 export interface Tensor extends TensorType {
   readonly name: string;
   readonly category: Category;
@@ -73,8 +74,10 @@ export type Attribute =
   | { readonly type: "strings"; readonly value: readonly string[] }
   | { readonly type: "tensor"; readonly value: TensorType & { readonly data: Uint8Array } };
 
+/** A node's attributes by their names. */
 export type Attributes = Readonly<Record<string, Attribute>>;
 
+/** One execution of an op: what it reads, what it makes, and the part of the step that it belongs to. */
 export interface Node {
   readonly name: string;
   /** "" is the standard ONNX domain; "mutwo" is ours; "com.microsoft" is ONNX Runtime's. */

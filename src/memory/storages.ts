@@ -20,11 +20,12 @@ export interface Storage {
 }
 
 /** Where a tensor lies: in which storage, and how far in (not 0 for slices of resident flat buffers). */
-interface Place {
+export interface Place {
   readonly storage: Storage;
   readonly offsetBytes: number;
 }
 
+/** The pieces of memory of a graph, on the device and on the host. */
 export interface Storages {
   /** Those of the device. */
   readonly all: readonly Storage[];

@@ -18,6 +18,7 @@ export interface BindOptions {
   readonly batchNorm?: BatchNormMode;
 }
 
+/** Whether batch norm uses the batch's statistics (training) or the running ones. */
 export type BatchNormMode = "training" | "inference";
 
 /** What is known while a file's nodes are added one by one. */

@@ -1,5 +1,6 @@
 import type { Attribute, DType, TensorType } from "../graph/graph.js";
 
+/** A node as the file has it. */
 export interface ModelNode {
   readonly name: string;
   readonly domain: string;
@@ -9,6 +10,7 @@ export interface ModelNode {
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
+/** An input or output as the file declares it. */
 export interface ModelValue {
   readonly name: string;
   readonly dtype: DType;

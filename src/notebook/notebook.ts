@@ -3,6 +3,7 @@ import { checkOutput, collect, type Output, readNotebook, sourceOf, writeNoteboo
 import { Kernel } from "./kernel.js";
 import { injectParameters } from "./parameters.js";
 
+/** How a notebook is run. */
 export interface NotebookOptions {
   /** Where the notebook with its outputs goes; default in place. */
   readonly output?: string;
@@ -17,6 +18,7 @@ export interface NotebookOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Whether every cell ran. */
 export interface NotebookResult {
   readonly ok: boolean;
   /** The cell that threw or did not compile: its place among all cells, from 0, and the error's text. */

@@ -1,3 +1,4 @@
+import type { Figure } from "../report/figure.js";
 import { plotlySource } from "../report/plotly.js";
 
 interface TslabJupyter {
@@ -26,17 +27,11 @@ const libraryHtml = (): string =>
   `<script>${plotlySource()}</script>` +
   "<script>window.define=window.mutwoDefine</script>";
 
-/** A Plotly figure as a plain object. */
-interface Figure {
-  readonly data: readonly object[];
-  readonly layout?: object;
-}
-
 /**
  * Shows a Plotly figure below the cell: live where the front end knows Plotly's format, as HTML elsewhere; the first
  * figure of a notebook brings the library for all. Throws `not in a notebook: showFigure`.
  */
-export function showFigure(figure: Figure): void {
+export function showFigure(figure: Pick<Figure, "data"> & { readonly layout?: object }): void {
   // typed arrays would become objects
   const json = JSON.stringify({ data: figure.data, layout: figure.layout ?? {} }, (_, value: unknown) =>
     ArrayBuffer.isView(value) ? Array.from(value as Float64Array) : value,
@@ -62,7 +57,7 @@ export function showFigure(figure: Figure): void {
 }
 
 /** What of a danfo DataFrame is needed to show it. */
-interface Frame {
+export interface Frame {
   readonly columns: readonly string[];
   readonly values: unknown;
 }

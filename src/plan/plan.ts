@@ -12,6 +12,7 @@ export interface SwapPlacement {
   readonly prefetch: string;
 }
 
+/** What a plan does with one activation, what that saves and costs, and why. */
 export interface Decision {
   /** Name of the activation (a row of the activation table). */
   readonly activation: string;

@@ -6,6 +6,7 @@ import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";
 import { activationCsv, nodeCsv } from "./tables.js";
 
+/** Where a run's folder is written, and what goes into it. */
 export interface WriteOptions {
   /** Folder of all runs; the run gets a folder of its own in it, named by its id. Default `reports`. */
   readonly folder?: string;

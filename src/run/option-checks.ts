@@ -1,3 +1,4 @@
+import { nearest } from "../format.js";
 import { refusalOf } from "../runtime/backends.js";
 import type { CommandName, Given, OptionSpec } from "./option-kinds.js";
 import { optionsOf, optionTable } from "./options.js";
@@ -16,6 +17,7 @@ const besides: Readonly<Record<CommandName, readonly string[]>> = {
   profile: ["command", "signal", "onProgress"],
   plan: ["command"],
   verify: [],
+  show: [],
 };
 
 /**
@@ -64,24 +66,5 @@ export function problemOf(check: () => void): string[] {
 function unknownOptions(command: CommandName, given: Given): string[] {
   const known = [...optionsOf(command).map(([name]) => name as string), ...besides[command]];
   const unknown = Object.keys(given).filter((name) => given[name] !== undefined && !known.includes(name));
-  return unknown.map((name) => `unknown option: ${name} (did you mean ${nearest(name, known)}?)`);
-}
-
-/** The word that is reached by the fewest letters inserted, removed or replaced (Levenshtein 1966). */
-function nearest(word: string, known: readonly string[]): string {
-  const distances = known.map((other) => editDistance(word.toLowerCase(), other.toLowerCase()));
-  return known[distances.indexOf(Math.min(...distances))] as string;
-}
-
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let k = 1; k <= to.length; k++) {
-      const replaced = (row[k - 1] as number) + (from[i - 1] === to[k - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[k] as number) + 1, (next[k - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] as number;
+  return unknown.map((name) => `unknown option: ${name} (did you mean ${nearest(name, known, 1)[0]}?)`);
 }

@@ -1,7 +1,7 @@
 import type { BackendOption } from "../runtime/backends.js";
 
-/** Commands, each with a function of the library, whose options are those of the table. */
-export type CommandName = "profile" | "plan" | "verify";
+/** Commands whose options are those of the table; all but show have a function of the library. */
+export type CommandName = "profile" | "plan" | "verify" | "show";
 
 /** Options of any command, by name. */
 export type Given = Readonly<Record<string, unknown>>;

@@ -21,7 +21,7 @@ const training = () => (require("../step/training.js") as typeof import("../step
 const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
 
 /**
- * Every option of profile, plan and verify, in the order of their help. All that there is of an option follows from its
+ * Every option of profile, plan and verify, and those of show that they share, in the order of their help. All that there is of an option follows from its
  * entry: the command line, the types below, the printed command, a run's `model`, the report's facts, the early checks.
  * The types are derived, not written again, for docstrings survive it: an entry's is what an editor shows of the field,
  * from the declaration files too. Those of `TrainingOptions` have theirs there, and must be of the same types here.
@@ -60,7 +60,7 @@ export const optionTable = {
     flag: "--dim",
     kind: sizes(),
     help: "size of a symbolic dimension (repeat)",
-    commands: ["profile", "verify"],
+    commands: ["profile", "verify", "show"],
     default: {},
     model: true,
   },
@@ -68,7 +68,7 @@ export const optionTable = {
     flag: "--accumulate",
     kind: count(1),
     help: "micro-batches of that size before each update",
-    commands: ["profile"],
+    commands: ["profile", "show"],
     model: true,
     fact: "micro-batches per step",
     check: (value: number) => training().accumulate(value),
@@ -77,7 +77,7 @@ export const optionTable = {
     flag: "--clip-norm",
     kind: positive(),
     help: "scale gradients down to this norm over all parameters",
-    commands: ["profile"],
+    commands: ["profile", "show"],
     model: true,
     fact: "gradients clipped to norm",
     check: (value: number) => training().clipNorm(value),
@@ -86,7 +86,7 @@ export const optionTable = {
     flag: "--freeze",
     kind: texts("pattern"),
     help: "leave parameters untrained: 'encoder.*' (repeat)",
-    commands: ["profile"],
+    commands: ["profile", "show"],
     model: true,
     fact: "frozen",
     check: (value: readonly string[]) => training().freeze(value),
@@ -95,7 +95,7 @@ export const optionTable = {
     flag: "--precision",
     kind: text("name"),
     help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)",
-    commands: ["profile"],
+    commands: ["profile", "show"],
     model: true,
     fact: "precision",
     check: (value: string) => training().precision(value),
@@ -105,15 +105,15 @@ export const optionTable = {
     flag: "--batch-norm",
     kind: choice("mode", ["training", "inference"]),
     help: "run batch norm so, whatever the file says",
-    commands: ["profile", "verify"],
+    commands: ["profile", "verify", "show"],
     model: true,
   },
   /** `cpu`, `cuda`, or `replay:FILE` of a recording; default `cpu`. */
   backend: {
     flag: "--backend",
     kind: text("name"),
-    help: "cpu or cuda; profile also takes replay:FILE, a recording",
-    commands: ["profile", "verify"],
+    help: "cpu or cuda; profile and show also take replay:FILE, a recording",
+    commands: ["profile", "verify", "show"],
     default: "cpu",
     stated: ["profile"],
     check: checkBackend,
@@ -238,6 +238,7 @@ export interface ProfileModelOptions extends TrainingOptions, OptionsOf<"profile
   /** How the run is made again, for the report. */
   readonly command?: string;
   readonly signal?: AbortSignal;
+  /** Called when a stage begins and after each measured step of it. */
   readonly onProgress?: (stage: string, done: number, total: number) => void;
 }
 

@@ -52,6 +52,7 @@ export interface Profile {
   readonly losses: readonly (number | null)[];
 }
 
+/** How a step is measured. */
 export interface ProfileOptions {
   /** First values of the resident tensors (initial.ts). */
   readonly values: ReadonlyMap<string, Uint8Array>;

@@ -21,6 +21,7 @@ export interface Warning {
   readonly text: string;
 }
 
+/** A tensor as run.json holds it: large values are left out. */
 export interface SavedTensor {
   readonly name: string;
   readonly dtype: DType;
@@ -59,6 +60,7 @@ export interface ModelInfo extends ModelOptions {
   readonly notes: readonly string[];
 }
 
+/** The machine and the versions with which a run was made. */
 export interface Environment {
   readonly mutwo: string;
   readonly node: string;

@@ -2,6 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import type { Layout } from "../memory/layout.js";
 import type { Target } from "../step/lower.js";
 
+/** Names of the backends: what runs on a device, and what answers from a recording. */
 export type Backend = "cpu" | "cuda" | "replay";
 
 /** What a report says of the machine that ran a step. */
@@ -15,6 +16,7 @@ export interface Device {
   readonly settings?: Readonly<Record<string, string>>;
 }
 
+/** How one step is run. */
 export interface RunOptions {
   /** Tensors whose bytes are copied out as soon as the node that makes them has run. */
   readonly observe?: ReadonlySet<string>;
@@ -24,6 +26,7 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What one step gave. */
 export interface StepResult {
   /** Wall time of the whole step, ms. */
   readonly stepMs: number;
@@ -32,6 +35,7 @@ export interface StepResult {
   readonly observed: ReadonlyMap<string, Uint8Array>;
 }
 
+/** How often a step is run when it is measured. */
 export interface MeasureOptions {
   /** Measured iterations. */
   readonly iterations: number;
@@ -97,6 +101,7 @@ export interface LoadedStep {
   run(options?: RunOptions): Promise<StepResult>;
   /** Measures the step; every iteration is a real one: parameters change. */
   measure(options: MeasureOptions): Promise<Measurement>;
+  /** Gives the memory back. */
   close(): void;
 }
 
@@ -104,8 +109,10 @@ export interface LoadedStep {
 export interface Runtime extends Target {
   readonly backend: Backend;
   readonly device: Device;
+  /** Allocates a graph's memory and looks up its kernels; the caller closes the step. */
   load(graph: Graph, layout: Layout): LoadedStep;
   /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
   freeBytes?(): number;
+  /** Gives back all that the device holds for this runtime. */
   close(): void;
 }

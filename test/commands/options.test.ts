@@ -55,7 +55,7 @@ const shellWords = (command: string): string[] =>
     .split("\0")
     .slice(0, -1);
 
-const commands: readonly CommandName[] = ["profile", "plan", "verify"];
+const commands: readonly CommandName[] = ["profile", "plan", "verify", "show"];
 
 for (const command of commands)
   for (const [name, spec] of optionsOf(command))

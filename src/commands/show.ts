@@ -1,0 +1,160 @@
+import { statSync } from "node:fs";
+import path from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { formatBytes, nearest } from "../format.js";
+import type { Graph, Node, Phase } from "../graph/graph.js";
+import { type OptionsOf, optionEntries, optionTable } from "../run/options.js";
+import { withOptions } from "./options.js";
+
+interface ShowFlags {
+  readonly loss?: string;
+  readonly optimizer?: string;
+  readonly lowered?: boolean;
+  readonly planned?: boolean;
+  readonly phase?: Phase;
+  readonly around?: string;
+  readonly distance: number;
+  readonly json?: boolean;
+}
+
+/** A graph, and in words what it is. */
+interface Shown {
+  readonly graph: Graph;
+  readonly what: string;
+}
+
+/** `mutwo show`: prints the graph of a model or of a run, whole or in part. */
+export const showCommand = (root: Command): Command =>
+  withOptions(
+    root
+      .command("show <graph>")
+      .description("print a graph as text: a model's (with --loss and --optimizer its training step), or a run's")
+      .option("--loss <name>", optionTable.loss.help)
+      .option("--optimizer <name>", optionTable.optimizer.help)
+      .option("--lowered", "a model's graph as the backend executes it")
+      .option("--planned", "a run's graph with the run's plan carried out")
+      .addOption(new Option("--phase <phase>", "only the nodes of one phase").choices([...phaseNames]))
+      .option("--around <node>", "only this node, what it is made from and what is made from it (node, tensor or rank)")
+      .option("--distance <n>", "how many nodes away from that one (default 2)", readDistance, 2)
+      .option("--json", "print the graph as run.json holds it, and nothing else"),
+    "show",
+    show,
+    checkStep,
+  );
+
+/** Names of the phases, written again: `--help` does without the graph. */
+const phaseNames: readonly Phase[] = ["forward", "loss", "backward", "update"];
+
+function readDistance(word: string): number {
+  if (!/^\d+$/.test(word)) throw new InvalidArgumentError("use a whole number from 0 on");
+  return Number(word);
+}
+
+/** Throws what is wrong with the loss and the optimizer, which go together. */
+function checkStep({ loss, optimizer }: ShowFlags): void {
+  if (loss === undefined && optimizer === undefined) return;
+  if (loss === undefined || optimizer === undefined)
+    throw new Error(`a training step needs --loss and --optimizer: ${loss ?? optimizer}`);
+  optionTable.loss.check(loss);
+  optionTable.optimizer.check(optimizer);
+}
+
+async function show(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<void> {
+  // a pager or `head` may have seen enough
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 2));
+  process.stdout.write(await listing(file, options, flags));
+}
+
+/** What `mutwo show` prints. Throws one line for options that do not fit the file or a node that is not there. */
+export async function listing(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<string> {
+  const isRun = file.endsWith(".json") || (statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false);
+  const { graph, what } = await (isRun ? graphOfRun : graphOfModel)(file, options, flags);
+  const { neighbours, partOf } = await import("../graph/part.js");
+  const { phase, around, distance } = flags;
+  const centre = around === undefined ? undefined : await nodeNamed(graph, around);
+  const near = centre && neighbours(graph, centre, distance);
+  const isShown = (node: Node): boolean => (!phase || node.phase === phase) && (!near || near.has(node));
+  const shown = phase || near ? partOf(graph, isShown) : graph;
+  if (!flags.json) return textOf(graph, shown, what, centre);
+  const { saveGraph } = await import("../run/run.js");
+  return `${JSON.stringify(saveGraph(shown))}\n`;
+}
+
+/**
+ * The node of that rank or name, or the one that makes the tensor of that name. Throws `unknown node: … (nearest: …)`, or
+ * that no node makes the tensor.
+ */
+async function nodeNamed(graph: Graph, name: string): Promise<Node> {
+  const { producers } = await import("../graph/graph.js");
+  const rank = /^\d+$/.test(name) ? Number(name) : -1;
+  const node =
+    graph.nodes[rank] ??
+    graph.nodes.find((other) => other.name === name) ??
+    graph.nodes[producers(graph).get(name) ?? -1];
+  if (node) return node;
+  const tensor = graph.tensors.get(name);
+  if (tensor) throw new Error(`no node makes the ${tensor.category}: ${name}`);
+  const names = graph.nodes.flatMap((other) => [other.name, ...other.outputs.filter(Boolean)]);
+  throw new Error(`unknown node: ${name} (nearest: ${nearest(name, names, 3).join(", ")})`);
+}
+
+/** The graph as text: residents, then nodes with rank in the whole schedule, bytes of their outputs, and a mark at `centre`. */
+async function textOf(whole: Graph, shown: Graph, what: string, centre: Node | undefined): Promise<string> {
+  const { printGraph } = await import("../build/text.js");
+  const { tensorBytes, tensorOf } = await import("../graph/graph.js");
+  const { opOf } = await import("../ops/index.js");
+  const ranks = new Map(whole.nodes.map((node, rank) => [node, rank]));
+  const bytesOf = (node: Node): string => {
+    if (opOf(node).view) return "view";
+    const made = node.outputs.filter(Boolean).map((name) => tensorBytes(tensorOf(whole, name)));
+    return formatBytes(made.reduce((sum, bytes) => sum + bytes, 0));
+  };
+  const margin = (node: Node): string =>
+    `${String(ranks.get(node)).padStart(6)} ${bytesOf(node).padStart(9)} ${node === centre ? ">" : " "}`;
+  const count = shown === whole ? `${whole.nodes.length}` : `${shown.nodes.length} of ${whole.nodes.length}`;
+  const title = `# ${what}: ${count} nodes, each with its rank in the schedule and the bytes that it makes\n`;
+  return title + printGraph(shown, { types: true, maxElements: 8, margin });
+}
+
+/** The step that a run profiled, with its plan if that is asked for. */
+async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
+  const { loadGraph, readRun } = await import("../run/run.js");
+  const found = file.endsWith(".json") ? file : path.join(file, "run.json");
+  const run = readRun(found);
+  const { loss, optimizer, lowered, planned } = flags;
+  const [foreign] = Object.entries({ ...options, loss, optimizer, lowered }).filter(([, value]) => value !== undefined);
+  if (foreign) {
+    const flag = optionEntries.find(([name]) => name === foreign[0])?.[1].flag ?? `--${foreign[0]}`;
+    throw new Error(`the graph of a run is as it was profiled, ${flag} is for a model: ${found}`);
+  }
+  const graph = loadGraph(run.graph);
+  const step = `the training step of ${run.model.file} (${run.model.loss}, ${run.model.optimizer})`;
+  if (!planned) return { graph, what: step };
+  if (!run.plan) throw new Error(`run has no plan: ${found}`);
+  const { rewrite } = await import("../plan/rewrite.js");
+  const fits = run.plan.feasible ? "" : ", which does not fit its budget";
+  return { graph: rewrite(graph, run.plan.decisions), what: `${step}, planned by ${run.plan.planner}${fits}` };
+}
+
+/** The forward graph of a model file; with a loss and an optimizer its training step; lowered if that is asked for. */
+async function graphOfModel(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
+  const { loss, optimizer, lowered, planned } = flags;
+  const { dims, backend, batchNorm } = options;
+  if (planned) throw new Error(`a model has no plan, show a run: ${file}`);
+  const { openRuntime } = await import("../runtime/open.js");
+  const { readModel } = await import("../model/read.js");
+  const { lowerFor } = await import("../step/lower.js");
+  const { trainingStep } = await import("../step/training.js");
+  const runtime = openRuntime(backend ?? "cpu");
+  try {
+    const { graph: forward } = readModel(file, { dims, runtime, batchNorm });
+    const isStep = loss !== undefined && optimizer !== undefined;
+    const graph = isStep ? trainingStep(forward, { ...options, loss, optimizer }) : forward;
+    const name = path.basename(file);
+    const what = isStep ? `the training step of ${name} (${loss}, ${optimizer})` : `the forward pass of ${name}`;
+    if (!lowered) return { graph, what };
+    return { graph: lowerFor(runtime, graph), what: `${what}, as ${runtime.device.name} executes it` };
+  } finally {
+    runtime.close();
+  }
+}

@@ -1,0 +1,168 @@
+import { spawnSync } from "node:child_process";
+import path from "node:path";
+import type { Graph, Node, Tensor } from "../../src/graph/graph.js";
+import { layout } from "../../src/memory/layout.js";
+import { peakBytes } from "../../src/memory/liveness.js";
+import { readModel } from "../../src/model/read.js";
+import { budgetBytesOf } from "../../src/plan/budget.js";
+import { planGraph } from "../../src/plan/planners/index.js";
+import { type Profile, profileGraph } from "../../src/run/profile.js";
+import { type CpuRuntime, openCpu } from "../../src/runtime/cpu.js";
+import { openRuntime } from "../../src/runtime/open.js";
+import { initialValues } from "../../src/step/initial.js";
+import { lowerFor } from "../../src/step/lower.js";
+import { trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
+import { type Figure, figureOf } from "./history.js";
+
+/** Takes a figure as soon as it is measured; its name ends in its unit. */
+export type Tell = (name: string, figure: Figure) => void;
+
+/** Times some work once to warm up, then five times, and on for a second if that was quick. Returns the last result. */
+function timed<T>(tell: Tell, name: string, work: () => T): T {
+  let result = work();
+  const times: number[] = [];
+  const start = performance.now();
+  while (times.length < 5 || (times.length < 25 && performance.now() - start < 1000)) {
+    const began = performance.now();
+    result = work();
+    times.push(performance.now() - began);
+  }
+  tell(`${name}, ms`, figureOf(times));
+  return result;
+}
+
+/** How long `mutwo --help` takes, as it is built in dist/. */
+export function help(tell: Tell): void {
+  timed(tell, "mutwo --help", () => {
+    const { status } = spawnSync(process.execPath, [at("../dist/cli.js"), "--help"]);
+    if (status !== 0) throw new Error(`mutwo --help ends with ${status}`);
+  });
+}
+
+/** A chain of tiny nodes: what a step costs beyond its kernels. */
+function chain(length: number): Graph {
+  const tensors = new Map<string, Tensor>();
+  const add = (name: string, category: Tensor["category"]): void =>
+    void tensors.set(name, { name, dtype: "float32", shape: [4], category });
+  add("x0", "input");
+  const nodes = Array.from({ length }, (_, i): Node => {
+    add(`x${i + 1}`, "activation");
+    return {
+      name: `n${i}`,
+      domain: "",
+      op: "Relu",
+      inputs: [`x${i}`],
+      outputs: [`x${i + 1}`],
+      attributes: {},
+      phase: "forward",
+    };
+  });
+  return { name: "chain", nodes, tensors, inputs: ["x0"], outputs: [`x${length}`], state: [] };
+}
+
+/** Host time of a node of the interpreter, over 5000 nodes: what it costs beyond the kernel call must be at most 3 µs. */
+export async function interpreter(tell: Tell, runtime: CpuRuntime): Promise<void> {
+  const graph = chain(5000);
+  const step = runtime.load(graph, layout(graph));
+  const bare: number[] = [];
+  const whole: number[] = [];
+  for (let i = 0; i < 21; i++) {
+    const began = performance.now();
+    step.runNow();
+    bare.push(((performance.now() - began) * 1000) / graph.nodes.length);
+    whole.push(((await step.run()).stepMs * 1000) / graph.nodes.length);
+  }
+  step.close();
+  tell("interpreter: a kernel call, µs", figureOf(bare));
+  tell("interpreter: beyond the kernel call, µs", figureOf(whole.map((us, i) => us - (bare[i] as number))));
+}
+
+/** A model to measure. */
+export interface Subject {
+  readonly file: string;
+  readonly dims: Readonly<Record<string, number>>;
+}
+
+const nameOf = ({ file }: Subject): string => path.basename(file, ".onnx");
+
+/** From the file to the lowered step and its layout, each part timed. */
+export function building(tell: Tell, runtime: CpuRuntime, subject: Subject): void {
+  const name = nameOf(subject);
+  const { graph } = timed(tell, `${name}: read`, () => readModel(subject.file, { dims: subject.dims, runtime }));
+  const step = timed(tell, `${name}: training step`, () => trainingStep(graph, { loss: "ce", optimizer: "adam" }));
+  const lowered = timed(tell, `${name}: lower`, () => lowerFor(runtime, step));
+  const { arenaBytes } = timed(tell, `${name}: layout`, () => layout(lowered));
+  tell(`${name}: layout beyond the peak, %`, figureOf([100 * (arenaBytes / peakBytes(lowered) - 1)]));
+}
+
+/** Plans a profiled step with mutwo's own planner for a share of its peak. */
+function planning(tell: Tell, name: string, graph: Graph, before: Profile, share: string): void {
+  const plan = timed(tell, `${name}: plan for ${share}`, () =>
+    planGraph({
+      graph,
+      nodeMs: before.nodes.map((row) => row.time.medianMs),
+      rows: before.activations,
+      budgetBytes: budgetBytesOf(share, before.arenaBytes),
+      planner: "mutwo",
+    }),
+  );
+  const added = (100 * plan.addedMs) / before.step.medianMs;
+  tell(`${name}: time that the plan for ${share} adds, %`, figureOf([added]));
+  tell(`${name}: least reachable peak, %`, figureOf([(100 * plan.minimumPeakBytes) / before.arenaBytes]));
+}
+
+/** Planning the step of a GPU from its recording. */
+export async function planningRecorded(tell: Tell, subject: Subject, recording: string): Promise<void> {
+  const runtime = openRuntime(`replay:${recording}`);
+  const { graph } = readModel(subject.file, { dims: subject.dims, runtime });
+  const step = lowerFor(runtime, trainingStep(graph, { loss: "ce", optimizer: "adam:lr=1e-4" }));
+  const before = await profileGraph(step, runtime, { values: new Map() });
+  planning(tell, `${nameOf(subject)}, recorded`, step, before, "75%");
+  runtime.close();
+}
+
+/** Running and planning a step on this CPU. */
+export async function running(tell: Tell, runtime: CpuRuntime, subject: Subject): Promise<void> {
+  const name = nameOf(subject);
+  const { graph } = readModel(subject.file, { dims: subject.dims, runtime });
+  const step = trainingStep(graph, { loss: "ce", optimizer: "sgd" });
+  const lowered = lowerFor(runtime, step);
+  const values = initialValues(lowered, step, 0);
+  const before = await profileGraph(lowered, runtime, { values, iterations: 5, warmups: 1 });
+  tell(`${name}: step, ms`, figureOf(before.step.samplesMs));
+  tell(`${name}: sum of nodes over step`, figureOf([before.nodesMs / before.step.medianMs]));
+  planning(tell, name, lowered, before, "80%");
+}
+
+/** Everything, in the order in which it is told; `more` are models of the user's own. */
+export async function measure(tell: Tell, more: readonly string[]): Promise<void> {
+  const fixture = (name: string, batch: number): Subject => ({
+    file: at("fixtures", `${name}.onnx`),
+    dims: { batch },
+  });
+  const runtime = openCpu();
+  help(tell);
+  await interpreter(tell, runtime);
+  for (const [name, batch] of [
+    ["resnet50", 64],
+    ["gpt2_small", 8],
+  ] as const)
+    building(tell, runtime, fixture(`full/${name}`, batch));
+  for (const [name, batch] of [
+    ["resnet50", 64],
+    ["bert_base", 32],
+    ["gpt2_small", 8],
+  ] as const)
+    await planningRecorded(tell, fixture(`full/${name}`, batch), at("recordings", `${name}.recording`));
+  for (const [name, batch] of [
+    ["resnet_bottleneck_dynamic", 64],
+    ["resnet18", 8],
+  ] as const)
+    await running(tell, runtime, fixture(name, batch));
+  for (const file of more) {
+    building(tell, runtime, { file, dims: { batch: 2 } });
+    await running(tell, runtime, { file, dims: { batch: 2 } });
+  }
+  runtime.close();
+}

@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { Command } from "commander";
+import { listing, showCommand } from "../../src/commands/show.js";
+import { writeRun } from "../../src/report/write.js";
+import { profileModel } from "../../src/run/pipeline.js";
+import { loadGraph, type SavedGraph } from "../../src/run/run.js";
+import { at } from "../at.js";
+
+const model = at("fixtures/mlp.ts.onnx");
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-show-"));
+
+let run = "";
+
+before(async () => {
+  const profiled = await profileModel(model, { loss: "mse", optimizer: "sgd", planner: "recomputeAll", iterations: 1 });
+  run = (await writeRun(profiled, { folder, pictures: false })).folder;
+});
+
+after(() => rmSync(folder, { recursive: true }));
+
+const none = { distance: 2 };
+
+const step = { ...none, loss: "mse", optimizer: "sgd" };
+
+test("mutwo show MODEL prints the forward graph: rank, bytes, types, one node a line", () => {
+  const { status, stdout } = spawnSync(process.execPath, ["--import", "tsx", at("../src/cli.ts"), "show", model], {
+    encoding: "utf8",
+  });
+  const lines = stdout.split("\n");
+  assert.equal(status, 0);
+  assert.match(lines[0] ?? "", /^# the forward pass of mlp\.ts\.onnx: 20 nodes/);
+  const relu = "[/mod/mod.1/Relu] float32[16,100] /mod/mod.1/Relu_output_0 = Relu(/mod/mod.0/Gemm_output_0)";
+  assert.ok(lines.includes(`     1  6.25 KiB    ${relu}`), stdout);
+  assert.ok(!lines.includes("backward:"));
+});
+
+test("listing(model, {around}) marks the node among its neighbours, named by its name, its tensor or its rank", async () => {
+  const text = await listing(model, {}, { ...step, around: "/mod/mod.17/Relu", distance: 1 });
+  assert.deepEqual(
+    text.split("\n").flatMap((line) => /^ +(\d+) .*? ([> ]) {2}\[([^\]]+)\]/.exec(line)?.slice(1).join(" ") ?? []),
+    [
+      "16   /mod/mod.16/Gemm",
+      "17 > /mod/mod.17/Relu",
+      "18   /mod/mod.18/Gemm",
+      "28   /mod/mod.18/Gemm.grad/Gemm_2",
+      "30   /mod/mod.17/Relu.grad/Greater",
+    ],
+  );
+  for (const around of ["17", "/mod/mod.17/Relu_output_0"])
+    assert.equal(await listing(model, {}, { ...step, around, distance: 1 }), text);
+});
+
+test("listing(model, {lowered}) is the graph as the CPU executes it", async () => {
+  const file = at("fixtures/resnet_bottleneck_dynamic.onnx");
+  const built = await listing(file, { dims: { batch: 2 } }, none);
+  const lowered = await listing(file, { dims: { batch: 2 } }, { ...none, lowered: true });
+  assert.match(lowered, /as .* executes it: \d+ nodes/);
+  // the CPU has no kernel for batch norm as it is trained
+  assert.deepEqual(
+    [built, lowered].map((text) => text.includes("mutwo.BatchNormalization<")),
+    [true, false],
+  );
+});
+
+test("listing(run) is the step that was profiled, with {planned} recomputed nodes too", async () => {
+  const text = await listing(run, {}, { ...none, phase: "backward" });
+  assert.ok(text.includes("backward:") && !text.includes("update:") && !text.includes("@recompute"));
+  const planned = await listing(path.join(run, "run.json"), {}, { ...none, planned: true });
+  assert.match(planned, /^# .*, planned by recomputeAll: /);
+  assert.ok(planned.includes("@recompute"));
+});
+
+test("listing(run, {json}) is a graph as run.json holds it", async () => {
+  const text = await listing(run, {}, { ...none, phase: "update", json: true });
+  const graph = loadGraph(JSON.parse(text) as SavedGraph);
+  assert.deepEqual(new Set(graph.nodes.map(({ phase }) => phase)), new Set(["update"]));
+  assert.ok(graph.nodes.every(({ inputs }) => inputs.every((name) => graph.tensors.has(name))));
+});
+
+test("listing refuses in one line what does not fit", async () => {
+  const refused = (file: string, options: object, flags: object, message: RegExp) =>
+    assert.rejects(listing(file, options, { ...none, ...flags }), { message });
+  const relu = /^unknown node: mod\.17\/Relu \(nearest: \/mod\/mod\.17\/Relu, .*\)$/;
+  await refused(model, {}, { around: "mod.17/Relu" }, relu);
+  await refused(model, {}, { around: "mod.0.weight" }, /^no node makes the parameter: mod\.0\.weight$/);
+  await refused(model, {}, { planned: true }, /^a model has no plan, show a run: .*$/);
+  await refused(run, { clipNorm: 1 }, {}, /^the graph of a run is as it was profiled, --clip-norm is for a model: .*$/);
+  await refused(folder, {}, {}, /^cannot read run: .*run\.json \(ENOENT\)$/);
+});
+
+test("mutwo show refuses a loss without an optimizer before it reads the model", async () => {
+  const root = showCommand(new Command().exitOverride());
+  const words = ["none.onnx", "--loss", "mse"];
+  await assert.rejects(root.parseAsync(words, { from: "user" }), /a training step needs --loss and --optimizer: mse/);
+});
