@@ -1,5 +1,5 @@
 import { opOf } from "../../ops/index.js";
-import { kernelKey, requestOf } from "../kernel-key.js";
+import { kernelFinder } from "../kernel-cache.js";
 import { cudaVersion } from "../libraries/cuda-facts.js";
 import { type Kernels, openKernels } from "../ort.js";
 import { ortVersion } from "../ort-api.js";
@@ -137,25 +137,13 @@ function deviceOf({ cuda, cudnn, compiler, tf32, deterministic }: Gpu): Device {
 
 /** Whether a node runs here, by a kernel of ONNX Runtime or without; each kernel is looked up once. */
 function kernelLookup(gpu: Gpu): Runtime["hasKernel"] {
-  const known = new Map<string, boolean>();
+  const findsKernel = kernelFinder(gpu.kernels);
   return (node, graph) => {
     if (runsOwn(node, graph, gpu)) return true;
     const op = opOf(node);
     if (!op.types) return false;
     // what a kernel reads on the host must be known before it runs
     if (hostInputs(node).some((slot) => node.inputs[slot] && !graph.tensors.get(node.inputs[slot])?.data)) return false;
-    const request = requestOf(node, graph);
-    const key = kernelKey(request);
-    let found = known.get(key);
-    if (found === undefined) {
-      try {
-        gpu.kernels.releaseOp(gpu.kernels.createOp(request));
-        found = true;
-      } catch {
-        found = false;
-      }
-      known.set(key, found);
-    }
-    return found;
+    return findsKernel(node, graph);
   };
 }

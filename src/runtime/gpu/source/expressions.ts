@@ -1,5 +1,4 @@
-import type { DType } from "../../../graph/graph.js";
-import { isFloat } from "../../../graph/graph.js";
+import { type DType, isFloat } from "../../../graph/graph.js";
 import type { callOf } from "../../../ops/call.js";
 import { memoryTypes } from "./kernel.js";
 
