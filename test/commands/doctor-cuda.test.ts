@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cudaAdvice } from "../../src/commands/doctor-cuda.js";
-import type { CudaPart, CudaParts } from "../../src/runtime/libraries/cuda-libraries.js";
+import type { CudaParts } from "../../src/runtime/libraries/cuda-libraries.js";
+import type { CudaPart } from "../../src/runtime/libraries/library-search.js";
 
 // what doctor says of a machine with libraries is tested over stubs, in test/runtime/gpu/gpu.test.ts
 

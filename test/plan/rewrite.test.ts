@@ -12,11 +12,11 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { initialValues, randomFrom } from "../../src/step/initial.js";
 import { stepFor } from "../../src/step/step.js";
 import type { TrainingOptions } from "../../src/step/training.js";
+import { at } from "../at.js";
 import { overlaps } from "../overlaps.js";
 import { randomGraph } from "../random-graph.js";
 import { twoSteps } from "../step.js";
 import { type Choice, small, smallSwaps } from "../swaps.js";
-import { at } from "../at.js";
 
 // RANDOM_GRAPHS=300 npm test -- test/plan/rewrite.test.ts looks further; RANDOM_SEED starts elsewhere
 const count = Number(process.env.RANDOM_GRAPHS ?? 20);

@@ -10,8 +10,8 @@ import { rewrite } from "../../../src/plan/rewrite.js";
 import { reportHtml } from "../../../src/report/report.js";
 import { profileModel } from "../../../src/run/pipeline.js";
 import { openCpu } from "../../../src/runtime/cpu.js";
-import { fixtureStep } from "../../problem.js";
 import { at } from "../../at.js";
+import { fixtureStep } from "../../problem.js";
 
 const runtime = openCpu({ threads: 1 });
 
