@@ -31,15 +31,15 @@ export type Accesses = Omit<SavedActivation, "fixed">;
 export const activationAccesses = perGraph((graph): ReadonlyMap<string, Accesses> => {
   const read = consumers(graph);
   const views = viewsOf(graph);
-  const isView = (rank: number): boolean => opOf(graph.nodes[rank] as Node).view === true;
+  const isView = graph.nodes.map((node) => opOf(node).view);
   const isBackward = (rank: number): boolean => !isForward((graph.nodes[rank] as Node).phase);
   const saved = new Map<string, Accesses>();
   for (const [created, node] of graph.nodes.entries()) {
-    if (isView(created) || isBackward(created)) continue;
+    if (isView[created] || isBackward(created)) continue;
     for (const name of node.outputs) {
       if (!name || tensorOf(graph, name).host) continue;
       const members = [name, ...(views.get(name) ?? [])];
-      const ranks = members.flatMap((member) => (read.get(member) ?? []).filter((rank) => !isView(rank)));
+      const ranks = members.flatMap((member) => (read.get(member) ?? []).filter((rank) => !isView[rank]));
       const backward = ranks.filter(isBackward);
       if (backward.length === 0) continue;
       const forward = ranks.filter((rank) => !isBackward(rank));
@@ -70,18 +70,24 @@ export const savedActivations = perGraph((graph): ReadonlyMap<string, SavedActiv
 
 /** What forbids running the nodes again that lead to an activation; undefined if nothing does. */
 function obstacle(graph: Graph, activation: Accesses): string | undefined {
-  const made = producerRanks(graph);
-  const isEarly = (name: string): boolean => (made.get(name) ?? graph.nodes.length) < activation.firstBackwardAccess;
-  const renewedEarly = new Set(graph.state.flatMap(({ before, after }) => (isEarly(after) ? [before] : [])));
+  const renewed = renewals(graph);
+  const isRenewed = (name: string): boolean =>
+    (renewed.get(name) ?? graph.nodes.length) < activation.firstBackwardAccess;
   for (const rank of recomputeRanks(graph, activation, new Set())) {
     const node = graph.nodes[rank] as Node;
     if (opOf(node).random) return `random numbers: ${node.name}`;
     if (!opOf(node).deterministic) return `not deterministic: ${node.name}`;
-    const state = node.inputs.find((name) => renewedEarly.has(name));
+    const state = node.inputs.find(isRenewed);
     if (state) return `reads state that is renewed before: ${state}`;
   }
   return undefined;
 }
+
+/** Rank of the node that renews each state. */
+const renewals = perGraph((graph): ReadonlyMap<string, number> => {
+  const made = producerRanks(graph);
+  return new Map(graph.state.map(({ before, after }) => [before, made.get(after) ?? graph.nodes.length]));
+});
 
 /** Rank of the node that makes each tensor. */
 export const producerRanks = perGraph((graph): ReadonlyMap<string, number> => producers(graph));

@@ -9,63 +9,46 @@ export interface Group {
   readonly reducedAxes: number;
 }
 
-/** A group as one node. Equal members are written once. */
-export function write(graph: Graph, { members, shape }: Group, leaves: (name: string) => boolean): Node {
-  const names = new Map<string, string>();
-  const inputs: string[] = [];
-  const outputs: string[] = [];
-  const constants: Record<string, InnerConstant> = {};
-  const nodes: InnerNode[] = [];
-  const known = new Map<string, string>();
-  const inner = (name: string): string => {
-    if (!name) return "";
-    const found = names.get(name);
-    if (found) return found;
-    const tensor = tensorOf(graph, name);
-    let made: string;
-    if (
-      tensor.category === "constant" &&
-      tensor.data &&
-      (elementCount(tensor.shape) === 1 || (tensor.dtype === "int64" && tensor.shape.length === 1))
-    ) {
-      made = `c${Object.keys(constants).length}`;
-      constants[made] = {
-        dtype: tensor.dtype,
-        shape: tensor.shape,
-        dataBase64: Buffer.from(tensor.data).toString("base64"),
-      };
-    } else {
-      made = `x${inputs.length}`;
-      inputs.push(name);
-    }
-    names.set(name, made);
-    return made;
-  };
-  let count = 0;
-  for (const rank of members) {
-    const { op, inputs: from, outputs: to, attributes } = graph.nodes[rank] as Node;
-    const name = to[0] as string;
-    const operands = from.map(inner);
-    const key = JSON.stringify([op, operands, attributes]);
-    const same = known.get(key);
-    const isOutput = leaves(name);
-    if (same && !isOutput) {
-      names.set(name, same);
-      continue;
-    }
-    const own = isOutput ? `y${outputs.length}` : `t${count++}`;
-    if (isOutput) outputs.push(name);
-    if (!same) known.set(key, own);
-    names.set(name, own);
-    nodes.push({
-      op,
-      inputs: operands,
-      outputs: [own],
-      ...(Object.keys(attributes).length ? { attributes } : {}),
-    });
+/** What the members of a group read, under the names that it has inside of the node. */
+class Operands {
+  /** Inputs of the node: `x0`, `x1`, … inside. */
+  readonly inputs: string[] = [];
+  /** Small constants by their names inside: `c0`, `c1`, … */
+  readonly constants: Record<string, InnerConstant> = {};
+  private readonly names = new Map<string, string>();
+
+  constructor(private readonly graph: Graph) {}
+
+  /** Gives the result of a member its name inside. */
+  set(name: string, inner: string): void {
+    this.names.set(name, inner);
   }
+
+  /** The name of a tensor inside; what no member makes becomes an input or a constant. */
+  of(name: string): string {
+    if (!name) return "";
+    const known = this.names.get(name);
+    if (known) return known;
+    const inner = this.constant(name) ?? `x${this.inputs.push(name) - 1}`;
+    this.names.set(name, inner);
+    return inner;
+  }
+
+  /** Takes a constant in that is small enough to stand in the kernel's text: a scalar, or the axes of a reduction. */
+  private constant(name: string): string | undefined {
+    const { category, data, dtype, shape } = tensorOf(this.graph, name);
+    if (category !== "constant" || !data) return undefined;
+    if (elementCount(shape) !== 1 && (dtype !== "int64" || shape.length !== 1)) return undefined;
+    const inner = `c${Object.keys(this.constants).length}`;
+    this.constants[inner] = { dtype, shape, dataBase64: Buffer.from(data).toString("base64") };
+    return inner;
+  }
+}
+
+/** For each output the inputs in whose place it may be written: those of its type, if both have the group's shape. */
+function inPlaceOf(graph: Graph, inputs: readonly string[], outputs: readonly string[], shape: readonly number[]) {
   const isFull = (tensor: Tensor): boolean => tensor.shape.join() === shape.join();
-  const inPlace = outputs.map((name) => {
+  return outputs.map((name) => {
     const output = tensorOf(graph, name);
     if (!isFull(output)) return [];
     return inputs.flatMap((input, i) => {
@@ -73,15 +56,35 @@ export function write(graph: Graph, { members, shape }: Group, leaves: (name: st
       return isFull(tensor) && tensor.dtype === output.dtype ? [i] : [];
     });
   });
-  const body: FusedBody = { nodes, constants, inPlace };
-  const last = graph.nodes[members.at(-1) as number] as Node;
-  return {
-    name: last.name,
-    domain: "mutwo",
-    op: "Fused",
-    inputs,
-    outputs,
-    attributes: fusedAttributes(body),
-    phase: last.phase,
-  };
+}
+
+/** A group as one node. Equal members are written once. */
+export function write(graph: Graph, { members, shape }: Group, leaves: (name: string) => boolean): Node {
+  const operands = new Operands(graph);
+  const outputs: string[] = [];
+  const nodes: InnerNode[] = [];
+  /** Inner names of results by what they are computed from. */
+  const known = new Map<string, string>();
+  let count = 0;
+  for (const rank of members) {
+    const { op, inputs: from, outputs: to, attributes } = graph.nodes[rank] as Node;
+    const name = to[0] as string;
+    const inputs = from.map((input) => operands.of(input));
+    const key = JSON.stringify([op, inputs, attributes]);
+    const same = known.get(key);
+    const isOutput = leaves(name);
+    if (same && !isOutput) {
+      operands.set(name, same);
+      continue;
+    }
+    const own = isOutput ? `y${outputs.length}` : `t${count++}`;
+    if (isOutput) outputs.push(name);
+    if (!same) known.set(key, own);
+    operands.set(name, own);
+    nodes.push({ op, inputs, outputs: [own], ...(Object.keys(attributes).length ? { attributes } : {}) });
+  }
+  const { inputs, constants } = operands;
+  const body: FusedBody = { nodes, constants, inPlace: inPlaceOf(graph, inputs, outputs, shape) };
+  const { name, phase } = graph.nodes[members.at(-1) as number] as Node;
+  return { name, domain: "mutwo", op: "Fused", inputs, outputs, attributes: fusedAttributes(body), phase };
 }
