@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { installKernel } from "../../src/notebook/install.js";
+import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-test-"));
 
