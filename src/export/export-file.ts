@@ -58,11 +58,7 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
   checkModel(file, model.sha256);
   const runtime = openRuntime("cpu");
   try {
-    const { graph } = readModel(file, {
-      dims: model.dims,
-      runtime,
-      ...(model.batchNorm ? { batchNorm: model.batchNorm } : {}),
-    });
+    const { graph } = readModel(file, { dims: model.dims, runtime, batchNorm: model.batchNorm });
     const { baseline } = stepFor(runtime, graph, model, run.seed);
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
@@ -93,8 +89,8 @@ export function exportRun(run: Run, file: string, options: ExportRunOptions = {}
   const { model, names } = exportStep(graph, {
     producer: `mutwo ${run.environment.mutwo}`,
     metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
-    ...(options.feedState ? { feedState: true } : {}),
-    ...(options.hideShapes ? { hideShapes: true } : {}),
+    feedState: options.feedState,
+    hideShapes: options.hideShapes,
   });
   const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
     const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));

@@ -138,7 +138,7 @@ export class FlatParts {
       dtype,
       category,
       shape: part.shape,
-      ...(data ? { data } : {}),
+      data,
     });
   }
 

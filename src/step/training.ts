@@ -91,7 +91,7 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
   b.scope = "update";
   b.category = "temporary";
   const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
-  const flats = scaleGradients(b, trained.flats, { lossScale, ...(clipNorm === undefined ? {} : { clipNorm }) });
+  const flats = scaleGradients(b, trained.flats, { lossScale, clipNorm });
   for (const flat of flats) state.push(...appendUpdate(b, flat, optimizer));
   return prune({
     name: model.name,
