@@ -1,4 +1,4 @@
-(() => {
+{
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const figures = read("figures");
   const tables = read("tables");
@@ -168,4 +168,4 @@
       grid.draw();
     }
   };
-})();
+}

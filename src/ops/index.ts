@@ -3,6 +3,7 @@ import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
+import { channelNormalization } from "./channel-normalization.js";
 import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
@@ -47,6 +48,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   reduction,
   recurrent,
   normalization,
+  channelNormalization,
   batchNormalization,
   randomOps,
   matrix,

@@ -1,72 +1,18 @@
-import { NodeError } from "../graph/errors.js";
-import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
-import type { Emit } from "./emit.js";
-import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
+import { float, int, ints, type TensorType } from "../graph/graph.js";
+import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, normalizeAxes, reducedShape, reduceTo, reshape } from "./shapes.js";
-
-const meanOver = (b: Emit, x: string, axes: readonly number[]): string => b.op("ReduceMean", [x, b.vector(axes)]);
-
-const axesFrom = (first: number, rank: number): number[] =>
-  Array.from({ length: Math.max(0, rank - first) }, (_, i) => first + i);
-
-const epsilonOf = (call: OpCall, otherwise = 1e-5): number => call.float("epsilon", otherwise);
-
-/** x − mean over the axes, and one over its standard deviation. */
-function centre(b: Emit, x: string, axes: readonly number[], epsilon: number): { centred: string; inverse: string } {
-  const m = math(b);
-  const centred = m.sub(x, meanOver(b, x, axes));
-  const variance = meanOver(b, m.square(centred), axes);
-  return { centred, inverse: m.reciprocal(m.sqrt(m.add(variance, epsilon))) };
-}
-
-/** One over the root of the mean square over the axes. */
-function inverseRms(b: Emit, x: string, axes: readonly number[], epsilon: number): string {
-  const m = math(b);
-  return m.reciprocal(m.sqrt(m.add(meanOver(b, m.square(x), axes), epsilon)));
-}
-
-/** Gradient through x̂ = (x − mean)·inverse: (g − mean g − x̂·mean(g·x̂))·inverse; without `centred`, mean g is left out. */
-function throughNormalized(
-  b: Emit,
-  g: string,
-  hat: string,
-  inverse: string,
-  axes: readonly number[],
-  centred = true,
-): string {
-  const m = math(b);
-  const slope = meanOver(b, m.mul(g, hat), axes);
-  const level = centred ? m.sub(g, meanOver(b, g, axes)) : g;
-  return m.mul(m.sub(level, m.mul(hat, slope)), inverse);
-}
-
-/** Gradients of X, scale and bias for Y = x̂·scale + bias, scale and bias broadcast against X under `shape`. */
-function affineGradients(
-  call: GradientCall,
-  dY: string,
-  parts: {
-    readonly hat: string;
-    readonly scaleShape: readonly number[];
-    /** dX from the gradient of x̂. */
-    readonly through: (g: string) => string;
-  },
-): (string | undefined)[] {
-  const { b } = call;
-  const m = math(b);
-  const toVector = (gradient: string, index: number): string =>
-    reshape(b, reduceTo(b, gradient, parts.scaleShape), call.input(index).shape);
-  const dScale = call.wants(1) ? toVector(m.mul(dY, parts.hat), 1) : undefined;
-  const dBias = call.inputs[2] && call.wants(2) ? toVector(dY, 2) : undefined;
-  const scaled = (): string => m.mul(dY, reshape(b, call.x(1), parts.scaleShape));
-  return [call.wants(0) ? parts.through(scaled()) : undefined, dScale, dBias];
-}
-
-/** Refuses gradients of the statistics that a normalization hands out beside Y. */
-function onlyY(call: GradientCall): void {
-  if (call.dy(1) || call.dy(2)) throw new NodeError(`no gradient: statistics of ${call.node.op}`, call.node);
-}
+import {
+  affineGradients,
+  axesFrom,
+  centre,
+  epsilonOf,
+  inverseRms,
+  normalizing,
+  onlyY,
+  throughNormalized,
+} from "./normalized.js";
+import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
+import { axisOf, cast, normalizeAxes, reducedShape } from "./shapes.js";
 
 const layerAxes = (call: OpCall): number[] => axesFrom(axisOf(call, -1), call.input(0).shape.length);
 
@@ -75,9 +21,6 @@ const rowStatistics = (call: OpCall): TensorType => ({
   dtype: "float32",
   shape: reducedShape(call.input(0).shape, layerAxes(call), true),
 });
-
-/** Traits of a normalization of input 0 whose results input 1 scales. */
-const normalizing: Traits = { flops: (call) => 8 * inputSize(call), scales: [1] };
 
 const rowDefaults = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
 
@@ -186,109 +129,6 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
   });
 };
 
-const instanceAxes = (call: OpCall): number[] => axesFrom(2, call.input(0).shape.length);
-
-/** The shape under which a vector of channels broadcasts over X. */
-const channelShape = (call: OpCall, index: number): number[] => [
-  ...call.input(index).shape,
-  ...new Array<number>(call.input(0).shape.length - 2).fill(1),
-];
-
-const instance: Op = native(
-  sameType,
-  ofOutput0((call, dY) => {
-    const { b } = call;
-    const axes = instanceAxes(call);
-    const { centred, inverse } = centre(b, call.x(0), axes, epsilonOf(call));
-    const hat = math(b).mul(centred, inverse);
-    return affineGradients(call, dY, {
-      hat,
-      scaleShape: channelShape(call, 1),
-      through: (g) => throughNormalized(b, g, hat, inverse, axes),
-    });
-  }),
-  {
-    ...normalizing,
-    defaults: { epsilon: float(1e-5) },
-    body: (call) => {
-      const { b, x } = call;
-      const m = math(b);
-      const { centred, inverse } = centre(b, x(0), instanceAxes(call), epsilonOf(call));
-      const wide = (i: number): string => reshape(b, x(i), channelShape(call, i));
-      return [m.add(m.mul(centred, m.mul(inverse, wide(1))), wide(2))];
-    },
-  },
-);
-
-/** X as [N, groups, the rest], the shape over whose last axis group normalization runs. */
-function groupShape(call: OpCall): number[] {
-  const { shape } = call.input(0);
-  const [n = 1, c = 1] = shape;
-  const groups = call.int("num_groups", 1);
-  if (c % groups) throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
-  return [n, groups, elementCount(shape) / (n * groups)];
-}
-
-/** Scale or bias of each channel; before opset 21 there is one for each group. */
-function groupVector(call: BodyCall, index: number): string {
-  const { b } = call;
-  const channels = call.input(0).shape[1] as number;
-  const [size = 1] = call.input(index).shape;
-  if (size === channels) return call.x(index);
-  const repeated = b.op("Expand", [reshape(b, call.x(index), [size, 1]), b.vector([size, channels / size])]);
-  return reshape(b, repeated, [channels]);
-}
-
-const group: Op = native(
-  (call) => {
-    groupShape(call);
-    return sameType(call);
-  },
-  ofOutput0((call, dY) => {
-    const { b } = call;
-    const { shape } = call.input(0);
-    const grouped = groupShape(call);
-    const { centred, inverse } = centre(b, reshape(b, call.x(0), grouped), [2], epsilonOf(call));
-    const hat = math(b).mul(centred, inverse);
-    const n = grouped[0] as number;
-    // scale is one for each channel, or one for each group: [groups, channels of a group, 1] fits both
-    const [size = 1] = call.input(1).shape;
-    const fine = [n, size, elementCount(shape) / (n * size)];
-    const m = math(b);
-    const fold = (gradient: string, i: number): string =>
-      reshape(b, reduceTo(b, reshape(b, gradient, fine), [1, size, 1]), call.input(i).shape);
-    const scaled = (): string => m.mul(reshape(b, dY, fine), reshape(b, call.x(1), [1, size, 1]));
-    return [
-      call.wants(0)
-        ? reshape(b, throughNormalized(b, reshape(b, scaled(), grouped), hat, inverse, [2]), shape)
-        : undefined,
-      call.wants(1) ? fold(m.mul(reshape(b, dY, grouped), hat), 1) : undefined,
-      call.wants(2) ? fold(dY, 2) : undefined,
-    ];
-  }),
-  {
-    ...normalizing,
-    // opset 18 has one scale and bias for each group, 21 one for each channel
-    since: 21,
-    types: null,
-    body: (call) => {
-      const { b } = call;
-      const m = math(b);
-      const { dtype, shape } = call.input(0);
-      const grouped = groupShape(call);
-      const groups = grouped[1] as number;
-      const unit = [b.constant(dtype, [groups], 1), b.constant(dtype, [groups], 0)];
-      const epsilon = float(epsilonOf(call));
-      const hat = b.op("InstanceNormalization", [reshape(b, call.x(0), grouped), ...unit], { epsilon });
-      const wide = (i: number): string => {
-        const vector = groupVector(call, i);
-        return reshape(b, vector, [shape[1] as number, ...new Array<number>(shape.length - 2).fill(1)]);
-      };
-      return [m.add(m.mul(reshape(b, hat, shape), wide(1)), wide(2))];
-    },
-  },
-);
-
 /** Y = X/‖X‖ₚ along an axis: dX = (dY − s·Σ dY·Y)/‖X‖ with s = Y for p = 2 and sign X for p = 1. */
 const lp: Op = native(
   sameType,
@@ -327,15 +167,13 @@ const meanVariance: Op = native(
   },
 );
 
-/** Normalization over rows, instances and groups. */
+/** Normalization over rows, and over axes that the node names. */
 export const normalization: OpTable = {
   LayerNormalization: layer,
   SimplifiedLayerNormalization: simplifiedLayer,
   RMSNormalization: rms,
   "com.microsoft:SkipLayerNormalization": skip("LayerNormalization"),
   "com.microsoft:SkipSimplifiedLayerNormalization": skip("SimplifiedLayerNormalization"),
-  InstanceNormalization: instance,
-  GroupNormalization: group,
   LpNormalization: lp,
   MeanVarianceNormalization: meanVariance,
 };
