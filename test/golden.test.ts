@@ -78,8 +78,18 @@ function normalised(run: Run): Run {
   return { ...own, before: { ...own.before, device }, after: own.after && { ...own.after, device } };
 }
 
-/** A line for each row, so that a difference can be read. */
-const lines = (json: string): string => json.replace(/([\]}],)(?=[[{"])/g, "$1\n").replace(/(:\[)(?=\{)/g, "$1\n");
+/** JSON with a line for each row of a table and each field of an object, so that a difference can be read. */
+function rows(value: unknown, depth = 0): string {
+  const isObject = typeof value === "object" && value !== null;
+  if (Array.isArray(value) && value.some((item) => typeof item === "object"))
+    return `[\n${value.map((item) => JSON.stringify(item)).join(",\n")}\n]`;
+  if (!isObject || Array.isArray(value) || depth > 2) return JSON.stringify(value);
+  const fields = Object.entries(value).filter(([, inner]) => inner !== undefined);
+  return `{\n${fields.map(([key, inner]) => `${JSON.stringify(key)}: ${rows(inner, depth + 1)}`).join(",\n")}\n}`;
+}
+
+/** A page with a line for each row of the data in it. */
+const lines = (html: string): string => html.replace(/([\]}],)(?=[[{"])/g, "$1\n").replace(/(:\[)(?=\{)/g, "$1\n");
 
 /** The page without the chart library, the style sheet and the script, which are files of their own. */
 function page(run: Run): string {
@@ -122,7 +132,7 @@ for (const { name, model, options } of runs)
   test(`golden/${name}: run.json, tables, summary and report are as before`, async () => {
     const run = normalised(await profileModel(at("fixtures", model), options));
     const made: Record<string, string> = {
-      "run.json": `${lines(JSON.stringify(run))}\n`,
+      "run.json": `${rows(run)}\n`,
       "nodes.csv": nodeCsv(run),
       "activations.csv": activationCsv(run),
       "summary.txt": `${runSummary(run)}\n`,
