@@ -2,7 +2,7 @@
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
 //   launch.mjs start | build | test [--all] [-t NAME] [FILE…] | docs | bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -58,7 +58,7 @@ function check() {
 
 /** `npm test -- [--all] [-t NAME] [FILE…]`: all checks and tests, or the tests of the named files alone. */
 async function test(args, build) {
-  const { isSlow, testFiles } = await import("../test/files.mjs");
+  const { inFewProcesses, isSlow, testFiles } = await import("../test/files.mjs");
   const options = { all: { type: "boolean" }, "test-name-pattern": { type: "string", short: "t", multiple: true } };
   let given;
   let files;
@@ -80,7 +80,12 @@ async function test(args, build) {
     console.log("# CUDA provider");
     run(process.execPath, [at("dist/cli.js"), "cuda", "install", "--cuda", "13"], { cwd: root });
   }
-  return runTests(files, patterns, { MUTWO_CHECKS_FAILED: String(failed), MUTWO_BUILT: "1" }) || (failed ? 1 : 0);
+  const few = inFewProcesses(files);
+  try {
+    return runTests(few.files, patterns, { MUTWO_CHECKS_FAILED: String(failed), MUTWO_BUILT: "1" }) || (failed ? 1 : 0);
+  } finally {
+    rmSync(few.folder, { recursive: true });
+  }
 }
 
 /** The API's pages from the docstrings; fails on a name of the API that has none, or a type that is not exported. */

@@ -1,5 +1,6 @@
 // Which test files the words after `npm test --` name.
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -7,6 +8,20 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 
 /** Tests of notebooks and of the browser: `npm test` leaves them out, `npm test -- --all` and their names run them. */
 const slow = ["notebook/kernel", "notebook/notebook", "report/pdf"];
+
+/** Tests that take longest, or start programs: each has a process of its own, and these begin first. */
+const long = [
+  "cli",
+  "runtime/recording",
+  "runtime/gpu/source/fused",
+  "runtime/gpu/gpu",
+  "commands/cuda-install",
+  "export/export",
+  "run/verify",
+  "random-graphs",
+  "launch",
+  "golden",
+];
 
 /** Whether `npm test` leaves out a test file unless it is named. */
 export const isSlow = (file) => slow.some((test) => file === path.join(here, `${test}.test.ts`));
@@ -59,4 +74,28 @@ export function testFiles(words, all) {
     ? new Set(words.flatMap((word) => named(word, tests)))
     : tests.filter((test) => all || !slow.includes(test));
   return [...chosen].map((test) => path.join(here, `${test}.test.ts`));
+}
+
+/**
+ * The same files with those of one folder as one file, which imports them: most of a short test's time is a process that
+ * loads the sources. The long ones stay by themselves. `folder` holds what was written; the caller removes it.
+ */
+export function inFewProcesses(files) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-tests-"));
+  writeFileSync(path.join(folder, "package.json"), JSON.stringify({ type: "commonjs" }));
+  const nameOf = (file) => path.relative(here, file).replaceAll(path.sep, "/").slice(0, -".test.ts".length);
+  const alone = files.filter((file) => isSlow(file) || long.includes(nameOf(file)));
+  const groups = new Map();
+  for (const file of files) {
+    if (alone.includes(file)) continue;
+    const name = nameOf(file).includes("/") ? nameOf(file).split("/")[0] : "test";
+    groups.set(name, [...(groups.get(name) ?? []), file]);
+  }
+  const together = [...groups].map(([name, members]) => {
+    const file = path.join(folder, `${name}.test.ts`);
+    writeFileSync(file, members.map((member) => `import ${JSON.stringify(member.replace(/\.ts$/, ".js"))};\n`).join(""));
+    return file;
+  });
+  const rank = (file) => (long.includes(nameOf(file)) ? long.indexOf(nameOf(file)) : long.length);
+  return { folder, files: [...alone.sort((a, z) => rank(a) - rank(z)), ...together] };
 }
