@@ -1,41 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { test } from "node:test";
 import { Command } from "commander";
 import { withOptions } from "../../src/commands/options.js";
-import { commandOf, modelOptions, optionFacts } from "../../src/run/option-forms.js";
-import type { CommandName, Given, OptionSpec } from "../../src/run/option-kinds.js";
-import { type ModelOptions, type OptionsOf, optionEntries, optionsOf } from "../../src/run/options.js";
-
-const folder = mkdtempSync(path.join(tmpdir(), "mutwo options' "));
-
-const reference = path.join(folder, "a $reference.safetensors");
-
-writeFileSync(reference, "");
-
-/** Values that pass the checks of options whose kind alone does not say which do; awkward for a shell where they may be. */
-const samples: Given = {
-  loss: "ce:axis=1,output=it's (1)",
-  optimizer: "adam:betas=0.9/0.99",
-  reference,
-  dims: { batch: 4, "sequence length": 128 },
-  freeze: ["encoder.*", "it's $HOME; `x`", "--loss"],
-  precision: "mixed:type=bfloat16",
-  backend: "cuda",
-  record: path.join(folder, "a recording"),
-  budget: "60%",
-  planner: "swapAll",
-};
-
-function sampleOf(name: string, { kind }: OptionSpec): unknown {
-  const any = [kind.choices?.at(-1), 3, "it's a $word", kind.metavar ? undefined : kind.parse("", undefined)];
-  const value = samples[name] ?? any.find((one) => kind.includes(one));
-  assert.ok(kind.includes(value), `no sample for the option ${name}: add one to samples`);
-  return value;
-}
+import { commandOf } from "../../src/run/option-forms.js";
+import type { CommandName, Given } from "../../src/run/option-kinds.js";
+import { type OptionsOf, optionsOf } from "../../src/run/options.js";
+import { sampleOf } from "../option-samples.js";
 
 /** What a command's action gets from the words after its name. */
 async function parse(name: CommandName, words: readonly string[]): Promise<{ file: string; options: Given }> {
@@ -87,20 +58,6 @@ for (const command of commands)
       assert.ok(help.includes(`${spec.flag} ${spec.kind.metavar}`.trim()), `no ${spec.flag} in --help`);
       assert.ok(help.includes(spec.help), `no help of ${spec.flag} in --help`);
     });
-
-test("every option that says so stands in run.model, and its fact in the report; no other does", () => {
-  const all = Object.fromEntries(optionEntries.map(([name, spec]) => [name, sampleOf(name, spec)]));
-  const model = modelOptions(all as unknown as ModelOptions);
-  const facts = optionFacts(model);
-  const inModel = optionEntries.filter(([, spec]) => spec.model);
-  assert.deepEqual(model, Object.fromEntries(inModel.map(([name]) => [name, all[name]])));
-  assert.deepEqual(
-    facts,
-    inModel.flatMap(([name, { fact, kind }]) => (fact === undefined ? [] : [[fact, kind.say(all[name])]])),
-  );
-  assert.ok(facts.length >= 4);
-  assert.ok(optionEntries.every(([, { fact, model: stands }]) => fact === undefined || stands));
-});
 
 test("withOptions(command) says all that is missing or wrong at once, with what commander says", async () => {
   const said = async (...words: string[]): Promise<string[]> => {

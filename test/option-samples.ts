@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import type { Given, OptionSpec } from "../src/run/option-kinds.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo options' "));
+
+const reference = path.join(folder, "a $reference.safetensors");
+
+writeFileSync(reference, "");
+
+/** Values that pass the checks of options whose kind alone does not say which do; awkward for a shell where they may be. */
+const samples: Given = {
+  loss: "ce:axis=1,output=it's (1)",
+  optimizer: "adam:betas=0.9/0.99",
+  reference,
+  dims: { batch: 4, "sequence length": 128 },
+  freeze: ["encoder.*", "it's $HOME; `x`", "--loss"],
+  precision: "mixed:type=bfloat16",
+  backend: "cuda",
+  record: path.join(folder, "a recording"),
+  budget: "60%",
+  planner: "swapAll",
+};
+
+/** A value of an option that is right. */
+export function sampleOf(name: string, { kind }: OptionSpec): unknown {
+  const any = [kind.choices?.at(-1), 3, "it's a $word", kind.metavar ? undefined : kind.parse("", undefined)];
+  const value = samples[name] ?? any.find((one) => kind.includes(one));
+  assert.ok(kind.includes(value), `no sample for the option ${name}: add one to samples`);
+  return value;
+}

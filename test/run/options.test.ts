@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { modelOptions, optionFacts } from "../../src/run/option-forms.js";
+import { type ModelOptions, optionEntries, optionsOf } from "../../src/run/options.js";
+import { sampleOf } from "../option-samples.js";
+
+for (const [name, spec] of optionEntries)
+  test(`optionTable.${name} has a default and a sample that it takes, and a flag of its own`, () => {
+    const { flag, kind, commands, required, default: value, stated = [] } = spec;
+    assert.ok(value === undefined || kind.includes(value), `the default is not ${kind.expected}`);
+    assert.ok(!required || value === undefined, "a required option has a default");
+    assert.ok(!stated.length || value !== undefined, "a default is stated that is not there");
+    assert.deepEqual(
+      stated.filter((command) => !commands.includes(command)),
+      [],
+    );
+    assert.match(flag, kind.metavar ? /^--(?!no-)[a-z-]+$/ : /^--[a-z0-9-]+$/);
+    assert.deepEqual(
+      optionEntries.filter(([, other]) => other.flag === flag).map(([other]) => other),
+      [name],
+    );
+    spec.check?.(sampleOf(name, spec), { budget: "60%" });
+  });
+
+test("optionsOf(command) are the options that say so, in the table's order", () => {
+  const names = (command: "plan" | "verify"): string[] => optionsOf(command).map(([name]) => name);
+  assert.deepEqual(names("plan"), ["budget", "planner"]);
+  assert.deepEqual(names("verify"), [
+    "reference",
+    "loss",
+    "dims",
+    "batchNorm",
+    "backend",
+    "device",
+    "tf32",
+    "deterministic",
+  ]);
+});
+
+test("every option that says so stands in run.model, and its fact in the report; no other does", () => {
+  const all = Object.fromEntries(optionEntries.map(([name, spec]) => [name, sampleOf(name, spec)]));
+  const model = modelOptions(all as unknown as ModelOptions);
+  const facts = optionFacts(model);
+  const inModel = optionEntries.filter(([, spec]) => spec.model);
+  assert.deepEqual(model, Object.fromEntries(inModel.map(([name]) => [name, all[name]])));
+  assert.deepEqual(
+    facts,
+    inModel.flatMap(([name, { fact, kind }]) => (fact === undefined ? [] : [[fact, kind.say(all[name])]])),
+  );
+  assert.ok(facts.length >= 4);
+  assert.ok(optionEntries.every(([, { fact, model: stands }]) => fact === undefined || stands));
+});
