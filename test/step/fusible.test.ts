@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
+import type { Node } from "../../src/graph/graph.js";
+import { fusible, longestRow, rowShape } from "../../src/step/fusible.js";
+
+const of = (text: string, x = "float32[4,3,5] x") => {
+  const graph = parseGraph(`graph(${x}) => (y) { y = ${text} }`);
+  return fusible(graph.nodes[0] as Node, graph);
+};
+
+test("fusible(pointwise node) goes over its output, by itself", () => {
+  assert.deepEqual(of("Exp(x)"), { shape: [4, 3, 5], reducedAxes: 0 });
+  assert.deepEqual(of("Add(x, z)", "float32[4,3,5] x, float32[7,1,1,1] z"), { shape: [7, 4, 3, 5], reducedAxes: 0 });
+});
+
+test("fusible(reduction) goes over its input: the trailing axes, kept as axes of size 1", () => {
+  assert.deepEqual(of("ReduceSum(x, int64[1]{-1})"), { shape: [4, 3, 5], reducedAxes: 1 });
+  assert.deepEqual(of("ReduceMax<axes=[2,1]>(x)"), { shape: [4, 3, 5], reducedAxes: 2 });
+  assert.deepEqual(of("ReduceMean(x)"), { shape: [4, 3, 5], reducedAxes: 3 });
+  assert.equal(of("ReduceSum(x, int64[1]{1})"), undefined);
+  assert.equal(of("ReduceSum<keepdims=0>(x, int64[1]{2})"), undefined);
+});
+
+test("fusible(node) is none for rows that do not fit on the chip, other ops and other types", () => {
+  const row = (length: number) => of("ReduceMax<axes=[-1]>(x)", `float32[2,${length}] x`);
+  assert.ok(row(longestRow));
+  assert.equal(row(longestRow + 1), undefined);
+  assert.equal(of("MatMul(x, z)", "float32[2,2] x, float32[2,2] z"), undefined);
+  assert.equal(of("Add(x, x)", "uint64[4] x"), undefined);
+});
+
+test("rowShape(shape, reducedAxes) has trailing axes of size 1", () => {
+  assert.equal(rowShape([4, 3, 5], 2), "4,1,1");
+  assert.equal(rowShape([4, 3, 5], 0), "4,3,5");
+});
