@@ -5,6 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import koffi from "koffi";
+import { parseGraph } from "../../../../src/build/text.js";
 import {
   type Attributes,
   type DType,
@@ -198,11 +199,6 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
   }
 });
 
-test("reducedShape(axes that stay apart) is none", () => {
-  assert.equal(reducedShape([2, 3, 4], [1]), undefined);
-  assert.deepEqual(reducedShape([2, 3, 1, 4], [0, 3]), { before: 2, kept: 3, after: 4 });
-});
-
 test("scatterSource(table, indices) adds rows in the order of their indices", options, () => {
   const [size, width, count] = [21, 300, 600];
   const source = scatterSource("float32", size, width, count);
@@ -236,4 +232,24 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
   const output = place(expected.data.length);
   compiled([source])(source, [placed(dY.data), placed(index.data), output]);
   near("float32", output, expected.data, "MaxPoolGradient");
+});
+
+test("fusedSource(body, multiprocessors): the same text, a grid that is no larger than the device asks", () => {
+  const pointwise = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
+  const rows = parseGraph("graph(float32[100000,64] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
+  const long = parseGraph("graph(float32[100000,2048] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
+  for (const [body, perMultiprocessor] of [
+    [pointwise, 16],
+    [rows, 64],
+    [long, 16],
+  ] as const) {
+    const [small, large] = [fusedSource(body, true, 10), fusedSource(body, true, 132)];
+    assert.equal(small.source, large.source);
+    assert.deepEqual([small.blocks, large.blocks], [10 * perMultiprocessor, 132 * perMultiprocessor]);
+  }
+});
+
+test("fusedSource(small body) launches no more blocks than it has work for", () => {
+  const body = parseGraph("graph(float32[2,512] x) => (y) { y = Exp(x) }");
+  assert.equal(fusedSource(body, true, 132).blocks, 1);
 });
