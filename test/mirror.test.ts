@@ -22,8 +22,11 @@ const elsewhere: readonly { why: string; covers: (file: string, text: string) =>
 
 /** Files without a test of their own, each with the reason. */
 const exempt: Readonly<Record<string, string>> = {
+  "runtime/gpu/compiler.ts": "calls of C libraries; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
+  "runtime/gpu/cuda-calls.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
   "runtime/gpu/cuda.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
   "runtime/gpu/cudnn.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
+  "runtime/gpu/nvrtc.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
   "runtime/gpu/nvml.ts": "calls of a C library that is where a GPU is",
   "report/browser.ts": "finds and starts a browser; test/report/pdf.test.ts does it",
 };

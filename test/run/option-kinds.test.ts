@@ -5,7 +5,7 @@ import { choice, count, flag, type Kind, positive, sizes, text, texts } from "..
 /** Each kind with a value, the words that give it, its form in a report, and what it is not. */
 const kinds: readonly (readonly [
   name: string,
-  kind: Kind<never>,
+  kind: Kind<unknown>,
   value: unknown,
   words: string[],
   said: string,
@@ -23,21 +23,21 @@ const kinds: readonly (readonly [
 
 for (const [name, kind, value, words, said, wrong] of kinds)
   test(`${name}: parse(words(value)) is the value, which it includes; other types it does not`, () => {
-    assert.deepEqual(kind.words(value as never), words);
+    assert.deepEqual(kind.words(value), words);
     assert.deepEqual(
-      words.reduce<unknown>((before, word) => kind.parse(word, before as undefined), undefined),
+      words.reduce<unknown>((before, word) => kind.parse(word, before), undefined),
       value,
     );
-    assert.equal(kind.say(value as never), said);
+    assert.equal(kind.say(value), said);
     assert.deepEqual([value, ...wrong].filter(kind.includes), [value]);
   });
 
 const refused: readonly (readonly [kind: Kind<unknown>, word: string, message: string])[] = [
-  [choice("mode", ["on", "off"]) as Kind<unknown>, "of", "Allowed choices are on, off."],
-  [count(0) as Kind<unknown>, "-1", "use a whole number from 0 on"],
-  [positive() as Kind<unknown>, "x", "use a positive number"],
-  [sizes() as Kind<unknown>, "batch", "use NAME=N with a positive whole number, batch=32"],
-  [sizes() as Kind<unknown>, "batch=0", "use NAME=N with a positive whole number, batch=32"],
+  [choice("mode", ["on", "off"]), "of", "Allowed choices are on, off."],
+  [count(0), "-1", "use a whole number from 0 on"],
+  [positive(), "x", "use a positive number"],
+  [sizes(), "batch", "use NAME=N with a positive whole number, batch=32"],
+  [sizes(), "batch=0", "use NAME=N with a positive whole number, batch=32"],
 ];
 
 for (const [kind, word, message] of refused)

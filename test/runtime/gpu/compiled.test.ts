@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseGraph } from "../../../src/build/text.js";
+import type { Graph, Node } from "../../../src/graph/graph.js";
+import {
+  dropout,
+  fusedNode,
+  maxPoolGradient,
+  randomNumbers,
+  reduction,
+  scatterRows,
+} from "../../../src/runtime/gpu/compiled.js";
+import type { OwnNode } from "../../../src/runtime/gpu/context.js";
+import { fuse } from "../../../src/step/fuse.js";
+import { fakeContext } from "./fake-gpu.js";
+
+/** Whether a way to run nodes takes the first node of a graph. */
+function fits(own: OwnNode, text: string, compiles = true): boolean {
+  const graph = parseGraph(text);
+  return own.fits(graph.nodes[0] as Node, graph, fakeContext(graph, { compiles }).context);
+}
+
+/** What it launches for the node: grid and addresses; tensors lie at 4096, 8192, …, the step's number at 9. */
+function launched(own: OwnNode, graph: Graph): string[] {
+  const { context, lines } = fakeContext(graph);
+  own.prepare(graph.nodes[0] as Node, context)();
+  return lines;
+}
+
+const sum = (shape: string, axes: string, more = "") =>
+  `graph(float32[${shape}] x) => (y) { y = ReduceSum${more}(x, int64[${axes.split(",").length}]{${axes}}) }`;
+
+test("nothing fits where kernels cannot be compiled", () => {
+  assert.equal(fits(reduction, sum("4,3", "0")), true);
+  assert.equal(fits(reduction, sum("4,3", "0"), false), false);
+});
+
+test("reduction.fits(sum) where the axes that stay lie side by side, of floats, with elements", () => {
+  assert.equal(fits(reduction, sum("2,3,4", "0,2")), true);
+  assert.equal(fits(reduction, sum("2,3,4", "1")), false);
+  assert.equal(fits(reduction, sum("0,3", "0")), false);
+  assert.equal(fits(reduction, "graph(int32[4] x) => (y) { y = ReduceSum(x) }"), false);
+});
+
+test("reduction.prepare(long sum) launches two kernels, with the parts in workspace that it gives back", () => {
+  const graph = parseGraph(sum("100000,64", "0", "<keepdims=0>"));
+  const { context, lines, memory, address } = fakeContext(graph);
+  const run = reduction.prepare(graph.nodes[0] as Node, context);
+  run();
+  assert.equal(lines.length, 2);
+  const [from, parts] = (lines[0] ?? "").split(" ").slice(-2);
+  assert.equal(from, String(address("x")));
+  assert.deepEqual((lines[1] ?? "").split(" ").slice(-2), [parts, String(address("y"))]);
+  assert.equal(memory.held.size, 0);
+  assert.equal(launched(reduction, parseGraph(sum("20,64", "0", "<keepdims=0>"))).length, 1);
+});
+
+test("scatterRows.fits(ScatterND) adds rows of floats by one index each", () => {
+  const scatter = (reduction: string, index: string) =>
+    `graph(float32[5,3] x, int64[${index}] i, float32[4,3] u) => (y) { y = ScatterND<reduction="${reduction}">(x, i, u) }`;
+  assert.equal(fits(scatterRows, scatter("add", "4,1")), true);
+  assert.equal(fits(scatterRows, scatter("none", "4,1")), false);
+});
+
+test("maxPoolGradient.fits(node) needs the window: without it places are added up by index", () => {
+  const gradient = (window: string) =>
+    `graph(float32[1,1,2,2] d, int64[1,1,2,2] i) => (y) { y = mutwo.MaxPoolGradient<${window}shape=[1,1,4,4]>(d, i) }`;
+  assert.equal(fits(maxPoolGradient, gradient("kernel_shape=[2,2], strides=[2,2], ")), true);
+  assert.equal(fits(maxPoolGradient, gradient("")), false);
+});
+
+test("dropout draws from the step's number, where ratio and training are constants", () => {
+  const drop = (training: string) =>
+    `graph(float32[1024] x) => (y, mask) { y, mask = Dropout<seed=3>(x, float32[]{0.25}, bool[]{${training}}) }`;
+  assert.deepEqual([fits(dropout, drop("1")), fits(dropout, drop("0"))], [true, false]);
+  const [line] = launched(dropout, parseGraph(drop("1")));
+  assert.match(line ?? "", /^launch 1×256 on 9 4096 \d+ \d+$/);
+});
+
+test("randomNumbers draw into their output from the step's number", () => {
+  const graph = parseGraph("graph(float32[8] x) => (y) { y = RandomUniformLike<low=-1, seed=2>(x) }");
+  assert.deepEqual(launched(randomNumbers, graph), ["launch 1×256 on 9 8192"]);
+});
+
+test("fusedNode hands over inputs, then outputs", () => {
+  const fused = fuse(parseGraph("graph(float32[4096] x, float32[4096] z) => (y) { h = Add(x, z) y = Exp(h) }"));
+  assert.equal(fused.nodes[0]?.op, "Fused");
+  const { address } = fakeContext(fused);
+  assert.deepEqual(launched(fusedNode, fused), [
+    `launch 4×256 on ${["x", "z", "y"].map((name) => address(name)).join(" ")}`,
+  ]);
+});
