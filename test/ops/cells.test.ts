@@ -62,7 +62,7 @@ test("lstmCell activates three gates in one node; the first step keeps nothing o
   assert.equal(second, "Gemm Split Sigmoid Split Tanh Mul Mul Add Tanh Mul");
 });
 
-test("lstmCell with peepholes activates each gate apart: o after the cell; with input_forget f is 1 − i", () => {
+test("lstmCell with peepholes activates each gate apart: o after the cell; with input_forget f is made of i", () => {
   const [, , second] = opsOf(lstmCell, 4, { peepholes: "p" });
   assert.equal(second?.match(/Sigmoid/g)?.length, 3);
   assert.match(second ?? "", /Mul Add Sigmoid Tanh Mul$/);

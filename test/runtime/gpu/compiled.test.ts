@@ -11,6 +11,8 @@ import {
   scatterRows,
 } from "../../../src/runtime/gpu/compiled.js";
 import type { OwnNode } from "../../../src/runtime/gpu/context.js";
+import { maxPoolGradientSource } from "../../../src/runtime/gpu/source/pool.js";
+import { dropoutSource, randomSource } from "../../../src/runtime/gpu/source/random.js";
 import { fuse } from "../../../src/step/fuse.js";
 import { fakeContext } from "./fake-gpu.js";
 
@@ -20,11 +22,11 @@ function fits(own: OwnNode, text: string, compiles = true): boolean {
   return own.fits(graph.nodes[0] as Node, graph, fakeContext(graph, { compiles }).context);
 }
 
-/** What it launches for the node: grid and addresses; tensors lie at 4096, 8192, …, the step's number at 9. */
-function launched(own: OwnNode, graph: Graph): string[] {
-  const { context, lines } = fakeContext(graph);
+/** What it launches for the node, grid and addresses, and the kernels; tensors lie at 4096, 8192, …, the step's number at 9. */
+function launched(own: OwnNode, graph: Graph) {
+  const { context, lines, sources } = fakeContext(graph);
   own.prepare(graph.nodes[0] as Node, context)();
-  return lines;
+  return { lines, sources };
 }
 
 const sum = (shape: string, axes: string, more = "") =>
@@ -52,7 +54,7 @@ test("reduction.prepare(long sum) launches two kernels, with the parts in worksp
   assert.equal(from, String(address("x")));
   assert.deepEqual((lines[1] ?? "").split(" ").slice(-2), [parts, String(address("y"))]);
   assert.equal(memory.held.size, 0);
-  assert.equal(launched(reduction, parseGraph(sum("20,64", "0", "<keepdims=0>"))).length, 1);
+  assert.equal(launched(reduction, parseGraph(sum("20,64", "0", "<keepdims=0>"))).lines.length, 1);
 });
 
 test("scatterRows.fits(ScatterND) adds rows of floats by one index each", () => {
@@ -67,26 +69,33 @@ test("maxPoolGradient.fits(node) needs the window: without it places are added u
     `graph(float32[1,1,2,2] d, int64[1,1,2,2] i) => (y) { y = mutwo.MaxPoolGradient<${window}shape=[1,1,4,4]>(d, i) }`;
   assert.equal(fits(maxPoolGradient, gradient("kernel_shape=[2,2], strides=[2,2], ")), true);
   assert.equal(fits(maxPoolGradient, gradient("")), false);
+  const window = { kernel: [2, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
+  assert.deepEqual(launched(maxPoolGradient, parseGraph(gradient("kernel_shape=[2,2], "))).sources, [
+    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window, 4),
+  ]);
 });
 
 test("dropout draws from the step's number, where ratio and training are constants", () => {
   const drop = (training: string) =>
     `graph(float32[1024] x) => (y, mask) { y, mask = Dropout<seed=3>(x, float32[]{0.25}, bool[]{${training}}) }`;
   assert.deepEqual([fits(dropout, drop("1")), fits(dropout, drop("0"))], [true, false]);
-  const [line] = launched(dropout, parseGraph(drop("1")));
-  assert.match(line ?? "", /^launch 1×256 on 9 4096 \d+ \d+$/);
+  const { lines, sources } = launched(dropout, parseGraph(drop("1")));
+  assert.match(lines[0] ?? "", /^launch 1×256 on 9 4096 \d+ \d+$/);
+  assert.deepEqual(sources, [dropoutSource("float32", 1024, 0.25, 3, true)]);
 });
 
 test("randomNumbers draw into their output from the step's number", () => {
   const graph = parseGraph("graph(float32[8] x) => (y) { y = RandomUniformLike<low=-1, seed=2>(x) }");
-  assert.deepEqual(launched(randomNumbers, graph), ["launch 1×256 on 9 8192"]);
+  const { lines, sources } = launched(randomNumbers, graph);
+  assert.deepEqual(lines, ["launch 1×256 on 9 8192"]);
+  assert.deepEqual(sources, [randomSource("float32", 8, { kind: "uniform", low: -1, high: 1 }, 2)]);
 });
 
 test("fusedNode hands over inputs, then outputs", () => {
   const fused = fuse(parseGraph("graph(float32[4096] x, float32[4096] z) => (y) { h = Add(x, z) y = Exp(h) }"));
   assert.equal(fused.nodes[0]?.op, "Fused");
   const { address } = fakeContext(fused);
-  assert.deepEqual(launched(fusedNode, fused), [
+  assert.deepEqual(launched(fusedNode, fused).lines, [
     `launch 4×256 on ${["x", "z", "y"].map((name) => address(name)).join(" ")}`,
   ]);
 });

@@ -1,5 +1,6 @@
 import type { Graph } from "../../../src/graph/graph.js";
 import type { Gpu, NodeContext } from "../../../src/runtime/gpu/context.js";
+import type { KernelSource } from "../../../src/runtime/gpu/source/kernel.js";
 import { Workspace } from "../../../src/runtime/gpu/workspace.js";
 import { writtenKernels } from "../written-kernels.js";
 import { FakeMemory } from "./fake-memory.js";
@@ -103,14 +104,17 @@ export function fakeContext(graph: Graph, options: FakeOptions = {}) {
   const names = [...graph.tensors.keys()];
   const address = (name: string): bigint => BigInt(4096 * (names.indexOf(name) + 1));
   const events: string[] = [];
+  const sources: KernelSource[] = [];
   const context: NodeContext = {
     ...fake.gpu,
     graph,
     address,
     stepCounter: 9n,
     event: (name) => BigInt(events.includes(name) ? events.indexOf(name) + 1 : events.push(name)),
-    launcher: (source, addresses) => () =>
-      void fake.lines.push(`launch ${source.blocks}×${source.threads} on ${addresses().join(" ")}`),
+    launcher(source, addresses) {
+      sources.push(source);
+      return () => void fake.lines.push(`launch ${source.blocks}×${source.threads} on ${addresses().join(" ")}`);
+    },
   };
-  return { ...fake, context, address };
+  return { ...fake, context, address, sources };
 }
