@@ -1,61 +1,22 @@
+import { randomFrom } from "../graph/random.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { type Accesses, activationAccesses, savedActivations } from "../memory/activations.js";
-import { alone, type Evaluation, Evaluator, held, keep, swapped } from "./evaluator.js";
+import { type Evaluation, Evaluator } from "./evaluator.js";
+import { Front, type Point } from "./front.js";
 import type { PlanProblem } from "./plan.js";
-
-/** A vector of actions with what it comes to. */
-export interface Point {
-  readonly actions: Uint8Array;
-  /** Peak by the exact timeline, bytes. */
-  readonly peakBytes: number;
-  /** Time of the step, ms. */
-  readonly totalMs: number;
-}
-
-/** The best points found: each has a lower peak than all that are faster. */
-export class Front {
-  /** By peak, lowest first; so by time, slowest first. */
-  readonly points: Point[] = [];
-
-  /** Index of the first point with a higher peak. */
-  private above(peakBytes: number): number {
-    let [low, high] = [0, this.points.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.points[middle] as Point).peakBytes <= peakBytes) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  /** Takes a point in unless another one is as good; drops those that it makes needless. */
-  add(actions: Uint8Array, { peakBytes, totalMs }: Evaluation): boolean {
-    const at = this.above(peakBytes);
-    const better = this.points[at - 1];
-    if (better && better.totalMs <= totalMs) return false;
-    let from = at;
-    if (better && better.peakBytes === peakBytes) from--;
-    let to = at;
-    while (to < this.points.length && (this.points[to] as Point).totalMs >= totalMs) to++;
-    this.points.splice(from, to - from, { actions: actions.slice(), peakBytes, totalMs });
-    return true;
-  }
-
-  /** The fastest point whose peak is not above the goal; the one with the lowest peak if there is none. */
-  within(goalBytes: number): Point {
-    return this.points[Math.max(0, this.above(goalBytes) - 1)] as Point;
-  }
-}
+import { alone, held, keep, swapped } from "./schedule.js";
 
 /** How a search goes. */
 export interface SearchOptions {
   /** Vectors tried in all. */
   readonly moves: number;
   readonly seed: number;
-  /** Ends the search early, ms. */
+  /** Fewer vectors are tried where more would take longer, ms. */
   readonly timeLimitMs: number;
 }
 
+/** How much longer it takes to evaluate a plan than the unplanned step, about. */
+const plannedOverUnplanned = 2;
 /** Smaller activations are not worth a copy. */
 const smallestSwapBytes = 2 ** 20;
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
@@ -63,7 +24,7 @@ const goalStep = 0.0125;
 /** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
 const startHeat = 1e-3;
 /** Shares of the moves after which the way down, and all annealing, ends. */
-const [descentShare, annealShare] = [0.6, 0.85];
+const [descentShare, annealShare] = [0.4, 0.9];
 /** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
 const excessWeight = 20;
 
@@ -88,6 +49,7 @@ export class Search {
   private readonly baseMs: number;
   private readonly basePeak: number;
   private tried = 0;
+  private moves: number;
   private readonly began = performance.now();
 
   constructor(
@@ -116,6 +78,7 @@ export class Search {
         ? [{ index, actions, accesses: own, recomputeMs: rowOf(activation.name).recomputeMs }]
         : [];
     });
+    this.moves = how.moves;
     this.random = randomFrom(how.seed);
     const unplanned = new Uint8Array(saved.length);
     const base = this.evaluator.evaluate(unplanned);
@@ -128,25 +91,42 @@ export class Search {
   run(): Front {
     if (this.options.length === 0) return this.front;
     this.segments();
+    this.limit();
     const goals = this.descend();
     // the rest of the moves, a share for each goal, from below to above and back
     const rounds = [...goals].reverse().concat(goals);
-    rounds.forEach((goal, i) => {
-      const share = Math.ceil((annealShare * this.how.moves - this.tried) / (rounds.length - i));
+    // low goals ask for more: what is evicted hangs together
+    const weight = (goal: number): number => (1.1 - goal / this.basePeak) ** 2;
+    let left = rounds.reduce((sum, goal) => sum + weight(goal), 0);
+    for (const goal of rounds) {
+      const share = Math.ceil(((annealShare * this.moves - this.tried) * weight(goal)) / left);
+      left -= weight(goal);
       if (!this.isOver()) this.anneal(goal, share, startHeat);
-    });
+    }
     this.polish();
     return this.front;
   }
 
+  /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
+  private limit(): void {
+    const { actions } = this.front.within(this.basePeak);
+    let eachMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 200 && performance.now() - this.began < 0.1 * this.how.timeLimitMs; i++) {
+      const began = performance.now();
+      this.evaluator.evaluate(actions);
+      eachMs = Math.min(eachMs, performance.now() - began);
+    }
+    this.moves = Math.min(this.moves, Math.floor(this.how.timeLimitMs / (plannedOverUnplanned * eachMs)));
+  }
+
   private isOver(): boolean {
-    return this.tried >= this.how.moves || performance.now() - this.began > this.how.timeLimitMs;
+    return this.tried >= this.moves || performance.now() - this.began > 1.5 * this.how.timeLimitMs;
   }
 
   /** Goes down goal by goal as far as goals are met; returns those that were tried. */
   private descend(): number[] {
     const goals: number[] = [];
-    const most = Math.floor(descentShare * this.how.moves * goalStep);
+    const most = Math.floor(descentShare * this.moves * goalStep);
     let missed = 0;
     for (let share = 1 - goalStep; share > 0 && missed < 3 && !this.isOver(); share -= goalStep) {
       const goal = Math.floor(share * this.basePeak);
@@ -302,16 +282,4 @@ export class Search {
     }
     return this.cost(now, goal);
   }
-}
-
-/** Uniform numbers in [0, 1) from a seed: mulberry32. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
 }

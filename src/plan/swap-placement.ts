@@ -114,10 +114,7 @@ export function swapPlacement(
 }
 
 /** Sets `outDone` and `prefetch` of swaps whose uses are known by rank; returns them in the order of both queues. */
-export function placeCopies<T extends Timed>(
-  nodeMs: Float64Array,
-  swaps: readonly T[],
-): { readonly leaving: readonly T[]; readonly returning: readonly T[] } {
+export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[]): Queues {
   const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
   const { endMs } = schedule(nodeMs, queues);
   const { ready, begins } = schedule(nodeMs, queues, latestBegins(nodeMs, queues, endMs));
@@ -129,6 +126,54 @@ export function placeCopies<T extends Timed>(
     while (swap.prefetch > swap.outDone && (ready[swap.prefetch] as number) > latest) swap.prefetch--;
   }
   return queues;
+}
+
+/** A swap in a schedule of numbers, whose uses are still to be found. */
+export interface OpenSwap extends Timed {
+  /** Number of the activation's tensor, and of the storage that it comes back to. */
+  readonly tensor: number;
+  storage: number;
+  created: number;
+  lastForwardAccess: number;
+  firstBackwardAccess: number;
+  lastBackwardAccess: number;
+}
+
+/** A swap of which no use is known yet; `ms` is the time of one copy. */
+export const openSwap = (tensor: number, ms: number): OpenSwap => ({
+  tensor,
+  ms,
+  storage: -1,
+  created: 0,
+  lastForwardAccess: -1,
+  firstBackwardAccess: Number.MAX_SAFE_INTEGER,
+  lastBackwardAccess: -1,
+  outMs: 0,
+  outDone: 0,
+  inMs: 0,
+  prefetch: 0,
+});
+
+/** Time that nodes wait for placed copies, ms: `stepTime` by ranks instead of by the nodes of a graph. */
+export function copyWaitMs(nodeMs: Float64Array, { leaving, returning }: Queues): number {
+  const done = [...leaving].sort((a, z) => a.outDone - z.outDone);
+  const begun = [...returning].sort((a, z) => a.prefetch - z.prefetch);
+  let [now, outFree, inFree, waited] = [0, 0, 0, 0];
+  let [out, awaited, into, back] = [0, 0, 0, 0];
+  const arrive = (ms: number): void => {
+    waited += Math.max(0, ms - now);
+    now = Math.max(now, ms);
+  };
+  for (let rank = 0; rank < nodeMs.length; rank++) {
+    for (let swap = leaving[out]; swap && swap.lastForwardAccess + 1 === rank; swap = leaving[++out])
+      swap.outMs = outFree = Math.max(outFree, now) + swap.ms;
+    for (let swap = done[awaited]; swap?.outDone === rank; swap = done[++awaited]) arrive(swap.outMs);
+    for (let swap = begun[into]; swap?.prefetch === rank; swap = begun[++into])
+      swap.inMs = inFree = Math.max(inFree, now) + swap.ms;
+    for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) arrive(swap.inMs);
+    now += nodeMs[rank] as number;
+  }
+  return waited;
 }
 
 /** How long a step takes whose copies run beside its kernels. */

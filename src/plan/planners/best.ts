@@ -1,11 +1,14 @@
 import { formatBytes, formatMs } from "../../format.js";
+import { perGraph } from "../../graph/memo.js";
 import { originalName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { missingBudget } from "../budget.js";
-import { alone, type Evaluation, type Evaluator, held, keep, swapped } from "../evaluator.js";
+import type { Evaluation, Evaluator } from "../evaluator.js";
+import type { Front, Point } from "../front.js";
 import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
-import { type Front, type Point, Search } from "../search.js";
+import { alone, held, keep, swapped } from "../schedule.js";
+import { Search, type SearchOptions } from "../search.js";
 import { swapPlacement } from "../swap-placement.js";
 import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
 
@@ -14,23 +17,22 @@ const effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
-const fronts = new WeakMap<PlanProblem["graph"], { nodeMs: readonly number[]; search: Search; front: Front }>();
+/** The search of a graph: run once, whatever the budget. */
+const lastSearch = perGraph((): { known?: { nodeMs: readonly number[]; search: Search; front: Front } } => ({}));
 
-/** The front of a problem: searched once, whatever the budget. */
-function frontOf(problem: PlanProblem): { search: Search; front: Front } {
-  const known = fronts.get(problem.graph);
-  if (known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return known;
-  const search = new Search(problem, effort);
-  const found = { nodeMs: problem.nodeMs, search, front: search.run() };
-  fronts.set(problem.graph, found);
-  return found;
+function frontOf(problem: PlanProblem, how: SearchOptions): { search: Search; front: Front } {
+  const last = lastSearch(problem.graph);
+  if (last.known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return last.known;
+  const search = new Search(problem, how);
+  last.known = { nodeMs: problem.nodeMs, search, front: search.run() };
+  return last.known;
 }
 
 /** The decisions that a point stands for, in schedule order, with what each frees and costs. */
-function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Point): Choice[] {
+export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Point): Choice[] {
   const { graph, nodeMs, rows } = problem;
   const row = new Map(rows.map((one) => [one.name, one]));
-  const taken = evaluator.activations.flatMap((name, index) => {
+  const taken = evaluator.graph.activations.flatMap((name, index) => {
     const action = point.actions[index];
     return action === keep ? [] : [{ row: row.get(name) as ActivationRow, index, action }];
   });
@@ -45,7 +47,7 @@ function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Point): Ch
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
   const placements = swapPlacement(
     before,
-    before.nodes.map(({ name }) => ms.get(originalName(name)) as number),
+    before.nodes.map(({ name }) => (ms.get(name) ?? ms.get(originalName(name))) as number),
     new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
   );
   const without = (index: number): Evaluation => {
@@ -108,28 +110,33 @@ function steps(
  * tried (search.ts), the fastest whose arena fits. Never a higher peak for a smaller budget, since the search does not
  * depend on it. Throws `planner needs a budget: …`.
  */
-export const best: Planner = (problem) => {
-  const { budgetBytes } = problem;
-  if (budgetBytes === null) throw missingBudget("best");
-  const { search, front } = frontOf(problem);
-  const judged = new Map<Point, Prefix>();
-  const judgeOf = (point: Point): Prefix => {
-    let known = judged.get(point);
-    if (!known) judged.set(point, (known = judge(problem, choicesOf(problem, search.evaluator, point))));
-    return known;
+export const bestWithin =
+  (how: SearchOptions): Planner =>
+  (problem) => {
+    const { budgetBytes } = problem;
+    if (budgetBytes === null) throw missingBudget("best");
+    const { search, front } = frontOf(problem, how);
+    const judged = new Map<Point, Prefix>();
+    const judgeOf = (point: Point): Prefix => {
+      const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
+      judged.set(point, known);
+      return known;
+    };
+    const fits = front.points.findLast(
+      (point) => point.peakBytes <= budgetBytes && judgeOf(point).arenaBytes() <= budgetBytes,
+    );
+    const smallest = front.points
+      .slice(0, leastPoints)
+      .reduce((a, z) => (judgeOf(z).arenaBytes() < judgeOf(a).arenaBytes() ? z : a));
+    const point = fits ?? smallest;
+    return planOf(
+      problem,
+      steps(problem, search, point),
+      judgeOf(point),
+      fits !== undefined,
+      judgeOf(smallest).arenaBytes(),
+    );
   };
-  const fits = front.points.findLast(
-    (point) => point.peakBytes <= budgetBytes && judgeOf(point).arenaBytes() <= budgetBytes,
-  );
-  const smallest = front.points
-    .slice(0, leastPoints)
-    .reduce((a, z) => (judgeOf(z).arenaBytes() < judgeOf(a).arenaBytes() ? z : a));
-  const point = fits ?? smallest;
-  return planOf(
-    problem,
-    steps(problem, search, point),
-    judgeOf(point),
-    fits !== undefined,
-    judgeOf(smallest).arenaBytes(),
-  );
-};
+
+/** The best plan that some ten seconds of search find. */
+export const best: Planner = bestWithin(effort);
