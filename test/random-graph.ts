@@ -1,7 +1,7 @@
 import { Builder } from "../src/build/build.js";
 import { type Attributes, elementCount, float, type Graph, int, ints, text } from "../src/graph/graph.js";
+import { randomFrom } from "../src/graph/random.js";
 import { bytesOf } from "../src/graph/values.js";
-import { randomFrom } from "../src/step/initial.js";
 
 /** What a maker of nodes works with: it reads `x` and gives the tensor that it made, or undefined if x does not suit. */
 interface Draw {

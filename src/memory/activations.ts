@@ -77,7 +77,9 @@ function obstacle(graph: Graph, activation: Accesses): string | undefined {
     const node = graph.nodes[rank] as Node;
     if (opOf(node).random) return `random numbers: ${node.name}`;
     if (!opOf(node).deterministic) return `not deterministic: ${node.name}`;
-    const state = node.inputs.find(isRenewed);
+    if (node.outputs.includes(activation.name) && !copyOutputs(node).includes(activation.name))
+      return `renewed once a step: ${activation.name}`;
+    const state = copyInputs(node).find(isRenewed);
     if (state) return `reads state that is renewed before: ${state}`;
   }
   return undefined;
@@ -99,10 +101,33 @@ export const activationOf = perGraph(
 );
 
 /**
- * Ranks of the nodes that make an activation again, in schedule order: the walk back from what the backward phase reads
- * of it stops at residents and at other saved activations, unless those are evicted too.
+ * What a copy of a node reads. Running statistics are needed only for their next value, which a copy leaves out: it is
+ * shown the next value that the node itself has made, since what was there before may be overwritten.
  */
-export function recomputeRanks(graph: Graph, activation: Accesses, evicted: ReadonlySet<string>): number[] {
+export function copyInputs(node: Node): readonly string[] {
+  const { state } = opOf(node);
+  if (!state?.length) return node.inputs;
+  return node.inputs.map((name, slot) => node.outputs[state.find(([input]) => input === slot)?.[1] ?? -1] || name);
+}
+
+/** What a copy of a node makes: its outputs but the next value of running statistics, which is renewed once a step. */
+export function copyOutputs(node: Node): readonly string[] {
+  const { state } = opOf(node);
+  if (!state?.length) return node.outputs;
+  return node.outputs.map((name, slot) => (state.some(([, output]) => output === slot) ? "" : name));
+}
+
+/**
+ * Ranks of the nodes that make an activation again, in schedule order: the walk back from what the backward phase reads
+ * of it stops at residents, at copies that are `standing` already, and at other saved activations, unless those are
+ * evicted too.
+ */
+export function recomputeRanks(
+  graph: Graph,
+  activation: Accesses,
+  evicted: ReadonlySet<string>,
+  standing: Pick<ReadonlySet<string>, "has"> = new Set(),
+): number[] {
   const made = producerRanks(graph);
   const owners = activationOf(graph);
   const found = new Set<number>();
@@ -110,11 +135,11 @@ export function recomputeRanks(graph: Graph, activation: Accesses, evicted: Read
   while (stack.length) {
     const name = stack.pop() as string;
     const rank = made.get(name);
-    if (rank === undefined || found.has(rank)) continue;
+    if (rank === undefined || found.has(rank) || standing.has(name)) continue;
     const owner = owners.get(name);
     if (owner !== undefined && owner !== activation.name && !evicted.has(owner)) continue;
     found.add(rank);
-    for (const input of (graph.nodes[rank] as Node).inputs) if (input) stack.push(input);
+    for (const input of copyInputs(graph.nodes[rank] as Node)) if (input) stack.push(input);
   }
   return [...found].sort((a, z) => a - z);
 }
@@ -124,7 +149,7 @@ export function recomputeSources(graph: Graph, activation: Accesses, ranks: read
   const owners = activationOf(graph);
   const inside = new Set(ranks.flatMap((rank) => (graph.nodes[rank] as Node).outputs));
   const sources = ranks.flatMap((rank) =>
-    (graph.nodes[rank] as Node).inputs.flatMap((name) => {
+    copyInputs(graph.nodes[rank] as Node).flatMap((name) => {
       const owner = inside.has(name) ? undefined : owners.get(name);
       return owner === undefined || owner === activation.name ? [] : [owner];
     }),

@@ -17,6 +17,8 @@ export interface Decision {
   /** Name of the activation (a row of the activation table). */
   readonly activation: string;
   readonly action: Action;
+  /** For a recomputation: the copy stays for later blocks, from the first one that needs it to its last use. */
+  readonly held?: true;
   /** For a swap; without it the copies are waited for at once: the least memory, and nothing hidden. */
   readonly swap?: SwapPlacement;
   /** Order in which the planner took it; 0 for the first. */

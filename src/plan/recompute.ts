@@ -1,6 +1,14 @@
 import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
 import { copyName } from "../graph/names.js";
-import { producerRanks, recomputeRanks, savedActivations } from "../memory/activations.js";
+import {
+  activationOf,
+  copyInputs,
+  copyOutputs,
+  producerRanks,
+  recomputeRanks,
+  type SavedActivation,
+  savedActivations,
+} from "../memory/activations.js";
 
 /** Gives the first copy of each name its name, and numbers further ones. */
 function copyNames(): (name: string) => string {
@@ -14,45 +22,53 @@ function copyNames(): (name: string) => string {
 
 /**
  * The graph with these activations recomputed: before the first backward use of each one stands a copy of the nodes
- * that lead to it from what is kept, and all uses from there on read the copy. Blocks are independent: each runs again
- * what it needs and frees it at once.
+ * that lead to it from what is kept, and all uses from there on read the copy. What a block makes on its way is freed in
+ * it, but for the activations that are `held`: their copies stay, later blocks start from them, and what is there
+ * already is not made again.
  */
-export function insertRecomputation(graph: Graph, evicted: ReadonlySet<string>): Graph {
+export function insertRecomputation(
+  graph: Graph,
+  evicted: ReadonlySet<string>,
+  held: ReadonlySet<string> = new Set(),
+): Graph {
   const saved = savedActivations(graph);
-
-  const blocks = new Map<number, string[]>();
-  for (const { name, firstBackwardAccess } of saved.values())
-    if (evicted.has(name)) blocks.set(firstBackwardAccess, [...(blocks.get(firstBackwardAccess) ?? []), name]);
+  const owners = activationOf(graph);
+  const made = producerRanks(graph);
+  const blocks = new Map<number, SavedActivation[]>();
+  for (const activation of saved.values())
+    if (evicted.has(activation.name))
+      blocks.set(activation.firstBackwardAccess, [...(blocks.get(activation.firstBackwardAccess) ?? []), activation]);
   const state = new Set(graph.state.map(({ after }) => after));
   const tensors = new Map(graph.tensors);
   const nodeCopy = copyNames();
   const tensorCopy = copyNames();
   /** What later nodes read instead of an evicted tensor. */
   const current = new Map<string, string>();
+  /** The copies that later blocks start from. */
+  const standing = new Map<string, string>();
 
-  const block = (target: string): Node[] => {
-    const activation = saved.get(target);
-    if (!activation) return [];
+  const block = (activation: SavedActivation): Node[] => {
     const local = new Map<string, string>();
-    const copied = recomputeRanks(graph, activation, evicted).map((rank): Node => {
+    const copied = recomputeRanks(graph, activation, evicted, standing).map((rank): Node => {
       const node = graph.nodes[rank] as Node;
-      const inputs = node.inputs.map((name) => local.get(name) ?? name);
-      const outputs = node.outputs.map((name) => {
+      const inputs = copyInputs(node).map((name) => standing.get(name) ?? local.get(name) ?? name);
+      const outputs = copyOutputs(node).map((name) => {
         if (!name || state.has(name)) return "";
         const copy = tensorCopy(name);
         tensors.set(copy, { ...(graph.tensors.get(name) as Tensor), name: copy });
         local.set(name, copy);
+        if (held.has(owners.get(name) ?? "") && !standing.has(name)) standing.set(name, copy);
         return copy;
       });
       return { ...node, name: nodeCopy(node.name), inputs, outputs, phase: "backward" };
     });
-    for (const member of activation.backwardMembers) current.set(member, local.get(member) as string);
+    for (const member of activation.backwardMembers)
+      current.set(member, (standing.get(member) ?? local.get(member)) as string);
     return copied;
   };
 
-  const made = producerRanks(graph);
   const nodes = graph.nodes.flatMap((node, rank): Node[] => {
-    const targets = blocks.get(rank)?.sort((a, z) => (made.get(a) ?? 0) - (made.get(z) ?? 0)) ?? [];
+    const targets = blocks.get(rank)?.sort((a, z) => (made.get(a.name) ?? 0) - (made.get(z.name) ?? 0)) ?? [];
     const before = targets.flatMap(block);
     const reads = node.inputs.some((name) => current.has(name));
     return [...before, reads ? { ...node, inputs: node.inputs.map((name) => current.get(name) ?? name) } : node];

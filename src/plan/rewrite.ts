@@ -12,12 +12,16 @@ import { insertSwaps } from "./swap.js";
  * What is recomputed is made first, so that a block that reads a swapped activation counts as a backward use of it: the
  * activation comes back before.
  */
-export function rewrite(graph: Graph, decisions: readonly Pick<Decision, "activation" | "action" | "swap">[]): Graph {
+export function rewrite(
+  graph: Graph,
+  decisions: readonly Pick<Decision, "activation" | "action" | "swap" | "held">[],
+): Graph {
   const saved = savedActivations(graph);
   const decided = new Set<string>();
   const evicted = new Set<string>();
+  const held = new Set<string>();
   const swaps = new Map<string, SwapPlacement | undefined>();
-  for (const { activation, action, swap } of decisions) {
+  for (const { activation, action, swap, held: isHeld } of decisions) {
     if (action === "keep") continue;
     const fixed = saved.get(activation)?.fixed;
     if (fixed === undefined) throw new Error(`unknown activation: ${activation}`);
@@ -25,8 +29,11 @@ export function rewrite(graph: Graph, decisions: readonly Pick<Decision, "activa
     decided.add(activation);
     if (action === "swap") swaps.set(activation, swap);
     else if (fixed) throw new Error(`cannot recompute ${activation}: ${fixed}`);
-    else evicted.add(activation);
+    else {
+      evicted.add(activation);
+      if (isHeld) held.add(activation);
+    }
   }
-  const planned = evicted.size ? insertRecomputation(graph, evicted) : graph;
+  const planned = evicted.size ? insertRecomputation(graph, evicted, held) : graph;
   return swaps.size ? insertSwaps(planned, swaps) : planned;
 }

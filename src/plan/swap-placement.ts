@@ -4,13 +4,16 @@ import { opOf } from "../ops/index.js";
 import type { SwapPlacement } from "./plan.js";
 import { incoming, outgoing } from "./swap.js";
 
-/** A swap on its way to a placement. */
-interface Timed extends Accesses {
+/** A swap on its way to a placement: ranks of its uses, then those of the nodes before which its copies end and begin. */
+export interface Timed extends Pick<Accesses, "created" | "lastForwardAccess" | "firstBackwardAccess"> {
   /** One copy, ms. */
   readonly ms: number;
-  /** When the copy to the host is complete, and the node before which that is awaited. */
+  /** When the copy to the host is complete, and the rank of the node before which that is awaited. */
   outMs: number;
   outDone: number;
+  /** When the copy back begins at the latest, and the rank of the node before which it does. */
+  inMs: number;
+  prefetch: number;
 }
 
 /** The swaps in the order in which they leave, and in which they are needed back. */
@@ -21,8 +24,8 @@ interface Queues {
 
 /** When each node may begin a copy, the copies to the host being awaited that it awaits, and when it begins itself. */
 interface Schedule {
-  readonly ready: readonly number[];
-  readonly begins: readonly number[];
+  readonly ready: Float64Array;
+  readonly begins: Float64Array;
   readonly endMs: number;
 }
 
@@ -30,52 +33,51 @@ interface Schedule {
  * Runs nodes and copies as early as they can be. A node awaits a copy to the host that is complete anyway, or by the
  * latest time at which the node may begin.
  */
-function schedule(nodeMs: readonly number[], { leaving, returning }: Queues, latest: readonly number[] = []): Schedule {
-  const ready: number[] = [];
-  const begins: number[] = [];
+function schedule(nodeMs: Float64Array, { leaving, returning }: Queues, latest?: Float64Array): Schedule {
+  const ready = new Float64Array(nodeMs.length);
+  const begins = new Float64Array(nodeMs.length);
   let now = 0;
   let [outFree, inFree] = [0, 0];
   let [begun, complete, back] = [0, 0, 0];
-  nodeMs.forEach((ms, rank) => {
+  for (let rank = 0; rank < nodeMs.length; rank++) {
     for (let swap = leaving[begun]; swap && swap.lastForwardAccess < rank; swap = leaving[++begun]) {
       outFree = Math.max(outFree, now) + swap.ms;
       swap.outMs = outFree;
       swap.outDone = swap.firstBackwardAccess;
     }
-    const until = Math.max(now, latest[rank] ?? 0);
+    const until = latest ? Math.max(now, latest[rank] as number) : now;
     for (; complete < begun; complete++) {
       const swap = leaving[complete] as Timed;
       if (swap.outMs > until) break;
       now = Math.max(now, swap.outMs);
       swap.outDone = Math.min(swap.outDone, rank);
     }
-    ready.push(now);
+    ready[rank] = now;
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) {
       inFree = Math.max(inFree, swap.outMs) + swap.ms;
       now = Math.max(now, inFree);
     }
-    begins.push(now);
-    now += ms;
-  });
+    begins[rank] = now;
+    now += nodeMs[rank] as number;
+  }
   return { ready, begins, endMs: now };
 }
 
 /** When each node must begin at the latest so that the step ends at `endMs`: the way back through nodes and queues. */
-function latestBegins(nodeMs: readonly number[], { leaving, returning }: Queues, endMs: number): number[] {
-  const latest: number[] = [];
-  const inBegins = new Map<string, number>();
+function latestBegins(nodeMs: Float64Array, { leaving, returning }: Queues, endMs: number): Float64Array {
+  const latest = new Float64Array(nodeMs.length);
   let [nextNode, nextOut, nextIn] = [endMs, endMs, endMs];
   let [out, back] = [leaving.length - 1, returning.length - 1];
   for (let rank = nodeMs.length - 1; rank >= 0; rank--) {
     for (let swap = leaving[out]; swap?.lastForwardAccess === rank; swap = leaving[--out]) {
-      nextOut = Math.min(nextOut, inBegins.get(swap.name) as number) - swap.ms;
+      nextOut = Math.min(nextOut, swap.inMs) - swap.ms;
       nextNode = Math.min(nextNode, nextOut);
     }
     nextNode -= nodeMs[rank] as number;
     latest[rank] = nextNode;
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[--back]) {
       nextIn = Math.min(nextIn, nextNode) - swap.ms;
-      inBegins.set(swap.name, nextIn);
+      swap.inMs = nextIn;
     }
   }
   return latest;
@@ -99,26 +101,79 @@ export function swapPlacement(
   swapMs: ReadonlyMap<string, number>,
 ): Map<string, SwapPlacement> {
   const known = activationAccesses(graph);
-  const swaps = [...swapMs].map(([name, ms]): Timed => {
+  const swaps = [...swapMs].map(([name, ms]) => {
     const activation = known.get(name);
     if (!activation) throw new Error(`unknown activation: ${name}`);
-    return { ...activation, ms, outMs: 0, outDone: 0 };
+    return { ...activation, ms, outMs: 0, outDone: 0, inMs: 0, prefetch: 0 };
   });
+  placeCopies(Float64Array.from(nodeMs), swaps);
+  const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
+  return new Map(
+    swaps.map(({ name, outDone, prefetch }) => [name, { outDone: nameOf(outDone), prefetch: nameOf(prefetch) }]),
+  );
+}
+
+/** Sets `outDone` and `prefetch` of swaps whose uses are known by rank; returns them in the order of both queues. */
+export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[]): Queues {
   const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
   const { endMs } = schedule(nodeMs, queues);
   const { ready, begins } = schedule(nodeMs, queues, latestBegins(nodeMs, queues, endMs));
-
-  const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
-  const placements = new Map<string, SwapPlacement>();
   // backwards: each copy back as late as its use and the copy after it allow
   let latest = Number.POSITIVE_INFINITY;
-  for (const { name, firstBackwardAccess, ms, outDone } of [...queues.returning].reverse()) {
-    latest = Math.min(latest, begins[firstBackwardAccess] as number) - ms;
-    let prefetch = firstBackwardAccess;
-    while (prefetch > outDone && (ready[prefetch] as number) > latest) prefetch--;
-    placements.set(name, { outDone: nameOf(outDone), prefetch: nameOf(prefetch) });
+  for (const swap of [...queues.returning].reverse()) {
+    latest = Math.min(latest, begins[swap.firstBackwardAccess] as number) - swap.ms;
+    swap.prefetch = swap.firstBackwardAccess;
+    while (swap.prefetch > swap.outDone && (ready[swap.prefetch] as number) > latest) swap.prefetch--;
   }
-  return placements;
+  return queues;
+}
+
+/** A swap in a schedule of numbers, whose uses are still to be found. */
+export interface OpenSwap extends Timed {
+  /** Number of the activation's tensor, and of the storage that it comes back to. */
+  readonly tensor: number;
+  storage: number;
+  created: number;
+  lastForwardAccess: number;
+  firstBackwardAccess: number;
+  lastBackwardAccess: number;
+}
+
+/** A swap of which no use is known yet; `ms` is the time of one copy. */
+export const openSwap = (tensor: number, ms: number): OpenSwap => ({
+  tensor,
+  ms,
+  storage: -1,
+  created: 0,
+  lastForwardAccess: -1,
+  firstBackwardAccess: Number.MAX_SAFE_INTEGER,
+  lastBackwardAccess: -1,
+  outMs: 0,
+  outDone: 0,
+  inMs: 0,
+  prefetch: 0,
+});
+
+/** Time that nodes wait for placed copies, ms: `stepTime` by ranks instead of by the nodes of a graph. */
+export function copyWaitMs(nodeMs: Float64Array, { leaving, returning }: Queues): number {
+  const done = [...leaving].sort((a, z) => a.outDone - z.outDone);
+  const begun = [...returning].sort((a, z) => a.prefetch - z.prefetch);
+  let [now, outFree, inFree, waited] = [0, 0, 0, 0];
+  let [out, awaited, into, back] = [0, 0, 0, 0];
+  const arrive = (ms: number): void => {
+    waited += Math.max(0, ms - now);
+    now = Math.max(now, ms);
+  };
+  for (let rank = 0; rank < nodeMs.length; rank++) {
+    for (let swap = leaving[out]; swap && swap.lastForwardAccess + 1 === rank; swap = leaving[++out])
+      swap.outMs = outFree = Math.max(outFree, now) + swap.ms;
+    for (let swap = done[awaited]; swap?.outDone === rank; swap = done[++awaited]) arrive(swap.outMs);
+    for (let swap = begun[into]; swap?.prefetch === rank; swap = begun[++into])
+      swap.inMs = inFree = Math.max(inFree, now) + swap.ms;
+    for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) arrive(swap.inMs);
+    now += nodeMs[rank] as number;
+  }
+  return waited;
 }
 
 /** How long a step takes whose copies run beside its kernels. */

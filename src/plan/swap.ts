@@ -3,12 +3,15 @@ import { type SwapPart, swapName } from "../graph/names.js";
 import { type Accesses, activationAccesses, producerRanks } from "../memory/activations.js";
 import type { SwapPlacement } from "./plan.js";
 
+/** Ranks of the uses between which an activation is swapped. */
+type Uses = Pick<Accesses, "created" | "lastForwardAccess" | "firstBackwardAccess">;
+
 /** Order in which copies to the host begin. */
-export const outgoing = (a: Accesses, z: Accesses): number =>
+export const outgoing = (a: Uses, z: Uses): number =>
   a.lastForwardAccess - z.lastForwardAccess || a.created - z.created;
 
 /** Order in which copies back are needed. */
-export const incoming = (a: Accesses, z: Accesses): number =>
+export const incoming = (a: Uses, z: Uses): number =>
   a.firstBackwardAccess - z.firstBackwardAccess || a.created - z.created;
 
 /** An activation to swap, with the ranks of the nodes before which its copies are awaited and begin. */

@@ -168,7 +168,7 @@ export const optionTable = {
   planner: {
     flag: "--planner",
     kind: text("name"),
-    help: "mutwo, keepAll, recomputeAll or swapAll",
+    help: "best, mutwo, keepAll, recomputeAll or swapAll",
     commands: ["profile", "plan"],
     default: "mutwo",
     stated: ["plan"],

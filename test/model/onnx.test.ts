@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import protobuf from "protobufjs";
+import { randomFrom } from "../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 import { encodeOnnx, openOnnx, parseOnnx } from "../../src/model/onnx.js";
 import { onnxProto } from "../../src/model/onnx-proto.js";
-import { randomFrom } from "../../src/step/initial.js";
 import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-onnx-"));

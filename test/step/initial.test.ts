@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
+import { randomFrom } from "../../src/graph/random.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { initialValues, randomFrom, seededGraph } from "../../src/step/initial.js";
+import { initialValues, seededGraph } from "../../src/step/initial.js";
 import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 

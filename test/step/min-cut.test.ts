@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { randomFrom } from "../../src/step/initial.js";
+import { randomFrom } from "../../src/graph/random.js";
 import { Network } from "../../src/step/min-cut.js";
 
 type Edge = readonly [from: number, to: number, capacity: number];

@@ -1,5 +1,6 @@
 import { missingBudget } from "../budget.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
+import { best } from "./best.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
 import { swapAll } from "./swap-all.js";
@@ -13,6 +14,7 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
 
 /** All planners by name. */
 const planners: ReadonlyMap<string, Planner> = new Map([
+  ["best", best],
   ["mutwo", mutwo],
   ["keepAll", keepAll],
   ["recomputeAll", recomputeAll],
@@ -20,7 +22,7 @@ const planners: ReadonlyMap<string, Planner> = new Map([
 ]);
 
 /** Those that have nothing to plan for without a budget. */
-const needBudget: ReadonlySet<Planner> = new Set([mutwo]);
+const needBudget: ReadonlySet<Planner> = new Set([best, mutwo]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasBudget: boolean): Planner {

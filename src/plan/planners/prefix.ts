@@ -29,7 +29,7 @@ export interface Prefix<C = Choice> {
 }
 
 /** Rewrites the step by some choices and simulates it. */
-export function judge<C extends Pick<Decision, "activation" | "action" | "swap">>(
+export function judge<C extends Pick<Decision, "activation" | "action" | "swap" | "held">>(
   problem: PlanProblem,
   choices: readonly C[],
 ): Prefix<C> {
@@ -60,7 +60,7 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap">
 /** The plan that a sequence of prefixes comes to; `best` is the one to ship. */
 export function planOf(
   problem: PlanProblem,
-  prefixes: readonly Prefix[],
+  prefixes: readonly Pick<Prefix, "peakBytes" | "addedMs">[],
   best: Prefix,
   feasible: boolean,
   minimumPeakBytes: number,

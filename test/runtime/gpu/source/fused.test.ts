@@ -15,6 +15,7 @@ import {
   type Node,
   tensorOf,
 } from "../../../../src/graph/graph.js";
+import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, type Value, valuesOf } from "../../../../src/graph/values.js";
 import { readModel } from "../../../../src/model/read.js";
 import { fusedGraph } from "../../../../src/ops/fused.js";
@@ -26,7 +27,6 @@ import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.j
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { scatterSource } from "../../../../src/runtime/gpu/source/scatter.js";
 import { fuse } from "../../../../src/step/fuse.js";
-import { randomFrom } from "../../../../src/step/initial.js";
 import { lower } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
 import { at } from "../../../at.js";

@@ -1,0 +1,142 @@
+import { formatBytes, formatMs } from "../../format.js";
+import { perGraph } from "../../graph/memo.js";
+import { originalName } from "../../graph/names.js";
+import type { ActivationRow } from "../../memory/activation-rows.js";
+import { missingBudget } from "../budget.js";
+import type { Evaluation, Evaluator } from "../evaluator.js";
+import type { Front, Point } from "../front.js";
+import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
+import { rewrite } from "../rewrite.js";
+import { alone, held, keep, swapped } from "../schedule.js";
+import { Search, type SearchOptions } from "../search.js";
+import { swapPlacement } from "../swap-placement.js";
+import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
+
+/** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
+const effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
+/** Points of the front that are laid out to find the least arena. */
+const leastPoints = 5;
+
+/** The search of a graph: run once, whatever the budget. */
+const lastSearch = perGraph((): { known?: { nodeMs: readonly number[]; search: Search; front: Front } } => ({}));
+
+function frontOf(problem: PlanProblem, how: SearchOptions): { search: Search; front: Front } {
+  const last = lastSearch(problem.graph);
+  if (last.known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return last.known;
+  const search = new Search(problem, how);
+  last.known = { nodeMs: problem.nodeMs, search, front: search.run() };
+  return last.known;
+}
+
+/** The decisions that a point stands for, in schedule order, with what each frees and costs. */
+export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Point): Choice[] {
+  const { graph, nodeMs, rows } = problem;
+  const row = new Map(rows.map((one) => [one.name, one]));
+  const taken = evaluator.graph.activations.flatMap((name, index) => {
+    const action = point.actions[index];
+    return action === keep ? [] : [{ row: row.get(name) as ActivationRow, index, action }];
+  });
+  const again = taken
+    .filter(({ action }) => action !== swapped)
+    .map(({ row: { name }, action }) => ({
+      activation: name,
+      action: "recompute" as const,
+      ...(action === held ? { held: true as const } : {}),
+    }));
+  const before = rewrite(graph, again);
+  const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
+  const placements = swapPlacement(
+    before,
+    before.nodes.map(({ name }) => (ms.get(name) ?? ms.get(originalName(name))) as number),
+    new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
+  );
+  const without = (index: number): Evaluation => {
+    const actions = point.actions.slice();
+    actions[index] = keep;
+    return evaluator.evaluate(actions);
+  };
+  return taken.map(
+    ({
+      row: { name, memoryBytes, recomputeRatio, recomputeMs, inactiveMs, swapMs, swapMeasured },
+      index,
+      action,
+    }): Choice => {
+      const other = without(index);
+      const faster = point.totalMs - other.totalMs;
+      const price = `without this the peak is ${formatBytes(other.peakBytes)} and the step ${formatMs(Math.abs(faster))} ${faster >= 0 ? "faster" : "slower"}`;
+      const facts = { activation: name, savedBytes: memoryBytes, recomputeRatio, inactiveMs };
+      const freed = `${formatBytes(memoryBytes)} are free for ${formatMs(inactiveMs)}`;
+      if (action === swapped) {
+        const swap = placements.get(name) as SwapPlacement;
+        const copies = `two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}) beside other nodes, away before ${swap.outDone}, back from ${swap.prefetch} on`;
+        return { ...facts, action: "swap", swap, why: `${freed}: ${copies}; ${price}` };
+      }
+      const how =
+        action === alone
+          ? `made again in ${formatMs(recomputeMs)} right before its first backward use`
+          : `made again in ${formatMs(recomputeMs)} by the first block that needs it, and kept for those after it`;
+      return {
+        ...facts,
+        action: "recompute",
+        ...(action === held ? { held: true as const } : {}),
+        why: `${freed}: ${how}; ${price}`,
+      };
+    },
+  );
+}
+
+/** What the plan has come to after each decision, as far as the evaluator sees it. */
+function steps(
+  problem: PlanProblem,
+  { evaluator }: Search,
+  { actions }: Point,
+): Pick<Prefix, "peakBytes" | "addedMs">[] {
+  const sofar = new Uint8Array(actions.length);
+  const measure = () => {
+    const { peakBytes, totalMs } = evaluator.evaluate(sofar);
+    return { peakBytes, addedMs: totalMs - problem.nodeMs.reduce((sum, ms) => sum + ms, 0) };
+  };
+  const found = [measure()];
+  actions.forEach((action, index) => {
+    if (action === keep) return;
+    sofar[index] = action;
+    found.push(measure());
+  });
+  return found;
+}
+
+/**
+ * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
+ * tried (search.ts), the fastest whose arena fits. Never a higher peak for a smaller budget, since the search does not
+ * depend on it. Throws `planner needs a budget: …`.
+ */
+export const bestWithin =
+  (how: SearchOptions): Planner =>
+  (problem) => {
+    const { budgetBytes } = problem;
+    if (budgetBytes === null) throw missingBudget("best");
+    const { search, front } = frontOf(problem, how);
+    const judged = new Map<Point, Prefix>();
+    const judgeOf = (point: Point): Prefix => {
+      const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
+      judged.set(point, known);
+      return known;
+    };
+    const fits = front.points.findLast(
+      (point) => point.peakBytes <= budgetBytes && judgeOf(point).arenaBytes() <= budgetBytes,
+    );
+    const smallest = front.points
+      .slice(0, leastPoints)
+      .reduce((a, z) => (judgeOf(z).arenaBytes() < judgeOf(a).arenaBytes() ? z : a));
+    const point = fits ?? smallest;
+    return planOf(
+      problem,
+      steps(problem, search, point),
+      judgeOf(point),
+      fits !== undefined,
+      judgeOf(smallest).arenaBytes(),
+    );
+  };
+
+/** The best plan that some ten seconds of search find. */
+export const best: Planner = bestWithin(effort);

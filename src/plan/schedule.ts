@@ -1,0 +1,195 @@
+import type { Compiled, CompiledNode } from "./compiled.js";
+
+/** What is done with an activation, as a number in a vector of actions: it is kept, */
+export const keep = 0;
+/** made again right before its first backward use, by a block of its own, from what is there, */
+export const alone = 1;
+/** made again by the first block that needs it, and there from then on to its last use. */
+export const held = 2;
+/** Or it is copied to host memory and back, as placed by `placeCopies`. */
+export const swapped = 3;
+
+const isAgain = (action: number | undefined): boolean => action === alone || action === held;
+
+/**
+ * The schedule of a rewritten graph in numbers, written for one vector of actions after the other: what
+ * `insertRecomputation` and `prune` make, where a copy of a tensor is an instance beyond the tensors' numbers.
+ */
+export class Schedule {
+  /** For each entry the node that it is (a copy of), whether it is one, and the node before which its block stands. */
+  base = new Int32Array(1024);
+  isCopy = new Uint8Array(1024);
+  place = new Int32Array(1024);
+  /** Where the names of an entry begin in `names`: its inputs, then its outputs; -1 for those that are absent. */
+  start = new Int32Array(1025);
+  names = new Int32Array(8192);
+  /** The entries that something depends on, in order. */
+  kept: number[] = [];
+  /** Number of tensors and of copies of tensors. */
+  instances = 0;
+  readonly tensorCount: number;
+  private count = 0;
+  private nameCount = 0;
+  /** The tensor that each instance is a copy of. */
+  private instance = new Int32Array(4096);
+  // by tensor: what later nodes read instead, what later blocks start from, the copy in the block at hand
+  private readonly current: Int32Array;
+  private readonly standing: Int32Array;
+  private readonly local: Int32Array;
+  /** By node: the last block that it is in. */
+  private readonly found: Int32Array;
+  private stamp = 0;
+  private wanted = new Uint8Array(0);
+
+  constructor(private readonly graph: Compiled) {
+    this.tensorCount = graph.bytes.length;
+    this.current = new Int32Array(this.tensorCount);
+    this.standing = new Int32Array(this.tensorCount);
+    this.local = new Int32Array(this.tensorCount);
+    this.found = new Int32Array(graph.nodes.length);
+  }
+
+  /** Writes the schedule for an action for each saved activation; swaps change nothing in it. */
+  write(actions: Uint8Array): void {
+    this.emit(actions);
+    this.prune();
+  }
+
+  /** The tensor that an instance is (a copy of). */
+  tensorOf(instance: number): number {
+    return instance < this.tensorCount ? instance : (this.instance[instance] as number);
+  }
+
+  private emit(actions: Uint8Array): void {
+    const { nodes } = this.graph;
+    this.count = 0;
+    this.nameCount = 0;
+    this.instances = this.tensorCount;
+    this.current.fill(-1);
+    this.standing.fill(-1);
+    const { current } = this;
+    for (let rank = 0; rank < nodes.length; rank++) {
+      const node = nodes[rank] as CompiledNode;
+      for (const target of node.targets) if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
+      this.open(rank, false, rank);
+      for (const name of node.inputs) {
+        const copy = name < 0 ? -1 : (current[name] as number);
+        this.pushName(copy >= 0 ? copy : name);
+      }
+      for (const name of node.outputs) this.pushName(name);
+    }
+    this.start[this.count] = this.nameCount;
+  }
+
+  private emitBlock(target: number, actions: Uint8Array, place: number): void {
+    const { nodes, made, owner, after } = this.graph;
+    const { current, standing, local, found } = this;
+    const stamp = ++this.stamp;
+    const ranks: number[] = [];
+    const stack = [...(this.graph.backwardMembers[target] as Int32Array)];
+    while (stack.length) {
+      const name = stack.pop() as number;
+      const rank = made[name] as number;
+      if (rank < 0 || found[rank] === stamp || (standing[name] as number) >= 0) continue;
+      const own = owner[name] as number;
+      if (own >= 0 && own !== target && !isAgain(actions[own])) continue;
+      found[rank] = stamp;
+      ranks.push(rank);
+      for (const input of (nodes[rank] as CompiledNode).copyInputs) if (input >= 0) stack.push(input);
+    }
+    ranks.sort((a, z) => a - z);
+    // `local` holds instances of this block alone: all are cleared when it ends
+    for (const rank of ranks) {
+      const node = nodes[rank] as CompiledNode;
+      this.open(rank, true, place);
+      for (const name of node.copyInputs) {
+        const there = name < 0 ? -1 : (standing[name] as number);
+        const inside = name < 0 ? 0 : (local[name] as number);
+        this.pushName(there >= 0 ? there : inside > 0 ? inside : name);
+      }
+      for (const name of node.copyOutputs) {
+        if (name < 0 || after[name]) {
+          this.pushName(-1);
+          continue;
+        }
+        const copy = this.newInstance(name);
+        local[name] = copy;
+        const own = owner[name] as number;
+        if (own >= 0 && actions[own] === held && (standing[name] as number) < 0) standing[name] = copy;
+        this.pushName(copy);
+      }
+    }
+    for (const member of this.graph.backwardMembers[target] as Int32Array) {
+      const there = standing[member] as number;
+      current[member] = there >= 0 ? there : (local[member] as number);
+    }
+    for (const rank of ranks)
+      for (const name of (nodes[rank] as CompiledNode).copyOutputs) if (name >= 0) local[name] = 0;
+  }
+
+  private open(base: number, isCopy: boolean, place: number): void {
+    if (this.count + 1 >= this.base.length) {
+      this.base = wider(this.base);
+      this.place = wider(this.place);
+      this.start = wider(this.start);
+      const flags = new Uint8Array(this.base.length);
+      flags.set(this.isCopy);
+      this.isCopy = flags;
+    }
+    this.base[this.count] = base;
+    this.isCopy[this.count] = isCopy ? 1 : 0;
+    this.place[this.count] = place;
+    this.start[this.count++] = this.nameCount;
+  }
+
+  private pushName(name: number): void {
+    if (this.nameCount === this.names.length) this.names = wider(this.names);
+    this.names[this.nameCount++] = name;
+  }
+
+  private newInstance(tensor: number): number {
+    const index = this.instances++;
+    if (index >= this.instance.length) {
+      const more = new Int32Array(2 * index);
+      more.set(this.instance);
+      this.instance = more;
+    }
+    this.instance[index] = tensor;
+    return index;
+  }
+
+  /** Leaves out what nothing depends on. */
+  private prune(): void {
+    const { graph, tensorCount, base, start, names } = this;
+    if (this.wanted.length < this.instances) this.wanted = new Uint8Array(2 * this.instances);
+    const { wanted } = this;
+    wanted.fill(0, 0, this.instances);
+    const want = (name: number): void => {
+      if (name >= tensorCount) wanted[name] = 1;
+      else if (name >= 0 && !wanted[name]) for (const one of graph.bound[name] as Int32Array) wanted[one] = 1;
+    };
+    for (const name of graph.wanted) want(name);
+    const kept: number[] = [];
+    for (let i = this.count - 1; i >= 0; i--) {
+      const node = graph.nodes[base[i] as number] as CompiledNode;
+      const from = start[i] as number;
+      const middle = from + node.inputs.length;
+      let used = false;
+      for (let at = middle; at < (start[i + 1] as number); at++) {
+        const name = names[at] as number;
+        if (name >= 0 && wanted[name]) used = true;
+      }
+      if (!used) continue;
+      kept.push(i);
+      for (let at = from; at < middle; at++) want(names[at] as number);
+    }
+    kept.reverse();
+    this.kept = kept;
+  }
+}
+
+const wider = (list: Int32Array): Int32Array<ArrayBuffer> => {
+  const more = new Int32Array(2 * list.length);
+  more.set(list);
+  return more;
+};

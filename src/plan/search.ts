@@ -1,0 +1,285 @@
+import { randomFrom } from "../graph/random.js";
+import type { ActivationRow } from "../memory/activation-rows.js";
+import { type Accesses, activationAccesses, savedActivations } from "../memory/activations.js";
+import { type Evaluation, Evaluator } from "./evaluator.js";
+import { Front, type Point } from "./front.js";
+import type { PlanProblem } from "./plan.js";
+import { alone, held, keep, swapped } from "./schedule.js";
+
+/** How a search goes. */
+export interface SearchOptions {
+  /** Vectors tried in all. */
+  readonly moves: number;
+  readonly seed: number;
+  /** Fewer vectors are tried where more would take longer, ms. */
+  readonly timeLimitMs: number;
+}
+
+/** How much longer it takes to evaluate a plan than the unplanned step, about. */
+const plannedOverUnplanned = 2;
+/** Smaller activations are not worth a copy. */
+const smallestSwapBytes = 2 ** 20;
+/** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
+const goalStep = 0.0125;
+/** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
+const startHeat = 1e-3;
+/** Shares of the moves after which the way down, and all annealing, ends. */
+const [descentShare, annealShare] = [0.4, 0.9];
+/** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
+const excessWeight = 20;
+
+/** What the search must know of an activation. */
+interface Option {
+  readonly index: number;
+  readonly actions: readonly number[];
+  readonly accesses: Accesses;
+  readonly recomputeMs: number;
+}
+
+/**
+ * Searches plans for all budgets at once: simulated annealing over what is done with each activation, from the unplanned
+ * peak down to the lowest that is reached and back up, each goal starting from the best that is known. Gives the front
+ * of all that was tried. The same for the same seed and number of moves, whatever the budget.
+ */
+export class Search {
+  readonly front = new Front();
+  readonly evaluator: Evaluator;
+  private readonly options: readonly Option[];
+  private readonly random: () => number;
+  private readonly baseMs: number;
+  private readonly basePeak: number;
+  private tried = 0;
+  private moves: number;
+  private readonly began = performance.now();
+
+  constructor(
+    { graph, nodeMs, rows }: PlanProblem,
+    private readonly how: SearchOptions,
+  ) {
+    const row = new Map(rows.map((one) => [one.name, one]));
+    const rowOf = (name: string): ActivationRow => row.get(name) as ActivationRow;
+    const saved = [...savedActivations(graph).values()];
+    this.evaluator = new Evaluator(
+      graph,
+      nodeMs,
+      saved.map(({ name }) => rowOf(name).swapMs),
+    );
+    const stays = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
+    const accesses = activationAccesses(graph);
+    this.options = saved.flatMap((activation, index) => {
+      const { bytes, fixed, members, lastForwardAccess, firstBackwardAccess } = activation;
+      const swaps =
+        bytes >= smallestSwapBytes &&
+        lastForwardAccess + 1 < firstBackwardAccess &&
+        !members.some((member) => stays.has(member));
+      const actions = [keep, ...(fixed === null ? [alone, held] : []), ...(swaps ? [swapped] : [])];
+      const own = accesses.get(activation.name) as Accesses;
+      return actions.length > 1 && bytes > 0
+        ? [{ index, actions, accesses: own, recomputeMs: rowOf(activation.name).recomputeMs }]
+        : [];
+    });
+    this.moves = how.moves;
+    this.random = randomFrom(how.seed);
+    const unplanned = new Uint8Array(saved.length);
+    const base = this.evaluator.evaluate(unplanned);
+    this.baseMs = base.totalMs;
+    this.basePeak = base.peakBytes;
+    this.front.add(unplanned, base);
+  }
+
+  /** Runs the search to its end; returns the front. */
+  run(): Front {
+    if (this.options.length === 0) return this.front;
+    this.segments();
+    this.limit();
+    const goals = this.descend();
+    // the rest of the moves, a share for each goal, from below to above and back
+    const rounds = [...goals].reverse().concat(goals);
+    // low goals ask for more: what is evicted hangs together
+    const weight = (goal: number): number => (1.1 - goal / this.basePeak) ** 2;
+    let left = rounds.reduce((sum, goal) => sum + weight(goal), 0);
+    for (const goal of rounds) {
+      const share = Math.ceil(((annealShare * this.moves - this.tried) * weight(goal)) / left);
+      left -= weight(goal);
+      if (!this.isOver()) this.anneal(goal, share, startHeat);
+    }
+    this.polish();
+    return this.front;
+  }
+
+  /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
+  private limit(): void {
+    const { actions } = this.front.within(this.basePeak);
+    let eachMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 200 && performance.now() - this.began < 0.1 * this.how.timeLimitMs; i++) {
+      const began = performance.now();
+      this.evaluator.evaluate(actions);
+      eachMs = Math.min(eachMs, performance.now() - began);
+    }
+    this.moves = Math.min(this.moves, Math.floor(this.how.timeLimitMs / (plannedOverUnplanned * eachMs)));
+  }
+
+  private isOver(): boolean {
+    return this.tried >= this.moves || performance.now() - this.began > 1.5 * this.how.timeLimitMs;
+  }
+
+  /** Goes down goal by goal as far as goals are met; returns those that were tried. */
+  private descend(): number[] {
+    const goals: number[] = [];
+    const most = Math.floor(descentShare * this.moves * goalStep);
+    let missed = 0;
+    for (let share = 1 - goalStep; share > 0 && missed < 3 && !this.isOver(); share -= goalStep) {
+      const goal = Math.floor(share * this.basePeak);
+      goals.push(goal);
+      this.greedy(goal);
+      this.anneal(goal, most, startHeat);
+      missed = this.front.within(goal).peakBytes <= goal ? 0 : missed + 1;
+    }
+    return goals;
+  }
+
+  private evaluate(actions: Uint8Array): Evaluation {
+    this.tried++;
+    const evaluation = this.evaluator.evaluate(actions);
+    this.front.add(actions, evaluation);
+    return evaluation;
+  }
+
+  /** What a point is worth when that peak is wanted: less is better. */
+  private cost({ peakBytes, totalMs }: Pick<Evaluation, "peakBytes" | "totalMs">, goal: number): number {
+    return totalMs / this.baseMs + (excessWeight * Math.max(0, peakBytes - goal)) / this.basePeak;
+  }
+
+  /** Chen's segments (2016): between some activations that are kept, about equally far apart in bytes, all are evicted. */
+  private segments(): void {
+    const total = this.options.reduce((sum, { accesses }) => sum + accesses.bytes, 0);
+    for (const count of [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32])
+      for (const action of [held, alone]) {
+        const actions = this.front.within(this.basePeak).actions.slice();
+        let passed = 0;
+        let segment = 0;
+        for (const { index, accesses, actions: possible } of this.options) {
+          passed += accesses.bytes;
+          const isBoundary = Math.floor((count * passed) / total) > segment;
+          if (isBoundary) segment = Math.floor((count * passed) / total);
+          actions[index] = isBoundary || !possible.includes(action) ? keep : action;
+        }
+        if (!this.isOver()) this.evaluate(actions);
+      }
+  }
+
+  /** Evicts one activation after the other, the one that takes most of the excess at all nodes for its time first. */
+  private greedy(goal: number): void {
+    const actions = this.front.within(goal).actions.slice();
+    let now = this.evaluate(actions);
+    while (now.peakBytes > goal && !this.isOver()) {
+      let best: Option | undefined;
+      let bestScore = 0;
+      for (const option of this.options) {
+        if (actions[option.index] !== keep) continue;
+        const { bytes, lastForwardAccess, firstBackwardAccess } = option.accesses;
+        let relieved = 0;
+        for (let rank = lastForwardAccess + 1; rank < firstBackwardAccess; rank++) {
+          const excess = (now.liveBytes[rank] as number) - goal;
+          if (excess > 0) relieved += Math.min(excess, bytes);
+        }
+        const score = relieved / (option.recomputeMs + 1e-4 * this.baseMs);
+        if (score > bestScore) [best, bestScore] = [option, score];
+      }
+      if (!best) return;
+      let chosen: { action: number; evaluation: Evaluation } | undefined;
+      for (const action of best.actions.slice(1)) {
+        actions[best.index] = action;
+        const evaluation = this.evaluate(actions);
+        if (!chosen || this.cost(evaluation, goal) < this.cost(chosen.evaluation, goal))
+          chosen = { action, evaluation };
+      }
+      if (!chosen) return;
+      actions[best.index] = chosen.action;
+      now = chosen.evaluation;
+    }
+  }
+
+  /** Does less with single activations of random points of the front: finds what plans can do without. */
+  private polish(): void {
+    const { random, options, front } = this;
+    while (!this.isOver()) {
+      const actions = (front.points[Math.floor(random() * front.points.length)] as Point).actions.slice();
+      const evicted = options.filter(({ index }) => actions[index] !== keep);
+      const option = evicted[Math.floor(random() * evicted.length)];
+      if (option)
+        actions[option.index] =
+          random() < 0.7 ? keep : (option.actions[Math.floor(random() * option.actions.length)] as number);
+      this.evaluate(actions);
+    }
+  }
+
+  /** Simulated annealing towards one goal, from the best point that is known for it. */
+  private anneal(goal: number, moves: number, heat: number): void {
+    const { random, options } = this;
+    const pick = (): Option => options[Math.floor(random() * options.length)] as Option;
+    const other = (option: Option): number => option.actions[Math.floor(random() * option.actions.length)] as number;
+    let best = this.front.points[0] as Point;
+    for (const point of this.front.points) if (this.cost(point, goal) < this.cost(best, goal)) best = point;
+    const actions = best.actions.slice();
+    let cost = this.cost(best, goal);
+    const undo: [index: number, action: number][] = [];
+    const set = (option: Option, action: number): void => {
+      undo.push([option.index, actions[option.index] as number]);
+      actions[option.index] = option.actions.includes(action) ? action : (option.actions.at(-1) as number);
+    };
+    for (const from = this.tried; this.tried - from < moves && !this.isOver(); ) {
+      const temperature = heat * 0.01 ** ((this.tried - from) / moves);
+      undo.length = 0;
+      let next: number | undefined;
+      const kind = random();
+      if (kind < 0.3) {
+        const option = pick();
+        set(option, other(option));
+      } else if (kind < 0.5) {
+        const [a, z] = [pick(), pick()];
+        const [was, is] = [actions[a.index] as number, actions[z.index] as number];
+        set(a, is);
+        set(z, was);
+      } else if (kind < 0.7) {
+        const first = Math.floor(random() * options.length);
+        const until = Math.min(options.length, first + 1 + Math.floor(random() * 8));
+        const action = Math.floor(random() * 4);
+        for (let at = first; at < until; at++) set(options[at] as Option, action);
+      } else next = this.exchange(actions, goal, set);
+      if (undo.every(([index, action]) => actions[index] === action)) continue;
+      next ??= this.cost(this.evaluate(actions), goal);
+      if (next <= cost || random() < Math.exp((cost - next) / temperature)) cost = next;
+      else for (const [index, action] of undo.reverse()) actions[index] = action;
+    }
+  }
+
+  /** Keeps something that is evicted, and evicts others until the goal is met again, three at most. */
+  private exchange(actions: Uint8Array, goal: number, set: (option: Option, action: number) => void): number {
+    const { random, options } = this;
+    const evicted = options.filter(({ index }) => actions[index] !== keep);
+    const relaxed = evicted[Math.floor(random() * evicted.length)];
+    if (relaxed) set(relaxed, keep);
+    let now = this.evaluate(actions);
+    for (let tries = 0; tries < 3 && now.peakBytes > goal; tries++) {
+      const over = new Int32Array(now.liveBytes.length + 1);
+      for (let rank = 0; rank < now.liveBytes.length; rank++)
+        over[rank + 1] = (over[rank] as number) + ((now.liveBytes[rank] as number) > goal ? 1 : 0);
+      let best: Option | undefined;
+      let bestScore = 0;
+      for (const option of options) {
+        if (actions[option.index] !== keep || option === relaxed) continue;
+        const { bytes, lastForwardAccess, firstBackwardAccess } = option.accesses;
+        const nodes =
+          (over[firstBackwardAccess] as number) -
+          (over[Math.min(lastForwardAccess + 1, firstBackwardAccess)] as number);
+        const score = (nodes * bytes * (0.2 + random())) / (option.recomputeMs + 1e-3 * this.baseMs);
+        if (score > bestScore) [best, bestScore] = [option, score];
+      }
+      if (!best) break;
+      set(best, best.actions[1 + Math.floor(random() * (best.actions.length - 1))] as number);
+      now = this.evaluate(actions);
+    }
+    return this.cost(now, goal);
+  }
+}

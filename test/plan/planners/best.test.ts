@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { layout } from "../../../src/memory/layout.js";
+import { bestWithin } from "../../../src/plan/planners/best.js";
+import { mutwo } from "../../../src/plan/planners/mutwo.js";
+import { rewrite } from "../../../src/plan/rewrite.js";
+import { openCpu } from "../../../src/runtime/cpu.js";
+import { resnetProblem } from "../../problem.js";
+import { outcome } from "../../step.js";
+
+const runtime = openCpu();
+after(() => runtime.close());
+const problem = resnetProblem(runtime);
+const unplanned = layout(problem.graph).arenaBytes;
+const best = bestWithin({ moves: 1200, seed: 1, timeLimitMs: 60_000 });
+
+test("best: a plan that says it fits does, and costs no more than μ-TWO's", () => {
+  for (const share of [0.9, 0.7]) {
+    const budgetBytes = Math.floor(share * unplanned);
+    const plan = best({ ...problem, budgetBytes });
+    assert.ok(plan.feasible, `${share}`);
+    assert.equal(plan.peakBytes, layout(rewrite(problem.graph, plan.decisions)).arenaBytes);
+    assert.ok(plan.peakBytes <= budgetBytes);
+    const greedy = mutwo({ ...problem, budgetBytes });
+    assert.ok(!greedy.feasible || plan.addedMs <= 1.001 * greedy.addedMs, `${plan.addedMs} > ${greedy.addedMs} ms`);
+  }
+});
+
+test("best: the peak never rises when the budget falls; below the least it is infeasible and says what is in the way", () => {
+  let before = Number.POSITIVE_INFINITY;
+  for (let share = 1; share > 0.5; share -= 0.04) {
+    const plan = best({ ...problem, budgetBytes: Math.floor(share * unplanned) });
+    if (!plan.feasible) {
+      assert.equal(plan.peakBytes, plan.minimumPeakBytes);
+      assert.ok(plan.obstacle?.holders.length);
+      break;
+    }
+    assert.ok(plan.peakBytes <= before, `${share}: ${plan.peakBytes} > ${before}`);
+    before = plan.peakBytes;
+  }
+});
+
+test("best: each decision says what it frees, and what the plan would be without it", () => {
+  const { decisions } = best({ ...problem, budgetBytes: Math.floor(0.7 * unplanned) });
+  assert.ok(decisions.length);
+  for (const { why } of decisions)
+    assert.match(why, /are free for .*: .*; without this the peak is .* and the step .* (faster|slower)$/);
+  assert.throws(() => best(problem), /^Error: planner needs a budget: best/);
+});
+
+test("best: the planned step computes the same bits, held copies and swaps among its decisions", async () => {
+  const plan = best({ ...problem, budgetBytes: Math.floor(0.65 * unplanned) });
+  assert.ok(plan.decisions.some(({ held }) => held));
+  const expected = await outcome(runtime, problem.graph);
+  const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions));
+  assert.deepEqual([...actual.keys()], [...expected.keys()]);
+  for (const [name, bytes] of expected) assert.ok(Buffer.compare(actual.get(name) as Uint8Array, bytes) === 0, name);
+});
