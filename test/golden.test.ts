@@ -11,6 +11,12 @@ import { profileModel } from "../src/run/pipeline.js";
 import type { Environment, Run } from "../src/run/run.js";
 import { at } from "./at.js";
 
+/** Where the test was started: the paths that it prints are from there. */
+const started = process.cwd();
+
+// models and recordings have the same paths in every checkout, whatever a shell makes of the checkout's own
+process.chdir(at(".."));
+
 /** Two steps of an H100, answered from recordings, and one that runs here. */
 const runs: readonly { name: string; model: string; options: ProfileModelOptions }[] = [
   {
@@ -20,7 +26,7 @@ const runs: readonly { name: string; model: string; options: ProfileModelOptions
       loss: "ce",
       optimizer: "sgd:lr=1e-2,momentum=0.9",
       dims: { batch: 8 },
-      backend: `replay:${at("recordings/resnet_bottleneck.recording")}`,
+      backend: "replay:test/recordings/resnet_bottleneck.recording",
       budget: "75%",
     },
   },
@@ -30,7 +36,7 @@ const runs: readonly { name: string; model: string; options: ProfileModelOptions
     options: {
       loss: "ce",
       optimizer: "adam:lr=1e-3",
-      backend: `replay:${at("recordings/gpt2_tiny.recording")}`,
+      backend: "replay:test/recordings/gpt2_tiny.recording",
       planner: "swapAll",
     },
   },
@@ -53,7 +59,6 @@ const environment: Environment = {
 
 /** The run with what differs from machine to machine and from time to time set to fixed values: every time 1 ms. */
 function normalised(run: Run): Run {
-  const here = path.dirname(__dirname);
   const set = (key: string, value: unknown): unknown => {
     if (key === "samplesMs" || key === "losses") return key === "losses" ? (value as unknown[]).slice(0, 0) : [1];
     if (typeof value === "number" && /Ms$|^workspaceBytes$/.test(key)) return key.endsWith("Ms") ? 1 : 0;
@@ -62,7 +67,6 @@ function normalised(run: Run): Run {
     return walk(value);
   };
   const walk = (value: unknown): unknown => {
-    if (typeof value === "string") return value.replaceAll(here, "");
     if (Array.isArray(value)) return value.map(walk);
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, set(key, inner)]));
@@ -70,7 +74,7 @@ function normalised(run: Run): Run {
   const replays = run.before.backend === "replay";
   const fixed = { id: "20260101-000000-golden", createdAt: "2026-01-01T00:00:00.000Z", environment };
   if (replays) {
-    const text = JSON.stringify({ ...run, ...fixed }).replaceAll(here, "");
+    const text = JSON.stringify({ ...run, ...fixed });
     return { ...(JSON.parse(text, (key, value) => (key === "planningMs" ? 1 : value)) as Run) };
   }
   const device = { ...run.before.device, name: "a CPU", runtimeVersion: "1.29" };
@@ -107,7 +111,7 @@ function page(run: Run): string {
   return lines(html);
 }
 
-const fromHere = (file: string): string => path.relative(process.cwd(), file) || ".";
+const fromHere = (file: string): string => path.relative(started, file) || ".";
 
 /** The command that shows how a text differs from its file in golden/, where it does; the text is beside it then, as .new. */
 function difference(file: string, text: string): string[] {
@@ -130,7 +134,7 @@ after(() => {
 
 for (const { name, model, options } of runs)
   test(`golden/${name}: run.json, tables, summary and report are as before`, async () => {
-    const run = normalised(await profileModel(at("fixtures", model), options));
+    const run = normalised(await profileModel(`test/fixtures/${model}`, options));
     const made: Record<string, string> = {
       "run.json": `${rows(run)}\n`,
       "nodes.csv": nodeCsv(run),

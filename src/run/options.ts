@@ -94,7 +94,7 @@ export const optionTable = {
   precision: {
     flag: "--precision",
     kind: text("name"),
-    help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1)",
+    help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1); float64: the whole step",
     commands: ["profile", "show"],
     model: true,
     fact: "precision",
