@@ -1,4 +1,23 @@
 // Prints failures as they come and ends in the line `N passed, M failed`.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+
+/**
+ * Where a test failed, `FILE:LINE`: the first place in a test file that the error's stack names, else the first in test/,
+ * else the test's file without a line: the runner's line is that of what tsx made of the file.
+ */
+function placeOf(stack, file = "?") {
+  const places = stack.split("\n").flatMap((line) => {
+    const start = line.indexOf(here + path.sep);
+    const [, place] = /^(.+:\d+):\d+\)?$/.exec(start < 0 || !/^ +at /.test(line) ? "" : line.slice(start)) ?? [];
+    return place ? [place] : [];
+  });
+  const place = places.find((one) => one.includes(".test.ts:")) ?? places[0] ?? file;
+  return place.startsWith(here + path.sep) ? path.relative(path.dirname(here), place) : place;
+}
+
 export default async function* reporter(source) {
   let passed = 0;
   let failed = Number(process.env.MUTWO_CHECKS_FAILED ?? 0);
@@ -16,8 +35,8 @@ export default async function* reporter(source) {
     else {
       failed++;
       const { error } = data.details;
-      yield `FAILED: ${data.name}\n  at ${data.file ?? "?"}:${data.line ?? "?"}\n`;
-      yield `${String(error?.cause?.stack ?? error?.cause ?? error?.stack ?? error)}\n`;
+      const stack = String(error?.cause?.stack ?? error?.cause ?? error?.stack ?? error);
+      yield `FAILED: ${data.name}\n  at ${placeOf(stack, data.file)}\n${stack}\n`;
     }
   }
   if (passed + failed + skipped === 0) {
