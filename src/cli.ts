@@ -35,10 +35,16 @@ export function program(): Command {
       "Profiles the training step of an ONNX model, plans it into a memory budget, executes the plan and reports.",
     )
     .version(ownVersion())
-    .showHelpAfterError("(mutwo --help lists what there is)")
     .exitOverride();
   for (const addTo of commands) addTo(root);
+  pointToHelp(root, root.name());
   return root;
+}
+
+/** After an error a command, and each of its own commands, says how to get its help. */
+function pointToHelp(command: Command, words: string): void {
+  command.showHelpAfterError(`(${words} --help lists what there is)`);
+  for (const inner of command.commands) pointToHelp(inner, `${words} ${inner.name()}`);
 }
 
 /** Runs a command line; an error becomes a line on stderr, all that is wrong with options a line each: exit status 2. */

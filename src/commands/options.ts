@@ -15,18 +15,19 @@ interface Reading {
 /**
  * Gives a command the options of the table that it has, and an action that gets them read and checked. All that is
  * missing or wrong is said at once, a line each, before the action runs; `check` throws for what is wrong with the
- * command's other flags.
+ * command's other flags, or with options beside each other.
  */
 export function withOptions<C extends CommandName, Flags extends object>(
   command: Command,
   name: C,
   action: (file: string, options: OptionsOf<C>, flags: Flags) => Promise<void>,
-  check: (flags: Flags) => void = () => {},
+  check: (flags: Flags, options: OptionsOf<C>) => void = () => {},
 ): Command {
   for (const [, spec] of optionsOf(name)) command.addOption(commanderOption(spec));
   const read = (): Reading => {
     const { options, misused } = readOptions(command, name);
-    return { options, misused, wrong: [...wrongOptions(name, options), ...problemOf(() => check(command.opts()))] };
+    const wrong = problemOf(() => check(command.opts(), options as OptionsOf<C>));
+    return { options, misused, wrong: [...wrongOptions(name, options), ...wrong] };
   };
   const lines = ({ misused, wrong }: Reading): string[] => [...misused, ...wrong.map((line) => `mutwo: ${line}`)];
   // where commander has something to say itself (an unknown option), the rest is said with it
@@ -66,7 +67,7 @@ function readOptions(command: Command, name: CommandName): Omit<Reading, "wrong"
           misused.push(`error: option '${option.flags}' argument '${word}' is invalid. ${message}`);
         }
     else if (written === !option.negate) options[key] = spec.kind.parse("", undefined);
-    else if (spec.required) misused.push(`error: required option '${option.flags}' not specified`);
+    else if (spec.required?.includes(name)) misused.push(`error: required option '${option.flags}' not specified`);
     else if (spec.stated?.includes(name)) options[key] = spec.default;
   }
   return { options, misused };

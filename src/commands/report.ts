@@ -10,8 +10,8 @@ export const reportCommand = (root: Command): Command =>
     .action(report);
 
 export async function report(file: string, flags: { pdf?: boolean }): Promise<void> {
-  const { readRun } = await import("../run/run.js");
+  const { readRun, runFile } = await import("../run/run.js");
   const { rewriteReport } = await import("../report/write.js");
-  for (const written of await rewriteReport(readRun(file), path.dirname(file), flags.pdf ?? false))
+  for (const written of await rewriteReport(readRun(file), path.dirname(runFile(file)), flags.pdf ?? false))
     process.stdout.write(`report: ${written}\n`);
 }

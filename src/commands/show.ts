@@ -1,19 +1,16 @@
-import { statSync } from "node:fs";
 import path from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatBytes, nearest } from "../format.js";
 import type { Graph, Node, Phase } from "../graph/graph.js";
-import { type OptionsOf, optionEntries, optionTable } from "../run/options.js";
+import { type OptionsOf, optionEntries } from "../run/options.js";
 import { withOptions } from "./options.js";
 
 interface ShowFlags {
-  readonly loss?: string;
-  readonly optimizer?: string;
   readonly lowered?: boolean;
   readonly planned?: boolean;
   readonly phase?: Phase;
   readonly around?: string;
-  readonly distance: number;
+  readonly distance?: number;
   readonly json?: boolean;
 }
 
@@ -28,19 +25,17 @@ export const showCommand = (root: Command): Command =>
   withOptions(
     root
       .command("show <graph>")
-      .description("print a graph as text: a model's (with --loss and --optimizer its training step), or a run's")
-      .option("--loss <name>", optionTable.loss.help)
-      .option("--optimizer <name>", optionTable.optimizer.help)
-      .option("--lowered", "a model's graph as the backend executes it")
-      .option("--planned", "a run's graph with the run's plan carried out")
-      .addOption(new Option("--phase <phase>", "only the nodes of one phase").choices([...phaseNames]))
-      .option("--around <node>", "only this node, what it is made from and what is made from it (node, tensor or rank)")
-      .option("--distance <n>", "how many nodes away from that one (default 2)", readDistance, 2)
-      .option("--json", "print the graph as run.json holds it, and nothing else"),
+      .description("print a graph as text: a model's (with --loss and --optimizer its training step), or a run's"),
     "show",
     show,
     checkStep,
-  );
+  )
+    .option("--lowered", "a model's graph as the backend executes it")
+    .option("--planned", "a run's graph with the run's plan carried out")
+    .addOption(new Option("--phase <phase>", "only the nodes of one phase").choices([...phaseNames]))
+    .option("--around <node>", "only this node, what it is made from and what is made from it (node, tensor or rank)")
+    .option("--distance <n>", "how many nodes away from that one (default 2)", readDistance)
+    .option("--json", "print the graph as run.json holds it, and nothing else");
 
 /** Names of the phases, written again: `--help` does without the graph. */
 const phaseNames: readonly Phase[] = ["forward", "loss", "backward", "update"];
@@ -50,13 +45,10 @@ function readDistance(word: string): number {
   return Number(word);
 }
 
-/** Throws what is wrong with the loss and the optimizer, which go together. */
-function checkStep({ loss, optimizer }: ShowFlags): void {
-  if (loss === undefined && optimizer === undefined) return;
-  if (loss === undefined || optimizer === undefined)
+/** Throws if there is a loss or an optimizer without the other. */
+function checkStep(_: ShowFlags, { loss, optimizer }: OptionsOf<"show">): void {
+  if ((loss === undefined) !== (optimizer === undefined))
     throw new Error(`a training step needs --loss and --optimizer: ${loss ?? optimizer}`);
-  optionTable.loss.check(loss);
-  optionTable.optimizer.check(optimizer);
 }
 
 async function show(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<void> {
@@ -65,18 +57,26 @@ async function show(file: string, options: OptionsOf<"show">, flags: ShowFlags):
   process.stdout.write(await listing(file, options, flags));
 }
 
-/** What `mutwo show` prints. Throws one line for options that do not fit the file or a node that is not there. */
+/** What `mutwo show` prints. Throws one line for options that do not fit the file, for a node or a phase that is not there. */
 export async function listing(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<string> {
-  const isRun = file.endsWith(".json") || (statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false);
-  const { graph, what } = await (isRun ? graphOfRun : graphOfModel)(file, options, flags);
+  const { runFile, saveGraph } = await import("../run/run.js");
+  const { graph, what } = await (runFile(file).endsWith(".json") ? graphOfRun : graphOfModel)(file, options, flags);
   const { neighbours, partOf } = await import("../graph/part.js");
-  const { phase, around, distance } = flags;
+  const { phase, around, distance = 2 } = flags;
   const centre = around === undefined ? undefined : await nodeNamed(graph, around);
   const near = centre && neighbours(graph, centre, distance);
   const isShown = (node: Node): boolean => (!phase || node.phase === phase) && (!near || near.has(node));
   const shown = phase || near ? partOf(graph, isShown) : graph;
+  if (phase && shown.nodes.length === 0) {
+    const isElsewhere = graph.nodes.some((node) => node.phase === phase);
+    if (isElsewhere && centre)
+      throw new Error(`no ${phase} node within ${distance} of ${centre.name}, a ${centre.phase} node`);
+    const isForward = graph.nodes.every((node) => node.phase === "forward");
+    throw new Error(
+      `no ${phase} node in ${what}${isForward ? " (with --loss and --optimizer it is a training step)" : ""}`,
+    );
+  }
   if (!flags.json) return textOf(graph, shown, what, centre);
-  const { saveGraph } = await import("../run/run.js");
   return `${JSON.stringify(saveGraph(shown))}\n`;
 }
 
@@ -118,11 +118,11 @@ async function textOf(whole: Graph, shown: Graph, what: string, centre: Node | u
 
 /** The step that a run profiled, with its plan if that is asked for. */
 async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
-  const { loadGraph, readRun } = await import("../run/run.js");
-  const found = file.endsWith(".json") ? file : path.join(file, "run.json");
+  const { loadGraph, readRun, runFile } = await import("../run/run.js");
+  const found = runFile(file);
   const run = readRun(found);
-  const { loss, optimizer, lowered, planned } = flags;
-  const [foreign] = Object.entries({ ...options, loss, optimizer, lowered }).filter(([, value]) => value !== undefined);
+  const { lowered, planned } = flags;
+  const [foreign] = Object.entries({ ...options, lowered }).filter(([, value]) => value !== undefined);
   if (foreign) {
     const flag = optionEntries.find(([name]) => name === foreign[0])?.[1].flag ?? `--${foreign[0]}`;
     throw new Error(`the graph of a run is as it was profiled, ${flag} is for a model: ${found}`);
@@ -138,8 +138,8 @@ async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowF
 
 /** The forward graph of a model file; with a loss and an optimizer its training step; lowered if that is asked for. */
 async function graphOfModel(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
-  const { loss, optimizer, lowered, planned } = flags;
-  const { dims, backend, batchNorm } = options;
+  const { lowered, planned } = flags;
+  const { loss, optimizer, dims, backend, batchNorm } = options;
   if (planned) throw new Error(`a model has no plan, show a run: ${file}`);
   const { openRuntime } = await import("../runtime/open.js");
   const { readModel } = await import("../model/read.js");

@@ -26,7 +26,9 @@ const besides: Readonly<Record<CommandName, readonly string[]>> = {
  */
 export function checkOptions(command: CommandName, options: object): void {
   const given = options as Given;
-  const missing = optionsOf(command).filter(([name, { required }]) => required && given[name] === undefined);
+  const missing = optionsOf(command).filter(
+    ([name, { required }]) => required?.includes(command) && given[name] === undefined,
+  );
   const problems = [
     ...missing.map(([name]) => `missing option: ${name}`),
     ...unknownOptions(command, given),

@@ -29,7 +29,7 @@ export function modelOptions(options: ModelOptions): ModelOptions {
 export const optionFacts = (model: ModelOptions): (readonly [label: string, text: string])[] =>
   optionEntries.flatMap(([name, { kind, fact }]) => {
     const value = (model as unknown as Given)[name];
-    if (fact === undefined || value === undefined) return [];
+    if (!fact || value === undefined) return [];
     const said = kind.say(value);
     return said ? [[fact, said] as const] : [];
   });

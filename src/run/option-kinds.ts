@@ -6,27 +6,34 @@ export type CommandName = "profile" | "plan" | "verify" | "show";
 /** Options of any command, by name. */
 export type Given = Readonly<Record<string, unknown>>;
 
-/** Everything that is known of an option whose value is a `T`. */
-export interface OptionSpec<T = unknown> {
+/** What is known of an option whose value is a `T`, whatever becomes of it in a run. */
+interface OptionEntry<T> {
   /** As on the command line; `--no-…` for a switch that is on without it. */
   readonly flag: string;
   readonly kind: Kind<T>;
   readonly help: string;
   readonly commands: readonly CommandName[];
-  readonly required?: true;
+  /** Commands that do nothing without it. */
+  readonly required?: readonly CommandName[];
   /** What holds where none is given. */
   readonly default?: T;
   /** Commands that say the default as if it had been given, so that the printed command holds when it changes. */
   readonly stated?: readonly CommandName[];
   /** The one backend that has it. */
   readonly only?: BackendOption<T>;
-  /** Whether it decides what the training step is: then it stands in a run's `model`. */
-  readonly model?: true;
-  /** Its row among the report's facts, for one that stands in `model`; those without have a row of their own there. */
-  readonly fact?: string;
   /** Throws what is wrong with a value beside the others, as far as can be said before anything is read. */
   check?(value: T, given: Given): void;
 }
+
+/** Of an option that decides what the training step is: it stands in a run's `model`. */
+interface OfModel {
+  readonly model: true;
+  /** Its row among the report's facts; false for one that the report says elsewhere. */
+  readonly fact: string | false;
+}
+
+/** Everything that is known of an option whose value is a `T`. */
+export type OptionSpec<T = unknown> = OptionEntry<T> & (OfModel | { readonly model?: never; readonly fact?: never });
 
 /** How an option's value is written on a command line, and what it may be. */
 export interface Kind<T> {

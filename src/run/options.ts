@@ -33,7 +33,7 @@ export const optionTable = {
     kind: text("file"),
     help: "safetensors file with the reference values",
     commands: ["verify"],
-    required: true,
+    required: ["verify"],
     check: (file: string) => checkReadable("safetensors", file),
   },
   /** `ce`, `mse`, `l1`, `bce` or `sum`, with settings: `ce:axis=1,output=logits`. */
@@ -41,18 +41,20 @@ export const optionTable = {
     flag: "--loss",
     kind: text("name"),
     help: "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME",
-    commands: ["profile", "verify"],
-    required: true,
+    commands: ["profile", "verify", "show"],
+    required: ["profile", "verify"],
     model: true,
+    fact: false,
     check: (value: string) => training().loss(value),
   },
   optimizer: {
     flag: "--optimizer",
     kind: text("name"),
     help: "sgd, adam or adamw, with settings: adam:lr=1e-3,betas=0.9/0.999",
-    commands: ["profile"],
-    required: true,
+    commands: ["profile", "show"],
+    required: ["profile"],
     model: true,
+    fact: false,
     check: (value: string) => training().optimizer(value),
   },
   /** Size of each symbolic dimension. */
@@ -63,6 +65,7 @@ export const optionTable = {
     commands: ["profile", "verify", "show"],
     default: {},
     model: true,
+    fact: false,
   },
   accumulate: {
     flag: "--accumulate",
@@ -107,6 +110,7 @@ export const optionTable = {
     help: "run batch norm so, whatever the file says",
     commands: ["profile", "verify", "show"],
     model: true,
+    fact: "batch norm",
   },
   /** `cpu`, `cuda`, or `replay:FILE` of a recording; default `cpu`. */
   backend: {
@@ -213,19 +217,21 @@ type Table = typeof optionTable;
 
 type ValueOf<Spec> = Spec extends { readonly kind: Kind<infer T> } ? T : never;
 
-/** The options of the table as fields: those of required options, and the others. */
-type TableOptions = {
-  readonly [K in keyof Table as Table[K] extends { required: true } ? K : never]: ValueOf<Table[K]>;
-} & { readonly [K in keyof Table as Table[K] extends { required: true } ? never : K]?: ValueOf<Table[K]> };
+/** The commands that need an option. */
+type Needing<Spec> = Spec extends { readonly required: readonly (infer C)[] } ? C : never;
 
-/** The options that a command takes. */
+/** The options that a command takes: those that it needs, and the others. */
 export type OptionsOf<C extends CommandName> = {
-  readonly [K in keyof TableOptions as C extends Table[K]["commands"][number] ? K : never]: TableOptions[K];
+  readonly [K in keyof Table as C extends Needing<Table[K]> ? K : never]: ValueOf<Table[K]>;
+} & {
+  readonly [K in keyof Table as C extends Exclude<Table[K]["commands"][number], Needing<Table[K]>>
+    ? K
+    : never]?: ValueOf<Table[K]>;
 };
 
 /** The options that a run's `model` holds. */
 export type ModelOptions = {
-  readonly [K in keyof TableOptions as Table[K] extends { model: true } ? K : never]: TableOptions[K];
+  readonly [K in keyof OptionsOf<"profile"> as Table[K] extends { model: true } ? K : never]: OptionsOf<"profile">[K];
 };
 
 /** The values that hold where none are given. */

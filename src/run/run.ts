@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
@@ -143,11 +143,16 @@ export function loadGraph(saved: SavedGraph): Graph {
   return { ...saved, tensors };
 }
 
+/** The run.json that a path names: the file itself, or the one in a run's folder. */
+export const runFile = (place: string): string =>
+  statSync(place, { throwIfNoEntry: false })?.isDirectory() ? path.join(place, "run.json") : place;
+
 /**
- * Reads and checks a run.json. Throws one line that says what is wrong: no such file, not JSON (truncated), not a
+ * Reads and checks a run.json, or the one in a run's folder. Throws one line that says what is wrong: no such file, not JSON (truncated), not a
  * mutwo run, another format version, or tables that contradict each other.
  */
-export function readRun(file: string): Run {
+export function readRun(place: string): Run {
+  const file = runFile(place);
   let text: string;
   try {
     text = readFileSync(file, "utf8");

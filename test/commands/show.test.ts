@@ -24,9 +24,7 @@ before(async () => {
 
 after(() => rmSync(folder, { recursive: true }));
 
-const none = { distance: 2 };
-
-const step = { ...none, loss: "mse", optimizer: "sgd" };
+const step = { loss: "mse", optimizer: "sgd" };
 
 test("mutwo show MODEL prints the forward graph: rank, bytes, types, one node a line", () => {
   const { status, stdout } = spawnSync(process.execPath, ["--import", "tsx", at("../src/cli.ts"), "show", model], {
@@ -41,7 +39,7 @@ test("mutwo show MODEL prints the forward graph: rank, bytes, types, one node a 
 });
 
 test("listing(model, {around}) marks the node among its neighbours, named by its name, its tensor or its rank", async () => {
-  const text = await listing(model, {}, { ...step, around: "/mod/mod.17/Relu", distance: 1 });
+  const text = await listing(model, step, { around: "/mod/mod.17/Relu", distance: 1 });
   assert.deepEqual(
     text.split("\n").flatMap((line) => /^ +(\d+) .*? ([> ]) {2}\[([^\]]+)\]/.exec(line)?.slice(1).join(" ") ?? []),
     [
@@ -53,13 +51,13 @@ test("listing(model, {around}) marks the node among its neighbours, named by its
     ],
   );
   for (const around of ["17", "/mod/mod.17/Relu_output_0"])
-    assert.equal(await listing(model, {}, { ...step, around, distance: 1 }), text);
+    assert.equal(await listing(model, step, { around, distance: 1 }), text);
 });
 
 test("listing(model, {lowered}) is the graph as the CPU executes it", async () => {
   const file = at("fixtures/resnet_bottleneck_dynamic.onnx");
-  const built = await listing(file, { dims: { batch: 2 } }, none);
-  const lowered = await listing(file, { dims: { batch: 2 } }, { ...none, lowered: true });
+  const built = await listing(file, { dims: { batch: 2 } }, {});
+  const lowered = await listing(file, { dims: { batch: 2 } }, { lowered: true });
   assert.match(lowered, /as .* executes it: \d+ nodes/);
   // the CPU has no kernel for batch norm as it is trained
   assert.deepEqual(
@@ -69,15 +67,15 @@ test("listing(model, {lowered}) is the graph as the CPU executes it", async () =
 });
 
 test("listing(run) is the step that was profiled, with {planned} recomputed nodes too", async () => {
-  const text = await listing(run, {}, { ...none, phase: "backward" });
+  const text = await listing(run, {}, { phase: "backward" });
   assert.ok(text.includes("backward:") && !text.includes("update:") && !text.includes("@recompute"));
-  const planned = await listing(path.join(run, "run.json"), {}, { ...none, planned: true });
+  const planned = await listing(path.join(run, "run.json"), {}, { planned: true });
   assert.match(planned, /^# .*, planned by recomputeAll: /);
   assert.ok(planned.includes("@recompute"));
 });
 
 test("listing(run, {json}) is a graph as run.json holds it", async () => {
-  const text = await listing(run, {}, { ...none, phase: "update", json: true });
+  const text = await listing(run, {}, { phase: "update", json: true });
   const graph = loadGraph(JSON.parse(text) as SavedGraph);
   assert.deepEqual(new Set(graph.nodes.map(({ phase }) => phase)), new Set(["update"]));
   assert.ok(graph.nodes.every(({ inputs }) => inputs.every((name) => graph.tensors.has(name))));
@@ -85,12 +83,18 @@ test("listing(run, {json}) is a graph as run.json holds it", async () => {
 
 test("listing refuses in one line what does not fit", async () => {
   const refused = (file: string, options: object, flags: object, message: RegExp) =>
-    assert.rejects(listing(file, options, { ...none, ...flags }), { message });
+    assert.rejects(listing(file, options, flags), { message });
   const relu = /^unknown node: mod\.17\/Relu \(nearest: \/mod\/mod\.17\/Relu, .*\)$/;
   await refused(model, {}, { around: "mod.17/Relu" }, relu);
   await refused(model, {}, { around: "mod.0.weight" }, /^no node makes the parameter: mod\.0\.weight$/);
   await refused(model, {}, { planned: true }, /^a model has no plan, show a run: .*$/);
   await refused(run, { clipNorm: 1 }, {}, /^the graph of a run is as it was profiled, --clip-norm is for a model: .*$/);
+  const forward =
+    /^no backward node in the forward pass of mlp\.ts\.onnx \(with --loss and --optimizer it is a training step\)$/;
+  await refused(model, {}, { phase: "backward" }, forward);
+  await refused(model, {}, { phase: "backward", around: "3" }, forward);
+  const far = /^no update node within 1 of \/mod\/mod\.1\/Relu, a forward node$/;
+  await refused(model, step, { phase: "update", around: "1", distance: 1 }, far);
   await refused(folder, {}, {}, /^cannot read run: .*run\.json \(ENOENT\)$/);
 });
 

@@ -42,7 +42,7 @@ test("profileModel(…) has the options that make the step in run.model, its rep
   const run = await profileModel(at("fixtures/mlp.ts.onnx"), { ...training, iterations: 1, warmups: 0 });
   assert.deepEqual({ ...run.model, ...training, dims: {} }, run.model);
   const html = reportHtml(run);
-  for (const fact of ["micro-batches per step", "gradients clipped to norm", "frozen", "precision"])
+  for (const fact of ["micro-batches per step", "gradients clipped to norm", "frozen", "precision", "batch norm"])
     assert.ok(html.includes(fact), fact);
   assert.match(run.command, /--batch-norm training --iterations 1 --warmups 0$/);
 });

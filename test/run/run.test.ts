@@ -26,6 +26,13 @@ test("readRun(file) refuses what is not a whole run of this version, in one line
   assert.throws(() => readRun(file('{"format": "mutwo-run", "version": 1}')), /contradicts itself: no graph/);
 });
 
+test("readRun(folder) reads the run.json in it, and names it where it cannot", () => {
+  const name = file(JSON.stringify(golden));
+  assert.deepEqual(readRun(folder), readRun(name));
+  const none = mkdtempSync(path.join(folder, "none-"));
+  assert.throws(() => readRun(none), { message: `cannot read run: ${path.join(none, "run.json")} (ENOENT)` });
+});
+
 test("newRunId(model) names time and model", () => {
   const id = newRunId("folder/my model.onnx", new Date("2026-01-02T03:04:05Z"));
   assert.match(id, /^20260102-030405-my_model-[0-9a-f]{4}$/);
