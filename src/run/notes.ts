@@ -22,8 +22,12 @@ export function warningsOf(before: Profile, after: Profile | null, equality: Equ
       text: `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
     });
   for (const [about, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
-    const bad = profile?.losses.indexOf(null) ?? -1;
-    if (bad >= 0) warnings.push({ about, text: `the ${about} step's loss is not finite from iteration ${bad + 1} on` });
+    const losses = profile?.losses ?? [];
+    if (losses.includes(null))
+      warnings.push({
+        about,
+        text: `the ${about} step's loss is not finite: of ${losses.length} recorded losses number ${losses.indexOf(null) + 1} is the first`,
+      });
   }
   if (equality?.different.length)
     warnings.push({

@@ -48,7 +48,10 @@ export interface Profile {
     /** That step, measured. */
     readonly step: Samples;
   };
-  /** The loss of each measured step, warm-ups included; the same batch every step. */
+  /**
+   * Losses of real steps in their order, warm-ups included, the same batch every step. On the CPU they are those of all
+   * steps; on a GPU steps whose loss is not read (the first launch of the graph, those that time nodes) lie between some.
+   */
   readonly losses: readonly (number | null)[];
 }
 

@@ -85,7 +85,10 @@ export interface Measurement {
   readonly memory: DeviceMemory | null;
   /** null where host and device are one. */
   readonly copies: readonly CopyTime[] | null;
-  /** The loss of each step, warm-ups included; null where it is not finite. */
+  /**
+   * Losses of the steps in their order, warm-ups included; null where not finite. On the CPU of every step; a GPU also
+   * makes steps whose loss is not read: before the replayed ones, and to time nodes, before the last loss.
+   */
   readonly losses: readonly (number | null)[];
 }
 

@@ -11,15 +11,29 @@ interface Peer {
   readonly models: Readonly<Record<string, { readonly stepMs: number; readonly peakMB: number }>>;
 }
 
-const { values: flags } = parseArgs({
-  options: {
-    record: { type: "string" },
-    models: { type: "string" },
-    fixtures: { type: "string" },
-    compile: { type: "boolean" },
-    json: { type: "boolean" },
-  },
-});
+const options = {
+  record: { type: "string" },
+  models: { type: "string" },
+  fixtures: { type: "string" },
+  compile: { type: "boolean" },
+  json: { type: "boolean" },
+} as const;
+
+/** Ends with one line for what went wrong. */
+function fail({ message }: Error): never {
+  process.stderr.write(`bench: ${message.split("\n")[0]}\n`);
+  process.exit(2);
+}
+
+function readFlags() {
+  try {
+    return parseArgs({ options }).values;
+  } catch (error) {
+    return fail(error as Error);
+  }
+}
+
+const flags = readFlags();
 
 const here = flags.fixtures ?? path.join(__dirname, "../fixtures");
 
@@ -138,7 +152,4 @@ async function main(): Promise<void> {
   );
 }
 
-void main().catch((error: Error) => {
-  process.stderr.write(`bench: ${error.message.split("\n")[0]}\n`);
-  process.exitCode = 2;
-});
+void main().catch(fail);

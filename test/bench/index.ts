@@ -6,12 +6,10 @@ import { parseArgs } from "node:util";
 import { comparison, type Figure, here, save, saved } from "./history.js";
 import { measure } from "./measures.js";
 
-const { values: flags, positionals } = parseArgs({
-  options: { save: { type: "boolean" }, compare: { type: "boolean" } },
-  allowPositionals: true,
-});
+const options = { save: { type: "boolean" }, compare: { type: "boolean" } } as const;
 
 async function main(): Promise<void> {
+  const { values: flags, positionals } = parseArgs({ options, allowPositionals: true });
   const models = positionals.filter(existsSync);
   const [commit, ...rest] = positionals.filter((word) => !models.includes(word));
   if (rest.length > 0 || (commit !== undefined && !flags.compare))

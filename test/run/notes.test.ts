@@ -25,8 +25,11 @@ test("warningsOf(before, after, equality) says what each warning is about", () =
     ["unplanned", "unplanned", "planned", "planned"],
   );
   assert.match(warnings[0]?.text ?? "", /^the unplanned step does not fit into the device: .* \(2\.00 KiB\)/);
-  assert.equal(warnings[1]?.text, "the unplanned step's loss is not finite from iteration 2 on");
-  assert.equal(warnings[2]?.text, "the planned step's loss is not finite from iteration 1 on");
+  assert.equal(
+    warnings[1]?.text,
+    "the unplanned step's loss is not finite: of 3 recorded losses number 2 is the first",
+  );
+  assert.equal(warnings[2]?.text, "the planned step's loss is not finite: of 1 recorded losses number 1 is the first");
   assert.equal(warnings[3]?.text, "2 tensors of the planned step differ from the unplanned one's");
 });
 

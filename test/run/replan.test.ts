@@ -24,7 +24,10 @@ test("planRun(run) drops the warnings about the planned step, and no other", () 
     ["unplanned", "planned", "planned", "run"],
   );
   assert.deepEqual(planRun(run, { budget: "90%" }).warnings, [
-    { about: "unplanned", text: "the unplanned step's loss is not finite from iteration 2 on" },
+    {
+      about: "unplanned",
+      text: "the unplanned step's loss is not finite: of 2 recorded losses number 2 is the first",
+    },
     { about: "run", text: "no PDF and no plots: no usable browser" },
   ]);
 });
