@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
 import { Schedule, swapped } from "./schedule.js";
-import { copyWaitMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
+import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
 
 /** What a vector of actions comes to. */
 export interface Evaluation {
@@ -93,13 +93,13 @@ export class Evaluator {
     }
   }
 
-  /** Places the copies of all swaps; returns the time that nodes wait for them, ms. */
+  /** Places the copies of all swaps; returns what they cost the nodes, ms. */
   private placeSwaps(): number {
     const { kept, base } = this.schedule;
     const nodeMs = new Float64Array(kept.length);
     for (let rank = 0; rank < kept.length; rank++)
       nodeMs[rank] = (this.graph.nodes[base[kept[rank] as number] as number] as CompiledNode).ms;
-    return copyWaitMs(nodeMs, placeCopies(nodeMs, this.swaps));
+    return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */

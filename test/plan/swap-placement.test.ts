@@ -36,11 +36,15 @@ function timeOf(
     }),
   );
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
-  const time = stepTime(planned, (node) => {
-    const known = opOf(node).swap ? swapMs.get(originalName(node.name)) : ms.get(originalName(node.name));
-    return known as number;
-  });
-  const waited = [...time.waitingMs.values()].reduce((sum, one) => sum + one, 0);
+  const time = stepTime(
+    planned,
+    (node) => {
+      const known = opOf(node).swap ? swapMs.get(originalName(node.name)) : ms.get(originalName(node.name));
+      return known as number;
+    },
+    0,
+  );
+  const waited = [...time.copyMs.values()].reduce((sum, one) => sum + one, 0);
   return { planned, ...time, waited };
 }
 
@@ -70,9 +74,9 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
   // the host makes that no later, so d and f, before which two nodes run during each copy at most, wait for them
   assert.deepEqual(queued.get("a"), { outDone: "d", prefetch: "i" });
   assert.deepEqual(queued.get("b"), { outDone: "f", prefetch: "f" });
-  const { totalMs, waitingMs } = timeOf(chain, each(chain, 1), slower, queued);
+  const { totalMs, copyMs } = timeOf(chain, each(chain, 1), slower, queued);
   assert.deepEqual(
-    [...waitingMs],
+    [...copyMs],
     [
       ["a", 2],
       ["b", 1],
@@ -81,9 +85,15 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
   assert.equal(totalMs, 16);
 });
 
+test("stepTime(graph, …) counts that kernels beside a copy take longer, by a share of the copy's time", () => {
+  const planned = rewrite(chain, [{ activation: "a", action: "swap", swap: { outDone: "e", prefetch: "db" } }]);
+  const time = (slowdown: number): number => stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), slowdown).totalMs;
+  assert.ok(Math.abs(time(0.25) - time(0) - 0.25 * (2 + 2)) < 1e-9, "both copies run beside other nodes");
+});
+
 test("stepTime(graph, …) of a swap without a placement waits for both copies in full", () => {
-  const { totalMs, waitingMs } = timeOf(chain, each(chain, 1), new Map([["a", 2]]));
-  assert.deepEqual([totalMs, [...waitingMs]], [13 + 4, [["a", 4]]]);
+  const { totalMs, copyMs } = timeOf(chain, each(chain, 1), new Map([["a", 2]]));
+  assert.deepEqual([totalMs, [...copyMs]], [13 + 4, [["a", 4]]]);
 });
 
 test("swapPlacement(graph, …) of one activation hides it if any places do, and of those keeps the memory free longest", () => {

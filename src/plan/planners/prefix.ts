@@ -19,8 +19,8 @@ export interface Prefix<C = Choice> {
   readonly peakRank: number;
   /** Predicted time added to the step, ms. */
   readonly addedMs: number;
-  /** Part of that for which nodes wait for the copies of each swapped activation, ms. */
-  readonly waitingMs: ReadonlyMap<string, number>;
+  /** What of it the copies of each swapped activation cost, ms. */
+  readonly copyMs: ReadonlyMap<string, number>;
   readonly graph: () => Graph;
   /** Size of the arena; laid out when first asked for. */
   readonly arenaBytes: () => number;
@@ -37,10 +37,10 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   const planned = rewrite(graph, choices);
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
-  const copyMs = new Map(rows.map((row) => [row.name, row.swapMs]));
-  const { totalMs, waitingMs } = stepTime(planned, (node) =>
+  const swapMs = new Map(rows.map((row) => [row.name, row.swapMs]));
+  const { totalMs, copyMs } = stepTime(planned, (node) =>
     opOf(node).swap
-      ? (copyMs.get(originalName(node.outputs[0] as string)) as number)
+      ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
       : (ms.get(originalName(node.name)) as number),
   );
   let places: Layout | undefined;
@@ -50,7 +50,7 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
     peakBytes,
     peakRank,
     addedMs: totalMs - nodeMs.reduce((sum, one) => sum + one, 0),
-    waitingMs,
+    copyMs,
     graph: () => planned,
     arenaBytes: () => laidOut().arenaBytes,
     hostBytes: () => laidOut().hostBytes,

@@ -34,9 +34,9 @@ export const swapAll: Planner = (problem) => {
   const judged = judge(problem, swaps);
   const choices = swaps.map((swap, i): Choice => {
     const { memoryBytes, recomputeRatio, inactiveMs, swapMs, swapMeasured } = rows[i] as ActivationRow;
-    const addedMs = judged.waitingMs.get(swap.activation) ?? 0;
+    const addedMs = judged.copyMs.get(swap.activation) ?? 0;
     const copies = `two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"})`;
-    const price = addedMs > 0 ? `${formatMs(addedMs)} of them waited for` : "hidden behind other nodes";
+    const price = `which cost ${formatMs(addedMs)}: nodes wait for them, and those beside them take longer`;
     return {
       ...swap,
       savedBytes: memoryBytes,

@@ -32,7 +32,7 @@ test("judge(problem, choices) is the rewritten graph's timeline, and the time of
   assert.deepEqual([recomputing.addedMs, recomputing.hostBytes()], [1, 0]);
   // both copies are waited for in full where nothing says otherwise
   const swapping = judge(problem, [{ activation: "a", action: "swap" }]);
-  assert.deepEqual([swapping.addedMs, [...swapping.waitingMs], swapping.hostBytes()], [4, [["a", 4]], 1024]);
+  assert.deepEqual([swapping.addedMs, [...swapping.copyMs], swapping.hostBytes()], [4, [["a", 4]], 1024]);
 });
 
 test("planOf(problem, prefixes, …) tells each decision's peak and time from the prefixes", () => {

@@ -39,7 +39,10 @@ test("planGraph(swapAll): the predicted arena is that of the rewritten graph, ad
     assert.ok(plan.feasible && plan.peakBytes < layout(problem.graph).arenaBytes);
     const sum = plan.decisions.reduce((total, { addedMs }) => total + addedMs, 0);
     assert.ok(Math.abs(sum - plan.addedMs) < 1e-9, `${sum} ${plan.addedMs}`);
-    assert.equal(plan.addedMs > 0, isSlow);
+    // copies beside nodes slow them by 15 % of their time; where that is all, nobody waits
+    const swapped = new Set(plan.decisions.map(({ activation }) => activation));
+    const copiesMs = problem.rows.reduce((total, { name, swapMs }) => total + (swapped.has(name) ? 2 * swapMs : 0), 0);
+    assert.equal(plan.addedMs > 0.15 * copiesMs + 1e-9, isSlow);
     // some activations of 64 images are larger than 1 MiB, none of 3 images: then all are swapped that ever idle
     const least = batch === 64 ? 2 ** 20 : 1;
     const able = problem.rows.filter(
@@ -53,7 +56,10 @@ test("planGraph(swapAll): the predicted arena is that of the rewritten graph, ad
     for (const { action, savedBytes, why } of plan.decisions) {
       assert.equal(action, "swap");
       assert.ok(savedBytes >= least);
-      assert.match(why, /are free from \S+ to \S+ for two copies of .* \(simulated\), (hidden|.* of them waited for)/);
+      assert.match(
+        why,
+        /are free from \S+ to \S+ for two copies of .* \(simulated\), which cost .*: nodes wait for them, and those beside them take longer/,
+      );
     }
     const less = planGraph({ ...problem, budgetBytes: plan.peakBytes - 1, planner: "swapAll" });
     assert.deepEqual([less.feasible, less.minimumPeakBytes], [false, plan.peakBytes]);
