@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { warningsOf } from "../../src/run/notes.js";
-import { planRun } from "../../src/run/replan.js";
-import { type Run, readRun } from "../../src/run/run.js";
+import { makePlan, planRun } from "../../src/run/replan.js";
+import { loadGraph, type Run, readRun } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
 const saved = goldenRun("gpt2-h100");
@@ -62,4 +62,13 @@ test("planRun(run) keeps what was measured and leaves out what only the old plan
   assert.equal(again.command, "mutwo plan run.json");
   assert.throws(() => planRun(saved, { planner: "magic" }), /unknown planner: magic/);
   assert.throws(() => planRun(saved, { budget: "lots" }), /budget is not a size: lots/);
+});
+
+test("makePlan(graph, profile, options) is the plan that the run has, budget or none", () => {
+  const plan = makePlan(loadGraph(saved.graph), saved.before, { planner: "swapAll" });
+  assert.deepEqual({ ...plan, planningMs: 1 }, saved.plan);
+  assert.equal(
+    makePlan(loadGraph(saved.graph), saved.before, { planner: "mutwo", budget: "50%" }).budgetBytes,
+    Math.floor(saved.before.arenaBytes / 2),
+  );
 });
