@@ -7,6 +7,7 @@ import { exportCommand } from "./commands/export.js";
 import { kernelCommand } from "./commands/kernel.js";
 import { notebookCommand } from "./commands/notebook.js";
 import { planCommand } from "./commands/plan.js";
+import { Interrupted } from "./commands/process.js";
 import { profileCommand } from "./commands/profile.js";
 import { reportCommand } from "./commands/report.js";
 import { showCommand } from "./commands/show.js";
@@ -60,7 +61,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const lines = error instanceof WrongOptions ? error.problems : [message.split("\n")[0]];
     for (const line of lines) process.stderr.write(`mutwo: ${line}\n`);
     if (process.env.MUTWO_STACK) writeFileSync(2, `${stack}\n`);
-    process.exitCode = message.startsWith("interrupted") ? 130 : 2;
+    process.exitCode = error instanceof Interrupted ? Interrupted.exitStatus : 2;
   }
 }
 

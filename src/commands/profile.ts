@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
 import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.js";
-import { interruptible } from "./process.js";
+import { Interrupted, interruptible } from "./process.js";
 
 /** `mutwo profile`: profiles a model's training step; with a budget, plans it and executes the plan. */
 export const profileCommand = (root: Command): Command => {
@@ -23,7 +23,7 @@ export async function profile(model: string, options: OptionsOf<"profile">, flag
     // nothing to wait for from here on: leaving removes the unfinished folder and the browser
     signal.addEventListener("abort", () => {
       process.stderr.write("mutwo: interrupted\n");
-      process.exit(130);
+      process.exit(Interrupted.exitStatus);
     });
     await finish(run, flags);
   } finally {

@@ -1,6 +1,6 @@
 import { Builder } from "../build/build.js";
 import { type Attributes, type Graph, int, type Node, onnxNumbers, type TensorType } from "../graph/graph.js";
-import { isRecomputed } from "../graph/names.js";
+import { recomputedNodes } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 
 /**
@@ -30,9 +30,10 @@ export function holdBack(graph: Graph, hideShapes = false): Graph {
     since = [];
     block = [];
   };
+  const recomputed = recomputedNodes(graph);
   for (const given of graph.nodes) {
     const node = { ...given, inputs: given.inputs.map((name) => shapeless.get(name) ?? name) };
-    if (isRecomputed(node)) {
+    if (recomputed.has(given)) {
       block.push(node);
       continue;
     }

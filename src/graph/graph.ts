@@ -169,6 +169,9 @@ export const bytesPerElement = (dtype: DType): number => elementBytes[dtype];
 /** Whether the element type holds fractions, so that a gradient can flow through it. */
 export const isFloat = (dtype: DType): boolean => dtype.includes("float");
 
+/** Whether it holds fractions in 16 bits. */
+export const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
+
 /** Number of elements of a shape; 1 for a scalar. */
 export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
 

@@ -1,10 +1,9 @@
-import type { Node } from "./graph.js";
+import type { Graph, Node } from "./graph.js";
 
 /*
- * All names that mutwo makes from other names, and the one parser that reads them:
+ * The marks of names that mutwo makes from other names, and the one parser that reads them:
  *
  *     NAME             of the model
- *     …/OP, …:1        inside a scope: what a rule writes for …; a further output of it
  *     …@micro2         in the second micro-batch, and so on; a sum of gradients after the first is …@micro1
  *     ….grad           the gradient of a parameter; scope of the nodes that a node's gradient is made of
  *     ….next           what takes the place of a state
@@ -13,8 +12,13 @@ import type { Node } from "./graph.js";
  *     …@recompute      made again as planned; …@recompute2 is a second copy
  *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
  *
- * Marks follow one another, the last one made stands last: `x@micro2@recompute`. A name of the model may end like a mark;
- * what is made of it has one mark more, so the last mark always says how a name was made.
+ * Marks follow one another, the last one made stands last: `x@micro2@recompute`. What is made of a name has one mark
+ * more, so the last mark of a name that mutwo made says how. A name of the model may end like a mark: whether mutwo made
+ * it, only the graph says (`knownName`, `recomputedNodes`).
+ *
+ * Marks are written here alone. Other names are made where they are needed, and say nothing about what they name:
+ * `…/OP`, `…:0` and `…_2` are what a rule writes in the scope of …, its outputs, and a further thing of that name
+ * (build/build.ts); `…/held` and the like are an exported step's (export/).
  */
 
 /** What a part of a swap is: leaving, on the host, coming back, back. */
@@ -84,6 +88,20 @@ export function originalName(name: string): string {
   return recompute !== undefined || swap ? original : name;
 }
 
-/** Whether a node is a recomputed copy, or of what one was written out as. */
-export const isRecomputed = (node: Node): boolean =>
-  node.name.split("/").some((scope) => parseName(scope).recompute !== undefined);
+/** By which of the known names something goes: its own, or that of what it is a copy or part of a swap of. */
+export const knownName = (name: string, known: { has(name: string): boolean }): string =>
+  known.has(name) ? name : originalName(name);
+
+/** A name after those of the scopes that it stands in: `a`, `a/b` of `a/b`. */
+const scopesOf = (name: string): string[] =>
+  name.split("/").map((_, last, parts) => parts.slice(0, last + 1).join("/"));
+
+/**
+ * The nodes that are recomputed copies, or what one was written out as: marked nodes of the backward phase, unless the
+ * mark is of the model, whose own nodes are in other phases too.
+ */
+export function recomputedNodes({ nodes }: Pick<Graph, "nodes">): ReadonlySet<Node> {
+  const own = new Set(nodes.flatMap(({ name, phase }) => (phase === "backward" ? [] : scopesOf(name))));
+  const isCopy = (scope: string): boolean => !own.has(scope) && parseName(scope).recompute !== undefined;
+  return new Set(nodes.filter(({ name, phase }) => phase === "backward" && scopesOf(name).some(isCopy)));
+}

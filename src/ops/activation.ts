@@ -221,7 +221,7 @@ export const activation: OpTable = {
       const slope = m.mul(m.mul(x, m.sigmoid(x)), m.sub(1, m.square(t)));
       return m.mul(dY, m.add(slope, t));
     },
-    { body: ({ b, x }) => [math(b).mul(x(0), math(b).tanh(math(b).softplus(x(0))))] },
+    { types: null, body: ({ b, x }) => [math(b).mul(x(0), math(b).tanh(math(b).softplus(x(0))))] },
   ),
   Gelu: unary(
     (call, dY) =>

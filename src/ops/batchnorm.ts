@@ -3,6 +3,7 @@ import { elementCount, float, int, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
+import { epsilonOf } from "./normalized.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { reshape, sameShape, sumOver } from "./shapes.js";
 
@@ -18,8 +19,6 @@ const affine = (b: Emit, x: string, scale: string, shift: string, mean: string):
   const { dtype, shape } = b.type(mean);
   return b.op("BatchNormalization", [x, scale, shift, mean, b.constant(dtype, shape, 1)], { epsilon: float(0) });
 };
-
-const epsilonOf = (call: OpCall): number => call.float("epsilon", 1e-5);
 
 /** Type of Y, and of a vector of channels. Throws `shape mismatch: …` for vectors of another length. */
 function channels(call: OpCall, count: number): [TensorType, TensorType] {
@@ -106,7 +105,7 @@ const training: Op = native(
       const { shape } = call.input(0);
       const axes = b.vector(channelAxes(call.input(0)));
       const size = [shape[1] as number];
-      const epsilon = call.float("epsilon", 1e-5);
+      const epsilon = epsilonOf(call);
       const momentum = call.float("momentum", 0.9);
       const wide = b.op("ReduceMean", [x(0), axes]);
       const mean = reshape(b, wide, size);

@@ -113,3 +113,9 @@ export function transposeWindow(call: OpCall): {
     throw new NodeError(`shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}]`, call.node);
   return { window: { ...given, pads }, extra, spatial };
 }
+
+/** The output of an op over whole images: one element for each channel. */
+export const globalType = (call: OpCall): TensorType[] => {
+  const { dtype, shape } = call.input(0);
+  return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
+};

@@ -1,24 +1,12 @@
 import { NodeError } from "../graph/errors.js";
-import { type Attribute, dtypeOfNumber, elementCount, int, type TensorType, text } from "../graph/graph.js";
+import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
-import type { Emit } from "./emit.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
-import { axisOf, sameShape } from "./shapes.js";
+import { axisOf, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
-
-/** Zeros made when they are needed; a constant would stay in memory for the whole step. */
-const zeros = (b: Emit, { dtype, shape }: TensorType): string =>
-  b.op("Expand", [
-    b.constant(
-      dtype,
-      shape.map(() => 1),
-      0,
-    ),
-    b.vector(shape),
-  ]);
 
 const add = { reduction: text("add") };
 
@@ -55,7 +43,7 @@ const dims = (call: OpCall): readonly number[] => {
 
 /** Adding up and the like of 16-bit elements. */
 const reduces16Bit: NonNullable<Op["cpuRefuses"]> = ({ attributes }, dtype) =>
-  (attributes.reduction?.value ?? "none") !== "none" && (dtype === "float16" || dtype === "bfloat16");
+  (attributes.reduction?.value ?? "none") !== "none" && is16Bit(dtype);
 
 const scatterNd: Op = indexed(
   (call) => {

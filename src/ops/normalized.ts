@@ -13,7 +13,7 @@ export const axesFrom = (first: number, rank: number): number[] =>
   Array.from({ length: Math.max(0, rank - first) }, (_, i) => first + i);
 
 /** What is added to a variance before its root is taken. */
-export const epsilonOf = (call: OpCall, otherwise = 1e-5): number => call.float("epsilon", otherwise);
+export const epsilonOf = (call: Pick<OpCall, "float">, otherwise = 1e-5): number => call.float("epsilon", otherwise);
 
 /** x − mean over the axes, and one over its standard deviation. */
 export function centre(

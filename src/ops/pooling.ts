@@ -1,11 +1,11 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { inputGradient } from "./convolution.js";
-import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
+import { extentOf, globalType, type Window, windowAttributes, windowOf } from "./geometry.js";
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
 import type { BodyCall, Normalize, OpCall, OpTable } from "./op.js";
-import { cast, reshape, sumOver } from "./shapes.js";
+import { cast, reshape, sumOver, zeros } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
   const kernel = call.ints("kernel_shape");
@@ -100,11 +100,6 @@ const averageByConvolution = (call: BodyCall, name?: string): string[] => {
   return b.add("Mul", [sums, share], {}, { name });
 };
 
-const globalType = (call: OpCall): TensorType[] => {
-  const { dtype, shape } = call.input(0);
-  return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
-};
-
 const spatialAxes = (call: OpCall): number[] => call.input(0).shape.flatMap((_, axis) => (axis < 2 ? [] : [axis]));
 
 /** Pooling over windows and over whole images. */
@@ -140,10 +135,10 @@ export const pooling: OpTable = {
       const shape = list("shape") ?? [];
       const count = elementCount(shape);
       const { dtype } = input(0);
-      const zeros = b.op("Expand", [b.constant(dtype, [1], 0), b.vector([count])]);
+      const empty = zeros(b, { dtype, shape: [count] });
       const sums = b.op(
         "ScatterElements",
-        [zeros, reshape(b, x(1), [elementCount(input(1).shape)]), reshape(b, x(0), [elementCount(input(0).shape)])],
+        [empty, reshape(b, x(1), [elementCount(input(1).shape)]), reshape(b, x(0), [elementCount(input(0).shape)])],
         {
           axis: int(0),
           reduction: { type: "string", value: "add" },

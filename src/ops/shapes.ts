@@ -1,4 +1,4 @@
-import { type DType, int, onnxNumbers } from "../graph/graph.js";
+import { type DType, int, onnxNumbers, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import type { OpCall } from "./op.js";
 
@@ -68,3 +68,14 @@ export const cast = (b: Emit, x: string, dtype: DType): string =>
 /** Attribute `axis` counted from the front of input 0. */
 export const axisOf = (call: OpCall, otherwise: number): number =>
   normalizeAxis(call.int("axis", otherwise), call.input(0).shape.length);
+
+/** Zeros made when they are needed; a constant would stay in memory for the whole step. */
+export const zeros = (b: Emit, { dtype, shape }: TensorType): string =>
+  b.op("Expand", [
+    b.constant(
+      dtype,
+      shape.map(() => 1),
+      0,
+    ),
+    b.vector(shape),
+  ]);

@@ -2,15 +2,11 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
-import { extentOf, type Window, windowAttributes, windowOf } from "./geometry.js";
+import { extentOf, globalType, type Window, windowAttributes, windowOf } from "./geometry.js";
 import { inputSize, native, noFlops, ofOutput0, outputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
-import { reshape } from "./shapes.js";
-
-/** Zeros made when they are needed. */
-const zeros = (b: Emit, { dtype }: TensorType, shape: readonly number[]): string =>
-  b.op("Expand", [b.constant(dtype, [1], 0), b.vector(shape)]);
+import { reshape, zeros } from "./shapes.js";
 
 /** Σ|x|^p, the p-th root taken where the sum is not zero: its derivative is infinite there. */
 function rootOf(b: Emit, sum: string, p: number): string {
@@ -55,11 +51,6 @@ function lpPads(call: OpCall): { window: Window; spatial: number[] } {
     });
   return { window: { ...window, pads }, spatial };
 }
-
-const globalType = (call: OpCall): TensorType[] => {
-  const { dtype, shape } = call.input(0);
-  return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
-};
 
 interface Fold {
   readonly n: number;
@@ -196,7 +187,11 @@ export const windows: OpTable = {
       const type = windows.MaxUnpool?.infer(call)[0] as TensorType;
       const count = [elementCount(call.input(0).shape)];
       const [x, places] = [reshape(b, call.x(0), count), reshape(b, call.x(1), count)];
-      const flat = b.op("ScatterElements", [zeros(b, type, [elementCount(type.shape)]), places, x], { axis: int(0) });
+      const flat = b.op(
+        "ScatterElements",
+        [zeros(b, { dtype: type.dtype, shape: [elementCount(type.shape)] }), places, x],
+        { axis: int(0) },
+      );
       return [reshape(b, flat, type.shape)];
     },
     { flops: noFlops, hostInputs: [2] },
@@ -237,7 +232,7 @@ export const windows: OpTable = {
         const { n, channels, image, begin, padded, block, blocks, places } = foldOf(call);
         const count = [n, channels, block * blocks];
         const index = b.op("Expand", [b.constant("int64", [1, 1, block * blocks], places()), b.vector(count)]);
-        const empty = zeros(b, call.input(0), [n, channels, elementCount(padded)]);
+        const empty = zeros(b, { dtype: call.input(0).dtype, shape: [n, channels, elementCount(padded)] });
         const flat = b.op("ScatterElements", [empty, index, reshape(b, call.x(0), count)], {
           axis: int(2),
           reduction: text("add"),

@@ -10,11 +10,12 @@ import {
   savedActivations,
 } from "../memory/activations.js";
 
-/** Gives the first copy of each name its name, and numbers further ones. */
-function copyNames(): (name: string) => string {
+/** Gives the first copy of each name its name, and numbers further ones; names that are taken are left out. */
+function copyNames(taken: { has(name: string): boolean }): (name: string) => string {
   const counts = new Map<string, number>();
   return (name) => {
-    const count = (counts.get(name) ?? 0) + 1;
+    let count = (counts.get(name) ?? 0) + 1;
+    while (taken.has(copyName(name, count))) count++;
     counts.set(name, count);
     return copyName(name, count);
   };
@@ -40,8 +41,8 @@ export function insertRecomputation(
       blocks.set(activation.firstBackwardAccess, [...(blocks.get(activation.firstBackwardAccess) ?? []), activation]);
   const state = new Set(graph.state.map(({ after }) => after));
   const tensors = new Map(graph.tensors);
-  const nodeCopy = copyNames();
-  const tensorCopy = copyNames();
+  const nodeCopy = copyNames(new Set(graph.nodes.map(({ name }) => name)));
+  const tensorCopy = copyNames(graph.tensors);
   /** What later nodes read instead of an evicted tensor. */
   const current = new Map<string, string>();
   /** The copies that later blocks start from. */

@@ -64,21 +64,44 @@ const swapOps: Readonly<Record<SwapPart, string>> = {
   back: "SwapInWait",
 };
 
+/** Names of the parts of swaps that are free: further ones of the same name are numbered. */
+class FreeNames {
+  private readonly taken: Set<string>;
+  private readonly given = new Map<string, string>();
+
+  constructor(taken: Iterable<string>) {
+    this.taken = new Set(taken);
+  }
+
+  /** Takes a name for a part of a swap. */
+  take(name: string, part: SwapPart): string {
+    let free = swapName(name, part);
+    for (let count = 2; this.taken.has(free); count++) free = swapName(name, part, count);
+    this.taken.add(free);
+    return free;
+  }
+
+  /** The name of that part, taken when it is first asked for. */
+  of(name: string, part: SwapPart): string {
+    const wish = swapName(name, part);
+    const known = this.given.get(wish) ?? this.take(name, part);
+    this.given.set(wish, known);
+    return known;
+  }
+}
+
 /** Nodes to put before the nodes of a graph, under names that are free. */
 class Insertions {
-  private readonly taken: Set<string>;
+  private readonly names: FreeNames;
   private readonly before = new Map<number, Node[]>();
 
   constructor(nodes: readonly Node[]) {
-    this.taken = new Set(nodes.map((node) => node.name));
+    this.names = new FreeNames(nodes.map((node) => node.name));
   }
 
   /** Puts a node before the one at a rank, behind those that were put there; it is named as that part of a swap. */
   add(rank: number, node: Node, part: SwapPart): void {
-    let name = swapName(node.name, part);
-    for (let count = 2; this.taken.has(name); count++) name = swapName(node.name, part, count);
-    this.taken.add(name);
-    this.before.set(rank, [...this.at(rank), { ...node, name }]);
+    this.before.set(rank, [...this.at(rank), { ...node, name: this.names.take(node.name, part) }]);
   }
 
   at(rank: number): readonly Node[] {
@@ -97,9 +120,11 @@ export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPl
   const swaps = swapsOf(graph, placements);
   const tensors = new Map(graph.tensors);
   const insertions = new Insertions(graph.nodes);
+  const names = new FreeNames(graph.tensors.keys());
+  const named = (name: string, part: SwapPart): string => names.of(name, part);
   const put = (rank: number, { name, lastForwardAccess }: Swap, part: SwapPart, inputs: readonly string[]): void => {
     const { dtype, shape, category } = tensorOf(graph, name);
-    const output = swapName(name, part);
+    const output = named(name, part);
     const leaves = part === "out" || part === "host";
     const phase = leaves ? (graph.nodes[lastForwardAccess] as Node).phase : "backward";
     tensors.set(output, { name: output, dtype, shape, category, ...(leaves ? { host: true } : {}) });
@@ -111,18 +136,18 @@ export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPl
   const leaving = [...swaps].sort(outgoing);
   const returning = [...swaps].sort(incoming);
   for (const swap of leaving) put(swap.lastForwardAccess + 1, swap, "out", [swap.name]);
-  for (const swap of leaving) put(swap.outDone, swap, "host", [swapName(swap.name, "out"), swap.name]);
-  for (const swap of returning) put(swap.prefetch, swap, "in", [swapName(swap.name, "host")]);
+  for (const swap of leaving) put(swap.outDone, swap, "host", [named(swap.name, "out"), swap.name]);
+  for (const swap of returning) put(swap.prefetch, swap, "in", [named(swap.name, "host")]);
   /** From which rank on nodes read the copy that came back instead of a tensor. */
   const back = new Map<string, number>();
   for (const swap of returning) {
     const { name, firstBackwardAccess: from } = swap;
-    put(from, swap, "back", [swapName(name, "in"), swapName(name, "host")]);
+    put(from, swap, "back", [named(name, "in"), named(name, "host")]);
     back.set(name, from);
     for (const view of viewsFor(graph, swap)) {
       const shown = view.outputs[0] as string;
-      const copy = swapName(shown, "back");
-      const inputs = [swapName(view.inputs[0] as string, "back"), ...view.inputs.slice(1)];
+      const copy = named(shown, "back");
+      const inputs = [named(view.inputs[0] as string, "back"), ...view.inputs.slice(1)];
       tensors.set(copy, { ...tensorOf(graph, shown), name: copy });
       insertions.add(from, { ...view, inputs, outputs: [copy], phase: "backward" }, "back");
       back.set(shown, from);
@@ -130,7 +155,7 @@ export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPl
   }
 
   const current = (rank: number) => (name: string) =>
-    rank >= (back.get(name) ?? graph.nodes.length) ? swapName(name, "back") : name;
+    rank >= (back.get(name) ?? graph.nodes.length) ? named(name, "back") : name;
   const nodes = graph.nodes.flatMap((node, rank): Node[] => [
     ...insertions.at(rank),
     { ...node, inputs: node.inputs.map(current(rank)) },

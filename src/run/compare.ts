@@ -1,4 +1,4 @@
-import type { DType, Graph } from "../graph/graph.js";
+import { type DType, type Graph, is16Bit } from "../graph/graph.js";
 import { gradientName } from "../graph/names.js";
 import { valuesOf } from "../graph/values.js";
 import { layout } from "../memory/layout.js";
@@ -32,7 +32,7 @@ function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number 
 const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefined => {
   if (dtype === "float32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   if (dtype === "float64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-  return dtype === "float16" || dtype === "bfloat16" ? (valuesOf(dtype, bytes) as number[]) : undefined;
+  return is16Bit(dtype) ? (valuesOf(dtype, bytes) as number[]) : undefined;
 };
 
 type Observed = ReadonlyMap<string, Uint8Array>;

@@ -7,9 +7,6 @@ import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
 import { type BoundModel, readModel, sha256Of } from "../model/read.js";
-import { budgetBytesOf } from "../plan/budget.js";
-import type { Plan } from "../plan/plan.js";
-import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
 import { ownVersion } from "../root.js";
 import { openRuntime } from "../runtime/open.js";
@@ -23,6 +20,7 @@ import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
+import { makePlan } from "./replan.js";
 import {
   type Environment,
   type Equality,
@@ -138,16 +136,6 @@ function offload(graph: Graph, runtime: Runtime): Graph {
   throw new Error(
     `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
   );
-}
-
-function makePlan(graph: Graph, before: Profile, { budget, planner }: { budget?: string; planner: string }): Plan {
-  return planGraph({
-    graph,
-    nodeMs: before.nodes.map((row) => row.time.medianMs),
-    rows: before.activations,
-    budgetBytes: budget === undefined ? null : budgetBytesOf(budget, before.arenaBytes),
-    planner,
-  });
 }
 
 /** What a report says of where it was made. */

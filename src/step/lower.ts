@@ -1,7 +1,7 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
-import { type DType, type Graph, int, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
+import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
@@ -47,8 +47,6 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   if (!runtime.fuses) return lowered;
   return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
 }
-
-const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
 
 /**
  * A rule that runs a 16-bit node in float32 between casts, which is what ONNX Runtime itself does on the CPU; undefined

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { interruptible, printJson } from "../../src/commands/process.js";
+import { Interrupted, interruptible, printJson } from "../../src/commands/process.js";
 
 test("printJson(object) writes one line", (t) => {
   const write = t.mock.method(process.stdout, "write", () => true);
@@ -16,7 +16,8 @@ for (const name of ["SIGINT", "SIGTERM"] as const)
     const signal = interruptible();
     assert.equal(signal.aborted, false);
     process.emit(name);
-    assert.equal((signal.reason as Error).message, `interrupted (${name})`);
+    assert.ok(signal.reason instanceof Interrupted);
+    assert.equal(String(signal.reason), `Error: interrupted (${name})`);
     assert.deepEqual(process.listeners(name), before[name]);
     for (const other of ["SIGINT", "SIGTERM"] as const)
       for (const listener of process.listeners(other))

@@ -6,6 +6,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { Command } from "commander";
 import { listing, showCommand } from "../../src/commands/show.js";
+import { phases } from "../../src/graph/graph.js";
 import { writeRun } from "../../src/report/write.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { loadGraph, type SavedGraph } from "../../src/run/run.js";
@@ -102,4 +103,9 @@ test("mutwo show refuses a loss without an optimizer before it reads the model",
   const root = showCommand(new Command().exitOverride());
   const words = ["none.onnx", "--loss", "mse"];
   await assert.rejects(root.parseAsync(words, { from: "user" }), /a training step needs --loss and --optimizer: mse/);
+});
+
+test("mutwo show --phase takes every phase there is", () => {
+  const option = showCommand(new Command()).options.find(({ long }) => long === "--phase");
+  assert.deepEqual(option?.argChoices, phases);
 });

@@ -7,6 +7,7 @@ import {
   dtypeOfNumber,
   dtypes,
   elementCount,
+  is16Bit,
   isFloat,
   isForward,
   onnxNumbers,
@@ -38,8 +39,9 @@ test("elementCount(shape) and tensorBytes(tensor) are those of a scalar, a vecto
   );
 });
 
-test("isFloat(dtype) and isForward(phase) hold for these", () => {
+test("isFloat(dtype), is16Bit(dtype) and isForward(phase) hold for these", () => {
   assert.deepEqual(dtypes.filter(isFloat), ["float32", "float64", "float16", "bfloat16"]);
+  assert.deepEqual(dtypes.filter(is16Bit), ["float16", "bfloat16"]);
   assert.deepEqual(phases.filter(isForward), ["forward", "loss"]);
 });
 

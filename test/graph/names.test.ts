@@ -1,15 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Node, Phase } from "../../src/graph/graph.js";
 import {
   againName,
   copyName,
   gradientName,
-  isRecomputed,
+  knownName,
   microName,
   nextName,
   originalName,
   type ParsedName,
   parseName,
+  recomputedNodes,
   type SwapPart,
   stateName,
   suffixed,
@@ -66,10 +68,34 @@ test("originalName(name) takes one mark of recomputing or swapping away, and no 
   for (const name of ["a@micro2", "a@again1", "a.grad", "a.next"]) assert.equal(originalName(name), name);
 });
 
-test("isRecomputed(node) holds for a copy and for what it was written out as", () => {
-  const node = (name: string) =>
-    ({ name, domain: "", op: "Relu", inputs: [], outputs: [], attributes: {}, phase: "backward" }) as const;
-  for (const name of ["a@recompute", "a@recompute2", "a@recompute/Mul", "/layer/a@recompute3/b/c"])
-    assert.ok(isRecomputed(node(name)), name);
-  for (const name of ["a", "a@swap/in", "a@recomputed", "a@recompute.grad"]) assert.ok(!isRecomputed(node(name)), name);
+test("knownName(name, known) is the name where that is known, else the original's", () => {
+  const known = new Set(["a", "a@recompute"]);
+  const names = ["a", "a@recompute", "a@recompute@recompute", "a@recompute2", "a@swap/in", "b"];
+  assert.deepEqual(
+    names.map((name) => knownName(name, known)),
+    ["a", "a@recompute", "a@recompute", "a", "a", "b"],
+  );
+});
+
+/** Names of the recomputed nodes of a graph whose nodes have these names, by phase. */
+function recomputedOf(forward: readonly string[], backward: readonly string[]): string[] {
+  const node = (name: string, phase: Phase): Node => ({
+    ...{ name, phase, domain: "", op: "Relu", inputs: [], outputs: [], attributes: {} },
+  });
+  const nodes = [...forward.map((name) => node(name, "forward")), ...backward.map((name) => node(name, "backward"))];
+  return [...recomputedNodes({ nodes })].map(({ name }) => name);
+}
+
+test("recomputedNodes(graph) are the copies and what they were written out as", () => {
+  const copies = ["a@recompute", "a@recompute2", "a@recompute/Mul", "/layer/a@recompute3/b/c"];
+  assert.deepEqual(
+    recomputedOf(["a", "/layer/a"], [...copies, "a@swap/in", "a@recomputed", "a@recompute.grad"]),
+    copies,
+  );
+});
+
+test("recomputedNodes(graph) are not nodes of the model whose names end like a copy's, or their gradients", () => {
+  const own = ["mod", "/mod/@recompute", "mod@recompute/fc", "q@recompute"];
+  const copies = ["mod@recompute/fc@recompute", "q@recompute@recompute/Mul"];
+  assert.deepEqual(recomputedOf(own, ["/mod/@recompute.grad/Mul", "mod@recompute/fc.grad/Mul", ...copies]), copies);
 });

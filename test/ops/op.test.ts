@@ -219,6 +219,23 @@ for (const [op] of having("alias"))
     }
   });
 
+/** Whether the CPU has a kernel for the op of a sample, as the model reader adds it. */
+function hasKernel(sample: Sample): boolean {
+  const { b, node } = buildSample(sample, "float32");
+  addNormalized(b, node, sample);
+  return b.nodes.some((made) => made.op === node.op && cpu.hasKernel(made, b));
+}
+
+/** Ops that CUDA alone has kernels for. */
+const cudaOnly = new Set(["HardSwish"]);
+
+for (const [op, { types }] of ops)
+  if (types)
+    test(`${op} has a kernel, as its record says`, () => {
+      if (cudaOnly.has(op)) assert.ok(!sampled(op).some(hasKernel), `${op} has a kernel on the CPU too`);
+      else assert.ok(sampled(op).some(hasKernel), `${op} has no kernel for any of its samples: its types are null`);
+    });
+
 test("records agree with themselves", () => {
   for (const [op, record] of ops) {
     if (record.random) assert.equal(record.deterministic, false, `${op} draws, and is not deterministic`);

@@ -9,15 +9,15 @@ test("compile(graph, nodeMs) numbers nodes and tensors in order; a block stands 
     small.nodes.map((_, rank) => rank),
   );
   const names = [...small.tensors.keys()];
-  assert.deepEqual(activations, ["a", "b"]);
+  assert.deepEqual(activations, ["a", "b", "loss"]);
   assert.deepEqual(
     [...activationTensors].map((tensor) => names[tensor]),
-    ["a", "b"],
+    ["a", "b", "loss"],
   );
   // b is read through its view v
   assert.deepEqual(
     backwardMembers.map((members) => [...members].map((tensor) => names[tensor])),
-    [["a"], ["v"]],
+    [["a"], ["v"], ["loss"]],
   );
   const before = (activation: number): string | undefined =>
     small.nodes[nodes.findIndex(({ targets }) => targets.includes(activation))]?.outputs[0];

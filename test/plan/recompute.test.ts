@@ -60,3 +60,25 @@ backward:
   assert.deepEqual(copy?.inputs, ["x", "s", "s", "m2", "v2"]);
   assert.deepEqual(copy?.outputs.slice(0, 3), ["a@recompute", "", ""]);
 });
+
+test("insertRecomputation(graph) leaves names out that the graph has", () => {
+  const taken = parseGraph(`graph taken(float32[8] x) => (y) {
+  q = Exp(x)
+  q@recompute = Sin(q)
+backward:
+  c = Mul(q@recompute, q@recompute)
+  y = Mul(c, q)
+}`);
+  assert.deepEqual(linesOf(insertRecomputation(taken, new Set(["q"])), "backward"), [
+    "  c = Mul(q@recompute, q@recompute)",
+    "  activation q@recompute2 = Exp(x)",
+    "  y = Mul(c, q@recompute2)",
+  ]);
+  assert.deepEqual(linesOf(insertRecomputation(taken, new Set(["q", "q@recompute"])), "backward"), [
+    "  activation q@recompute2 = Exp(x)",
+    "  activation q@recompute@recompute = Sin(q@recompute2)",
+    "  c = Mul(q@recompute@recompute, q@recompute@recompute)",
+    "  activation q@recompute3 = Exp(x)",
+    "  y = Mul(c, q@recompute3)",
+  ]);
+});

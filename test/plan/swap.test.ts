@@ -84,6 +84,25 @@ backward:
   );
 });
 
+test("rewrite(graph, swaps) numbers tensors whose names are taken, views among them", () => {
+  const taken = parseGraph(`graph g(float32[4,2] x, float32[8] a@swap/in) => (y) {
+  a = Exp(x)
+  v = Reshape(a, int64[1]{-1})
+  v@swap = Sin(v)
+  w = Mul(v@swap, a@swap/in)
+backward:
+  c = Mul(v, w)
+  y = Mul(c, v)
+}`);
+  assert.deepEqual(linesOf(rewrite(taken, [{ activation: "a", action: "swap" }]), "backward"), [
+    "  [a@swap/in] activation a@swap/in2 = mutwo.SwapIn(a@swap/host)",
+    "  activation a@swap = mutwo.SwapInWait(a@swap/in2, a@swap/host)",
+    "  activation v@swap2 = Reshape(a@swap, const.int64.3)",
+    "  c = Mul(v@swap2, w)",
+    "  y = Mul(c, v@swap2)",
+  ]);
+});
+
 test("rewrite(graph, swaps) refuses places that are unknown or contradict the uses", () => {
   const swap = (outDone: string, prefetch: string) => () =>
     rewrite(small, [{ activation: "a", action: "swap", swap: { outDone, prefetch } }]);

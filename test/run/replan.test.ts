@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
 import { warningsOf } from "../../src/run/notes.js";
-import { planRun } from "../../src/run/replan.js";
-import type { Run } from "../../src/run/run.js";
+import { makePlan, planRun } from "../../src/run/replan.js";
+import { loadGraph, type Run, readRun } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
 const saved = goldenRun("gpt2-h100");
@@ -35,8 +38,18 @@ test("planRun(run) drops the warnings about the planned step, and no other", () 
 test("planRun(run) says that a recording was replayed, and no more of a step that it does not have", () => {
   assert.match(saved.warnings[0]?.text ?? "", /^replayed from a recording: .*the planned step's time is simulated/);
   assert.deepEqual(planRun(saved, { budget: "90%" }).warnings, [
-    { about: "run", text: "replayed from a recording: nothing was executed, allocated or compared" },
+    { about: "run", kind: "replayed", text: "replayed from a recording: nothing was executed, allocated or compared" },
   ]);
+});
+
+test("planRun(run) says no more of an old run's recording, whose planned step the run has lost", () => {
+  const old = path.join(mkdtempSync(path.join(tmpdir(), "mutwo-replan-")), "run.json");
+  const warnings = saved.warnings.map(({ text }) => text);
+  writeFileSync(old, JSON.stringify({ ...saved, after: null, warnings }));
+  assert.deepEqual(
+    planRun(readRun(old), { budget: "90%" }).warnings.map(({ text }) => text),
+    ["replayed from a recording: nothing was executed, allocated or compared"],
+  );
 });
 
 test("planRun(run) keeps what was measured and leaves out what only the old plan had", () => {
@@ -49,4 +62,13 @@ test("planRun(run) keeps what was measured and leaves out what only the old plan
   assert.equal(again.command, "mutwo plan run.json");
   assert.throws(() => planRun(saved, { planner: "magic" }), /unknown planner: magic/);
   assert.throws(() => planRun(saved, { budget: "lots" }), /budget is not a size: lots/);
+});
+
+test("makePlan(graph, profile, options) is the plan that the run has, budget or none", () => {
+  const plan = makePlan(loadGraph(saved.graph), saved.before, { planner: "swapAll" });
+  assert.deepEqual({ ...plan, planningMs: 1 }, saved.plan);
+  assert.equal(
+    makePlan(loadGraph(saved.graph), saved.before, { planner: "mutwo", budget: "50%" }).budgetBytes,
+    Math.floor(saved.before.arenaBytes / 2),
+  );
 });

@@ -63,8 +63,41 @@ test("readRun(file) reads warnings that are plain sentences, and says what each 
   const old = { ...golden, warnings: sentences.map(([text]) => text) };
   assert.deepEqual(
     readRun(file(JSON.stringify(old))).warnings,
-    sentences.map(([text, about]) => ({ about, text })),
+    sentences.map(([text, about]) => ({ about, text, ...(/^replayed/.test(text) ? { kind: "replayed" } : {}) })),
   );
+});
+
+test("readRun(file) says which part of a damaged run is missing or is no such part", () => {
+  const { before, graph, plan } = golden;
+  const { model: _, ...modelless } = golden;
+  const { decisions: __, ...undecided } = plan ?? assert.fail("no plan");
+  const unlike: readonly (readonly [run: unknown, problem: string])[] = [
+    [modelless, "no model"],
+    [{ ...golden, model: { file: 5 } }, "no model"],
+    [{ ...golden, environment: null }, "no environment"],
+    [{ ...golden, graph: { ...graph, nodes: [null] } }, "no graph"],
+    [{ ...golden, graph: { ...graph, nodes: [{ name: "a" }] } }, "node a has no ends"],
+    [{ ...golden, before: { ...before, step: null } }, "no profile"],
+    [{ ...golden, before: { ...before, timeline: {} } }, "no timeline"],
+    [{ ...golden, before: { ...before, timeline: undefined } }, "no timeline"],
+    [
+      { ...golden, before: { ...before, timeline: { ...before.timeline, totalBytes: [] } } },
+      `timeline of 0 nodes for ${graph.nodes.length}`,
+    ],
+    [{ ...golden, plan: "x" }, "no decisions in the plan"],
+    [{ ...golden, plan: undecided }, "no decisions in the plan"],
+    [{ ...golden, after: {} }, "no profile of the planned step"],
+    ...[undefined, null, "all is well"].map((warnings) => [{ ...golden, warnings }, "no list of warnings"] as const),
+    [{ ...golden, warnings: [5, null] }, "warning 1 does not say what about"],
+    [{ ...golden, warnings: ["a sentence", null] }, "warning 2 does not say what about"],
+    [{ ...golden, warnings: [{ text: "a" }] }, "warning 1 does not say what about"],
+    [{ ...golden, warnings: [{ about: "weather", text: "a" }] }, "warning 1 does not say what about"],
+    [{ ...golden, warnings: [{ about: "run" }] }, "warning 1 does not say what about"],
+  ];
+  for (const [run, problem] of unlike) {
+    const damaged = file(JSON.stringify(run));
+    assert.throws(() => readRun(damaged), { message: `run contradicts itself: ${problem} (${damaged})` });
+  }
 });
 
 test("saveGraph and loadGraph are inverse but for the values of large tensors", () => {

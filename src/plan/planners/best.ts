@@ -1,6 +1,6 @@
 import { formatBytes, formatMs } from "../../format.js";
 import { perGraph } from "../../graph/memo.js";
-import { originalName } from "../../graph/names.js";
+import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { missingBudget } from "../budget.js";
 import type { Evaluation, Evaluator } from "../evaluator.js";
@@ -47,7 +47,7 @@ export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Poi
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
   const placements = swapPlacement(
     before,
-    before.nodes.map(({ name }) => (ms.get(name) ?? ms.get(originalName(name))) as number),
+    before.nodes.map(({ name }) => ms.get(knownName(name, ms)) as number),
     new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
   );
   const without = (index: number): Evaluation => {

@@ -1,6 +1,6 @@
 import { formatBytes, formatMs } from "../../format.js";
 import { perGraph } from "../../graph/memo.js";
-import { originalName } from "../../graph/names.js";
+import { knownName } from "../../graph/names.js";
 import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
 import { missingBudget } from "../budget.js";
 import type { Planner, PlanProblem } from "../plan.js";
@@ -148,7 +148,7 @@ function peakPlace(prefix: Prefix, rank: ReadonlyMap<string, number>): { peak: n
   const name = nodes[prefix.peakRank]?.name ?? "";
   for (let i = prefix.peakRank; i < nodes.length; i++) {
     const peak = rank.get((nodes[i] as { name: string }).name);
-    if (peak !== undefined) return { peak, name: originalName(name) };
+    if (peak !== undefined) return { peak, name: knownName(name, rank) };
   }
   return { peak: rank.size, name };
 }

@@ -1,5 +1,5 @@
 import type { Graph } from "../../graph/graph.js";
-import { originalName } from "../../graph/names.js";
+import { knownName, originalName } from "../../graph/names.js";
 import { type Layout, layout } from "../../memory/layout.js";
 import { peakHolders, timeline } from "../../memory/liveness.js";
 import { opOf } from "../../ops/index.js";
@@ -41,7 +41,7 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   const { totalMs, copyMs } = stepTime(planned, (node) =>
     opOf(node).swap
       ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
-      : (ms.get(originalName(node.name)) as number),
+      : (ms.get(knownName(node.name, ms)) as number),
   );
   let places: Layout | undefined;
   const laidOut = (): Layout => (places ??= layout(planned));

@@ -82,7 +82,8 @@ export const convolution: OwnNode = {
       // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
       // a planned one takes the same, whatever it has free: another algorithm gives other bits
       const limit = Math.max(workspace.availableBytes, smallWorkspace);
-      const choice = `${originalName(node.name)} ${key}`;
+      // copies are made in the backward phase; before it, a name that ends like a mark is the model's
+      const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
       const made = context.chosen.get(choice) ?? affordable(found, limit);
       if (workspace.settled) context.chosen.set(choice, made);
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;

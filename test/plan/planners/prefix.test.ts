@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseGraph } from "../../../src/build/text.js";
 import { activationRows } from "../../../src/memory/activation-rows.js";
 import { layout } from "../../../src/memory/layout.js";
 import { timeline } from "../../../src/memory/liveness.js";
@@ -58,4 +59,30 @@ test("planOf(problem, prefixes, …) tells each decision's peak and time from th
   const { obstacle } = plan;
   assert.equal(obstacle?.node, prefixes[2]!.graph().nodes[prefixes[2]!.peakRank]?.name);
   assert.ok(obstacle?.holders.some(({ name, bytes }) => name === "x" && bytes === 1024));
+});
+
+test("judge(problem, choices) times nodes whose own names end like a mark", () => {
+  const marked = parseGraph(`graph marked(float32[256] x) => (y) {
+  [/mod/@recompute] a = Exp(x)
+  [b@swap] b = Exp(a)
+  c = Sin(b)
+backward:
+  db = Mul(c, b)
+  da = Mul(db, a)
+  y = Sin(da)
+}`);
+  const times = marked.nodes.map((_, rank) => rank + 1);
+  const activations = activationRows(marked, times, { swapMs: () => 2, swapMeasured: false });
+  const judged = (...choices: readonly Pick<Choice, "activation" | "action">[]): number =>
+    judge({ graph: marked, nodeMs: times, rows: activations, budgetBytes: null }, choices).addedMs;
+  assert.deepEqual(
+    [
+      judged(),
+      judged(recompute("a")),
+      judged(recompute("a"), recompute("b")),
+      judged({ activation: "a", action: "swap" }),
+    ],
+    // a block for each: a takes 1 ms, b after a takes 3 ms
+    [0, 1, 4, 4],
+  );
 });
