@@ -21,8 +21,9 @@ const training = () => (require("../step/training.js") as typeof import("../step
 const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
 
 /**
- * Every option of profile, plan and verify, and those of show that they share, in the order of their help. All that there is of an option follows from its
- * entry: the command line, the types below, the printed command, a run's `model`, the report's facts, the early checks.
+ * Every option of profile, plan and verify, and those of show that they share, in the order of their help. All that
+ * there is of an option follows from its entry: the command line, the types below, the printed command, a run's
+ * `model`, the report's facts, the early checks.
  * The types are derived, not written again, for docstrings survive it: an entry's is what an editor shows of the field,
  * from the declaration files too. Those of `TrainingOptions` have theirs there, and must be of the same types here.
  */
