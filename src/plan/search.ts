@@ -21,6 +21,8 @@ const plannedOverUnplanned = 2;
 const smallestSwapBytes = 2 ** 20;
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
 const goalStep = 0.0125;
+/** Plans that take longer than so many steps count as none on the way down. */
+const dearest = 2;
 /** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
 const startHeat = 1e-3;
 /** Shares of the moves after which the way down, and all annealing, ends. */
@@ -133,9 +135,16 @@ export class Search {
       goals.push(goal);
       this.greedy(goal);
       this.anneal(goal, most, startHeat);
-      missed = this.front.within(goal).peakBytes <= goal ? 0 : missed + 1;
+      // a plan that takes several times the step is no place to go on from: once more, with as many moves again
+      if (!this.isMet(goal)) this.anneal(goal, 2 * most, startHeat);
+      missed = this.isMet(goal) ? 0 : missed + 1;
     }
     return goals;
+  }
+
+  private isMet(goal: number): boolean {
+    const { peakBytes, totalMs } = this.front.within(goal);
+    return peakBytes <= goal && totalMs < dearest * this.baseMs;
   }
 
   private evaluate(actions: Uint8Array): Evaluation {
