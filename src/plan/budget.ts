@@ -34,3 +34,22 @@ export function budgetBytesOf(budget: string, baselineBytes: number): number {
 /** What is said where a planner that plans for a budget is given none. */
 export const missingBudget = (planner: string): Error =>
   new Error(`planner needs a budget: ${planner} (pass --budget 4GiB)`);
+
+/** The most time that a plan may add, as a share of the step: `10%`. Throws `slowdown is not a share: …`. */
+export function parseSlowdown(text: string): number {
+  const [, number] = /^\s*(\d+(?:\.\d+)?)\s*%\s*$/.exec(text) ?? [];
+  const share = Number(number) / 100;
+  if (share >= 0 && Number.isFinite(share)) return share;
+  throw new Error(`slowdown is not a share: ${text} (use 10%)`);
+}
+
+/** Bytes of host memory for swapped activations: `16GiB`. Throws `host memory is not a size: …`. */
+export function parseHostMemory(text: string): number {
+  try {
+    const parsed = parseBudget(text);
+    if ("bytes" in parsed) return parsed.bytes;
+  } catch {
+    // said below
+  }
+  throw new Error(`host memory is not a size: ${text} (use 16GiB or 500MB)`);
+}

@@ -10,6 +10,8 @@ export interface Evaluation {
   readonly peakBytes: number;
   /** Time of all nodes and of what they wait for copies, ms. */
   readonly totalMs: number;
+  /** Sum of what is swapped: no host arena needs more, bytes. */
+  readonly hostBytes: number;
   /** For each node of the unplanned step, the most bytes that live while it or a block before it runs. */
   readonly liveBytes: Float64Array;
 }
@@ -234,7 +236,8 @@ export class Evaluator {
       const at = place[kept[rank] as number] as number;
       if (live > (liveBytes[at] as number)) liveBytes[at] = live;
     }
-    return { peakBytes, totalMs, liveBytes };
+    const hostBytes = this.swaps.reduce((sum, { tensor }) => sum + (this.graph.bytes[tensor] as number), 0);
+    return { peakBytes, totalMs, hostBytes, liveBytes };
   }
 
   /** The storage that an output may take over from one of the node's inputs; -1 for none. */

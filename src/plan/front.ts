@@ -7,6 +7,8 @@ export interface Point {
   readonly peakBytes: number;
   /** Time of the step, ms. */
   readonly totalMs: number;
+  /** Host memory that its swaps need, bytes. */
+  readonly hostBytes: number;
 }
 
 /** The best points found: each has a lower peak than all that are faster. */
@@ -26,7 +28,7 @@ export class Front {
   }
 
   /** Takes a point in unless another one is as good; drops those that it makes needless. */
-  add(actions: Uint8Array, { peakBytes, totalMs }: Evaluation): boolean {
+  add(actions: Uint8Array, { peakBytes, totalMs, hostBytes }: Evaluation): boolean {
     const at = this.above(peakBytes);
     const better = this.points[at - 1];
     if (better && better.totalMs <= totalMs) return false;
@@ -34,7 +36,7 @@ export class Front {
     if (better && better.peakBytes === peakBytes) from--;
     let to = at;
     while (to < this.points.length && (this.points[to] as Point).totalMs >= totalMs) to++;
-    this.points.splice(from, to - from, { actions: actions.slice(), peakBytes, totalMs });
+    this.points.splice(from, to - from, { actions: actions.slice(), peakBytes, totalMs, hostBytes });
     return true;
   }
 

@@ -63,9 +63,34 @@ export interface Plan {
     readonly holders: readonly { readonly name: string; readonly bytes: number }[];
   } | null;
   readonly planningMs: number;
+  /** What the plan was not allowed to do; absent without constraints. */
+  readonly constraints?: Constraints;
 }
 
-/** What every planner gets: a measured baseline. */
+/** What a plan may not do, beside the budget. */
+export interface Constraints {
+  /** Names of activations that are kept. */
+  readonly keep?: readonly string[];
+  /** False: nothing is swapped. */
+  readonly swap?: boolean;
+  /** False: nothing is recomputed. */
+  readonly recompute?: boolean;
+  /** Host memory for swapped activations, bytes. */
+  readonly hostBytes?: number;
+  /** The most time that the plan may add to the step, ms. */
+  readonly maxAddedMs?: number;
+}
+
+/** How long planner `best` searches. The same plan for the same seed and number of moves, if the time suffices for them. */
+export interface Effort {
+  /** Vectors of actions tried in all. */
+  readonly moves: number;
+  readonly seed: number;
+  /** Fewer are tried where more would take longer, ms. */
+  readonly timeLimitMs: number;
+}
+
+/** What every planner gets: a measured baseline, and what is wanted. */
 export interface PlanProblem {
   /** The unplanned step. */
   readonly graph: Graph;
@@ -73,9 +98,11 @@ export interface PlanProblem {
   readonly nodeMs: readonly number[];
   /** Its activation table. */
   readonly rows: readonly ActivationRow[];
-  /** null only for planners that need none. */
+  /** null for planners that need none, and where only `maxAddedMs` limits the plan. */
   readonly budgetBytes: number | null;
+  readonly constraints?: Constraints;
+  readonly effort?: Partial<Effort>;
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */
-export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "planningMs">;
+export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "planningMs" | "constraints">;

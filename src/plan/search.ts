@@ -1,24 +1,14 @@
 import { randomFrom } from "../graph/random.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { type Accesses, activationAccesses, savedActivations } from "../memory/activations.js";
+import { type Allowed, allowedActions } from "./allowed.js";
 import { type Evaluation, Evaluator } from "./evaluator.js";
 import { Front, type Point } from "./front.js";
-import type { PlanProblem } from "./plan.js";
+import type { Effort, PlanProblem } from "./plan.js";
 import { alone, held, keep, swapped } from "./schedule.js";
-
-/** How a search goes. */
-export interface SearchOptions {
-  /** Vectors tried in all. */
-  readonly moves: number;
-  readonly seed: number;
-  /** Fewer vectors are tried where more would take longer, ms. */
-  readonly timeLimitMs: number;
-}
 
 /** How much longer it takes to evaluate a plan than the unplanned step, about. */
 const plannedOverUnplanned = 2;
-/** Smaller activations are not worth a copy. */
-const smallestSwapBytes = 2 ** 20;
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
 const goalStep = 0.0125;
 /** Plans that take longer than so many steps count as none on the way down. */
@@ -50,14 +40,16 @@ export class Search {
   private readonly random: () => number;
   private readonly baseMs: number;
   private readonly basePeak: number;
+  private readonly mostHostBytes: number;
   private tried = 0;
   private moves: number;
   private readonly began = performance.now();
 
   constructor(
-    { graph, nodeMs, rows }: PlanProblem,
-    private readonly how: SearchOptions,
+    problem: PlanProblem,
+    private readonly how: Effort,
   ) {
+    const { graph, nodeMs, rows, constraints } = problem;
     const row = new Map(rows.map((one) => [one.name, one]));
     const rowOf = (name: string): ActivationRow => row.get(name) as ActivationRow;
     const saved = [...savedActivations(graph).values()];
@@ -66,19 +58,14 @@ export class Search {
       nodeMs,
       saved.map(({ name }) => rowOf(name).swapMs),
     );
-    const stays = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
+    this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
+    const allowed = allowedActions(problem);
     const accesses = activationAccesses(graph);
-    this.options = saved.flatMap((activation, index) => {
-      const { bytes, fixed, members, lastForwardAccess, firstBackwardAccess } = activation;
-      const swaps =
-        bytes >= smallestSwapBytes &&
-        lastForwardAccess + 1 < firstBackwardAccess &&
-        !members.some((member) => stays.has(member));
-      const actions = [keep, ...(fixed === null ? [alone, held] : []), ...(swaps ? [swapped] : [])];
-      const own = accesses.get(activation.name) as Accesses;
-      return actions.length > 1 && bytes > 0
-        ? [{ index, actions, accesses: own, recomputeMs: rowOf(activation.name).recomputeMs }]
-        : [];
+    this.options = saved.flatMap(({ name }, index) => {
+      const { recompute, swap } = allowed.get(name) as Allowed;
+      const actions = [keep, ...(recompute ? [alone, held] : []), ...(swap ? [swapped] : [])];
+      const own = accesses.get(name) as Accesses;
+      return actions.length > 1 ? [{ index, actions, accesses: own, recomputeMs: rowOf(name).recomputeMs }] : [];
     });
     this.moves = how.moves;
     this.random = randomFrom(how.seed);
@@ -150,13 +137,14 @@ export class Search {
   private evaluate(actions: Uint8Array): Evaluation {
     this.tried++;
     const evaluation = this.evaluator.evaluate(actions);
-    this.front.add(actions, evaluation);
+    if (evaluation.hostBytes <= this.mostHostBytes) this.front.add(actions, evaluation);
     return evaluation;
   }
 
   /** What a point is worth when that peak is wanted: less is better. */
-  private cost({ peakBytes, totalMs }: Pick<Evaluation, "peakBytes" | "totalMs">, goal: number): number {
-    return totalMs / this.baseMs + (excessWeight * Math.max(0, peakBytes - goal)) / this.basePeak;
+  private cost({ peakBytes, totalMs, hostBytes }: Omit<Point, "actions">, goal: number): number {
+    const excess = Math.max(0, peakBytes - goal) + Math.max(0, hostBytes - this.mostHostBytes);
+    return totalMs / this.baseMs + (excessWeight * excess) / this.basePeak;
   }
 
   /** Chen's segments (2016): between some activations that are kept, about equally far apart in bytes, all are evicted. */

@@ -1,4 +1,3 @@
-import { parseBudget } from "../plan/budget.js";
 import { backendOptions, checkBackend } from "../runtime/backends.js";
 import type { TrainingOptions } from "../step/training.js";
 import { checkFileWritable, checkReadable } from "./folder.js";
@@ -7,7 +6,6 @@ import {
   choice,
   count,
   flag,
-  type Given,
   type Kind,
   type OptionSpec,
   positive,
@@ -15,10 +13,10 @@ import {
   text,
   texts,
 } from "./option-kinds.js";
+import { planOptions } from "./plan-options.js";
 
-/** The step's checks and the planners', loaded when options are checked: help does without the graph and its ops. */
+/** The step's checks, loaded when options are checked: help does without the graph and its ops. */
 const training = () => (require("../step/training.js") as typeof import("../step/training.js")).trainingChecks;
-const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
 
 /**
  * Every option of profile, plan and verify, and those of show that they share, in the order of their help. All that
@@ -161,24 +159,7 @@ export const optionTable = {
     help: "name the first node that makes a NaN or an infinity, if the loss is not finite",
     commands: ["profile"],
   },
-  /** `4GiB`, `500MB` or a share of the baseline's peak, `60%`. Without one nothing is planned, unless a planner is named. */
-  budget: {
-    flag: "--budget",
-    kind: text("size"),
-    help: "4GiB, 500MB, or 60% of the baseline's peak",
-    commands: ["profile", "plan"],
-    check: (value: string) => void parseBudget(value),
-  },
-  /** `mutwo`, `keepAll`, `recomputeAll` or `swapAll`; default `mutwo`. */
-  planner: {
-    flag: "--planner",
-    kind: text("name"),
-    help: "best, mutwo, keepAll, recomputeAll or swapAll",
-    commands: ["profile", "plan"],
-    default: "mutwo",
-    stated: ["plan"],
-    check: (value: string, { budget }: Given) => void planners().checkPlanner(value, budget !== undefined),
-  },
+  ...planOptions,
   /** Measured steps of each kind, default 5. */
   iterations: {
     flag: "--iterations",

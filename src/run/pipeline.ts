@@ -20,7 +20,7 @@ import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
-import { makePlan } from "./replan.js";
+import { asksForPlan, keptNames, makePlan } from "./replan.js";
 import {
   type Environment,
   type Equality,
@@ -50,6 +50,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     const bound = readModel(file, { dims, runtime, batchNorm });
     progress("build step", 0, 1);
     const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
+    keptNames(baseline, options); // a pattern without a match is refused before anything is measured
     const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -65,7 +66,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     const measured = await measure("profile", reference);
     const before = fits ? measured : profileOffloaded(baseline, reference, measured);
     // a budget or a planner asks for a plan; the planner's default is only for the budget
-    const isPlanned = options.budget !== undefined || options.planner !== undefined;
+    const isPlanned = asksForPlan(options);
     if (isPlanned) progress("plan", 0, 1);
     const plan = isPlanned ? makePlan(baseline, before, settled) : null;
     let after: Profile | null = null;

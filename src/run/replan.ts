@@ -1,6 +1,8 @@
 import type { Graph } from "../graph/graph.js";
-import { budgetBytesOf } from "../plan/budget.js";
-import type { Plan } from "../plan/plan.js";
+import { matchingNames } from "../graph/pattern.js";
+import { savedActivations } from "../memory/activations.js";
+import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
@@ -15,20 +17,54 @@ export interface PlanOptions extends OptionsOf<"plan"> {
   readonly command?: string;
 }
 
-/** The plan for a profiled step. Throws for an unknown planner or a budget that is not a size. */
-export function makePlan(
-  graph: Graph,
-  profile: Profile,
-  { budget, planner }: { readonly budget?: string; readonly planner: string },
-): Plan {
-  return planGraph({
+/** The options that say what is planned for, and how. */
+export type PlanSettings = Pick<
+  OptionsOf<"plan">,
+  "budget" | "maxSlowdown" | "keep" | "swap" | "recompute" | "hostMemory" | "timeLimit" | "moves"
+> & { readonly planner: string };
+
+/** Whether options ask for a plan: a default planner alone does not. */
+export const asksForPlan = ({ budget, planner, maxSlowdown }: Partial<PlanSettings>): boolean =>
+  budget !== undefined || planner !== undefined || maxSlowdown !== undefined;
+
+/** Names of the activations that are to be kept. Throws `pattern matches no activation: …`. */
+export const keptNames = (graph: Graph, { keep = [] }: Pick<PlanSettings, "keep">): string[] => [
+  ...matchingNames([...savedActivations(graph).keys()], keep, "activation"),
+];
+
+/** The constraints that options set; undefined if they set none. */
+function constraintsOf(graph: Graph, { step }: Profile, settings: PlanSettings): Constraints | undefined {
+  const { keep, swap, recompute, hostMemory, maxSlowdown } = settings;
+  const constraints: Constraints = {
+    ...(keep?.length ? { keep: keptNames(graph, settings) } : {}),
+    ...(swap === false ? { swap } : {}),
+    ...(recompute === false ? { recompute } : {}),
+    ...(hostMemory === undefined ? {} : { hostBytes: parseHostMemory(hostMemory) }),
+    ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * step.medianMs }),
+  };
+  return Object.keys(constraints).length ? constraints : undefined;
+}
+
+/** What planners get of a profiled step and the options. Throws for a budget that is not a size, or a pattern without a match. */
+export function planProblem(graph: Graph, profile: Profile, settings: PlanSettings): PlanProblem {
+  const { budget, timeLimit, moves } = settings;
+  const constraints = constraintsOf(graph, profile, settings);
+  return {
     graph,
     nodeMs: profile.nodes.map((row) => row.time.medianMs),
     rows: profile.activations,
     budgetBytes: budget === undefined ? null : budgetBytesOf(budget, profile.arenaBytes),
-    planner,
-  });
+    ...(constraints ? { constraints } : {}),
+    effort: {
+      ...(timeLimit === undefined ? {} : { timeLimitMs: 1000 * timeLimit }),
+      ...(moves === undefined ? {} : { moves }),
+    },
+  };
 }
+
+/** The plan for a profiled step. Throws for an unknown planner, and what `planProblem` throws. */
+export const makePlan = (graph: Graph, profile: Profile, settings: PlanSettings): Plan =>
+  planGraph({ ...planProblem(graph, profile, settings), planner: settings.planner });
 
 /**
  * The run with another plan, made from its saved profile alone: no device, and nothing executed, so the new run has no

@@ -1,6 +1,7 @@
 import { Builder } from "../build/build.js";
 import { type Graph, prune, type Tensor } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
+import { matchingNames } from "../graph/pattern.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
 import { backward } from "./gradient.js";
 import { appendLoss, checkLoss } from "./loss.js";
@@ -166,18 +167,12 @@ function trainedParameters(model: Graph, freeze: readonly string[]): Set<string>
 }
 
 /** The parameters that the patterns name (`*` any characters, `?` one). Throws `pattern matches no parameter: …`. */
-export function frozenNames(parameters: readonly Pick<Tensor, "name">[], patterns: readonly string[]): Set<string> {
-  const frozen = new Set<string>();
-  for (const pattern of patterns) {
-    const literal = pattern.replace(/[.+^${}()|[\]\\]/g, "\\$&");
-    const expression = new RegExp(`^${literal.replace(/\*/g, ".*").replace(/\?/g, ".")}$`, "s");
-    const matched = parameters.filter(({ name }) => expression.test(name));
-    if (matched.length === 0)
-      throw new Error(`pattern matches no parameter: ${pattern} (the first is ${parameters[0]?.name ?? "none"})`);
-    for (const { name } of matched) frozen.add(name);
-  }
-  return frozen;
-}
+export const frozenNames = (parameters: readonly Pick<Tensor, "name">[], patterns: readonly string[]): Set<string> =>
+  matchingNames(
+    parameters.map(({ name }) => name),
+    patterns,
+    "parameter",
+  );
 
 /**
  * Adds the model's forward pass once more, on inputs of its own, from the state that the last one left. Returns the

@@ -2,7 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Front } from "../../src/plan/front.js";
 
-const point = (peakBytes: number, totalMs: number) => ({ peakBytes, totalMs, liveBytes: new Float64Array() });
+const point = (peakBytes: number, totalMs: number) => ({
+  peakBytes,
+  totalMs,
+  hostBytes: 0,
+  liveBytes: new Float64Array(),
+});
 
 test("Front keeps the points that no other one is as good as in both, by peak", () => {
   const front = new Front();

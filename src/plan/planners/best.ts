@@ -2,29 +2,39 @@ import { formatBytes, formatMs } from "../../format.js";
 import { perGraph } from "../../graph/memo.js";
 import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
-import { missingBudget } from "../budget.js";
+import { limitsKey } from "../allowed.js";
 import type { Evaluation, Evaluator } from "../evaluator.js";
 import type { Front, Point } from "../front.js";
-import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
+import type { Effort, Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
 import { alone, held, keep, swapped } from "../schedule.js";
-import { Search, type SearchOptions } from "../search.js";
+import { Search } from "../search.js";
 import { swapPlacement } from "../swap-placement.js";
-import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
+import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 
 /** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
-const effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
+const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
-/** The search of a graph: run once, whatever the budget. */
-const lastSearch = perGraph((): { known?: { nodeMs: readonly number[]; search: Search; front: Front } } => ({}));
+interface Found {
+  readonly nodeMs: readonly number[];
+  readonly limits: string;
+  readonly search: Search;
+  readonly front: Front;
+}
 
-function frontOf(problem: PlanProblem, how: SearchOptions): { search: Search; front: Front } {
+/** The search of a graph: run once, whatever the budget. */
+const lastSearch = perGraph((): { known?: Found } => ({}));
+
+function frontOf(problem: PlanProblem): { search: Search; front: Front } {
   const last = lastSearch(problem.graph);
-  if (last.known?.nodeMs.every((ms, i) => ms === problem.nodeMs[i])) return last.known;
-  const search = new Search(problem, how);
-  last.known = { nodeMs: problem.nodeMs, search, front: search.run() };
+  const { known } = last;
+  const { nodeMs } = problem;
+  const limits = limitsKey(problem);
+  if (known?.limits === limits && known.nodeMs.every((ms, i) => ms === nodeMs[i])) return known;
+  const search = new Search(problem, { ...defaultEffort, ...problem.effort });
+  last.known = { nodeMs, limits, search, front: search.run() };
   return last.known;
 }
 
@@ -107,36 +117,39 @@ function steps(
 
 /**
  * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
- * tried (search.ts), the fastest whose arena fits. Never a higher peak for a smaller budget, since the search does not
- * depend on it. Throws `planner needs a budget: …`.
+ * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
+ * Never a higher peak for a smaller budget, since the search does not depend on it.
  */
-export const bestWithin =
-  (how: SearchOptions): Planner =>
-  (problem) => {
-    const { budgetBytes } = problem;
-    if (budgetBytes === null) throw missingBudget("best");
-    const { search, front } = frontOf(problem, how);
-    const judged = new Map<Point, Prefix>();
-    const judgeOf = (point: Point): Prefix => {
-      const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
-      judged.set(point, known);
-      return known;
-    };
-    const fits = front.points.findLast(
-      (point) => point.peakBytes <= budgetBytes && judgeOf(point).arenaBytes() <= budgetBytes,
-    );
-    const smallest = front.points
-      .slice(0, leastPoints)
-      .reduce((a, z) => (judgeOf(z).arenaBytes() < judgeOf(a).arenaBytes() ? z : a));
-    const point = fits ?? smallest;
-    return planOf(
-      problem,
-      steps(problem, search, point),
-      judgeOf(point),
-      fits !== undefined,
-      judgeOf(smallest).arenaBytes(),
-    );
+export const best: Planner = (problem) => {
+  const { budgetBytes } = problem;
+  const { search, front } = frontOf(problem);
+  const judged = new Map<Point, Prefix>();
+  const judgeOf = (point: Point): Prefix => {
+    const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
+    judged.set(point, known);
+    return known;
   };
-
-/** The best plan that some ten seconds of search find. */
-export const best: Planner = bestWithin(effort);
+  const least = (points: readonly Point[]): Point | undefined =>
+    points
+      .slice(0, leastPoints)
+      .reduce<Point | undefined>(
+        (a, z) => (a && judgeOf(a).arenaBytes() <= judgeOf(z).arenaBytes() ? a : z),
+        undefined,
+      );
+  const baseMs = problem.nodeMs.reduce((sum, ms) => sum + ms, 0);
+  const most = baseMs + (problem.constraints?.maxAddedMs ?? Number.POSITIVE_INFINITY);
+  const admissible = front.points.filter(({ totalMs }) => totalMs <= most);
+  const smallest = least(admissible) ?? (least(front.points) as Point);
+  const fits =
+    budgetBytes === null
+      ? smallest
+      : admissible.findLast((point) => point.peakBytes <= budgetBytes && meets(problem, judgeOf(point)));
+  const point = fits ?? smallest;
+  return planOf(
+    problem,
+    steps(problem, search, point),
+    judgeOf(point),
+    fits !== undefined,
+    judgeOf(smallest).arenaBytes(),
+  );
+};

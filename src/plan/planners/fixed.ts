@@ -1,13 +1,15 @@
 import { formatBytes } from "../../format.js";
-import type { ActivationRow } from "../../memory/activation-rows.js";
+import { type Allowed, allowedActions } from "../allowed.js";
 import type { Planner } from "../plan.js";
-import { type Choice, judge, planOf } from "./prefix.js";
+import { type Choice, judge, meets, planOf } from "./prefix.js";
 
 /** A planner without a choice: one set of decisions, whatever the budget. */
 const fixed =
-  (chosen: (row: ActivationRow) => boolean): Planner =>
+  (chosen: (allowed: Allowed) => boolean): Planner =>
   (problem) => {
-    const choices = problem.rows.filter(chosen).map(
+    const allowed = allowedActions(problem);
+    const rows = problem.rows.filter(({ name }) => chosen(allowed.get(name) as Allowed));
+    const choices = rows.map(
       (row): Choice => ({
         activation: row.name,
         action: "recompute",
@@ -19,12 +21,11 @@ const fixed =
     );
     const prefixes = [judge(problem, [])];
     const best = judge(problem, choices);
-    const arena = best.arenaBytes();
-    return planOf(problem, prefixes, best, problem.budgetBytes === null || arena <= problem.budgetBytes, arena);
+    return planOf(problem, prefixes, best, meets(problem, best), best.arenaBytes());
   };
 
 /** Keeps every activation: the unplanned step. */
 export const keepAll = fixed(() => false);
 
 /** Recomputes every activation that can be recomputed. */
-export const recomputeAll = fixed((row) => row.fixed === null && row.memoryBytes > 0);
+export const recomputeAll = fixed(({ recompute }) => recompute);

@@ -5,11 +5,15 @@ import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
 import { swapAll } from "./swap-all.js";
 
-/** Plans a step into a budget with the planner of that name. Throws `unknown planner: …`, or if it needs a budget. */
+/**
+ * Plans a step into a budget with the planner of that name. Throws `unknown planner: …`, or if it needs a budget and
+ * gets neither one nor a limit of time.
+ */
 export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
   const began = performance.now();
-  const plan = checkPlanner(problem.planner, problem.budgetBytes !== null)(problem);
-  return { ...plan, planner: problem.planner, planningMs: performance.now() - began };
+  const { planner, budgetBytes, constraints } = problem;
+  const plan = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined)(problem);
+  return { ...plan, planner, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
 }
 
 /** All planners by name. */
@@ -25,9 +29,9 @@ const planners: ReadonlyMap<string, Planner> = new Map([
 const needBudget: ReadonlySet<Planner> = new Set([best, mutwo]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
-export function checkPlanner(name: string, hasBudget: boolean): Planner {
+export function checkPlanner(name: string, hasGoal: boolean): Planner {
   const planner = planners.get(name);
   if (!planner) throw new Error(`unknown planner: ${name} (one of ${[...planners.keys()].join(", ")})`);
-  if (!hasBudget && needBudget.has(planner)) throw missingBudget(name);
+  if (!hasGoal && needBudget.has(planner)) throw missingBudget(name);
   return planner;
 }

@@ -2,9 +2,9 @@ import { formatBytes, formatMs } from "../../format.js";
 import { perGraph } from "../../graph/memo.js";
 import { knownName } from "../../graph/names.js";
 import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
-import { missingBudget } from "../budget.js";
+import { allowedActions, limitsKey } from "../allowed.js";
 import type { Planner, PlanProblem } from "../plan.js";
-import { type Choice, judge, type Prefix, planOf } from "./prefix.js";
+import { type Choice, isAdmissible, judge, least, meets, type Prefix, planOf } from "./prefix.js";
 
 /** A row's recompute attributes while decisions are taken (μ-TWO's table B). */
 export interface Candidate {
@@ -15,11 +15,12 @@ export interface Candidate {
   ratio: number;
 }
 
-/** Candidates with their first attributes: everything that can be recomputed. */
-export function candidatesOf(rows: readonly ActivationRow[]): Map<string, Candidate> {
+/** Candidates with their first attributes: everything that may be recomputed. */
+function candidatesOf(problem: PlanProblem): Map<string, Candidate> {
+  const allowed = allowedActions(problem);
   return new Map(
-    rows
-      .filter((row) => row.fixed === null && row.memoryBytes > 0)
+    problem.rows
+      .filter(({ name }) => allowed.get(name)?.recompute)
       .map((row) => [
         row.name,
         {
@@ -78,6 +79,7 @@ export const better = (a: Candidate, z: Candidate): boolean =>
 /** The choices for a step with certain node times: they are the same for every budget. */
 interface Choices {
   readonly nodeMs: readonly number[];
+  readonly limits: string;
   readonly prefixes: readonly Prefix[];
 }
 
@@ -94,7 +96,9 @@ const mostGrowth = 4;
 function prefixesOf(problem: PlanProblem): readonly Prefix[] {
   const known = lastChoices(problem.graph);
   const { nodeMs } = problem;
-  if (!known.last?.nodeMs.every((ms, rank) => ms === nodeMs[rank])) known.last = { nodeMs, prefixes: greedy(problem) };
+  const limits = limitsKey(problem);
+  if (known.last?.limits !== limits || !known.last.nodeMs.every((ms, rank) => ms === nodeMs[rank]))
+    known.last = { nodeMs, limits, prefixes: greedy(problem) };
   return known.last.prefixes;
 }
 
@@ -105,7 +109,7 @@ function prefixesOf(problem: PlanProblem): readonly Prefix[] {
  */
 function greedy(problem: PlanProblem): Prefix[] {
   const { graph, rows } = problem;
-  const remaining = candidatesOf(rows);
+  const remaining = candidatesOf(problem);
   const row = new Map(rows.map((one) => [one.name, one]));
   const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
   const taken: Candidate[] = [];
@@ -153,23 +157,11 @@ function peakPlace(prefix: Prefix, rank: ReadonlyMap<string, number>): { peak: n
   return { peak: rank.size, name };
 }
 
-/** The prefix with the smallest arena; those whose timeline is no better than the best arena are not laid out. */
-function least(prefixes: readonly Prefix[]): Prefix {
-  const order = [...prefixes].sort((a, z) => a.peakBytes - z.peakBytes);
-  let best = order[0] as Prefix;
-  for (const prefix of order) {
-    if (prefix.peakBytes >= best.arenaBytes()) break;
-    if (prefix.arenaBytes() < best.arenaBytes()) best = prefix;
-  }
-  return best;
-}
-
 /** μ-TWO's scheduling policy for one model: the shortest run of choices whose arena fits the budget. */
 export const mutwo: Planner = (problem) => {
-  const { budgetBytes } = problem;
-  if (budgetBytes === null) throw missingBudget("mutwo");
   const prefixes = prefixesOf(problem);
-  const smallest = least(prefixes);
-  const fits = prefixes.find((prefix) => prefix.peakBytes <= budgetBytes && prefix.arenaBytes() <= budgetBytes);
+  const admissible = prefixes.filter((prefix) => isAdmissible(problem, prefix));
+  const smallest = least(admissible.length ? admissible : prefixes);
+  const fits = problem.budgetBytes === null ? smallest : admissible.find((prefix) => meets(problem, prefix));
   return planOf(problem, prefixes, fits ?? smallest, fits !== undefined, smallest.arenaBytes());
 };

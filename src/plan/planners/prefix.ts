@@ -57,6 +57,28 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   };
 }
 
+/** Whether a judged plan keeps to the constraints' limits of time and host memory. */
+export const isAdmissible = ({ constraints = {} }: PlanProblem, { addedMs, hostBytes }: Prefix<unknown>): boolean =>
+  addedMs <= (constraints.maxAddedMs ?? Number.POSITIVE_INFINITY) &&
+  (constraints.hostBytes === undefined || hostBytes() <= constraints.hostBytes);
+
+/** Whether it also fits the budget, if there is one. */
+export const meets = (problem: PlanProblem, prefix: Prefix<unknown>): boolean =>
+  isAdmissible(problem, prefix) &&
+  (problem.budgetBytes === null ||
+    (prefix.peakBytes <= problem.budgetBytes && prefix.arenaBytes() <= problem.budgetBytes));
+
+/** The one with the smallest arena; those whose timeline is no better than the best arena are not laid out. */
+export function least(prefixes: readonly Prefix[]): Prefix {
+  const order = [...prefixes].sort((a, z) => a.peakBytes - z.peakBytes);
+  let best = order[0] as Prefix;
+  for (const prefix of order) {
+    if (prefix.peakBytes >= best.arenaBytes()) break;
+    if (prefix.arenaBytes() < best.arenaBytes()) best = prefix;
+  }
+  return best;
+}
+
 /** The plan that a sequence of prefixes comes to; `best` is the one to ship. */
 export function planOf(
   problem: PlanProblem,
@@ -64,7 +86,7 @@ export function planOf(
   best: Prefix,
   feasible: boolean,
   minimumPeakBytes: number,
-): Omit<Plan, "planner" | "planningMs"> {
+): Omit<Plan, "planner" | "planningMs" | "constraints"> {
   const decisions = best.choices.map((choice, order): Decision => {
     const [before, after] = [prefixes[order], prefixes[order + 1]];
     return {

@@ -1,0 +1,93 @@
+import { parseBudget, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { count, flag, type Given, type OptionSpec, positive, text, texts } from "./option-kinds.js";
+
+/** The planners, loaded when options are checked: help does without them. */
+const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
+
+/** Options that only say how something is planned, where nothing would be. */
+const needsGoal =
+  (name: string) =>
+  (_value: unknown, { budget, planner, maxSlowdown }: Given): void => {
+    if (budget === undefined && planner === undefined && maxSlowdown === undefined)
+      throw new Error(`nothing is planned: ${name} (pass --budget 4GiB)`);
+  };
+
+/** The options that say what is planned for, and how: those of profile and plan alike. */
+export const planOptions = {
+  /** `4GiB`, `500MB` or a share of the baseline's peak, `60%`. Without one nothing is planned, unless a planner is named. */
+  budget: {
+    flag: "--budget",
+    kind: text("size"),
+    help: "4GiB, 500MB, or 60% of the baseline's peak",
+    commands: ["profile", "plan"],
+    check: (value: string) => void parseBudget(value),
+  },
+  /** `best`, `mutwo`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
+  planner: {
+    flag: "--planner",
+    kind: text("name"),
+    help: "best, mutwo, keepAll, recomputeAll or swapAll",
+    commands: ["profile", "plan"],
+    default: "best",
+    stated: ["plan"],
+    check: (value: string, { budget, maxSlowdown }: Given) =>
+      void planners().checkPlanner(value, budget !== undefined || maxSlowdown !== undefined),
+  },
+  /** The most time that a plan may add, a share of the unplanned step's: `10%`. Without a budget, the least peak within it. */
+  maxSlowdown: {
+    flag: "--max-slowdown",
+    kind: text("share"),
+    help: "the most time that the plan may add: 10%; without a budget, the least peak within it",
+    commands: ["profile", "plan"],
+    check: (value: string) => void parseSlowdown(value),
+  },
+  /** Keep activations, whatever the budget: `*attention*`. */
+  keep: {
+    flag: "--keep",
+    kind: texts("pattern"),
+    help: "keep activations, whatever the budget: '*attention*' (repeat)",
+    commands: ["profile", "plan"],
+    check: needsGoal("keep"),
+  },
+  /** False: no activation is copied to host memory. */
+  swap: {
+    flag: "--no-swap",
+    kind: flag(false),
+    help: "copy no activation to host memory",
+    commands: ["profile", "plan"],
+    check: needsGoal("swap"),
+  },
+  /** False: no activation is made again. */
+  recompute: {
+    flag: "--no-recompute",
+    kind: flag(false),
+    help: "make no activation again",
+    commands: ["profile", "plan"],
+    check: needsGoal("recompute"),
+  },
+  /** Host memory that swapped activations may take: `16GiB`. */
+  hostMemory: {
+    flag: "--host-memory",
+    kind: text("size"),
+    help: "host memory that swapped activations may take: 16GiB",
+    commands: ["profile", "plan"],
+    check(value: string, given: Given) {
+      parseHostMemory(value);
+      needsGoal("hostMemory")(value, given);
+    },
+  },
+  /** Seconds that planner `best` searches, default 10. */
+  timeLimit: {
+    flag: "--time-limit",
+    kind: positive(),
+    help: "seconds that planner best searches (default 10)",
+    commands: ["profile", "plan"],
+  },
+  /** Plans that planner `best` tries, default 30 000: the same plan each time if the time limit suffices for them. */
+  moves: {
+    flag: "--moves",
+    kind: count(1),
+    help: "plans that planner best tries, if the time limit allows (default 30000)",
+    commands: ["profile", "plan"],
+  },
+} as const satisfies Readonly<Record<string, OptionSpec>>;
