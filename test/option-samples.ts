@@ -22,6 +22,9 @@ const samples: Given = {
   record: path.join(folder, "a recording"),
   budget: "60%",
   planner: "swapAll",
+  maxSlowdown: "12.5%",
+  keep: ["*attention*", "it's $HOME"],
+  hostMemory: "16GiB",
 };
 
 /** A value of an option that is right. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { budgetBytesOf, parseBudget } from "../../src/plan/budget.js";
+import { budgetBytesOf, parseBudget, parseHostMemory, parseSlowdown } from "../../src/plan/budget.js";
 
 test("parseBudget(text) reads sizes in either kind of unit, and shares", () => {
   const cases: readonly [string, number][] = [
@@ -27,4 +27,14 @@ test("parseBudget(text) refuses everything else", () => {
 test("budgetBytesOf(budget, baseline) takes a share of the baseline, whole bytes", () => {
   assert.equal(budgetBytesOf("12.5%", 1001), 125);
   assert.equal(budgetBytesOf("1KB", 10), 1000);
+});
+
+test("parseSlowdown(text) reads a share, parseHostMemory(text) a size, and neither reads the other", () => {
+  assert.equal(parseSlowdown(" 12.5 % "), 0.125);
+  assert.equal(parseSlowdown("150%"), 1.5);
+  for (const text of ["", "10", "-1%", "ten%", "1GiB"])
+    assert.throws(() => parseSlowdown(text), { message: `slowdown is not a share: ${text} (use 10%)` });
+  assert.equal(parseHostMemory("16GiB"), 2 ** 34);
+  for (const text of ["", "50%", "16", "-1GiB", "0GiB"])
+    assert.throws(() => parseHostMemory(text), { message: `host memory is not a size: ${text} (use 16GiB or 500MB)` });
 });

@@ -26,7 +26,7 @@ test("commandOf(command, file, options) prints what was given, quoted for a shel
 
 test("withDefaults(options) keeps what is given", () => {
   const { seed, backend, planner, iterations, warmups, dims } = withDefaults({ seed: 3, planner: undefined });
-  assert.deepEqual([seed, backend, planner, iterations, warmups, dims], [3, "cpu", "mutwo", 5, 2, {}]);
+  assert.deepEqual([seed, backend, planner, iterations, warmups, dims], [3, "cpu", "best", 5, 2, {}]);
 });
 
 test("profileModel(…) has the options that make the step in run.model, its report their facts, its command all of them", async () => {

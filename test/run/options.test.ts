@@ -27,7 +27,17 @@ for (const [name, spec] of optionEntries)
 
 test("optionsOf(command) are the options that say so, in the table's order", () => {
   const names = (command: "plan" | "verify"): string[] => optionsOf(command).map(([name]) => name);
-  assert.deepEqual(names("plan"), ["budget", "planner"]);
+  assert.deepEqual(names("plan"), [
+    "budget",
+    "planner",
+    "maxSlowdown",
+    "keep",
+    "swap",
+    "recompute",
+    "hostMemory",
+    "timeLimit",
+    "moves",
+  ]);
   assert.deepEqual(names("verify"), [
     "reference",
     "loss",

@@ -1,0 +1,37 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { wrongOptions } from "../../src/run/option-checks.js";
+import type { Given } from "../../src/run/option-kinds.js";
+import { planOptions } from "../../src/run/plan-options.js";
+
+const wrong = (given: Given): string[] => wrongOptions("plan", given);
+
+test("options that only say how is planned want something to plan for", () => {
+  for (const [name, value] of [
+    ["keep", ["*"]],
+    ["swap", false],
+    ["recompute", false],
+    ["hostMemory", "1GiB"],
+  ] as const) {
+    assert.deepEqual(wrong({ [name]: value }), [`nothing is planned: ${name} (pass --budget 4GiB)`]);
+    for (const goal of [{ budget: "60%" }, { maxSlowdown: "10%" }, { planner: "swapAll" }])
+      assert.deepEqual(wrong({ ...goal, [name]: value }), []);
+  }
+});
+
+test("a limit of time stands in for a budget", () => {
+  assert.deepEqual(wrong({ planner: "best", maxSlowdown: "5%" }), []);
+  assert.deepEqual(wrong({ planner: "best" }), ["planner needs a budget: best (pass --budget 4GiB)"]);
+});
+
+test("sizes, shares and limits of time that are none are refused", () => {
+  const budget = "60%";
+  assert.deepEqual(wrong({ maxSlowdown: "-1%" }), ["slowdown is not a share: -1% (use 10%)"]);
+  assert.deepEqual(wrong({ budget, hostMemory: "50%" }), ["host memory is not a size: 50% (use 16GiB or 500MB)"]);
+  assert.deepEqual(wrong({ budget, timeLimit: 0 }), ["timeLimit is not a positive number: 0"]);
+  assert.deepEqual(wrong({ budget, moves: 0.5 }), ["moves is not a whole number from 1 on: 0.5"]);
+});
+
+test("planOptions: profile and plan take the same", () => {
+  for (const { commands } of Object.values(planOptions)) assert.deepEqual(commands, ["profile", "plan"]);
+});
