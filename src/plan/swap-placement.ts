@@ -1,13 +1,17 @@
 import { type Graph, type Node, tensorOf } from "../graph/graph.js";
 import { type Accesses, activationAccesses } from "../memory/activations.js";
 import { opOf } from "../ops/index.js";
+import { Link, pcieLink } from "./link.js";
 import type { SwapPlacement } from "./plan.js";
 import { incoming, outgoing } from "./swap.js";
 
 /** A swap on its way to a placement: ranks of its uses, then those of the nodes before which its copies end and begin. */
 export interface Timed extends Pick<Accesses, "created" | "lastForwardAccess" | "firstBackwardAccess"> {
-  /** One copy, ms. */
+  /** One copy alone, ms. */
   readonly ms: number;
+  /** Number of each copy among those of its direction. */
+  outNumber: number;
+  inNumber: number;
   /** When the copy to the host is complete, and the rank of the node before which that is awaited. */
   outMs: number;
   outDone: number;
@@ -15,6 +19,9 @@ export interface Timed extends Pick<Accesses, "created" | "lastForwardAccess" | 
   inMs: number;
   prefetch: number;
 }
+
+/** What is not known of a swap before it is placed. */
+const unplaced = { outNumber: 0, inNumber: 0, outMs: 0, outDone: 0, inMs: 0, prefetch: 0 };
 
 /** The swaps in the order in which they leave, and in which they are needed back. */
 interface Queues {
@@ -33,7 +40,12 @@ interface Schedule {
  * Runs nodes and copies as early as they can be. A node awaits a copy to the host that is complete anyway, or by the
  * latest time at which the node may begin.
  */
-function schedule(nodeMs: Float64Array, { leaving, returning }: Queues, latest?: Float64Array): Schedule {
+function schedule(
+  nodeMs: Float64Array,
+  { leaving, returning }: Queues,
+  margin: number,
+  latest?: Float64Array,
+): Schedule {
   const ready = new Float64Array(nodeMs.length);
   const begins = new Float64Array(nodeMs.length);
   let now = 0;
@@ -41,7 +53,7 @@ function schedule(nodeMs: Float64Array, { leaving, returning }: Queues, latest?:
   let [begun, complete, back] = [0, 0, 0];
   for (let rank = 0; rank < nodeMs.length; rank++) {
     for (let swap = leaving[begun]; swap && swap.lastForwardAccess < rank; swap = leaving[++begun]) {
-      outFree = Math.max(outFree, now) + swap.ms;
+      outFree = Math.max(outFree, now) + margin * swap.ms;
       swap.outMs = outFree;
       swap.outDone = swap.firstBackwardAccess;
     }
@@ -54,7 +66,7 @@ function schedule(nodeMs: Float64Array, { leaving, returning }: Queues, latest?:
     }
     ready[rank] = now;
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) {
-      inFree = Math.max(inFree, swap.outMs) + swap.ms;
+      inFree = Math.max(inFree, swap.outMs) + margin * swap.ms;
       now = Math.max(now, inFree);
     }
     begins[rank] = now;
@@ -64,19 +76,24 @@ function schedule(nodeMs: Float64Array, { leaving, returning }: Queues, latest?:
 }
 
 /** When each node must begin at the latest so that the step ends at `endMs`: the way back through nodes and queues. */
-function latestBegins(nodeMs: Float64Array, { leaving, returning }: Queues, endMs: number): Float64Array {
+function latestBegins(
+  nodeMs: Float64Array,
+  { leaving, returning }: Queues,
+  margin: number,
+  endMs: number,
+): Float64Array {
   const latest = new Float64Array(nodeMs.length);
   let [nextNode, nextOut, nextIn] = [endMs, endMs, endMs];
   let [out, back] = [leaving.length - 1, returning.length - 1];
   for (let rank = nodeMs.length - 1; rank >= 0; rank--) {
     for (let swap = leaving[out]; swap?.lastForwardAccess === rank; swap = leaving[--out]) {
-      nextOut = Math.min(nextOut, swap.inMs) - swap.ms;
+      nextOut = Math.min(nextOut, swap.inMs) - margin * swap.ms;
       nextNode = Math.min(nextNode, nextOut);
     }
     nextNode -= nodeMs[rank] as number;
     latest[rank] = nextNode;
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[--back]) {
-      nextIn = Math.min(nextIn, nextNode) - swap.ms;
+      nextIn = Math.min(nextIn, nextNode) - margin * swap.ms;
       swap.inMs = nextIn;
     }
   }
@@ -93,31 +110,35 @@ function latestBegins(nodeMs: Float64Array, { leaving, returning }: Queues, endM
  * uses; each begins before the latest node from which it is back in time.
  *
  * `graph` may have recomputation in it already, `nodeMs` holds a time for each of its nodes, `swapMs` that of one copy of
- * each activation to swap. Throws `unknown activation: …`.
+ * each activation to swap, alone; it is given the link's margin. Throws `unknown activation: …`.
  */
 export function swapPlacement(
   graph: Graph,
   nodeMs: readonly number[],
   swapMs: ReadonlyMap<string, number>,
+  traits = pcieLink,
 ): Map<string, SwapPlacement> {
   const known = activationAccesses(graph);
   const swaps = [...swapMs].map(([name, ms]) => {
     const activation = known.get(name);
     if (!activation) throw new Error(`unknown activation: ${name}`);
-    return { ...activation, ms, outMs: 0, outDone: 0, inMs: 0, prefetch: 0 };
+    return { ...activation, ms, ...unplaced };
   });
-  placeCopies(Float64Array.from(nodeMs), swaps);
+  placeCopies(Float64Array.from(nodeMs), swaps, traits);
   const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
   return new Map(
     swaps.map(({ name, outDone, prefetch }) => [name, { outDone: nameOf(outDone), prefetch: nameOf(prefetch) }]),
   );
 }
 
-/** Sets `outDone` and `prefetch` of swaps whose uses are known by rank; returns them in the order of both queues. */
-export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[]): Queues {
+/**
+ * Sets `outDone` and `prefetch` of swaps whose uses are known by rank, each copy given its margin; returns them in the
+ * order of both queues.
+ */
+export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[], { margin } = pcieLink): Queues {
   const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
-  const { endMs } = schedule(nodeMs, queues);
-  const { ready, begins } = schedule(nodeMs, queues, latestBegins(nodeMs, queues, endMs));
+  const { endMs } = schedule(nodeMs, queues, margin);
+  const { ready, begins } = schedule(nodeMs, queues, margin, latestBegins(nodeMs, queues, margin, endMs));
   // backwards: each copy back as late as its use and the copy after it allow
   let latest = Number.POSITIVE_INFINITY;
   for (const swap of [...queues.returning].reverse()) {
@@ -148,41 +169,36 @@ export const openSwap = (tensor: number, ms: number): OpenSwap => ({
   lastForwardAccess: -1,
   firstBackwardAccess: Number.MAX_SAFE_INTEGER,
   lastBackwardAccess: -1,
-  outMs: 0,
-  outDone: 0,
-  inMs: 0,
-  prefetch: 0,
+  ...unplaced,
 });
 
-/** Time that placed copies cost the nodes, which wait for some and are slowed by all, ms: `stepTime` by ranks instead of by the nodes of a graph. */
-export function copyCostMs(nodeMs: Float64Array, { leaving, returning }: Queues): number {
+/**
+ * Time that placed copies cost the nodes, which wait for some and are slowed by all, ms: `stepTime` by ranks instead of
+ * by the nodes of a graph.
+ */
+export function copyCostMs(nodeMs: Float64Array, { leaving, returning }: Queues, traits = pcieLink): number {
+  const link = new Link(traits);
   const done = [...leaving].sort((a, z) => a.outDone - z.outDone);
   const begun = [...returning].sort((a, z) => a.prefetch - z.prefetch);
-  let [now, outFree, inFree, cost] = [0, 0, 0, 0];
+  let cost = 0;
   let [out, awaited, into, back] = [0, 0, 0, 0];
-  const arrive = (endMs: number, ms: number): void => {
-    const waited = Math.max(0, endMs - now);
-    cost += waited + copySlowdown * Math.max(0, ms - waited);
-    now += waited;
+  const arrive = (direction: "out" | "in", number: number, ms: number): void => {
+    const waited = link.finish(direction, number);
+    cost += waited + traits.slowdown * Math.max(0, ms - waited);
   };
   for (let rank = 0; rank < nodeMs.length; rank++) {
     for (let swap = leaving[out]; swap && swap.lastForwardAccess + 1 === rank; swap = leaving[++out])
-      swap.outMs = outFree = Math.max(outFree, now) + swap.ms;
-    for (let swap = done[awaited]; swap?.outDone === rank; swap = done[++awaited]) arrive(swap.outMs, swap.ms);
+      swap.outNumber = link.begin("out", swap.ms);
+    for (let swap = done[awaited]; swap?.outDone === rank; swap = done[++awaited])
+      arrive("out", swap.outNumber, swap.ms);
     for (let swap = begun[into]; swap?.prefetch === rank; swap = begun[++into])
-      swap.inMs = inFree = Math.max(inFree, now) + swap.ms;
+      swap.inNumber = link.begin("in", swap.ms);
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back])
-      arrive(swap.inMs, swap.ms);
-    now += nodeMs[rank] as number;
+      arrive("in", swap.inNumber, swap.ms);
+    link.advance(nodeMs[rank] as number);
   }
   return cost;
 }
-
-/**
- * How much longer the kernels beside a copy take, as a share of the copy's time: copies and kernels share the device's
- * memory. Measured on an H100 over PCIe 5: 0.149 to 0.158 in four plans of ResNet-50, BERT-base and GPT-2.
- */
-const copySlowdown = 0.15;
 
 /** How long a step takes whose copies run beside its kernels. */
 export interface StepTime {
@@ -194,13 +210,13 @@ export interface StepTime {
 
 /**
  * Time of a step whose nodes run one after the other, but copies between device and host beside them, on one channel
- * each way, which slow the kernels down a little. `nodeMs` gives the time of a node, that of its copy for SwapOut and SwapIn; waits and other views take none.
+ * each way. `nodeMs` gives the time of a node, that of its copy alone for SwapOut and SwapIn; waits and other views take
+ * none.
  */
-export function stepTime(graph: Graph, nodeMs: (node: Node) => number, slowdown = copySlowdown): StepTime {
-  let now = 0;
-  let slowedMs = 0;
-  const free = { out: 0, in: 0 };
-  const copies = new Map<string, { readonly endMs: number; readonly ms: number }>();
+export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = pcieLink): StepTime {
+  const link = new Link(traits);
+  let totalMs = 0;
+  const copies = new Map<string, { readonly direction: "out" | "in"; readonly number: number; readonly ms: number }>();
   /** The swapped tensor that each host tensor holds. */
   const source = new Map<string, string>();
   const copyMs = new Map<string, number>();
@@ -210,18 +226,19 @@ export function stepTime(graph: Graph, nodeMs: (node: Node) => number, slowdown 
     const output = node.outputs[0] as string;
     if (swap === "out" || swap === "in") {
       const ms = nodeMs(node);
-      free[swap] = Math.max(free[swap], now) + ms;
-      copies.set(output, { endMs: free[swap], ms });
+      copies.set(output, { direction: swap, number: link.begin(swap, ms), ms });
     } else if (swap) {
       const name = source.get(second) ?? second;
-      const { endMs, ms } = copies.get(from) as { endMs: number; ms: number };
-      const waited = Math.max(0, endMs - now);
-      const slowed = slowdown * Math.max(0, ms - waited);
-      copyMs.set(name, (copyMs.get(name) ?? 0) + waited + slowed);
-      slowedMs += slowed;
-      now += waited;
+      const { direction, number, ms } = copies.get(from) as { direction: "out" | "in"; number: number; ms: number };
+      const waited = link.finish(direction, number);
+      const cost = waited + traits.slowdown * Math.max(0, ms - waited);
+      copyMs.set(name, (copyMs.get(name) ?? 0) + cost);
+      totalMs += cost;
       if (tensorOf(graph, output).host) source.set(output, name);
-    } else now += nodeMs(node);
+    } else {
+      totalMs += nodeMs(node);
+      link.advance(nodeMs(node));
+    }
   }
-  return { totalMs: now + slowedMs, copyMs };
+  return { totalMs, copyMs };
 }

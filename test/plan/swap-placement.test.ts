@@ -19,6 +19,9 @@ const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
 
+/** Copies as if nothing else were there. */
+const ideal = { slowdown: 0, besideOther: { out: 1, in: 1 }, margin: 1 };
+
 const each = (graph: Graph, ms: number): number[] => graph.nodes.map(() => ms);
 
 /** Predicted step of a graph with these swaps, given the times of the graph's own nodes. */
@@ -42,7 +45,7 @@ function timeOf(
       const known = opOf(node).swap ? swapMs.get(originalName(node.name)) : ms.get(originalName(node.name));
       return known as number;
     },
-    0,
+    ideal,
   );
   const waited = [...time.copyMs.values()].reduce((sum, one) => sum + one, 0);
   return { planned, ...time, waited };
@@ -50,7 +53,7 @@ function timeOf(
 
 test("swapPlacement(graph, …): nodes of 1 ms, a swap of 2 ms: freed after two nodes, fetched two nodes before its use", () => {
   const swapMs = new Map([["a", 2]]);
-  const placements = swapPlacement(chain, each(chain, 1), swapMs);
+  const placements = swapPlacement(chain, each(chain, 1), swapMs, ideal);
   // a is read by b last; c and d run during the copy. da reads it; db and j run during the copy back
   assert.deepEqual([...placements], [["a", { outDone: "e", prefetch: "db" }]]);
   assert.equal(timeOf(chain, each(chain, 1), swapMs, placements).totalMs, 13);
@@ -61,7 +64,7 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
     ["a", 2],
     ["b", 2],
   ]);
-  const placements = swapPlacement(chain, each(chain, 1), swapMs);
+  const placements = swapPlacement(chain, each(chain, 1), swapMs, ideal);
   // b's copy to the host begins when a's is done, two nodes after a's last use; a's copy back when b's is done
   assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "db" });
   assert.deepEqual(placements.get("b"), { outDone: "g", prefetch: "h" });
@@ -69,7 +72,7 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
     ["a", 3],
     ["b", 3],
   ]);
-  const queued = swapPlacement(chain, each(chain, 1), slower);
+  const queued = swapPlacement(chain, each(chain, 1), slower, ideal);
   // four copies of 3 ms from 2 ms on take until 14 ms, when da may begin: 3 ms late at best. Waiting for the copies to
   // the host makes that no later, so d and f, before which two nodes run during each copy at most, wait for them
   assert.deepEqual(queued.get("a"), { outDone: "d", prefetch: "i" });
@@ -87,7 +90,8 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
 
 test("stepTime(graph, …) counts that kernels beside a copy take longer, by a share of the copy's time", () => {
   const planned = rewrite(chain, [{ activation: "a", action: "swap", swap: { outDone: "e", prefetch: "db" } }]);
-  const time = (slowdown: number): number => stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), slowdown).totalMs;
+  const time = (slowdown: number): number =>
+    stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), { ...ideal, slowdown }).totalMs;
   assert.ok(Math.abs(time(0.25) - time(0) - 0.25 * (2 + 2)) < 1e-9, "both copies run beside other nodes");
 });
 
@@ -118,7 +122,7 @@ test("swapPlacement(graph, …) of one activation hides it if any places do, and
         if (waited < least) [least, longest] = [waited, -1];
         if (waited === least) longest = Math.max(longest, away(outDone, prefetch));
       }
-    const placements = swapPlacement(chain, nodeMs, swapMs);
+    const placements = swapPlacement(chain, nodeMs, swapMs, ideal);
     const { outDone, prefetch } = placements.get(name) as SwapPlacement;
     const rank = (node: string): number => chain.nodes.findIndex((other) => other.name === node);
     const told = JSON.stringify({ nodeMs, swapMs: [...swapMs], placements: [...placements] });
@@ -143,7 +147,7 @@ test("swapPlacement(graph, …) of everything in random graphs: never slower tha
     const names = [...savedActivations(graph).keys()];
     for (const speed of [0.01, 0.3, 3]) {
       const swapMs = new Map(names.map((name) => [name, speed * random()]));
-      const placements = swapPlacement(graph, nodeMs, swapMs);
+      const placements = swapPlacement(graph, nodeMs, swapMs, ideal);
       const { planned, totalMs, waited } = timeOf(graph, nodeMs, swapMs, placements);
       assert.ok(totalMs <= timeOf(graph, nodeMs, swapMs).totalMs + 1e-9, `seed ${seed}`);
       assert.ok(Math.abs(nodeMs.reduce((sum, ms) => sum + ms, 0) + waited - totalMs) < 1e-9);
@@ -156,7 +160,7 @@ test("swapPlacement(graph, …) sees recomputation, and refuses an unknown activ
   const recomputing = rewrite(chain, [{ activation: "b", action: "recompute" }]);
   assert.equal(recomputing.nodes.length, chain.nodes.length + 1);
   // b@recompute, before db, reads a: a must be back two nodes earlier
-  const placements = swapPlacement(recomputing, each(recomputing, 1), new Map([["a", 2]]));
+  const placements = swapPlacement(recomputing, each(recomputing, 1), new Map([["a", 2]]), ideal);
   assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "h" });
   assert.throws(() => swapPlacement(chain, each(chain, 1), new Map([["c", 1]])), /^Error: unknown activation: c$/);
 });
