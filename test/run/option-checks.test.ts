@@ -58,7 +58,7 @@ const wrong: readonly (readonly [given: object, problem: string])[] = [
   [{ freeze: [""] }, "pattern of frozen parameters is empty"],
   [{ batchNorm: "frozen" }, "batchNorm is not one of training, inference: frozen"],
   [{ dims: { batch: 0 } }, 'dims is not positive whole numbers by name: {"batch":0}'],
-  [{ backend: "tpu" }, "unknown backend: tpu (one of cpu, cuda, replay:FILE)"],
+  [{ backend: "tpu" }, "unknown backend: tpu (one of cpu, cuda, estimate, replay:FILE)"],
   [{ backend: "replay:none" }, "cannot read recording: none (ENOENT)"],
   [{ record: folder }, `recording not writable: ${folder} (EISDIR)`],
   [{ threads: 2, backend: "cuda" }, "threads are for the cpu backend: 2"],
