@@ -72,6 +72,14 @@ const registered: readonly (readonly [ops: string, ...types: string[]])[] = [
   ["GridSample", "float32 | float32"],
 ];
 
+/** Settings that these kernels refuse. */
+const refused: Readonly<Record<string, readonly [attribute: string, value: number | string]>> = {
+  ArgMax: ["select_last_index", 1],
+  ArgMin: ["select_last_index", 1],
+  BatchNormalization: ["training_mode", 1],
+  GridSample: ["mode", "cubic"],
+};
+
 /** For each op the sets of element types that its kernels take, a set for each type constraint. */
 const kernels: ReadonlyMap<string, readonly (readonly ReadonlySet<string>[])[]> = new Map(
   registered.flatMap(([names, ...alternatives]) => {
@@ -80,10 +88,12 @@ const kernels: ReadonlyMap<string, readonly (readonly ReadonlySet<string>[])[]> 
   }),
 );
 
-/** Whether ONNX Runtime's CUDA provider has a kernel for a node, by its op and element types; no library is asked. */
+/** Whether ONNX Runtime's CUDA provider has a kernel for a node, by op, element types and settings; no library is asked. */
 export function hasCudaKernel(node: Node, graph: Pick<Graph, "tensors">): boolean {
-  const alternatives = kernels.get(node.domain ? `${node.domain}:${node.op}` : node.op);
-  if (!alternatives) return false;
+  const name = node.domain ? `${node.domain}:${node.op}` : node.op;
+  const alternatives = kernels.get(name);
+  const setting = refused[name];
+  if (!alternatives || (setting && node.attributes[setting[0]]?.value === setting[1])) return false;
   const { types } = requestOf(node, graph);
   const variables = Object.entries(opOf(node).types ?? {}).flatMap(([name, from]) =>
     typeof from === "number" || /^y\d+$/.test(from) ? [name] : [],
