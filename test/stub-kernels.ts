@@ -4,7 +4,7 @@ import { opOf, ops } from "../src/ops/index.js";
 import { readDeviceSpec } from "../src/runtime/device-spec.js";
 import { openEstimate } from "../src/runtime/estimate.js";
 import { openRuntime } from "../src/runtime/open.js";
-import { byOp, buildSample } from "./sampled.js";
+import { buildSample, byOp } from "./sampled.js";
 
 /** Puts what a node makes among the tensors; false if it cannot be of these types. */
 function declareOutputs(node: Node, tensors: Map<string, Tensor>): boolean {

@@ -31,8 +31,7 @@ export const unfitWarnings = (before: Profile, plan: Plan | null): Warning[] =>
   ).flatMap(([about, bytes]) => {
     const { name, memoryBytes } = before.device;
     if (!before.estimated || bytes <= memoryBytes) return [];
-    const advice = about === "unplanned" && !plan ? " (pass --budget to plan it)" : "";
-    const text = `the ${about} step does not fit in the ${formatBytes(memoryBytes)} of ${name}: its values alone need ${formatBytes(bytes)}${advice}`;
+    const text = `the ${about} step does not fit in the ${formatBytes(memoryBytes)} of ${name}: its values alone need ${formatBytes(bytes)}`;
     return [{ about, text }];
   });
 

@@ -49,12 +49,7 @@ const registered: readonly (readonly [ops: string, ...types: string[]])[] = [
     "bfloat16 | float32 | bfloat16",
   ],
   ["LpNormalization", "float32 float16"],
-  [
-    "BatchNormalization",
-    "float32 | float32 | float32",
-    "float64 | float64 | float64",
-    "float16 | float16 | float16",
-  ],
+  ["BatchNormalization", "float32 | float32 | float32", "float64 | float64 | float64", "float16 | float16 | float16"],
   ["Dropout", `${allFloats} | ${allFloats} | bool`],
   ["RandomNormalLike RandomUniformLike", `${all} | ${floats}`],
   ["MaxPool", `${floats} int8 uint8`],

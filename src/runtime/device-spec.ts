@@ -1,36 +1,5 @@
 import { readFileSync } from "node:fs";
-
-/** Kinds of work whose kernels reach different shares of what a device can do. */
-export const workKinds = [
-  "product",
-  "stridedProduct",
-  "convolution",
-  "filterGradient",
-  "narrowConvolution",
-  "elements",
-  "rows",
-  "movement",
-] as const;
-
-export type WorkKind = (typeof workKinds)[number];
-
-/** How far kernels of one kind get. */
-export interface Efficiency {
-  /** Launches' worth of time that a node costs beyond its work. */
-  readonly launches: number;
-  /** Share of the peak operations per second. */
-  readonly compute: number;
-  /** Share of the memory's bandwidth. */
-  readonly memory: number;
-}
-
-/** How far all kinds get, and the link. */
-export type Efficiencies = Readonly<Record<WorkKind, Efficiency>> & {
-  /** What a product keeps of its share of the peak where rows do not start on 16-byte boundaries. */
-  readonly unaligned: number;
-  /** Share of the link's bandwidth that a copy between host and device gets. */
-  readonly link: number;
-};
+import { fittedEfficiencies, type PartialEfficiencies, workKinds } from "./efficiency.js";
 
 /** What an estimate knows of a GPU: peaks as a data sheet states them, dense, without sparsity. */
 export interface DeviceSpec {
@@ -56,13 +25,11 @@ export interface DeviceSpec {
   readonly efficiency?: PartialEfficiencies;
 }
 
-export type PartialEfficiencies = { readonly [K in WorkKind]?: Partial<Efficiency> } & {
-  readonly unaligned?: number;
-  readonly link?: number;
-};
-
 /** No data sheet states these: measured on an H100 and an H200 (test/recordings), and assumed of the others. */
 const assumed = { linkLatencyUs: 5, launchUs: 1.25 };
+
+/** Before Hopper, tensor cores took TF32 operands in any layout. */
+const anyLayout: PartialEfficiencies = { stridedProduct: fittedEfficiencies.product };
 
 const pcie4 = { toHostGBs: 32, toDeviceGBs: 32 };
 const pcie5 = { toHostGBs: 64, toDeviceGBs: 64 };
@@ -87,6 +54,7 @@ const known: Readonly<Record<string, DeviceSpec>> = {
     float16Tflops: 312,
     ...pcie4,
     ...assumed,
+    efficiency: anyLayout,
   },
   /** "NVIDIA L4 Tensor Core GPU Datasheet", halved from sparse; float64 at 1/64 of float32 ("NVIDIA Ada GPU Architecture"). */
   l4: {
@@ -99,6 +67,7 @@ const known: Readonly<Record<string, DeviceSpec>> = {
     float16Tflops: 121,
     ...pcie4,
     ...assumed,
+    efficiency: anyLayout,
   },
   /** "NVIDIA Ada GPU Architecture", table of the GeForce RTX 4090; float16 summed in float32. */
   rtx4090: {
@@ -111,6 +80,7 @@ const known: Readonly<Record<string, DeviceSpec>> = {
     float16Tflops: 165.2,
     ...pcie4,
     ...assumed,
+    efficiency: anyLayout,
   },
 };
 
@@ -133,7 +103,11 @@ const isFields = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Throws for the first field that is unknown, missing or not as it should be; `path` leads to the fields' names. */
-function checkFields(fields: Fields, path: string, checks: Readonly<Record<string, (value: unknown) => string | false>>) {
+function checkFields(
+  fields: Fields,
+  path: string,
+  checks: Readonly<Record<string, (value: unknown) => string | false>>,
+) {
   for (const name of Object.keys(fields))
     if (!Object.hasOwn(checks, name))
       throw new Error(`unknown field: ${path}${name} (known: ${Object.keys(checks).join(", ")})`);
@@ -172,7 +146,11 @@ function checkSpec(fields: unknown): asserts fields is DeviceSpec {
   checkFields(efficiency, "efficiency.", { ...checksOf(workKinds, optional(group)), ...shares });
   for (const kind of workKinds)
     if (isFields(efficiency[kind]))
-      checkFields(efficiency[kind], `efficiency.${kind}.`, checksOf(["launches", "compute", "memory"], optional(positive)));
+      checkFields(
+        efficiency[kind],
+        `efficiency.${kind}.`,
+        checksOf(["launches", "compute", "memory"], optional(positive)),
+      );
 }
 
 /**

@@ -1,24 +1,8 @@
 import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
-import type { DeviceSpec, Efficiencies, WorkKind } from "./device-spec.js";
-
-/**
- * How far kernels get on the recorded steps of an H100 and an H200 (test/recordings), in TF32 and float32: found by
- * `npm run bench -- --fit`, which says how far estimates are off with them, and on a model that was left out.
- */
-export const fittedEfficiencies: Efficiencies = {
-  product: { launches: 4, compute: 0.62, memory: 0.72 },
-  stridedProduct: { launches: 3.9, compute: 0.365, memory: 0.8 },
-  convolution: { launches: 3, compute: 0.29, memory: 0.68 },
-  filterGradient: { launches: 2.2, compute: 0.21, memory: 0.71 },
-  narrowConvolution: { launches: 4, compute: 0.38, memory: 0.7 },
-  elements: { launches: 1.1, compute: 1, memory: 0.89 },
-  rows: { launches: 2.3, compute: 1, memory: 0.465 },
-  movement: { launches: 1.1, compute: 1, memory: 0.8 },
-  unaligned: 0.5,
-  link: 0.865,
-};
+import type { DeviceSpec } from "./device-spec.js";
+import type { Efficiencies, WorkKind } from "./efficiency.js";
 
 /** Whose peak bounds a node's operations. */
 type Peak = "float64Tflops" | "float32Tflops" | "tf32Tflops" | "float16Tflops";
@@ -105,21 +89,6 @@ function convolutionWork(node: Node, graph: Pick<Graph, "name" | "tensors">, tf3
   };
 }
 
-/** The shares of a device: those that it states, and fitted ones for the others. */
-export function efficienciesOf({ efficiency = {} }: DeviceSpec): Efficiencies {
-  const { unaligned, link, ...kinds } = { ...fittedEfficiencies, ...efficiency };
-  return {
-    ...(Object.fromEntries(
-      Object.keys(kinds).map((kind) => [
-        kind,
-        { ...fittedEfficiencies[kind as WorkKind], ...efficiency[kind as WorkKind] },
-      ]),
-    ) as Record<WorkKind, Efficiencies[WorkKind]>),
-    unaligned,
-    link,
-  };
-}
-
 /**
  * Estimated time of a node, ms: the greater of its operations at a share of the peak and its bytes at a share of the
  * bandwidth (Williams et al. 2009, roofline), after the launch of its kernels.
@@ -140,4 +109,3 @@ export function estimatedMs(work: Work, spec: DeviceSpec, efficiencies: Efficien
 /** Estimated time of one copy between host and device, ms, given the link's bandwidth in that direction. */
 export const estimatedCopyMs = (bytes: number, linkGBs: number, { linkLatencyUs }: DeviceSpec, link: number): number =>
   linkLatencyUs / 1e3 + bytes / (linkGBs * 1e6 * link);
-

@@ -1,7 +1,8 @@
 import type { Graph } from "../graph/graph.js";
 import { hasCudaKernel } from "./cuda-kernels.js";
 import type { DeviceSpec } from "./device-spec.js";
-import { efficienciesOf, estimatedCopyMs, estimatedMs, workOf } from "./estimate-time.js";
+import { efficienciesOf } from "./efficiency.js";
+import { estimatedCopyMs, estimatedMs, workOf } from "./estimate-time.js";
 import { cudnnSupports } from "./gpu/cudnn.js";
 import { kernelLookup } from "./gpu/lookup.js";
 import { ortVersion } from "./ort-api.js";
@@ -60,7 +61,7 @@ function deviceOf(spec: DeviceSpec, tf32: boolean, deterministic: boolean): Devi
 }
 
 function estimated(graph: Graph, spec: DeviceSpec, tf32: boolean): Measurement {
-  const efficiencies = efficienciesOf(spec);
+  const efficiencies = efficienciesOf(spec.efficiency);
   const nodeMs = graph.nodes.map((node) => {
     const work = workOf(node, graph, tf32);
     return work ? estimatedMs(work, spec, efficiencies) : 0;

@@ -2,7 +2,7 @@ import {
   type Backend,
   backendOptions,
   checkBackend,
-  estimateBackend,
+  type estimateBackend,
   type RuntimeOptions,
   recordingOf,
   refusalOf,

@@ -10,7 +10,9 @@ test("recordingOf(backend) is what stands behind replay:", () => {
 
 test("checkBackend(backend) refuses what is not there", () => {
   for (const backend of ["cpu", "cuda", `replay:${at("recordings", "resnet50.recording")}`]) checkBackend(backend);
-  assert.throws(() => checkBackend("CPU"), { message: "unknown backend: CPU (one of cpu, cuda, estimate, replay:FILE)" });
+  assert.throws(() => checkBackend("CPU"), {
+    message: "unknown backend: CPU (one of cpu, cuda, estimate, replay:FILE)",
+  });
   assert.throws(() => checkBackend("replay:none"), { message: "cannot read recording: none (ENOENT)" });
 });
 
