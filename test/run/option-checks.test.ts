@@ -60,6 +60,13 @@ const wrong: readonly (readonly [given: object, problem: string])[] = [
   [{ dims: { batch: 0 } }, 'dims is not positive whole numbers by name: {"batch":0}'],
   [{ backend: "tpu" }, "unknown backend: tpu (one of cpu, cuda, estimate, replay:FILE)"],
   [{ backend: "replay:none" }, "cannot read recording: none (ENOENT)"],
+  [{ backend: "estimate" }, "the estimate backend needs a device: none (profile and show take --device-spec h100)"],
+  [
+    { backend: "estimate", deviceSpec: "h999" },
+    "unknown device: h999 (one of h100, h200, a100, l4, rtx4090, or a FILE.json)",
+  ],
+  [{ deviceSpec: "h100" }, "a device spec is for the estimate backend: h100"],
+  [{ backend: "estimate", deviceSpec: "h100", record: "x" }, "the estimate backend measures nothing to record: x"],
   [{ record: folder }, `recording not writable: ${folder} (EISDIR)`],
   [{ threads: 2, backend: "cuda" }, "threads are for the cpu backend: 2"],
   [{ planner: "mutwo" }, "planner needs a budget: mutwo (pass --budget 4GiB)"],

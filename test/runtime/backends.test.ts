@@ -22,6 +22,8 @@ test("refusalOf(backend, option, value) is for the other backend; a recording ta
   assert.equal(refusalOf("cpu", threads, 2), undefined);
   assert.equal(refusalOf("cpu", device, 0), "a device is for the cuda backend: 0");
   assert.equal(refusalOf("replay:x", device, 0), undefined);
+  assert.equal(refusalOf("estimate", tf32, false), undefined);
+  assert.equal(refusalOf("estimate", device, 0), "a device is for the cuda backend: 0");
   // what a backend does anyway asks nothing of it
   assert.equal(refusalOf("cpu", tf32, true), undefined);
   assert.equal(refusalOf("cpu", tf32, false), "TF32 is for the cuda backend: no TF32");
