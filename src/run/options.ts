@@ -7,6 +7,7 @@ import {
   choice,
   count,
   flag,
+  type Given,
   type Kind,
   type OptionSpec,
   positive,
