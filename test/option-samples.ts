@@ -19,6 +19,7 @@ const samples: Given = {
   freeze: ["encoder.*", "it's $HOME; `x`", "--loss"],
   precision: "mixed:type=bfloat16",
   backend: "cuda",
+  deviceSpec: "rtx4090",
   record: path.join(folder, "a recording"),
   budget: "60%",
   planner: "swapAll",

@@ -27,6 +27,7 @@ const summaryOf = (run: Run, folder: string) => ({
   peakBytes: run.before.arenaBytes,
   measuredPeakBytes: run.before.allocatedBytes,
   stepMs: run.before.step.medianMs,
+  ...(run.before.estimated ? { estimated: true } : {}),
   plan: run.plan && {
     feasible: run.plan.feasible,
     peakBytes: run.plan.peakBytes,

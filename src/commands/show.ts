@@ -139,13 +139,13 @@ async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowF
 /** The forward graph of a model file; with a loss and an optimizer its training step; lowered if that is asked for. */
 async function graphOfModel(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
   const { lowered, planned } = flags;
-  const { loss, optimizer, dims, backend, batchNorm } = options;
+  const { loss, optimizer, dims, backend, deviceSpec, batchNorm } = options;
   if (planned) throw new Error(`a model has no plan, show a run: ${file}`);
   const { openRuntime } = await import("../runtime/open.js");
   const { readModel } = await import("../model/read.js");
   const { lowerFor } = await import("../step/lower.js");
   const { trainingStep } = await import("../step/training.js");
-  const runtime = openRuntime(backend ?? "cpu");
+  const runtime = openRuntime(backend ?? "cpu", { deviceSpec });
   try {
     const { graph: forward } = readModel(file, { dims, runtime, batchNorm });
     const isStep = loss !== undefined && optimizer !== undefined;

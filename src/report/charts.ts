@@ -94,6 +94,9 @@ export const peakHolders = (run: Run): Figure =>
     (holder) => categoryColors[holder.category],
   );
 
+/** A title or a unit of times, marked where they are estimated. */
+const timed = ({ before }: Run, text: string): string => (before.estimated ? `${text}, estimated` : text);
+
 /** Points of all nodes against schedule order, coloured by phase. */
 function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => number, log = false): Figure {
   const { nodes } = run.before;
@@ -123,8 +126,8 @@ function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => 
 export const nodeRunTime = (run: Run): Figure =>
   byRank(
     run,
-    "Run time of each node (median)",
-    "ms",
+    timed(run, "Run time of each node (median)"),
+    timed(run, "ms"),
     (row) => (row.time.medianMs > 0 ? row.time.medianMs : Number.NaN),
     true,
   );
@@ -143,8 +146,8 @@ export function timeByOp(run: Run): Figure {
     sums.set(key, sum);
   }
   return bars(
-    "Time by op and phase",
-    "ms",
+    timed(run, "Time by op and phase"),
+    timed(run, "ms"),
     [...sums].filter(([, sum]) => sum.ms > 0),
     ([key]) => key,
     ([, sum]) => sum.ms,
@@ -172,8 +175,8 @@ export const activationSize = (run: Run): Figure =>
 /** Time between last forward and first backward use of each saved activation. */
 export const activationInactiveTime = (run: Run): Figure =>
   bars(
-    "Inactive time of saved activations",
-    "ms",
+    timed(run, "Inactive time of saved activations"),
+    timed(run, "ms"),
     run.before.activations,
     (row) => row.name,
     (row) => row.inactiveMs,
@@ -183,9 +186,9 @@ export const activationInactiveTime = (run: Run): Figure =>
 /** Predicted beside measured: peak and step time, before and after the plan. */
 export function predictedMeasured(run: Run): Figure {
   const { before, plan, after } = run;
-  const names = after ? ["unplanned", "planned"] : ["unplanned"];
+  const names = after || (before.estimated && plan?.feasible) ? ["unplanned", "planned"] : ["unplanned"];
   const unplannedMs = run.paired?.unplanned.medianMs ?? before.step.medianMs;
-  const bar = (name: string, color: string, axis: string, values: readonly (number | undefined)[]): object => ({
+  const bar = (name: string, color: string, axis: string, values: readonly (number | undefined)[]) => ({
     type: "bar",
     name,
     x: names,
@@ -195,20 +198,21 @@ export function predictedMeasured(run: Run): Figure {
     marker: { color },
     showlegend: axis === "y",
   });
+  const series = [
+    bar("predicted", "#56B4E9", "y", [mib(before.arenaBytes), plan ? mib(plan.peakBytes) : undefined]),
+    bar("measured", "#0072B2", "y", [mib(before.allocatedBytes), after ? mib(after.allocatedBytes) : undefined]),
+    bar("predicted", "#56B4E9", "y2", [unplannedMs, plan ? unplannedMs + plan.addedMs : undefined]),
+    bar("measured", "#0072B2", "y2", [unplannedMs, run.paired?.planned.medianMs]),
+  ];
   return figure(
-    "Predicted and measured",
+    before.estimated ? "Predicted: times estimated, nothing measured" : "Predicted and measured",
     { domain: [0, 0.44] },
     { title: { text: "peak, MiB" }, rangemode: "tozero" },
-    [
-      bar("predicted", "#56B4E9", "y", [mib(before.arenaBytes), plan ? mib(plan.peakBytes) : undefined]),
-      bar("measured", "#0072B2", "y", [mib(before.allocatedBytes), after ? mib(after.allocatedBytes) : undefined]),
-      bar("predicted", "#56B4E9", "y2", [unplannedMs, plan ? unplannedMs + plan.addedMs : undefined]),
-      bar("measured", "#0072B2", "y2", [unplannedMs, run.paired?.planned.medianMs]),
-    ],
+    before.estimated ? series.filter(({ name }) => name === "predicted") : series,
     {
       xaxis2: { domain: [0.56, 1], anchor: "y2" },
       yaxis2: {
-        title: { text: "step, ms" },
+        title: { text: timed(run, "step, ms") },
         anchor: "x2",
         rangemode: "tozero",
         gridcolor: "#eee",

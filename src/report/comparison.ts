@@ -3,7 +3,7 @@ import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { Samples } from "../run/samples.js";
 import type { DeviceMemory } from "../runtime/runtime.js";
-import { allocated, nodesSum, stepTime } from "./sentences.js";
+import { allocated, estimatedMark, estimatedTime, nodesSum, stepTime } from "./sentences.js";
 
 /** Where a comparison is read: the terminal's is shorter. */
 type Place = "terminal" | "report";
@@ -60,9 +60,9 @@ const rows: readonly Row[] = [
   {
     terminal: "step, predicted",
     report: "step, predicted",
-    before: () => "",
+    before: ({ before }) => estimatedTime(before) ?? "",
     after: ({ plan, paired, before }) =>
-      plan ? formatMs((paired?.unplanned ?? before.step).medianMs + plan.addedMs) : "",
+      plan ? formatMs((paired?.unplanned ?? before.step).medianMs + plan.addedMs) + estimatedMark(before) : "",
   },
   { terminal: "step, measured in turn", ...inTurn },
   { terminal: "step, measured", report: "step, measured (median ± spread)", ...measured(stepTime) },

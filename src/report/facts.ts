@@ -6,6 +6,7 @@ import type { Run } from "../run/run.js";
 export function facts({ model, before }: Run): { name: string; value: string }[] {
   const dims = Object.entries(model.dims).map(([name, size]) => `${name} = ${size}`);
   const { device, memory, nodes, activations } = before;
+  const parts = memory ? "multiprocessors" : "threads";
   return [
     ["model", `${model.file} (${model.producer || "unknown producer"}, opset ${model.opset})`],
     ["dimensions", dims.join(", ") || "fixed by the file"],
@@ -13,7 +14,7 @@ export function facts({ model, before }: Run): { name: string; value: string }[]
     ...optionFacts(model),
     ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
     ["training step", `${formatCount(nodes.length)} nodes, ${formatCount(activations.length)} saved activations`],
-    ["backend", `${before.backend}: ${device.name}, ${device.threads} ${memory ? "multiprocessors" : "threads"}`],
+    ["backend", `${before.backend}: ${device.name}${before.estimated ? "" : `, ${device.threads} ${parts}`}`],
     ...Object.entries(device.settings ?? {}),
   ].map(([name = "", value = ""]) => ({ name, value }));
 }

@@ -78,6 +78,9 @@ function planner(run: Run, plan: Plan) {
 
 function environment({ before, environment }: Run) {
   return {
+    measured: before.estimated
+      ? "nothing: times are estimated"
+      : `${before.iterations} iterations of each kind after ${before.warmups} warm-ups`,
     losses: before.losses.map((loss) => (loss === null ? "not finite" : loss.toPrecision(6))).join(", "),
     environment: Object.entries(environment).map(([name, value]) => ({
       name,

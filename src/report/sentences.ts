@@ -11,19 +11,29 @@ export const infeasibleLine = (plan: Plan): string =>
 export const allocated = (profile: Profile): string =>
   profile.offloaded
     ? "does not fit"
-    : profile.backend === "replay"
-      ? "not executed (replay)"
+    : profile.backend === "replay" || profile.backend === "estimate"
+      ? `not executed (${profile.backend})`
       : formatBytes(profile.allocatedBytes);
+
+/** The mark of a time that was not measured but estimated; empty for others. */
+export const estimatedMark = ({ estimated }: Pick<Profile, "estimated">): string => (estimated ? " (estimated)" : "");
+
+/** A step's estimated time; undefined where it was measured. */
+export const estimatedTime = (profile: Profile): string | undefined =>
+  profile.estimated && `${formatMs(profile.step.medianMs)}${estimatedMark(profile)}`;
 
 /** A step's median time and spread, or why there is none. */
 export const stepTime = (profile: Profile): string =>
   profile.offloaded
     ? "does not fit"
-    : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}`}`;
+    : profile.estimated
+      ? "not executed (estimate)"
+      : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}`}`;
 
 /** Sum of the nodes' times with how far it is from the whole step. */
 export const nodesSum = (profile: Profile): string => {
   const share = profile.nodesMs / profile.step.medianMs - 1;
+  if (profile.estimated) return `${formatMs(profile.nodesMs)}${estimatedMark(profile)}`;
   return `${formatMs(profile.nodesMs)} (${share >= 0 ? "+" : "−"}${formatPercent(Math.abs(share))})`;
 };
 
@@ -42,8 +52,9 @@ export function decisionCounts(plan: Plan): string {
   return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
 }
 
-/** Says so where the plan's added time counts copies that nobody measured; empty elsewhere. */
+/** Says so where the plan's added time is estimated, or counts copies that nobody measured; empty elsewhere. */
 export function copiesNote({ plan, before }: Run): string {
+  if (before.estimated) return estimatedMark(before);
   const swapped = new Set(plan?.decisions.flatMap((d) => (d.action === "swap" ? [d.activation] : [])));
   const isSimulated = before.activations.some(({ name, swapMeasured }) => swapped.has(name) && !swapMeasured);
   return isSimulated ? " (copies simulated, beside the nodes)" : "";
@@ -51,7 +62,8 @@ export function copiesNote({ plan, before }: Run): string {
 
 /** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */
 function timeCost({ before, paired }: Run, plan: Plan): string {
-  if (!paired) return `${formatPercent(plan.addedMs / before.step.medianMs)} more time (predicted)`;
+  if (!paired)
+    return `${formatPercent(plan.addedMs / before.step.medianMs)} more time (${before.estimated ? "estimated" : "predicted"})`;
   const { unplanned, planned } = paired;
   const slower = planned.medianMs / unplanned.medianMs - 1;
   const share = `${formatPercent(Math.abs(slower))} ${slower >= 0 ? "more" : "less"}`;
@@ -65,7 +77,7 @@ export function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
   if (!plan)
     return {
-      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}.`,
+      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}${estimatedMark(before)}.`,
       good: true,
     };
   if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };

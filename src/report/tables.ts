@@ -86,15 +86,23 @@ function danfo(): typeof import("danfojs-node") {
 /** Built by column: danfo takes row objects by position, and cannot take empty columns. */
 function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): DataFrame {
   const { DataFrame: Frame } = danfo();
-  const names = columns.map(({ name }) => name);
+  const names = columns.map((column) => headingOf(column, run));
   if (rows.length === 0) return new Frame([], { columns: names });
   return new Frame(
-    Object.fromEntries(columns.map(({ name, value }) => [name, rows.map((row) => value(row, run) ?? Number.NaN)])),
+    Object.fromEntries(columns.map(({ value }, i) => [names[i], rows.map((row) => value(row, run) ?? Number.NaN)])),
   );
 }
 
+/** A column's name in CSV files and DataFrames: a time that was estimated says so. */
+const headingOf = ({ name, kind }: Pick<Column<never>, "name" | "kind">, { before }: Run): string =>
+  before.estimated && isTime(kind) ? `${estimatedPrefix}${name}` : name;
+
+const estimatedPrefix = "estimated_";
+
+const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind === "ratio";
+
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
-  `${Papa.unparse({ fields: columns.map(({ name }) => name), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
+  `${Papa.unparse({ fields: columns.map((column) => headingOf(column, run)), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
 
 /** The unplanned step's node table as a danfo DataFrame: a row a node, in schedule order. */
 export const nodeTable = (run: Run): DataFrame => frame(nodeColumns, run.before.nodes, run);
@@ -110,7 +118,12 @@ export const activationCsv = (run: Run): string => csv(activationColumns, run.be
 
 /** A table for the report's page: what each column is called and how it is written, and all rows. */
 const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({
-  columns: columns.map(({ title, kind, name }) => ({ title, kind, name })),
+  columns: columns.map(({ title, kind, name }) => ({
+    title:
+      run.before.estimated && isTime(kind) ? `estimated ${title.replace(" (simulated unless measured)", "")}` : title,
+    kind,
+    name,
+  })),
   rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
 });
 
@@ -122,15 +135,18 @@ export const pageTables = (run: Run) => ({
 
 /**
  * Reads one of the tables back from CSV text, by the declarations that wrote it: one object a row, with numbers and
- * booleans where the column holds them. Throws `column missing: …` or `row … has no number in …`.
+ * booleans where the column holds them; estimated times have the names of measured ones. Throws `column missing: …` or `row … has no number in …`.
  */
 export function parseCsv<Row>(columns: readonly Column<Row>[], text: string): Record<string, Cell>[] {
   const { data, meta } = Papa.parse<Record<string, string>>(text, { header: true, skipEmptyLines: true });
-  for (const { name } of columns) if (!meta.fields?.includes(name)) throw new Error(`column missing: ${name}`);
+  const headings = new Map(
+    columns.map(({ name }) => [name, [name, `${estimatedPrefix}${name}`].find((one) => meta.fields?.includes(one))]),
+  );
+  for (const { name } of columns) if (!headings.get(name)) throw new Error(`column missing: ${name}`);
   return data.map((row, index) =>
     Object.fromEntries(
       columns.map(({ name, kind }): [string, Cell] => {
-        const cell = row[name] ?? "";
+        const cell = row[headings.get(name) ?? ""] ?? "";
         if (kind === "text") return [name, cell];
         if (kind === "yes") return [name, cell === "true"];
         if (cell !== "" && !Number.isFinite(Number(cell)))

@@ -45,17 +45,18 @@ function copyMs(copies: readonly CopyTime[], bytes: number): number {
   return p[1] + ((q[1] - p[1]) * (bytes - p[0])) / (q[0] - p[0]);
 }
 
-/** Everything of a profile that follows from the graph and the nodes' times. */
+/** Everything of a profile that follows from the graph and the nodes' times; `estimated`: copies were not measured. */
 export function tables(
   graph: Graph,
   times: readonly Samples[],
   workspace: readonly number[] | null,
   copies: readonly CopyTime[] | null,
+  estimated = false,
 ) {
   const nodeMs = times.map((time) => time.medianMs);
   const memory = timeline(graph);
   const swapMs = (bytes: number): number => (copies?.length ? copyMs(copies, bytes) : bytes / assumedSwapBytesPerMs);
-  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: Boolean(copies?.length) });
+  const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: Boolean(copies?.length) && !estimated });
   const namesBy = (rank: (row: ActivationRow) => number): Map<number, string[]> => {
     const names = new Map<number, string[]>();
     for (const row of activations) names.set(rank(row), [...(names.get(rank(row)) ?? []), row.name]);

@@ -1,5 +1,6 @@
 import { few, formatBytes } from "../format.js";
 import type { Graph, Tensor } from "../graph/graph.js";
+import type { Plan } from "../plan/plan.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { frozenNames } from "../step/training.js";
 import { firstNonFinite } from "./finite.js";
@@ -13,10 +14,32 @@ const replayed = (after: Profile | null): Warning => ({
   text: `replayed from a recording: nothing was executed, allocated or compared${after?.simulated ? ", and the planned step's time is simulated (the sum of its nodes')" : ""}`,
 });
 
+/** That nothing was executed, and what the numbers rest on. */
+const estimated = ({ device }: Profile): Warning => ({
+  about: "run",
+  kind: "estimated",
+  text: `estimated for ${device.name} from its description: nothing was executed, measured, allocated or compared; every time is estimated, memory is that of the step as it would be laid out there`,
+});
+
+/** Which step of an estimate is larger than the device's memory; a plan made again says it again. */
+export const unfitWarnings = (before: Profile, plan: Plan | null): Warning[] =>
+  (
+    [
+      ["unplanned", before.arenaBytes],
+      ["planned", plan?.feasible ? plan.peakBytes : 0],
+    ] as const
+  ).flatMap(([about, bytes]) => {
+    const { name, memoryBytes } = before.device;
+    if (!before.estimated || bytes <= memoryBytes) return [];
+    const text = `the ${about} step does not fit in the ${formatBytes(memoryBytes)} of ${name}: its values alone need ${formatBytes(bytes)}`;
+    return [{ about, text }];
+  });
+
 /** What two profiles and their comparison show that a user should know before believing them. */
 export function warningsOf(before: Profile, after: Profile | null, equality: Equality | null): Warning[] {
   const warnings: Warning[] = [];
   if (before.backend === "replay") warnings.push(replayed(after));
+  if (before.estimated) warnings.push(estimated(before));
   if (before.offloaded)
     warnings.push({
       about: "unplanned",

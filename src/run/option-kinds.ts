@@ -19,7 +19,7 @@ interface OptionEntry<T> {
   readonly default?: T;
   /** Commands that say the default as if it had been given, so that the printed command holds when it changes. */
   readonly stated?: readonly CommandName[];
-  /** The one backend that has it. */
+  /** The backends that have it, where not all do. */
   readonly only?: BackendOption<T>;
   /** Throws what is wrong with a value beside the others, as far as can be said before anything is read. */
   check?(value: T, given: Given): void;

@@ -1,4 +1,5 @@
-import { backendOptions, checkBackend } from "../runtime/backends.js";
+import { backendOptions, checkBackend, estimateBackend } from "../runtime/backends.js";
+import { readDeviceSpec } from "../runtime/device-spec.js";
 import type { TrainingOptions } from "../step/training.js";
 import { checkFileWritable, checkReadable } from "./folder.js";
 import {
@@ -6,6 +7,7 @@ import {
   choice,
   count,
   flag,
+  type Given,
   type Kind,
   type OptionSpec,
   positive,
@@ -111,15 +113,24 @@ export const optionTable = {
     model: true,
     fact: "batch norm",
   },
-  /** `cpu`, `cuda`, or `replay:FILE` of a recording; default `cpu`. */
+  /** `cpu`, `cuda`, `replay:FILE` of a recording, or `estimate` of a device that is only described; default `cpu`. */
   backend: {
     flag: "--backend",
     kind: text("name"),
-    help: "cpu or cuda; profile and show also take replay:FILE, a recording",
+    help: "cpu or cuda; profile and show also take replay:FILE, a recording, and estimate, which runs nothing",
     commands: ["profile", "verify", "show"],
     default: "cpu",
     stated: ["profile"],
     check: checkBackend,
+  },
+  /** The device that `estimate` plans for: `h100`, `h200`, `a100`, `l4`, `rtx4090`, or a JSON file that describes one. */
+  deviceSpec: {
+    flag: "--device-spec",
+    kind: text("name"),
+    help: "the device to estimate: h100, h200, a100, l4, rtx4090 or FILE.json",
+    commands: ["profile", "show"],
+    only: backendOptions.deviceSpec,
+    check: (nameOrFile: string) => void readDeviceSpec(nameOrFile),
   },
   /** Write what is measured to this file, to be replayed without a device (`--backend replay:FILE`). */
   record: {
@@ -127,7 +138,10 @@ export const optionTable = {
     kind: text("file"),
     help: "write what is measured to a file that --backend replay:FILE reads",
     commands: ["profile"],
-    check: (file: string) => checkFileWritable("recording", file),
+    check(file: string, { backend }: Given) {
+      if (backend === estimateBackend) throw new Error(`the estimate backend measures nothing to record: ${file}`);
+      checkFileWritable("recording", file);
+    },
   },
   /** Which GPU, default 0. */
   device: {

@@ -15,7 +15,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
 import { compare } from "./compare.js";
-import { culprit, untrainedNotes, warningsOf } from "./notes.js";
+import { culprit, unfitWarnings, untrainedNotes, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
@@ -44,14 +44,15 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   const opened = openRuntime(settled.backend, options);
   const recorder = options.record === undefined ? undefined : recordingRuntime(opened);
   const runtime = recorder?.runtime ?? opened;
-  const replays = runtime.backend === "replay";
+  const estimates = runtime.backend === "estimate";
+  const executes = !estimates && runtime.backend !== "replay";
   try {
     progress("read model", 0, 1);
     const bound = readModel(file, { dims, runtime, batchNorm });
     progress("build step", 0, 1);
     const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
     keptNames(baseline, options); // a pattern without a match is refused before anything is measured
-    const values = replays ? new Map<string, Uint8Array>() : initialValues(baseline, step, seed);
+    const values = executes ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
         values,
@@ -72,11 +73,11 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
     let after: Profile | null = null;
     let equality: Equality | null = null;
     let paired: PairedTimes | null = null;
-    if (plan?.feasible) {
+    if (plan?.feasible && !estimates) {
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
       progress("compare", 0, 1);
-      if (!replays) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+      if (executes) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
     }
     if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
     return {
@@ -96,6 +97,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       paired,
       warnings: [
         ...warningsOf(before, after, equality),
+        ...unfitWarnings(before, plan),
         ...(options.checkFinite && before.losses.includes(null) ? [await culprit(reference, runtime, values)] : []),
       ],
     };

@@ -30,11 +30,13 @@ export interface Profile {
   readonly step: Samples;
   /** The step's time is simulated: the sum of its nodes' times, which a recording holds. */
   readonly simulated?: true;
+  /** Nothing was measured: all times, of copies too, are estimated from a description of the device. */
+  readonly estimated?: true;
   /** On CUDA: the same steps with every kernel launched by the host; null on the CPU, where that is `step`. */
   readonly eagerStep: Samples | null;
   /** What the device holds, told apart; null on the CPU. */
   readonly memory: DeviceMemory | null;
-  /** Copies between host and device by size; null on the CPU. */
+  /** Copies between host and device by size, measured or estimated; null on the CPU. */
   readonly copies: readonly CopyTime[] | null;
   /** Sum of the nodes' median times, ms. */
   readonly nodesMs: number;
@@ -87,14 +89,14 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
     return {
       backend: runtime.backend,
       device: runtime.device,
-      warmups,
-      iterations,
-      ...tables(graph, measured.nodes.map(samplesOf), workspace, measured.copies),
+      ...(measured.estimated ? { warmups: 0, iterations: 0 } : { warmups, iterations }),
+      ...tables(graph, measured.nodes.map(samplesOf), workspace, measured.copies, measured.estimated),
       arenaBytes,
       allocatedBytes: step.allocatedBytes,
       workspaceBytes: workspace ? workspace.reduce((most, bytes) => Math.max(most, bytes), 0) : null,
       step: samplesOf(measured.step),
       simulated: measured.simulated,
+      estimated: measured.estimated,
       eagerStep: measured.eagerStep && samplesOf(measured.eagerStep),
       memory: measured.memory,
       copies: measured.copies,

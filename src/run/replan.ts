@@ -4,7 +4,7 @@ import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
 import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
-import { withoutPlanned } from "./notes.js";
+import { unfitWarnings, withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
@@ -63,8 +63,11 @@ export function planProblem(graph: Graph, profile: Profile, settings: PlanSettin
 }
 
 /** The plan for a profiled step. Throws for an unknown planner, and what `planProblem` throws. */
-export const makePlan = (graph: Graph, profile: Profile, settings: PlanSettings): Plan =>
-  planGraph({ ...planProblem(graph, profile, settings), planner: settings.planner });
+export function makePlan(graph: Graph, profile: Profile, settings: PlanSettings): Plan {
+  const plan = planGraph({ ...planProblem(graph, profile, settings), planner: settings.planner });
+  if (!profile.estimated) return plan;
+  return { ...plan, decisions: plan.decisions.map((one) => ({ ...one, why: `${one.why} (times estimated)` })) };
+}
 
 /**
  * The run with another plan, made from its saved profile alone: no device, and nothing executed, so the new run has no
@@ -72,15 +75,16 @@ export const makePlan = (graph: Graph, profile: Profile, settings: PlanSettings)
  */
 export function planRun(run: Run, options: PlanOptions): Run {
   checkOptions("plan", options);
+  const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options));
   return {
     ...run,
     id: newRunId(run.model.file),
     createdAt: new Date().toISOString(),
     command: options.command ?? run.command,
-    plan: makePlan(loadGraph(run.graph), run.before, withDefaults(options)),
+    plan,
     after: null,
     equality: null,
     paired: null,
-    warnings: withoutPlanned(run),
+    warnings: [...withoutPlanned(run), ...unfitWarnings(run.before, plan).filter(({ about }) => about === "planned")],
   };
 }

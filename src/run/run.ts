@@ -19,8 +19,8 @@ const subjects = ["unplanned", "planned", "run"] as const;
 export interface Warning {
   /** Which step, or the run as a whole: another plan leaves behind what is said of the planned step. */
   readonly about: (typeof subjects)[number];
-  /** What somebody decides by: that a run was replayed says more of one whose planned step was. */
-  readonly kind?: "replayed";
+  /** What somebody decides by: that a run was replayed says more of one whose planned step was; what was estimated. */
+  readonly kind?: "replayed" | "estimated";
   /** One sentence without a full stop. */
   readonly text: string;
 }

@@ -2,8 +2,8 @@ import type { Graph } from "../graph/graph.js";
 import type { Layout } from "../memory/layout.js";
 import type { Target } from "../step/lower.js";
 
-/** Names of the backends: what runs on a device, and what answers from a recording. */
-export type Backend = "cpu" | "cuda" | "replay";
+/** Names of the backends: what runs on a device, what answers from a recording, what estimates. */
+export type Backend = "cpu" | "cuda" | "replay" | "estimate";
 
 /** What a report says of the machine that ran a step. */
 export interface Device {
@@ -77,6 +77,8 @@ export interface Measurement {
   readonly step: readonly number[];
   /** The step's time was not measured: it is the sum of its nodes'. */
   readonly simulated?: true;
+  /** Nothing was measured: all times, of copies too, are estimated from a description of the device. */
+  readonly estimated?: true;
   /** Where that is something else: the same steps with every kernel launched by the host, ms. */
   readonly eagerStep: readonly number[] | null;
   /** Bytes that each node's kernel takes for itself; null where that cannot be measured. */

@@ -8,11 +8,13 @@ import { budgetBytesOf } from "../../src/plan/budget.js";
 import { planGraph } from "../../src/plan/planners/index.js";
 import { type Profile, profileGraph } from "../../src/run/profile.js";
 import { type CpuRuntime, openCpu } from "../../src/runtime/cpu.js";
+import { fittedEfficiencies } from "../../src/runtime/efficiency.js";
 import { openRuntime } from "../../src/runtime/open.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lowerFor } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
+import { errorsOf, fit, recordedSteps } from "./fit.js";
 import { type Figure, figureOf } from "./history.js";
 
 /** Takes a figure as soon as it is measured; its name ends in its unit. */
@@ -135,6 +137,26 @@ export async function running(tell: Tell, runtime: CpuRuntime, subject: Subject)
   planning(tell, name, lowered, before, "80%");
 }
 
+/**
+ * How far estimates of the recorded steps are off: with the efficiencies that mutwo has, and with those that are fitted
+ * to the other recordings alone.
+ */
+async function estimating(tell: Tell): Promise<void> {
+  const steps = await recordedSteps();
+  for (const one of steps) {
+    const { name } = one;
+    const others = steps.filter((other) => other !== one);
+    for (const [how, efficiencies] of [
+      ["estimated", fittedEfficiencies],
+      ["estimated without it", fit(others)],
+    ] as const) {
+      const { step, node } = errorsOf(one, efficiencies);
+      tell(`${name}: step ${how}, off by %`, figureOf([100 * step]));
+      tell(`${name}: nodes ${how}, off by % in the median`, figureOf([100 * node]));
+    }
+  }
+}
+
 /** Everything, in the order in which it is told; `more` are models of the user's own. */
 export async function measure(tell: Tell, more: readonly string[]): Promise<void> {
   const fixture = (name: string, batch: number): Subject => ({
@@ -155,6 +177,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
     ["gpt2_small", 8],
   ] as const)
     await planningRecorded(tell, fixture(`full/${name}`, batch), at("recordings", `${name}.recording`));
+  await estimating(tell);
   for (const [name, batch] of [
     ["resnet_bottleneck_dynamic", 64],
     ["resnet18", 8],

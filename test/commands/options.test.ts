@@ -34,7 +34,7 @@ for (const command of commands)
       const required = optionsOf(command).filter(([, other]) => other.required?.includes(command));
       const given: Given = {
         ...Object.fromEntries(required.map(([other, its]) => [other, sampleOf(other, its)])),
-        ...(spec.only ? { backend: spec.only.backend } : {}),
+        ...(spec.only ? { backend: spec.only.backends[0] } : {}),
         ...(name === "planner" ? {} : { planner: "keepAll" }),
         [name]: sampleOf(name, spec),
       };

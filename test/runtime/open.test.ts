@@ -15,7 +15,7 @@ test("openRuntime(backend) opens the CPU with that many threads, and a recording
 
 test("openRuntime(backend) refuses a backend that it does not know, and options of another one", () => {
   assert.throws(() => openRuntime("tpu"), {
-    message: "unknown backend: tpu (one of cpu, cuda, replay:FILE)",
+    message: "unknown backend: tpu (one of cpu, cuda, estimate, replay:FILE)",
   });
   assert.throws(() => openRuntime("cpu", { device: 1 }), { message: "a device is for the cuda backend: 1" });
   assert.throws(() => openRuntime("cpu", { tf32: false }), { message: "TF32 is for the cuda backend: no TF32" });

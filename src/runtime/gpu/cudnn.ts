@@ -44,6 +44,9 @@ type Name = keyof typeof functions;
 /** cudnnDataType_t. */
 const types: Partial<Record<DType, number>> = { float32: 0, float64: 1, float16: 2, bfloat16: 9 };
 
+/** Whether cuDNN has kernels for elements of that type. */
+export const cudnnSupports = (dtype: DType): boolean => types[dtype] !== undefined;
+
 /** cuDNN wants at least two spatial axes; axes of size 1 come first. */
 export const widened = (values: readonly number[], filler: number): number[] =>
   values.length >= 2 ? [...values] : [...new Array<number>(2 - values.length).fill(filler), ...values];
@@ -85,9 +88,7 @@ export class Cudnn {
   }
 
   /** Whether cuDNN has kernels for elements of that type. */
-  supports(dtype: DType): boolean {
-    return types[dtype] !== undefined;
-  }
+  readonly supports = cudnnSupports;
 
   /** cuDNN's number of an element type. Throws if there are no kernels for it. */
   typeOf(dtype: DType): number {

@@ -1,4 +1,3 @@
-import { opOf } from "../../ops/index.js";
 import { kernelFinder } from "../kernel-cache.js";
 import { cudaVersion } from "../libraries/cuda-facts.js";
 import { type Kernels, openKernels } from "../ort.js";
@@ -9,9 +8,8 @@ import type { Gpu } from "./context.js";
 import { type Cuda, openCuda } from "./cuda.js";
 import { Cudnn } from "./cudnn.js";
 import { loadOnGpu } from "./load.js";
-import { runsOwn } from "./nodes.js";
+import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
-import { hostInputs } from "./step.js";
 import { Workspace } from "./workspace.js";
 
 export interface GpuOptions {
@@ -42,7 +40,7 @@ export function openGpu(options: GpuOptions): Runtime {
       backend: "cuda",
       fuses: gpu.compiles,
       device: deviceOf(gpu),
-      hasKernel: kernelLookup(gpu),
+      hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
       load: (graph, layout) => loadOnGpu(graph, layout, gpu),
       freeBytes: () => cuda.freeBytes(),
       close: () => releases.close(),
@@ -132,18 +130,5 @@ function deviceOf({ cuda, cudnn, compiler, tf32, deterministic }: Gpu): Device {
       cuDNN: cudnnVersionOf(cudnn.version),
       NVRTC: compiler?.version ?? "none: nothing is fused",
     },
-  };
-}
-
-/** Whether a node runs here, by a kernel of ONNX Runtime or without; each kernel is looked up once. */
-function kernelLookup(gpu: Gpu): Runtime["hasKernel"] {
-  const findsKernel = kernelFinder(gpu.kernels);
-  return (node, graph) => {
-    if (runsOwn(node, graph, gpu)) return true;
-    const op = opOf(node);
-    if (!op.types) return false;
-    // what a kernel reads on the host must be known before it runs
-    if (hostInputs(node).some((slot) => node.inputs[slot] && !graph.tensors.get(node.inputs[slot])?.data)) return false;
-    return findsKernel(node, graph);
   };
 }
