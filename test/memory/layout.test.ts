@@ -6,6 +6,7 @@ import { savedActivations } from "../../src/memory/activations.js";
 import { idlePieces, layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { type Storage, storages } from "../../src/memory/storages.js";
+import type { Decision } from "../../src/plan/plan.js";
 import { planGraph } from "../../src/plan/planners/index.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
@@ -36,11 +37,11 @@ test("layout(graph) of random plans: no overlaps, next to no waste, the same pla
   const saved = [...savedActivations(resnet).entries()];
   for (let i = 0; i < 5; i++) {
     const share = random();
-    const decisions = saved.flatMap(([activation, { fixed }]) => {
+    const decisions = saved.flatMap(([activation, { fixed }]): Pick<Decision, "activation" | "action" | "held">[] => {
       if (random() >= share) return [];
       const drawn = random();
-      if (fixed !== null || drawn < 0.3) return [{ activation, action: "swap" as const }];
-      return [{ activation, action: "recompute" as const, ...(drawn < 0.6 ? { held: true as const } : {}) }];
+      if (fixed !== null || drawn < 0.3) return [{ activation, action: "swap" }];
+      return [{ activation, action: "recompute", ...(drawn < 0.6 ? { held: true } : {}) }];
     });
     const planned = rewrite(resnet, decisions);
     assert.deepEqual(overlaps(planned), [], `plan ${i}`);
