@@ -1,4 +1,6 @@
 import { type Graph, tensorBytes } from "../graph/graph.js";
+import { type FlatBuffer, pack } from "./pack.js";
+import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
 
 /** Where each tensor lies: in the device's one arena, or in that of the host. */
@@ -13,129 +15,11 @@ export interface Layout {
   readonly hostOffsets: ReadonlyMap<string, number>;
 }
 
-/** Every storage starts on such a boundary: a cache line. */
-const alignment = 64;
-
-const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
-
-interface Placed {
-  readonly storage: Storage;
-  readonly offset: number;
-  readonly end: number;
-}
-
-/**
- * What has been placed, found by when it lives: a centred interval tree over the ranks. Each storage is kept at the
- * topmost node whose centre it lives through, twice: sorted by start and by end.
- */
-class Lives {
-  private readonly byStart = new Map<number, Placed[]>();
-  private readonly byEnd = new Map<number, Placed[]>();
-  constructor(private readonly count: number) {}
-
-  add(one: Placed): void {
-    const { start, end } = one.storage;
-    let [low, high] = [-1, this.count];
-    let centre = (low + high) >> 1;
-    while (centre < start || centre > end) {
-      if (centre < start) low = centre + 1;
-      else high = centre - 1;
-      centre = (low + high) >> 1;
-    }
-    insert(this.byStart, centre, one, (other) => other.storage.start <= start);
-    insert(this.byEnd, centre, one, (other) => other.storage.end >= end);
-  }
-
-  /** All that live at some rank from `start` to `end`. */
-  during(start: number, end: number): Placed[] {
-    const found: Placed[] = [];
-    const visit = (low: number, high: number): void => {
-      if (low > high) return;
-      const centre = (low + high) >> 1;
-      if (end < centre) {
-        for (const one of this.byStart.get(centre) ?? [])
-          if (one.storage.start <= end) found.push(one);
-          else break;
-        visit(low, centre - 1);
-      } else if (start > centre) {
-        for (const one of this.byEnd.get(centre) ?? [])
-          if (one.storage.end >= start) found.push(one);
-          else break;
-        visit(centre + 1, high);
-      } else {
-        found.push(...(this.byStart.get(centre) ?? []));
-        visit(low, centre - 1);
-        visit(centre + 1, high);
-      }
-    };
-    visit(-1, this.count);
-    return found;
-  }
-}
-
-/** Puts one into a sorted list, after all that are to stand before it. */
-function insert(lists: Map<number, Placed[]>, key: number, one: Placed, before: (other: Placed) => boolean): void {
-  const list = lists.get(key);
-  if (!list) {
-    lists.set(key, [one]);
-    return;
-  }
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (before(list[middle] as Placed)) low = middle + 1;
-    else high = middle;
-  }
-  list.splice(low, 0, one);
-}
-
-/** Places storages in the given order, each in the smallest gap that fits among those that live at the same time. */
-function place(
-  order: readonly Storage[],
-  fixed: readonly Placed[],
-  base: number,
-  count: number,
-): { placed: Placed[]; end: number } {
-  const lives = new Lives(count);
-  for (const one of fixed) lives.add(one);
-  const placed: Placed[] = [...fixed];
-  let end = fixed.reduce((most, one) => Math.max(most, one.end), base);
-  for (const storage of order) {
-    const size = aligned(storage.bytes);
-    let cursor = base;
-    let best = -1;
-    let bestGap = Number.POSITIVE_INFINITY;
-    for (const other of lives.during(storage.start, storage.end).sort((a, z) => a.offset - z.offset)) {
-      const gap = other.offset - cursor;
-      if (gap >= size && gap < bestGap) {
-        best = cursor;
-        bestGap = gap;
-      }
-      if (other.end > cursor) cursor = aligned(other.end); // parts of flat buffers end anywhere
-    }
-    const offset = best >= 0 ? best : cursor;
-    const entry = { storage, offset, end: offset + size };
-    lives.add(entry);
-    placed.push(entry);
-    if (entry.end > end) end = entry.end;
-  }
-  return { placed, end };
-}
-
-const life = (storage: Storage): number => storage.end - storage.start + 1;
-
-/** Orders of placement to try; the best arena wins. */
-const orders: readonly ((a: Storage, z: Storage) => number)[] = [
-  (a, z) => z.bytes - a.bytes || a.start - z.start,
-  (a, z) => z.bytes * life(z) - a.bytes * life(a) || a.start - z.start,
-  (a, z) => life(z) - life(a) || z.bytes - a.bytes,
-  (a, z) => a.start - z.start || z.bytes - a.bytes,
-];
-
 /**
  * Static offsets for all tensors of a graph, the same way in each of the two arenas: residents first, then everything
  * else by its live range. Tensors that are live at the same time never overlap; the parts of a flat buffer lie side by
- * side.
+ * side, and the buffer right after the residents or at the end of the arena. The same graph gives the same offsets on
+ * every machine.
  */
 export function layout(graph: Graph): Layout {
   const { all, host, of } = storages(graph);
@@ -168,32 +52,38 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
       offsets.set(storage, base);
       base += aligned(storage.bytes);
     }
-  // flat buffers whose parts are made by nodes: a fixed place, in which others may live before a part is made
+  const free = all.filter((storage) => !storage.resident && !storage.within);
+  const flat = flatBuffers(graph, all);
+  const { end, starts, fromBase } = pack({ free, flat, base, count: graph.nodes.length });
+  free.forEach((storage, one) => {
+    offsets.set(storage, starts[one] as number);
+  });
   const groups = new Map<string, number>();
-  let top = base;
-  const fixed: Placed[] = [];
+  for (const { tensor, place, bytes, parts } of flat) {
+    const start = fromBase ? base + place : end - place - bytes;
+    groups.set(tensor, start);
+    for (const { storage, offsetBytes } of parts) offsets.set(storage, start + offsetBytes);
+  }
+  return { bytes: end, offsets, groups };
+}
+
+/** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
+function flatBuffers(graph: Graph, all: readonly Storage[]): FlatBuffer[] {
+  const buffers = new Map<string, FlatBuffer & { readonly parts: { storage: Storage; offsetBytes: number }[] }>();
+  let place = 0;
   for (const storage of all) {
     if (!storage.within) continue;
     const { tensor, offsetBytes } = storage.within;
-    let start = groups.get(tensor);
-    if (start === undefined) {
-      start = top;
-      groups.set(tensor, start);
+    let buffer = buffers.get(tensor);
+    if (!buffer) {
       const whole = graph.tensors.get(tensor);
-      top += aligned(whole ? tensorBytes(whole) : 0);
+      buffer = { tensor, place, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
+      buffers.set(tensor, buffer);
+      place += buffer.bytes;
     }
-    fixed.push({ storage, offset: start + offsetBytes, end: start + offsetBytes + storage.bytes });
+    buffer.parts.push({ storage, offsetBytes });
   }
-  const free = all.filter((storage) => !storage.resident && !storage.within);
-  const bound = lowerBound(all, graph.nodes.length, base);
-  let best: { placed: Placed[]; end: number } | undefined;
-  for (const order of orders) {
-    const attempt = place([...free].sort(order), fixed, base, graph.nodes.length);
-    if (!best || attempt.end < best.end) best = attempt;
-    if (best.end <= bound) break;
-  }
-  for (const { storage, offset } of best?.placed ?? []) offsets.set(storage, offset);
-  return { bytes: Math.max(best?.end ?? base, top), offsets, groups };
+  return [...buffers.values()];
 }
 
 /** A piece of the arena. */
@@ -233,20 +123,3 @@ export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece
 
 /** Workspaces want coarser boundaries than values. */
 const idleAlignment = 512;
-
-/** No layout can be smaller: the greatest sum of aligned bytes that live at once. */
-function lowerBound(all: readonly Storage[], count: number, residents: number): number {
-  const change = new Float64Array(count + 1);
-  for (const { resident, bytes, start, end } of all)
-    if (!resident) {
-      change[start] = (change[start] as number) + aligned(bytes);
-      change[end + 1] = (change[end + 1] as number) - aligned(bytes);
-    }
-  let live = residents;
-  let most = residents;
-  for (let rank = 0; rank < count; rank++) {
-    live += change[rank] as number;
-    most = Math.max(most, live);
-  }
-  return most;
-}

@@ -6,6 +6,7 @@ import { peakBytes } from "../../src/memory/liveness.js";
 import { readModel } from "../../src/model/read.js";
 import { budgetBytesOf } from "../../src/plan/budget.js";
 import { planGraph } from "../../src/plan/planners/index.js";
+import { rewrite } from "../../src/plan/rewrite.js";
 import { type Profile, profileGraph } from "../../src/run/profile.js";
 import { type CpuRuntime, openCpu } from "../../src/runtime/cpu.js";
 import { fittedEfficiencies } from "../../src/runtime/efficiency.js";
@@ -114,6 +115,36 @@ function planning(tell: Tell, name: string, graph: Graph, before: Profile, share
   tell(`${name}: least reachable peak, %`, figureOf([(100 * plan.minimumPeakBytes) / before.arenaBytes]));
 }
 
+/** Plans of each planner and budget whose layouts are measured. */
+const layoutPlans: readonly (readonly [planner: string, share?: string])[] = [
+  ["recomputeAll"],
+  ["swapAll"],
+  ...["90%", "80%", "70%", "60%", "50%", "40%"].map((share) => ["mutwo", share] as const),
+];
+
+/** What the layouts of a profiled step's plans waste beyond the timeline's peak, and how long they take. */
+function layouts(tell: Tell, name: string, graph: Graph, before: Profile): void {
+  const waste: number[] = [];
+  const times: number[] = [];
+  for (const [planner, share] of layoutPlans) {
+    const { decisions } = planGraph({
+      graph,
+      nodeMs: before.nodes.map((row) => row.time.medianMs),
+      rows: before.activations,
+      budgetBytes: share === undefined ? null : budgetBytesOf(share, before.arenaBytes),
+      planner,
+    });
+    const planned = rewrite(graph, decisions);
+    const began = performance.now();
+    const { arenaBytes } = layout(planned);
+    times.push(performance.now() - began);
+    waste.push(100 * (arenaBytes / peakBytes(planned) - 1));
+  }
+  tell(`${name}: layout time over plans, ms`, figureOf(times));
+  tell(`${name}: layout waste over plans, %`, figureOf(waste));
+  tell(`${name}: worst layout waste, %`, figureOf([Math.max(...waste)]));
+}
+
 /** Planning the step of a GPU from its recording. */
 export async function planningRecorded(tell: Tell, subject: Subject, recording: string): Promise<void> {
   const runtime = openRuntime(`replay:${recording}`);
@@ -121,6 +152,7 @@ export async function planningRecorded(tell: Tell, subject: Subject, recording: 
   const step = lowerFor(runtime, trainingStep(graph, { loss: "ce", optimizer: "adam:lr=1e-4" }));
   const before = await profileGraph(step, runtime, { values: new Map() });
   planning(tell, `${nameOf(subject)}, recorded`, step, before, "75%");
+  layouts(tell, `${nameOf(subject)}, recorded`, step, before);
   runtime.close();
 }
 

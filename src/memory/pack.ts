@@ -1,0 +1,151 @@
+import { aligned, type Fixed, Packing } from "./packing.js";
+import { skyline } from "./skyline.js";
+import type { Storage } from "./storages.js";
+
+type Life = Pick<Storage, "bytes" | "start" | "end">;
+
+/** A flat buffer whose parts are made by nodes. */
+export interface FlatBuffer {
+  readonly tensor: string;
+  /** Bytes of the flat buffers before it. */
+  readonly place: number;
+  readonly bytes: number;
+  readonly parts: readonly { readonly storage: Storage; readonly offsetBytes: number }[];
+}
+
+/** The storages of an arena that are to be placed after its residents, which take `base` bytes. */
+interface Content {
+  readonly free: readonly Life[];
+  readonly flat: readonly FlatBuffer[];
+  readonly base: number;
+  /** Nodes of the schedule. */
+  readonly count: number;
+}
+
+interface Packed {
+  /** Size of the arena. */
+  readonly end: number;
+  /** Offset of each free storage. */
+  readonly starts: Float64Array;
+  /** Whether the flat buffers lie right after the residents; else the arena ends with them, the first one last. */
+  readonly fromBase: boolean;
+}
+
+/**
+ * The smallest arena of many tries: from several orders, each storage in turn at the lowest place, then again with those
+ * placed first that reached the top. Stops at the lower bound, or when the work of `workFor` is done.
+ *
+ * Gradients are made from the last parameter to the first, so that the parts of a flat buffer are taken from its end:
+ * where the buffer ends the arena, what is still free in it lies beside all that is free below. Such an arena is packed
+ * upside down.
+ */
+export function pack(content: Content): Packed {
+  const { free, flat, base, count } = content;
+  const size = flat.reduce((sum, { bytes }) => sum + bytes, 0);
+  const goal = Math.max(base + size, lowerBound(content));
+  let best: Packed | undefined;
+  let work = 0;
+  const mostWork = workFor(free.length);
+  for (const fromBase of flat.length ? [false, true] : [true]) {
+    const packing = new Packing({ free, fixed: fixedParts(content, fromBase), base, count });
+    const before = work;
+    for (const order of orders(packing, fromBase)) {
+      if (best && work > mostWork) break;
+      let least = Number.POSITIVE_INFINITY;
+      let since = 0;
+      for (let next = order(); since < patience; since++) {
+        const reached = packing.place(next);
+        const end = Math.max(reached, base + size);
+        if (reached < least) [least, since] = [reached, 0];
+        if (!best || end < best.end) best = { end, starts: startsOf(packing, fromBase, end), fromBase };
+        work = before + packing.work;
+        if (best.end <= goal || work > mostWork) break;
+        next = topFirst(packing, next, reached);
+      }
+      if (best && best.end <= goal) return best;
+    }
+  }
+  return best as Packed;
+}
+
+/** Comparisons that a layout may take, some 50 ms, and more where a single try takes long. */
+const workFor = (storages: number): number => 3e7 + 3000 * storages;
+
+/** Tries without a lower arena before another order is tried. */
+const patience = 20;
+
+/** More storages than this are not filled into a skyline: its time grows with the square of their number. */
+const mostForSkyline = 5000;
+
+/** The parts of flat buffers at their places; upside down if the buffers end the arena. */
+const fixedParts = ({ flat, base }: Content, fromBase: boolean): Fixed[] =>
+  flat.flatMap(({ place, bytes, parts }) =>
+    parts.map(({ storage, offsetBytes }): Fixed => {
+      const offset = base + place + (fromBase ? offsetBytes : bytes - offsetBytes - storage.bytes);
+      return { storage, offset, end: offset + storage.bytes };
+    }),
+  );
+
+/** Offsets of the free storages in an arena that ends there. */
+const startsOf = ({ free, offset, top, base }: Packing, fromBase: boolean, end: number): Float64Array =>
+  fromBase ? offset.slice(0, free) : top.subarray(0, free).map((one) => base + end - one);
+
+/** The same order, but first those that reached the top. */
+function topFirst({ top }: Packing, order: Int32Array, reached: number): Int32Array {
+  const isTop = (one: number): boolean => top[one] === reached;
+  return Int32Array.from([...order.filter(isTop), ...order.filter((one) => !isTop(one))]);
+}
+
+/** The orders from which to begin, the best ones first. */
+function orders(packing: Packing, fromBase: boolean): (() => Int32Array)[] {
+  const { free, size, start, end } = packing;
+  const life = (one: number): number => (end[one] as number) - (start[one] as number) + 1;
+  const bytes = (one: number): number => size[one] as number;
+  const area = (one: number): number => life(one) * bytes(one);
+  const pressure = pressures(packing);
+  const crowd = (one: number): number => pressure[one] as number;
+  const by =
+    (...keys: ((one: number) => number)[]): (() => Int32Array) =>
+    () =>
+      Int32Array.from({ length: free }, (_, one) => one).sort((a, z) => {
+        for (const key of keys) if (key(a) !== key(z)) return key(z) - key(a);
+        return a - z;
+      });
+  const sky = (weight: (one: number) => number): (() => Int32Array)[] =>
+    free <= mostForSkyline ? [() => skyline(packing, weight)] : [];
+  const crowded = by(crowd, bytes);
+  if (fromBase && size.length > free) return [crowded, by(bytes), by(crowd, life)];
+  return [crowded, ...sky(area), ...sky(life), by(crowd, life), by(bytes), by(area)];
+}
+
+/** For each free storage the most bytes that are live at some rank of its life. */
+function pressures({ free, size, start, end, count }: Packing): Float64Array {
+  const live = liveBytes(
+    Array.from(size, (bytes, one) => ({ bytes, start: start[one] as number, end: end[one] as number })),
+    count,
+  );
+  return Float64Array.from({ length: free }, (_, one) => {
+    let most = 0;
+    for (let rank = start[one] as number; rank <= (end[one] as number); rank++)
+      most = Math.max(most, live[rank] as number);
+    return most;
+  });
+}
+
+/** Bytes that are live at each rank. */
+function liveBytes(all: Iterable<Life>, count: number): Float64Array {
+  const live = new Float64Array(count + 3);
+  for (const { bytes, start, end } of all) {
+    live[start] = (live[start] as number) + bytes;
+    live[end + 1] = (live[end + 1] as number) - bytes;
+  }
+  for (let rank = 1; rank < live.length; rank++) live[rank] = (live[rank] as number) + (live[rank - 1] as number);
+  return live;
+}
+
+/** No arena can be smaller: residents, and the most bytes that live at once, aligned but for the parts of flat buffers. */
+function lowerBound({ free, flat, base, count }: Content): number {
+  const lines = free.map(({ bytes, start, end }) => ({ bytes: aligned(bytes), start, end }));
+  const parts = flat.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
+  return base + aligned(liveBytes([...lines, ...parts], count).reduce((a, z) => Math.max(a, z), 0));
+}

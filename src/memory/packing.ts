@@ -1,0 +1,186 @@
+import type { Storage } from "./storages.js";
+
+/** Every storage starts on such a boundary: a cache line. */
+const alignment = 64;
+
+export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
+
+/** A storage whose place is given. */
+export interface Fixed {
+  readonly storage: Pick<Storage, "start" | "end">;
+  readonly offset: number;
+  readonly end: number;
+}
+
+/** What is to be placed from `base` bytes on, among what has its place, in a schedule of `count` nodes. */
+export interface PackingProblem {
+  readonly free: readonly Pick<Storage, "bytes" | "start" | "end">[];
+  readonly fixed: readonly Fixed[];
+  readonly base: number;
+  readonly count: number;
+}
+
+/** About how many storages share one sorted list. */
+const perList = 1000;
+
+/**
+ * Places storages one after the other, each at the lowest offset where it fits among those that live at the same time.
+ * Arrays hold the free storages in the given order, then the fixed ones, widened to whole lines.
+ */
+export class Packing {
+  /** How many storages are free. */
+  readonly free: number;
+  readonly size: Float64Array;
+  readonly start: Int32Array;
+  readonly end: Int32Array;
+  /** Where each lies. */
+  readonly offset: Float64Array;
+  /** Where each ends. */
+  readonly top: Float64Array;
+  readonly base: number;
+  readonly count: number;
+  /** Comparisons so far: a measure of the time spent that is the same on every machine. */
+  work = 0;
+  /** Ranks that share a list. */
+  private readonly span: number;
+  /** For each span of ranks what is placed and lives in it, from the bottom up. */
+  private readonly lists: Int32Array[];
+  private readonly lengths: Int32Array;
+  /** Keys of what lives at the same time as a storage of several spans. */
+  private keys = new Float64Array(64);
+
+  constructor({ free, fixed, base, count }: PackingProblem) {
+    const total = free.length + fixed.length;
+    this.free = free.length;
+    this.base = base;
+    this.count = count;
+    this.size = new Float64Array(total);
+    this.start = new Int32Array(total);
+    this.end = new Int32Array(total);
+    this.offset = new Float64Array(total);
+    this.top = new Float64Array(total);
+    free.forEach(({ bytes, start, end }, i) => {
+      this.size[i] = aligned(bytes);
+      this.start[i] = start;
+      this.end[i] = end;
+    });
+    fixed.forEach(({ storage, offset, end }, index) => {
+      const i = free.length + index;
+      this.offset[i] = Math.floor(offset / alignment) * alignment;
+      this.top[i] = aligned(end);
+      this.size[i] = (this.top[i] as number) - (this.offset[i] as number);
+      this.start[i] = storage.start;
+      this.end[i] = storage.end;
+    });
+    const lists = total < 3 * perList ? 1 : Math.ceil(total / perList);
+    this.span = Math.max(1, Math.ceil((count + 1) / lists));
+    const lengths = new Int32Array(lists + 1);
+    for (let i = 0; i < total; i++)
+      for (let list = this.listOf(this.start[i] as number); list <= this.listOf(this.end[i] as number); list++)
+        lengths[list] = (lengths[list] as number) + 1;
+    this.lists = Array.from(lengths, (length) => new Int32Array(length));
+    this.lengths = lengths;
+  }
+
+  private listOf(rank: number): number {
+    return Math.max(0, Math.floor(rank / this.span));
+  }
+
+  /** Places the free storages in this order, after the fixed ones; returns the end of what reaches highest. */
+  place(order: Int32Array): number {
+    const { size, offset, top } = this;
+    this.lengths.fill(0);
+    let highest = this.base;
+    for (let i = this.free; i < size.length; i++) {
+      this.add(i);
+      highest = Math.max(highest, top[i] as number);
+    }
+    for (const one of order) {
+      const at = this.lowest(one);
+      offset[one] = at;
+      const end = at + (size[one] as number);
+      top[one] = end;
+      this.add(one);
+      if (end > highest) highest = end;
+    }
+    return highest;
+  }
+
+  /** The lowest offset at which a storage fits. */
+  private lowest(one: number): number {
+    const [first, last] = [this.listOf(this.start[one] as number), this.listOf(this.end[one] as number)];
+    return first === last ? this.lowestIn(one, first) : this.lowestAmong(one, first, last);
+  }
+
+  private lowestIn(one: number, index: number): number {
+    const { start, end, offset, top } = this;
+    const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
+    const list = this.lists[index] as Int32Array;
+    const length = this.lengths[index] as number;
+    let cursor = this.base;
+    let i = 0;
+    for (; i < length; i++) {
+      const other = list[i] as number;
+      if ((start[other] as number) > to || (end[other] as number) < from) continue;
+      if ((offset[other] as number) - cursor >= size) break;
+      if ((top[other] as number) > cursor) cursor = top[other] as number;
+    }
+    this.work += i;
+    return cursor;
+  }
+
+  /** The same for a storage that lives in several spans: what lives beside it is gathered and sorted. */
+  private lowestAmong(one: number, first: number, last: number): number {
+    const { start, end, offset, top } = this;
+    const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
+    let found = 0;
+    for (let index = first; index <= last; index++) {
+      const list = this.lists[index] as Int32Array;
+      const length = this.lengths[index] as number;
+      this.work += length;
+      for (let i = 0; i < length; i++) {
+        const other = list[i] as number;
+        const begin = start[other] as number;
+        if (begin > to || (end[other] as number) < from) continue;
+        if (this.listOf(Math.max(begin, from)) !== index) continue; // it is in an earlier list too
+        if (found === this.keys.length) {
+          const more = new Float64Array(2 * found);
+          more.set(this.keys);
+          this.keys = more;
+        }
+        this.keys[found++] = ((offset[other] as number) / alignment) * keyed + other;
+      }
+    }
+    this.work += 8 * found;
+    let cursor = this.base;
+    for (const key of this.keys.subarray(0, found).sort()) {
+      const other = key % keyed;
+      if ((offset[other] as number) - cursor >= size) break;
+      if ((top[other] as number) > cursor) cursor = top[other] as number;
+    }
+    return cursor;
+  }
+
+  /** Puts what is placed into the lists of its life. */
+  private add(one: number): void {
+    const { offset } = this;
+    const at = offset[one] as number;
+    const last = this.listOf(this.end[one] as number);
+    for (let index = this.listOf(this.start[one] as number); index <= last; index++) {
+      const list = this.lists[index] as Int32Array;
+      const length = this.lengths[index] as number;
+      let [low, high] = [0, length];
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if ((offset[list[middle] as number] as number) <= at) low = middle + 1;
+        else high = middle;
+      }
+      list.copyWithin(low + 1, low, length);
+      list[low] = one;
+      this.lengths[index] = length + 1;
+    }
+  }
+}
+
+/** More than there are storages: an offset in lines times this and the storage's number is one exact number. */
+const keyed = 2 ** 20;
