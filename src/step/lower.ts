@@ -6,6 +6,7 @@ import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { fuse } from "./fuse.js";
+import { writeInPlace } from "./in-place.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -45,8 +46,8 @@ export interface Target {
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
-  if (!runtime.fuses) return sliceUpdate(lowered);
-  return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
+  if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
+  return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }
 
 /**
