@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Node, Phase } from "../../src/graph/graph.js";
 import {
   againName,
+  chunkName,
   copyName,
   gradientName,
   knownName,
@@ -46,6 +47,7 @@ const kinds: readonly [string, (name: string) => string, Omit<ParsedName, "origi
   ["suffixed", (name) => suffixed(name, 12), { micro: 12 }],
   ["againName", (name) => againName(name, 30), { again: 30 }],
   ["sliceName", (name) => sliceName(name, 3), { slice: 3 }],
+  ["chunkName", (name) => chunkName(name, 4), { chunk: 4 }],
   ["gradientName", gradientName, { gradient: true }],
   ["nextName", nextName, { next: true }],
 ];
