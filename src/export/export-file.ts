@@ -10,7 +10,9 @@ import { writeSafetensors } from "../model/safetensors.js";
 import { rewrite } from "../plan/rewrite.js";
 import type { Run } from "../run/run.js";
 import { openRuntime } from "../runtime/open.js";
-import { stepFor } from "../step/step.js";
+import { seededGraph } from "../step/initial.js";
+import { lower } from "../step/lower.js";
+import { trainingStep } from "../step/training.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */
@@ -59,7 +61,9 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
   const runtime = openRuntime("cpu");
   try {
     const { graph } = readModel(file, { dims: model.dims, runtime, batchNorm: model.batchNorm });
-    const { baseline } = stepFor(runtime, graph, model, run.seed);
+    // not sliced: the update is written out for each parameter
+    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors));
+    const baseline = seededGraph(lowered, run.seed);
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
     const saved = savedActivations(baseline);

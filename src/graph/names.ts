@@ -8,6 +8,8 @@ import type { Graph, Node } from "./graph.js";
  *     ….grad           the gradient of a parameter; scope of the nodes that a node's gradient is made of
  *     ….next           what takes the place of a state
  *     ….velocity …     optimizer state of a parameter, or of a flat buffer of them
+ *     …@chunk2         of the second slice of rows that the loss is computed in
+ *     …@slice2         the second slice of a flat buffer, what is made of it
  *     …@again3         made again inside fused nodes: the third such copy in the step
  *     …@recompute      made again as planned; …@recompute2 is a second copy
  *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
@@ -36,6 +38,10 @@ export interface ParsedName {
   readonly micro?: number;
   /** Which copy made inside fused nodes it is, from 1. */
   readonly again?: number;
+  /** Which slice of rows of the loss it belongs to, from 1. */
+  readonly chunk?: number;
+  /** Which slice of a flat buffer it is or is made of, from 1. */
+  readonly slice?: number;
   /** It is the gradient of `original`. */
   readonly gradient?: true;
   /** It takes the place of `original`. */
@@ -60,6 +66,12 @@ export const suffixed = (name: string, micro: number): string => (micro === 1 ? 
 /** Name of a copy that is made again inside fused nodes; copies are numbered through the step. */
 export const againName = (name: string, count: number): string => `${name}@again${count}`;
 
+/** Name of what is made of a slice of rows. */
+export const chunkName = (name: string, chunk: number): string => `${name}@chunk${chunk}`;
+
+/** Name of a slice of a flat buffer, and of what is made of it. */
+export const sliceName = (name: string, slice: number): string => `${name}@slice${slice}`;
+
 /** Name of the gradient of a parameter in a training step, and scope of the nodes that make a node's gradient. */
 export const gradientName = (name: string): string => `${name}.grad`;
 
@@ -69,16 +81,19 @@ export const nextName = (state: string): string => `${state}.next`;
 /** Name of an optimizer's state (`velocity`, `m`, `v`) of a parameter or a flat buffer of them. */
 export const stateName = (parameter: string, state: string): string => `${parameter}.${state}`;
 
-const marks = /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|(\.grad)|(\.next))$/s;
+const marks =
+  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|(\.grad)|(\.next))$/s;
 
 /** Takes the last mark off a name. Marks inside a scope's name are the scope's: `parseName` of each part reads those. */
 export function parseName(name: string): ParsedName {
-  const [, original, recompute, part, count, micro, again, gradient, next] = marks.exec(name) ?? [];
+  const [, original, recompute, part, count, micro, again, slice, chunk, gradient, next] = marks.exec(name) ?? [];
   if (original === undefined) return { original: name };
   if (recompute !== undefined) return { original, recompute: Number(recompute || 1) };
   if (count !== undefined) return { original, swap: (part as SwapPart) ?? "back", count: Number(count || 1) };
   if (micro !== undefined) return { original, micro: Number(micro) };
   if (again !== undefined) return { original, again: Number(again) };
+  if (slice !== undefined) return { original, slice: Number(slice) };
+  if (chunk !== undefined) return { original, chunk: Number(chunk) };
   return gradient ? { original, gradient: true } : { original, ...(next ? { next: true } : {}) };
 }
 

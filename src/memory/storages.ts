@@ -187,9 +187,10 @@ function giveOutput(graph: Graph, uses: Uses, given: Given, output: Output): voi
   const { of } = given;
   const before = uses.renews.get(name);
   if (before !== undefined) {
-    checkRenewal(uses, output, before);
+    checkRenewal(graph, uses, output, before);
     const place = of.get(before) as Place;
-    place.storage.tenants.push({ tensor: name, from: rank });
+    // the next value of a slice does not take the place of the whole
+    if (!tensorOf(graph, before).within) place.storage.tenants.push({ tensor: name, from: rank });
     of.set(name, place);
     return;
   }
@@ -205,11 +206,25 @@ function giveOutput(graph: Graph, uses: Uses, given: Given, output: Output): voi
 }
 
 /** Throws `state overwritten while still read: …` if a node renews a state before all have read it. */
-function checkRenewal({ slices, lastRead }: Uses, { node, rank, index }: Output, before: string): void {
-  const readers = [before, ...(slices.get(before) ?? [])].map((name) => lastRead.get(name) ?? -1);
+function checkRenewal(graph: Graph, uses: Uses, { node, rank, index }: Output, before: string): void {
+  const readers = overlapping(graph, uses, before).map((name) => uses.lastRead.get(name) ?? -1);
   const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
   if (Math.max(...readers) > rank || (node.inputs.includes(before) && !allowed))
     throw new NodeError(`state overwritten while still read: ${before}`, node);
+}
+
+/** The tensors that lie where a resident lies: itself, its slices, the whole that it is a slice of and others of that. */
+function overlapping(graph: Graph, { slices }: Uses, name: string): string[] {
+  const tensor = tensorOf(graph, name);
+  const { within } = tensor;
+  if (!within) return [name, ...(slices.get(name) ?? [])];
+  const end = within.offsetBytes + tensorBytes(tensor);
+  const beside = (slices.get(within.tensor) ?? []).filter((other) => {
+    const { within: place, ...type } = tensorOf(graph, other);
+    const begin = place?.offsetBytes ?? 0;
+    return begin < end && begin + tensorBytes(type) > within.offsetBytes;
+  });
+  return [within.tensor, ...beside];
 }
 
 /** Whether the output goes to a place in a flat buffer where an input of the node is. Throws if that is read later. */

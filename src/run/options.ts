@@ -41,7 +41,7 @@ export const optionTable = {
   loss: {
     flag: "--loss",
     kind: text("name"),
-    help: "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,output=NAME",
+    help: "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,chunks=8,output=NAME",
     commands: ["profile", "verify", "show"],
     required: ["profile", "verify"],
     model: true,

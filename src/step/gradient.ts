@@ -7,7 +7,7 @@ import { opOf } from "../ops/index.js";
 import type { GradientCall } from "../ops/op.js";
 
 /** Tensors through which the loss can depend on the wanted ones: `wanted` and everything differentiable made of them. */
-function dependents(nodes: readonly Node[], wanted: ReadonlySet<string>): Set<string> {
+export function dependents(nodes: readonly Node[], wanted: ReadonlySet<string>): Set<string> {
   const found = new Set(wanted);
   for (const node of nodes)
     if (opOf(node).gradient !== "zero" && node.inputs.some((name) => found.has(name)))

@@ -23,7 +23,8 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
   const flat = new Set([...step.tensors.values()].map((tensor) => tensor.within?.tensor));
   const uses = usesOf(forward);
   for (const tensor of step.tensors.values()) {
-    if (made.has(tensor.name) || tensor.category === "constant" || tensor.category === "gradient") continue;
+    // a resident temporary is a slice of one that has a value
+    if (made.has(tensor.name) || ["constant", "gradient", "temporary"].includes(tensor.category)) continue;
     if (flat.has(tensor.name) && tensor.category === "parameter") continue; // its parts have the values
     values.set(tensor.name, tensor.data ?? seeded(tensor, uses.get(tensor.name) ?? [], forward, seed));
   }

@@ -16,10 +16,19 @@ interface LossParts {
   readonly isMean: boolean;
 }
 
+/** A loss that is a sum over slices of rows: over all axes but the last as one. */
+export interface LossInRows extends Required<Pick<LossParts, "target" | "isMean">> {
+  /** Appends what some rows, with their targets, add to the loss. */
+  readonly part: (rows: Tensor, target: string) => Pick<LossParts, "loss" | "gradient">;
+}
+
 /** A loss: reads its settings, which can be wrong without any model, and appends itself to a model's output. */
 interface Loss {
   readonly check: (named: Named) => void;
   readonly append: (b: Builder, output: Tensor, named: Named) => LossParts;
+  readonly inRows?: (b: Builder, output: Tensor, named: Named) => LossInRows;
+  /** In how many slices of rows the settings ask for it. Default: 1. */
+  readonly chunks?: (named: Named) => number;
 }
 
 /** Scalar with the mean of all elements of `x`. */
@@ -33,47 +42,79 @@ const likeOutput = (b: Builder, { dtype, shape }: Tensor, range?: readonly [numb
   b.declare({ name: b.fresh("target"), dtype, shape, category: "input", ...(range ? { range } : {}) });
 
 /** The settings of `ce`. Throws for an unknown one and for a wrong value. */
-function ceSettings(named: Named): { axis: number; smoothing: number; ignored: number | undefined } {
-  const settings = numericSettings(named, { axis: -1, label_smoothing: 0, ignore_index: Number.NaN });
+function ceSettings(named: Named): { axis: number; smoothing: number; ignored: number | undefined; chunks: number } {
+  const defaults = { axis: -1, label_smoothing: 0, ignore_index: Number.NaN, chunks: 1 };
+  const { axis, chunks, ...settings } = numericSettings(named, defaults);
   const smoothing = settings.label_smoothing;
   if (smoothing < 0 || smoothing > 1) throw new Error(`label_smoothing of ce is not from 0 to 1: ${smoothing}`);
   const ignored = Number.isNaN(settings.ignore_index) ? undefined : settings.ignore_index;
   if (ignored !== undefined && !Number.isInteger(ignored))
     throw new Error(`ignore_index of ce is not a whole number: ${ignored}`);
-  return { axis: settings.axis, smoothing, ignored };
+  if (!Number.isSafeInteger(chunks) || chunks < 1)
+    throw new Error(`chunks of ce is not a positive whole number: ${chunks}`);
+  return { axis, smoothing, ignored, chunks };
 }
 
-/**
- * Softmax cross-entropy of class scores on one axis (default the last), averaged over all other positions; with
- * `label_smoothing` ε the target is (1 − ε)·one-hot + ε/classes, and positions whose label is `ignore_index` count for
- * nothing, as in PyTorch. Gradient: (softmax − target distribution) / positions that count.
- */
-const ce: Loss["append"] = (b, output, named) => {
-  const rank = output.shape.length;
-  const { smoothing, ignored, ...settings } = ceSettings(named);
-  const axis = settings.axis < 0 ? settings.axis + rank : settings.axis;
-  const classes = output.shape[axis];
-  if (rank < 2 || classes === undefined || !Number.isInteger(axis))
-    throw new Error(
-      `loss ce does not fit output ${output.name} [${output.shape}]: no axis ${settings.axis} beside a batch`,
-    );
-  if (classes < 2)
-    throw new Error(`loss ce does not fit output ${output.name} [${output.shape}]: only ${classes} class`);
+/** Where the classes are and what counts, for class scores of some shape. */
+interface Classes {
+  readonly axis: number;
+  readonly classes: number;
+  readonly smoothing: number;
+  readonly ignored: number | undefined;
+}
 
+/** What `ce` is to do with scores of that shape. Throws if it does not fit. */
+function classesOf({ name, shape }: Tensor, named: Named): Classes {
+  const { smoothing, ignored, axis: given } = ceSettings(named);
+  const axis = given < 0 ? given + shape.length : given;
+  const classes = shape[axis];
+  const what = `loss ce does not fit output ${name} [${shape}]`;
+  if (shape.length < 2 || classes === undefined || !Number.isInteger(axis))
+    throw new Error(`${what}: no axis ${given} beside a batch`);
+  if (classes < 2) throw new Error(`${what}: only ${classes} class`);
+  return { axis, classes, smoothing, ignored };
+}
+
+/** Declares the labels of class scores: one for each position. */
+function labelsFor(b: Builder, { shape }: Tensor, { axis, classes }: Classes): string {
+  const positions = shape.filter((_, i) => i !== axis);
+  return b.declare({
+    name: b.fresh("target"),
+    dtype: "int64",
+    shape: positions,
+    category: "input",
+    range: [0, classes],
+  });
+}
+
+/** Positions of which some scores are a part: how many, and the scalar with the number of those that count if not all do. */
+interface Positions {
+  readonly count: number;
+  readonly counting?: string | undefined;
+}
+
+/** Cross-entropy of class scores: of all, or of a part, whose loss is its share in the mean over all positions. */
+function crossEntropy(
+  b: Builder,
+  scores: Tensor,
+  target: string,
+  { axis, classes, smoothing, ignored }: Classes,
+  all?: Positions,
+): LossParts {
   const m = math(b);
-  const shape = output.shape.filter((_, i) => i !== axis);
-  const target = b.declare({ name: b.fresh("target"), dtype: "int64", shape, category: "input", range: [0, classes] });
-  const logProbabilities = b.op("LogSoftmax", [output.name], { axis: int(axis) });
+  const logProbabilities = b.op("LogSoftmax", [scores.name], { axis: int(axis) });
   const at = { axis: int(axis) };
   const labels = b.op("Unsqueeze", [target, b.vector([axis])]);
   // 1 where a position counts, 0 where its label is the ignored one; that label may be no class at all
   const counts = ignored === undefined ? undefined : m.not(m.equal(labels, ignored));
   const index = counts ? m.where(counts, labels, 0) : labels;
-  const weight = counts && cast(b, counts, output.dtype);
-  const positions = weight && sum(b, weight);
+  const weight = counts && cast(b, counts, scores.dtype);
+  const counting = all ? all.counting : weight && sum(b, weight);
   /** Scalar with the mean over the positions that count of a tensor with one element for each position. */
-  const overPositions = (x: string): string =>
-    weight && positions ? m.div(sum(b, m.mul(x, weight)), positions) : mean(b, x);
+  const overPositions = (x: string): string => {
+    if (weight && counting) return m.div(sum(b, m.mul(x, weight)), counting);
+    return all ? m.mul(sum(b, x), 1 / all.count) : mean(b, x);
+  };
   const picked = overPositions(b.op("GatherElements", [logProbabilities, index], at));
   const uniform = (): string =>
     overPositions(b.op("ReduceMean", [logProbabilities, b.vector([axis])], { keepdims: int(1) }));
@@ -85,11 +126,44 @@ const ce: Loss["append"] = (b, output, named) => {
     gradient: (scale) => {
       const probabilities = m.exp(logProbabilities);
       const level = smoothing ? m.sub(probabilities, smoothing / classes) : probabilities;
-      const minusOneHot = b.constant(output.dtype, b.type(index).shape, smoothing - 1);
+      const minusOneHot = b.constant(scores.dtype, b.type(index).shape, smoothing - 1);
       const difference = b.op("ScatterElements", [level, index, minusOneHot], { ...at, reduction: text("add") });
-      if (!weight || !positions) return m.mul(difference, scale / elementCount(shape));
-      return m.mul(difference, m.mul(weight, m.div(scale, positions)));
+      if (weight && counting) return m.mul(difference, m.mul(weight, m.div(scale, counting)));
+      return m.mul(difference, scale / (all?.count ?? elementCount(b.type(target).shape)));
     },
+  };
+}
+
+/**
+ * Softmax cross-entropy of class scores on one axis (default the last), averaged over all other positions; with
+ * `label_smoothing` ε the target is (1 − ε)·one-hot + ε/classes, and positions whose label is `ignore_index` count for
+ * nothing, as in PyTorch. Gradient: (softmax − target distribution) / positions that count.
+ */
+const ce: Loss["append"] = (b, output, named) => {
+  const classes = classesOf(output, named);
+  return crossEntropy(b, output, labelsFor(b, output, classes), classes);
+};
+
+/** The same in slices of rows. Throws if the classes are not on the last axis, or if there are too few rows. */
+const ceInRows: NonNullable<Loss["inRows"]> = (b, output, named) => {
+  const classes = classesOf(output, named);
+  const { chunks } = ceSettings(named);
+  const { name, shape } = output;
+  if (classes.axis !== shape.length - 1)
+    throw new Error(
+      `chunks of ce need the classes on the last axis of output ${name} [${shape}]: axis ${classes.axis}`,
+    );
+  const target = labelsFor(b, output, classes);
+  const count = elementCount(b.type(target).shape);
+  if (chunks > count)
+    throw new Error(`chunks of ce are more than the ${count} rows of output ${name} [${shape}]: ${chunks}`);
+  const m = math(b);
+  const { ignored } = classes;
+  const counting = ignored === undefined ? undefined : sum(b, cast(b, m.not(m.equal(target, ignored)), output.dtype));
+  return {
+    target,
+    isMean: true,
+    part: (scores, labels) => crossEntropy(b, scores, labels, classes, { count, counting }),
   };
 };
 
@@ -150,7 +224,7 @@ const total: Loss["append"] = (b, output) => {
 const plain = (append: Loss["append"]): Loss => ({ check: (named) => void numericSettings(named, {}), append });
 
 const losses: ReadonlyMap<string, Loss> = new Map([
-  ["ce", { check: ceSettings, append: ce }],
+  ["ce", { check: ceSettings, append: ce, inRows: ceInRows, chunks: (named) => ceSettings(named).chunks }],
   ["mse", plain(mse)],
   ["l1", plain(l1)],
   ["bce", plain(bce)],
@@ -166,12 +240,25 @@ function lossOf({ name }: Named): Loss {
   return loss;
 }
 
+/** In how many slices of rows a loss is to be computed. */
+export const chunksOf = (named: Named): number => lossOf(named).chunks?.(named) ?? 1;
+
 /**
  * Appends a loss (`ce`, `ce:axis=1,label_smoothing=0.1,ignore_index=-100`, `mse`, `l1`, `bce`, `sum`) to the model's
  * output. Throws `unknown loss: …`, or if the loss does not fit the output's type or shape.
  */
 export function appendLoss(b: Builder, output: Tensor, named: Named): LossParts {
-  const loss = lossOf(named);
+  return fitting(output, named).append(b, output, named);
+}
+
+/** Appends what all slices of a loss need, for a model's output that is never made as a whole. Throws as `appendLoss`. */
+export function lossInRows(b: Builder, output: Tensor, named: Named): LossInRows {
+  const { inRows } = fitting(output, named);
+  if (!inRows) throw new Error(`loss ${named.name} has no chunks`);
+  return inRows(b, output, named);
+}
+
+function fitting(output: Tensor, named: Named): Loss {
   if (!isFloat(output.dtype)) throw new Error(`loss ${named.name} does not fit output ${output.name}: ${output.dtype}`);
-  return loss.append(b, output, named);
+  return lossOf(named);
 }

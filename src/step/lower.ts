@@ -6,6 +6,8 @@ import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { fuse } from "./fuse.js";
+import { writeInPlace } from "./in-place.js";
+import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
 /**
@@ -41,11 +43,11 @@ export interface Target {
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
 }
 
-/** The same graph as a runtime executes it: lowered, and fused where it has kernels for that. */
+/** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
-  if (!runtime.fuses) return lowered;
-  return fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors)));
+  if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
+  return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }
 
 /**

@@ -1,10 +1,11 @@
 import { Builder } from "../build/build.js";
-import { type Graph, prune, type Tensor } from "../graph/graph.js";
+import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
 import { matchingNames } from "../graph/pattern.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
 import { backward } from "./gradient.js";
-import { appendLoss, checkLoss } from "./loss.js";
+import { appendInRows } from "./in-rows.js";
+import { appendLoss, checkLoss, chunksOf, lossInRows } from "./loss.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
@@ -12,7 +13,7 @@ import { type Named, parseNamed, takeSetting } from "./settings.js";
 /** How a model is trained: what makes a training step of it. */
 export interface TrainingOptions {
   /**
-   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`), `mse`, `l1`, `bce` or `sum`, on the model's first output
+   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`, `chunks`), `mse`, `l1`, `bce` or `sum`, on the model's first output
    * or the one named by `output`: `ce:axis=1,output=logits`.
    */
   readonly loss: string;
@@ -128,24 +129,40 @@ interface MicroBatch {
 
 /** Appends forward, loss and backward of one micro-batch; `before` holds the names in the one before. */
 function appendMicroBatch(b: Builder, task: Task, micro: number, before: ReadonlyMap<string, string>): MicroBatch {
-  const { model, accumulate } = task;
+  const { model } = task;
   // the first one's forward nodes are there already
   const start = micro > 1 ? b.nodes.length : 0;
   const names = micro > 1 ? repeatForward(b, model, micro, before) : before;
   const forward = b.nodes.slice(start);
   const nameOf = (name: string): string => names.get(name) ?? name;
-  b.phase = "loss";
-  b.category = "activation";
   b.scope = suffixed("loss", micro);
-  const { loss, target, isMean, gradient } = appendLoss(b, b.type(nameOf(task.output)), task.loss);
-
-  b.phase = "backward";
-  b.category = "temporary";
-  const seed = gradient(task.lossScale * (isMean ? 1 / accumulate : 1));
-  b.redeclare({ ...b.type(seed), category: "gradient" });
-  const gradients = backward(b, forward, new Map([[nameOf(task.output), seed]]), task.wanted);
+  const { loss, target, isMean, seeds } = appendSeeds(b, task, forward, nameOf(task.output));
+  const gradients = backward(b, forward, seeds, task.wanted);
   if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
   return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
+}
+
+/** Appends the loss of an output, whole or in slices of rows, and the gradients from which the backward phase starts. */
+function appendSeeds(
+  b: Builder,
+  { loss: named, lossScale, accumulate, wanted }: Task,
+  forward: Node[],
+  output: string,
+) {
+  b.phase = "loss";
+  b.category = "activation";
+  const scale = (isMean: boolean): number => lossScale * (isMean ? 1 / accumulate : 1);
+  const chunks = chunksOf(named);
+  if (chunks > 1) {
+    const inRows = lossInRows(b, b.type(output), named);
+    return { ...inRows, ...appendInRows(b, forward, output, inRows, { chunks, wanted, scale: scale(inRows.isMean) }) };
+  }
+  const { loss, target, isMean, gradient } = appendLoss(b, b.type(output), named);
+  b.phase = "backward";
+  b.category = "temporary";
+  const seed = gradient(scale(isMean));
+  b.redeclare({ ...b.type(seed), category: "gradient" });
+  return { loss, target, isMean, seeds: new Map([[output, seed]]) };
 }
 
 /** The output that the loss is of: the named one, or the first. Throws `no output: …` or `unknown output: …`. */

@@ -65,6 +65,7 @@ const cases: readonly (readonly [file: string, options: TrainingOptions, dims?: 
   ["resnet_basic.ts.onnx", { loss: "ce", optimizer: "sgd:lr=0.1" }],
   ["resnet_basic.ts.onnx", { loss: "ce", optimizer: "adam", freeze: ["*stages.0*"] }],
   ["resnet_bottleneck_dynamic.onnx", { loss: "ce", optimizer: "adamw" }, { batch: 3 }],
+  ["mlp.ts.onnx", { loss: "ce:chunks=3", optimizer: "adam" }],
 ];
 
 for (const [file, options, dims] of cases)

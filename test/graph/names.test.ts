@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Node, Phase } from "../../src/graph/graph.js";
 import {
   againName,
+  chunkName,
   copyName,
   gradientName,
   knownName,
@@ -13,6 +14,7 @@ import {
   parseName,
   recomputedNodes,
   type SwapPart,
+  sliceName,
   stateName,
   suffixed,
   swapName,
@@ -44,6 +46,8 @@ const kinds: readonly [string, (name: string) => string, Omit<ParsedName, "origi
   ["microName", (name) => microName(name, 1), { micro: 1 }],
   ["suffixed", (name) => suffixed(name, 12), { micro: 12 }],
   ["againName", (name) => againName(name, 30), { again: 30 }],
+  ["sliceName", (name) => sliceName(name, 3), { slice: 3 }],
+  ["chunkName", (name) => chunkName(name, 4), { chunk: 4 }],
   ["gradientName", gradientName, { gradient: true }],
   ["nextName", nextName, { next: true }],
 ];
@@ -56,7 +60,17 @@ for (const [kind, make, mark] of kinds)
   });
 
 test("parseName(name) of what mutwo did not make is the name", () => {
-  for (const original of ["w", "a@swap/way", "x@micro", "x@again", "@", "x.gradient", "grad", stateName("w", "m")])
+  for (const original of [
+    "w",
+    "a@swap/way",
+    "x@micro",
+    "x@again",
+    "x@slice",
+    "@",
+    "x.gradient",
+    "grad",
+    stateName("w", "m"),
+  ])
     assert.deepEqual(parseName(original), { original });
   assert.equal(suffixed("x", 1), "x");
 });

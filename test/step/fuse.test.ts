@@ -1,23 +1,31 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { producers } from "../../src/graph/graph.js";
+import { type Graph, producers } from "../../src/graph/graph.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { savedActivations } from "../../src/memory/activations.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { storages } from "../../src/memory/storages.js";
+import { readModel } from "../../src/model/read.js";
 import { fusedBody } from "../../src/ops/fused.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { fuse } from "../../src/step/fuse.js";
+import { seededGraph } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
-import type { TrainingOptions } from "../../src/step/training.js";
-import { fixtureStep } from "../problem.js";
+import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
 import { outcome } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
 
 after(() => cpu.close());
+
+/** The training step of a model in test/fixtures, lowered and no more. */
+const lowered = (file: string, options: TrainingOptions, dims: Record<string, number> = {}): Graph => {
+  const { graph } = readModel(at("fixtures", file), { dims, runtime: cpu });
+  return seededGraph(lower(trainingStep(graph, options), cpu.hasKernel), 0);
+};
 
 const models: readonly [string, TrainingOptions, Record<string, number>?][] = [
   ["mlp.ts", { loss: "mse", optimizer: "adam" }],
@@ -32,7 +40,7 @@ const models: readonly [string, TrainingOptions, Record<string, number>?][] = [
 
 for (const [name, options, dims] of models)
   test(`fuse(${name}, ${options.optimizer}${options.accumulate ? ", 2 micro-batches" : ""}) gives the same bits with fewer nodes and no larger peak`, async () => {
-    const step = fixtureStep(cpu, `${name}.onnx`, options, dims);
+    const step = lowered(`${name}.onnx`, options, dims);
     const fused = fuse(step);
     assert.ok(fused.nodes.length < 0.9 * step.nodes.length, `${step.nodes.length} -> ${fused.nodes.length} nodes`);
     assert.ok(peakBytes(fused) <= 1.05 * peakBytes(step), `${peakBytes(step)} -> ${peakBytes(fused)} bytes`);
@@ -46,7 +54,7 @@ for (const [name, options, dims] of models)
   });
 
 test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {
-  const fused = fuse(fixtureStep(cpu, "bert_tiny.ts.onnx", { loss: "ce", optimizer: "adam" }));
+  const fused = fuse(lowered("bert_tiny.ts.onnx", { loss: "ce", optimizer: "adam" }));
   const expected = await outcome(cpu, lower(fused, cpu.hasKernel));
   const random = randomFrom(7);
   for (let round = 0; round < 3; round++) {
@@ -89,7 +97,7 @@ backward:
 });
 
 test("fuse(Adam) is one node over the flat buffers that writes the next state where the state is", () => {
-  const fused = fuse(fixtureStep(cpu, "mlp.ts.onnx", { loss: "mse", optimizer: "adam" }));
+  const fused = fuse(lowered("mlp.ts.onnx", { loss: "mse", optimizer: "adam" }));
   const update = fused.nodes.filter(({ phase, op }) => phase === "update" && op === "Fused");
   const whole = update.find(({ outputs }) => outputs.includes("parameters.next"));
   assert.ok(whole);
