@@ -45,21 +45,25 @@ export class Evaluator {
   private swaps: OpenSwap[] = [];
   private readonly swapOf: (OpenSwap | undefined)[];
 
-  /** `nodeMs` holds the time of each node, `swapMs` that of one copy of each saved activation. */
+  /**
+   * `nodeMs` holds the time of each node, `swapMs` that of one copy of each saved activation. Steps of more than
+   * `mostNodes` nodes are not simulated: they take for ever.
+   */
   constructor(
     graph: Graph,
     nodeMs: readonly number[],
     private readonly swapMs: readonly number[],
+    mostNodes?: number,
   ) {
     this.graph = compile(graph, nodeMs);
-    this.schedule = new Schedule(this.graph);
+    this.schedule = new Schedule(this.graph, mostNodes);
     this.residentBytes = timeline(graph).residentBytes;
     this.swapOf = new Array<undefined>(this.schedule.tensorCount).fill(undefined);
   }
 
   /** Peak, time and live bytes of the step with an action for each saved activation. */
   evaluate(actions: Uint8Array): Evaluation {
-    this.schedule.write(actions);
+    if (!this.schedule.write(actions)) return this.endless;
     if (this.origin.length < this.schedule.instances) this.makeRoom();
     this.openSwaps(actions);
     this.findLastReads();
@@ -67,6 +71,11 @@ export class Evaluator {
     const evaluation = this.simulate(waitMs);
     for (const { tensor } of this.swaps) this.swapOf[tensor] = undefined;
     return evaluation;
+  }
+
+  private get endless(): Evaluation {
+    const [peakBytes, totalMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    return { peakBytes, totalMs, hostBytes: 0, liveBytes: new Float64Array(this.graph.nodes.length).fill(peakBytes) };
   }
 
   private makeRoom(): void {

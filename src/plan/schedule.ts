@@ -41,7 +41,10 @@ export class Schedule {
   private stamp = 0;
   private wanted = new Uint8Array(0);
 
-  constructor(private readonly graph: Compiled) {
+  constructor(
+    private readonly graph: Compiled,
+    private readonly mostNodes = Number.POSITIVE_INFINITY,
+  ) {
     this.tensorCount = graph.bytes.length;
     this.current = new Int32Array(this.tensorCount);
     this.standing = new Int32Array(this.tensorCount);
@@ -49,10 +52,14 @@ export class Schedule {
     this.found = new Int32Array(graph.nodes.length);
   }
 
-  /** Writes the schedule for an action for each saved activation; swaps change nothing in it. */
-  write(actions: Uint8Array): void {
-    this.emit(actions);
+  /**
+   * Writes the schedule for an action for each saved activation; swaps change nothing in it. False where it has more
+   * nodes than it may have: what is written then is a part.
+   */
+  write(actions: Uint8Array): boolean {
+    if (!this.emit(actions)) return false;
     this.prune();
+    return true;
   }
 
   /** The tensor that an instance is (a copy of). */
@@ -60,7 +67,7 @@ export class Schedule {
     return instance < this.tensorCount ? instance : (this.instance[instance] as number);
   }
 
-  private emit(actions: Uint8Array): void {
+  private emit(actions: Uint8Array): boolean {
     const { nodes } = this.graph;
     this.count = 0;
     this.nameCount = 0;
@@ -77,8 +84,10 @@ export class Schedule {
         this.pushName(copy >= 0 ? copy : name);
       }
       for (const name of node.outputs) this.pushName(name);
+      if (this.count > this.mostNodes) return false;
     }
     this.start[this.count] = this.nameCount;
+    return true;
   }
 
   private emitBlock(target: number, actions: Uint8Array, place: number): void {

@@ -13,10 +13,16 @@ const plannedOverUnplanned = 2;
 const goalStep = 0.0125;
 /** Plans that take longer than so many steps count as none on the way down. */
 const dearest = 2;
+/** How many times as many nodes as the step a plan may have: where each block begins at the start, their number is the square. */
+const mostGrowth = 4;
 /** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
 const startHeat = 1e-3;
-/** Shares of the moves after which the way down, and all annealing, ends. */
-const [descentShare, annealShare] = [0.4, 0.9];
+/** Shares of the moves after which the way down, the annealing for all goals, and that for the budget end. */
+const [descentShare, annealShare, focusShare] = [0.35, 0.6, 0.95];
+/** Annealing for the budget begins anew so many times, each time from the best that is known. */
+const focusRounds = 3;
+/** What it aims at, as a share of the budget: the arena is a little larger than the timeline's peak. */
+const focusGoal = 0.998;
 /** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
 const excessWeight = 20;
 
@@ -31,7 +37,8 @@ interface Option {
 /**
  * Searches plans for all budgets at once: simulated annealing over what is done with each activation, from the unplanned
  * peak down to the lowest that is reached and back up, each goal starting from the best that is known. Gives the front
- * of all that was tried. The same for the same seed and number of moves, whatever the budget.
+ * of all that was tried. The same for the same seed, number of moves and budget; a budget gets a share of the moves for
+ * itself, and the front serves all others too.
  */
 export class Search {
   readonly front = new Front();
@@ -41,6 +48,7 @@ export class Search {
   private readonly baseMs: number;
   private readonly basePeak: number;
   private readonly mostHostBytes: number;
+  private readonly budgetBytes: number | null;
   private tried = 0;
   private moves: number;
   private readonly began = performance.now();
@@ -57,7 +65,9 @@ export class Search {
       graph,
       nodeMs,
       saved.map(({ name }) => rowOf(name).swapMs),
+      mostGrowth * graph.nodes.length,
     );
+    this.budgetBytes = problem.budgetBytes;
     this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
     const allowed = allowedActions(problem);
     const accesses = activationAccesses(graph);
@@ -92,8 +102,18 @@ export class Search {
       left -= weight(goal);
       if (!this.isOver()) this.anneal(goal, share, startHeat);
     }
+    this.focus();
     this.polish();
     return this.front;
+  }
+
+  /** The moves that are kept for the budget. */
+  private focus(): void {
+    if (this.budgetBytes === null || this.budgetBytes >= this.basePeak) return;
+    const from = this.tried;
+    const share = Math.ceil((focusShare * this.moves - from) / focusRounds);
+    for (let round = 0; round < focusRounds && !this.isOver(); round++)
+      this.anneal(focusGoal * this.budgetBytes, share, startHeat);
   }
 
   /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
@@ -109,7 +129,7 @@ export class Search {
   }
 
   private isOver(): boolean {
-    return this.tried >= this.moves || performance.now() - this.began > 1.5 * this.how.timeLimitMs;
+    return this.tried >= this.moves || performance.now() - this.began > this.how.timeLimitMs;
   }
 
   /** Goes down goal by goal as far as goals are met; returns those that were tried. */
@@ -137,7 +157,8 @@ export class Search {
   private evaluate(actions: Uint8Array): Evaluation {
     this.tried++;
     const evaluation = this.evaluator.evaluate(actions);
-    if (evaluation.hostBytes <= this.mostHostBytes) this.front.add(actions, evaluation);
+    if (evaluation.hostBytes <= this.mostHostBytes && evaluation.totalMs < Number.POSITIVE_INFINITY)
+      this.front.add(actions, evaluation);
     return evaluation;
   }
 

@@ -34,6 +34,8 @@ interface Schedule {
   readonly ready: Float64Array;
   readonly begins: Float64Array;
   readonly endMs: number;
+  /** Whether any node waits for a copy. */
+  readonly waits: boolean;
 }
 
 /**
@@ -49,6 +51,7 @@ function schedule(
   const ready = new Float64Array(nodeMs.length);
   const begins = new Float64Array(nodeMs.length);
   let now = 0;
+  let waits = false;
   let [outFree, inFree] = [0, 0];
   let [begun, complete, back] = [0, 0, 0];
   for (let rank = 0; rank < nodeMs.length; rank++) {
@@ -61,18 +64,18 @@ function schedule(
     for (; complete < begun; complete++) {
       const swap = leaving[complete] as Timed;
       if (swap.outMs > until) break;
-      now = Math.max(now, swap.outMs);
+      if (swap.outMs > now) [now, waits] = [swap.outMs, true];
       swap.outDone = Math.min(swap.outDone, rank);
     }
     ready[rank] = now;
     for (let swap = returning[back]; swap?.firstBackwardAccess === rank; swap = returning[++back]) {
       inFree = Math.max(inFree, swap.outMs) + margin * swap.ms;
-      now = Math.max(now, inFree);
+      if (inFree > now) [now, waits] = [inFree, true];
     }
     begins[rank] = now;
     now += nodeMs[rank] as number;
   }
-  return { ready, begins, endMs: now };
+  return { ready, begins, endMs: now, waits };
 }
 
 /** When each node must begin at the latest so that the step ends at `endMs`: the way back through nodes and queues. */
@@ -137,8 +140,11 @@ export function swapPlacement(
  */
 export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[], { margin } = pcieLink): Queues {
   const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
-  const { endMs } = schedule(nodeMs, queues, margin);
-  const { ready, begins } = schedule(nodeMs, queues, margin, latestBegins(nodeMs, queues, margin, endMs));
+  const early = schedule(nodeMs, queues, margin);
+  // where no node waits there is no slack, and none could begin later
+  const { ready, begins } = early.waits
+    ? schedule(nodeMs, queues, margin, latestBegins(nodeMs, queues, margin, early.endMs))
+    : early;
   // backwards: each copy back as late as its use and the copy after it allow
   let latest = Number.POSITIVE_INFINITY;
   for (const swap of [...queues.returning].reverse()) {

@@ -14,6 +14,8 @@ import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 
 /** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
 const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
+/** Share of the time that the search takes; the rest is for laying out what it found. */
+const searchShare = 0.75;
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
@@ -33,7 +35,8 @@ function frontOf(problem: PlanProblem): { search: Search; front: Front } {
   const { nodeMs } = problem;
   const limits = limitsKey(problem);
   if (known?.limits === limits && known.nodeMs.every((ms, i) => ms === nodeMs[i])) return known;
-  const search = new Search(problem, { ...defaultEffort, ...problem.effort });
+  const effort = { ...defaultEffort, ...problem.effort };
+  const search = new Search(problem, { ...effort, timeLimitMs: searchShare * effort.timeLimitMs });
   last.known = { nodeMs, limits, search, front: search.run() };
   return last.known;
 }
