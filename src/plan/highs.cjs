@@ -3,8 +3,8 @@
 // What src/plan/solver.ts says of both files; RESULT.json is written again whenever more is known.
 const { readFileSync, renameSync, writeFileSync } = require("node:fs");
 
-/** Results of HiGHS that end a search, by their numbers (HighsModelStatus). */
-const ends = { 7: "optimal", 8: "infeasible", 13: "time limit" };
+/** Results of HiGHS that end a search, by their numbers (HighsModelStatus); costs of 0 and more are never unbounded (9). */
+const ends = { 7: "optimal", 8: "infeasible", 9: "infeasible", 13: "time limit" };
 
 async function solve({ columns, rows, timeLimitMs }, tell) {
   const highs = await require("highs")();
@@ -60,5 +60,7 @@ if (require.main === module) {
     writeFileSync(`${resultFile}.part`, JSON.stringify(result));
     renameSync(`${resultFile}.part`, resultFile);
   };
-  solve(JSON.parse(readFileSync(programFile, "utf8")), tell).catch((error) => tell({ status: `error: ${error.message}` }));
+  solve(JSON.parse(readFileSync(programFile, "utf8")), tell).catch((error) =>
+    tell({ status: `error: ${error.message}` }),
+  );
 }

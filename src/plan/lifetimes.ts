@@ -54,7 +54,9 @@ export class Lifetimes {
     for (const name of graph.outputs) this.lastRead[this.origin[name] as number] = nodes.length - 1;
     this.dispensable = this.findDispensable();
     const places = storages(step).of;
-    this.shares = Uint8Array.from([...step.tensors.keys()], (name) => (places.get(name)?.storage.name === name ? 0 : 1));
+    this.shares = Uint8Array.from([...step.tensors.keys()], (name) =>
+      places.get(name)?.storage.name === name ? 0 : 1,
+    );
     this.values = this.findValues(readers);
   }
 
@@ -66,7 +68,8 @@ export class Lifetimes {
     const dispensable = new Array<boolean>(nodes.length).fill(false);
     for (let rank = nodes.length - 1; rank >= 0; rank--) {
       const node = nodes[rank] as CompiledNode;
-      const isNeeded = (name: number): boolean => name >= 0 && (needed[name] === 1 || (graph.part[name] as number) >= 0);
+      const isNeeded = (name: number): boolean =>
+        name >= 0 && (needed[name] === 1 || (graph.part[name] as number) >= 0);
       dispensable[rank] = node.forward && !node.outputs.some(isNeeded);
       if (dispensable[rank]) continue;
       for (const name of node.inputs) {

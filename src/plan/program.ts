@@ -81,7 +81,14 @@ export class PlanProgram implements IntegerProgram {
     this.swap = can.map(({ swap }, i) => column(swap, 2 * pcieLink.slowdown * (this.swapMs[i] as number)));
     for (const [i, x] of this.recompute.entries()) {
       const s = this.swap[i];
-      if (x !== undefined && s !== undefined) this.row([[x, -1], [s, -1]], -1);
+      if (x !== undefined && s !== undefined)
+        this.row(
+          [
+            [x, -1],
+            [s, -1],
+          ],
+          -1,
+        );
       if (x !== undefined) this.needAgain(x, i);
     }
     this.addOnlyAgain();
@@ -135,7 +142,14 @@ export class PlanProgram implements IntegerProgram {
   }
 
   private implies(a: number, z: number): void {
-    if (a !== z) this.row([[z, 1], [a, -1]], 0);
+    if (a !== z)
+      this.row(
+        [
+          [z, 1],
+          [a, -1],
+        ],
+        0,
+      );
   }
 
   private needAgain(x: number, activation: number): void {
@@ -252,16 +266,24 @@ export class PlanProgram implements IntegerProgram {
         -msOf(from, to),
       );
     const swaps = [...away.keys()];
-    const left = new Map(
-      this.lifetimes.values.map((value) => [value.activation, Math.max(value.created, value.sure)]),
-    );
+    const left = new Map(this.lifetimes.values.map((value) => [value.activation, Math.max(value.created, value.sure)]));
     const leftAt = (i: number): number => left.get(i) as number;
     const backAt = (i: number): number => (this.uses[i] as ActivationRow).firstBackwardAccess;
     const isForward = this.graph.nodes[rank]?.forward === true;
     for (const from of spread(sorted(swaps.map(leftAt)), copyWindows))
-      fit(swaps.filter((i) => leftAt(i) >= from), from + 1, rank, !isForward);
+      fit(
+        swaps.filter((i) => leftAt(i) >= from),
+        from + 1,
+        rank,
+        !isForward,
+      );
     for (const to of spread(sorted(swaps.map(backAt)), copyWindows))
-      fit(swaps.filter((i) => backAt(i) <= to), rank + 1, to, true);
+      fit(
+        swaps.filter((i) => backAt(i) <= to),
+        rank + 1,
+        to,
+        true,
+      );
     const host = this.problem.constraints?.hostBytes;
     if (host !== undefined)
       this.row(

@@ -1,11 +1,11 @@
 import { randomFrom } from "../graph/random.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
-import { type Accesses, activationAccesses, savedActivations } from "../memory/activations.js";
-import { type Allowed, allowedActions } from "./allowed.js";
+import { savedActivations } from "../memory/activations.js";
+import { type Option, optionsOf } from "./allowed.js";
 import { type Evaluation, Evaluator } from "./evaluator.js";
 import { Front, type Point } from "./front.js";
 import type { Effort, PlanProblem } from "./plan.js";
-import { alone, held, keep, swapped } from "./schedule.js";
+import { alone, held, keep } from "./schedule.js";
 
 /** How much longer it takes to evaluate a plan than the unplanned step, about. */
 const plannedOverUnplanned = 2;
@@ -20,12 +20,10 @@ const [descentShare, annealShare] = [0.4, 0.9];
 /** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
 const excessWeight = 20;
 
-/** What the search must know of an activation. */
-interface Option {
-  readonly index: number;
-  readonly actions: readonly number[];
-  readonly accesses: Accesses;
-  readonly recomputeMs: number;
+/** How much is tried in a part of a search: so many vectors, until a time of `performance.now()`. */
+export interface Stretch {
+  readonly moves: number;
+  readonly until: number;
 }
 
 /**
@@ -44,6 +42,7 @@ export class Search {
   private tried = 0;
   private moves: number;
   private readonly began = performance.now();
+  private until: number;
 
   constructor(
     problem: PlanProblem,
@@ -59,15 +58,9 @@ export class Search {
       saved.map(({ name }) => rowOf(name).swapMs),
     );
     this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
-    const allowed = allowedActions(problem);
-    const accesses = activationAccesses(graph);
-    this.options = saved.flatMap(({ name }, index) => {
-      const { recompute, swap } = allowed.get(name) as Allowed;
-      const actions = [keep, ...(recompute ? [alone, held] : []), ...(swap ? [swapped] : [])];
-      const own = accesses.get(name) as Accesses;
-      return actions.length > 1 ? [{ index, actions, accesses: own, recomputeMs: rowOf(name).recomputeMs }] : [];
-    });
+    this.options = optionsOf(problem);
     this.moves = how.moves;
+    this.until = this.began + 1.5 * how.timeLimitMs;
     this.random = randomFrom(how.seed);
     const unplanned = new Uint8Array(saved.length);
     const base = this.evaluator.evaluate(unplanned);
@@ -96,6 +89,27 @@ export class Search {
     return this.front;
   }
 
+  /** Goes on from a vector of actions towards a goal: what is better is taken move by move, then annealing. */
+  improve(from: Uint8Array, goal: number, { moves, until }: Stretch): void {
+    this.moves = this.tried + moves;
+    this.until = until;
+    const actions = from.slice();
+    let cost = this.cost(this.evaluate(actions), goal);
+    for (let isBetter = true; isBetter && !this.isOver(); ) {
+      isBetter = false;
+      for (const { index, actions: possible } of this.options)
+        for (const action of possible) {
+          const before = actions[index] as number;
+          if (action === before || this.isOver()) continue;
+          actions[index] = action;
+          const next = this.cost(this.evaluate(actions), goal);
+          if (next < cost) [cost, isBetter] = [next, true];
+          else actions[index] = before;
+        }
+    }
+    this.anneal(goal, this.moves - this.tried, startHeat);
+  }
+
   /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
   private limit(): void {
     const { actions } = this.front.within(this.basePeak);
@@ -109,7 +123,7 @@ export class Search {
   }
 
   private isOver(): boolean {
-    return this.tried >= this.moves || performance.now() - this.began > 1.5 * this.how.timeLimitMs;
+    return this.tried >= this.moves || performance.now() > this.until;
   }
 
   /** Goes down goal by goal as far as goals are met; returns those that were tried. */

@@ -13,21 +13,26 @@ import { swapPlacement } from "../swap-placement.js";
 import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 
 /** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
-const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
+export const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
-interface Found {
-  readonly nodeMs: readonly number[];
-  readonly limits: string;
+/** A search with what it found. */
+export interface Searched {
   readonly search: Search;
   readonly front: Front;
+}
+
+interface Found extends Searched {
+  readonly nodeMs: readonly number[];
+  readonly limits: string;
 }
 
 /** The search of a graph: run once, whatever the budget. */
 const lastSearch = perGraph((): { known?: Found } => ({}));
 
-function frontOf(problem: PlanProblem): { search: Search; front: Front } {
+/** The search of a problem's graph, run if that was not done for the same times and limits. */
+export function frontOf(problem: PlanProblem): Searched {
   const last = lastSearch(problem.graph);
   const { known } = last;
   const { nodeMs } = problem;
@@ -120,9 +125,11 @@ function steps(
  * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
  * Never a higher peak for a smaller budget, since the search does not depend on it.
  */
-export const best: Planner = (problem) => {
+export const best: Planner = (problem) => planOfFront(problem, frontOf(problem));
+
+/** The plan of the fastest point of a front whose arena fits; of the least arena if none does, or no budget is given. */
+export function planOfFront(problem: PlanProblem, { search, front }: Searched): ReturnType<Planner> {
   const { budgetBytes } = problem;
-  const { search, front } = frontOf(problem);
   const judged = new Map<Point, Prefix>();
   const judgeOf = (point: Point): Prefix => {
     const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
@@ -152,4 +159,4 @@ export const best: Planner = (problem) => {
     fits !== undefined,
     judgeOf(smallest).arenaBytes(),
   );
-};
+}

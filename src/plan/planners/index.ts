@@ -3,6 +3,7 @@ import type { Plan, Planner, PlanProblem } from "../plan.js";
 import { best } from "./best.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
+import { optimal } from "./optimal.js";
 import { swapAll } from "./swap-all.js";
 
 /**
@@ -19,6 +20,7 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
 /** All planners by name. */
 const planners: ReadonlyMap<string, Planner> = new Map([
   ["best", best],
+  ["optimal", optimal],
   ["mutwo", mutwo],
   ["keepAll", keepAll],
   ["recomputeAll", recomputeAll],
@@ -26,7 +28,7 @@ const planners: ReadonlyMap<string, Planner> = new Map([
 ]);
 
 /** Those that have nothing to plan for without a budget. */
-const needBudget: ReadonlySet<Planner> = new Set([best, mutwo]);
+const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {
