@@ -12,10 +12,11 @@ async function solve({ columns, rows, timeLimitMs }, tell) {
   const indices = [];
   const values = [];
   for (const { terms } of rows) {
-    for (const [column, value] of terms) {
-      indices.push(column);
-      values.push(value);
-    }
+    // a column may stand in several terms of a row; HiGHS takes one
+    const sums = new Map();
+    for (const [column, value] of terms) sums.set(column, (sums.get(column) ?? 0) + value);
+    indices.push(...sums.keys());
+    values.push(...sums.values());
     starts.push(indices.length);
   }
   const model = highs.createModel({
