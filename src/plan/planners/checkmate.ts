@@ -1,31 +1,16 @@
-import { storages } from "../../memory/storages.js";
-import { originOf } from "../../memory/views.js";
-import { type Allowed, allowedActions } from "../allowed.js";
-import type { Compiled, CompiledNode } from "../compiled.js";
+import type { Compiled } from "../compiled.js";
 import type { Planner, PlanProblem } from "../plan.js";
 import { alone, held } from "../schedule.js";
 import { Search } from "../search.js";
 import { type Column, type IntegerProgram, type Row, startSolve } from "../solver.js";
 import { best, defaultEffort, planOfFront } from "./best.js";
+import { memoryOf, readersOf, type Stage, stagesOf } from "./stages.js";
 
 /** Larger steps take a general solver hours. */
 const mostNodes = 40;
 /** Up to so many recomputed activations each way of holding their copies is tried. */
 const mostWays = 12;
 const graceMs = 1000;
-
-/** A node of the forward phase that may run again, or whose outputs blocks start from. */
-interface Stage {
-  readonly rank: number;
-  /** Places of the nodes that it reads. */
-  readonly sources: readonly number[];
-  /** Bytes of all that it makes, and of the saved activations among it. */
-  readonly bytes: number;
-  readonly savedBytes: number;
-  /** Numbers of those activations. */
-  readonly saved: readonly number[];
-  readonly mayRecompute: boolean;
-}
 
 /**
  * Checkmate (Jain et al. 2020): which values are computed, R, and which are there, S, at each node of the backward
@@ -75,15 +60,13 @@ class Checkmate implements IntegerProgram {
   /** Backward nodes up to the last one that reads an activation: later ones see no difference. */
   private backwardRanks(): number[] {
     const { nodes } = this.graph;
-    const last = Math.max(-1, ...this.readsAt.flatMap((ranks) => ranks));
+    const last = Math.max(-1, ...this.readsAt.flat());
     return nodes.flatMap((node, rank) => (node.forward || node.view || rank > last ? [] : [rank]));
   }
 
   private forwardRows(live: Float64Array): void {
     const budget = this.problem.budgetBytes as number;
-    const lastForward = this.stages.map(({ saved }) =>
-      Math.max(...saved.map((i) => this.uses(i).lastForwardAccess)),
-    );
+    const lastForward = this.stages.map(({ saved }) => Math.max(...saved.map((i) => this.uses(i).lastForwardAccess)));
     this.graph.nodes.forEach((node, rank) => {
       const excess = (live[rank] as number) - budget;
       if (!node.forward || excess <= 0) return;
@@ -106,7 +89,7 @@ class Checkmate implements IntegerProgram {
     const again = backward.map(() => stages.map((stage, i) => (stage.bytes >= 0 ? this.binary(ms(i)) : -1)));
     // what is there when a backward node's blocks begin; after the last one too
     const there = [...backward, -1].map(() => stages.map(({ saved }) => (saved.length ? this.binary(0) : undefined)));
-    stages.forEach((stage, i) => this.lifeOf(stage, i, backward, again, there));
+    for (const [i, stage] of stages.entries()) this.lifeOf(stage, i, backward, again, there);
     const memory = memoryOf(this.problem, this.graph, backward, live);
     backward.forEach((rank, t) => {
       const r = again[t] as number[];
@@ -132,15 +115,43 @@ class Checkmate implements IntegerProgram {
     const [first, last] = [Math.min(...reads), Math.max(...reads)];
     backward.forEach((rank, t) => {
       const [r, s, next] = [again[t]?.[i] as number, there[t]?.[i], there[t + 1]?.[i]];
-      if (x !== undefined) this.row([[x, 1], [r, -1]], 0);
+      if (x !== undefined)
+        this.row(
+          [
+            [x, 1],
+            [r, -1],
+          ],
+          0,
+        );
       else if (stage.saved.length) this.row([[r, -1]], 0);
       if (s === undefined || next === undefined) return;
-      this.row([[s, 1], [r, 1], [next, -1]], 0);
-      if (reads.includes(rank)) this.row([[s, 1], [r, 1]], 1);
+      this.row(
+        [
+          [s, 1],
+          [r, 1],
+          [next, -1],
+        ],
+        0,
+      );
+      if (reads.includes(rank))
+        this.row(
+          [
+            [s, 1],
+            [r, 1],
+          ],
+          1,
+        );
       if (first <= rank && rank < last) this.row([[next, 1]], 1);
       // kept until it is read first
       if (rank <= first) this.row([[s, 1], ...one(x)], 1);
-      if (t === 0 && x !== undefined) this.row([[s, -1], [x, -1]], -1);
+      if (t === 0 && x !== undefined)
+        this.row(
+          [
+            [s, -1],
+            [x, -1],
+          ],
+          -1,
+        );
     });
   }
 
@@ -165,7 +176,8 @@ class Checkmate implements IntegerProgram {
         return;
       }
       const users = this.stages.flatMap(({ sources }, j) => (j >= k && sources.includes(i) ? [r[j] as number] : []));
-      const reasons = i < k ? [...users, ...(next[i] === undefined ? [] : [next[i]])] : s[i] === undefined ? [] : [s[i]];
+      const reasons =
+        i < k ? [...users, ...(next[i] === undefined ? [] : [next[i]])] : s[i] === undefined ? [] : [s[i]];
       if (reasons.length) terms.push([this.atLeast(reasons as number[]), -share]);
     });
     this.row(terms, least);
@@ -187,87 +199,19 @@ class Checkmate implements IntegerProgram {
   private atLeast(columns: readonly number[]): number {
     if (columns.length === 1) return columns[0] as number;
     const most = this.columns.push({ cost: 0, upper: 1 }) - 1;
-    for (const column of columns) this.row([[most, 1], [column, -1]], 0);
+    for (const column of columns)
+      this.row(
+        [
+          [most, 1],
+          [column, -1],
+        ],
+        0,
+      );
     return most;
   }
 }
 
 const one = (column: number | undefined): [number, number][] => (column === undefined ? [] : [[column, 1]]);
-
-/** Forward nodes without views, which take no part of their own. */
-function stagesOf(problem: PlanProblem, graph: Compiled): Stage[] {
-  const allowed = allowedActions(problem);
-  const origin = originOf(problem.graph);
-  const names = [...problem.graph.tensors.keys()];
-  const number = new Map(names.map((name, i) => [name, i]));
-  const placeOf = new Map<number, number>();
-  const activation = new Map([...graph.activationTensors].map((tensor, i) => [tensor, i]));
-  const isHere = (name: number): boolean => name >= 0 && !graph.host[name] && !graph.after[name];
-  const stages: Stage[] = [];
-  graph.nodes.forEach((node, rank) => {
-    if (!node.forward || node.view) return;
-    placeOf.set(rank, stages.length);
-    const outputs = [...node.outputs].filter(isHere);
-    const saved = outputs.flatMap((name) => activation.get(name) ?? []);
-    const roots = [...node.copyInputs].filter((name) => name >= 0).map((name) => number.get(origin(names[name] as string)) as number);
-    stages.push({
-      rank,
-      sources: [...new Set(roots.flatMap((root) => placeOf.get(graph.made[root] as number) ?? []))].filter(
-        (place) => place < stages.length,
-      ),
-      bytes: outputs.reduce((sum, name) => sum + (graph.bytes[name] as number), 0),
-      savedBytes: saved.reduce((sum, i) => sum + (graph.bytes[graph.activationTensors[i] as number] as number), 0),
-      saved,
-      mayRecompute: saved.length > 0 && saved.every((i) => (allowed.get(graph.activations[i] as string) as Allowed).recompute),
-    });
-  });
-  return stages;
-}
-
-/** For each stage the backward nodes that read an activation of it. */
-function readersOf(graph: Compiled, stages: readonly Stage[]): number[][] {
-  const stageOf = new Map(stages.flatMap(({ saved }, i) => saved.map((activation) => [activation, i] as const)));
-  const ranks = stages.map((): number[] => []);
-  graph.nodes.forEach((node: CompiledNode, rank) => {
-    if (node.forward || node.view) return;
-    for (const name of node.inputs) {
-      const at = name < 0 ? undefined : stageOf.get(graph.owner[name] as number);
-      if (at !== undefined) ranks[at]?.push(rank);
-    }
-  });
-  return ranks;
-}
-
-/** Bytes of what is no activation, before and while each backward node runs. */
-function memoryOf(
-  { graph: step, rows }: PlanProblem,
-  graph: Compiled,
-  backward: readonly number[],
-  live: Float64Array,
-): { before: number[]; at: number[] } {
-  const saved = new Set(graph.activations);
-  const { all } = storages(step);
-  const resident = all.reduce((sum, { resident: always, bytes }) => sum + (always ? bytes : 0), 0);
-  const isActivation = ({ tenants }: (typeof all)[number], rank: number): boolean =>
-    saved.has(tenants.findLast(({ from }) => from < rank)?.tensor ?? "");
-  return {
-    before: backward.map((rank) =>
-      all.reduce(
-        (sum, storage) =>
-          storage.resident || storage.start >= rank || storage.end < rank || isActivation(storage, rank)
-            ? sum
-            : sum + storage.bytes,
-        resident,
-      ),
-    ),
-    at: backward.map((rank) =>
-      rows.reduce(
-        (sum, row) => sum - (row.createdRank <= rank && rank <= row.lastBackwardAccess ? row.memoryBytes : 0),
-        live[rank] as number,
-      ),
-    ),
-  };
-}
 
 /**
  * Checkmate's optimum for a small step, within what our blocks can do: which activations are made again. Whether their
