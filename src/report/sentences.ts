@@ -64,7 +64,8 @@ export function copiesNote({ plan, before }: Run): string {
 export function boundSentence({ before }: Run, { bound }: Plan): string {
   if (!bound) return "";
   const share = formatPercent(bound.addedMs / before.step.medianMs);
-  return `no plan of this kind needs less than ${share}${bound.proven ? "" : " (so far: the search for that bound ran out of time)"}`;
+  const how = before.estimated ? "estimated" : "predicted";
+  return `no plan of this kind needs less than ${share} (${how})${bound.proven ? "" : ", as far as was proven in the time for it"}`;
 }
 
 /** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */

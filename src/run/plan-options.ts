@@ -22,11 +22,11 @@ export const planOptions = {
     commands: ["profile", "plan"],
     check: (value: string) => void parseBudget(value),
   },
-  /** `best`, `optimal`, `mutwo`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
+  /** `best`, `optimal`, `mutwo`, `checkmate`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
   planner: {
     flag: "--planner",
     kind: text("name"),
-    help: "best, optimal, mutwo, keepAll, recomputeAll or swapAll",
+    help: "best, optimal, mutwo, checkmate, keepAll, recomputeAll or swapAll",
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
