@@ -29,14 +29,27 @@ export const optimal: Planner = (problem) => {
   const effort = { ...defaultEffort, ...problem.effort };
   const search = new Search(problem, effort);
   const { evaluator, front } = search;
-  const bounding = startBound(problem, { evaluator, timeLimitMs: effort.timeLimitMs });
   const began = performance.now();
+  const bounding = startBound(problem, { evaluator, timeLimitMs: effort.timeLimitMs });
   for (const { actions } of frontOf(problem).front.points) front.add(actions, evaluator.evaluate(actions));
   const bound = bounding.collect(began + effort.timeLimitMs + graceMs - performance.now());
-  const until = performance.now() + effort.timeLimitMs;
-  if (bound?.actions) repair(problem, search, bound.actions, { moves: roundShare * effort.moves, until });
-  search.improve(front.within(budgetBytes).actions, budgetBytes, { moves: roundShare * effort.moves, until });
-  return { ...planOfFront(problem, { search, front }), ...boundOf(bound) };
+  const from = performance.now();
+  const stretch = (share: number): Stretch => ({
+    moves: roundShare * effort.moves,
+    until: from + share * effort.timeLimitMs,
+  });
+  if (bound?.actions) repair(problem, search, bound.actions, stretch(0.5));
+  // sets without copies lose less where blocks need more memory than the program sees
+  const swapless = { ...problem, constraints: { ...problem.constraints, swap: false } };
+  const other = startBound(swapless, { evaluator, timeLimitMs: 0.25 * effort.timeLimitMs });
+  search.improve(front.within(budgetBytes).actions, budgetBytes, stretch(0.75));
+  const plain = other.collect(0.25 * effort.timeLimitMs + graceMs)?.actions;
+  if (plain) repair(swapless, search, plain, stretch(1));
+  const own = planOfFront(problem, { search, front });
+  // a plan that is better by the timeline may be worse laid out
+  const found = best(problem);
+  const isBetter = found.feasible && (!own.feasible || found.addedMs < own.addedMs);
+  return { ...(isBetter ? found : own), ...boundOf(bound) };
 };
 
 /** Makes a program's solution fit, by less memory in the program where it does not, and by the search's moves. */
