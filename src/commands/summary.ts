@@ -1,7 +1,7 @@
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { comparison } from "../report/comparison.js";
-import { copiesNote, decisionCounts, equalityLine } from "../report/sentences.js";
+import { boundSentence, copiesNote, decisionCounts, equalityLine } from "../report/sentences.js";
 import type { Run } from "../run/run.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
 
@@ -22,10 +22,13 @@ export function runSummary(run: Run): string {
     `peak at ${before.nodes[before.timeline.peakRank]?.name ?? "?"}; the largest there:`,
     ...holders,
   ];
-  if (plan?.feasible)
+  if (plan?.feasible) {
+    const bound = boundSentence(run, plan);
     lines.push(
       `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
     );
+    if (bound) lines.push(`bound: ${formatPercent(plan.addedMs / before.step.medianMs)} more time; ${bound}`);
+  }
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");

@@ -1,6 +1,7 @@
 import type { ActivationRow } from "../memory/activation-rows.js";
-import { activationAccesses } from "../memory/activations.js";
+import { type Accesses, activationAccesses } from "../memory/activations.js";
 import type { PlanProblem } from "./plan.js";
+import { alone, held, keep, swapped } from "./schedule.js";
 
 /** Smaller activations are not worth a copy, unless there are no larger ones. */
 const smallestSwapBytes = 2 ** 20;
@@ -37,4 +38,24 @@ export function allowedActions({ graph, rows, constraints = {} }: PlanProblem): 
       },
     ]),
   );
+}
+
+/** An activation with which more may be done than to keep it, by its place in vectors of actions. */
+export interface Option {
+  readonly index: number;
+  readonly actions: readonly number[];
+  readonly accesses: Accesses;
+  readonly recomputeMs: number;
+}
+
+/** What a search may try. */
+export function optionsOf(problem: PlanProblem): Option[] {
+  const allowed = allowedActions(problem);
+  const row = new Map(problem.rows.map((one) => [one.name, one]));
+  return [...activationAccesses(problem.graph).values()].flatMap((accesses, index): Option[] => {
+    const { recompute, swap } = allowed.get(accesses.name) as Allowed;
+    const actions = [keep, ...(recompute ? [alone, held] : []), ...(swap ? [swapped] : [])];
+    const recomputeMs = row.get(accesses.name)?.recomputeMs ?? 0;
+    return actions.length > 1 ? [{ index, actions, accesses, recomputeMs }] : [];
+  });
 }

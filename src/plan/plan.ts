@@ -63,6 +63,12 @@ export interface Plan {
     readonly holders: readonly { readonly name: string; readonly bytes: number }[];
   } | null;
   readonly planningMs: number;
+  /** No plan of these actions that fits the budget by the timeline adds less time; absent where nothing is proven. */
+  readonly bound?: {
+    readonly addedMs: number;
+    /** False: a longer search for it may find a greater one. */
+    readonly proven: boolean;
+  };
   /** What the plan was not allowed to do; absent without constraints. */
   readonly constraints?: Constraints;
 }

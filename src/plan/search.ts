@@ -1,11 +1,12 @@
 import { randomFrom } from "../graph/random.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
-import { type Accesses, activationAccesses, savedActivations } from "../memory/activations.js";
-import { type Allowed, allowedActions } from "./allowed.js";
+import { savedActivations } from "../memory/activations.js";
+import { type Option, optionsOf } from "./allowed.js";
 import { type Evaluation, Evaluator } from "./evaluator.js";
 import { Front, type Point } from "./front.js";
 import type { Effort, PlanProblem } from "./plan.js";
-import { alone, held, keep, swapped } from "./schedule.js";
+import { alone, held, keep } from "./schedule.js";
+import { segmentVectors } from "./segments.js";
 
 /** How much longer it takes to evaluate a plan than the unplanned step, about. */
 const plannedOverUnplanned = 2;
@@ -26,12 +27,10 @@ const focusGoal = 0.998;
 /** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
 const excessWeight = 20;
 
-/** What the search must know of an activation. */
-interface Option {
-  readonly index: number;
-  readonly actions: readonly number[];
-  readonly accesses: Accesses;
-  readonly recomputeMs: number;
+/** How much is tried in a part of a search: so many vectors, until a time of `performance.now()`. */
+export interface Stretch {
+  readonly moves: number;
+  readonly until: number;
 }
 
 /**
@@ -52,6 +51,7 @@ export class Search {
   private tried = 0;
   private moves: number;
   private readonly began = performance.now();
+  private until: number;
 
   constructor(
     problem: PlanProblem,
@@ -69,15 +69,9 @@ export class Search {
     );
     this.budgetBytes = problem.budgetBytes;
     this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
-    const allowed = allowedActions(problem);
-    const accesses = activationAccesses(graph);
-    this.options = saved.flatMap(({ name }, index) => {
-      const { recompute, swap } = allowed.get(name) as Allowed;
-      const actions = [keep, ...(recompute ? [alone, held] : []), ...(swap ? [swapped] : [])];
-      const own = accesses.get(name) as Accesses;
-      return actions.length > 1 ? [{ index, actions, accesses: own, recomputeMs: rowOf(name).recomputeMs }] : [];
-    });
+    this.options = optionsOf(problem);
     this.moves = how.moves;
+    this.until = this.began + how.timeLimitMs;
     this.random = randomFrom(how.seed);
     const unplanned = new Uint8Array(saved.length);
     const base = this.evaluator.evaluate(unplanned);
@@ -86,8 +80,11 @@ export class Search {
     this.front.add(unplanned, base);
   }
 
-  /** Runs the search to its end; returns the front. */
-  run(): Front {
+  /**
+   * Runs the search to its end; returns the front. `starts` is asked for vectors to start from when the budget's turn
+   * comes.
+   */
+  run(starts: () => readonly Uint8Array[] = () => []): Front {
     if (this.options.length === 0) return this.front;
     this.segments();
     this.limit();
@@ -102,18 +99,41 @@ export class Search {
       left -= weight(goal);
       if (!this.isOver()) this.anneal(goal, share, startHeat);
     }
-    this.focus();
+    this.focus(starts());
     this.polish();
     return this.front;
   }
 
-  /** The moves that are kept for the budget. */
-  private focus(): void {
-    if (this.budgetBytes === null || this.budgetBytes >= this.basePeak) return;
-    const from = this.tried;
-    const share = Math.ceil((focusShare * this.moves - from) / focusRounds);
-    for (let round = 0; round < focusRounds && !this.isOver(); round++)
-      this.anneal(focusGoal * this.budgetBytes, share, startHeat);
+  /** The moves that are kept for the budget: from each of the starts, then from the best that is known. */
+  private focus(starts: readonly Uint8Array[]): void {
+    const { budgetBytes, moves, until } = this;
+    if (budgetBytes === null || budgetBytes >= this.basePeak) return;
+    const goal = focusGoal * budgetBytes;
+    const share = Math.ceil((focusShare * moves - this.tried) / (focusRounds + starts.length));
+    for (const start of starts) this.improve(start, goal, { moves: share, until });
+    [this.moves, this.until] = [moves, until];
+    for (let round = 0; round < focusRounds && !this.isOver(); round++) this.anneal(goal, share, startHeat);
+  }
+
+  /** Goes on from a vector of actions towards a goal: what is better is taken move by move, then annealing. */
+  improve(from: Uint8Array, goal: number, { moves, until }: Stretch): void {
+    this.moves = this.tried + moves;
+    this.until = until;
+    const actions = from.slice();
+    let cost = this.cost(this.evaluate(actions), goal);
+    for (let isBetter = true; isBetter && !this.isOver(); ) {
+      isBetter = false;
+      for (const { index, actions: possible } of this.options)
+        for (const action of possible) {
+          const before = actions[index] as number;
+          if (action === before || this.isOver()) continue;
+          actions[index] = action;
+          const next = this.cost(this.evaluate(actions), goal);
+          if (next < cost) [cost, isBetter] = [next, true];
+          else actions[index] = before;
+        }
+    }
+    this.anneal(goal, this.moves - this.tried, startHeat);
   }
 
   /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
@@ -129,7 +149,7 @@ export class Search {
   }
 
   private isOver(): boolean {
-    return this.tried >= this.moves || performance.now() - this.began > this.how.timeLimitMs;
+    return this.tried >= this.moves || performance.now() > this.until;
   }
 
   /** Goes down goal by goal as far as goals are met; returns those that were tried. */
@@ -168,22 +188,11 @@ export class Search {
     return totalMs / this.baseMs + (excessWeight * excess) / this.basePeak;
   }
 
-  /** Chen's segments (2016): between some activations that are kept, about equally far apart in bytes, all are evicted. */
+  /** Chen's segments, with the copies of each held or alone. */
   private segments(): void {
-    const total = this.options.reduce((sum, { accesses }) => sum + accesses.bytes, 0);
-    for (const count of [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32])
-      for (const action of [held, alone]) {
-        const actions = this.front.within(this.basePeak).actions.slice();
-        let passed = 0;
-        let segment = 0;
-        for (const { index, accesses, actions: possible } of this.options) {
-          passed += accesses.bytes;
-          const isBoundary = Math.floor((count * passed) / total) > segment;
-          if (isBoundary) segment = Math.floor((count * passed) / total);
-          actions[index] = isBoundary || !possible.includes(action) ? keep : action;
-        }
+    for (const action of [held, alone])
+      for (const actions of segmentVectors(this.options, this.evaluator.graph.activations.length, action))
         if (!this.isOver()) this.evaluate(actions);
-      }
   }
 
   /** Evicts one activation after the other, the one that takes most of the excess at all nodes for its time first. */

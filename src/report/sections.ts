@@ -3,7 +3,7 @@ import type { Plan } from "../plan/plan.js";
 import type { Run } from "../run/run.js";
 import { comparison } from "./comparison.js";
 import { facts } from "./facts.js";
-import { copiesNote, equalityLine, headline } from "./sentences.js";
+import { boundSentence, copiesNote, equalityLine, headline } from "./sentences.js";
 
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
@@ -68,6 +68,7 @@ function planner(run: Run, plan: Plan) {
       planning: formatMs(plan.planningMs),
       host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
       added: formatMs(plan.addedMs) + copiesNote(run),
+      bound: boundSentence(run, plan),
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,
         holders: plan.obstacle.holders.map(({ name, bytes }) => ({ name, bytes: formatBytes(bytes) })),

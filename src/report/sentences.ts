@@ -60,6 +60,14 @@ export function copiesNote({ plan, before }: Run): string {
   return isSimulated ? " (copies simulated, beside the nodes)" : "";
 }
 
+/** What is proven of a plan's time: the least that any plan of its kind adds. Empty where nothing is. */
+export function boundSentence({ before }: Run, { bound }: Plan): string {
+  if (!bound) return "";
+  const share = formatPercent(bound.addedMs / before.step.medianMs);
+  const how = before.estimated ? "estimated" : "predicted";
+  return `no plan of this kind needs less than ${share} (${how})${bound.proven ? "" : ", as far as was proven in the time for it"}`;
+}
+
 /** What a plan costs in time: measured if it was executed, and then only as far as the noise lets one say. */
 function timeCost({ before, paired }: Run, plan: Plan): string {
   if (!paired)
@@ -84,5 +92,7 @@ export function headline(run: Run): { text: string; good: boolean } {
   const time = timeCost(run, plan);
   const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
   const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
-  return { text: `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}.`, good: true };
+  const bound = boundSentence(run, plan);
+  const text = `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}${bound && `; ${bound}`}.`;
+  return { text, good: true };
 }

@@ -22,11 +22,11 @@ export const planOptions = {
     commands: ["profile", "plan"],
     check: (value: string) => void parseBudget(value),
   },
-  /** `best`, `mutwo`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
+  /** `best`, `optimal`, `mutwo`, `checkmate`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
   planner: {
     flag: "--planner",
     kind: text("name"),
-    help: "best, mutwo, keepAll, recomputeAll or swapAll",
+    help: "best, optimal, mutwo, checkmate, keepAll, recomputeAll or swapAll",
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
@@ -76,18 +76,18 @@ export const planOptions = {
       needsGoal("hostMemory")(value, given);
     },
   },
-  /** Seconds that planner `best` searches, default 10. */
+  /** Seconds that planner `best` searches, default 10; `optimal` solves its program as long, and goes on as long. */
   timeLimit: {
     flag: "--time-limit",
     kind: positive(),
-    help: "seconds that planner best searches (default 10)",
+    help: "seconds that planners best and optimal search (default 10)",
     commands: ["profile", "plan"],
   },
   /** Plans that planner `best` tries, default 30 000: the same plan each time if the time limit suffices for them. */
   moves: {
     flag: "--moves",
     kind: count(1),
-    help: "plans that planner best tries, if the time limit allows (default 30000)",
+    help: "plans that planners best and optimal try, if the time limit allows (default 30000)",
     commands: ["profile", "plan"],
   },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

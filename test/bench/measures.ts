@@ -4,6 +4,7 @@ import type { Graph, Node, Tensor } from "../../src/graph/graph.js";
 import { layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { readModel } from "../../src/model/read.js";
+import { startBound } from "../../src/plan/bound.js";
 import { budgetBytesOf } from "../../src/plan/budget.js";
 import { planGraph } from "../../src/plan/planners/index.js";
 import { rewrite } from "../../src/plan/rewrite.js";
@@ -145,14 +146,35 @@ function layouts(tell: Tell, name: string, graph: Graph, before: Profile): void 
   tell(`${name}: worst layout waste, %`, figureOf([Math.max(...waste)]));
 }
 
+/** What is proven for some budgets, how long that takes, and what planner `optimal` finds. */
+function bounding(tell: Tell, name: string, graph: Graph, before: Profile, shares: readonly string[]): void {
+  const problem = { graph, nodeMs: before.nodes.map((row) => row.time.medianMs), rows: before.activations };
+  for (const share of shares) {
+    const given = { ...problem, budgetBytes: budgetBytesOf(share, before.arenaBytes) };
+    const began = performance.now();
+    const bound = startBound(given, { timeLimitMs: 60_000 }).collect(70_000);
+    tell(`${name}: bound for ${share}, s`, figureOf([(performance.now() - began) / 1000]));
+    const plan = planGraph({ ...given, planner: "optimal" });
+    const percent = (ms: number): Figure => figureOf([(100 * ms) / before.step.medianMs]);
+    if (bound) tell(`${name}: time that any plan for ${share} adds at least, %`, percent(bound.addedMs));
+    tell(`${name}: time that the optimal plan for ${share} adds, %`, percent(plan.addedMs));
+  }
+}
+
 /** Planning the step of a GPU from its recording. */
-export async function planningRecorded(tell: Tell, subject: Subject, recording: string): Promise<void> {
+export async function planningRecorded(
+  tell: Tell,
+  subject: Subject,
+  recording: string,
+  shares: readonly string[],
+): Promise<void> {
   const runtime = openRuntime(`replay:${recording}`);
   const { graph } = readModel(subject.file, { dims: subject.dims, runtime });
   const step = lowerFor(runtime, trainingStep(graph, { loss: "ce", optimizer: "adam:lr=1e-4" }));
   const before = await profileGraph(step, runtime, { values: new Map() });
   planning(tell, `${nameOf(subject)}, recorded`, step, before, "75%");
   layouts(tell, `${nameOf(subject)}, recorded`, step, before);
+  bounding(tell, `${nameOf(subject)}, recorded`, step, before, shares);
   runtime.close();
 }
 
@@ -203,12 +225,12 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
     ["gpt2_small", 8],
   ] as const)
     building(tell, runtime, fixture(`full/${name}`, batch));
-  for (const [name, batch] of [
-    ["resnet50", 64],
-    ["bert_base", 32],
-    ["gpt2_small", 8],
+  for (const [name, batch, shares] of [
+    ["resnet50", 64, ["64%", "50%", "40%", "30%"]],
+    ["bert_base", 32, ["68.7%", "60%", "55%"]],
+    ["gpt2_small", 8, ["62.2%", "50%", "45%"]],
   ] as const)
-    await planningRecorded(tell, fixture(`full/${name}`, batch), at("recordings", `${name}.recording`));
+    await planningRecorded(tell, fixture(`full/${name}`, batch), at("recordings", `${name}.recording`), shares);
   await estimating(tell);
   for (const [name, batch] of [
     ["resnet_bottleneck_dynamic", 64],

@@ -89,7 +89,7 @@ test("withOptions(command) says all that is missing or wrong at once, with what 
   assert.deepEqual(
     await said("m", "--loss", "hinge", "--optimizer", "sgd:lr=x", "--planner", "magic", "--device", "1"),
     [
-      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of best, mutwo, keepAll, recomputeAll, swapAll); output folder not writable: x",
+      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of best, optimal, mutwo, checkmate, keepAll, recomputeAll, swapAll); output folder not writable: x",
     ],
   );
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   allocated,
+  boundSentence,
   copiesNote,
   decisionCounts,
   equalityLine,
@@ -86,4 +87,19 @@ test("headline(run) says what a step needs, what a plan saves, or that its budge
   const failed = { ...plan, feasible: false, budgetBytes: 1024, minimumPeakBytes: 2048 };
   assert.deepEqual(headline({ ...run, plan: failed }), { text: `${infeasibleLine(failed)}.`, good: false });
   assert.equal(infeasibleLine(failed), "infeasible budget: 1.00 KiB; the least reachable peak is 2.00 KiB");
+});
+
+test("boundSentence(): what is proven of a plan's time, and whether the proof was ended; nothing without one", () => {
+  const plan = planOf(run);
+  assert.equal(boundSentence(run, plan), "");
+  const bound = { addedMs: 0.119 * run.before.step.medianMs, proven: true };
+  assert.equal(boundSentence(run, { ...plan, bound }), "no plan of this kind needs less than 11.9 % (predicted)");
+  assert.match(
+    boundSentence(run, { ...plan, bound: { ...bound, proven: false } }),
+    /11\.9 % \(predicted\), as far as was proven in the time for it$/,
+  );
+  assert.match(
+    headline({ ...run, plan: { ...plan, feasible: true, bound } }).text,
+    /; no plan of this kind needs less/,
+  );
 });

@@ -3,6 +3,7 @@ import { perGraph } from "../../graph/memo.js";
 import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { limitsKey } from "../allowed.js";
+import { type Bound, boundOf, startBound } from "../bound.js";
 import type { Evaluation, Evaluator } from "../evaluator.js";
 import type { Front, Point } from "../front.js";
 import type { Effort, Planner, PlanProblem, SwapPlacement } from "../plan.js";
@@ -13,31 +14,48 @@ import { swapPlacement } from "../swap-placement.js";
 import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 
 /** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
-const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
-/** Share of the time that the search takes; the rest is for laying out what it found. */
-const searchShare = 0.75;
+export const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
+/** Shares of the time that the search and the bound beside it take; the rest is for laying out what was found. */
+const [searchShare, boundShare] = [0.75, 0.4];
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
-interface Found {
-  readonly nodeMs: readonly number[];
-  readonly limits: string;
+/** A search with what it found. */
+export interface Searched {
   readonly search: Search;
   readonly front: Front;
+}
+
+interface Found extends Searched {
+  readonly nodeMs: readonly number[];
+  readonly limits: string;
+  /** The budget that the search looked hardest at, and its bound. */
+  readonly budgetBytes: number | null;
+  readonly bound: Bound | undefined;
 }
 
 /** The search of a graph: run once, whatever the budget. */
 const lastSearch = perGraph((): { known?: Found } => ({}));
 
-function frontOf(problem: PlanProblem): { search: Search; front: Front } {
+/** The search of a problem's graph, run if that was not done for the same times and limits. */
+export function frontOf(problem: PlanProblem): Found {
   const last = lastSearch(problem.graph);
   const { known } = last;
-  const { nodeMs } = problem;
+  const { nodeMs, budgetBytes } = problem;
   const limits = limitsKey(problem);
   if (known?.limits === limits && known.nodeMs.every((ms, i) => ms === nodeMs[i])) return known;
   const effort = { ...defaultEffort, ...problem.effort };
   const search = new Search(problem, { ...effort, timeLimitMs: searchShare * effort.timeLimitMs });
-  last.known = { nodeMs, limits, search, front: search.run() };
+  const boundMs = boundShare * effort.timeLimitMs;
+  const bounding =
+    budgetBytes === null ? undefined : startBound(problem, { evaluator: search.evaluator, timeLimitMs: boundMs });
+  let bound: Bound | undefined;
+  const began = performance.now();
+  const front = search.run(() => {
+    bound = bounding?.collect(Math.max(0, began + boundMs - performance.now()));
+    return bound?.actions ? [bound.actions] : [];
+  });
+  last.known = { nodeMs, limits, budgetBytes, bound, search, front };
   return last.known;
 }
 
@@ -121,11 +139,18 @@ function steps(
 /**
  * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
  * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
- * Never a higher peak for a smaller budget, since the search does not depend on it.
+ * A graph is searched once, hardest near the budget that is asked for first, with the set of the program behind the
+ * bound among the starts; all budgets are answered from what was found, so that a smaller one never gets a higher peak.
  */
 export const best: Planner = (problem) => {
+  const found = frontOf(problem);
+  const plan = planOfFront(problem, found);
+  return found.budgetBytes === problem.budgetBytes ? { ...plan, ...boundOf(found.bound) } : plan;
+};
+
+/** The plan of the fastest point of a front whose arena fits; of the least arena if none does, or no budget is given. */
+export function planOfFront(problem: PlanProblem, { search, front }: Searched): ReturnType<Planner> {
   const { budgetBytes } = problem;
-  const { search, front } = frontOf(problem);
   const judged = new Map<Point, Prefix>();
   const judgeOf = (point: Point): Prefix => {
     const known = judged.get(point) ?? judge(problem, choicesOf(problem, search.evaluator, point));
@@ -155,4 +180,4 @@ export const best: Planner = (problem) => {
     fits !== undefined,
     judgeOf(smallest).arenaBytes(),
   );
-};
+}

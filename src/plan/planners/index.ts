@@ -1,8 +1,10 @@
 import { missingBudget } from "../budget.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
 import { best } from "./best.js";
+import { checkmate } from "./checkmate.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
+import { optimal } from "./optimal.js";
 import { swapAll } from "./swap-all.js";
 
 /**
@@ -19,14 +21,16 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
 /** All planners by name. */
 const planners: ReadonlyMap<string, Planner> = new Map([
   ["best", best],
+  ["optimal", optimal],
   ["mutwo", mutwo],
+  ["checkmate", checkmate],
   ["keepAll", keepAll],
   ["recomputeAll", recomputeAll],
   ["swapAll", swapAll],
 ]);
 
 /** Those that have nothing to plan for without a budget. */
-const needBudget: ReadonlySet<Planner> = new Set([best, mutwo]);
+const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo, checkmate]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {
