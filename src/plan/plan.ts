@@ -96,6 +96,12 @@ export interface Effort {
   readonly timeLimitMs: number;
 }
 
+/** How much is tried in a part of a search: so many vectors, until a time of `performance.now()`. */
+export interface Stretch {
+  readonly moves: number;
+  readonly until: number;
+}
+
 /** What every planner gets: a measured baseline, and what is wanted. */
 export interface PlanProblem {
   /** The unplanned step. */

@@ -4,7 +4,7 @@ import { savedActivations } from "../memory/activations.js";
 import { type Option, optionsOf } from "./allowed.js";
 import { type Evaluation, Evaluator } from "./evaluator.js";
 import { Front, type Point } from "./front.js";
-import type { Effort, PlanProblem } from "./plan.js";
+import type { Effort, PlanProblem, Stretch } from "./plan.js";
 import { alone, held, keep } from "./schedule.js";
 import { segmentVectors } from "./segments.js";
 
@@ -26,12 +26,6 @@ const focusRounds = 3;
 const focusGoal = 0.998;
 /** How much a byte over the goal weighs against time: the whole peak as much as so many steps. */
 const excessWeight = 20;
-
-/** How much is tried in a part of a search: so many vectors, until a time of `performance.now()`. */
-export interface Stretch {
-  readonly moves: number;
-  readonly until: number;
-}
 
 /**
  * Searches plans for all budgets at once: simulated annealing over what is done with each activation, from the unplanned

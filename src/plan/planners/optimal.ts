@@ -1,6 +1,6 @@
 import { boundOf, startBound } from "../bound.js";
-import type { Planner, PlanProblem } from "../plan.js";
-import { Search, type Stretch } from "../search.js";
+import type { Planner, PlanProblem, Stretch } from "../plan.js";
+import { Search } from "../search.js";
 import { best, defaultEffort, frontOf, planOfFront } from "./best.js";
 
 /** Times that the program is solved again, with less memory where blocks and held copies do not fit. */
