@@ -38,6 +38,8 @@ export interface Decision {
 /** How a training step is made to fit a budget. */
 export interface Plan {
   readonly planner: string;
+  /** Of planner `mutwo`; absent from plans of versions that knew only the mended one. */
+  readonly variant?: Variant;
   /** null for planners without a budget (keepAll, recomputeAll, swapAll). */
   readonly budgetBytes: number | null;
   readonly feasible: boolean;
@@ -90,6 +92,9 @@ export interface Effort {
   readonly timeLimitMs: number;
 }
 
+/** Which μ-TWO: the paper's pseudo-code to the letter, or with its defects mended. */
+export type Variant = "printed" | "mended";
+
 /** What every planner gets: a measured baseline, and what is wanted. */
 export interface PlanProblem {
   /** The unplanned step. */
@@ -102,6 +107,8 @@ export interface PlanProblem {
   readonly budgetBytes: number | null;
   readonly constraints?: Constraints;
   readonly effort?: Partial<Effort>;
+  /** Of planner `mutwo`; default mended. */
+  readonly variant?: Variant;
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */

@@ -1,0 +1,2 @@
+import type { Planner } from "../plan.js";
+export const mutwoPrinted: Planner = () => { throw new Error("todo"); };
