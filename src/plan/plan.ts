@@ -65,8 +65,17 @@ export interface Plan {
     readonly holders: readonly { readonly name: string; readonly bytes: number }[];
   } | null;
   readonly planningMs: number;
+  /** What other planners come to for the same step and budget, to compare. */
+  readonly beside?: readonly BesidePlan[];
   /** What the plan was not allowed to do; absent without constraints. */
   readonly constraints?: Constraints;
+}
+
+/** Another planner's plan in short. */
+export interface BesidePlan extends Pick<Plan, "planner" | "feasible" | "peakBytes" | "addedMs"> {
+  /** Number of activations. */
+  readonly recomputed: number;
+  readonly swapped: number;
 }
 
 /** What a plan may not do, beside the budget. */
@@ -112,4 +121,4 @@ export interface PlanProblem {
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */
-export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "planningMs" | "constraints">;
+export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "variant" | "planningMs" | "constraints" | "beside">;

@@ -127,7 +127,7 @@ export class Drafts {
   }
 
   /** What the first so many decisions come to; of a long plan not each is told from those beside it. */
-  private prefixes({ taken }: Draft): Pick<Prefix, "peakBytes" | "addedMs">[] {
+  prefixes(taken: readonly Taken[]): Pick<Prefix, "peakBytes" | "addedMs">[] {
     const every = Math.ceil(taken.length / this.steps);
     let last = this.empty;
     return Array.from({ length: taken.length + 1 }, (_, count) => {
@@ -165,7 +165,7 @@ export class Drafts {
     const fits = this.fitting(problem, within) ?? (meets(problem, smallest.prefix) ? smallest : undefined);
     const { draft, prefix } = fits ?? smallest;
     const leastBytes = Math.min(smallest.prefix.arenaBytes(), prefix.arenaBytes());
-    return planOf(problem, this.prefixes(draft), prefix, fits !== undefined, leastBytes);
+    return planOf(problem, this.prefixes(draft.taken), prefix, fits !== undefined, leastBytes);
   }
 
   private fitting(problem: PlanProblem, within: Within): Judged | undefined {

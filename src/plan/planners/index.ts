@@ -1,8 +1,10 @@
 import { missingBudget } from "../budget.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
 import { best } from "./best.js";
+import { capuchin } from "./capuchin.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
+import { sqrt } from "./sqrt.js";
 import { swapAll } from "./swap-all.js";
 
 /**
@@ -11,22 +13,25 @@ import { swapAll } from "./swap-all.js";
  */
 export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
   const began = performance.now();
-  const { planner, budgetBytes, constraints } = problem;
+  const { planner, budgetBytes, constraints, variant = "mended" } = problem;
   const plan = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined)(problem);
-  return { ...plan, planner, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
+  const settled = planner === "mutwo" ? { planner, variant } : { planner };
+  return { ...plan, ...settled, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
 }
 
 /** All planners by name. */
 const planners: ReadonlyMap<string, Planner> = new Map([
   ["best", best],
   ["mutwo", mutwo],
+  ["capuchin", capuchin],
+  ["sqrt", sqrt],
   ["keepAll", keepAll],
   ["recomputeAll", recomputeAll],
   ["swapAll", swapAll],
 ]);
 
 /** Those that have nothing to plan for without a budget. */
-const needBudget: ReadonlySet<Planner> = new Set([best, mutwo]);
+const needBudget: ReadonlySet<Planner> = new Set([best, mutwo, capuchin, sqrt]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {
