@@ -126,7 +126,7 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
     "mutwo: unknown optimizer: lion (one of sgd, adam, adamw)",
     `mutwo: recording not writable: ${path.join(folder, "none", "x")} (ENOENT)`,
     "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
-    "mutwo: unknown planner: magic (one of best, mutwo, keepAll, recomputeAll, swapAll)",
+    "mutwo: unknown planner: magic (one of best, mutwo, capuchin, sqrt, keepAll, recomputeAll, swapAll)",
     "mutwo: output folder not writable: /dev/null/x (ENOTDIR)",
     "(mutwo profile --help lists what there is)",
   ]);

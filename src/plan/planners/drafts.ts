@@ -2,6 +2,7 @@ import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { type Allowed, allowedActions } from "../allowed.js";
 import { type Evaluation, Evaluator } from "../evaluator.js";
+import { pcieLink } from "../link.js";
 import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
 import { alone, held, swapped } from "../schedule.js";
@@ -106,6 +107,7 @@ export class Drafts {
       recomputing,
       recomputing.nodes.map(({ name }) => nodeMs[rank.get(knownName(name, rank)) as number] as number),
       new Map(swaps.map((one) => [nameOf(one), (this.rows[one.index] as ActivationRow).swapMs])),
+      pcieLink,
       new Map(swaps.map((one) => [nameOf(one), firstFrom(one.earliest ?? 0)])),
     );
     return judge(

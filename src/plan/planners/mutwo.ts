@@ -210,8 +210,7 @@ function lean(drafts: Drafts, draft: Draft, goalBytes: number): Draft {
   return now;
 }
 
-interface Down {
-  readonly nodeMs: readonly number[];
+interface Down extends Pick<PlanProblem, "nodeMs" | "rows"> {
   readonly limits: string;
   readonly drafts: Drafts;
   readonly way: readonly Draft[];
@@ -223,11 +222,12 @@ const lastWay = perGraph((): { known?: Down } => ({}));
 /** The way to the lowest peak, the same for every budget: that of the same step and times is found once. */
 function wayDown(problem: PlanProblem): Down {
   const last = lastWay(problem.graph);
-  const { nodeMs } = problem;
+  const { nodeMs, rows } = problem;
   const limits = limitsKey(problem);
-  if (last.known?.limits === limits && last.known.nodeMs.every((ms, rank) => ms === nodeMs[rank])) return last.known;
+  const isSame = last.known?.limits === limits && last.known.rows === rows;
+  if (last.known && isSame && last.known.nodeMs.every((ms, rank) => ms === nodeMs[rank])) return last.known;
   const drafts = new Drafts(problem);
-  last.known = { nodeMs, limits, drafts, way: new Descent(drafts, 0).run() };
+  last.known = { nodeMs, rows, limits, drafts, way: new Descent(drafts, 0).run() };
   return last.known;
 }
 

@@ -48,7 +48,7 @@ export function swapOverhead(
     for (let rank = last.rank; rank < deadline; rank++) inFlight -= timeAt(timetable, rank);
     return { overheadMs: left + Math.max(0, inFlight), prompt: deadline, case: "1(b)" };
   }
-  let prompt = deadline < last.rank ? deadline - 1 : last.rank;
+  let prompt = Math.min(deadline - 1, last.rank);
   while (left > 0 && prompt >= Math.max(peakEnd, firstBackward)) left -= timeAt(timetable, prompt--);
   return { overheadMs: Math.max(0, left), prompt: Math.max(prompt, firstBackward), case: left > 0 ? "3" : "2(b)" };
 }
