@@ -155,6 +155,8 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   const run = JSON.parse(readFileSync(summary.run, "utf8")) as Run;
   assert.deepEqual(run.equality?.different, []);
   assert.deepEqual(readdirSync(path.dirname(summary.run)).sort(), [
+    "planned-activations.csv",
+    "planned-nodes.csv",
     "profiler_stats_activation_stats.csv",
     "profiler_stats_node_stats.csv",
     "report.html",

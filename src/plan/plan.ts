@@ -121,4 +121,6 @@ export interface PlanProblem {
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */
-export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "variant" | "planningMs" | "constraints" | "beside">;
+export type Planner = (
+  problem: PlanProblem,
+) => Omit<Plan, "planner" | "variant" | "planningMs" | "constraints" | "beside">;

@@ -2,8 +2,9 @@ import type { Graph } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
-import type { BesidePlan, Constraints, Plan, PlanProblem } from "../plan/plan.js";
+import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
+import { inShort } from "./beside.js";
 import { unfitWarnings, withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
@@ -75,11 +76,6 @@ export function makePlan(graph: Graph, profile: Profile, settings: PlanSettings)
     : planned;
   if (problem.budgetBytes === null || (plan.planner === "mutwo" && plan.variant === "mended")) return plan;
   return { ...plan, beside: [inShort(planGraph({ ...problem, planner: "mutwo", variant: "mended" }))] };
-}
-
-function inShort({ planner, feasible, peakBytes, addedMs, decisions }: Plan): BesidePlan {
-  const swapped = decisions.filter(({ action }) => action === "swap").length;
-  return { planner, feasible, peakBytes, addedMs, recomputed: decisions.length - swapped, swapped };
 }
 
 /**

@@ -1,8 +1,8 @@
 import { formatBytes, formatMs } from "../../format.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { peakInterval } from "../../memory/peak-interval.js";
-import type { Planner, SwapPlacement } from "../plan.js";
 import { pcieLink } from "../link.js";
+import type { Planner, SwapPlacement } from "../plan.js";
 import { type Draft, Drafts, type Taken } from "./drafts.js";
 import { bestOf, type Candidate, candidateOf, Lineage } from "./lineage.js";
 
@@ -95,8 +95,7 @@ class Policy {
     );
     const candidate = bestOf(idle);
     const longest = this.swappable.find((i) => this.isIdle(i));
-    const away =
-      longest === undefined ? undefined : this.drafts.draft([...this.now.taken, this.swap(longest)]);
+    const away = longest === undefined ? undefined : this.drafts.draft([...this.now.taken, this.swap(longest)]);
     const swapMs =
       away && away.hostBytes <= this.drafts.mostHostBytes ? away.totalMs - this.now.totalMs : Number.POSITIVE_INFINITY;
     if (candidate && candidate.totalMs < swapMs) {

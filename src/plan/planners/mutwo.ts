@@ -127,7 +127,10 @@ class Descent {
   private nextSwap(now: Draft, peak: number): Taken | undefined {
     let longest: number | undefined;
     for (const index of this.swappable)
-      if (this.isIdle(index, peak) && !(longest !== undefined && this.row(longest).inactiveMs >= this.row(index).inactiveMs))
+      if (
+        this.isIdle(index, peak) &&
+        !(longest !== undefined && this.row(longest).inactiveMs >= this.row(index).inactiveMs)
+      )
         longest = index;
     return longest === undefined ? undefined : this.swap(longest, now, peak);
   }

@@ -12,7 +12,10 @@ const problem = resnetProblem(runtime);
 
 test("planGraph refuses unknown planners and a missing budget, and says which planner took how long", () => {
   const plan = (planner: string) => planGraph({ ...problem, planner });
-  assert.throws(() => plan("magic"), /unknown planner: magic \(one of best, mutwo, capuchin, sqrt, keepAll, recomputeAll, swapAll\)/);
+  assert.throws(
+    () => plan("magic"),
+    /unknown planner: magic \(one of best, mutwo, capuchin, sqrt, keepAll, recomputeAll, swapAll\)/,
+  );
   assert.throws(() => plan("mutwo"), /planner needs a budget: mutwo/);
   const { planner, planningMs } = plan("keepAll");
   assert.equal(planner, "keepAll");

@@ -36,7 +36,8 @@ function picks(variant: "printed" | "mended", remaining: Map<string, Candidate>,
 }
 
 test("Lineage reproduces the golden vectors of μ-TWO's Algorithms E and F, printed and mended", () => {
-  const pick = (variant: "printed" | "mended", steps: number) => picks(variant, chain([5, 4, 3, 2], [8, 8, 8, 8]), steps);
+  const pick = (variant: "printed" | "mended", steps: number) =>
+    picks(variant, chain([5, 4, 3, 2], [8, 8, 8, 8]), steps);
   assert.deepEqual(pick("printed", 4).order, ["A4", "A3", "A1", "A2"]);
   assert.equal(pick("printed", 1).totalMs("A3"), 3);
   assert.equal(pick("mended", 1).totalMs("A3"), 6);
@@ -51,7 +52,8 @@ test("Lineage reproduces the golden vectors of μ-TWO's Algorithms E and F, prin
 
 test("Lineage, second vector: the tie at the first pick goes to the one made first", () => {
   // products of 3, 2, 2, 1 ms and a relu of 1 ms each
-  const pick = (variant: "printed" | "mended", steps: number) => picks(variant, chain([4, 3, 3, 2], [8, 6, 4, 2]), steps);
+  const pick = (variant: "printed" | "mended", steps: number) =>
+    picks(variant, chain([4, 3, 3, 2], [8, 6, 4, 2]), steps);
   assert.deepEqual(pick("printed", 4).order, ["A1", "A3", "A2", "A4"]);
   assert.equal(pick("printed", 2).totalMs("A2"), 7);
   // A3's block runs A2 and A1 again, and A2 has a block of its own: twice 7

@@ -15,8 +15,7 @@ const problem = resnetProblem(runtime);
 
 const unplanned = layout(problem.graph).arenaBytes;
 
-const plan = (share: number) =>
-  planGraph({ ...problem, budgetBytes: Math.floor(share * unplanned), planner: "sqrt" });
+const plan = (share: number) => planGraph({ ...problem, budgetBytes: Math.floor(share * unplanned), planner: "sqrt" });
 
 test("sqrt: the fastest number of segments that fits; a smaller budget never takes less time", () => {
   let before = 0;

@@ -40,7 +40,11 @@ test("swapOverhead(…) hides behind recomputation, waits for the copy in flight
   assert.deepEqual(swapOverhead({ swapMs }, rankOf("dW3"), end, again), { overheadMs: 0, prompt: 4, case: "2(b)" });
   // a copy of 3 ms that began at dZ5 has 2 ms left at dW5
   const inFlight = { rank: 0, ms: 3 };
-  assert.deepEqual(swapOverhead({ swapMs }, rankOf("dW5"), inFlight, timetable), { overheadMs: 4, prompt: 1, case: "1(b)" });
+  assert.deepEqual(swapOverhead({ swapMs }, rankOf("dW5"), inFlight, timetable), {
+    overheadMs: 4,
+    prompt: 1,
+    case: "1(b)",
+  });
   // the channel is taken from Z1 on: the copy hides behind Z1 and dZ3, as printed
   assert.deepEqual(swapOverhead({ swapMs }, rankOf("dW1"), { rank: rankOf("Z1"), ms: 2 }, timetable), {
     overheadMs: 0,
