@@ -126,7 +126,7 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
     "mutwo: unknown optimizer: lion (one of sgd, adam, adamw)",
     `mutwo: recording not writable: ${path.join(folder, "none", "x")} (ENOENT)`,
     "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
-    "mutwo: unknown planner: magic (one of best, optimal, mutwo, checkmate, keepAll, recomputeAll, swapAll)",
+    "mutwo: unknown planner: magic (one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll)",
     "mutwo: output folder not writable: /dev/null/x (ENOTDIR)",
     "(mutwo profile --help lists what there is)",
   ]);
@@ -155,6 +155,8 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   const run = JSON.parse(readFileSync(summary.run, "utf8")) as Run;
   assert.deepEqual(run.equality?.different, []);
   assert.deepEqual(readdirSync(path.dirname(summary.run)).sort(), [
+    "planned-activations.csv",
+    "planned-nodes.csv",
     "profiler_stats_activation_stats.csv",
     "profiler_stats_node_stats.csv",
     "report.html",

@@ -28,6 +28,8 @@ const runs: readonly { name: string; model: string; options: ProfileModelOptions
       dims: { batch: 8 },
       backend: "replay:test/recordings/resnet_bottleneck.recording",
       budget: "75%",
+      planner: "mutwo",
+      swap: false,
     },
   },
   {
@@ -139,6 +141,8 @@ for (const { name, model, options } of runs)
       "run.json": `${rows(run)}\n`,
       "nodes.csv": nodeCsv(run),
       "activations.csv": activationCsv(run),
+      "planned-nodes.csv": nodeCsv(run, "planned"),
+      "planned-activations.csv": activationCsv(run, "planned"),
       "summary.txt": `${runSummary(run)}\n`,
       "report.html": page(run),
     };

@@ -28,6 +28,11 @@ const samples: Given = {
   hostMemory: "16GiB",
 };
 
+/** Options that another one needs beside it. */
+const besides: Readonly<Record<string, Given>> = { variant: { planner: "mutwo", budget: "60%" } };
+
+export const besidesOf = (name: string): Given => besides[name] ?? {};
+
 /** A value of an option that is right. */
 export function sampleOf(name: string, { kind }: OptionSpec): unknown {
   const any = [kind.choices?.at(-1), 3, "it's a $word", kind.metavar ? undefined : kind.parse("", undefined)];

@@ -87,12 +87,13 @@ export function compile(graph: Graph, nodeMs: readonly number[]): Compiled {
     if (!placeOf.has(key)) placeOf.set(key, placeOf.size);
     return placeOf.get(key) as number;
   });
-  const places = names.map((name) => {
-    const own = tensors.flatMap(({ within }, i) =>
-      within?.tensor === name && (part[i] as number) >= 0 ? [part[i] as number] : [],
-    );
-    return own.length ? [...new Set(own)] : undefined;
+  const placesIn = new Map<string, Set<number>>();
+  tensors.forEach(({ within }, i) => {
+    if (!within || (part[i] as number) < 0) return;
+    const known = placesIn.get(within.tensor) ?? new Set();
+    placesIn.set(within.tensor, known.add(part[i] as number));
   });
+  const places = names.map((name) => (placesIn.has(name) ? [...(placesIn.get(name) as Set<number>)] : undefined));
   const after = new Set(graph.state.map((pair) => pair.after));
   const activationTensors = numbers(activations);
   const made = Int32Array.from(names, (name) => producer.get(name) ?? -1);
@@ -122,7 +123,11 @@ export function compile(graph: Graph, nodeMs: readonly number[]): Compiled {
 function boundTensors(graph: Graph, number: ReadonlyMap<string, number>): Int32Array[] {
   const parts = new Map<string, string[]>();
   for (const { name, within } of graph.tensors.values())
-    if (within) parts.set(within.tensor, [...(parts.get(within.tensor) ?? []), name]);
+    if (within) {
+      const known = parts.get(within.tensor);
+      if (known) known.push(name);
+      else parts.set(within.tensor, [name]);
+    }
   return [...graph.tensors.values()].map(({ name, within }) => {
     const whole = within?.tensor;
     const all = [name, ...(parts.get(name) ?? []), ...(whole ? [whole, ...(parts.get(whole) ?? [])] : [])];

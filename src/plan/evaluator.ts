@@ -14,6 +14,8 @@ export interface Evaluation {
   readonly hostBytes: number;
   /** For each node of the unplanned step, the most bytes that live while it or a block before it runs. */
   readonly liveBytes: Float64Array;
+  /** Number of nodes, copies included. */
+  readonly nodeCount: number;
 }
 
 /** Marks the storage of an activation that leaves: no node writes over it. */
@@ -61,11 +63,11 @@ export class Evaluator {
     this.swapOf = new Array<undefined>(this.schedule.tensorCount).fill(undefined);
   }
 
-  /** Peak, time and live bytes of the step with an action for each saved activation. */
-  evaluate(actions: Uint8Array): Evaluation {
+  /** Peak, time and live bytes of the step with an action for each saved activation, `earliest` as in Timed. */
+  evaluate(actions: Uint8Array, earliest?: Int32Array): Evaluation {
     if (!this.schedule.write(actions)) return this.endless;
     if (this.origin.length < this.schedule.instances) this.makeRoom();
-    this.openSwaps(actions);
+    this.openSwaps(actions, earliest);
     this.findLastReads();
     const waitMs = this.swaps.length ? this.placeSwaps() : 0;
     const evaluation = this.simulate(waitMs);
@@ -75,7 +77,8 @@ export class Evaluator {
 
   private get endless(): Evaluation {
     const [peakBytes, totalMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-    return { peakBytes, totalMs, hostBytes: 0, liveBytes: new Float64Array(this.graph.nodes.length).fill(peakBytes) };
+    const liveBytes = new Float64Array(this.graph.nodes.length).fill(peakBytes);
+    return { peakBytes, totalMs, hostBytes: 0, liveBytes, nodeCount: Number.POSITIVE_INFINITY };
   }
 
   private makeRoom(): void {
@@ -94,11 +97,12 @@ export class Evaluator {
   }
 
   /** The swaps of a vector, before their uses are known. */
-  private openSwaps(actions: Uint8Array): void {
+  private openSwaps(actions: Uint8Array, earliest?: Int32Array): void {
     this.swaps = [];
     for (let i = 0; i < actions.length; i++) {
       if (actions[i] !== swapped) continue;
-      const swap = openSwap(this.graph.activationTensors[i] as number, this.swapMs[i] as number);
+      const first = earliest ? this.schedule.rankOf(earliest[i] as number) : 0;
+      const swap = openSwap(this.graph.activationTensors[i] as number, this.swapMs[i] as number, first);
       this.swapOf[swap.tensor] = swap;
       this.swaps.push(swap);
     }
@@ -246,7 +250,7 @@ export class Evaluator {
       if (live > (liveBytes[at] as number)) liveBytes[at] = live;
     }
     const hostBytes = this.swaps.reduce((sum, { tensor }) => sum + (this.graph.bytes[tensor] as number), 0);
-    return { peakBytes, totalMs, hostBytes, liveBytes };
+    return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: kept.length };
   }
 
   /** The storage that an output may take over from one of the node's inputs; -1 for none. */

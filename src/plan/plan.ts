@@ -38,6 +38,8 @@ export interface Decision {
 /** How a training step is made to fit a budget. */
 export interface Plan {
   readonly planner: string;
+  /** Of planner `mutwo`; absent from plans of versions that knew only the mended one. */
+  readonly variant?: Variant;
   /** null for planners without a budget (keepAll, recomputeAll, swapAll). */
   readonly budgetBytes: number | null;
   readonly feasible: boolean;
@@ -69,8 +71,17 @@ export interface Plan {
     /** False: a longer search for it may find a greater one. */
     readonly proven: boolean;
   };
+  /** What other planners come to for the same step and budget, to compare. */
+  readonly beside?: readonly BesidePlan[];
   /** What the plan was not allowed to do; absent without constraints. */
   readonly constraints?: Constraints;
+}
+
+/** Another planner's plan in short. */
+export interface BesidePlan extends Pick<Plan, "planner" | "feasible" | "peakBytes" | "addedMs"> {
+  /** Number of activations. */
+  readonly recomputed: number;
+  readonly swapped: number;
 }
 
 /** What a plan may not do, beside the budget. */
@@ -102,6 +113,9 @@ export interface Stretch {
   readonly until: number;
 }
 
+/** Which μ-TWO: the paper's pseudo-code to the letter, or with its defects mended. */
+export type Variant = "printed" | "mended";
+
 /** What every planner gets: a measured baseline, and what is wanted. */
 export interface PlanProblem {
   /** The unplanned step. */
@@ -114,7 +128,11 @@ export interface PlanProblem {
   readonly budgetBytes: number | null;
   readonly constraints?: Constraints;
   readonly effort?: Partial<Effort>;
+  /** Of planner `mutwo`; default mended. */
+  readonly variant?: Variant;
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */
-export type Planner = (problem: PlanProblem) => Omit<Plan, "planner" | "planningMs" | "constraints">;
+export type Planner = (
+  problem: PlanProblem,
+) => Omit<Plan, "planner" | "variant" | "planningMs" | "constraints" | "beside">;

@@ -67,6 +67,17 @@ export class Schedule {
     return instance < this.tensorCount ? instance : (this.instance[instance] as number);
   }
 
+  /** Rank in `kept` of the first entry that is a node of the unplanned step from `node` on, or in a block before one. */
+  rankOf(node: number): number {
+    let [low, high] = [0, this.kept.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.place[this.kept[middle] as number] as number) < node) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   private emit(actions: Uint8Array): boolean {
     const { nodes } = this.graph;
     this.count = 0;

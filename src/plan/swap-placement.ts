@@ -18,6 +18,8 @@ export interface Timed extends Pick<Accesses, "created" | "lastForwardAccess" | 
   /** When the copy back begins at the latest, and the rank of the node before which it does. */
   inMs: number;
   prefetch: number;
+  /** Rank of the first node before which the copy back may begin; default any. */
+  readonly earliest?: number;
 }
 
 /** What is not known of a swap before it is placed. */
@@ -113,19 +115,21 @@ function latestBegins(
  * uses; each begins before the latest node from which it is back in time.
  *
  * `graph` may have recomputation in it already, `nodeMs` holds a time for each of its nodes, `swapMs` that of one copy of
- * each activation to swap, alone; it is given the link's margin. Throws `unknown activation: …`.
+ * each activation to swap, alone; it is given the link's margin. `earliest` holds the rank of the first node before which
+ * its copy back may begin, where that is limited. Throws `unknown activation: …`.
  */
 export function swapPlacement(
   graph: Graph,
   nodeMs: readonly number[],
   swapMs: ReadonlyMap<string, number>,
   traits = pcieLink,
+  earliest: ReadonlyMap<string, number> = new Map(),
 ): Map<string, SwapPlacement> {
   const known = activationAccesses(graph);
   const swaps = [...swapMs].map(([name, ms]) => {
     const activation = known.get(name);
     if (!activation) throw new Error(`unknown activation: ${name}`);
-    return { ...activation, ms, ...unplaced };
+    return { ...activation, ms, ...unplaced, earliest: earliest.get(name) ?? 0 };
   });
   placeCopies(Float64Array.from(nodeMs), swaps, traits);
   const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
@@ -150,7 +154,8 @@ export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[], { mar
   for (const swap of [...queues.returning].reverse()) {
     latest = Math.min(latest, begins[swap.firstBackwardAccess] as number) - swap.ms;
     swap.prefetch = swap.firstBackwardAccess;
-    while (swap.prefetch > swap.outDone && (ready[swap.prefetch] as number) > latest) swap.prefetch--;
+    const first = Math.max(swap.outDone, swap.earliest ?? 0);
+    while (swap.prefetch > first && (ready[swap.prefetch] as number) > latest) swap.prefetch--;
   }
   return queues;
 }
@@ -164,10 +169,11 @@ export interface OpenSwap extends Timed {
   lastForwardAccess: number;
   firstBackwardAccess: number;
   lastBackwardAccess: number;
+  earliest: number;
 }
 
-/** A swap of which no use is known yet; `ms` is the time of one copy. */
-export const openSwap = (tensor: number, ms: number): OpenSwap => ({
+/** A swap of which no use is known yet; `ms` is the time of one copy, `earliest` where its copy back may begin. */
+export const openSwap = (tensor: number, ms: number, earliest = 0): OpenSwap => ({
   tensor,
   ms,
   storage: -1,
@@ -176,6 +182,7 @@ export const openSwap = (tensor: number, ms: number): OpenSwap => ({
   firstBackwardAccess: Number.MAX_SAFE_INTEGER,
   lastBackwardAccess: -1,
   ...unplaced,
+  earliest,
 });
 
 /**

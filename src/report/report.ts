@@ -19,7 +19,13 @@ const scriptJson = (value: unknown): string => JSON.stringify(value).replace(/</
 /** Everything the templates show: a partial sees the run, its plan's name and what its section makes of the run. */
 function view(run: Run) {
   const estimated = run.before.estimated ?? false;
-  const shared = { run, hasPlan: run.plan !== null, plannerName: run.plan?.planner ?? "", estimated };
+  const shared = {
+    run,
+    hasPlan: run.plan !== null,
+    plannerName: run.plan?.planner ?? "",
+    estimated,
+    executed: run.after !== null,
+  };
   return {
     run,
     sections: sections.map(({ name, view }) => ({ name, view: { ...shared, ...view?.(run) } })),

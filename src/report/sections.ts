@@ -1,9 +1,11 @@
 import { formatBytes, formatMs } from "../format.js";
 import type { Plan } from "../plan/plan.js";
+import { inShort } from "../run/beside.js";
+import { peakIntervalOf } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 import { comparison } from "./comparison.js";
 import { facts } from "./facts.js";
-import { boundSentence, copiesNote, equalityLine, headline } from "./sentences.js";
+import { boundSentence, copiesNote, equalityLine, estimatedMark, headline } from "./sentences.js";
 
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
@@ -60,7 +62,16 @@ function planner(run: Run, plan: Plan) {
       inactive: formatMs(decision.inactiveMs),
       ratio: decision.recomputeRatio === null ? "" : `${formatBytes(decision.recomputeRatio)}/ms`,
     })),
+    beside: [inShort(plan), ...(plan.beside ?? [])].map((one) => ({
+      ...one,
+      fits: one.feasible ? "yes" : "no",
+      peak: formatBytes(one.peakBytes),
+      added: formatMs(one.addedMs) + estimatedMark(run.before),
+    })),
+    isCompared: (plan.beside?.length ?? 0) > 0,
     planFacts: {
+      variant: plan.variant === "printed" ? ", as printed" : "",
+      interval: intervalLine(run),
       kept: plan.kept,
       minimum: formatBytes(plan.minimumPeakBytes),
       printed: formatBytes(plan.printedPeakBytes),
@@ -75,6 +86,13 @@ function planner(run: Run, plan: Plan) {
       },
     },
   };
+}
+
+/** Between which nodes of the unplanned step more lives than the budget; empty without a budget, or within it. */
+function intervalLine(run: Run): string {
+  const interval = peakIntervalOf(run);
+  const nameOf = (rank: number): string => run.before.nodes[rank]?.name ?? "";
+  return interval ? `${nameOf(interval.first)} to ${nameOf(interval.last)}` : "";
 }
 
 function environment({ before, environment }: Run) {

@@ -1,7 +1,14 @@
 import type { DataFrame } from "danfojs-node";
 import Papa from "papaparse";
 import type { ActivationRow } from "../memory/activation-rows.js";
-import type { NodeRow } from "../run/node-rows.js";
+import type { Interval } from "../memory/peak-interval.js";
+import {
+  type PlannedActivationRow,
+  type PlannedNodeRow,
+  plannedRows,
+  type Rows,
+  unplannedRows,
+} from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 
 type Cell = string | number | boolean | null;
@@ -15,12 +22,13 @@ export interface Column<Row> {
   readonly value: (row: Row, run: Run) => Cell;
 }
 
-/** Columns of the node table (μ-TWO's table A). */
-export const nodeColumns: readonly Column<NodeRow>[] = [
+/** Columns of the node table (μ-TWO's table A). Names in a list are separated by spaces. */
+export const nodeColumns: readonly Column<PlannedNodeRow>[] = [
   { name: "rank", title: "rank", kind: "count", value: (row) => row.rank },
   { name: "node_name", title: "node", kind: "text", value: (row) => row.name },
   { name: "op", title: "op", kind: "text", value: (row) => row.op },
   { name: "phase", title: "phase", kind: "text", value: (row) => row.phase },
+  { name: "gtype", title: "pass", kind: "text", value: (row) => row.gtype },
   { name: "median_run_time_ms", title: "time", kind: "ms", value: (row) => row.time.medianMs },
   { name: "avg_run_time_ms", title: "mean time", kind: "ms", value: (row) => row.time.meanMs },
   { name: "spread_ms", title: "spread", kind: "ms", value: (row) => row.time.spreadMs },
@@ -38,13 +46,20 @@ export const nodeColumns: readonly Column<NodeRow>[] = [
     kind: "text",
     value: (row) => row.firstBackwardUses.join(" "),
   },
+  { name: "to_offload", title: "offloaded after", kind: "text", value: (row) => row.toOffload.join(" ") },
+  { name: "to_delete", title: "deleted after", kind: "text", value: (row) => row.toDelete.join(" ") },
+  { name: "to_prefetch", title: "prefetched before", kind: "text", value: (row) => row.toPrefetch.join(" ") },
+  { name: "to_recompute", title: "recomputed before", kind: "text", value: (row) => row.toRecompute.join(" ") },
+  { name: "in_peak_interval", title: "over the budget", kind: "yes", value: (row) => row.inPeakInterval },
 ];
+
+const ranks = ({ first, last }: Interval): string => `${first}-${last}`;
 
 const decisionOf = (row: ActivationRow, run: Run): string =>
   run.plan?.decisions.find((decision) => decision.activation === row.name)?.action ?? "keep";
 
 /** Columns of the activation table (μ-TWO's table B). */
-export const activationColumns: readonly Column<ActivationRow>[] = [
+export const activationColumns: readonly Column<PlannedActivationRow>[] = [
   { name: "activation_name", title: "activation", kind: "text", value: (row) => row.name },
   { name: "producing_node_name", title: "made by", kind: "text", value: (row) => row.producer },
   { name: "shape", title: "shape", kind: "text", value: (row) => `${row.dtype}[${row.shape.join(",")}]` },
@@ -63,14 +78,20 @@ export const activationColumns: readonly Column<ActivationRow>[] = [
   { name: "recomp_srcs", title: "sources", kind: "text", value: (row) => row.recomputeSources.join(" ") },
   { name: "recomp_graph", title: "recomputed nodes", kind: "text", value: (row) => row.recomputeNodes.join(" ") },
   { name: "swap_time_ms", title: "swap (simulated unless measured)", kind: "ms", value: (row) => row.swapMs },
+  { name: "swap_out_time_ms", title: "swap to the host", kind: "ms", value: (row) => row.swapOutMs },
+  { name: "swap_in_time_ms", title: "swap to the device", kind: "ms", value: (row) => row.swapInMs },
   { name: "swap_time_measured", title: "swap measured", kind: "yes", value: (row) => row.swapMeasured },
   { name: "creation_rank", title: "created", kind: "count", value: (row) => row.createdRank },
   { name: "first_fw_access_rank", title: "first forward", kind: "count", value: (row) => row.firstForwardAccess },
   { name: "last_fw_access_rank", title: "last forward", kind: "count", value: (row) => row.lastForwardAccess },
   { name: "first_bw_access_rank", title: "first backward", kind: "count", value: (row) => row.firstBackwardAccess },
   { name: "last_bw_access_rank", title: "last backward", kind: "count", value: (row) => row.lastBackwardAccess },
+  { name: "active_fw_interval", title: "resident forward", kind: "text", value: (row) => ranks(row.activeForward) },
+  { name: "active_bw_interval", title: "resident backward", kind: "text", value: (row) => ranks(row.activeBackward) },
+  { name: "prefetch_prompt", title: "prefetch prompt", kind: "text", value: (row) => row.prefetchPrompt ?? "" },
   { name: "fixed", title: "cannot be recomputed", kind: "text", value: (row) => row.fixed ?? "" },
   { name: "idle_at_peak", title: "idle at peak", kind: "yes", value: (row) => row.idleAtPeak },
+  { name: "in_peak_interval", title: "in the peak interval", kind: "yes", value: (row) => row.inPeakInterval },
   { name: "decision", title: "decision", kind: "text", value: decisionOf },
 ];
 
@@ -104,17 +125,42 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   `${Papa.unparse({ fields: columns.map((column) => headingOf(column, run)), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
 
-/** The unplanned step's node table as a danfo DataFrame: a row a node, in schedule order. */
-export const nodeTable = (run: Run): DataFrame => frame(nodeColumns, run.before.nodes, run);
+/** Which step a table shows. */
+export type Which = "unplanned" | "planned";
 
-/** The activation table as a danfo DataFrame: a row a saved activation, in the order in which they are made. */
-export const activationTable = (run: Run): DataFrame => frame(activationColumns, run.before.activations, run);
+/** Both tables of a run, made once. */
+const known = new WeakMap<Run, Partial<Record<Which, Rows>>>();
+
+function rowsOf(run: Run, which: Which): Rows {
+  const tables = known.get(run) ?? {};
+  known.set(run, tables);
+  const rows = tables[which] ?? (which === "unplanned" ? unplannedRows(run) : plannedRows(run));
+  if (!rows) throw new Error("run has no plan: planned tables (plan with --budget 4GiB)");
+  tables[which] = rows;
+  return rows;
+}
+
+/**
+ * A step's node table as a danfo DataFrame: a row a node, in schedule order; of the unplanned step, or of the planned one
+ * with its hints (times predicted where it was not executed). Throws `run has no plan: …`.
+ */
+export const nodeTable = (run: Run, which: Which = "unplanned"): DataFrame =>
+  frame(nodeColumns, rowsOf(run, which).nodes, run);
+
+/**
+ * The activation table as a danfo DataFrame: a row a saved activation, in the order in which they are made; before
+ * planning, or with what the plan makes of them: how often each is made again, and where it is. Throws `run has no plan: …`.
+ */
+export const activationTable = (run: Run, which: Which = "unplanned"): DataFrame =>
+  frame(activationColumns, rowsOf(run, which).activations, run);
 
 /** The node table as CSV text, with a header line. */
-export const nodeCsv = (run: Run): string => csv(nodeColumns, run.before.nodes, run);
+export const nodeCsv = (run: Run, which: Which = "unplanned"): string =>
+  csv(nodeColumns, rowsOf(run, which).nodes, run);
 
 /** The activation table as CSV text, with a header line. */
-export const activationCsv = (run: Run): string => csv(activationColumns, run.before.activations, run);
+export const activationCsv = (run: Run, which: Which = "unplanned"): string =>
+  csv(activationColumns, rowsOf(run, which).activations, run);
 
 /** A table for the report's page: what each column is called and how it is written, and all rows. */
 const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({
@@ -129,8 +175,12 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
 
 /** The tables of the report's page, by the name that a grid's `data-table` has there. */
 export const pageTables = (run: Run) => ({
-  nodes: pageTable(nodeColumns, run.before.nodes, run),
-  activations: pageTable(activationColumns, run.before.activations, run),
+  nodes: pageTable(nodeColumns, rowsOf(run, "unplanned").nodes, run),
+  activations: pageTable(activationColumns, rowsOf(run, "unplanned").activations, run),
+  ...(run.plan && {
+    plannedNodes: pageTable(nodeColumns, rowsOf(run, "planned").nodes, run),
+    plannedActivations: pageTable(activationColumns, rowsOf(run, "planned").activations, run),
+  }),
 });
 
 /**
@@ -148,7 +198,7 @@ export function parseCsv<Row>(columns: readonly Column<Row>[], text: string): Re
       columns.map(({ name, kind }): [string, Cell] => {
         const cell = row[headings.get(name) ?? ""] ?? "";
         if (kind === "text") return [name, cell];
-        if (kind === "yes") return [name, cell === "true"];
+        if (kind === "yes") return [name, cell === "" ? null : cell === "true"];
         if (cell !== "" && !Number.isFinite(Number(cell)))
           throw new Error(`row ${index + 1} has no number in ${name}: ${cell}`);
         return [name, cell === "" ? null : Number(cell)];

@@ -15,7 +15,7 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a run's folder: run.json, both CSV tables, report.html, report.pdf and the plots. It appears complete or not
+ * Writes a run's folder: run.json, both CSV tables (with a plan also those of the planned step), report.html, report.pdf and the plots. It appears complete or not
  * at all. Without a usable browser the pictures are left out and a warning in the run says so. Returns the folder and
  * the run as written. Throws `output folder not writable: …`, `disk full: …`.
  */
@@ -38,6 +38,10 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
     }
     writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));
     writeFileSync(file("profiler_stats_activation_stats.csv"), activationCsv(final));
+    if (final.plan) {
+      writeFileSync(file("planned-nodes.csv"), nodeCsv(final, "planned"));
+      writeFileSync(file("planned-activations.csv"), activationCsv(final, "planned"));
+    }
     writeFileSync(file("report.html"), reportHtml(final));
     writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
     return final;

@@ -32,9 +32,11 @@ export interface NodeRow {
 /** Bandwidth between host and device that swap times are simulated with where no copy can be measured: PCIe 4.0 x16. */
 export const assumedSwapBytesPerMs = 25e6;
 
-/** Time of one copy of that size: the slower direction, between the measured sizes on a straight line. */
-function copyMs(copies: readonly CopyTime[], bytes: number): number {
-  const points = copies.map((copy) => [copy.bytes, Math.max(copy.toHostMs, copy.toDeviceMs)] as const);
+const slower = ({ toHostMs, toDeviceMs }: CopyTime): number => Math.max(toHostMs, toDeviceMs);
+
+/** Time of one copy of that size, by default in the slower direction: between the measured sizes on a straight line. */
+export function copyMs(copies: readonly CopyTime[], bytes: number, timeOf = slower): number {
+  const points = copies.map((copy) => [copy.bytes, timeOf(copy)] as const);
   const [first, last] = [points[0], points.at(-1)];
   if (!first || !last) return 0;
   if (bytes <= first[0]) return first[1];

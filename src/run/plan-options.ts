@@ -1,5 +1,5 @@
-import { parseBudget, parseHostMemory, parseSlowdown } from "../plan/budget.js";
-import { count, flag, type Given, type OptionSpec, positive, text, texts } from "./option-kinds.js";
+import { missingBudget, parseBudget, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { choice, count, flag, type Given, type OptionSpec, positive, text, texts } from "./option-kinds.js";
 
 /** The planners, loaded when options are checked: help does without them. */
 const planners = () => require("../plan/planners/index.js") as typeof import("../plan/planners/index.js");
@@ -22,16 +22,27 @@ export const planOptions = {
     commands: ["profile", "plan"],
     check: (value: string) => void parseBudget(value),
   },
-  /** `best`, `optimal`, `mutwo`, `checkmate`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
+  /** `best`, `optimal`, `mutwo`, `capuchin`, `sqrt`, `checkmate`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
   planner: {
     flag: "--planner",
     kind: text("name"),
-    help: "best, optimal, mutwo, checkmate, keepAll, recomputeAll or swapAll",
+    help: "best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll or swapAll",
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
     check: (value: string, { budget, maxSlowdown }: Given) =>
       void planners().checkPlanner(value, budget !== undefined || maxSlowdown !== undefined),
+  },
+  /** Which μ-TWO planner `mutwo` is: with the paper's defects mended (default), or as printed. */
+  variant: {
+    flag: "--variant",
+    kind: choice("name", ["printed", "mended"]),
+    help: "of planner mutwo: the paper's pseudo-code to the letter, or with its defects mended (default)",
+    commands: ["profile", "plan"],
+    check(value: string, { planner, budget }: Given) {
+      if (planner !== "mutwo") throw new Error(`only planner mutwo has variants: ${value} (pass --planner mutwo)`);
+      if (value === "printed" && budget === undefined) throw missingBudget("mutwo, variant printed");
+    },
   },
   /** The most time that a plan may add, a share of the unplanned step's: `10%`. Without a budget, the least peak within it. */
   maxSlowdown: {

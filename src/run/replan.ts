@@ -4,6 +4,7 @@ import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
 import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
+import { inShort } from "./beside.js";
 import { unfitWarnings, withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
@@ -20,7 +21,7 @@ export interface PlanOptions extends OptionsOf<"plan"> {
 /** The options that say what is planned for, and how. */
 export type PlanSettings = Pick<
   OptionsOf<"plan">,
-  "budget" | "maxSlowdown" | "keep" | "swap" | "recompute" | "hostMemory" | "timeLimit" | "moves"
+  "budget" | "maxSlowdown" | "keep" | "swap" | "recompute" | "hostMemory" | "timeLimit" | "moves" | "variant"
 > & { readonly planner: string };
 
 /** Whether options ask for a plan: a default planner alone does not. */
@@ -47,7 +48,7 @@ function constraintsOf(graph: Graph, { step }: Profile, settings: PlanSettings):
 
 /** What planners get of a profiled step and the options. Throws for a budget that is not a size, or a pattern without a match. */
 export function planProblem(graph: Graph, profile: Profile, settings: PlanSettings): PlanProblem {
-  const { budget, timeLimit, moves } = settings;
+  const { budget, timeLimit, moves, variant } = settings;
   const constraints = constraintsOf(graph, profile, settings);
   return {
     graph,
@@ -55,6 +56,7 @@ export function planProblem(graph: Graph, profile: Profile, settings: PlanSettin
     rows: profile.activations,
     budgetBytes: budget === undefined ? null : budgetBytesOf(budget, profile.arenaBytes),
     ...(constraints ? { constraints } : {}),
+    ...(variant ? { variant } : {}),
     effort: {
       ...(timeLimit === undefined ? {} : { timeLimitMs: 1000 * timeLimit }),
       ...(moves === undefined ? {} : { moves }),
@@ -62,11 +64,18 @@ export function planProblem(graph: Graph, profile: Profile, settings: PlanSettin
   };
 }
 
-/** The plan for a profiled step. Throws for an unknown planner, and what `planProblem` throws. */
+/**
+ * The plan for a profiled step; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
+ * an unknown planner, and what `planProblem` throws.
+ */
 export function makePlan(graph: Graph, profile: Profile, settings: PlanSettings): Plan {
-  const plan = planGraph({ ...planProblem(graph, profile, settings), planner: settings.planner });
-  if (!profile.estimated) return plan;
-  return { ...plan, decisions: plan.decisions.map((one) => ({ ...one, why: `${one.why} (times estimated)` })) };
+  const problem = planProblem(graph, profile, settings);
+  const planned = planGraph({ ...problem, planner: settings.planner });
+  const plan = profile.estimated
+    ? { ...planned, decisions: planned.decisions.map((one) => ({ ...one, why: `${one.why} (times estimated)` })) }
+    : planned;
+  if (problem.budgetBytes === null || (plan.planner === "mutwo" && plan.variant === "mended")) return plan;
+  return { ...plan, beside: [inShort(planGraph({ ...problem, planner: "mutwo", variant: "mended" }))] };
 }
 
 /**

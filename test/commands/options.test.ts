@@ -6,7 +6,7 @@ import { withOptions } from "../../src/commands/options.js";
 import { commandOf } from "../../src/run/option-forms.js";
 import type { CommandName, Given } from "../../src/run/option-kinds.js";
 import { type OptionsOf, optionsOf } from "../../src/run/options.js";
-import { sampleOf } from "../option-samples.js";
+import { besidesOf, sampleOf } from "../option-samples.js";
 
 /** What a command's action gets from the words after its name. */
 async function parse(name: CommandName, words: readonly string[]): Promise<{ file: string; options: Given }> {
@@ -36,6 +36,7 @@ for (const command of commands)
         ...Object.fromEntries(required.map(([other, its]) => [other, sampleOf(other, its)])),
         ...(spec.only ? { backend: spec.only.backends[0] } : {}),
         ...(name === "planner" ? {} : { planner: "keepAll" }),
+        ...besidesOf(name),
         [name]: sampleOf(name, spec),
       };
       const taken = Object.fromEntries(
@@ -89,7 +90,7 @@ test("withOptions(command) says all that is missing or wrong at once, with what 
   assert.deepEqual(
     await said("m", "--loss", "hinge", "--optimizer", "sgd:lr=x", "--planner", "magic", "--device", "1"),
     [
-      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of best, optimal, mutwo, checkmate, keepAll, recomputeAll, swapAll); output folder not writable: x",
+      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll); output folder not writable: x",
     ],
   );
 });

@@ -7,6 +7,7 @@ const point = (peakBytes: number, totalMs: number) => ({
   totalMs,
   hostBytes: 0,
   liveBytes: new Float64Array(),
+  nodeCount: 1,
 });
 
 test("Front keeps the points that no other one is as good as in both, by peak", () => {

@@ -8,7 +8,7 @@ import { peakBytes } from "../../src/memory/liveness.js";
 import { opOf } from "../../src/ops/index.js";
 import type { SwapPlacement } from "../../src/plan/plan.js";
 import { rewrite } from "../../src/plan/rewrite.js";
-import { stepTime, swapPlacement } from "../../src/plan/swap-placement.js";
+import { copyCostMs, openSwap, placeCopies, stepTime, swapPlacement } from "../../src/plan/swap-placement.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
@@ -163,4 +163,24 @@ test("swapPlacement(graph, …) sees recomputation, and refuses an unknown activ
   const placements = swapPlacement(recomputing, each(recomputing, 1), new Map([["a", 2]]), ideal);
   assert.deepEqual(placements.get("a"), { outDone: "e", prefetch: "h" });
   assert.throws(() => swapPlacement(chain, each(chain, 1), new Map([["c", 1]])), /^Error: unknown activation: c$/);
+});
+
+test("placeCopies(…, earliest): Figure 6 of μ-TWO, copies begin at the last node that hides them, after the peak interval", () => {
+  // nodes Z of the other model stand where the figure puts them; the peak interval ends with dW5
+  const forward = ["A1", "A2", "A3", "A4", "A5"];
+  const names = [...forward, ..."dZ5 dW5 dZ4 dW4 dZ3 Z1 dW3 dZ2 Z2 Z3 dW2 dZ1 dW1".split(" ")];
+  const nodeMs = Float64Array.from(names, (_, rank) => (rank < forward.length ? 10 : 1));
+  const swaps = ["dW2", "dW3", "dW4", "dW5"].map((deadline, i) => ({
+    ...openSwap(i, 2, names.indexOf("dZ4")),
+    created: i,
+    lastForwardAccess: i,
+    firstBackwardAccess: names.indexOf(deadline),
+  }));
+  const queues = placeCopies(nodeMs, swaps, ideal);
+  assert.deepEqual(
+    swaps.map(({ prefetch }) => names[prefetch]),
+    ["Z2", "dZ3", "dZ4", "dW5"],
+  );
+  // case 3 waits for 1 ms, case 1(a) for 2 ms; both of 2(b) are hidden
+  assert.equal(copyCostMs(nodeMs, queues, ideal), 3);
 });

@@ -21,6 +21,8 @@ test("writeRun(run) makes the whole folder: run.json, tables, report as HTML and
   const { folder: place, run } = await writeRun(await profileModel(model, { ...options, budget: "85%" }), { folder });
   assert.deepEqual(run.warnings, []);
   assert.deepEqual(readdirSync(place).sort(), [
+    "planned-activations.csv",
+    "planned-nodes.csv",
     "profiler_plots_activation_inactive_time.png",
     "profiler_plots_activation_size.png",
     "profiler_plots_memory_timeline.png",

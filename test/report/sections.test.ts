@@ -64,3 +64,16 @@ test("sections: a grid is sorted by a column that its table has", () => {
         `${table} has no ${column}`,
       );
 });
+
+test("sections: what μ-TWO comes to stands beside another planner's plan, where the run holds it", () => {
+  const { plan } = planned;
+  assert.ok(plan);
+  const beside = [{ planner: "mutwo", feasible: false, peakBytes: 2048, addedMs: 3, recomputed: 11, swapped: 22 }];
+  const html = reportHtml({ ...planned, plan: { ...plan, planner: "best", beside } });
+  assert.match(
+    html,
+    /<td class="name">mutwo<\/td><td>no<\/td><td>2\.00 KiB<\/td><td>3\.00 ms<\/td><td>11<\/td><td>22<\/td>/,
+  );
+  assert.match(html, /<td class="name">best<\/td><td>yes<\/td>/);
+  assert.doesNotMatch(reportHtml({ ...planned, plan: { ...plan, beside: [] } }), /<th>swapped<\/th>/);
+});

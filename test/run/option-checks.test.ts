@@ -31,7 +31,7 @@ test("profileModel, planRun and verifyModel list all that is missing, wrong or u
     {
       name: "WrongOptions",
       message:
-        "missing option: optimizer; unknown option: optimiser (did you mean optimizer?); unknown loss: hinge (one of ce, mse, l1, bce, sum); budget is not a size: lots (use 4GiB, 500MB or 60%); unknown planner: magic (one of best, optimal, mutwo, checkmate, keepAll, recomputeAll, swapAll)",
+        "missing option: optimizer; unknown option: optimiser (did you mean optimizer?); unknown loss: hinge (one of ce, mse, l1, bce, sum); budget is not a size: lots (use 4GiB, 500MB or 60%); unknown planner: magic (one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll)",
     },
   );
   await assert.rejects(verifyModel(none, { reference: "none", loss: "ce:axis=x", tf32: false }), {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { modelOptions, optionFacts } from "../../src/run/option-forms.js";
 import type { Given } from "../../src/run/option-kinds.js";
 import { type ModelOptions, optionEntries, optionsOf } from "../../src/run/options.js";
-import { sampleOf } from "../option-samples.js";
+import { besidesOf, sampleOf } from "../option-samples.js";
 
 for (const [name, spec] of optionEntries)
   test(`optionTable.${name} has a default and a sample that it takes, and a flag of its own`, () => {
@@ -22,7 +22,7 @@ for (const [name, spec] of optionEntries)
       [name],
       `another option has the flag of ${name}: ${flag}`,
     );
-    spec.check?.(sampleOf(name, spec), { budget: "60%" });
+    spec.check?.(sampleOf(name, spec), { budget: "60%", ...besidesOf(name) });
   });
 
 test("optionsOf(command) are the options that say so, in the table's order", () => {
@@ -30,6 +30,7 @@ test("optionsOf(command) are the options that say so, in the table's order", () 
   assert.deepEqual(names("plan"), [
     "budget",
     "planner",
+    "variant",
     "maxSlowdown",
     "keep",
     "swap",

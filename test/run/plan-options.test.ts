@@ -24,6 +24,20 @@ test("a limit of time stands in for a budget", () => {
   assert.deepEqual(wrong({ planner: "best" }), ["planner needs a budget: best (pass --budget 4GiB)"]);
 });
 
+test("only mutwo has variants, and the printed one needs a budget", () => {
+  const budget = "60%";
+  assert.deepEqual(wrong({ budget, variant: "printed" }), [
+    "only planner mutwo has variants: printed (pass --planner mutwo)",
+  ]);
+  assert.deepEqual(wrong({ planner: "mutwo", maxSlowdown: "5%", variant: "printed" }), [
+    "planner needs a budget: mutwo, variant printed (pass --budget 4GiB)",
+  ]);
+  assert.deepEqual(wrong({ budget, planner: "mutwo", variant: "letter" }), [
+    "variant is not one of printed, mended: letter",
+  ]);
+  assert.deepEqual(wrong({ budget, planner: "mutwo", variant: "printed" }), []);
+});
+
 test("sizes, shares and limits of time that are none are refused", () => {
   const budget = "60%";
   assert.deepEqual(wrong({ maxSlowdown: "-1%" }), ["slowdown is not a share: -1% (use 10%)"]);

@@ -64,6 +64,21 @@ test("planRun(run) keeps what was measured and leaves out what only the old plan
   assert.throws(() => planRun(saved, { budget: "lots" }), /budget is not a size: lots/);
 });
 
+test("makePlan(graph, profile, options) puts what μ-TWO comes to beside a plan for a budget, unless it is μ-TWO's", () => {
+  const graph = loadGraph(saved.graph);
+  const plan = (planner: string, more: object = {}) =>
+    makePlan(graph, saved.before, { planner, budget: "85%", moves: 50, ...more });
+  const own = plan("mutwo");
+  assert.equal(own.beside, undefined);
+  for (const other of [plan("best"), plan("mutwo", { variant: "printed" })]) {
+    const [beside] = other.beside ?? [];
+    const { planner, feasible, peakBytes, addedMs } = own;
+    const recomputed = own.decisions.filter(({ action }) => action === "recompute").length;
+    const swapped = own.decisions.length - recomputed;
+    assert.deepEqual(beside, { planner, feasible, peakBytes, addedMs, recomputed, swapped });
+  }
+});
+
 test("makePlan(graph, profile, options) is the plan that the run has, budget or none", () => {
   const plan = makePlan(loadGraph(saved.graph), saved.before, { planner: "swapAll" });
   assert.deepEqual({ ...plan, planningMs: 1 }, saved.plan);

@@ -1,10 +1,12 @@
 import { missingBudget } from "../budget.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
 import { best } from "./best.js";
+import { capuchin } from "./capuchin.js";
 import { checkmate } from "./checkmate.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { mutwo } from "./mutwo.js";
 import { optimal } from "./optimal.js";
+import { sqrt } from "./sqrt.js";
 import { swapAll } from "./swap-all.js";
 
 /**
@@ -13,9 +15,10 @@ import { swapAll } from "./swap-all.js";
  */
 export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
   const began = performance.now();
-  const { planner, budgetBytes, constraints } = problem;
+  const { planner, budgetBytes, constraints, variant = "mended" } = problem;
   const plan = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined)(problem);
-  return { ...plan, planner, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
+  const settled = planner === "mutwo" ? { planner, variant } : { planner };
+  return { ...plan, ...settled, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
 }
 
 /** All planners by name. */
@@ -23,6 +26,8 @@ const planners: ReadonlyMap<string, Planner> = new Map([
   ["best", best],
   ["optimal", optimal],
   ["mutwo", mutwo],
+  ["capuchin", capuchin],
+  ["sqrt", sqrt],
   ["checkmate", checkmate],
   ["keepAll", keepAll],
   ["recomputeAll", recomputeAll],
@@ -30,7 +35,7 @@ const planners: ReadonlyMap<string, Planner> = new Map([
 ]);
 
 /** Those that have nothing to plan for without a budget. */
-const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo, checkmate]);
+const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo, capuchin, sqrt, checkmate]);
 
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {

@@ -1,167 +1,252 @@
 import { formatBytes, formatMs } from "../../format.js";
 import { perGraph } from "../../graph/memo.js";
-import { knownName } from "../../graph/names.js";
-import { type ActivationRow, ratioOf } from "../../memory/activation-rows.js";
-import { allowedActions, limitsKey } from "../allowed.js";
-import type { Planner, PlanProblem } from "../plan.js";
-import { type Choice, isAdmissible, judge, least, meets, type Prefix, planOf } from "./prefix.js";
-
-/** A row's recompute attributes while decisions are taken (μ-TWO's table B). */
-export interface Candidate {
-  readonly row: Pick<ActivationRow, "name" | "memoryBytes" | "createdRank">;
-  sources: Set<string>;
-  recomputeMs: number;
-  totalMs: number;
-  ratio: number;
-}
-
-/** Candidates with their first attributes: everything that may be recomputed. */
-function candidatesOf(problem: PlanProblem): Map<string, Candidate> {
-  const allowed = allowedActions(problem);
-  return new Map(
-    problem.rows
-      .filter(({ name }) => allowed.get(name)?.recompute)
-      .map((row) => [
-        row.name,
-        {
-          row,
-          sources: new Set(row.recomputeSources),
-          recomputeMs: row.recomputeMs,
-          totalMs: row.recomputeMs,
-          ratio: ratioOf(row.memoryBytes, row.recomputeMs),
-        },
-      ]),
-  );
-}
-
-/**
- * Algorithms E and F after `chosen` was taken: whoever needed it now starts from its sources and pays its time.
- *
- * `variant` "printed" counts a candidate's own recomputation only where the paper does; "mended" always does, as the
- * chain a→b shows: evicting a after b costs a twice (mutwo.md 13.3). The paper's interval rule is left out, because
- * blocks are independent here: a copy made for one block is never there for another.
- */
-export function choose(
-  chosen: Candidate,
-  taken: readonly Candidate[],
-  remaining: Iterable<Candidate>,
-  variant: "printed" | "mended",
-): void {
-  const { name } = chosen.row;
-  const replace = (other: Candidate): void => {
-    other.sources.delete(name);
-    for (const source of chosen.sources) other.sources.add(source);
-    other.recomputeMs += chosen.recomputeMs;
-  };
-  let count = 1;
-  for (const other of taken)
-    if (other !== chosen && other.sources.has(name)) {
-      replace(other);
-      count++;
-    }
-  for (const other of remaining) {
-    const used = other.sources.has(name);
-    const isSource = chosen.sources.has(other.row.name);
-    const dependents = (): number => taken.filter((rp) => rp.sources.has(other.row.name)).length;
-    if (used) {
-      replace(other);
-      other.totalMs = other.recomputeMs * (1 + dependents());
-    }
-    if (isSource) other.totalMs = other.recomputeMs * (variant === "printed" ? count : 1 + dependents());
-    if (used || isSource) other.ratio = ratioOf(other.row.memoryBytes, other.totalMs);
-  }
-}
-
-/** Greatest ratio first; among equals the one made first, so that plans are the same every time. */
-export const better = (a: Candidate, z: Candidate): boolean =>
-  a.ratio > z.ratio || (a.ratio === z.ratio && a.row.createdRank < z.row.createdRank);
-
-/** The choices for a step with certain node times: they are the same for every budget. */
-interface Choices {
-  readonly nodeMs: readonly number[];
-  readonly limits: string;
-  readonly prefixes: readonly Prefix[];
-}
-
-/** The last choices that were made for a graph. */
-const lastChoices = perGraph((): { last?: Choices } => ({}));
+import type { ActivationRow } from "../../memory/activation-rows.js";
+import { limitsKey } from "../allowed.js";
+import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
+import { type Draft, Drafts, type Taken } from "./drafts.js";
+import { bestOf, type Candidate, candidateOf, Lineage } from "./lineage.js";
+import { mutwoPrinted } from "./mutwo-printed.js";
 
 /**
  * How many times as many nodes as the step a plan may have. In an unrolled recurrence each block runs all steps before
  * it again: freeing all of them would take the square of their number.
  */
 const mostGrowth = 4;
+/** Without a budget, a copy back may not begin where more than this share of the present peak is live. */
+const crowdedShare = 0.9;
+/** How many swaps are tried in one round until one frees memory at the peak. */
+const mostTries = 3;
+/** How often what a plan can do without is looked for. */
+const mostPasses = 3;
 
-/** All prefixes of μ-TWO's choices for a step, the empty one first; those of the same step and times are made once. */
-function prefixesOf(problem: PlanProblem): readonly Prefix[] {
-  const known = lastChoices(problem.graph);
-  const { nodeMs } = problem;
+/**
+ * Algorithm B, mended: a way down from the unplanned step's peak. In each round the swap of the activation that is idle
+ * longest and the recomputation with the best ratio are simulated exactly, among those that are idle at the peak
+ * (mutwo.md 13.8, 13.9); the swap is taken if it costs less. Algorithm C's peak interval is where more is live than the
+ * goal: a copy back begins after it, reached_peak follows for each activation from where it is needed (13.6), and within
+ * these limits the channels' queues place all copies anew each time (swap-placement.ts; 13.4, 13.5).
+ */
+class Descent {
+  private readonly lineage: Lineage;
+  private readonly swappable: Set<number>;
+  private readonly byName: ReadonlyMap<string, number>;
+  private taken: readonly Taken[] = [];
+
+  constructor(
+    private readonly drafts: Drafts,
+    private readonly goalBytes: number,
+  ) {
+    const { rows, allowed } = drafts;
+    this.lineage = new Lineage(
+      new Map(rows.filter((_, i) => allowed[i]?.recompute).map((row) => [row.name, candidateOf(row)])),
+      "mended",
+    );
+    this.swappable = new Set(rows.keys());
+    rows.forEach((_, i) => void (allowed[i]?.swap || this.swappable.delete(i)));
+    this.byName = new Map(rows.map(({ name }, i) => [name, i]));
+  }
+
+  /** The drafts on the way to the goal, or as far as it goes; the unplanned step first. */
+  run(): Draft[] {
+    const { drafts } = this;
+    const found = [drafts.empty];
+    let now = drafts.empty;
+    while (now.peakBytes > this.goalBytes && now.nodeCount <= mostGrowth * drafts.empty.nodeCount) {
+      const next = this.evict(now) ?? this.postpone(now);
+      if (!next) break;
+      this.taken = next.taken;
+      found.push(next);
+      now = next;
+    }
+    return found;
+  }
+
+  private row(index: number): ActivationRow {
+    return this.drafts.rows[index] as ActivationRow;
+  }
+
+  /** Takes one activation more, or in a large step some of the same kind. */
+  private evict(now: Draft): Draft | undefined {
+    const peak = peakRank(now);
+    const again = this.nextRecompute(peak);
+    const remade = again && this.drafts.draft([...this.taken, again.decision]);
+    let swap = this.nextSwap(now, peak);
+    for (let tries = 0; swap && (tries < mostTries || !remade); tries++) {
+      const away = this.drafts.draft([...this.taken, swap]);
+      if (remade && away.totalMs >= remade.totalMs) break;
+      this.swappable.delete(swap.index);
+      if (this.isUseful(away, now, peak)) {
+        this.lineage.remaining.delete(this.row(swap.index).name);
+        return this.more(away, now, peak);
+      }
+      swap = this.nextSwap(now, peak);
+    }
+    if (!again || !remade) return undefined;
+    this.take(again.candidate);
+    return this.more(remade, now, peak);
+  }
+
+  /** The draft with as many further decisions like its last one as are taken at once, for what is still too much. */
+  private more(draft: Draft, now: Draft, peak: number): Draft {
+    const taken = [...draft.taken];
+    const last = taken.at(-1) as Taken;
+    let bytes = this.row(last.index).memoryBytes;
+    const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
+    for (let i = 1; i < count && bytes < now.peakBytes - this.goalBytes; i++) {
+      const again = last.action === "recompute" ? this.nextRecompute(peak) : undefined;
+      const next = again?.decision ?? (last.action === "swap" ? this.nextSwap(now, peak) : undefined);
+      if (!next) break;
+      if (again) this.take(again.candidate);
+      this.swappable.delete(next.index);
+      this.lineage.remaining.delete(this.row(next.index).name);
+      taken.push(next);
+      bytes += this.row(next.index).memoryBytes;
+    }
+    return taken.length === draft.taken.length ? draft : this.drafts.draft(taken);
+  }
+
+  private take(candidate: Candidate): void {
+    this.lineage.recompute(candidate);
+    this.swappable.delete(this.byName.get(candidate.row.name) as number);
+  }
+
+  // what a block before node r needs is back already for all that r itself reads first
+  private isIdle(index: number, peak: number): boolean {
+    const { lastForwardAccess, firstBackwardAccess } = this.row(index);
+    return lastForwardAccess < peak && peak < firstBackwardAccess;
+  }
+
+  private nextRecompute(peak: number): { candidate: Candidate; decision: Taken } | undefined {
+    const idle = [...this.lineage.remaining.values()].filter(({ row: { name } }) =>
+      this.isIdle(this.byName.get(name) as number, peak),
+    );
+    const candidate = bestOf(idle);
+    return candidate && { candidate, decision: this.recompute(candidate, peak, idle.length) };
+  }
+
+  private nextSwap(now: Draft, peak: number): Taken | undefined {
+    let longest: number | undefined;
+    for (const index of this.swappable)
+      if (
+        this.isIdle(index, peak) &&
+        !(longest !== undefined && this.row(longest).inactiveMs >= this.row(index).inactiveMs)
+      )
+        longest = index;
+    return longest === undefined ? undefined : this.swap(longest, now, peak);
+  }
+
+  private isUseful(draft: Draft, now: Draft, peak: number): boolean {
+    const most = this.drafts.mostHostBytes;
+    return draft.hostBytes <= most && (draft.liveBytes[peak] as number) < (now.liveBytes[peak] as number);
+  }
+
+  /** The choice of a candidate, with the reason: the node at the peak, and how many could have been chosen. */
+  private recompute({ row: { name }, totalMs, ratio }: Candidate, peak: number, candidates: number): Taken {
+    const index = this.byName.get(name) as number;
+    const why = (): string =>
+      `${this.freed(index, peak)} for ${formatMs(totalMs)} of recomputation, the best ratio of ${candidates} candidates`;
+    return { index, action: "recompute", ratio, why };
+  }
+
+  /** A swap that is back after the last node before its first backward use where too much is live. */
+  private swap(index: number, { liveBytes, peakBytes }: Draft, peak: number): Taken {
+    const { firstBackwardAccess, swapMs, swapMeasured, recomputeRatio } = this.row(index);
+    const crowded = Math.max(this.goalBytes, this.goalBytes > 0 ? 0 : crowdedShare * peakBytes);
+    let earliest = firstBackwardAccess;
+    while (earliest > peak + 1 && (liveBytes[earliest - 1] as number) <= crowded) earliest--;
+    const why = (placement?: SwapPlacement): string =>
+      `${this.freed(index, peak)} for two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}), away before ${placement?.outDone}, back from ${placement?.prefetch} on, which cost less time than the recomputation with the best ratio`;
+    return { index, action: "swap", earliest, ratio: recomputeRatio, why };
+  }
+
+  private freed(index: number, peak: number): string {
+    const { inactiveMs, memoryBytes } = this.row(index);
+    return `idle for ${formatMs(inactiveMs)} across the peak at ${this.drafts.nodeName(peak)}: ${formatBytes(memoryBytes)} are free`;
+  }
+
+  /** μ-TWO's update_swap_prompts: what is back early at the peak comes back later. */
+  private postpone(now: Draft): Draft | undefined {
+    const peak = peakRank(now);
+    const later = this.taken.map((one): Taken => {
+      const { lastForwardAccess, firstBackwardAccess } = this.row(one.index);
+      const isEarly = one.action === "swap" && (one.earliest ?? 0) <= peak;
+      return isEarly && lastForwardAccess < peak && peak < firstBackwardAccess ? { ...one, earliest: peak + 1 } : one;
+    });
+    if (later.every((one, i) => one === this.taken[i])) return undefined;
+    const draft = this.drafts.draft(later);
+    return (draft.liveBytes[peak] as number) < (now.liveBytes[peak] as number) ? draft : undefined;
+  }
+}
+
+/** Rank of the (first) node at the peak; a block counts as the node that it stands before. */
+function peakRank({ liveBytes }: Draft): number {
+  let peak = 0;
+  for (let rank = 0; rank < liveBytes.length; rank++)
+    if ((liveBytes[rank] as number) > (liveBytes[peak] as number)) peak = rank;
+  return peak;
+}
+
+/** A draft without the decisions that it can do without, whose copies back are no later than they must be. */
+function lean(drafts: Drafts, draft: Draft, goalBytes: number): Draft {
+  let now = draft;
+  const attempt = (taken: readonly Taken[]): boolean => {
+    const next = drafts.draft(taken);
+    const isBetter = next.peakBytes <= goalBytes && next.totalMs <= now.totalMs;
+    if (isBetter) now = next;
+    return isBetter;
+  };
+  const cost = ({ index, action }: Taken): number => {
+    const { recomputeMs, swapMs } = drafts.rows[index] as ActivationRow;
+    return action === "swap" ? swapMs : recomputeMs;
+  };
+  for (let pass = 0, dropped = true; dropped && pass < mostPasses; pass++) {
+    dropped = false;
+    const dearest = [...now.taken].sort((a, z) => cost(z) - cost(a));
+    const size = Math.ceil((2 * dearest.length) / drafts.steps);
+    for (let at = 0; at < dearest.length; at += size) {
+      const without = new Set(dearest.slice(at, at + size).map(({ index }) => index));
+      if (attempt(now.taken.filter(({ index }) => !without.has(index)))) dropped = true;
+    }
+  }
+  for (const { index } of now.taken.filter(({ earliest }) => earliest).slice(0, drafts.steps))
+    attempt(now.taken.map((one) => (one.index === index ? { ...one, earliest: 0 } : one)));
+  return now;
+}
+
+interface Down extends Pick<PlanProblem, "nodeMs" | "rows"> {
+  readonly limits: string;
+  readonly drafts: Drafts;
+  readonly way: readonly Draft[];
+}
+
+/** The last way to the lowest peak that was found for a graph. */
+const lastWay = perGraph((): { known?: Down } => ({}));
+
+/** The way to the lowest peak, the same for every budget: that of the same step and times is found once. */
+function wayDown(problem: PlanProblem): Down {
+  const last = lastWay(problem.graph);
+  const { nodeMs, rows } = problem;
   const limits = limitsKey(problem);
-  if (known.last?.limits !== limits || !known.last.nodeMs.every((ms, rank) => ms === nodeMs[rank]))
-    known.last = { nodeMs, limits, prefixes: greedy(problem) };
-  return known.last.prefixes;
+  const isSame = last.known?.limits === limits && last.known.rows === rows;
+  if (last.known && isSame && last.known.nodeMs.every((ms, rank) => ms === nodeMs[rank])) return last.known;
+  const drafts = new Drafts(problem);
+  last.known = { nodeMs, rows, limits, drafts, way: new Descent(drafts, 0).run() };
+  return last.known;
 }
 
 /**
- * Algorithm B, recompute only, mended (mutwo.md 13.8, 13.9): after each choice the rewritten graph is simulated
- * exactly, and only activations that are idle at its peak can be chosen next. The order of the choices does not depend
- * on the budget, so a smaller budget never gives a higher peak.
+ * μ-TWO's scheduling policy for one model. Mended (default): two ways down, to the budget and to the lowest peak there
+ * is; of all drafts on them that fit the fastest, without what it can do without. Printed: the paper's own.
  */
-function greedy(problem: PlanProblem): Prefix[] {
-  const { graph, rows } = problem;
-  const remaining = candidatesOf(problem);
-  const row = new Map(rows.map((one) => [one.name, one]));
-  const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
-  const taken: Candidate[] = [];
-  const choices: Choice[] = [];
-  const prefixes: Prefix[] = [judge(problem, [])];
-  for (;;) {
-    const last = prefixes[prefixes.length - 1] as Prefix;
-    if (last.graph().nodes.length > mostGrowth * graph.nodes.length) break;
-    const { peak, name } = peakPlace(last, rank);
-    const idle = [...remaining.values()].filter((candidate) => {
-      const { lastForwardAccess, firstBackwardAccess } = row.get(candidate.row.name) as ActivationRow;
-      // what a block before node r needs is back already for all that r itself reads first
-      return lastForwardAccess < peak && peak < firstBackwardAccess;
-    });
-    const [first] = idle;
-    if (!first) break;
-    const best = idle.reduce((a, z) => (better(z, a) ? z : a), first);
-    remaining.delete(best.row.name);
-    taken.push(best);
-    choices.push(choiceOf(best, row.get(best.row.name) as ActivationRow, name, idle.length));
-    choose(best, taken, remaining.values(), "mended");
-    prefixes.push(judge(problem, [...choices]));
-  }
-  return prefixes;
-}
-
-/** The choice of a candidate, with the reason: the node at the peak, and how many could have been chosen. */
-const choiceOf = (best: Candidate, row: ActivationRow, peakNode: string, candidates: number): Choice => ({
-  activation: row.name,
-  action: "recompute",
-  savedBytes: row.memoryBytes,
-  recomputeRatio: best.ratio,
-  inactiveMs: row.inactiveMs,
-  why: `idle for ${formatMs(row.inactiveMs)} across the peak at ${peakNode}: ${formatBytes(row.memoryBytes)} are free for ${formatMs(best.totalMs)} of recomputation, the best ratio of ${candidates} candidates`,
-});
-
-/** Where in the unplanned schedule the peak of a rewritten graph lies; a block counts as the node that it stands before. */
-function peakPlace(prefix: Prefix, rank: ReadonlyMap<string, number>): { peak: number; name: string } {
-  const { nodes } = prefix.graph();
-  const name = nodes[prefix.peakRank]?.name ?? "";
-  for (let i = prefix.peakRank; i < nodes.length; i++) {
-    const peak = rank.get((nodes[i] as { name: string }).name);
-    if (peak !== undefined) return { peak, name: knownName(name, rank) };
-  }
-  return { peak: rank.size, name };
-}
-
-/** μ-TWO's scheduling policy for one model: the shortest run of choices whose arena fits the budget. */
 export const mutwo: Planner = (problem) => {
-  const prefixes = prefixesOf(problem);
-  const admissible = prefixes.filter((prefix) => isAdmissible(problem, prefix));
-  const smallest = least(admissible.length ? admissible : prefixes);
-  const fits = problem.budgetBytes === null ? smallest : admissible.find((prefix) => meets(problem, prefix));
-  return planOf(problem, prefixes, fits ?? smallest, fits !== undefined, smallest.arenaBytes());
+  if (problem.variant === "printed") return mutwoPrinted(problem);
+  const { drafts, way } = wayDown(problem);
+  const within = (goalBytes: number): Draft | undefined => {
+    const met = [...way, ...new Descent(drafts, goalBytes).run()].filter((draft) => draft.peakBytes <= goalBytes);
+    const [first] = met;
+    const fastest = first && met.reduce((a, z) => (z.totalMs < a.totalMs ? z : a), first);
+    const best = fastest && lean(drafts, fastest, goalBytes);
+    return best && drafts.isAdmissible(problem, best) ? best : undefined;
+  };
+  return drafts.plan(problem, within, way);
 };

@@ -68,17 +68,6 @@ export const meets = (problem: PlanProblem, prefix: Prefix<unknown>): boolean =>
   (problem.budgetBytes === null ||
     (prefix.peakBytes <= problem.budgetBytes && prefix.arenaBytes() <= problem.budgetBytes));
 
-/** The one with the smallest arena; those whose timeline is no better than the best arena are not laid out. */
-export function least(prefixes: readonly Prefix[]): Prefix {
-  const order = [...prefixes].sort((a, z) => a.peakBytes - z.peakBytes);
-  let best = order[0] as Prefix;
-  for (const prefix of order) {
-    if (prefix.peakBytes >= best.arenaBytes()) break;
-    if (prefix.arenaBytes() < best.arenaBytes()) best = prefix;
-  }
-  return best;
-}
-
 /** The plan that a sequence of prefixes comes to; `best` is the one to ship. */
 export function planOf(
   problem: PlanProblem,

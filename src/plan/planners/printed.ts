@@ -1,4 +1,5 @@
 import { type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
+import type { ActivationRow } from "../../memory/activation-rows.js";
 import { timeline } from "../../memory/liveness.js";
 import { storages } from "../../memory/storages.js";
 import { opOf } from "../../ops/index.js";
@@ -7,44 +8,67 @@ import type { Decision, PlanProblem } from "../plan.js";
 /**
  * μ-TWO's Algorithm G as printed, for one model: what the node itself needs, plus the intermediates that wait between
  * their last forward and first backward use. Temporaries of a recomputation and gradients that wait are invisible to
- * it, so it is shown beside the exact timeline and decides nothing.
+ * it, so it is shown beside the exact timeline; it decides only in the printed variant of planner `mutwo`.
  */
+export class PrintedMemory {
+  private readonly activeBytes: Float64Array;
+  /** By node: bytes that begin to wait after it, and before it. */
+  private readonly after: Float64Array;
+  private readonly before: Float64Array;
+
+  constructor({ graph, rows }: Pick<PlanProblem, "graph" | "rows">) {
+    const { residentBytes } = timeline(graph);
+    const { of } = storages(graph);
+    const isResident = (name: string): boolean => of.get(name)?.storage.resident ?? true;
+    this.activeBytes = Float64Array.from(graph.nodes, (node) => residentBytes + activeBytes(graph, node, isResident));
+    this.after = new Float64Array(graph.nodes.length);
+    this.before = new Float64Array(graph.nodes.length);
+    for (const { lastForwardAccess, firstBackwardAccess, memoryBytes } of rows) {
+      this.after[lastForwardAccess]! += memoryBytes;
+      this.before[firstBackwardAccess]! -= memoryBytes;
+    }
+  }
+
+  /**
+   * An activation is deleted after its last forward use, and counted again from where it is made again or comes back: at
+   * the first backward use that nets to 0.
+   */
+  evict({ lastForwardAccess, firstBackwardAccess, memoryBytes }: ActivationRow, prompt = firstBackwardAccess): void {
+    this.after[lastForwardAccess]! -= memoryBytes;
+    this.before[prompt]! += memoryBytes;
+  }
+
+  /** The way back of an activation that was evicted begins elsewhere. */
+  move({ memoryBytes }: ActivationRow, from: number, to: number): void {
+    this.before[from]! -= memoryBytes;
+    this.before[to]! += memoryBytes;
+  }
+
+  peakBytes(): number {
+    let waiting = 0;
+    let peak = 0;
+    for (let rank = 0; rank < this.activeBytes.length; rank++) {
+      waiting += this.before[rank] as number;
+      peak = Math.max(peak, (this.activeBytes[rank] as number) + waiting);
+      waiting += this.after[rank] as number;
+    }
+    return peak;
+  }
+}
+
+/** What Algorithm G as printed says of a plan's decisions. */
 export function printedPeakBytes(
-  { graph, rows }: Pick<PlanProblem, "graph" | "rows">,
+  problem: Pick<PlanProblem, "graph" | "rows">,
   decisions: readonly Pick<Decision, "activation" | "action" | "swap">[],
 ): number {
+  const memory = new PrintedMemory(problem);
   const decided = new Map(decisions.map((decision) => [decision.activation, decision]));
-  const rank = new Map(graph.nodes.map((node, index) => [node.name, index]));
-  const lastForward = new Map<number, number>();
-  const firstBackward = new Map<number, number>();
-  const add = (map: Map<number, number>, rank: number, bytes: number): void =>
-    void map.set(rank, (map.get(rank) ?? 0) + bytes);
-  for (const row of rows) {
+  const rank = new Map(problem.graph.nodes.map((node, index) => [node.name, index]));
+  for (const row of problem.rows) {
     const decision = decided.get(row.name);
-    if (decision) {
-      // deleted after its last forward use, and counted again from where it is made again or comes back: at the first
-      // backward use that nets to 0
-      const prefetch = rank.get(decision.swap?.prefetch ?? "") ?? row.firstBackwardAccess;
-      add(firstBackward, prefetch, -row.memoryBytes);
-      add(firstBackward, row.firstBackwardAccess, row.memoryBytes);
-      continue;
-    }
-    add(lastForward, row.lastForwardAccess, row.memoryBytes);
-    add(firstBackward, row.firstBackwardAccess, row.memoryBytes);
+    if (decision) memory.evict(row, rank.get(decision.swap?.prefetch ?? ""));
   }
-  const { residentBytes } = timeline(graph);
-  const { of } = storages(graph);
-  let waiting = 0;
-  let peak = 0;
-  graph.nodes.forEach((node, rank) => {
-    waiting -= firstBackward.get(rank) ?? 0;
-    peak = Math.max(
-      peak,
-      residentBytes + activeBytes(graph, node, (name) => of.get(name)?.storage.resident ?? true) + waiting,
-    );
-    waiting += lastForward.get(rank) ?? 0;
-  });
-  return peak;
+  return memory.peakBytes();
 }
 
 /** Bytes of a node's inputs and outputs, residents excepted. */

@@ -14,7 +14,7 @@ test("planGraph refuses unknown planners and a missing budget, and says which pl
   const plan = (planner: string) => planGraph({ ...problem, planner });
   assert.throws(
     () => plan("magic"),
-    /unknown planner: magic \(one of best, optimal, mutwo, checkmate, keepAll, recomputeAll, swapAll\)/,
+    /unknown planner: magic \(one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll\)/,
   );
   assert.throws(() => plan("mutwo"), /planner needs a budget: mutwo/);
   const { planner, planningMs } = plan("keepAll");

@@ -1,0 +1,238 @@
+import { type Graph, isForward } from "../graph/graph.js";
+import { knownName } from "../graph/names.js";
+import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
+import { type Interval, peakInterval } from "../memory/peak-interval.js";
+import { opOf } from "../ops/index.js";
+import type { Decision, Plan } from "../plan/plan.js";
+import { rewrite } from "../plan/rewrite.js";
+import { copyMs, type NodeRow, tables } from "./node-rows.js";
+import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
+import { loadGraph, type Run } from "./run.js";
+import { samplesOf } from "./samples.js";
+
+/** A node row with what a plan has done at the node (the rest of μ-TWO's table A); names of activations. */
+export interface PlannedNodeRow extends NodeRow {
+  readonly gtype: "forward" | "backward";
+  /** Copied to the host after this node. */
+  readonly toOffload: readonly string[];
+  /** Freed after this node, to be made again. */
+  readonly toDelete: readonly string[];
+  /** Their copies back begin before this node. */
+  readonly toPrefetch: readonly string[];
+  /** Made again before this node. */
+  readonly toRecompute: readonly string[];
+  /** Whether more lives here than the budget; null without one. */
+  readonly inPeakInterval: boolean | null;
+}
+
+/** An activation row with what a plan has done with it (the rest of μ-TWO's table B); ranks of the unplanned step. */
+export interface PlannedActivationRow extends ActivationRow {
+  /** Node before which its copy back begins; null for what is not swapped. */
+  readonly prefetchPrompt: string | null;
+  /** Between which nodes of each phase it is on the device. */
+  readonly activeForward: Interval;
+  readonly activeBackward: Interval;
+  /** One copy each way, ms. */
+  readonly swapOutMs: number;
+  readonly swapInMs: number;
+  /** Whether it is live at a node where more lives than the budget; null without one. */
+  readonly inPeakInterval: boolean | null;
+}
+
+/** Both tables of a step. */
+export interface Rows {
+  readonly nodes: readonly PlannedNodeRow[];
+  readonly activations: readonly PlannedActivationRow[];
+}
+
+type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
+
+const none: Omit<PlannedNodeRow, keyof NodeRow | "gtype"> = {
+  toOffload: [],
+  toDelete: [],
+  toPrefetch: [],
+  toRecompute: [],
+  inPeakInterval: null,
+};
+
+/** The nodes of the unplanned step at which more lives than the budget, around its peak; undefined if there are none. */
+export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined =>
+  typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
+
+/** The tables before planning: nothing is evicted, and a recomputation counts once, from what is kept. */
+export function unplannedRows(run: Pick<Run, "before" | "plan">): Rows {
+  const { before } = run;
+  return {
+    nodes: before.nodes.map((row) => ({
+      ...row,
+      ...none,
+      gtype: gtype(row),
+      inPeakInterval: isOver(row.liveBytes, run.plan),
+    })),
+    activations: before.activations.map((row) => ({
+      ...row,
+      ...common(run, row),
+      prefetchPrompt: null,
+      activeForward: { first: row.createdRank, last: row.lastForwardAccess },
+      activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
+    })),
+  };
+}
+
+const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase) ? "forward" : "backward");
+
+const isOver = (bytes: number, plan: Plan | null): boolean | null =>
+  typeof plan?.budgetBytes === "number" ? bytes > plan.budgetBytes : null;
+
+function common(
+  run: Pick<Run, "before" | "plan">,
+  row: ActivationRow,
+): Pick<PlannedActivationRow, "swapOutMs" | "swapInMs" | "inPeakInterval"> {
+  const copies = run.before.copies ?? [];
+  const interval = peakIntervalOf(run);
+  const isLive = interval && row.createdRank <= interval.last && interval.first <= row.lastBackwardAccess;
+  return {
+    swapOutMs: copies.length ? copyMs(copies, row.memoryBytes, ({ toHostMs }) => toHostMs) : row.swapMs,
+    swapInMs: copies.length ? copyMs(copies, row.memoryBytes, ({ toDeviceMs }) => toDeviceMs) : row.swapMs,
+    inPeakInterval: typeof run.plan?.budgetBytes === "number" ? Boolean(isLive) : null,
+  };
+}
+
+/**
+ * The tables after planning: nodes of the planned step, with its measured times where it was executed, else with those
+ * of the same nodes of the unplanned step; activations with how often each is made again there. The times of all copies
+ * of nodes add up to the sum of the activations' totals. `undefined` without a plan.
+ */
+export function plannedRows(run: Source): Rows | undefined {
+  const { plan, before, after } = run;
+  if (!plan) return undefined;
+  const graph = loadGraph(run.graph);
+  const planned = rewrite(graph, plan.decisions);
+  const own = new Map(graph.nodes.map(({ name }, rank) => [name, rank]));
+  const rows = new Map(before.activations.map((row) => [row.name, row]));
+  const decided = new Map(plan.decisions.map((decision) => [decision.activation, decision]));
+  const copies = copiesOf(graph, planned, new Set(recomputed(plan.decisions)), (rank) => timeOf(before.nodes, rank));
+  const isExecuted =
+    after?.nodes.length === planned.nodes.length && after.nodes.every(({ name }, i) => name === planned.nodes[i]?.name);
+  const nodeRows = isExecuted ? after.nodes : simulatedRows(planned, own, rows, before.nodes);
+  const placeOf = places(planned, own);
+  const hints = hintsOf(plan, rows, copies, placeOf);
+  return {
+    nodes: nodeRows.map((row) => ({
+      ...row,
+      ...none,
+      ...hints.get(own.get(row.name) ?? -1),
+      gtype: gtype(row),
+      inPeakInterval: isOver(row.liveBytes, plan),
+    })),
+    activations: before.activations.map((row): PlannedActivationRow => {
+      const decision = decided.get(row.name);
+      const { activeForward, activeBackward } = residence(row, decision, copies.get(row.name), placeOf);
+      return {
+        ...row,
+        ...common(run, row),
+        ...again(row, copies.get(row.name)),
+        prefetchPrompt: decision?.action === "swap" ? (decision.swap?.prefetch ?? null) : null,
+        activeForward,
+        activeBackward,
+      };
+    }),
+  };
+}
+
+const recomputed = (decisions: readonly Decision[]): string[] =>
+  decisions.flatMap(({ action, activation }) => (action === "recompute" ? [activation] : []));
+
+const timeOf = (nodes: readonly NodeRow[], rank: number): number => nodes[rank]?.time.medianMs ?? 0;
+
+/** How often an activation is made again in the planned step, and what that takes. */
+function again(row: ActivationRow, made: readonly RecomputedCopy[] = []): Partial<ActivationRow> {
+  const count = made.filter(({ isMade }) => isMade).length;
+  const totalRecomputeMs = made.reduce((sum, { ms }) => sum + ms, 0);
+  const [first] = made;
+  return {
+    recomputeCount: count,
+    recomputeMs: count ? totalRecomputeMs / count : row.recomputeMs,
+    totalRecomputeMs,
+    recomputeRatio: count ? ratioOf(row.memoryBytes, totalRecomputeMs) : null,
+    ...(first ? { recomputeSources: first.sources, recomputeNodes: first.block } : {}),
+  };
+}
+
+/** The node of the unplanned step that each node of the planned one is, or stands before: by name. */
+function places(planned: Graph, own: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  let next = own.size - 1;
+  for (const { name } of [...planned.nodes].reverse()) {
+    next = own.get(name) ?? next;
+    found.set(name, next);
+  }
+  return found;
+}
+
+function residence(
+  row: ActivationRow,
+  decision: Decision | undefined,
+  made: readonly RecomputedCopy[] | undefined,
+  placeOf: ReadonlyMap<string, number>,
+): Pick<PlannedActivationRow, "activeForward" | "activeBackward"> {
+  const { createdRank, lastForwardAccess, firstBackwardAccess, lastBackwardAccess } = row;
+  const swap = decision?.action === "swap" ? decision.swap : undefined;
+  const begins = swap ? placeOf.get(swap.prefetch) : decision?.held && placeOf.get(made?.[0]?.node ?? "");
+  return {
+    activeForward: {
+      first: createdRank,
+      last: swap ? Math.max(lastForwardAccess, (placeOf.get(swap.outDone) ?? 0) - 1) : lastForwardAccess,
+    },
+    activeBackward: { first: begins || firstBackwardAccess, last: lastBackwardAccess },
+  };
+}
+
+type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
+
+/** What is done at each node of the unplanned step, by rank. */
+function hintsOf(
+  { decisions }: Plan,
+  rows: ReadonlyMap<string, ActivationRow>,
+  copies: ReadonlyMap<string, readonly RecomputedCopy[]>,
+  placeOf: ReadonlyMap<string, number>,
+): ReadonlyMap<number, Hints> {
+  const hints = new Map<number, Hints>();
+  const add = (rank: number, kind: keyof Hints, name: string): void => {
+    const known = hints.get(rank) ?? { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
+    known[kind].push(name);
+    hints.set(rank, known);
+  };
+  for (const { activation, action, swap, held } of decisions) {
+    const row = rows.get(activation);
+    if (!row) continue;
+    if (action === "swap") {
+      add(row.lastForwardAccess, "toOffload", activation);
+      add((swap && placeOf.get(swap.prefetch)) ?? row.firstBackwardAccess, "toPrefetch", activation);
+    } else if (action === "recompute") {
+      add(row.lastForwardAccess, "toDelete", activation);
+      const first = held && placeOf.get(copies.get(activation)?.[0]?.node ?? "");
+      add(first || row.firstBackwardAccess, "toRecompute", activation);
+    }
+  }
+  return hints;
+}
+
+/** Rows of a planned step that was not executed: times of the same nodes of the unplanned one. */
+function simulatedRows(
+  planned: Graph,
+  own: ReadonlyMap<string, number>,
+  rows: ReadonlyMap<string, ActivationRow>,
+  before: readonly NodeRow[],
+): readonly NodeRow[] {
+  const times = planned.nodes.map((node) => {
+    const { swap } = opOf(node);
+    const swapped = swap === "out" || swap === "in" ? rows.get(knownName(node.name, rows)) : undefined;
+    if (swap) return samplesOf([swapped?.swapMs ?? 0]);
+    return samplesOf([timeOf(before, own.get(knownName(node.name, own)) ?? -1)]);
+  });
+  return tables(planned, times, null, null).nodes.map((row) => ({
+    ...row,
+    workspaceBytes: before[own.get(knownName(row.name, own)) ?? -1]?.workspaceBytes ?? null,
+  }));
+}
