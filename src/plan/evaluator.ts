@@ -1,25 +1,13 @@
 import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
+import type { Evaluation } from "./front.js";
 import { Schedule, swapped } from "./schedule.js";
 import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
 
-/** What a vector of actions comes to. */
-export interface Evaluation {
-  /** Greatest number of live bytes, residents included: that of the exact timeline of the rewritten graph. */
-  readonly peakBytes: number;
-  /** Time of all nodes and of what they wait for copies, ms. */
-  readonly totalMs: number;
-  /** Sum of what is swapped: no host arena needs more, bytes. */
-  readonly hostBytes: number;
-  /** For each node of the unplanned step, the most bytes that live while it or a block before it runs. */
-  readonly liveBytes: Float64Array;
-  /** Number of nodes, copies included. */
-  readonly nodeCount: number;
-}
-
 /** Marks the storage of an activation that leaves: no node writes over it. */
 const outside = -2;
+const endless = Number.POSITIVE_INFINITY;
 
 /**
  * Simulates rewritten graphs without making them: gives what `timeline(rewrite(graph, decisions))` and `stepTime` would,
@@ -76,9 +64,8 @@ export class Evaluator {
   }
 
   private get endless(): Evaluation {
-    const [peakBytes, totalMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
-    const liveBytes = new Float64Array(this.graph.nodes.length).fill(peakBytes);
-    return { peakBytes, totalMs, hostBytes: 0, liveBytes, nodeCount: Number.POSITIVE_INFINITY };
+    const liveBytes = new Float64Array(this.graph.nodes.length).fill(endless);
+    return { peakBytes: endless, totalMs: endless, hostBytes: 0, liveBytes, nodeCount: endless };
   }
 
   private makeRoom(): void {

@@ -1,4 +1,16 @@
-import type { Evaluation } from "./evaluator.js";
+/** What a vector of actions comes to. */
+export interface Evaluation {
+  /** Greatest number of live bytes, residents included: that of the exact timeline of the rewritten graph. */
+  readonly peakBytes: number;
+  /** Time of all nodes and of what they wait for copies, ms. */
+  readonly totalMs: number;
+  /** Sum of what is swapped: no host arena needs more, bytes. */
+  readonly hostBytes: number;
+  /** For each node of the unplanned step, the most bytes that live while it or a block before it runs. */
+  readonly liveBytes: Float64Array;
+  /** Number of nodes, copies included. */
+  readonly nodeCount: number;
+}
 
 /** A vector of actions with what it comes to. */
 export interface Point {

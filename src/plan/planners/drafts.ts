@@ -1,7 +1,8 @@
 import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { type Allowed, allowedActions } from "../allowed.js";
-import { type Evaluation, Evaluator } from "../evaluator.js";
+import { Evaluator } from "../evaluator.js";
+import type { Evaluation } from "../front.js";
 import { pcieLink } from "../link.js";
 import type { Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
