@@ -108,7 +108,7 @@ const typeOf = ({ name, dtype, shape }: Tensor): ModelValue => ({ name, dtype, d
 export function exportStep(graph: Graph, options: ExportOptions = {}): { model: Model; names: StepNames } {
   if (!graph.loss) throw new Error(`not a training step: ${graph.name}`);
   const swap = graph.nodes.find((node) => opOf(node).swap);
-  if (swap) throw new Error(`a swap cannot be exported: ${originalName(swap.name)}`);
+  if (swap) throw new Error(`a swap cannot be exported: ${originalName(swap.name)} (plan again with --no-swap)`);
   const trained = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within).map((t) => t.name);
   const flat = standardised(graph);
   const gradients = new Map(

@@ -4,12 +4,11 @@ import { savedActivations } from "../memory/activations.js";
 import { type Option, optionsOf } from "./allowed.js";
 import { Evaluator } from "./evaluator.js";
 import { type Evaluation, Front, type Point } from "./front.js";
+import { Pace } from "./pace.js";
 import type { Effort, PlanProblem, Stretch } from "./plan.js";
 import { alone, held, keep } from "./schedule.js";
 import { segmentVectors } from "./segments.js";
 
-/** How much longer it takes to evaluate a plan than the unplanned step, about. */
-const plannedOverUnplanned = 2;
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
 const goalStep = 0.0125;
 /** Plans that take longer than so many steps count as none on the way down. */
@@ -42,15 +41,9 @@ export class Search {
   private readonly basePeak: number;
   private readonly mostHostBytes: number;
   private readonly budgetBytes: number | null;
-  private tried = 0;
-  private moves: number;
-  private readonly began = performance.now();
-  private until: number;
+  private readonly pace: Pace;
 
-  constructor(
-    problem: PlanProblem,
-    private readonly how: Effort,
-  ) {
+  constructor(problem: PlanProblem, how: Effort) {
     const { graph, nodeMs, rows, constraints } = problem;
     const row = new Map(rows.map((one) => [one.name, one]));
     const rowOf = (name: string): ActivationRow => row.get(name) as ActivationRow;
@@ -64,8 +57,7 @@ export class Search {
     this.budgetBytes = problem.budgetBytes;
     this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
     this.options = optionsOf(problem);
-    this.moves = how.moves;
-    this.until = this.began + how.timeLimitMs;
+    this.pace = new Pace(how);
     this.random = randomFrom(how.seed);
     const unplanned = new Uint8Array(saved.length);
     const base = this.evaluator.evaluate(unplanned);
@@ -81,7 +73,8 @@ export class Search {
   run(starts: () => readonly Uint8Array[] = () => []): Front {
     if (this.options.length === 0) return this.front;
     this.segments();
-    this.limit();
+    const { actions: fastest } = this.front.within(this.basePeak);
+    this.pace.limit(() => void this.evaluator.evaluate(fastest));
     const goals = this.descend();
     // the rest of the moves, a share for each goal, from below to above and back
     const rounds = [...goals].reverse().concat(goals);
@@ -89,9 +82,9 @@ export class Search {
     const weight = (goal: number): number => (1.1 - goal / this.basePeak) ** 2;
     let left = rounds.reduce((sum, goal) => sum + weight(goal), 0);
     for (const goal of rounds) {
-      const share = Math.ceil(((annealShare * this.moves - this.tried) * weight(goal)) / left);
+      const share = Math.ceil(((annealShare * this.pace.moves - this.pace.tried) * weight(goal)) / left);
       left -= weight(goal);
-      if (!this.isOver()) this.anneal(goal, share, startHeat);
+      if (!this.pace.isOver()) this.anneal(goal, share, startHeat);
     }
     this.focus(starts());
     this.polish();
@@ -100,58 +93,45 @@ export class Search {
 
   /** The moves that are kept for the budget: from each of the starts, then from the best that is known. */
   private focus(starts: readonly Uint8Array[]): void {
-    const { budgetBytes, moves, until } = this;
+    const { pace, budgetBytes } = this;
+    pace.extend();
     if (budgetBytes === null || budgetBytes >= this.basePeak) return;
     const goal = focusGoal * budgetBytes;
-    const share = Math.ceil((focusShare * moves - this.tried) / (focusRounds + starts.length));
-    for (const start of starts) this.improve(start, goal, { moves: share, until });
-    [this.moves, this.until] = [moves, until];
-    for (let round = 0; round < focusRounds && !this.isOver(); round++) this.anneal(goal, share, startHeat);
+    const share = Math.ceil((focusShare * pace.moves - pace.tried) / (focusRounds + starts.length));
+    for (const start of starts) {
+      const { rest, tried } = { rest: pace.rest, tried: pace.tried };
+      this.improve(start, goal, { ...rest, moves: share });
+      pace.begin({ ...rest, moves: rest.moves - (pace.tried - tried) });
+    }
+    for (let round = 0; round < focusRounds && !this.pace.isOver(); round++) this.anneal(goal, share, startHeat);
   }
 
   /** Goes on from a vector of actions towards a goal: what is better is taken move by move, then annealing. */
-  improve(from: Uint8Array, goal: number, { moves, until }: Stretch): void {
-    this.moves = this.tried + moves;
-    this.until = until;
+  improve(from: Uint8Array, goal: number, stretch: Stretch): void {
+    this.pace.begin(stretch);
     const actions = from.slice();
     let cost = this.cost(this.evaluate(actions), goal);
-    for (let isBetter = true; isBetter && !this.isOver(); ) {
+    for (let isBetter = true; isBetter && !this.pace.isOver(); ) {
       isBetter = false;
       for (const { index, actions: possible } of this.options)
         for (const action of possible) {
           const before = actions[index] as number;
-          if (action === before || this.isOver()) continue;
+          if (action === before || this.pace.isOver()) continue;
           actions[index] = action;
           const next = this.cost(this.evaluate(actions), goal);
           if (next < cost) [cost, isBetter] = [next, true];
           else actions[index] = before;
         }
     }
-    this.anneal(goal, this.moves - this.tried, startHeat);
-  }
-
-  /** As many moves as the time allows, by the fastest of some: the first ones run before the code is compiled. */
-  private limit(): void {
-    const { actions } = this.front.within(this.basePeak);
-    let eachMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 200 && performance.now() - this.began < 0.1 * this.how.timeLimitMs; i++) {
-      const began = performance.now();
-      this.evaluator.evaluate(actions);
-      eachMs = Math.min(eachMs, performance.now() - began);
-    }
-    this.moves = Math.min(this.moves, Math.floor(this.how.timeLimitMs / (plannedOverUnplanned * eachMs)));
-  }
-
-  private isOver(): boolean {
-    return this.tried >= this.moves || performance.now() > this.until;
+    this.anneal(goal, this.pace.rest.moves, startHeat);
   }
 
   /** Goes down goal by goal as far as goals are met; returns those that were tried. */
   private descend(): number[] {
     const goals: number[] = [];
-    const most = Math.floor(descentShare * this.moves * goalStep);
+    const most = Math.floor(descentShare * this.pace.moves * goalStep);
     let missed = 0;
-    for (let share = 1 - goalStep; share > 0 && missed < 3 && !this.isOver(); share -= goalStep) {
+    for (let share = 1 - goalStep; share > 0 && missed < 3 && !this.pace.isOver(); share -= goalStep) {
       const goal = Math.floor(share * this.basePeak);
       goals.push(goal);
       this.greedy(goal);
@@ -169,7 +149,7 @@ export class Search {
   }
 
   private evaluate(actions: Uint8Array): Evaluation {
-    this.tried++;
+    this.pace.tried++;
     const evaluation = this.evaluator.evaluate(actions);
     if (evaluation.hostBytes <= this.mostHostBytes && evaluation.totalMs < Number.POSITIVE_INFINITY)
       this.front.add(actions, evaluation);
@@ -186,14 +166,14 @@ export class Search {
   private segments(): void {
     for (const action of [held, alone])
       for (const actions of segmentVectors(this.options, this.evaluator.graph.activations.length, action))
-        if (!this.isOver()) this.evaluate(actions);
+        if (!this.pace.isOver()) this.evaluate(actions);
   }
 
   /** Evicts one activation after the other, the one that takes most of the excess at all nodes for its time first. */
   private greedy(goal: number): void {
     const actions = this.front.within(goal).actions.slice();
     let now = this.evaluate(actions);
-    while (now.peakBytes > goal && !this.isOver()) {
+    while (now.peakBytes > goal && !this.pace.isOver()) {
       let best: Option | undefined;
       let bestScore = 0;
       for (const option of this.options) {
@@ -224,7 +204,7 @@ export class Search {
   /** Does less with single activations of random points of the front: finds what plans can do without. */
   private polish(): void {
     const { random, options, front } = this;
-    while (!this.isOver()) {
+    while (!this.pace.isOver()) {
       const actions = (front.points[Math.floor(random() * front.points.length)] as Point).actions.slice();
       const evicted = options.filter(({ index }) => actions[index] !== keep);
       const option = evicted[Math.floor(random() * evicted.length)];
@@ -249,8 +229,8 @@ export class Search {
       undo.push([option.index, actions[option.index] as number]);
       actions[option.index] = option.actions.includes(action) ? action : (option.actions.at(-1) as number);
     };
-    for (const from = this.tried; this.tried - from < moves && !this.isOver(); ) {
-      const temperature = heat * 0.01 ** ((this.tried - from) / moves);
+    for (const from = this.pace.tried; this.pace.tried - from < moves && !this.pace.isOver(); ) {
+      const temperature = heat * 0.01 ** ((this.pace.tried - from) / moves);
       undo.length = 0;
       let next: number | undefined;
       const kind = random();

@@ -4,13 +4,15 @@ import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { limitsKey } from "../allowed.js";
 import { type Bound, boundOf, startBound } from "../bound.js";
+import type { Compiled } from "../compiled.js";
 import type { Evaluator } from "../evaluator.js";
 import type { Evaluation, Front, Point } from "../front.js";
-import type { Effort, Planner, PlanProblem, SwapPlacement } from "../plan.js";
+import type { Effort, Plan, Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
 import { alone, held, keep, swapped } from "../schedule.js";
 import { Search } from "../search.js";
 import { swapPlacement } from "../swap-placement.js";
+import { mutwo } from "./mutwo.js";
 import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 
 /** How long a search is: as much as takes some ten seconds on models of a thousand nodes, and no longer on larger ones. */
@@ -53,7 +55,8 @@ export function frontOf(problem: PlanProblem): Found {
   const began = performance.now();
   const front = search.run(() => {
     bound = bounding?.collect(Math.max(0, began + boundMs - performance.now()));
-    return bound?.actions ? [bound.actions] : [];
+    const others = budgetBytes === null ? [] : [actionsOf(mutwo(problem), search.evaluator.graph)];
+    return bound?.actions ? [bound.actions, ...others] : others;
   });
   last.known = { nodeMs, limits, budgetBytes, bound, search, front };
   return last.known;
@@ -140,13 +143,21 @@ function steps(
  * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
  * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
  * A graph is searched once, hardest near the budget that is asked for first, with the set of the program behind the
- * bound among the starts; all budgets are answered from what was found, so that a smaller one never gets a higher peak.
+ * bound and the plan of `mutwo` among the starts, and never dearer than the latter; all budgets are answered from what was found, so that a smaller one never gets a higher peak.
  */
 export const best: Planner = (problem) => {
   const found = frontOf(problem);
-  const plan = planOfFront(problem, found);
+  const own = planOfFront(problem, found);
+  const other = mutwo(problem);
+  const plan = other.feasible && (!own.feasible || other.addedMs < own.addedMs) ? other : own;
   return found.budgetBytes === problem.budgetBytes ? { ...plan, ...boundOf(found.bound) } : plan;
 };
+
+/** A plan's decisions as a vector of actions. */
+function actionsOf({ decisions }: Pick<Plan, "decisions">, { activations }: Compiled): Uint8Array {
+  const action = new Map(decisions.map((one) => [one.activation, one.action === "swap" ? swapped : alone]));
+  return Uint8Array.from(activations, (name) => action.get(name) ?? keep);
+}
 
 /** The plan of the fastest point of a front whose arena fits; of the least arena if none does, or no budget is given. */
 export function planOfFront(problem: PlanProblem, { search, front }: Searched): ReturnType<Planner> {
