@@ -168,6 +168,14 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
   const planned = JSON.parse(readFileSync(JSON.parse(again.stdout).run, "utf8")) as Run;
   assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner mutwo`);
+  const nodes = path.join(path.dirname(summary.run), "profiler_stats_node_stats.csv");
+  const fromTables = mutwo("plan", nodes, "--budget", "80%", "--json", "--no-pictures", "--out", out);
+  assert.equal(fromTables.status, 0, fromTables.stderr);
+  assert.deepEqual(JSON.parse(fromTables.stdout).plan, JSON.parse(again.stdout).plan);
+  assert.deepEqual(
+    [mutwo("plan", "no-nodes.csv", "--budget", "80%")].map(({ status, stderr }) => [status, stderr]),
+    [[2, "mutwo: cannot read table: no-nodes.csv (ENOENT)\n"]],
+  );
   const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
   assert.equal(impossible.status, 1);
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);

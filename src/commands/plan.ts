@@ -6,7 +6,11 @@ import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.j
 
 /** `mutwo plan`: plans again from a saved run, or from its two tables. */
 export const planCommand = (root: Command): Command => {
-  const command = root.command("plan <run>").description("plan again from a saved run.json, or from the tables nodes.csv and activations.csv alone, without a device");
+  const command = root
+    .command("plan <run>")
+    .description(
+      "plan again from a saved run.json, or from the tables nodes.csv and activations.csv alone, without a device",
+    );
   return outcomeOptions(withOptions(command, "plan", plan, checkOut));
 };
 

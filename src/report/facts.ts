@@ -19,7 +19,10 @@ export function facts({ model, before }: Run): { name: string; value: string }[]
       : [["model", `unknown, read from ${model.file}`]]),
     ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
     ["training step", `${formatCount(nodes.length)} nodes, ${formatCount(activations.length)} saved activations`],
-    ["backend", `${before.backend}: ${device.name}${before.estimated || !isKnown ? "" : `, ${device.threads} ${parts}`}`],
+    [
+      "backend",
+      `${before.backend}: ${device.name}${before.estimated || !isKnown ? "" : `, ${device.threads} ${parts}`}`,
+    ],
     ...Object.entries(device.settings ?? {}),
   ].map(([name = "", value = ""]) => ({ name, value }));
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { categories, elementCount, type Phase, tensorBytes } from "../graph/graph.js";
+import { type Attributes, categories, elementCount, type Phase, tensorBytes } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { layout } from "../memory/layout.js";
 import { environment } from "../run/environment.js";
@@ -49,7 +49,7 @@ export function readTables(nodes: string): Run {
   const rows = readTable(activations);
   const { graph, times, costs } = inFile(nodes, () => nodesOf(path.basename(nodes), text));
   const loaded = loadGraph(graph);
-  const derived = tables(loaded, times, null, null);
+  const derived = inFile(nodes, () => tables(loaded, times, null, null));
   const filled = inFile(nodes, () => filledNodes(derived.nodes, costs));
   const read = inFile(activations, () => activationsOf(derived.activations, rows));
   const estimated = text.slice(0, text.indexOf("\n")).includes(estimatedPrefix);
@@ -171,6 +171,14 @@ function texts(row: Cells, column: string, index: number): [string, string][] {
   });
 }
 
+function attributes(row: Cells, index: number): Attributes {
+  const found = json(row, "attributes", index, "record") as Attributes;
+  for (const [name, one] of Object.entries(found))
+    if (typeof one !== "object" || !isText(one?.type) || one.value === undefined)
+      throw new Error(`row ${index + 1} has no type and value in attributes for ${name}: ${JSON.stringify(one)}`);
+  return found;
+}
+
 const nodeNames = [
   ...["rank", "node_name", "op", "phase", "median_run_time_ms", "avg_run_time_ms", "spread_ms"],
   ...["peak_mem_bytes", "workspace_bytes", "flops"],
@@ -193,7 +201,11 @@ function nodesOf(name: string, text: string): { graph: SavedGraph; times: Sample
     if (row.rank !== index) throw new Error(`row ${index + 1} has rank ${row.rank}, not ${index}`);
   });
   const times = costs.map((row, index) =>
-    known(number(row, "median_run_time_ms", index), number(row, "avg_run_time_ms", index), number(row, "spread_ms", index)),
+    known(
+      number(row, "median_run_time_ms", index),
+      number(row, "avg_run_time_ms", index),
+      number(row, "spread_ms", index),
+    ),
   );
   return { graph: unwire(name, costs.map(wiredNode)), times, costs };
 }
@@ -208,7 +220,7 @@ function wiredNode(row: Cells, index: number): WiredNode {
     phase: row.phase as Phase,
     inputs: names(row, "inputs", index),
     outputs: names(row, "outputs", index),
-    attributes: json(row, "attributes", index, "record") as WiredNode["attributes"],
+    attributes: attributes(row, index),
     tensors: texts(row, "tensors", index).map(([name, text]) => {
       const tensor = parseTensor(name, text);
       if (!tensor)
