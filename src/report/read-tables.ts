@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { type Attributes, categories, elementCount, type Phase, tensorBytes } from "../graph/graph.js";
+import { type Attributes, categories, elementCount, type Phase, producers, tensorBytes } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { layout } from "../memory/layout.js";
 import { environment } from "../run/environment.js";
@@ -32,6 +31,7 @@ export function tableFile(place: string): string | undefined {
 /** The activation table beside a node table. */
 function tableBeside(nodes: string): string {
   const name = path.basename(nodes);
+  if (name.startsWith("planned-")) throw new Error(`tables of a planned step: ${nodes} (name ${inFolder.join(" or ")})`);
   const [own, other] = pairs.find(([end]) => name.endsWith(end)) ?? [];
   if (!own) throw new Error(`not a node table: ${nodes} (name one that ends in nodes.csv or node_stats.csv)`);
   return path.join(path.dirname(nodes), name.slice(0, -own.length) + other);
@@ -54,7 +54,9 @@ export function readTables(nodes: string): Run {
   const read = inFile(activations, () => activationsOf(derived.activations, rows));
   const estimated = text.slice(0, text.indexOf("\n")).includes(estimatedPrefix);
   const workspaces = filled.flatMap(({ workspaceBytes }) => workspaceBytes ?? []);
-  const parameters = graph.tensors.filter(({ category }) => category === "parameter");
+  const made = producers(loaded);
+  // slices of flat buffers and next values are not counted again
+  const parameters = graph.tensors.filter((t) => t.category === "parameter" && !t.within && !made.has(t.name));
   const device = { name: "unknown", threads: 0, memoryBytes: 0, runtimeVersion: "unknown" };
   const before: Profile = {
     ...derived,
@@ -83,7 +85,7 @@ export function readTables(nodes: string): Run {
     model: {
       file: path.basename(nodes),
       path: path.resolve(nodes),
-      sha256: createHash("sha256").update(text).digest("hex"),
+      sha256: "unknown",
       opset: 0,
       producer: "",
       loss: "unknown",

@@ -92,6 +92,10 @@ test("readTables gives graph, profile and tables back, and says what it does not
     [run.graph.outputs, [...run.graph.inputs].sort()],
   );
   assert.deepEqual(read.before.activations, run.before.activations);
+  assert.deepEqual(
+    [read.model.parameters, read.model.parameterBytes],
+    [run.model.parameters, run.model.parameterBytes],
+  );
   assert.deepEqual(read.before.timeline, run.before.timeline);
   assert.match(read.warnings[0]?.text ?? "", /^read from tables: nodes.csv and activations.csv; /);
   const again = readTables(written(read));
@@ -169,6 +173,7 @@ test("readTables says in one line what is wrong with a table", () => {
   const nodes = written(run);
   rmSync(path.join(path.dirname(nodes), "activations.csv"));
   assert.throws(() => readTables(nodes), /^Error: cannot read table: .*activations\.csv \(ENOENT\)$/);
+  assert.throws(() => readTables("planned-nodes.csv"), /^Error: tables of a planned step: planned-nodes.csv \(/);
   assert.throws(() => readTables("rows.csv"), /not a node table: rows.csv/);
   assert.ok(readFileSync(nodes, "utf8").startsWith("rank,"));
 });
