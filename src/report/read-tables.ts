@@ -10,6 +10,7 @@ import { loadGraph, newRunId, type Run, runFile, runFormatVersion, type SavedGra
 import type { Samples } from "../run/samples.js";
 import { parseTensor, unwire, type WiredNode } from "../run/wiring.js";
 import type { CopyTime } from "../runtime/runtime.js";
+import { type Cells, isText, json, names, number, texts } from "./cells.js";
 import { activationColumns, type Cell, estimatedPrefix, nodeColumns, parseCsv } from "./tables.js";
 
 /** How files of the two tables are called: the ends of their names. */
@@ -31,7 +32,8 @@ export function tableFile(place: string): string | undefined {
 /** The activation table beside a node table. */
 function tableBeside(nodes: string): string {
   const name = path.basename(nodes);
-  if (name.startsWith("planned-")) throw new Error(`tables of a planned step: ${nodes} (name ${inFolder.join(" or ")})`);
+  if (name.startsWith("planned-"))
+    throw new Error(`tables of a planned step: ${nodes} (name ${inFolder.join(" or ")})`);
   const [own, other] = pairs.find(([end]) => name.endsWith(end)) ?? [];
   if (!own) throw new Error(`not a node table: ${nodes} (name one that ends in nodes.csv or node_stats.csv)`);
   return path.join(path.dirname(nodes), name.slice(0, -own.length) + other);
@@ -129,49 +131,8 @@ function inFile<T>(file: string, make: () => T): T {
   }
 }
 
-/** A row of a table, by the columns' names. */
-type Cells = Readonly<Record<string, Cell>>;
-
 const columnsOf = <C extends { readonly name: string }>(columns: readonly C[], names: readonly string[]): C[] =>
   columns.filter(({ name }) => names.includes(name));
-
-/** A number that is not negative. Throws `row … has no number in …`, `row … has a negative number in …`. */
-function number(row: Cells, column: string, index: number): number {
-  const value = row[column];
-  if (typeof value !== "number") throw new Error(`row ${index + 1} has no number in ${column}: ${value ?? "empty"}`);
-  if (value < 0) throw new Error(`row ${index + 1} has a negative number in ${column}: ${value}`);
-  return value;
-}
-
-const isText = (value: unknown): value is string => typeof value === "string";
-
-/** What a cell of JSON holds, a list or a record; empty cells hold nothing. Throws `row … has no list in …: …`. */
-function json(row: Cells, column: string, index: number, kind: "list" | "record"): object {
-  const text = String(row[column] ?? "");
-  if (text === "") return kind === "list" ? [] : {};
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value) !== (kind === "list"))
-    throw new Error(`row ${index + 1} has no JSON ${kind} in ${column}: ${text.slice(0, 60)}`);
-  return value;
-}
-
-function names(row: Cells, column: string, index: number): string[] {
-  const list = json(row, column, index, "list") as unknown[];
-  if (!list.every(isText)) throw new Error(`row ${index + 1} has more than names in ${column}: ${row[column]}`);
-  return list;
-}
-
-function texts(row: Cells, column: string, index: number): [string, string][] {
-  return Object.entries(json(row, column, index, "record")).map(([name, value]): [string, string] => {
-    if (!isText(value)) throw new Error(`row ${index + 1} has no text in ${column} for ${name}: ${value}`);
-    return [name, value];
-  });
-}
 
 function attributes(row: Cells, index: number): Attributes {
   const found = json(row, "attributes", index, "record") as Attributes;
