@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -168,19 +177,31 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
   const planned = JSON.parse(readFileSync(JSON.parse(again.stdout).run, "utf8")) as Run;
   assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner mutwo`);
-  const nodes = path.join(path.dirname(summary.run), "profiler_stats_node_stats.csv");
-  const fromTables = mutwo("plan", nodes, "--budget", "80%", "--json", "--no-pictures", "--out", out);
-  assert.equal(fromTables.status, 0, fromTables.stderr);
-  assert.deepEqual(JSON.parse(fromTables.stdout).plan, JSON.parse(again.stdout).plan);
-  assert.deepEqual(
-    [mutwo("plan", "no-nodes.csv", "--budget", "80%")].map(({ status, stderr }) => [status, stderr]),
-    [[2, "mutwo: cannot read table: no-nodes.csv (ENOENT)\n"]],
-  );
   const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
   assert.equal(impossible.status, 1);
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);
   const report = mutwo("report", summary.run);
   assert.equal(report.status, 0, report.stderr);
+});
+
+test("mutwo plan plans from both tables of a run alone, and says what is wrong with them in one line", () => {
+  const place = path.join(folder, "tables alone");
+  mkdirSync(place);
+  for (const file of ["nodes.csv", "activations.csv"])
+    copyFileSync(at(`golden/resnet-h100/${file}`), path.join(place, file));
+  const rest = ["--budget", "60%", "--planner", "mutwo", "--no-pictures", "--out", path.join(folder, "of tables")];
+  const { status, stdout, stderr } = mutwo("plan", place, ...rest);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^nodes\.csv: 152 nodes, 9,866 parameters, 80 saved activations$/m);
+  assert.match(stdout, /^plan: \d+ recomputed, .* less memory for .* more/m);
+  assert.match(stdout, /^warning: read from tables: nodes\.csv and activations\.csv; /m);
+  rmSync(path.join(place, "activations.csv"));
+  const without = mutwo("plan", path.join(place, "nodes.csv"), ...rest);
+  const missing = path.join(place, "activations.csv");
+  assert.deepEqual(
+    [without.status, without.stdout, without.stderr],
+    [2, "", `mutwo: cannot read table: ${missing} (ENOENT)\n`],
+  );
 });
 
 test("mutwo profile stopped by Ctrl-C leaves no folder behind", async () => {
