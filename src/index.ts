@@ -16,6 +16,7 @@ export { planGraph } from "./plan/planners/index.js";
 export { rewrite } from "./plan/rewrite.js";
 export * as charts from "./report/charts.js";
 export type { Figure } from "./report/figure.js";
+export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";

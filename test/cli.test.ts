@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -184,6 +193,26 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);
   const report = mutwo("report", summary.run);
   assert.equal(report.status, 0, report.stderr);
+});
+
+test("mutwo plan plans from both tables of a run alone, and says what is wrong with them in one line", () => {
+  const place = path.join(folder, "tables alone");
+  mkdirSync(place);
+  for (const file of ["nodes.csv", "activations.csv"])
+    copyFileSync(at(`golden/resnet-h100/${file}`), path.join(place, file));
+  const rest = ["--budget", "60%", "--planner", "mutwo", "--no-pictures", "--out", path.join(folder, "of tables")];
+  const { status, stdout, stderr } = mutwo("plan", place, ...rest);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^nodes\.csv: 152 nodes, 9,866 parameters, 80 saved activations$/m);
+  assert.match(stdout, /^plan: \d+ recomputed, .* less memory for .* more/m);
+  assert.match(stdout, /^warning: read from tables: nodes\.csv and activations\.csv; /m);
+  rmSync(path.join(place, "activations.csv"));
+  const without = mutwo("plan", path.join(place, "nodes.csv"), ...rest);
+  const missing = path.join(place, "activations.csv");
+  assert.deepEqual(
+    [without.status, without.stdout, without.stderr],
+    [2, "", `mutwo: cannot read table: ${missing} (ENOENT)\n`],
+  );
 });
 
 test("mutwo profile stopped by Ctrl-C leaves no folder behind", async () => {

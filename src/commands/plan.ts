@@ -4,14 +4,21 @@ import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
 import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 
-/** `mutwo plan`: plans again from a saved run. */
+/** `mutwo plan`: plans again from a saved run, or from its two tables. */
 export const planCommand = (root: Command): Command => {
-  const command = root.command("plan <run>").description("plan again from a saved run.json, without a device");
+  const command = root
+    .command("plan <run>")
+    .description(
+      "plan again from a saved run.json, or from the tables nodes.csv and activations.csv alone, without a device",
+    );
   return outcomeOptions(withOptions(command, "plan", plan, checkOut));
 };
 
 export async function plan(file: string, options: OptionsOf<"plan">, flags: OutcomeFlags): Promise<void> {
   const { planRun } = await import("../run/replan.js");
   const { readRun } = await import("../run/run.js");
-  await finish(planRun(readRun(file), { ...options, command: commandOf("plan", file, options) }), flags);
+  const { readTables, tableFile } = await import("../report/read-tables.js");
+  const nodes = tableFile(file);
+  const run = nodes === undefined ? readRun(file) : readTables(nodes);
+  await finish(planRun(run, { ...options, command: commandOf("plan", file, options) }), flags);
 }

@@ -7,14 +7,22 @@ export function facts({ model, before }: Run): { name: string; value: string }[]
   const dims = Object.entries(model.dims).map(([name, size]) => `${name} = ${size}`);
   const { device, memory, nodes, activations } = before;
   const parts = memory ? "multiprocessors" : "threads";
+  const isKnown = before.backend !== "tables";
   return [
-    ["model", `${model.file} (${model.producer || "unknown producer"}, opset ${model.opset})`],
-    ["dimensions", dims.join(", ") || "fixed by the file"],
-    ["loss, optimizer", `${model.loss}, ${model.optimizer}`],
-    ...optionFacts(model),
+    ...(isKnown
+      ? [
+          ["model", `${model.file} (${model.producer || "unknown producer"}, opset ${model.opset})`],
+          ["dimensions", dims.join(", ") || "fixed by the file"],
+          ["loss, optimizer", `${model.loss}, ${model.optimizer}`],
+          ...optionFacts(model),
+        ]
+      : [["model", `unknown, read from ${model.file}`]]),
     ["parameters", `${formatCount(model.parameters)} (${formatBytes(model.parameterBytes)})`],
     ["training step", `${formatCount(nodes.length)} nodes, ${formatCount(activations.length)} saved activations`],
-    ["backend", `${before.backend}: ${device.name}${before.estimated ? "" : `, ${device.threads} ${parts}`}`],
+    [
+      "backend",
+      `${before.backend}: ${device.name}${before.estimated || !isKnown ? "" : `, ${device.threads} ${parts}`}`,
+    ],
     ...Object.entries(device.settings ?? {}),
   ].map(([name = "", value = ""]) => ({ name, value }));
 }

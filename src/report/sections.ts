@@ -99,7 +99,9 @@ function environment({ before, environment }: Run) {
   return {
     measured: before.estimated
       ? "nothing: times are estimated"
-      : `${before.iterations} iterations of each kind after ${before.warmups} warm-ups`,
+      : before.backend === "tables"
+        ? "nothing here: times are those of the tables"
+        : `${before.iterations} iterations of each kind after ${before.warmups} warm-ups`,
     losses: before.losses.map((loss) => (loss === null ? "not finite" : loss.toPrecision(6))).join(", "),
     environment: Object.entries(environment).map(([name, value]) => ({
       name,

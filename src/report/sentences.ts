@@ -11,7 +11,7 @@ export const infeasibleLine = (plan: Plan): string =>
 export const allocated = (profile: Profile): string =>
   profile.offloaded
     ? "does not fit"
-    : profile.backend === "replay" || profile.backend === "estimate"
+    : ["replay", "estimate", "tables"].includes(profile.backend)
       ? `not executed (${profile.backend})`
       : formatBytes(profile.allocatedBytes);
 

@@ -10,8 +10,10 @@ import {
   unplannedRows,
 } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
+import { tensorText } from "../run/wiring.js";
 
-type Cell = string | number | boolean | null;
+/** What a cell holds. */
+export type Cell = string | number | boolean | null;
 
 /** One column of a table: its name in CSV files and DataFrames (with the unit), its title for people, its value. */
 export interface Column<Row> {
@@ -22,8 +24,8 @@ export interface Column<Row> {
   readonly value: (row: Row, run: Run) => Cell;
 }
 
-/** Columns of the node table (μ-TWO's table A). Names in a list are separated by spaces. */
-export const nodeColumns: readonly Column<PlannedNodeRow>[] = [
+/** Columns of the node table (μ-TWO's table A) that a page shows. Names in a list are separated by spaces. */
+const costColumns: readonly Column<PlannedNodeRow>[] = [
   { name: "rank", title: "rank", kind: "count", value: (row) => row.rank },
   { name: "node_name", title: "node", kind: "text", value: (row) => row.name },
   { name: "op", title: "op", kind: "text", value: (row) => row.op },
@@ -52,6 +54,35 @@ export const nodeColumns: readonly Column<PlannedNodeRow>[] = [
   { name: "to_recompute", title: "recomputed before", kind: "text", value: (row) => row.toRecompute.join(" ") },
   { name: "in_peak_interval", title: "over the budget", kind: "yes", value: (row) => row.inPeakInterval },
 ];
+
+/** A list or record as JSON; empty where it holds nothing. */
+const json = (value: object): string => (Object.keys(value).length ? JSON.stringify(value) : "");
+
+/**
+ * Columns of the node table that say what the graph is, so that the tables alone suffice to plan (report/read-tables.ts):
+ * JSON, since names may hold any character.
+ */
+const graphColumns: readonly Column<PlannedNodeRow>[] = [
+  { name: "inputs", title: "inputs", kind: "text", value: (row) => json(row.inputs) },
+  { name: "outputs", title: "outputs", kind: "text", value: (row) => json(row.outputs) },
+  { name: "attributes", title: "attributes", kind: "text", value: (row) => json(row.attributes) },
+  {
+    name: "tensors",
+    title: "tensors named first here",
+    kind: "text",
+    value: (row) => json(Object.fromEntries(row.tensors.map((tensor) => [tensor.name, tensorText(tensor)]))),
+  },
+  {
+    name: "renews",
+    title: "states renewed here",
+    kind: "text",
+    value: (row) => json(Object.fromEntries(row.renews.map(({ before, after }) => [before, after]))),
+  },
+  { name: "step_outputs", title: "outputs of the step", kind: "text", value: (row) => json(row.stepOutputs) },
+];
+
+/** Columns of the node table: what nodes cost, then what the graph is. */
+export const nodeColumns = [...costColumns, ...graphColumns];
 
 const ranks = ({ first, last }: Interval): string => `${first}-${last}`;
 
@@ -118,7 +149,8 @@ function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: 
 const headingOf = ({ name, kind }: Pick<Column<never>, "name" | "kind">, { before }: Run): string =>
   before.estimated && isTime(kind) ? `${estimatedPrefix}${name}` : name;
 
-const estimatedPrefix = "estimated_";
+/** What names of columns begin with that hold estimated times. */
+export const estimatedPrefix = "estimated_";
 
 const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind === "ratio";
 
@@ -175,10 +207,10 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
 
 /** The tables of the report's page, by the name that a grid's `data-table` has there. */
 export const pageTables = (run: Run) => ({
-  nodes: pageTable(nodeColumns, rowsOf(run, "unplanned").nodes, run),
+  nodes: pageTable(costColumns, rowsOf(run, "unplanned").nodes, run),
   activations: pageTable(activationColumns, rowsOf(run, "unplanned").activations, run),
   ...(run.plan && {
-    plannedNodes: pageTable(nodeColumns, rowsOf(run, "planned").nodes, run),
+    plannedNodes: pageTable(costColumns, rowsOf(run, "planned").nodes, run),
     plannedActivations: pageTable(activationColumns, rowsOf(run, "planned").activations, run),
   }),
 });

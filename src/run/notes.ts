@@ -30,7 +30,7 @@ export const unfitWarnings = (before: Profile, plan: Plan | null): Warning[] =>
     ] as const
   ).flatMap(([about, bytes]) => {
     const { name, memoryBytes } = before.device;
-    if (!before.estimated || bytes <= memoryBytes) return [];
+    if (!before.estimated || before.backend === "tables" || bytes <= memoryBytes) return [];
     const text = `the ${about} step does not fit in the ${formatBytes(memoryBytes)} of ${name}: its values alone need ${formatBytes(bytes)}`;
     return [{ about, text }];
   });

@@ -1,5 +1,4 @@
 import { writeFileSync } from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { formatBytes } from "../format.js";
 import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
@@ -8,13 +7,13 @@ import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
 import { type BoundModel, readModel, sha256Of } from "../model/read.js";
 import { rewrite } from "../plan/rewrite.js";
-import { ownVersion } from "../root.js";
 import { openRuntime } from "../runtime/open.js";
 import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
 import { compare } from "./compare.js";
+import { environment } from "./environment.js";
 import { culprit, unfitWarnings, untrainedNotes, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
@@ -22,7 +21,6 @@ import type { ProfileModelOptions } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
 import { asksForPlan, keptNames, makePlan } from "./replan.js";
 import {
-  type Environment,
   type Equality,
   type ModelInfo,
   newRunId,
@@ -139,17 +137,4 @@ function offload(graph: Graph, runtime: Runtime): Graph {
   throw new Error(
     `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
   );
-}
-
-/** What a report says of where it was made. */
-export function environment(runtime: Runtime): Environment {
-  return {
-    mutwo: ownVersion(),
-    node: process.version,
-    onnxruntime: runtime.device.runtimeVersion,
-    os: `${os.type()} ${os.release()} ${os.arch()}`,
-    cpu: os.cpus()[0]?.model ?? "unknown",
-    cores: os.cpus().length,
-    memoryBytes: os.totalmem(),
-  };
 }

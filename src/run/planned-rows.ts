@@ -9,9 +9,10 @@ import { copyMs, type NodeRow, tables } from "./node-rows.js";
 import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
 import { loadGraph, type Run } from "./run.js";
 import { samplesOf } from "./samples.js";
+import { type Wiring, wiring } from "./wiring.js";
 
 /** A node row with what a plan has done at the node (the rest of μ-TWO's table A); names of activations. */
-export interface PlannedNodeRow extends NodeRow {
+export interface PlannedNodeRow extends NodeRow, Wiring {
   readonly gtype: "forward" | "backward";
   /** Copied to the host after this node. */
   readonly toOffload: readonly string[];
@@ -47,7 +48,7 @@ export interface Rows {
 
 type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
 
-const none: Omit<PlannedNodeRow, keyof NodeRow | "gtype"> = {
+const none: Omit<PlannedNodeRow, keyof NodeRow | keyof Wiring | "gtype"> = {
   toOffload: [],
   toDelete: [],
   toPrefetch: [],
@@ -60,11 +61,13 @@ export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): 
   typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
 
 /** The tables before planning: nothing is evicted, and a recomputation counts once, from what is kept. */
-export function unplannedRows(run: Pick<Run, "before" | "plan">): Rows {
+export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows {
   const { before } = run;
+  const wired = wiring(loadGraph(run.graph));
   return {
-    nodes: before.nodes.map((row) => ({
+    nodes: before.nodes.map((row, rank) => ({
       ...row,
+      ...(wired[rank] as Wiring),
       ...none,
       gtype: gtype(row),
       inPeakInterval: isOver(row.liveBytes, run.plan),
@@ -117,9 +120,11 @@ export function plannedRows(run: Source): Rows | undefined {
   const nodeRows = isExecuted ? after.nodes : simulatedRows(planned, own, rows, before.nodes);
   const placeOf = places(planned, own);
   const hints = hintsOf(plan, rows, copies, placeOf);
+  const wired = wiring(planned);
   return {
-    nodes: nodeRows.map((row) => ({
+    nodes: nodeRows.map((row, rank) => ({
       ...row,
+      ...(wired[rank] as Wiring),
       ...none,
       ...hints.get(own.get(row.name) ?? -1),
       gtype: gtype(row),

@@ -11,7 +11,8 @@ import { type Samples, samplesOf } from "./samples.js";
 
 /** What was measured of one graph on one runtime, and the rows that follow from it. */
 export interface Profile {
-  readonly backend: Backend;
+  /** What ran the step; of a run read back from its tables they do not say it. */
+  readonly backend: Backend | "tables";
   readonly device: Device;
   readonly warmups: number;
   readonly iterations: number;

@@ -32,7 +32,13 @@ function inventedRun(nodes: readonly string[]): Run {
       firstBackwardUses: [],
     }),
   );
-  return { before: { nodes: rows, activations: [] }, plan: null } as unknown as Run;
+  const graph = {
+    nodes: nodes.map((name) => ({ name, inputs: [], outputs: [], attributes: {} })),
+    tensors: [],
+    outputs: [],
+    state: [],
+  };
+  return { graph, before: { nodes: rows, activations: [] }, plan: null } as unknown as Run;
 }
 
 test("nodeCsv(run) and parseCsv are inverse, whatever the names hold", () => {

@@ -3,8 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
-import { environment, profileModel } from "../../src/run/pipeline.js";
-import { openRuntime } from "../../src/runtime/open.js";
+import { profileModel } from "../../src/run/pipeline.js";
 import { at } from "../at.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-pipeline-"));
@@ -52,12 +51,4 @@ test("profileModel(file, {budget}) that cannot be met is an answer: nothing is e
 test("profileModel(file, {signal}) stops with the signal's reason", async () => {
   const reason = new Error("interrupted (SIGINT)");
   await assert.rejects(profileModel(model, { ...options, signal: AbortSignal.abort(reason) }), reason);
-});
-
-test("environment(runtime) says with which versions and on what machine", () => {
-  const runtime = openRuntime("cpu", { threads: 1 });
-  const { onnxruntime, node, cores } = environment(runtime);
-  runtime.close();
-  assert.deepEqual([onnxruntime, node], [runtime.device.runtimeVersion, process.version]);
-  assert.ok(cores >= 1);
 });

@@ -22,7 +22,7 @@ export const freeTime = ({ inactiveMs, swapMs }: Pick<ActivationRow, "inactiveMs
  */
 class Policy {
   private readonly lineage: Lineage;
-  private readonly swappable: number[];
+  private swappable: number[];
   private readonly byName: ReadonlyMap<string, number>;
   private now: Draft;
   private from = 0;
@@ -70,50 +70,81 @@ class Policy {
   /** Takes decisions that free so many bytes, counted one for one. */
   private save(bytes: number): void {
     let left = bytes;
-    for (const index of this.swappable.filter((i) => this.isIdle(i))) {
-      if (left <= 0) return;
-      const { swapMs, memoryBytes } = this.row(index);
-      // free time only shrinks from here on
-      if (freeTime(this.row(index)) < 0) break;
-      const away = this.drafts.draft([...this.now.taken, this.swap(index)]);
-      const waitedMs = away.totalMs - this.now.totalMs - 2 * pcieLink.slowdown * swapMs;
+    // free time only shrinks along the list
+    const hidden = this.swappable.filter((i) => this.isIdle(i) && freeTime(this.row(i)) >= 0);
+    while (hidden.length && left > 0) {
+      const some = this.enough(hidden, left);
+      hidden.splice(0, some.length);
+      const away = this.drafts.draft([...this.now.taken, ...some.map((index) => this.swap(index))]);
+      const copiesMs = some.reduce((sum, index) => sum + 2 * this.row(index).swapMs, 0);
+      const waitedMs = away.totalMs - this.now.totalMs - pcieLink.slowdown * copiesMs;
       if (waitedMs > 1e-9 * this.now.totalMs || away.hostBytes > this.drafts.mostHostBytes) continue;
-      this.take(index, away);
-      left -= memoryBytes;
+      left -= this.take(some, away);
     }
     while (left > 0) {
-      const index = this.cheapest();
-      if (index === undefined) return;
-      left -= this.row(index).memoryBytes;
+      const freed = this.cheapest(left);
+      if (!freed) return;
+      left -= freed;
     }
   }
 
-  /** Takes the cheaper of a swap and a recomputation; returns which activation. */
-  private cheapest(): number | undefined {
-    const idle = [...this.lineage.remaining.values()].filter(({ row }) =>
-      this.isIdle(this.byName.get(row.name) as number),
-    );
-    const candidate = bestOf(idle);
-    const longest = this.swappable.find((i) => this.isIdle(i));
-    const away = longest === undefined ? undefined : this.drafts.draft([...this.now.taken, this.swap(longest)]);
+  /** The first of a list that free so many bytes, in a large step several at once, else one. */
+  private enough(list: readonly number[], bytes: number): number[] {
+    const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
+    let left = bytes;
+    return list.slice(0, count).filter((index) => {
+      const isWanted = left > 0;
+      left -= this.row(index).memoryBytes;
+      return isWanted;
+    });
+  }
+
+  /** Takes the cheaper of a swap and a recomputation, in a large step more of its kind; returns the bytes freed. */
+  private cheapest(bytes: number): number {
+    const candidate = this.nextRecompute();
+    const idle = this.swappable.filter((i) => this.isIdle(i));
+    const [longest] = idle;
+    const swap = (list: readonly number[]): Draft =>
+      this.drafts.draft([...this.now.taken, ...list.map((index) => this.swap(index))]);
+    const away = longest === undefined ? undefined : swap([longest]);
     const swapMs =
       away && away.hostBytes <= this.drafts.mostHostBytes ? away.totalMs - this.now.totalMs : Number.POSITIVE_INFINITY;
-    if (candidate && candidate.totalMs < swapMs) {
-      const index = this.byName.get(candidate.row.name) as number;
-      const decision = this.recompute(candidate, index);
-      this.lineage.recompute(candidate);
-      this.take(index, this.drafts.draft([...this.now.taken, decision]));
-      return index;
-    }
-    if (longest === undefined || !away || swapMs === Number.POSITIVE_INFINITY) return undefined;
-    this.take(longest, away);
-    return longest;
+    if (candidate && candidate.totalMs < swapMs) return this.recomputeSome(bytes);
+    if (swapMs === Number.POSITIVE_INFINITY) return 0;
+    const some = this.enough(idle, bytes);
+    return this.take(some, swap(some));
   }
 
-  private take(index: number, draft: Draft): void {
+  private nextRecompute(): Candidate | undefined {
+    return bestOf(
+      [...this.lineage.remaining.values()].filter(({ row }) => this.isIdle(this.byName.get(row.name) as number)),
+    );
+  }
+
+  private recomputeSome(bytes: number): number {
+    const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
+    const decisions: Taken[] = [];
+    let left = bytes;
+    while (decisions.length < count && left > 0) {
+      const candidate = this.nextRecompute();
+      if (!candidate) break;
+      const index = this.byName.get(candidate.row.name) as number;
+      decisions.push(this.recompute(candidate, index));
+      this.lineage.recompute(candidate);
+      left -= this.row(index).memoryBytes;
+    }
+    return this.take(
+      decisions.map(({ index }) => index),
+      this.drafts.draft([...this.now.taken, ...decisions]),
+    );
+  }
+
+  private take(indices: readonly number[], draft: Draft): number {
     this.now = draft;
-    this.lineage.remaining.delete(this.row(index).name);
-    this.swappable.splice(0, this.swappable.length, ...this.swappable.filter((other) => other !== index));
+    const gone = new Set(indices);
+    for (const index of indices) this.lineage.remaining.delete(this.row(index).name);
+    this.swappable = this.swappable.filter((index) => !gone.has(index));
+    return indices.reduce((sum, index) => sum + this.row(index).memoryBytes, 0);
   }
 
   private swap(index: number): Taken {

@@ -101,15 +101,19 @@ export class Drafts {
       taken.filter((one) => one.action !== "swap").map((one) => ({ activation: nameOf(one), ...action(one) })),
     );
     const rank = new Map(graph.nodes.map(({ name }, i) => [name, i]));
-    // copies before a node of the unplanned step count as that node
-    const firstFrom = (earliest: number): number =>
-      1 + recomputing.nodes.findLastIndex(({ name }) => (rank.get(name) ?? graph.nodes.length) < earliest);
+    // by rank of the unplanned step: the first node there that is not before it; copies before a node count as that node
+    const first = new Int32Array(graph.nodes.length + 1);
+    recomputing.nodes.forEach(({ name }, at) => {
+      const own = rank.get(name);
+      if (own !== undefined) first[own + 1] = at + 1;
+    });
+    for (let i = 1; i < first.length; i++) first[i] = Math.max(first[i] as number, first[i - 1] as number);
     const placements = swapPlacement(
       recomputing,
       recomputing.nodes.map(({ name }) => nodeMs[rank.get(knownName(name, rank)) as number] as number),
       new Map(swaps.map((one) => [nameOf(one), (this.rows[one.index] as ActivationRow).swapMs])),
       pcieLink,
-      new Map(swaps.map((one) => [nameOf(one), firstFrom(one.earliest ?? 0)])),
+      new Map(swaps.map((one) => [nameOf(one), first[one.earliest ?? 0] as number])),
     );
     return judge(
       this.problem,

@@ -30,6 +30,8 @@ class Descent {
   private readonly lineage: Lineage;
   private readonly swappable: Set<number>;
   private readonly byName: ReadonlyMap<string, number>;
+  /** Those that are swapped, which stay candidates for recomputation. */
+  private readonly away = new Set<string>();
   private taken: readonly Taken[] = [];
 
   constructor(
@@ -52,7 +54,7 @@ class Descent {
     const found = [drafts.empty];
     let now = drafts.empty;
     while (now.peakBytes > this.goalBytes && now.nodeCount <= mostGrowth * drafts.empty.nodeCount) {
-      const next = this.evict(now) ?? this.postpone(now);
+      const next = this.evict(now) ?? this.postpone(now) ?? this.convert(now);
       if (!next) break;
       this.taken = next.taken;
       found.push(next);
@@ -76,7 +78,7 @@ class Descent {
       if (remade && away.totalMs >= remade.totalMs) break;
       this.swappable.delete(swap.index);
       if (this.isUseful(away, now, peak)) {
-        this.lineage.remaining.delete(this.row(swap.index).name);
+        this.away.add(this.row(swap.index).name);
         return this.more(away, now, peak);
       }
       swap = this.nextSwap(now, peak);
@@ -97,8 +99,8 @@ class Descent {
       const next = again?.decision ?? (last.action === "swap" ? this.nextSwap(now, peak) : undefined);
       if (!next) break;
       if (again) this.take(again.candidate);
+      else this.away.add(this.row(next.index).name);
       this.swappable.delete(next.index);
-      this.lineage.remaining.delete(this.row(next.index).name);
       taken.push(next);
       bytes += this.row(next.index).memoryBytes;
     }
@@ -117,8 +119,8 @@ class Descent {
   }
 
   private nextRecompute(peak: number): { candidate: Candidate; decision: Taken } | undefined {
-    const idle = [...this.lineage.remaining.values()].filter(({ row: { name } }) =>
-      this.isIdle(this.byName.get(name) as number, peak),
+    const idle = [...this.lineage.remaining.values()].filter(
+      ({ row: { name } }) => !this.away.has(name) && this.isIdle(this.byName.get(name) as number, peak),
     );
     const candidate = bestOf(idle);
     return candidate && { candidate, decision: this.recompute(candidate, peak, idle.length) };
@@ -175,6 +177,29 @@ class Descent {
     if (later.every((one, i) => one === this.taken[i])) return undefined;
     const draft = this.drafts.draft(later);
     return (draft.liveBytes[peak] as number) < (now.liveBytes[peak] as number) ? draft : undefined;
+  }
+
+  /** Where swaps queue for the channel to the host, the last ones are still there at the peak: made again instead. */
+  private convert(now: Draft): Draft | undefined {
+    const peak = peakRank(now);
+    const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
+    const queued = [...this.away].flatMap((name) => {
+      const candidate = this.lineage.remaining.get(name);
+      const index = this.byName.get(name) as number;
+      return candidate && this.isIdle(index, peak) ? [{ candidate, index }] : [];
+    });
+    queued.sort((a, z) => this.row(z.index).lastForwardAccess - this.row(a.index).lastForwardAccess);
+    const instead = new Map(
+      queued.slice(0, count).map(({ candidate, index }) => [index, this.recompute(candidate, peak, queued.length)]),
+    );
+    if (!instead.size) return undefined;
+    const draft = this.drafts.draft(this.taken.map((one) => instead.get(one.index) ?? one));
+    if ((draft.liveBytes[peak] as number) >= (now.liveBytes[peak] as number)) return undefined;
+    for (const { candidate } of queued.slice(0, count)) {
+      this.away.delete(candidate.row.name);
+      this.lineage.recompute(candidate);
+    }
+    return draft;
   }
 }
 
