@@ -24,12 +24,14 @@ const budgets = 20;
 /** The budget that is asked for first, where searches look hardest, as a share of the unplanned arena. */
 const firstShare = 0.6;
 /** How long is looked for the bound of each budget, as a share of the time limit of a search. */
-const boundShare = 0.1;
+const boundShare = 0.2;
+/** A solver that was given some time needs a little more to begin and to end, ms. */
+const graceMs = 1000;
 
 /**
  * The plans of every planner that takes a budget without solving a program for it, in steps of the same size from the unplanned
  * arena to the least peak that any of them reaches; each planner's least peak is among its points, what does not fit is
- * not. Planners without a budget have one point. With the bound of each budget, where one is proven in a second or so.
+ * not. Planners without a budget have one point. With the bound of each budget, where one is proven in the time for it.
  */
 export function tradeoffOf(problem: PlanProblem): TradeoffPoint[] {
   const unplanned = planGraph({ ...problem, planner: "keepAll", budgetBytes: null }).peakBytes;
@@ -60,7 +62,7 @@ export function tradeoffOf(problem: PlanProblem): TradeoffPoint[] {
 /** The bound that is proven for a problem's budget; empty where none is. */
 function boundMsOf(problem: PlanProblem): Pick<TradeoffPoint, "boundMs"> {
   const timeLimitMs = boundShare * (problem.effort?.timeLimitMs ?? defaultBoundMs);
-  const bound = startBound(problem, { timeLimitMs }).collect(timeLimitMs);
+  const bound = startBound(problem, { timeLimitMs }).collect(timeLimitMs + graceMs);
   return bound && Number.isFinite(bound.addedMs) ? { boundMs: bound.addedMs } : {};
 }
 

@@ -26,13 +26,10 @@ test("tradeoffOf(problem) has the plan of each planner for each budget that it r
     assert.deepEqual([planner, plan.peakBytes, plan.addedMs, plan.hostBytes], [planner, peakBytes, addedMs, hostBytes]);
     assert.ok(budgetBytes === null || peakBytes <= budgetBytes, `${planner}: ${peakBytes} in ${budgetBytes}`);
   }
-  for (const planner of ["best", "mutwo"]) {
-    const own = points.filter((one) => one.planner === planner);
-    assert.equal(own.at(-1)?.peakBytes, planGraph({ ...problem, planner, budgetBytes: 1 }).minimumPeakBytes);
-    // a smaller budget never costs less time
-    for (const [i, { addedMs }] of own.entries()) assert.ok(i === 0 || addedMs >= (own[i - 1]?.addedMs ?? 0), planner);
-  }
+  // a smaller budget never costs less time, down to the least that there is
   const own = points.filter(({ planner }) => planner === "best");
+  assert.equal(own.at(-1)?.peakBytes, planGraph({ ...problem, planner: "best", budgetBytes: 1 }).minimumPeakBytes);
+  for (const [i, { addedMs }] of own.entries()) assert.ok(i === 0 || addedMs >= (own[i - 1]?.addedMs ?? 0), `${i}`);
   assert.ok(own.length > 10 && own.length <= 21, `${own.length} budgets`);
   for (const planner of ["keepAll", "recomputeAll", "swapAll"])
     assert.equal(points.filter((one) => one.planner === planner).length, 1);
