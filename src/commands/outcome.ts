@@ -45,16 +45,39 @@ const summaryOf = (run: Run, folder: string) => ({
 
 /** Writes a run's folder and says where; the exit status is 1 if its budget cannot be met or its plan computes otherwise. */
 export async function finish(run: Run, flags: OutcomeFlags): Promise<void> {
-  const { writeRun } = await import("../report/write.js");
-  const { folder, run: written } = await writeRun(run, { folder: flags.out, pictures: flags.pictures });
-  if (flags.json) printJson(summaryOf(written, folder));
-  else {
-    const { runSummary } = await import("./summary.js");
-    process.stdout.write(`${runSummary(written)}\nreport: ${path.join(folder, "report.html")}\n`);
-  }
+  const { runSummary } = await import("./summary.js");
+  const written = await write(run, flags, summaryOf, runSummary);
   if (written.plan && !written.plan.feasible) {
     const { infeasibleLine } = await import("../report/sentences.js");
     process.stderr.write(`mutwo: ${infeasibleLine(written.plan)}\n`);
     process.exitCode = 1;
   } else if (written.equality?.different.length) process.exitCode = 1;
+}
+
+/** Writes the folder of a run with a sweep over budgets, and says what the sweep came to. */
+export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> {
+  const { tradeoffSummary } = await import("./summary.js");
+  const { kneeOf, leastPeakOf } = await import("../run/tradeoff.js");
+  const json = ({ tradeoff = [], before }: Run, folder: string) => ({
+    run: path.join(folder, "run.json"),
+    peakBytes: before.arenaBytes,
+    stepMs: before.step.medianMs,
+    ...(before.estimated ? { estimated: true } : {}),
+    tradeoff: { points: tradeoff, knee: kneeOf(tradeoff), least: leastPeakOf(tradeoff) },
+  });
+  await write(run, flags, json, tradeoffSummary);
+}
+
+/** Writes a run's folder and prints it, as JSON or as text with the place of its report; returns it as written. */
+async function write(
+  run: Run,
+  flags: OutcomeFlags,
+  json: (run: Run, folder: string) => object,
+  text: (run: Run) => string,
+): Promise<Run> {
+  const { writeRun } = await import("../report/write.js");
+  const { folder, run: written } = await writeRun(run, { folder: flags.out, pictures: flags.pictures });
+  if (flags.json) printJson(json(written, folder));
+  else process.stdout.write(`${text(written)}\nreport: ${path.join(folder, "report.html")}\n`);
+  return written;
 }

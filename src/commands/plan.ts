@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { commandOf } from "../run/option-forms.js";
 import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
-import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.js";
+import { checkOut, finish, finishSweep, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 
 /** `mutwo plan`: plans again from a saved run, or from its two tables. */
 export const planCommand = (root: Command): Command => {
@@ -15,10 +15,15 @@ export const planCommand = (root: Command): Command => {
 };
 
 export async function plan(file: string, options: OptionsOf<"plan">, flags: OutcomeFlags): Promise<void> {
-  const { planRun } = await import("../run/replan.js");
   const { readRun } = await import("../run/run.js");
   const { readTables, tableFile } = await import("../report/read-tables.js");
+  const { planRun, sweepRun } = await import("../run/replan.js");
   const nodes = tableFile(file);
   const run = nodes === undefined ? readRun(file) : readTables(nodes);
+  if (options.sweep) {
+    const { planner: _, sweep: __, ...rest } = options; // all planners
+    const command = commandOf("plan", file, { ...rest, sweep: true });
+    return finishSweep(sweepRun(run, { ...rest, command }), flags);
+  }
   await finish(planRun(run, { ...options, command: commandOf("plan", file, options) }), flags);
 }

@@ -1,8 +1,16 @@
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { comparison } from "../report/comparison.js";
-import { boundSentence, copiesNote, decisionCounts, equalityLine } from "../report/sentences.js";
+import {
+  boundSentence,
+  copiesNote,
+  decisionCounts,
+  equalityLine,
+  estimatedMark,
+  tradeoffLines,
+} from "../report/sentences.js";
 import type { Run } from "../run/run.js";
+import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
 
 const plain = { head: [], border: [] };
@@ -32,6 +40,38 @@ export function runSummary(run: Run): string {
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
+}
+
+/**
+ * A sweep over budgets for a terminal: the time that each planner adds at each budget, as a share of the unplanned
+ * step's, a dash where its plans do not fit, and what is proven that any plan adds; below it the planners without a budget.
+ */
+export function tradeoffSummary(run: Run): string {
+  const { before, tradeoff = [] } = run;
+  const points = tradeoff.filter(({ budgetBytes }) => budgetBytes !== null);
+  const planners = [...new Set(points.map(({ planner }) => planner))];
+  const budgets = [...new Set(points.map(({ budgetBytes }) => budgetBytes as number))].sort((a, z) => z - a);
+  const cost = ({ addedMs }: Pick<TradeoffPoint, "addedMs">): string =>
+    `${addedMs < 0 ? "−" : "+"}${formatPercent(Math.abs(addedMs) / before.step.medianMs)}`;
+  const bounds = new Map(boundsOf(points).map(({ budgetBytes, boundMs }) => [budgetBytes, boundMs]));
+  const head = ["budget", "of the peak", ...planners, ...(bounds.size ? ["at least"] : [])];
+  const table = new Table({ head, style: { ...plain, compact: true }, colAligns: head.map(() => "right" as const) });
+  for (const bytes of budgets) {
+    const at = new Map(points.filter((one) => one.budgetBytes === bytes).map((one) => [one.planner, cost(one)]));
+    const share = formatPercent(bytes / before.arenaBytes);
+    const bound = bounds.get(bytes);
+    const least = bound === undefined ? "" : cost({ addedMs: bound });
+    const cells = planners.map((planner) => at.get(planner) ?? "–");
+    table.push([formatBytes(bytes), share, ...cells, ...(bounds.size ? [least] : [])]);
+  }
+  const fixed = tradeoff.filter(({ budgetBytes }) => budgetBytes === null);
+  const unplanned = `${formatBytes(before.arenaBytes)} and ${formatMs(before.step.medianMs)}${estimatedMark(before)} unplanned`;
+  return [
+    `${run.model.file}: ${unplanned}; time that plans add, ${before.estimated ? "estimated" : "predicted"}:`,
+    table.toString(),
+    ...fixed.map((one) => `${one.planner}: ${formatBytes(one.peakBytes)}, ${cost(one)}`),
+    ...tradeoffLines(run, tradeoff),
+  ].join("\n");
 }
 
 /** A verification in a few lines for a terminal: what failed first, else the worst errors. */

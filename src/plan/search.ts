@@ -108,6 +108,7 @@ export class Search {
 
   /** Goes on from a vector of actions towards a goal: what is better is taken move by move, then annealing. */
   improve(from: Uint8Array, goal: number, stretch: Stretch): void {
+    if (this.options.length === 0) return;
     this.pace.begin(stretch);
     const actions = from.slice();
     let cost = this.cost(this.evaluate(actions), goal);

@@ -14,7 +14,11 @@ import {
   phaseColors,
   rankAxis,
   shorten,
+  timed,
 } from "./figure.js";
+import { tradeoff } from "./tradeoff.js";
+
+export { tradeoff } from "./tradeoff.js";
 
 function timelineOf(profile: Profile, title: string, budgetBytes: number | null): Figure {
   const { timeline, nodes } = profile;
@@ -93,9 +97,6 @@ export const peakHolders = (run: Run): Figure =>
     (holder) => mib(holder.bytes),
     (holder) => categoryColors[holder.category],
   );
-
-/** A title or a unit of times, marked where they are estimated. */
-const timed = ({ before }: Run, text: string): string => (before.estimated ? `${text}, estimated` : text);
 
 /** Points of all nodes against schedule order, coloured by phase. */
 function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => number, log = false): Figure {
@@ -222,13 +223,14 @@ export function predictedMeasured(run: Run): Figure {
   );
 }
 
-/** The five plots that are written as `profiler_plots_<name>.png`. */
-export const plots: Readonly<Record<string, (run: Run) => Figure>> = {
+/** The plots that are written as `profiler_plots_<name>.png`; null leaves one out. */
+export const plots: Readonly<Record<string, (run: Run) => Figure | null>> = {
   node_run_time: nodeRunTime,
   node_peak_memory: nodePeakMemory,
   activation_size: activationSize,
   activation_inactive_time: activationInactiveTime,
   memory_timeline: memoryTimeline,
+  tradeoff,
 };
 
 /** The figures of the report's page, by the name that a chart's `data-figure` has there; null leaves the chart out. */
@@ -236,6 +238,7 @@ export const pageFigures = (run: Run): Readonly<Record<string, Figure | null>> =
   timeline: memoryTimeline(run),
   planned: plannedTimeline(run),
   predicted: predictedMeasured(run),
+  tradeoff: tradeoff(run),
   holders: peakHolders(run),
   runTime: nodeRunTime(run),
   nodeMemory: nodePeakMemory(run),

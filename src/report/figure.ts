@@ -1,5 +1,6 @@
 import type { Category, Phase } from "../graph/graph.js";
 import type { NodeRow } from "../run/node-rows.js";
+import type { Run } from "../run/run.js";
 
 /** A Plotly figure as a plain object. */
 export interface Figure {
@@ -124,3 +125,6 @@ export function bars<Row>(
     { height: Math.max(260, 110 + 17 * shown.length), showlegend: false },
   );
 }
+
+/** A title or a unit of times, marked where they are estimated. */
+export const timed = ({ before }: Run, text: string): string => (before.estimated ? `${text}, estimated` : text);

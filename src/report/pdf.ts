@@ -52,8 +52,10 @@ export async function chartPngs(browser: Browser, run: Run, folder: string): Pro
     await page.addScriptTag({ content: plotlySource() });
     const files: string[] = [];
     for (const [name, plot] of Object.entries(plots)) {
+      const figure = plot(run);
+      if (!figure) continue;
       const file = path.join(folder, `profiler_plots_${name}.png`);
-      writeFileSync(file, Buffer.from(await toPng(page, plot(run)), "base64"));
+      writeFileSync(file, Buffer.from(await toPng(page, figure), "base64"));
       files.push(file);
     }
     return files;

@@ -3,9 +3,10 @@ import type { Plan } from "../plan/plan.js";
 import { inShort } from "../run/beside.js";
 import { peakIntervalOf } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
+import type { TradeoffPoint } from "../run/tradeoff.js";
 import { comparison } from "./comparison.js";
 import { facts } from "./facts.js";
-import { boundSentence, copiesNote, equalityLine, estimatedMark, headline } from "./sentences.js";
+import { boundSentence, copiesNote, equalityLine, estimatedMark, headline, tradeoffLines } from "./sentences.js";
 
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
@@ -21,6 +22,7 @@ export const sections: readonly Section[] = [
   { name: "timeline" },
   { name: "peak", view: peak },
   { name: "planner", view: (run) => (run.plan ? planner(run, run.plan) : {}) },
+  { name: "tradeoff", view: (run) => (run.tradeoff ? tradeoff(run, run.tradeoff) : { hasTradeoff: false }) },
   { name: "nodes" },
   { name: "activations" },
   { name: "environment", view: environment },
@@ -94,6 +96,11 @@ function intervalLine(run: Run): string {
   const nameOf = (rank: number): string => run.before.nodes[rank]?.name ?? "";
   return interval ? `${nameOf(interval.first)} to ${nameOf(interval.last)}` : "";
 }
+
+const tradeoff = (run: Run, points: readonly TradeoffPoint[]) => ({
+  hasTradeoff: true,
+  lines: tradeoffLines(run, points),
+});
 
 function environment({ before, environment }: Run) {
   return {

@@ -2,6 +2,7 @@ import { formatBytes, formatMs, formatPercent } from "../format.js";
 import type { Plan } from "../plan/plan.js";
 import type { Profile } from "../run/profile.js";
 import type { Equality, Run } from "../run/run.js";
+import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
@@ -95,4 +96,23 @@ export function headline(run: Run): { text: string; good: boolean } {
   const bound = boundSentence(run, plan);
   const text = `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}${bound && `; ${bound}`}.`;
   return { text, good: true };
+}
+
+/** A sweep's point: peak and time as shares of the unplanned step's, and whose it is. */
+function pointText({ before }: Run, { planner, peakBytes, addedMs }: TradeoffPoint): string {
+  const share = formatPercent(peakBytes / before.arenaBytes);
+  return `${formatBytes(peakBytes)} (${share} of the unplanned peak) for ${formatPercent(addedMs / before.step.medianMs)} more time by ${planner}`;
+}
+
+/** What a sweep over budgets says: its knee, the least peak, and what of its times nobody measured. */
+export function tradeoffLines(run: Run, points: readonly TradeoffPoint[]): string[] {
+  const knee = kneeOf(points);
+  const simulated = points.some(({ copiesSimulated }) => copiesSimulated);
+  return [
+    knee
+      ? `knee, where less memory begins to cost much more time (farthest from the chord between the ends, both axes scaled to 0…1): ${pointText(run, knee)}`
+      : "no knee: memory and time trade at the same rate, or there is little to trade",
+    `least reachable peak: ${pointText(run, leastPeakOf(points))}`,
+    ...(run.before.estimated ? ["all times are estimated"] : simulated ? ["copies are simulated, not measured"] : []),
+  ];
 }

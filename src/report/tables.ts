@@ -10,6 +10,7 @@ import {
   unplannedRows,
 } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
+import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
 
 /** What a cell holds. */
@@ -126,6 +127,18 @@ export const activationColumns: readonly Column<PlannedActivationRow>[] = [
   { name: "decision", title: "decision", kind: "text", value: decisionOf },
 ];
 
+/** Columns of a sweep over budgets. */
+const tradeoffColumns: readonly Column<TradeoffPoint>[] = [
+  { name: "planner", title: "planner", kind: "text", value: (row) => row.planner },
+  { name: "budget_bytes", title: "budget", kind: "bytes", value: (row) => row.budgetBytes },
+  { name: "peak_bytes", title: "peak", kind: "bytes", value: (row) => row.peakBytes },
+  { name: "host_bytes", title: "on the host", kind: "bytes", value: (row) => row.hostBytes },
+  { name: "added_time_ms", title: "added time", kind: "ms", value: (row) => row.addedMs },
+  { name: "step_time_ms", title: "step", kind: "ms", value: (row, run) => run.before.step.medianMs + row.addedMs },
+  { name: "bound_added_time_ms", title: "bound", kind: "ms", value: (row) => row.boundMs ?? null },
+  { name: "copies_simulated", title: "copies simulated", kind: "yes", value: (row) => row.copiesSimulated },
+];
+
 /** danfo, loaded when the first table is made: it takes most of a second. */
 function danfo(): typeof import("danfojs-node") {
   const dfd = require("danfojs-node") as typeof import("danfojs-node");
@@ -193,6 +206,9 @@ export const nodeCsv = (run: Run, which: Which = "unplanned"): string =>
 /** The activation table as CSV text, with a header line. */
 export const activationCsv = (run: Run, which: Which = "unplanned"): string =>
   csv(activationColumns, rowsOf(run, which).activations, run);
+
+/** The sweep over budgets as CSV text, with a header line: all times are predicted. */
+export const tradeoffCsv = (run: Run): string => csv(tradeoffColumns, run.tradeoff ?? [], run);
 
 /** A table for the report's page: what each column is called and how it is written, and all rows. */
 const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({

@@ -4,7 +4,7 @@ import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";
-import { activationCsv, nodeCsv } from "./tables.js";
+import { activationCsv, nodeCsv, tradeoffCsv } from "./tables.js";
 
 /** Where a run's folder is written, and what goes into it. */
 export interface WriteOptions {
@@ -15,7 +15,7 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a run's folder: run.json, both CSV tables (with a plan also those of the planned step), report.html, report.pdf and the plots. It appears complete or not
+ * Writes a run's folder: run.json, the CSV tables (with a plan also those of the planned step, after a sweep its own), report.html, report.pdf and the plots. It appears complete or not
  * at all. Without a usable browser the pictures are left out and a warning in the run says so. Returns the folder and
  * the run as written. Throws `output folder not writable: …`, `disk full: …`.
  */
@@ -42,6 +42,7 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
       writeFileSync(file("planned-nodes.csv"), nodeCsv(final, "planned"));
       writeFileSync(file("planned-activations.csv"), activationCsv(final, "planned"));
     }
+    if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
     writeFileSync(file("report.html"), reportHtml(final));
     writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
     return final;

@@ -7,8 +7,8 @@ const planners = () => require("../plan/planners/index.js") as typeof import("..
 /** Options that only say how something is planned, where nothing would be. */
 const needsGoal =
   (name: string) =>
-  (_value: unknown, { budget, planner, maxSlowdown }: Given): void => {
-    if (budget === undefined && planner === undefined && maxSlowdown === undefined)
+  (_value: unknown, { budget, planner, maxSlowdown, sweep }: Given): void => {
+    if (budget === undefined && planner === undefined && maxSlowdown === undefined && !sweep)
       throw new Error(`nothing is planned: ${name} (pass --budget 4GiB)`);
   };
 
@@ -30,8 +30,8 @@ export const planOptions = {
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
-    check: (value: string, { budget, maxSlowdown }: Given) =>
-      void planners().checkPlanner(value, budget !== undefined || maxSlowdown !== undefined),
+    check: (value: string, { budget, maxSlowdown, sweep }: Given) =>
+      void planners().checkPlanner(value, budget !== undefined || maxSlowdown !== undefined || sweep === true),
   },
   /** Which μ-TWO planner `mutwo` is: with the paper's defects mended (default), or as printed. */
   variant: {
@@ -51,6 +51,23 @@ export const planOptions = {
     help: "the most time that the plan may add: 10%; without a budget, the least peak within it",
     commands: ["profile", "plan"],
     check: (value: string) => void parseSlowdown(value),
+  },
+  /** Planners over the whole range of budgets instead of one plan: step time against peak. Not those that solve a program for each. */
+  sweep: {
+    flag: "--sweep",
+    kind: flag(),
+    help: "the planners over all budgets instead of one plan: step time against peak",
+    commands: ["plan"],
+    check(value: boolean, { budget, maxSlowdown, planner = "best" }: Given) {
+      const others = {
+        "--budget": budget,
+        "--max-slowdown": maxSlowdown,
+        "--planner": planner === "best" ? undefined : planner,
+      };
+      for (const [name, other] of Object.entries(others))
+        if (value && other !== undefined)
+          throw new Error(`--sweep takes every planner and budget: ${name} ${other} (leave one of them out)`);
+    },
   },
   /** Keep activations, whatever the budget: `*attention*`. */
   keep: {

@@ -11,6 +11,7 @@ import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import type { Profile } from "./profile.js";
 import { loadGraph, newRunId, type Run } from "./run.js";
+import { tradeoffOf } from "./tradeoff.js";
 
 /** What `planRun` takes: the options of `mutwo plan`. */
 export interface PlanOptions extends OptionsOf<"plan"> {
@@ -86,10 +87,7 @@ export function planRun(run: Run, options: PlanOptions): Run {
   checkOptions("plan", options);
   const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options));
   return {
-    ...run,
-    id: newRunId(run.model.file),
-    createdAt: new Date().toISOString(),
-    command: options.command ?? run.command,
+    ...again(run, options),
     plan,
     after: null,
     equality: null,
@@ -97,3 +95,22 @@ export function planRun(run: Run, options: PlanOptions): Run {
     warnings: [...withoutPlanned(run), ...unfitWarnings(run.before, plan).filter(({ about }) => about === "planned")],
   };
 }
+
+/**
+ * The run with the trade-off between peak and step time in it, made from its saved profile alone: no device. The plan
+ * that it has stays. Throws for options that only one plan can have: a budget, a limit of time, a planner.
+ */
+export function sweepRun(run: Run, options: Omit<PlanOptions, "sweep">): Run {
+  const asked = { ...options, sweep: true };
+  checkOptions("plan", asked);
+  const problem = planProblem(loadGraph(run.graph), run.before, withDefaults(asked));
+  return { ...again(run, options), tradeoff: tradeoffOf(problem) };
+}
+
+/** The run under a name of its own, made now. */
+const again = (run: Run, { command }: Pick<PlanOptions, "command">): Run => ({
+  ...run,
+  id: newRunId(run.model.file),
+  createdAt: new Date().toISOString(),
+  command: command ?? run.command,
+});

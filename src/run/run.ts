@@ -6,6 +6,7 @@ import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
 import type { Samples } from "./samples.js";
+import type { TradeoffPoint } from "./tradeoff.js";
 
 /**
  * Version of run.json; a file of another version is refused. What can be read without doubt needs no new version:
@@ -115,6 +116,8 @@ export interface Run {
   readonly equality: Equality | null;
   /** null without a planned step that was executed. */
   readonly paired: PairedTimes | null;
+  /** Plans of every planner over the range of budgets; absent where none was asked for. */
+  readonly tradeoff?: readonly TradeoffPoint[];
   readonly warnings: readonly Warning[];
 }
 
@@ -269,6 +272,8 @@ const checks: readonly ((run: Run) => string | false | undefined)[] = [
   ({ plan }) => plan !== null && !isPlan(plan) && "no decisions in the plan",
   ({ after }) => after !== null && !isProfile(after) && "no profile of the planned step",
   ({ after }) => after !== null && wrongTimeline(after),
+  ({ tradeoff }) =>
+    tradeoff !== undefined && !(areRecords(tradeoff) && tradeoff.length) && "no points in the trade-off",
   ({ warnings }) => !Array.isArray(warnings) && "no list of warnings",
   ({ warnings }) => firstOf(warnings, wrongWarning),
 ];

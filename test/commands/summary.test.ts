@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { runSummary, verificationSummary } from "../../src/commands/summary.js";
+import { runSummary, tradeoffSummary, verificationSummary } from "../../src/commands/summary.js";
 import type { Verification } from "../../src/run/verification.js";
 import { goldenRun } from "../golden-run.js";
 
@@ -33,6 +33,36 @@ test("runSummary(run) says what was not executed, and leaves out what an infeasi
   assert.equal(cells.get("step, measured")?.[1], "not executed");
   assert.doesNotMatch(text, /^plan:/m);
   assert.equal(text.split("\n").at(-1), "warning: the device was busy");
+});
+
+test("tradeoffSummary(run) has a row for each budget, a dash where a planner does not fit, and lines on knee and least peak", () => {
+  const run = goldenRun("resnet-h100");
+  const { arenaBytes, step } = run.before;
+  const point = (planner: string, share: number, slower: number, budgetBytes: number | null = share * arenaBytes) => ({
+    planner,
+    budgetBytes,
+    peakBytes: share * arenaBytes,
+    hostBytes: 0,
+    addedMs: slower * step.medianMs,
+    copiesSimulated: false,
+  });
+  const tradeoff = [
+    ...[point("best", 1, 0), point("best", 0.6, 0.1), point("best", 0.5, 1)],
+    ...[point("mutwo", 1, 0), point("mutwo", 0.6, 0.2), point("swapAll", 0.55, 0.9, null)],
+  ];
+  const text = tradeoffSummary({ ...run, tradeoff });
+  assert.deepEqual(
+    rows(text).map((cells) => cells.slice(1)),
+    [
+      ["of the peak", "best", "mutwo"],
+      ["100.0 %", "+0.0 %", "+0.0 %"],
+      ["60.0 %", "+10.0 %", "+20.0 %"],
+      ["50.0 %", "+100.0 %", "–"],
+    ],
+  );
+  assert.match(text, /^swapAll: .*, \+90\.0 %$/m);
+  assert.match(text, /^knee, .*\(60\.0 % of the unplanned peak\) for 10\.0 % more time by best$/m);
+  assert.match(text, /^least reachable peak: .*\(50\.0 % of the unplanned peak\) for 100\.0 % more time by best$/m);
 });
 
 test("verificationSummary(result) shows the worst gradients first, what is missing, and the verdict last", () => {

@@ -46,6 +46,16 @@ test("sizes, shares and limits of time that are none are refused", () => {
   assert.deepEqual(wrong({ budget, moves: 0.5 }), ["moves is not a whole number from 1 on: 0.5"]);
 });
 
-test("planOptions: profile and plan take the same", () => {
-  for (const { commands } of Object.values(planOptions)) assert.deepEqual(commands, ["profile", "plan"]);
+test("planOptions: profile and plan take the same, but for what only a saved run is asked", () => {
+  for (const [name, { commands }] of Object.entries(planOptions))
+    assert.deepEqual(commands, name === "sweep" ? ["plan"] : ["profile", "plan"]);
+});
+
+test("a sweep stands in for a budget, and goes with none, nor with one planner", () => {
+  const refused = (what: string) => [`--sweep takes every planner and budget: ${what} (leave one of them out)`];
+  assert.deepEqual(wrong({ sweep: true, planner: "best", keep: ["*"], swap: false, hostMemory: "1GiB" }), []);
+  assert.deepEqual(wrong({ sweep: true, budget: "60%" }), refused("--budget 60%"));
+  assert.deepEqual(wrong({ sweep: true, maxSlowdown: "5%" }), refused("--max-slowdown 5%"));
+  assert.deepEqual(wrong({ sweep: true, planner: "mutwo" }), refused("--planner mutwo"));
+  assert.deepEqual(wrong({ sweep: false, budget: "60%" }), []);
 });

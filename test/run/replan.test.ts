@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { warningsOf } from "../../src/run/notes.js";
-import { makePlan, planRun } from "../../src/run/replan.js";
+import { makePlan, planRun, sweepRun } from "../../src/run/replan.js";
 import { loadGraph, type Run, readRun } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
@@ -86,4 +86,18 @@ test("makePlan(graph, profile, options) is the plan that the run has, budget or 
     makePlan(loadGraph(saved.graph), saved.before, { planner: "mutwo", budget: "50%" }).budgetBytes,
     Math.floor(saved.before.arenaBytes / 2),
   );
+});
+
+test("sweepRun(run) adds the trade-off to a run and keeps its plan; run.json holds it, and another plan keeps it", () => {
+  const swept = sweepRun(saved, { moves: 50, timeLimit: 0.5, command: "mutwo plan run.json --sweep" });
+  assert.notEqual(swept.id, saved.id);
+  assert.equal(swept.plan, saved.plan);
+  assert.equal(swept.command, "mutwo plan run.json --sweep");
+  const file = path.join(mkdtempSync(path.join(tmpdir(), "mutwo-sweep-")), "run.json");
+  writeFileSync(file, JSON.stringify(swept));
+  assert.deepEqual(readRun(file).tradeoff, swept.tradeoff);
+  assert.equal(planRun(swept, { planner: "keepAll" }).tradeoff, swept.tradeoff);
+  assert.throws(() => sweepRun(saved, { budget: "50%" }), /--sweep takes every planner and budget: --budget 50%/);
+  writeFileSync(file, JSON.stringify({ ...swept, tradeoff: [] }));
+  assert.throws(() => readRun(file), /run contradicts itself: no points in the trade-off/);
 });

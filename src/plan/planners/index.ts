@@ -37,6 +37,15 @@ const planners: ReadonlyMap<string, Planner> = new Map([
 /** Those that have nothing to plan for without a budget. */
 const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo, capuchin, sqrt, checkmate]);
 
+/** Those that solve an integer program for each budget anew. */
+const solving: ReadonlySet<Planner> = new Set([optimal, checkmate]);
+
+/** The names of the planners that take every budget without solving a program for it, or of those that have one plan whatever it is. */
+export const plannerNames = (kind: "every budget" | "one plan"): string[] =>
+  [...planners].flatMap(([name, planner]) =>
+    !solving.has(planner) && needBudget.has(planner) === (kind === "every budget") ? [name] : [],
+  );
+
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {
   const planner = planners.get(name);
