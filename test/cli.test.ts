@@ -153,7 +153,16 @@ test("mutwo --help loads none of the graph, its ops, native code or tables", () 
 });
 
 test("mutwo profile --budget --json prints one object whose measured peak equals the predicted one; plan and report work from the saved run", () => {
-  const { status, stdout, stderr } = profile("--dim", "batch=16", "--budget", "80%", "--moves", "300", "--json");
+  const { status, stdout, stderr } = profile(
+    "--dim",
+    "batch=16",
+    "--budget",
+    "80%",
+    "--moves",
+    "300",
+    "--no-swap",
+    "--json",
+  );
   assert.equal(status, 0, stderr);
   const summary = JSON.parse(stdout);
   assert.equal(summary.plan.feasible, true);
@@ -179,6 +188,7 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
     "80%",
     "--moves",
     "300",
+    "--no-swap",
     "--json",
     "--no-pictures",
     "--out",
@@ -187,7 +197,7 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   assert.equal(again.status, 0, again.stderr);
   assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
   const planned = JSON.parse(readFileSync(JSON.parse(again.stdout).run, "utf8")) as Run;
-  assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner best --moves 300`);
+  assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner best --no-swap --moves 300`);
   const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
   assert.equal(impossible.status, 1);
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);

@@ -29,7 +29,10 @@ const samples: Given = {
 };
 
 /** Options that another one needs beside it. */
-const besides: Readonly<Record<string, Given>> = { variant: { planner: "mutwo", budget: "60%" } };
+const besides: Readonly<Record<string, Given>> = {
+  variant: { planner: "mutwo", budget: "60%" },
+  sweep: { planner: "best" },
+};
 
 export const besidesOf = (name: string): Given => besides[name] ?? {};
 

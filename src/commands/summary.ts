@@ -7,6 +7,7 @@ import {
   decisionCounts,
   equalityLine,
   estimatedMark,
+  obstacleLine,
   tradeoffLines,
 } from "../report/sentences.js";
 import type { Run } from "../run/run.js";
@@ -37,6 +38,7 @@ export function runSummary(run: Run): string {
     );
     if (bound) lines.push(`bound: ${formatPercent(plan.addedMs / before.step.medianMs)} more time; ${bound}`);
   }
+  if (plan && !plan.feasible) lines.push(obstacleLine(plan));
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");

@@ -57,8 +57,10 @@ export interface Plan {
   readonly printedPeakBytes: number;
   /** Predicted time that the plan adds to the step, ms. */
   readonly addedMs: number;
-  /** Least arena that this planner can reach. */
+  /** Least arena that is known to be reached; of an infeasible plan by whichever planner of those that take no search. */
   readonly minimumPeakBytes: number;
+  /** That planner, where it is another one. */
+  readonly minimumPlanner?: string;
   /** For an infeasible plan: node at the least reachable peak, and what it needs. */
   readonly obstacle: {
     readonly node: string;

@@ -6,7 +6,13 @@ import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
-  `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)}`;
+  `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)} (planner ${plan.minimumPlanner ?? plan.planner})`;
+
+/** What is in the way of a lower peak, and what may help; empty where nothing is known. */
+export const obstacleLine = ({ obstacle }: Plan): string =>
+  obstacle
+    ? `in the way: ${obstacle.node}, where these are live: ${obstacle.holders.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(", ")}; a smaller batch (--dim), --optimizer sgd, --precision mixed or --loss ce:chunks=8 may help`
+    : "";
 
 /** What was allocated for a step's values, or why nothing was. */
 export const allocated = (profile: Profile): string =>

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
+import { originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 import { signatureOf } from "./kernel-key.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
@@ -169,10 +170,13 @@ function replayed(recording: Recording, graph: Graph): Measurement {
     const { nodeMs, workspaceBytes, step, eagerStep, memory, losses } = whole;
     return { nodes: nodeMs.map((ms) => [ms]), step, eagerStep, workspaceBytes, memory, copies, losses };
   }
+  const original = new Map(graph.nodes.map((node) => [node.name, node]));
   const found = graph.nodes.map((node): readonly [number, number] => {
     // copies of a swap take no time of the stream that computes
     const known = opOf(node).swap ? ([0, 0] as const) : undefined;
-    const recorded = known ?? recording.nodes[keyOf(node, graph)];
+    // a copy of batch norm leaves out the running statistics: it takes as long as the node itself
+    const own = original.get(originalName(node.name)) ?? node;
+    const recorded = known ?? recording.nodes[keyOf(node, graph)] ?? recording.nodes[keyOf(own, graph)];
     if (!recorded) throw new NodeError(`not in the recording: ${node.op} of this size`, node);
     return recorded;
   });

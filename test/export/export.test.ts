@@ -258,6 +258,7 @@ const profiled = profileModel(model, {
   optimizer: "adam",
   dims: { batch: 8 },
   budget: "85%",
+  swap: false,
   iterations: 1,
   warmups: 0,
   threads: 1,

@@ -86,7 +86,10 @@ test("headline(run) says what a step needs, what a plan saves, or that its budge
   assert.match(headline({ ...run, paired: null }).text, /more time \(predicted\)\.$/);
   const failed = { ...plan, feasible: false, budgetBytes: 1024, minimumPeakBytes: 2048 };
   assert.deepEqual(headline({ ...run, plan: failed }), { text: `${infeasibleLine(failed)}.`, good: false });
-  assert.equal(infeasibleLine(failed), "infeasible budget: 1.00 KiB; the least reachable peak is 2.00 KiB");
+  assert.equal(
+    infeasibleLine(failed),
+    `infeasible budget: 1.00 KiB; the least reachable peak is 2.00 KiB (planner ${failed.planner})`,
+  );
 });
 
 test("boundSentence(): what is proven of a plan's time, and whether the proof was ended; nothing without one", () => {

@@ -149,8 +149,14 @@ export const best: Planner = (problem) => {
   const found = frontOf(problem);
   const own = planOfFront(problem, found);
   const other = mutwo(problem);
-  const plan = other.feasible && (!own.feasible || other.addedMs < own.addedMs) ? other : own;
-  return found.budgetBytes === problem.budgetBytes ? { ...plan, ...boundOf(found.bound) } : plan;
+  const isBetter = own.feasible
+    ? other.feasible && other.addedMs < own.addedMs
+    : other.feasible || other.peakBytes < own.peakBytes;
+  return {
+    ...(isBetter ? other : own),
+    minimumPeakBytes: Math.min(own.minimumPeakBytes, other.minimumPeakBytes),
+    ...(found.budgetBytes === problem.budgetBytes ? boundOf(found.bound) : {}),
+  };
 };
 
 /** A plan's decisions as a vector of actions. */

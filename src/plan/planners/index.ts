@@ -18,7 +18,30 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
   const { planner, budgetBytes, constraints, variant = "mended" } = problem;
   const plan = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined)(problem);
   const settled = planner === "mutwo" ? { planner, variant } : { planner };
-  return { ...plan, ...settled, planningMs: performance.now() - began, ...(constraints ? { constraints } : {}) };
+  const isLimited = constraints?.maxAddedMs !== undefined || constraints?.hostBytes !== undefined;
+  return {
+    ...plan,
+    ...(plan.feasible || budgetBytes === null || isLimited ? {} : leastOf(problem, plan)),
+    ...settled,
+    planningMs: performance.now() - began,
+    ...(constraints ? { constraints } : {}),
+  };
+}
+
+/** Those that reach low peaks, and take no time to. */
+const lowest = ["swapAll", "recomputeAll", "sqrt", "capuchin", "mutwo"];
+
+/** The least peak that any of them reaches, where that is less than the plan's own. */
+function leastOf(
+  problem: PlanProblem,
+  { minimumPeakBytes }: Pick<Plan, "minimumPeakBytes">,
+): Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> {
+  let least: Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> = { minimumPeakBytes };
+  for (const name of lowest) {
+    const { minimumPeakBytes: bytes } = (planners.get(name) as Planner)({ ...problem, budgetBytes: 1 });
+    if (bytes < least.minimumPeakBytes) least = { minimumPeakBytes: bytes, minimumPlanner: name };
+  }
+  return least;
 }
 
 /** All planners by name. */

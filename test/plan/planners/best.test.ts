@@ -13,7 +13,7 @@ const runtime = openCpu();
 after(() => runtime.close());
 const problem = resnetProblem(runtime);
 const unplanned = layout(problem.graph).arenaBytes;
-const best = (problem: PlanProblem) => planner({ ...problem, effort: { moves: 1200, seed: 1, timeLimitMs: 60_000 } });
+const best = (problem: PlanProblem) => planner({ ...problem, effort: { moves: 4000, seed: 1, timeLimitMs: 60_000 } });
 
 test("best: a plan that says it fits does, and costs no more than μ-TWO's", () => {
   for (const share of [0.9, 0.7]) {
