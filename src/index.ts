@@ -11,14 +11,24 @@ export type { Model, ModelNode, ModelValue } from "./model/model.js";
 export { type BoundModel, readModel } from "./model/read.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type Frame, showFigure, showTable } from "./notebook/show.js";
-export type { Action, Decision, Plan, PlanProblem, SwapPlacement } from "./plan/plan.js";
+export type {
+  Action,
+  BesidePlan,
+  Constraints,
+  Decision,
+  Effort,
+  Plan,
+  PlanProblem,
+  SwapPlacement,
+  Variant,
+} from "./plan/plan.js";
 export { planGraph } from "./plan/planners/index.js";
 export { rewrite } from "./plan/rewrite.js";
 export * as charts from "./report/charts.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
-export { activationTable, nodeTable } from "./report/tables.js";
+export { activationTable, nodeTable, type Which } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
@@ -37,6 +47,7 @@ export {
   type Warning,
 } from "./run/run.js";
 export type { Samples } from "./run/samples.js";
+export type { TradeoffPoint } from "./run/tradeoff.js";
 export type { Compared, Curve, Verification, WorstErrors } from "./run/verification.js";
 export { type VerifyOptions, verifyModel } from "./run/verify.js";
 export type { RuntimeOptions } from "./runtime/backends.js";

@@ -61,6 +61,17 @@ export function warningsOf(before: Profile, after: Profile | null, equality: Equ
   return warnings;
 }
 
+/** Says so where a plan's decisions cost time and lower no peak: others hold it, or the blocks' own temporaries. */
+export const uselessPlan = ({ arenaBytes }: Pick<Profile, "arenaBytes">, plan: Plan | null): Warning[] =>
+  plan?.decisions.length && plan.peakBytes >= arenaBytes
+    ? [
+        {
+          about: "planned",
+          text: `the plan's ${plan.decisions.length} decisions lower no peak: it is ${formatBytes(plan.peakBytes)}, and ${formatBytes(arenaBytes)} unplanned`,
+        },
+      ]
+    : [];
+
 /** The warnings of a run that hold whatever is planned: all but what is said of the planned step. */
 export const withoutPlanned = ({ warnings }: Pick<Run, "warnings">): Warning[] =>
   warnings

@@ -14,7 +14,7 @@ import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
-import { culprit, unfitWarnings, untrainedNotes, warningsOf } from "./notes.js";
+import { culprit, unfitWarnings, untrainedNotes, uselessPlan, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
@@ -96,6 +96,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
       warnings: [
         ...warningsOf(before, after, equality),
         ...unfitWarnings(before, plan),
+        ...uselessPlan(before, plan),
         ...(options.checkFinite && before.losses.includes(null) ? [await culprit(reference, runtime, values)] : []),
       ],
     };

@@ -5,7 +5,7 @@ import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js
 import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { inShort } from "./beside.js";
-import { unfitWarnings, withoutPlanned } from "./notes.js";
+import { unfitWarnings, uselessPlan, withoutPlanned } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
@@ -92,7 +92,11 @@ export function planRun(run: Run, options: PlanOptions): Run {
     after: null,
     equality: null,
     paired: null,
-    warnings: [...withoutPlanned(run), ...unfitWarnings(run.before, plan).filter(({ about }) => about === "planned")],
+    warnings: [
+      ...withoutPlanned(run),
+      ...unfitWarnings(run.before, plan).filter(({ about }) => about === "planned"),
+      ...uselessPlan(run.before, plan),
+    ],
   };
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Tensor } from "../../src/graph/graph.js";
-import { untrainedNotes, warningsOf, withoutPlanned } from "../../src/run/notes.js";
+import { untrainedNotes, uselessPlan, warningsOf, withoutPlanned } from "../../src/run/notes.js";
 import { goldenRun } from "../golden-run.js";
 
 const { before, after, equality } = goldenRun("mlp-cpu");
@@ -53,4 +53,13 @@ test("untrainedNotes(parameters, step, freeze) tells frozen parameters from thos
     "1 parameters have no path to the loss and stay as they are: lost",
   ]);
   assert.deepEqual(untrainedNotes([parameter("head")], step, []), []);
+});
+
+test("uselessPlan(profile, plan) says that decisions lower no peak, and nothing of those that do", () => {
+  const { before, plan } = goldenRun("mlp-cpu");
+  assert.ok(plan?.decisions.length);
+  assert.deepEqual(uselessPlan(before, { ...plan, peakBytes: before.arenaBytes - 1 }), []);
+  assert.deepEqual(uselessPlan(before, null), []);
+  const [warning] = uselessPlan(before, { ...plan, peakBytes: before.arenaBytes });
+  assert.match(warning?.text ?? "", /^the plan's \d+ decisions lower no peak: it is .*, and .* unplanned$/);
 });
