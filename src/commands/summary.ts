@@ -3,6 +3,7 @@ import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { comparison } from "../report/comparison.js";
 import {
   boundSentence,
+  constraintsLine,
   copiesNote,
   decisionCounts,
   equalityLine,
@@ -38,7 +39,9 @@ export function runSummary(run: Run): string {
     );
     if (bound) lines.push(`bound: ${formatPercent(plan.addedMs / before.step.medianMs)} more time; ${bound}`);
   }
-  if (plan && !plan.feasible) lines.push(obstacleLine(plan));
+  const limits = plan ? constraintsLine(plan) : "";
+  if (limits) lines.push(`within: ${limits}`);
+  if (plan && !plan.feasible) lines.push(obstacleLine(run));
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");

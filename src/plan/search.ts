@@ -7,7 +7,7 @@ import { type Evaluation, Front, type Point } from "./front.js";
 import { Pace } from "./pace.js";
 import type { Effort, PlanProblem, Stretch } from "./plan.js";
 import { alone, held, keep } from "./schedule.js";
-import { segmentVectors } from "./segments.js";
+import { segmentBounds, segmentCounts } from "./segments.js";
 
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
 const goalStep = 0.0125;
@@ -15,6 +15,8 @@ const goalStep = 0.0125;
 const dearest = 2;
 /** How many times as many nodes as the step a plan may have: where each block begins at the start, their number is the square. */
 const mostGrowth = 4;
+/** Numbers of segments that are tried, about. */
+const segmentTrials = 24;
 /** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
 const startHeat = 1e-3;
 /** Shares of the moves after which the way down, the annealing for all goals, and that for the budget end. */
@@ -165,9 +167,17 @@ export class Search {
 
   /** Chen's segments, with the copies of each held or alone. */
   private segments(): void {
-    for (const action of [held, alone])
-      for (const actions of segmentVectors(this.options, this.evaluator.graph.activations.length, action))
+    const bytes = this.options.map(({ accesses }) => accesses.bytes);
+    for (const count of segmentCounts(bytes.length, segmentTrials)) {
+      const bounds = segmentBounds(bytes, count);
+      for (const action of [held, alone]) {
+        const actions = new Uint8Array(this.evaluator.graph.activations.length);
+        this.options.forEach(({ index, actions: possible }, place) => {
+          if (!bounds.has(place) && possible.includes(action)) actions[index] = action;
+        });
         if (!this.pace.isOver()) this.evaluate(actions);
+      }
+    }
   }
 
   /** Evicts one activation after the other, the one that takes most of the excess at all nodes for its time first. */

@@ -1,25 +1,25 @@
-import type { Option } from "./allowed.js";
-import { keep } from "./schedule.js";
-
-/** Numbers of segments that are tried. */
-const counts = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32];
-
 /**
- * Chen's segments (2016) as vectors of `length` actions, one for each number of segments: between some activations that
- * are kept, about equally far apart in bytes, the action is taken with all that it is possible for.
+ * Chen's segments (2016): the places of the activations that bound so many segments, about equally far apart in bytes.
+ * What bounds a segment is kept; the others are made again.
  */
-export function segmentVectors(options: readonly Option[], length: number, action: number): Uint8Array[] {
-  const total = options.reduce((sum, { accesses }) => sum + accesses.bytes, 0);
-  return counts.map((count) => {
-    const actions = new Uint8Array(length).fill(keep);
-    let passed = 0;
-    let segment = 0;
-    for (const { index, accesses, actions: possible } of options) {
-      passed += accesses.bytes;
-      const reached = Math.floor((count * passed) / total);
-      if (reached === segment && possible.includes(action)) actions[index] = action;
-      segment = reached;
-    }
-    return actions;
+export function segmentBounds(bytes: readonly number[], count: number): ReadonlySet<number> {
+  const total = bytes.reduce((sum, one) => sum + one, 0);
+  const bounds = new Set<number>();
+  let passed = 0;
+  let segment = 0;
+  bytes.forEach((one, place) => {
+    passed += one;
+    const reached = Math.floor((count * passed) / total);
+    if (reached > segment) bounds.add(place);
+    segment = reached;
   });
+  return bounds;
+}
+
+/** Numbers of segments from one up to as many as there are activations: all of the small ones, then some, `most` or few more. */
+export function segmentCounts(activations: number, most: number): number[] {
+  const counts: number[] = [];
+  const growth = activations ** (2 / most);
+  for (let count = 1; count <= activations; count = Math.max(count + 1, Math.floor(count * growth))) counts.push(count);
+  return counts;
 }

@@ -6,7 +6,16 @@ import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { comparison } from "./comparison.js";
 import { facts } from "./facts.js";
-import { boundSentence, copiesNote, equalityLine, estimatedMark, headline, tradeoffLines } from "./sentences.js";
+import {
+  boundSentence,
+  constraintsLine,
+  copiesNote,
+  equalityLine,
+  estimatedMark,
+  headline,
+  helps,
+  tradeoffLines,
+} from "./sentences.js";
 
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
@@ -76,6 +85,7 @@ function planner(run: Run, plan: Plan) {
       interval: intervalLine(run),
       kept: plan.kept,
       minimum: formatBytes(plan.minimumPeakBytes),
+      limits: constraintsLine(plan),
       printed: formatBytes(plan.printedPeakBytes),
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
@@ -85,6 +95,7 @@ function planner(run: Run, plan: Plan) {
       obstacle: plan.obstacle && {
         node: plan.obstacle.node,
         holders: plan.obstacle.holders.map(({ name, bytes }) => ({ name, bytes: formatBytes(bytes) })),
+        helps: helps(run),
       },
     },
   };

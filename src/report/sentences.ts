@@ -1,4 +1,5 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
+import { tensorBytes } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
 import type { Profile } from "../run/profile.js";
 import type { Equality, Run } from "../run/run.js";
@@ -8,11 +9,45 @@ import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 export const infeasibleLine = (plan: Plan): string =>
   `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)} (planner ${plan.minimumPlanner ?? plan.planner})`;
 
-/** What is in the way of a lower peak, and what may help; empty where nothing is known. */
-export const obstacleLine = ({ obstacle }: Plan): string =>
-  obstacle
-    ? `in the way: ${obstacle.node}, where these are live: ${obstacle.holders.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(", ")}; a smaller batch (--dim), --optimizer sgd, --precision mixed or --loss ce:chunks=8 may help`
-    : "";
+/** What would lower the least reachable peak, each with what it would come to. */
+export function helps({ before, graph, plan, model }: Run): string[] {
+  const stateBytes = graph.tensors
+    .filter(({ category, within }) => category === "optimizer state" && !within)
+    .reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  const peakBytes = plan?.minimumPeakBytes ?? before.arenaBytes;
+  const { residentBytes } = before.timeline;
+  const half = residentBytes + (peakBytes - residentBytes) / 2;
+  const isSized = Object.keys(model.dims).length > 0;
+  return [
+    ...(isSized
+      ? [`half the batch (--dim): about ${formatBytes(half)} (estimated: all but what is resident halved)`]
+      : []),
+    ...(stateBytes > 0
+      ? [`an optimizer without state (--optimizer sgd): ${formatBytes(stateBytes)} of it are not there`]
+      : []),
+  ];
+}
+
+/** What is in the way of a lower peak, and what would help; empty where nothing is known. */
+export function obstacleLine(run: Run): string {
+  const obstacle = run.plan?.obstacle;
+  if (!obstacle) return "";
+  const holders = obstacle.holders.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(", ");
+  const help = helps(run);
+  return `in the way: ${obstacle.node}, where these are live: ${holders}${help.length ? `; would help: ${help.join("; ")}` : ""}`;
+}
+
+/** What a plan was not allowed to do; empty without constraints. */
+export function constraintsLine({ constraints = {} }: Plan): string {
+  const { keep, swap, recompute, hostBytes, maxAddedMs } = constraints;
+  return [
+    ...(keep ? [`${keep.length} kept as asked`] : []),
+    ...(swap === false ? ["no swaps"] : []),
+    ...(recompute === false ? ["no recomputation"] : []),
+    ...(hostBytes === undefined ? [] : [`${formatBytes(hostBytes)} of host memory at most`]),
+    ...(maxAddedMs === undefined ? [] : [`${formatMs(maxAddedMs)} more time at most`]),
+  ].join(", ");
+}
 
 /** What was allocated for a step's values, or why nothing was. */
 export const allocated = (profile: Profile): string =>

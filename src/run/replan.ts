@@ -34,12 +34,17 @@ export const keptNames = (graph: Graph, { keep = [] }: Pick<PlanSettings, "keep"
   ...matchingNames([...savedActivations(graph).keys()], keep, "activation"),
 ];
 
-/** The constraints that options set; undefined if they set none. */
-function constraintsOf(graph: Graph, { step }: Profile, settings: PlanSettings): Constraints | undefined {
-  const { keep, swap, recompute, hostMemory, maxSlowdown } = settings;
+/**
+ * The constraints that options set; undefined if they set none. On the CPU device and host are one memory: nothing is
+ * swapped there, unless that is asked for.
+ */
+function constraintsOf(graph: Graph, { step, backend }: Profile, settings: PlanSettings): Constraints | undefined {
+  const { keep, recompute, hostMemory, maxSlowdown, planner } = settings;
+  const asksForSwaps = planner === "swapAll" || hostMemory !== undefined;
+  const swap = settings.swap ?? (backend !== "cpu" || asksForSwaps);
   const constraints: Constraints = {
     ...(keep?.length ? { keep: keptNames(graph, settings) } : {}),
-    ...(swap === false ? { swap } : {}),
+    ...(swap ? {} : { swap }),
     ...(recompute === false ? { recompute } : {}),
     ...(hostMemory === undefined ? {} : { hostBytes: parseHostMemory(hostMemory) }),
     ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * step.medianMs }),

@@ -1,22 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Option } from "../../src/plan/allowed.js";
-import { alone, held, keep } from "../../src/plan/schedule.js";
-import { segmentVectors } from "../../src/plan/segments.js";
+import { segmentBounds, segmentCounts } from "../../src/plan/segments.js";
 
-/** Ten activations of a byte each; the fourth cannot be made again. */
-const options = Array.from(
-  { length: 10 },
-  (_, index) =>
-    ({ index, actions: index === 3 ? [keep] : [keep, alone, held], accesses: { bytes: 1 } }) as unknown as Option,
-);
+test("segmentBounds(bytes, count): segments are about equally large, whatever the activations' sizes", () => {
+  const bounds = (bytes: readonly number[], count: number): number[] => [...segmentBounds(bytes, count)];
+  const ten = new Array<number>(10).fill(1);
+  assert.deepEqual(bounds(ten, 1), [9]);
+  assert.deepEqual(bounds(ten, 2), [4, 9]);
+  assert.deepEqual(bounds(ten, 5), [1, 3, 5, 7, 9]);
+  assert.deepEqual(bounds([6, 1, 1, 1, 1, 2], 2), [0, 5]);
+  assert.deepEqual(bounds([], 3), []);
+});
 
-test("segmentVectors(options, length, action): what ends a segment is kept, and what cannot be made again", () => {
-  const vectors = segmentVectors(options, 10, held);
-  const kept = (vector: Uint8Array | undefined): number[] =>
-    [...(vector ?? [])].flatMap((action, index) => (action === keep ? [index] : []));
-  assert.deepEqual(kept(vectors[0]), [3, 9]);
-  assert.deepEqual(kept(vectors[1]), [3, 4, 9]);
-  assert.deepEqual(kept(vectors[4]), [1, 3, 5, 7, 9]);
-  assert.deepEqual(kept(vectors.at(-1)), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+test("segmentCounts(activations, most): the small numbers all, none more than there are activations", () => {
+  assert.deepEqual(segmentCounts(5, 40), [1, 2, 3, 4, 5]);
+  const counts = segmentCounts(1000, 24);
+  assert.deepEqual(counts.slice(0, 3), [1, 2, 3]);
+  assert.ok((counts.at(-1) as number) <= 1000 && counts.length <= 26, `${counts}`);
 });

@@ -3,12 +3,15 @@ import { test } from "node:test";
 import {
   allocated,
   boundSentence,
+  constraintsLine,
   copiesNote,
   decisionCounts,
   equalityLine,
   headline,
+  helps,
   infeasibleLine,
   nodesSum,
+  obstacleLine,
   stepTime,
 } from "../../src/report/sentences.js";
 import type { Run } from "../../src/run/run.js";
@@ -104,5 +107,36 @@ test("boundSentence(): what is proven of a plan's time, and whether the proof wa
   assert.match(
     headline({ ...run, plan: { ...plan, feasible: true, bound } }).text,
     /; no plan of this kind needs less/,
+  );
+});
+
+test("helps(run) and obstacleLine(run) say what would lower the least peak, with what it comes to", () => {
+  const saved = goldenRun("gpt2-h100");
+  const { plan } = saved;
+  assert.ok(plan);
+  const obstacle = { node: "n", holders: [{ name: "x", bytes: 2048 }] };
+  const stuck = { ...saved, plan: { ...plan, feasible: false, minimumPeakBytes: 2 ** 20, obstacle } };
+  const state = saved.graph.tensors.filter(({ category }) => category === "optimizer state");
+  assert.equal(
+    helps(stuck).some((line) => line.includes("--optimizer sgd")),
+    state.length > 0,
+  );
+  assert.match(obstacleLine(stuck), /^in the way: n, where these are live: x \(2\.00 KiB\)/);
+  assert.match(helps({ ...stuck, model: { ...stuck.model, dims: { batch: 2 } } }).join(), /half the batch.*estimated/);
+  assert.ok(
+    !helps({ ...stuck, model: { ...stuck.model, dims: {} } })
+      .join()
+      .includes("batch"),
+  );
+  assert.equal(obstacleLine({ ...saved, plan: { ...plan, obstacle: null } }), "");
+});
+
+test("constraintsLine(plan) says each constraint, and nothing without one", () => {
+  const { plan } = goldenRun("gpt2-h100");
+  assert.ok(plan);
+  assert.equal(constraintsLine({ ...plan, constraints: {} }), "");
+  assert.equal(
+    constraintsLine({ ...plan, constraints: { keep: ["a"], swap: false, hostBytes: 2048, maxAddedMs: 2 } }),
+    "1 kept as asked, no swaps, 2.00 KiB of host memory at most, 2.00 ms more time at most",
   );
 });

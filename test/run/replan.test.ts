@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { warningsOf } from "../../src/run/notes.js";
-import { makePlan, planRun, sweepRun } from "../../src/run/replan.js";
+import { makePlan, type PlanSettings, planProblem, planRun, sweepRun } from "../../src/run/replan.js";
 import { loadGraph, type Run, readRun } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
@@ -100,4 +100,18 @@ test("sweepRun(run) adds the trade-off to a run and keeps its plan; run.json hol
   assert.throws(() => sweepRun(saved, { budget: "50%" }), /--sweep takes every planner and budget: --budget 50%/);
   writeFileSync(file, JSON.stringify({ ...swept, tradeoff: [] }));
   assert.throws(() => readRun(file), /run contradicts itself: no points in the trade-off/);
+});
+
+test("planProblem: on the CPU nothing is swapped unless that is asked for; on a GPU it is", () => {
+  const swaps = (name: Parameters<typeof goldenRun>[0], settings: Partial<PlanSettings>): boolean => {
+    const { graph, before } = goldenRun(name);
+    const { constraints } = planProblem(loadGraph(graph), before, { planner: "best", budget: "80%", ...settings });
+    return constraints?.swap !== false;
+  };
+  assert.ok(!swaps("mlp-cpu", {}));
+  assert.ok(swaps("mlp-cpu", { swap: true }));
+  assert.ok(swaps("mlp-cpu", { planner: "swapAll" }));
+  assert.ok(swaps("mlp-cpu", { hostMemory: "1GiB" }));
+  assert.ok(swaps("gpt2-h100", {}));
+  assert.ok(!swaps("gpt2-h100", { swap: false }));
 });

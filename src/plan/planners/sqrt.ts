@@ -1,6 +1,7 @@
 import { formatBytes, formatMs } from "../../format.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import type { Planner } from "../plan.js";
+import { segmentBounds, segmentCounts } from "../segments.js";
 import { type Draft, Drafts, type Taken } from "./drafts.js";
 
 /**
@@ -11,17 +12,13 @@ import { type Draft, Drafts, type Taken } from "./drafts.js";
 export const sqrt: Planner = (problem) => {
   const drafts = new Drafts(problem);
   const able = [...drafts.rows.keys()].filter((index) => drafts.allowed[index]?.recompute);
-  const total = able.reduce((sum, index) => sum + (drafts.rows[index] as ActivationRow).memoryBytes, 0);
+  const bytes = able.map((index) => (drafts.rows[index] as ActivationRow).memoryBytes);
+  const total = bytes.reduce((sum, one) => sum + one, 0);
   const withSegments = (count: number): Draft => {
-    let passed = 0;
-    let segment = 0;
-    const taken = able.flatMap((index): Taken[] => {
+    const bounds = segmentBounds(bytes, count);
+    const taken = able.flatMap((index, place): Taken[] => {
+      if (bounds.has(place)) return [];
       const { memoryBytes, recomputeMs, recomputeRatio } = drafts.rows[index] as ActivationRow;
-      passed += memoryBytes;
-      const reached = Math.floor((count * passed) / total);
-      const isBoundary = reached > segment;
-      if (isBoundary) segment = reached;
-      if (isBoundary) return [];
       const why = (): string =>
         `inside one of ${count} segments of about ${formatBytes(total / count)}: ${formatBytes(memoryBytes)} are made again from the segment's start, ${formatMs(recomputeMs)} from what is next to it`;
       return [{ index, action: "hold", ratio: recomputeRatio, why }];
@@ -35,11 +32,3 @@ export const sqrt: Planner = (problem) => {
   };
   return drafts.plan(problem, within, all);
 };
-
-/** Numbers of segments from one up to as many as there are activations: all of the small ones, then some. */
-function segmentCounts(activations: number, most: number): number[] {
-  const counts: number[] = [];
-  const growth = activations ** (2 / most);
-  for (let count = 1; count <= activations; count = Math.max(count + 1, Math.floor(count * growth))) counts.push(count);
-  return counts;
-}
