@@ -30,6 +30,7 @@ export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, nodeTable, type Which } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { type Fit, type FittedBatch, fitRun } from "./run/fit.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";

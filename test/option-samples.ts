@@ -26,12 +26,14 @@ const samples: Given = {
   maxSlowdown: "12.5%",
   keep: ["*attention*", "it's $HOME"],
   hostMemory: "16GiB",
+  fit: "batch=24GiB",
 };
 
 /** Options that another one needs beside it. */
 const besides: Readonly<Record<string, Given>> = {
   variant: { planner: "mutwo", budget: "60%" },
   sweep: { planner: "best" },
+  fit: { planner: "best" },
 };
 
 export const besidesOf = (name: string): Given => besides[name] ?? {};

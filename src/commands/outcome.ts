@@ -1,5 +1,6 @@
 import path from "node:path";
 import type { Command } from "commander";
+import type { Fit } from "../run/fit.js";
 import { checkWritable } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { printJson } from "./process.js";
@@ -52,6 +53,14 @@ export async function finish(run: Run, flags: OutcomeFlags): Promise<void> {
     process.stderr.write(`mutwo: ${infeasibleLine(written.plan)}\n`);
     process.exitCode = 1;
   } else if (written.equality?.different.length) process.exitCode = 1;
+}
+
+/** Says what fits into some memory; writes nothing. The exit status is 1 if not even a batch of 1 does. */
+export async function finishFit(run: Run, fit: Fit, { json }: OutcomeFlags): Promise<void> {
+  const { fitSummary } = await import("./summary.js");
+  if (json) printJson({ ...fit, estimated: true });
+  else process.stdout.write(`${fitSummary(run, fit)}\n`);
+  if (!fit.planned) process.exitCode = 1;
 }
 
 /** Writes the folder of a run with a sweep over budgets, and says what the sweep came to. */

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { commandOf } from "../run/option-forms.js";
 import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
-import { checkOut, finish, finishSweep, type OutcomeFlags, outcomeOptions } from "./outcome.js";
+import { checkOut, finish, finishFit, finishSweep, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 
 /** `mutwo plan`: plans again from a saved run, or from its two tables. */
 export const planCommand = (root: Command): Command => {
@@ -20,6 +20,10 @@ export async function plan(file: string, options: OptionsOf<"plan">, flags: Outc
   const { planRun, sweepRun } = await import("../run/replan.js");
   const nodes = tableFile(file);
   const run = nodes === undefined ? readRun(file) : readTables(nodes);
+  if (options.fit !== undefined) {
+    const { fitRun } = await import("../run/fit.js");
+    return finishFit(run, fitRun(run, { ...options, fit: options.fit }), flags);
+  }
   if (options.sweep) {
     const { planner: _, sweep: __, ...rest } = options; // all planners
     const command = commandOf("plan", file, { ...rest, sweep: true });

@@ -11,6 +11,8 @@ import {
   obstacleLine,
   tradeoffLines,
 } from "../report/sentences.js";
+import type { Fit, FittedBatch } from "../run/fit.js";
+import { commandOf, modelOptions } from "../run/option-forms.js";
 import type { Run } from "../run/run.js";
 import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
@@ -102,4 +104,26 @@ export function verificationSummary(result: Verification): string {
       : []),
     `${result.ok ? "ok" : "differs"}: ${result.model}, ${result.gradients.length} gradients`,
   ].join("\n");
+}
+
+/** The largest batches within some memory in a few lines for a terminal. */
+export function fitSummary(run: Run, { dim, limitBytes, unplanned, planned, notes }: Fit): string {
+  const head = [`within ${formatBytes(limitBytes)}`, `largest ${dim}`, "peak", "step (estimated)"];
+  const table = new Table({ head, style: plain });
+  const cells = (batch: FittedBatch | null): string[] =>
+    batch ? [String(batch.batch), formatBytes(batch.peakBytes), formatMs(batch.estimatedMs)] : ["not even 1", "", ""];
+  table.push(["unplanned", ...cells(unplanned)]);
+  table.push([planned?.plan.planner ?? "planned", ...cells(planned)]);
+  const lines = [table.toString(), ...notes.map((note) => `note: ${note}`)];
+  if (planned) {
+    const { plan, batch } = planned;
+    const share = plan.addedMs / (planned.estimatedMs - plan.addedMs);
+    const dims = { ...run.model.dims, [dim]: batch };
+    const backend = run.before.backend === "cuda" ? { backend: "cuda" } : {};
+    lines.push(
+      `plan: ${decisionCounts(plan)}; ${formatMs(plan.addedMs)} more (${formatPercent(share)}, estimated)`,
+      `to run it: ${commandOf("profile", run.model.path, { ...modelOptions(run.model), dims, ...backend, budget: `${limitBytes}B` })}`,
+    );
+  }
+  return lines.join("\n");
 }

@@ -5,7 +5,7 @@ import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
 import { encodeOnnx } from "../model/onnx.js";
 import type { ExternalPlace } from "../model/onnx-tensor.js";
-import { readModel, sha256Of } from "../model/read.js";
+import { checkModel, readModel } from "../model/read.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { rewrite } from "../plan/rewrite.js";
 import type { Run } from "../run/run.js";
@@ -37,18 +37,6 @@ const inlineBytes = 2 ** 30;
 
 /** External data starts on such boundaries, so that it can be mapped into memory. */
 const alignment = 4096;
-
-/** Throws `cannot read model: …` or `the model has changed since the run: …`. */
-function checkModel(file: string, expected: string): void {
-  let sha256: string;
-  try {
-    sha256 = sha256Of(file);
-  } catch (error) {
-    throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
-  if (sha256 !== expected)
-    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
-}
 
 /** The step that a run profiled, with its plan or without, built anew from the model file. */
 function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed: number } {

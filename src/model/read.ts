@@ -21,6 +21,18 @@ export function sha256Of(file: string): string {
   return hash.digest("hex");
 }
 
+/** Whether a file is the model that was read once, by its SHA-256. Throws `cannot read model: …` or `the model has changed since the run: …`. */
+export function checkModel(file: string, expected: string): void {
+  let sha256: string;
+  try {
+    sha256 = sha256Of(file);
+  } catch (error) {
+    throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
+  if (sha256 !== expected)
+    throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
+}
+
 /** A model file with its dimensions bound: its forward pass, and what the file says of itself. */
 export interface BoundModel {
   readonly graph: Graph;

@@ -53,3 +53,15 @@ export function parseHostMemory(text: string): number {
   }
   throw new Error(`host memory is not a size: ${text} (use 16GiB or 500MB)`);
 }
+
+/** A size to fit a batch into, with the dimension that is the batch if it is named: `24GiB`, `batch=24GiB`. Throws `memory to fit is not a size: …`. */
+export function parseFit(text: string): { readonly bytes: number; readonly dim?: string } {
+  const [, dim, size = ""] = /^(?:(.*)=)?([^=]*)$/s.exec(text) ?? [];
+  try {
+    const parsed = parseBudget(size);
+    if ("bytes" in parsed) return { bytes: parsed.bytes, ...(dim ? { dim } : {}) };
+  } catch {
+    // said below
+  }
+  throw new Error(`memory to fit is not a size: ${text} (use 24GiB or batch=24GiB)`);
+}

@@ -1,4 +1,4 @@
-import { missingBudget, parseBudget, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { missingBudget, parseBudget, parseFit, parseHostMemory, parseSlowdown } from "../plan/budget.js";
 import { choice, count, flag, type Given, type OptionSpec, positive, text, texts } from "./option-kinds.js";
 
 /** The planners, loaded when options are checked: help does without them. */
@@ -7,8 +7,8 @@ const planners = () => require("../plan/planners/index.js") as typeof import("..
 /** Options that only say how something is planned, where nothing would be. */
 const needsGoal =
   (name: string) =>
-  (_value: unknown, { budget, planner, maxSlowdown, sweep }: Given): void => {
-    if (budget === undefined && planner === undefined && maxSlowdown === undefined && !sweep)
+  (_value: unknown, { budget, planner, maxSlowdown, sweep, fit }: Given): void => {
+    if ([budget, planner, maxSlowdown, fit].every((goal) => goal === undefined) && !sweep)
       throw new Error(`nothing is planned: ${name} (pass --budget 4GiB)`);
   };
 
@@ -30,8 +30,8 @@ export const planOptions = {
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
-    check: (value: string, { budget, maxSlowdown, sweep }: Given) =>
-      void planners().checkPlanner(value, budget !== undefined || maxSlowdown !== undefined || sweep === true),
+    check: (value: string, { budget, maxSlowdown, sweep, fit }: Given) =>
+      void planners().checkPlanner(value, (budget ?? maxSlowdown ?? fit) !== undefined || sweep === true),
   },
   /** Which μ-TWO planner `mutwo` is: with the paper's defects mended (default), or as printed. */
   variant: {
@@ -39,9 +39,9 @@ export const planOptions = {
     kind: choice("name", ["printed", "mended"]),
     help: "of planner mutwo: the paper's pseudo-code to the letter, or with its defects mended (default)",
     commands: ["profile", "plan"],
-    check(value: string, { planner, budget }: Given) {
+    check(value: string, { planner, budget, fit }: Given) {
       if (planner !== "mutwo") throw new Error(`only planner mutwo has variants: ${value} (pass --planner mutwo)`);
-      if (value === "printed" && budget === undefined) throw missingBudget("mutwo, variant printed");
+      if (value === "printed" && (budget ?? fit) === undefined) throw missingBudget("mutwo, variant printed");
     },
   },
   /** The most time that a plan may add, a share of the unplanned step's: `10%`. Without a budget, the least peak within it. */
@@ -67,6 +67,18 @@ export const planOptions = {
       for (const [name, other] of Object.entries(others))
         if (value && other !== undefined)
           throw new Error(`--sweep takes every planner and budget: ${name} ${other} (leave one of them out)`);
+    },
+  },
+  /** The largest batch within that much memory, with and without a plan: `24GiB`, or `batch=24GiB` where several dimensions could be the batch. */
+  fit: {
+    flag: "--fit",
+    kind: text("[dim=]size"),
+    help: "the largest batch within 24GiB, with and without a plan (batch=24GiB names the dimension)",
+    commands: ["plan"],
+    check(value: string, { budget, sweep }: Given) {
+      parseFit(value);
+      if (budget !== undefined || sweep)
+        throw new Error(`--fit has a budget of its own: ${value} (leave --budget and --sweep out)`);
     },
   },
   /** Keep activations, whatever the budget: `*attention*`. */

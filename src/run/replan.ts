@@ -25,6 +25,11 @@ export type PlanSettings = Pick<
   "budget" | "maxSlowdown" | "keep" | "swap" | "recompute" | "hostMemory" | "timeLimit" | "moves" | "variant"
 > & { readonly planner: string };
 
+/** What planning needs of a profile. */
+export type Measured = Pick<Profile, "backend" | "nodes" | "activations" | "arenaBytes"> & {
+  readonly step: Pick<Profile["step"], "medianMs">;
+};
+
 /** Whether options ask for a plan: a default planner alone does not. */
 export const asksForPlan = ({ budget, planner, maxSlowdown }: Partial<PlanSettings>): boolean =>
   budget !== undefined || planner !== undefined || maxSlowdown !== undefined;
@@ -38,7 +43,7 @@ export const keptNames = (graph: Graph, { keep = [] }: Pick<PlanSettings, "keep"
  * The constraints that options set; undefined if they set none. On the CPU device and host are one memory: nothing is
  * swapped there, unless that is asked for.
  */
-function constraintsOf(graph: Graph, { step, backend }: Profile, settings: PlanSettings): Constraints | undefined {
+function constraintsOf(graph: Graph, { step, backend }: Measured, settings: PlanSettings): Constraints | undefined {
   const { keep, recompute, hostMemory, maxSlowdown, planner } = settings;
   const asksForSwaps = planner === "swapAll" || hostMemory !== undefined;
   const swap = settings.swap ?? (backend !== "cpu" || asksForSwaps);
@@ -53,7 +58,7 @@ function constraintsOf(graph: Graph, { step, backend }: Profile, settings: PlanS
 }
 
 /** What planners get of a profiled step and the options. Throws for a budget that is not a size, or a pattern without a match. */
-export function planProblem(graph: Graph, profile: Profile, settings: PlanSettings): PlanProblem {
+export function planProblem(graph: Graph, profile: Measured, settings: PlanSettings): PlanProblem {
   const { budget, timeLimit, moves, variant } = settings;
   const constraints = constraintsOf(graph, profile, settings);
   return {

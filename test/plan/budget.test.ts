@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { budgetBytesOf, parseBudget, parseHostMemory, parseSlowdown } from "../../src/plan/budget.js";
+import { budgetBytesOf, parseBudget, parseFit, parseHostMemory, parseSlowdown } from "../../src/plan/budget.js";
 
 test("parseBudget(text) reads sizes in either kind of unit, and shares", () => {
   const cases: readonly [string, number][] = [
@@ -37,4 +37,11 @@ test("parseSlowdown(text) reads a share, parseHostMemory(text) a size, and neith
   assert.equal(parseHostMemory("16GiB"), 2 ** 34);
   for (const text of ["", "50%", "16", "-1GiB", "0GiB"])
     assert.throws(() => parseHostMemory(text), { message: `host memory is not a size: ${text} (use 16GiB or 500MB)` });
+});
+
+test("parseFit(text) reads a size, with the name of the batch before it or without", () => {
+  assert.deepEqual(parseFit("24GiB"), { bytes: 24 * 2 ** 30 });
+  assert.deepEqual(parseFit("batch size=1KiB"), { bytes: 1024, dim: "batch size" });
+  for (const text of ["", "50%", "batch=", "batch=50%", "batch"])
+    assert.throws(() => parseFit(text), { message: `memory to fit is not a size: ${text} (use 24GiB or batch=24GiB)` });
 });

@@ -22,7 +22,10 @@ for (const [name, spec] of optionEntries)
       [name],
       `another option has the flag of ${name}: ${flag}`,
     );
-    spec.check?.(sampleOf(name, spec), { ...(name === "sweep" ? {} : { budget: "60%" }), ...besidesOf(name) });
+    spec.check?.(sampleOf(name, spec), {
+      ...(name === "sweep" || name === "fit" ? {} : { budget: "60%" }),
+      ...besidesOf(name),
+    });
   });
 
 test("optionsOf(command) are the options that say so, in the table's order", () => {
@@ -33,6 +36,7 @@ test("optionsOf(command) are the options that say so, in the table's order", () 
     "variant",
     "maxSlowdown",
     "sweep",
+    "fit",
     "keep",
     "swap",
     "recompute",

@@ -48,7 +48,7 @@ test("sizes, shares and limits of time that are none are refused", () => {
 
 test("planOptions: profile and plan take the same, but for what only a saved run is asked", () => {
   for (const [name, { commands }] of Object.entries(planOptions))
-    assert.deepEqual(commands, name === "sweep" ? ["plan"] : ["profile", "plan"]);
+    assert.deepEqual(commands, name === "sweep" || name === "fit" ? ["plan"] : ["profile", "plan"]);
 });
 
 test("a sweep stands in for a budget, and goes with none, nor with one planner", () => {
@@ -58,4 +58,11 @@ test("a sweep stands in for a budget, and goes with none, nor with one planner",
   assert.deepEqual(wrong({ sweep: true, maxSlowdown: "5%" }), refused("--max-slowdown 5%"));
   assert.deepEqual(wrong({ sweep: true, planner: "mutwo" }), refused("--planner mutwo"));
   assert.deepEqual(wrong({ sweep: false, budget: "60%" }), []);
+});
+
+test("a fit stands in for a budget, and goes with none", () => {
+  const refused = ["--fit has a budget of its own: 1GiB (leave --budget and --sweep out)"];
+  assert.deepEqual(wrong({ fit: "1GiB", planner: "best", maxSlowdown: "10%", keep: ["*"] }), []);
+  assert.deepEqual(wrong({ fit: "1GiB", budget: "60%" }), refused);
+  assert.deepEqual(wrong({ fit: "1GiB", sweep: true }), refused);
 });

@@ -1,0 +1,174 @@
+import type { Graph } from "../graph/graph.js";
+import { layout } from "../memory/layout.js";
+import { checkModel, readModel } from "../model/read.js";
+import { parseFit } from "../plan/budget.js";
+import type { Plan } from "../plan/plan.js";
+import { planGraph } from "../plan/planners/index.js";
+import { openRuntime } from "../runtime/open.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { stepFor } from "../step/step.js";
+import { type NodeRow, tables } from "./node-rows.js";
+import { checkOptions } from "./option-checks.js";
+import { withDefaults } from "./option-forms.js";
+import type { OptionsOf } from "./options.js";
+import type { Profile } from "./profile.js";
+import { planProblem } from "./replan.js";
+import type { ModelInfo, Run } from "./run.js";
+import { samplesOf } from "./samples.js";
+
+/** The largest batch that fits, and what its step takes. */
+export interface FittedBatch {
+  readonly batch: number;
+  /** Size of the arena, bytes: exact. */
+  readonly peakBytes: number;
+  /** Time of the step, ms: estimated from the run's nodes, each scaled by its operations or bytes. */
+  readonly estimatedMs: number;
+}
+
+/** What a run's model can be trained with in some memory. */
+export interface Fit {
+  /** The dimension that is the batch, and its size in the run. */
+  readonly dim: string;
+  readonly runBatch: number;
+  readonly limitBytes: number;
+  /** null where not even a batch of 1 fits. */
+  readonly unplanned: FittedBatch | null;
+  readonly planned: (FittedBatch & { readonly plan: Plan }) | null;
+  /** Things that a user should know. */
+  readonly notes: readonly string[];
+}
+
+/** How long a plan is searched for one batch of many; the last one gets the time that the options say. */
+const probe = { timeLimitMs: 2000, moves: 3000 };
+/** What a batch is called where several dimensions could be it. */
+const batchNames = /^(batch|batch[_-]?size|n|b|bs)$/i;
+
+/** The dimension that is the batch. Throws one line where that is not clear. */
+function batchDim({ dims, file }: Pick<ModelInfo, "dims" | "file">, named: string | undefined): string {
+  const names = Object.keys(dims);
+  if (named !== undefined) {
+    if (!names.includes(named))
+      throw new Error(`no such dimension: ${named} (${file} has ${names.join(", ") || "none"})`);
+    return named;
+  }
+  const [first, ...others] = names.length === 1 ? names : names.filter((name) => batchNames.test(name));
+  if (first !== undefined && others.length === 0) return first;
+  if (names.length === 0)
+    throw new Error(`no dimension to fit: ${file} has no symbolic one (export it with a symbolic batch)`);
+  throw new Error(`which dimension is the batch? ${names.join(", ")} (--fit ${names[0]}=24GiB)`);
+}
+
+/** The device's form of steps without the device: of a GPU that which is described, whatever its speed. */
+function formOf({ before }: Run): Runtime {
+  if (before.backend === "cpu") return openRuntime("cpu");
+  const deterministic = before.device.settings?.deterministic === "yes";
+  return openRuntime("estimate", { deviceSpec: "h100", deterministic });
+}
+
+/** The largest number from 1 on for which something holds that holds for all smaller ones; 0 if for none. */
+export function largest(holds: (value: number) => boolean, first: number): number {
+  let [low, high] = [0, Number.POSITIVE_INFINITY];
+  for (
+    let value = Math.max(1, first);
+    high - low > 1;
+    value = high < Number.POSITIVE_INFINITY ? (low + high) >> 1 : 2 * low
+  )
+    if (holds(value)) low = value;
+    else high = value;
+  return low;
+}
+
+/**
+ * The largest batches that a run's model can be trained with in `options.fit`, unplanned and planned: the step is built
+ * anew from the model file for other sizes, in the form of the run's device, which is not needed. Memory is exact, times
+ * are estimated. Throws one line for wrong options, a model that is missing or has changed, and a batch that cannot be
+ * told from other dimensions.
+ */
+export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: string }): Fit {
+  checkOptions("plan", options);
+  const { bytes: limitBytes, dim: named } = parseFit(options.fit);
+  const { model } = run;
+  checkModel(model.path, model.sha256);
+  const dim = batchDim(model, named);
+  const runBatch = model.dims[dim] as number;
+  const { fit: _, ...rest } = withDefaults(options);
+  const runtime = formOf(run);
+  try {
+    const steps = new Map<number, Graph>();
+    const stepAt = (batch: number): Graph => {
+      const known = steps.get(batch);
+      if (known) return known;
+      const { graph } = readModel(model.path, {
+        dims: { ...model.dims, [dim]: batch },
+        runtime,
+        batchNorm: model.batchNorm,
+      });
+      const { baseline } = stepFor(runtime, graph, model, run.seed);
+      steps.set(batch, baseline);
+      return baseline;
+    };
+    const profileAt = (batch: number) => scaled(run.before, stepAt(batch));
+    const planAt = (batch: number, effort: { readonly timeLimitMs?: number; readonly moves?: number }): Plan => {
+      const settings = { ...rest, budget: `${limitBytes}B` };
+      const problem = planProblem(stepAt(batch), profileAt(batch), settings);
+      return planGraph({ ...problem, effort: { ...problem.effort, ...effort }, planner: settings.planner });
+    };
+    const unplanned = largest((batch) => layout(stepAt(batch)).arenaBytes <= limitBytes, runBatch);
+    const planned = largest((batch) => batch <= unplanned || planAt(batch, probe).feasible, Math.max(1, unplanned));
+    const told = (batch: number): FittedBatch => {
+      const { arenaBytes, step } = profileAt(batch);
+      return { batch, peakBytes: arenaBytes, estimatedMs: step.medianMs };
+    };
+    const built = layout(stepAt(runBatch)).arenaBytes;
+    return {
+      dim,
+      runBatch,
+      limitBytes,
+      unplanned: unplanned ? told(unplanned) : null,
+      planned: planned ? withPlan(told(planned), planned, planAt) : null,
+      notes:
+        built === run.before.arenaBytes
+          ? []
+          : [`the step built anew needs ${built} bytes at the run's batch, the run's ${run.before.arenaBytes}`],
+    };
+  } finally {
+    runtime.close();
+  }
+}
+
+/** A batch with its plan: the one that a longer search finds, or where that misses the one of the probe. */
+function withPlan(
+  told: FittedBatch,
+  batch: number,
+  planAt: (batch: number, effort: { readonly timeLimitMs?: number; readonly moves?: number }) => Plan,
+): FittedBatch & { readonly plan: Plan } {
+  const long = planAt(batch, {});
+  const plan = long.feasible ? long : planAt(batch, probe);
+  return { ...told, peakBytes: plan.peakBytes, estimatedMs: told.estimatedMs + plan.addedMs, plan };
+}
+
+/** A profile of the same step at another batch, its times estimated from those measured: each scaled by its work. */
+function scaled(before: Profile, graph: Graph) {
+  const none = samplesOf([0]);
+  const { nodes } = tables(
+    graph,
+    graph.nodes.map(() => none),
+    null,
+    before.copies,
+    true,
+  );
+  const rows = new Map(before.nodes.map((row) => [row.name, row]));
+  const workOf = ({ flops, inputBytes, outputBytes }: NodeRow): number => flops || inputBytes + outputBytes;
+  const times = nodes.map((row) => {
+    const known = rows.get(row.name);
+    const work = known ? workOf(known) : 0;
+    return samplesOf([known && work ? (known.time.medianMs * workOf(row)) / work : (known?.time.medianMs ?? 0)]);
+  });
+  const derived = tables(graph, times, null, before.copies, true);
+  return {
+    ...derived,
+    backend: before.backend,
+    arenaBytes: layout(graph).arenaBytes,
+    step: { medianMs: derived.nodesMs },
+  };
+}
