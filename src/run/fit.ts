@@ -165,10 +165,8 @@ function scaled(before: Profile, graph: Graph) {
     return samplesOf([known && work ? (known.time.medianMs * workOf(row)) / work : (known?.time.medianMs ?? 0)]);
   });
   const derived = tables(graph, times, null, before.copies, true);
-  return {
-    ...derived,
-    backend: before.backend,
-    arenaBytes: layout(graph).arenaBytes,
-    step: { medianMs: derived.nodesMs },
-  };
+  const arenaBytes = layout(graph).arenaBytes;
+  // copies are estimated where the run has measured some
+  const estimated = before.copies?.length ? (true as const) : undefined;
+  return { ...derived, estimated, arenaBytes, step: { medianMs: derived.nodesMs } };
 }

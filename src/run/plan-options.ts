@@ -89,11 +89,11 @@ export const planOptions = {
     commands: ["profile", "plan"],
     check: needsGoal("keep"),
   },
-  /** False: no activation is copied to host memory. So on the CPU, which is the host, unless `true` or `hostMemory` asks for it. */
+  /** False: no activation is copied to host memory. So where copies are neither measured nor estimated (on the CPU, which is the host), unless `true` or `hostMemory` asks for it. */
   swap: {
     flag: "--no-swap",
     kind: flag(false),
-    help: "copy no activation to host memory (none is on the CPU, but for swapAll or with --host-memory)",
+    help: "copy no activation to host memory (on the CPU none is, but for swapAll or with --host-memory)",
     commands: ["profile", "plan"],
     check: needsGoal("swap"),
   },

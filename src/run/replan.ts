@@ -26,7 +26,7 @@ export type PlanSettings = Pick<
 > & { readonly planner: string };
 
 /** What planning needs of a profile. */
-export type Measured = Pick<Profile, "backend" | "nodes" | "activations" | "arenaBytes"> & {
+export type Measured = Pick<Profile, "nodes" | "activations" | "arenaBytes" | "estimated"> & {
   readonly step: Pick<Profile["step"], "medianMs">;
 };
 
@@ -40,19 +40,20 @@ export const keptNames = (graph: Graph, { keep = [] }: Pick<PlanSettings, "keep"
 ];
 
 /**
- * The constraints that options set; undefined if they set none. On the CPU device and host are one memory: nothing is
- * swapped there, unless that is asked for.
+ * The constraints that options set; undefined if they set none. Nothing is swapped where copies are neither measured nor
+ * estimated, unless that is asked for: so on the CPU, where device and host are one memory.
  */
-function constraintsOf(graph: Graph, { step, backend }: Measured, settings: PlanSettings): Constraints | undefined {
+function constraintsOf(graph: Graph, measured: Measured, settings: PlanSettings): Constraints | undefined {
   const { keep, recompute, hostMemory, maxSlowdown, planner } = settings;
-  const asksForSwaps = planner === "swapAll" || hostMemory !== undefined;
-  const swap = settings.swap ?? (backend !== "cpu" || asksForSwaps);
+  const isAsked = planner === "swapAll" || hostMemory !== undefined;
+  const knowsCopies = measured.estimated || measured.activations.some(({ swapMeasured }) => swapMeasured);
+  const swap = settings.swap ?? (isAsked || knowsCopies);
   const constraints: Constraints = {
     ...(keep?.length ? { keep: keptNames(graph, settings) } : {}),
     ...(swap ? {} : { swap }),
     ...(recompute === false ? { recompute } : {}),
     ...(hostMemory === undefined ? {} : { hostBytes: parseHostMemory(hostMemory) }),
-    ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * step.medianMs }),
+    ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * measured.step.medianMs }),
   };
   return Object.keys(constraints).length ? constraints : undefined;
 }

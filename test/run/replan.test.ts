@@ -112,6 +112,6 @@ test("planProblem: on the CPU nothing is swapped unless that is asked for; on a 
   assert.ok(swaps("mlp-cpu", { swap: true }));
   assert.ok(swaps("mlp-cpu", { planner: "swapAll" }));
   assert.ok(swaps("mlp-cpu", { hostMemory: "1GiB" }));
-  assert.ok(swaps("gpt2-h100", {}));
-  assert.ok(!swaps("gpt2-h100", { swap: false }));
+  assert.ok(swaps("resnet-h100", {}));
+  assert.ok(!swaps("resnet-h100", { swap: false }));
 });
