@@ -20,7 +20,7 @@ const segmentTrials = 24;
 /** Temperature at which annealing begins, in steps of time; it falls to a hundredth of that. */
 const startHeat = 1e-3;
 /** Shares of the moves after which the way down, the annealing for all goals, and that for the budget end. */
-const [descentShare, annealShare, focusShare] = [0.35, 0.6, 0.95];
+const [descentShare, annealShare, focusShare] = [0.2, 0.3, 0.97];
 /** Annealing for the budget begins anew so many times, each time from the best that is known. */
 const focusRounds = 3;
 /** What it aims at, as a share of the budget: the arena is a little larger than the timeline's peak. */
