@@ -49,10 +49,14 @@ test("best: each decision says what it frees, and what the plan would be without
 });
 
 test("best: the planned step computes the same bits, held copies and swaps among its decisions", async () => {
-  const plan = best({ ...problem, budgetBytes: Math.floor(0.65 * unplanned) });
-  assert.ok(plan.decisions.some(({ held }) => held));
   const expected = await outcome(runtime, problem.graph);
-  const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions));
-  assert.deepEqual([...actual.keys()], [...expected.keys()]);
-  for (const [name, bytes] of expected) assert.ok(Buffer.compare(actual.get(name) as Uint8Array, bytes) === 0, name);
+  const actions = new Set<string>();
+  for (const constraints of [{}, { swap: false }]) {
+    const plan = best({ ...problem, constraints, budgetBytes: Math.floor(0.62 * unplanned) });
+    for (const { action, held } of plan.decisions) actions.add(held ? "hold" : action);
+    const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions));
+    assert.deepEqual([...actual.keys()], [...expected.keys()]);
+    for (const [name, bytes] of expected) assert.ok(Buffer.compare(actual.get(name) as Uint8Array, bytes) === 0, name);
+  }
+  assert.ok(actions.has("hold") && actions.has("swap"), [...actions].join());
 });
