@@ -134,7 +134,10 @@ export function headline(run: Run): { text: string; good: boolean } {
   const time = timeCost(run, plan);
   const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
   const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
-  const bound = boundSentence(run, plan);
+  // beside a measured time stands what was predicted: the bound is one of predictions
+  const predicted = run.paired ? `predicted were ${formatPercent(plan.addedMs / before.step.medianMs)}, and ` : "";
+  const proven = boundSentence(run, plan);
+  const bound = proven && predicted + proven;
   const text = `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}${bound && `; ${bound}`}.`;
   return { text, good: true };
 }

@@ -106,7 +106,11 @@ test("boundSentence(): what is proven of a plan's time, and whether the proof wa
   );
   assert.match(
     headline({ ...run, plan: { ...plan, feasible: true, bound } }).text,
-    /; no plan of this kind needs less/,
+    /; predicted were .* %, and no plan of this kind needs less/,
+  );
+  assert.match(
+    headline({ ...run, paired: null, plan: { ...plan, feasible: true, bound } }).text,
+    /more time \(predicted\); no plan of this kind needs less/,
   );
 });
 
