@@ -11,6 +11,9 @@ export interface Figure {
   readonly of: number;
 }
 
+/** Takes a figure as soon as it is measured; its name ends in its unit. */
+export type Tell = (name: string, figure: Figure) => void;
+
 /** What was measured at one commit: a line of history.jsonl. */
 export interface Line {
   /** Abbreviated; with a `+` where files differed from the commit. */

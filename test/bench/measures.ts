@@ -17,10 +17,8 @@ import { lowerFor } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 import { errorsOf, fit, recordedSteps } from "./fit.js";
-import { type Figure, figureOf } from "./history.js";
-
-/** Takes a figure as soon as it is measured; its name ends in its unit. */
-export type Tell = (name: string, figure: Figure) => void;
+import { type Figure, figureOf, type Tell } from "./history.js";
+import { toys } from "./toys.js";
 
 /** Times some work once to warm up, then five times, and on for a second if that was quick. Returns the last result. */
 function timed<T>(tell: Tell, name: string, work: () => T): T {
@@ -231,6 +229,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
     ["gpt2_small", 8, ["62.2%", "50%", "45%"]],
   ] as const)
     await planningRecorded(tell, fixture(`full/${name}`, batch), at("recordings", `${name}.recording`), shares);
+  toys(tell);
   await estimating(tell);
   for (const [name, batch] of [
     ["resnet_bottleneck_dynamic", 64],
