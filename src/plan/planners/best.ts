@@ -22,6 +22,8 @@ const [searchShare, boundShare] = [0.75, 0.4];
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
+type Planned = ReturnType<Planner>;
+
 /** A search with what it found. */
 export interface Searched {
   readonly search: Search;
@@ -34,6 +36,8 @@ interface Found extends Searched {
   /** The budget that the search looked hardest at, and its bound. */
   readonly budgetBytes: number | null;
   readonly bound: Bound | undefined;
+  /** What `mutwo` plans for that budget. */
+  readonly other: Planned | undefined;
 }
 
 /** The search of a graph: run once, whatever the budget. */
@@ -53,12 +57,13 @@ export function frontOf(problem: PlanProblem): Found {
     budgetBytes === null ? undefined : startBound(problem, { evaluator: search.evaluator, timeLimitMs: boundMs });
   let bound: Bound | undefined;
   const began = performance.now();
+  const other = budgetBytes === null ? undefined : mutwo(problem);
   const front = search.run(() => {
     bound = bounding?.collect(Math.max(0, began + boundMs - performance.now()));
-    const others = budgetBytes === null ? [] : [actionsOf(mutwo(problem), search.evaluator.graph)];
+    const others = other ? [actionsOf(other, search.evaluator.graph)] : [];
     return bound?.actions ? [bound.actions, ...others] : others;
   });
-  last.known = { nodeMs, limits, budgetBytes, bound, search, front };
+  last.known = { nodeMs, limits, budgetBytes, bound, other, search, front };
   return last.known;
 }
 
@@ -143,25 +148,35 @@ function steps(
  * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
  * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
  * A graph is searched once, hardest near the budget that is asked for first, with the set of the program behind the
- * bound and the plan of `mutwo` among the starts, and never dearer than the latter; all budgets are answered from what was found, so that a smaller one never gets a higher peak.
+ * bound and the plan of `mutwo` among the starts, and never dearer than the latter there. All budgets are answered from
+ * what was found for the first: so a smaller one never gets a higher peak, as long as anything that was found fits it.
  */
 export const best: Planner = (problem) => {
+  const { budgetBytes, constraints = {} } = problem;
   const found = frontOf(problem);
   const own = planOfFront(problem, found);
-  const other = mutwo(problem);
+  const fits = ({ feasible, peakBytes, addedMs }: Planned): boolean =>
+    feasible &&
+    peakBytes <= (budgetBytes ?? Number.POSITIVE_INFINITY) &&
+    addedMs <= (constraints.maxAddedMs ?? Number.POSITIVE_INFINITY);
+  // where nothing that is known fits, mutwo is asked once more
+  const other =
+    own.feasible || budgetBytes === null || (found.other && fits(found.other)) ? found.other : mutwo(problem);
   const isBetter = own.feasible
-    ? other.feasible && other.addedMs < own.addedMs
-    : other.feasible || other.peakBytes < own.peakBytes;
+    ? other && fits(other) && other.addedMs < own.addedMs
+    : other && (fits(other) || other.peakBytes < own.peakBytes);
   return {
-    ...(isBetter ? other : own),
-    minimumPeakBytes: Math.min(own.minimumPeakBytes, other.minimumPeakBytes),
-    ...(found.budgetBytes === problem.budgetBytes ? boundOf(found.bound) : {}),
+    ...(other && isBetter ? { ...other, budgetBytes } : own),
+    minimumPeakBytes: Math.min(own.minimumPeakBytes, other?.minimumPeakBytes ?? Number.POSITIVE_INFINITY),
+    ...(found.budgetBytes === budgetBytes ? boundOf(found.bound) : {}),
   };
 };
 
 /** A plan's decisions as a vector of actions. */
 function actionsOf({ decisions }: Pick<Plan, "decisions">, { activations }: Compiled): Uint8Array {
-  const action = new Map(decisions.map((one) => [one.activation, one.action === "swap" ? swapped : alone]));
+  const action = new Map(
+    decisions.map((one) => [one.activation, one.action === "swap" ? swapped : one.held ? held : alone]),
+  );
   return Uint8Array.from(activations, (name) => action.get(name) ?? keep);
 }
 
