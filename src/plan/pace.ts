@@ -33,12 +33,14 @@ export class Pace {
   /** As many moves as the time allows, by the fastest of some evaluations: the first run before the code is compiled. */
   limit(evaluate: () => void): void {
     let eachMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < 200 && performance.now() - this.began < 0.1 * this.how.timeLimitMs; i++) {
+    const from = performance.now();
+    for (let i = 0; i < 200 && (i < 3 || performance.now() - from < 0.1 * this.how.timeLimitMs); i++) {
       const began = performance.now();
       evaluate();
       eachMs = Math.min(eachMs, performance.now() - began);
     }
-    this.moves = Math.min(this.moves, Math.floor(this.how.timeLimitMs / (plannedOverUnplanned * eachMs)));
+    const leftMs = Math.max(0, this.until - performance.now());
+    this.moves = Math.min(this.moves, this.tried + Math.floor(leftMs / (plannedOverUnplanned * eachMs)));
   }
 
   /** More moves where they have turned out faster than at first. */

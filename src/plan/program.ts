@@ -17,6 +17,9 @@ const copyWindows = 8;
 /** Numbers of bytes in rows: shares of a MiB keep the solver's tolerances small. */
 const byteUnit = 2 ** 20;
 
+/** Memory rows have so many terms together, and are so many at least. */
+const [mostTerms, fewestRows] = [1e6, 50];
+
 type Terms = Map<number, number>;
 
 /** A row of a node's memory, before the copies that free some of it are looked at. */
@@ -182,10 +185,13 @@ export class PlanProgram implements IntegerProgram {
 
   private memoryRows(live: Float64Array, budgetAt: (rank: number) => number, stays: ReadonlySet<number>): MemoryRow[] {
     const rows = new Map<string, MemoryRow>();
-    live.forEach((bytes, rank) => {
-      const excess = bytes - budgetAt(rank);
+    const over = [...live.keys()].filter((rank) => (live[rank] as number) > budgetAt(rank));
+    // fewer rows only lower the bound: a program that is as large as a long step squared is never solved
+    const most = Math.max(fewestRows, Math.floor(mostTerms / Math.max(1, this.lifetimes.values.length)));
+    for (const rank of spread(over, most)) {
+      const excess = (live[rank] as number) - budgetAt(rank);
       const least = (excess - this.lifetimes.looseBytes(rank)) / byteUnit;
-      if (least <= 0) return;
+      if (least <= 0) continue;
       const terms: Terms = new Map();
       const add = (column: number | undefined, term: number): void => {
         if (column !== undefined) terms.set(column, (terms.get(column) ?? 0) + term / byteUnit);
@@ -195,7 +201,7 @@ export class PlanProgram implements IntegerProgram {
       if (this.lifetimes.dispensable[rank]) add(this.only[rank], excess);
       const key = [...terms].join(" ");
       if ((rows.get(key)?.least ?? 0) < least) rows.set(key, { rank, terms, least });
-    });
+    }
     return [...rows.values()];
   }
 

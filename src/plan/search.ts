@@ -6,7 +6,7 @@ import { Evaluator } from "./evaluator.js";
 import { type Evaluation, Front, type Point } from "./front.js";
 import { Pace } from "./pace.js";
 import type { Effort, PlanProblem, Stretch } from "./plan.js";
-import { alone, held, keep } from "./schedule.js";
+import { alone, held, keep, swapped } from "./schedule.js";
 import { segmentBounds, segmentCounts } from "./segments.js";
 
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
@@ -165,12 +165,12 @@ export class Search {
     return totalMs / this.baseMs + (excessWeight * excess) / this.basePeak;
   }
 
-  /** Chen's segments, with the copies of each held or alone. */
+  /** Chen's segments, with what is in each made again, held or alone, or swapped. */
   private segments(): void {
     const bytes = this.options.map(({ accesses }) => accesses.bytes);
     for (const count of segmentCounts(bytes.length, segmentTrials)) {
       const bounds = segmentBounds(bytes, count);
-      for (const action of [held, alone]) {
+      for (const action of [held, alone, swapped]) {
         const actions = new Uint8Array(this.evaluator.graph.activations.length);
         this.options.forEach(({ index, actions: possible }, place) => {
           if (!bounds.has(place) && possible.includes(action)) actions[index] = action;

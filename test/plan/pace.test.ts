@@ -33,3 +33,11 @@ test("Pace.limit and extend: never more moves than were asked for", () => {
   pace.extend();
   assert.equal(pace.moves, 100);
 });
+
+test("Pace.limit leaves moves for the time that is left, however long it took until then", () => {
+  const pace = new Pace({ ...effort, moves: 1e9, timeLimitMs: 400 });
+  const until = performance.now() + 100;
+  while (performance.now() < until);
+  pace.limit(() => {});
+  assert.ok(pace.moves > 0 && pace.moves < 1e9, `${pace.moves}`);
+});

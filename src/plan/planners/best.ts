@@ -19,6 +19,10 @@ import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 export const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
 /** Shares of the time that the search and the bound beside it take; the rest is for laying out what was found. */
 const [searchShare, boundShare] = [0.75, 0.4];
+/** Larger steps are planned without μ-TWO's plan beside, which would take longer than the search. */
+const mostMutwoNodes = 5000;
+/** How many decisions of a plan are measured one by one: as many as take a second or so. */
+const mostMeasured = ({ graph }: PlanProblem): number => Math.max(50, Math.floor(2e6 / graph.nodes.length));
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
@@ -57,7 +61,8 @@ export function frontOf(problem: PlanProblem): Found {
     budgetBytes === null ? undefined : startBound(problem, { evaluator: search.evaluator, timeLimitMs: boundMs });
   let bound: Bound | undefined;
   const began = performance.now();
-  const other = budgetBytes === null ? undefined : mutwo(problem);
+  const isLarge = problem.graph.nodes.length > mostMutwoNodes;
+  const other = budgetBytes === null || isLarge ? undefined : mutwo(problem);
   const front = search.run(() => {
     bound = bounding?.collect(Math.max(0, began + boundMs - performance.now()));
     const others = other ? [actionsOf(other, search.evaluator.graph)] : [];
@@ -89,39 +94,42 @@ export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Poi
     before.nodes.map(({ name }) => ms.get(knownName(name, ms)) as number),
     new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
   );
+  const told = new Set(
+    [...taken].sort((a, z) => z.row.memoryBytes - a.row.memoryBytes).slice(0, mostMeasured(problem)),
+  );
   const without = (index: number): Evaluation => {
     const actions = point.actions.slice();
     actions[index] = keep;
     return evaluator.evaluate(actions);
   };
-  return taken.map(
-    ({
-      row: { name, memoryBytes, recomputeRatio, recomputeMs, inactiveMs, swapMs, swapMeasured },
-      index,
-      action,
-    }): Choice => {
-      const other = without(index);
-      const faster = point.totalMs - other.totalMs;
-      const price = `without this the peak is ${formatBytes(other.peakBytes)} and the step ${formatMs(Math.abs(faster))} ${faster >= 0 ? "faster" : "slower"}`;
-      const facts = { activation: name, savedBytes: memoryBytes, recomputeRatio, inactiveMs };
-      const freed = `${formatBytes(memoryBytes)} are free for ${formatMs(inactiveMs)}`;
-      if (action === swapped) {
-        const swap = placements.get(name) as SwapPlacement;
-        const copies = `two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}) beside other nodes, away before ${swap.outDone}, back from ${swap.prefetch} on`;
-        return { ...facts, action: "swap", swap, why: `${freed}: ${copies}; ${price}` };
-      }
-      const how =
-        action === alone
-          ? `made again in ${formatMs(recomputeMs)} right before its first backward use`
-          : `made again in ${formatMs(recomputeMs)} by the first block that needs it, and kept for those after it`;
-      return {
-        ...facts,
-        action: "recompute",
-        ...(action === held ? { held: true as const } : {}),
-        why: `${freed}: ${how}; ${price}`,
-      };
-    },
-  );
+  return taken.map((one): Choice => {
+    const { row, index, action } = one;
+    const { name, memoryBytes, recomputeRatio, recomputeMs, inactiveMs, swapMs, swapMeasured } = row;
+    const price = told.has(one) ? `; ${priceOf(point, without(index))}` : "";
+    const facts = { activation: name, savedBytes: memoryBytes, recomputeRatio, inactiveMs };
+    const freed = `${formatBytes(memoryBytes)} are free for ${formatMs(inactiveMs)}`;
+    if (action === swapped) {
+      const swap = placements.get(name) as SwapPlacement;
+      const copies = `two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}) beside other nodes, away before ${swap.outDone}, back from ${swap.prefetch} on`;
+      return { ...facts, action: "swap", swap, why: `${freed}: ${copies}${price}` };
+    }
+    const how =
+      action === alone
+        ? `made again in ${formatMs(recomputeMs)} right before its first backward use`
+        : `made again in ${formatMs(recomputeMs)} by the first block that needs it, and kept for those after it`;
+    return {
+      ...facts,
+      action: "recompute",
+      ...(action === held ? { held: true as const } : {}),
+      why: `${freed}: ${how}${price}`,
+    };
+  });
+}
+
+/** What dropping a decision would come to. */
+function priceOf(point: Point, other: Evaluation): string {
+  const faster = point.totalMs - other.totalMs;
+  return `without this the peak is ${formatBytes(other.peakBytes)} and the step ${formatMs(Math.abs(faster))} ${faster >= 0 ? "faster" : "slower"}`;
 }
 
 /** What the plan has come to after each decision, as far as the evaluator sees it. */
@@ -136,10 +144,12 @@ function steps(
     return { peakBytes, addedMs: totalMs - problem.nodeMs.reduce((sum, ms) => sum + ms, 0) };
   };
   const found = [measure()];
-  actions.forEach((action, index) => {
-    if (action === keep) return;
-    sofar[index] = action;
-    found.push(measure());
+  const taken = [...actions.keys()].filter((index) => actions[index] !== keep);
+  const every = Math.ceil(taken.length / mostMeasured(problem));
+  taken.forEach((index, count) => {
+    sofar[index] = actions[index] as number;
+    const isMeasured = (count + 1) % every === 0 || count + 1 === taken.length;
+    found.push(isMeasured ? measure() : (found.at(-1) as (typeof found)[number]));
   });
   return found;
 }
