@@ -1,21 +1,41 @@
 /** How copies between device and host get on beside each other and beside kernels. */
 export interface LinkTraits {
   /** How much longer kernels beside a copy take, as a share of the copy's time. */
-  readonly slowdown: number;
+  readonly slowdown: Readonly<Record<Direction, number>>;
   /** Rate of a copy out, and of one in, while one the other way is under way, as a share of its rate alone. */
-  readonly besideOther: { readonly out: number; readonly in: number };
+  readonly besideOther: Readonly<Record<Direction, number>>;
+  /** Rate of a copy while kernels run, as a share of its rate alone. */
+  readonly besideKernels: number;
+  /** What it costs that nodes await a copy, even one that is complete, ms. */
+  readonly awaitMs: number;
   /** How many times a copy's time alone is left for it, so that nodes need not wait for one that is a little late. */
   readonly margin: number;
 }
 
 /**
  * Measured on H100 cards over PCIe 5, with copies of 1 to 256 MiB: alone 55 GB/s out and 53 in, beside each other 34 and
- * 43; kernels beside copies both ways take 0 to 7 % longer (products, convolutions, elementwise), those beside one copy
- * half of that; a copy beside kernels that fill the memory's bandwidth takes 10 % longer, beside others none.
+ * 43. In planned steps of ResNet-50, GPT-2 and ViT-B the kernels beside copies out took 3.6 to 6 % longer, beside copies
+ * in 5.1 to 9.5 % (those that fill the memory's bandwidth up to 20 %, convolutions hardly), copies beside kernels 0 to
+ * 10 %; each wait of one stream for another in the captured step took 6 to 7 µs.
  */
-export const pcieLink: LinkTraits = { slowdown: 0.04, besideOther: { out: 0.62, in: 0.82 }, margin: 1.2 };
+export const pcieLink: LinkTraits = {
+  slowdown: { out: 0.05, in: 0.075 },
+  besideOther: { out: 0.62, in: 0.82 },
+  besideKernels: 0.92,
+  awaitMs: 0.006,
+  margin: 1.2,
+};
 
-type Direction = "out" | "in";
+/** What a copy costs the nodes that waited for it so long, and its share of those beside it, ms. */
+export const arrivalMs = (traits: LinkTraits, direction: Direction, ms: number, waited: number): number =>
+  waited + traits.slowdown[direction] * Math.max(0, ms - waited) + traits.awaitMs;
+
+/** What a copy of so many ms out, and back, costs at least: no node waits for it. */
+export const hiddenSwapMs = (ms: number, traits = pcieLink): number =>
+  arrivalMs(traits, "out", ms, 0) + arrivalMs(traits, "in", ms, 0);
+
+/** Which way a copy goes, seen from the device. */
+export type Direction = "out" | "in";
 
 /** The copies of one direction, which run one after the other in the order in which they begin. */
 interface Channel {
@@ -38,16 +58,16 @@ export class Link {
     return this.channels[direction].leftMs.push(ms) - 1;
   }
 
-  /** Lets time pass. */
+  /** Lets time pass in which kernels run. */
   advance(ms: number): void {
     let left = ms;
-    while (left > 0 && this.isBusy()) left -= this.step(left);
+    while (left > 0 && this.isBusy()) left -= this.step(left, this.traits.besideKernels);
   }
 
-  /** Lets time pass until a copy is complete; returns how long that took, ms. */
+  /** Lets time pass in which none does until a copy is complete; returns how long that took, ms. */
   finish(direction: Direction, number: number): number {
     let waited = 0;
-    while (this.channels[direction].done <= number) waited += this.step(Number.POSITIVE_INFINITY);
+    while (this.channels[direction].done <= number) waited += this.step(Number.POSITIVE_INFINITY, 1);
     return waited;
   }
 
@@ -56,13 +76,13 @@ export class Link {
     return out.done < out.leftMs.length || into.done < into.leftMs.length;
   }
 
-  /** Goes on until a copy is complete, at most so long; returns how long it was. */
-  private step(mostMs: number): number {
+  /** Goes on at a share of the rates until a copy is complete, at most so long; returns how long it was. */
+  private step(mostMs: number, share: number): number {
     const { out, in: into } = this.channels;
     const { besideOther } = this.traits;
     const [first, second] = [out.leftMs[out.done], into.leftMs[into.done]];
     const isBoth = first !== undefined && second !== undefined;
-    const [outRate, inRate] = isBoth ? [besideOther.out, besideOther.in] : [1, 1];
+    const [outRate, inRate] = isBoth ? [share * besideOther.out, share * besideOther.in] : [share, share];
     const ms = Math.min(
       mostMs,
       (first ?? Number.POSITIVE_INFINITY) / outRate,

@@ -3,7 +3,7 @@ import { type Allowed, allowedActions } from "./allowed.js";
 import type { Compiled, CompiledNode } from "./compiled.js";
 import type { Evaluator } from "./evaluator.js";
 import { type ForwardValue, Lifetimes } from "./lifetimes.js";
-import { pcieLink } from "./link.js";
+import { hiddenSwapMs, pcieLink } from "./link.js";
 import type { PlanProblem } from "./plan.js";
 import { held, swapped } from "./schedule.js";
 import type { Column, IntegerProgram, Row } from "./solver.js";
@@ -81,7 +81,7 @@ export class PlanProgram implements IntegerProgram {
     const column = (is: boolean, cost: number): number | undefined =>
       is ? this.column({ cost: this.cost(cost), upper: 1, whole: true }) : undefined;
     this.recompute = can.map(({ recompute }) => column(recompute, 0));
-    this.swap = can.map(({ swap }, i) => column(swap, 2 * pcieLink.slowdown * (this.swapMs[i] as number)));
+    this.swap = can.map(({ swap }, i) => column(swap, hiddenSwapMs(this.swapMs[i] as number)));
     for (const [i, x] of this.recompute.entries()) {
       const s = this.swap[i];
       if (x !== undefined && s !== undefined)
@@ -249,8 +249,8 @@ export class PlanProgram implements IntegerProgram {
   /** Columns for the time that blocks take at least, and for waits and blocks beyond that. */
   private addTime(): { blocks: number; more: number } {
     const blocks = this.column({ cost: 0 });
-    // a wait of w adds (1 − slowdown)·w to what its copy costs anyway
-    const more = this.column({ cost: this.cost(1 - pcieLink.slowdown) });
+    // a wait of w adds (1 − slowdown)·w or more to what its copy costs anyway
+    const more = this.column({ cost: this.cost(1 - Math.max(pcieLink.slowdown.out, pcieLink.slowdown.in)) });
     const ms = this.again.flatMap((z, rank): [number, number][] =>
       z === undefined ? [] : [[z, (this.graph.nodes[rank] as CompiledNode).ms]],
     );

@@ -1,7 +1,7 @@
 import { type Graph, type Node, tensorOf } from "../graph/graph.js";
 import { type Accesses, activationAccesses } from "../memory/activations.js";
 import { opOf } from "../ops/index.js";
-import { Link, pcieLink } from "./link.js";
+import { arrivalMs, type Direction, Link, pcieLink } from "./link.js";
 import type { SwapPlacement } from "./plan.js";
 import { incoming, outgoing } from "./swap.js";
 
@@ -195,9 +195,8 @@ export function copyCostMs(nodeMs: Float64Array, { leaving, returning }: Queues,
   const begun = [...returning].sort((a, z) => a.prefetch - z.prefetch);
   let cost = 0;
   let [out, awaited, into, back] = [0, 0, 0, 0];
-  const arrive = (direction: "out" | "in", number: number, ms: number): void => {
-    const waited = link.finish(direction, number);
-    cost += waited + traits.slowdown * Math.max(0, ms - waited);
+  const arrive = (direction: Direction, number: number, ms: number): void => {
+    cost += arrivalMs(traits, direction, ms, link.finish(direction, number));
   };
   for (let rank = 0; rank < nodeMs.length; rank++) {
     for (let swap = leaving[out]; swap && swap.lastForwardAccess + 1 === rank; swap = leaving[++out])
@@ -229,7 +228,7 @@ export interface StepTime {
 export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = pcieLink): StepTime {
   const link = new Link(traits);
   let totalMs = 0;
-  const copies = new Map<string, { readonly direction: "out" | "in"; readonly number: number; readonly ms: number }>();
+  const copies = new Map<string, { readonly direction: Direction; readonly number: number; readonly ms: number }>();
   /** The swapped tensor that each host tensor holds. */
   const source = new Map<string, string>();
   const copyMs = new Map<string, number>();
@@ -242,9 +241,8 @@ export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = 
       copies.set(output, { direction: swap, number: link.begin(swap, ms), ms });
     } else if (swap) {
       const name = source.get(second) ?? second;
-      const { direction, number, ms } = copies.get(from) as { direction: "out" | "in"; number: number; ms: number };
-      const waited = link.finish(direction, number);
-      const cost = waited + traits.slowdown * Math.max(0, ms - waited);
+      const { direction, number, ms } = copies.get(from) as { direction: Direction; number: number; ms: number };
+      const cost = arrivalMs(traits, direction, ms, link.finish(direction, number));
       copyMs.set(name, (copyMs.get(name) ?? 0) + cost);
       totalMs += cost;
       if (tensorOf(graph, output).host) source.set(output, name);

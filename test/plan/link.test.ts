@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Link, pcieLink } from "../../src/plan/link.js";
+import { arrivalMs, hiddenSwapMs, Link } from "../../src/plan/link.js";
 
-const traits = { slowdown: 0, besideOther: { out: 0.5, in: 0.8 }, margin: 1 };
+const traits = {
+  slowdown: { out: 0.1, in: 0.2 },
+  besideOther: { out: 0.5, in: 0.8 },
+  besideKernels: 1,
+  awaitMs: 0.5,
+  margin: 1,
+};
 
 test("Link: copies of one direction queue, and are complete in the order in which they begin", () => {
   const link = new Link(traits);
@@ -22,11 +28,19 @@ test("Link: while both directions are busy each is slower, alone again each has 
 });
 
 test("Link: time passes without copies, and copies of no time are complete at once", () => {
-  const link = new Link(pcieLink);
+  const link = new Link({ ...traits, besideKernels: 0.5 });
   link.advance(100);
   const none = link.begin("in", 0);
   assert.equal(link.finish("in", none), 0);
   link.begin("out", 1);
-  link.advance(0.25);
+  // beside kernels at half its rate
+  link.advance(0.5);
   assert.equal(link.finish("out", 0), 0.75);
+});
+
+test("arrivalMs(…): the wait, the slowdown of nodes beside the rest of the copy, and the awaiting itself", () => {
+  assert.equal(arrivalMs(traits, "out", 10, 0), 1.5);
+  assert.equal(arrivalMs(traits, "out", 10, 4), 4 + 0.1 * 6 + 0.5);
+  assert.equal(arrivalMs(traits, "in", 10, 12), 12.5, "waited for longer than it takes alone");
+  assert.equal(hiddenSwapMs(10, traits), 1.5 + 2.5);
 });

@@ -20,7 +20,13 @@ const runtime = openCpu({ threads: 1 });
 after(() => runtime.close());
 
 /** Copies as if nothing else were there. */
-const ideal = { slowdown: 0, besideOther: { out: 1, in: 1 }, margin: 1 };
+const ideal = {
+  slowdown: { out: 0, in: 0 },
+  besideOther: { out: 1, in: 1 },
+  besideKernels: 1,
+  awaitMs: 0,
+  margin: 1,
+};
 
 const each = (graph: Graph, ms: number): number[] => graph.nodes.map(() => ms);
 
@@ -91,7 +97,10 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
 test("stepTime(graph, …) counts that kernels beside a copy take longer, by a share of the copy's time", () => {
   const planned = rewrite(chain, [{ activation: "a", action: "swap", swap: { outDone: "e", prefetch: "db" } }]);
   const time = (slowdown: number): number =>
-    stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), { ...ideal, slowdown }).totalMs;
+    stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), {
+      ...ideal,
+      slowdown: { out: slowdown, in: slowdown },
+    }).totalMs;
   assert.ok(Math.abs(time(0.25) - time(0) - 0.25 * (2 + 2)) < 1e-9, "both copies run beside other nodes");
 });
 

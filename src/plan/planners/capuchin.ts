@@ -1,7 +1,7 @@
 import { formatBytes, formatMs } from "../../format.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { peakInterval } from "../../memory/peak-interval.js";
-import { pcieLink } from "../link.js";
+import { hiddenSwapMs } from "../link.js";
 import type { Planner, SwapPlacement } from "../plan.js";
 import { type Draft, Drafts, type Taken } from "./drafts.js";
 import { bestOf, type Candidate, candidateOf, Lineage } from "./lineage.js";
@@ -76,8 +76,8 @@ class Policy {
       const some = this.enough(hidden, left);
       hidden.splice(0, some.length);
       const away = this.drafts.draft([...this.now.taken, ...some.map((index) => this.swap(index))]);
-      const copiesMs = some.reduce((sum, index) => sum + 2 * this.row(index).swapMs, 0);
-      const waitedMs = away.totalMs - this.now.totalMs - pcieLink.slowdown * copiesMs;
+      const hiddenMs = some.reduce((sum, index) => sum + hiddenSwapMs(this.row(index).swapMs), 0);
+      const waitedMs = away.totalMs - this.now.totalMs - hiddenMs;
       if (waitedMs > 1e-9 * this.now.totalMs || away.hostBytes > this.drafts.mostHostBytes) continue;
       left -= this.take(some, away);
     }
