@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { writeFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { compareCommand } from "./commands/compare.js";
 import { cudaCommand } from "./commands/cuda.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { exportCommand } from "./commands/export.js";
@@ -20,6 +21,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   profileCommand,
   planCommand,
   reportCommand,
+  compareCommand,
   showCommand,
   verifyCommand,
   exportCommand,
