@@ -12,6 +12,7 @@ import { Interrupted } from "./commands/process.js";
 import { profileCommand } from "./commands/profile.js";
 import { reportCommand } from "./commands/report.js";
 import { showCommand } from "./commands/show.js";
+import { sweepCommand } from "./commands/sweep.js";
 import { verifyCommand } from "./commands/verify.js";
 import { ownVersion } from "./root.js";
 import { WrongOptions } from "./run/option-checks.js";
@@ -22,6 +23,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   planCommand,
   reportCommand,
   compareCommand,
+  sweepCommand,
   showCommand,
   verifyCommand,
   exportCommand,

@@ -25,7 +25,7 @@ export function withOptions<C extends CommandName, Flags extends object>(
 ): Command {
   for (const [, spec] of optionsOf(name)) command.addOption(commanderOption(spec));
   const read = (): Reading => {
-    const { options, misused } = readOptions(command, name);
+    const { options, misused } = readOptions(name, wordsOf(command));
     const wrong = problemOf(() => check(command.opts(), options as OptionsOf<C>));
     return { options, misused, wrong: [...wrongOptions(name, options), ...wrong] };
   };
@@ -51,13 +51,56 @@ function commanderOption({ flag, kind, help, default: value }: OptionSpec): Opti
   return kind.metavar ? option.argParser((word, before: readonly string[] = []) => [...before, word]) : option;
 }
 
+/** What stands on the command line for an option: its words, or of a switch whether it is on; undefined for nothing. */
+type Words = (option: Option, key: string) => unknown;
+
+const wordsOf =
+  (command: Command): Words =>
+  (option) =>
+    command.getOptionValue(option.attributeName());
+
+/** Gives a command `profile`'s options, some of which may list several values, and an action that gets all combinations. */
+export function withGrid<Flags extends object>(
+  command: Command,
+  listed: Readonly<Partial<Record<keyof OptionsOf<"profile">, (word: string) => readonly string[]>>>,
+  action: (file: string, points: readonly OptionsOf<"profile">[], flags: Flags) => Promise<void>,
+): Command {
+  for (const [, spec] of optionsOf("profile")) command.addOption(commanderOption(spec));
+  return command.action(async (file: string, flags: Flags) => {
+    const given = wordsOf(command);
+    let combinations: Readonly<Record<string, readonly string[]>>[] = [{}];
+    for (const [key, spec] of optionsOf("profile")) {
+      const split = listed[key as keyof typeof listed];
+      const words = split ? given(commanderOption(spec), key) : undefined;
+      if (split && Array.isArray(words))
+        for (const alternatives of (words as string[]).map(split))
+          combinations = combinations.flatMap((one) =>
+            alternatives.map((word) => ({ ...one, [key]: [...(one[key] ?? []), word] })),
+          );
+    }
+    const readings = combinations.map((one) => {
+      const { options, misused } = readOptions("profile", (option, key) => one[key] ?? given(option, key));
+      return { options, misused, wrong: wrongOptions("profile", options) };
+    });
+    const misused = readings.flatMap((reading) => reading.misused);
+    if (misused.length) command.error([...new Set(misused)].join("\n"));
+    const wrong = readings.flatMap((reading) => reading.wrong);
+    if (wrong.length) throw new WrongOptions([...new Set(wrong)]);
+    await action(
+      file,
+      readings.map(({ options }) => options as OptionsOf<"profile">),
+      flags,
+    );
+  });
+}
+
 /** The values that a command line gives, and what cannot be read as one or is not there. */
-function readOptions(command: Command, name: CommandName): Omit<Reading, "wrong"> {
+function readOptions(name: CommandName, words: Words): Omit<Reading, "wrong"> {
   const options: Record<string, unknown> = {};
   const misused: string[] = [];
   for (const [key, spec] of optionsOf(name)) {
     const option = commanderOption(spec);
-    const written: unknown = command.getOptionValue(option.attributeName());
+    const written = words(option, key);
     if (Array.isArray(written))
       for (const word of written as string[])
         try {

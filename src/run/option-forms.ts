@@ -2,14 +2,18 @@ import { formatCommand } from "../format.js";
 import type { CommandName, Given } from "./option-kinds.js";
 import { type Defaults, type ModelOptions, type OptionsOf, optionEntries, optionsOf } from "./options.js";
 
-/** The command line that does the same again. */
-export function commandOf<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string {
+/** The words after `mutwo` of the command line that does the same again. */
+export function commandWords<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string[] {
   const words = optionsOf(command).flatMap(([name, { flag, kind }]) => {
     const value = (options as Given)[name];
     return value === undefined ? [] : kind.words(value).flatMap((word) => (kind.metavar ? [flag, word] : [flag]));
   });
-  return formatCommand(["mutwo", command, file, ...words]);
+  return [command, file, ...words];
 }
+
+/** The command line that does the same again. */
+export const commandOf = <C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string =>
+  formatCommand(["mutwo", ...commandWords(command, file, options)]);
 
 /** The options with the defaults of those that are not given. */
 export function withDefaults<T extends object>(options: T): T & Defaults {

@@ -1,0 +1,59 @@
+import { writeFileSync } from "node:fs";
+import path from "node:path";
+import Papa from "papaparse";
+import { sayFigure } from "../run/assertion.js";
+import { figures } from "../run/figures.js";
+import type { GridPoint } from "../run/grid.js";
+import type { TextTable } from "./text-tables.js";
+
+/** The figures of a sweep that a table shows: without the plan and with it. */
+const shown = ["peakBytes", "plannedPeakBytes", "stepMs", "plannedStepMs"].map((name) =>
+  figures.find((figure) => figure.name === name),
+) as (typeof figures)[number][];
+
+const dimsOf = (points: readonly GridPoint[]): string[] => [
+  ...new Set(points.flatMap(({ dims }) => Object.keys(dims))),
+];
+
+/** The points as a table of words: sizes, budget, peak and step without the plan and with it, or why there are none. */
+export function gridTable(points: readonly GridPoint[]): TextTable {
+  const dims = dimsOf(points);
+  const failures = points.filter(({ error }) => error !== undefined).length;
+  return {
+    title: `${points.length} points${failures ? `, ${failures} failed` : ""}`,
+    head: [...dims, "budget", ...shown.map(({ what }) => what), ""],
+    rows: points.map((point) => [
+      ...dims.map((dim) => String(point.dims[dim] ?? "")),
+      point.budget ?? "none",
+      ...shown.map((figure) => {
+        const value = point.figures[figure.name] ?? null;
+        return value === null ? "–" : sayFigure(figure, value);
+      }),
+      point.error ?? (point.feasible === false ? "does not fit" : ""),
+    ]),
+  };
+}
+
+/** All figures of all points, a row each, units in the names of the columns. */
+export function gridCsv(points: readonly GridPoint[]): string {
+  const dims = dimsOf(points);
+  const rows = points.map(({ id, command, budget, feasible, backend, run, error, ...point }) => ({
+    ...Object.fromEntries(dims.map((dim) => [`dim_${dim}`, point.dims[dim] ?? ""])),
+    budget: budget ?? "",
+    feasible: feasible ?? "",
+    ...Object.fromEntries(figures.map(({ name }) => [name, point.figures[name] ?? ""])),
+    backend: backend ?? "",
+    error: error ?? "",
+    run: run ?? "",
+    command,
+    id,
+  }));
+  return `${Papa.unparse(rows, { newline: "\n" })}\n`;
+}
+
+/** Writes sweep.csv into a sweep's folder; returns where. */
+export function writeGrid(points: readonly GridPoint[], folder: string): { readonly csv: string } {
+  const csv = path.join(folder, "sweep.csv");
+  writeFileSync(csv, gridCsv(points));
+  return { csv };
+}
