@@ -1,19 +1,17 @@
 import type { Graph } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
-import { checkModel, readModel } from "../model/read.js";
 import { parseFit } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
-import { openRuntime } from "../runtime/open.js";
-import type { Runtime } from "../runtime/runtime.js";
-import { stepFor } from "../step/step.js";
+import { batchDim } from "./batch.js";
 import { type NodeRow, tables } from "./node-rows.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import type { Profile } from "./profile.js";
 import { planProblem } from "./replan.js";
-import type { ModelInfo, Run } from "./run.js";
+import { withSteps } from "./rebuild.js";
+import type { Run } from "./run.js";
 import { samplesOf } from "./samples.js";
 
 /** The largest batch that fits, and what its step takes. */
@@ -40,31 +38,6 @@ export interface Fit {
 
 /** How long a plan is searched for one batch of many; the last one gets the time that the options say. */
 const probe = { timeLimitMs: 2000, moves: 3000 };
-/** What a batch is called where several dimensions could be it. */
-const batchNames = /^(batch|batch[_-]?size|n|b|bs)$/i;
-
-/** The dimension that is the batch. Throws one line where that is not clear. */
-function batchDim({ dims, file }: Pick<ModelInfo, "dims" | "file">, named: string | undefined): string {
-  const names = Object.keys(dims);
-  if (named !== undefined) {
-    if (!names.includes(named))
-      throw new Error(`no such dimension: ${named} (${file} has ${names.join(", ") || "none"})`);
-    return named;
-  }
-  const [first, ...others] = names.length === 1 ? names : names.filter((name) => batchNames.test(name));
-  if (first !== undefined && others.length === 0) return first;
-  if (names.length === 0)
-    throw new Error(`no dimension to fit: ${file} has no symbolic one (export it with a symbolic batch)`);
-  throw new Error(`which dimension is the batch? ${names.join(", ")} (--fit ${names[0]}=24GiB)`);
-}
-
-/** The device's form of steps without the device: of a GPU that which is described, whatever its speed. */
-function formOf({ before }: Run): Runtime {
-  if (before.backend === "cpu") return openRuntime("cpu");
-  const deterministic = before.device.settings?.deterministic === "yes";
-  return openRuntime("estimate", { deviceSpec: "h100", deterministic });
-}
-
 /** The largest number from 1 on for which something holds that holds for all smaller ones; 0 if for none. */
 export function largest(holds: (value: number) => boolean, first: number): number {
   let [low, high] = [0, Number.POSITIVE_INFINITY];
@@ -88,24 +61,15 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
   checkOptions("plan", options);
   const { bytes: limitBytes, dim: named } = parseFit(options.fit);
   const { model } = run;
-  checkModel(model.path, model.sha256);
   const dim = batchDim(model, named);
   const runBatch = model.dims[dim] as number;
   const { fit: _, ...rest } = withDefaults(options);
-  const runtime = formOf(run);
-  try {
+  return withSteps(run, (stepWith) => {
     const steps = new Map<number, Graph>();
     const stepAt = (batch: number): Graph => {
-      const known = steps.get(batch);
-      if (known) return known;
-      const { graph } = readModel(model.path, {
-        dims: { ...model.dims, [dim]: batch },
-        runtime,
-        batchNorm: model.batchNorm,
-      });
-      const { baseline } = stepFor(runtime, graph, model, run.seed);
-      steps.set(batch, baseline);
-      return baseline;
+      const step = steps.get(batch) ?? stepWith({ dims: { ...model.dims, [dim]: batch } });
+      steps.set(batch, step);
+      return step;
     };
     const profileAt = (batch: number) => scaled(run.before, stepAt(batch));
     const planAt = (batch: number, effort: { readonly timeLimitMs?: number; readonly moves?: number }): Plan => {
@@ -131,9 +95,7 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
           ? []
           : [`the step built anew needs ${built} bytes at the run's batch, the run's ${run.before.arenaBytes}`],
     };
-  } finally {
-    runtime.close();
-  }
+  });
 }
 
 /** A batch with its plan: the one that a longer search finds, or where that misses the one of the probe. */

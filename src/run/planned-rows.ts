@@ -1,6 +1,7 @@
 import { type Graph, isForward } from "../graph/graph.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
+import { type PeakHolder, peakHolders, timeline } from "../memory/liveness.js";
 import { type Interval, peakInterval } from "../memory/peak-interval.js";
 import { opOf } from "../ops/index.js";
 import type { Decision, Plan } from "../plan/plan.js";
@@ -59,6 +60,31 @@ const none: Omit<PlannedNodeRow, keyof NodeRow | keyof Wiring | "gtype"> = {
 /** The nodes of the unplanned step at which more lives than the budget, around its peak; undefined if there are none. */
 export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined =>
   typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
+
+/** Where a step needs most memory: the node, and who lives there. */
+export interface Peak {
+  readonly node: Pick<NodeRow, "name" | "op" | "phase">;
+  /** All that lives there, by the timeline: without the layout's waste. */
+  readonly bytes: number;
+  /** The storages that live there, largest first. */
+  readonly holders: readonly PeakHolder[];
+}
+
+/**
+ * Where the planned step needs most memory, executed or not, of an infeasible plan too: it follows from the planned
+ * graph. `undefined` without a plan.
+ */
+export function plannedPeak({ graph, plan }: Pick<Run, "graph" | "plan">): Peak | undefined {
+  if (!plan) return undefined;
+  const planned = rewrite(loadGraph(graph), plan.decisions);
+  const { peakRank, peakBytes } = timeline(planned);
+  const { name, domain, op, phase } = planned.nodes[peakRank] as Graph["nodes"][number];
+  return {
+    node: { name, op: domain ? `${domain}.${op}` : op, phase },
+    bytes: peakBytes,
+    holders: peakHolders(planned, peakRank),
+  };
+}
 
 /** The tables before planning: nothing is evicted, and a recomputation counts once, from what is kept. */
 export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows {

@@ -1,0 +1,34 @@
+import type { Graph } from "../graph/graph.js";
+import { checkModel, readModel } from "../model/read.js";
+import { openRuntime } from "../runtime/open.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { stepFor } from "../step/step.js";
+import type { ModelOptions } from "./options.js";
+import type { Run } from "./run.js";
+
+/** The device's form of steps without the device: of a GPU that which is described, whatever its speed. */
+function formOf({ before }: Run): Runtime {
+  if (before.backend === "cpu") return openRuntime("cpu");
+  const deterministic = before.device.settings?.deterministic === "yes";
+  return openRuntime("estimate", { deviceSpec: "h100", deterministic });
+}
+
+/**
+ * What `work` makes of a run's unplanned step built anew from the model file, with other options where it asks for them:
+ * in the form of the run's device, which is not needed. Throws one line for a model that is missing or has changed, and
+ * for options that do not fit it.
+ */
+export function withSteps<T>(run: Run, work: (stepWith: (changed: Partial<ModelOptions>) => Graph) => T): T {
+  const { model } = run;
+  checkModel(model.path, model.sha256);
+  const runtime = formOf(run);
+  try {
+    return work((changed) => {
+      const options = { ...model, ...changed };
+      const { dims, batchNorm } = options;
+      return stepFor(runtime, readModel(model.path, { dims, runtime, batchNorm }).graph, options, run.seed).baseline;
+    });
+  } finally {
+    runtime.close();
+  }
+}
