@@ -31,9 +31,11 @@ export { reportHtml } from "./report/report.js";
 export { activationTable, nodeTable, type Which } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export { type Fit, type FittedBatch, fitRun } from "./run/fit.js";
+export { type Lever, type LeverOptions, levers } from "./run/levers.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";
+export { type Peak, plannedPeak } from "./run/planned-rows.js";
 export { type Profile, type ProfileOptions, profileGraph } from "./run/profile.js";
 export { type PlanOptions, planRun } from "./run/replan.js";
 export {

@@ -1,5 +1,6 @@
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
+import type { PeakHolder } from "../memory/liveness.js";
 import { comparison } from "../report/comparison.js";
 import {
   boundSentence,
@@ -8,11 +9,13 @@ import {
   decisionCounts,
   equalityLine,
   estimatedMark,
-  obstacleLine,
+  helps,
   tradeoffLines,
 } from "../report/sentences.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
-import { commandOf, modelOptions } from "../run/option-forms.js";
+import { commandOf } from "../run/option-forms.js";
+import { ownOptions } from "../run/own-options.js";
+import { plannedPeak } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
@@ -24,15 +27,13 @@ export function runSummary(run: Run): string {
   const { before, plan } = run;
   const table = new Table({ head: ["", "unplanned", ...(plan ? [plan.planner] : [])], style: plain });
   for (const row of comparison(run, "terminal")) table.push([row.what, row.before, ...(plan ? [row.after] : [])]);
-  const holders = before.peakHolders
-    .slice(0, 5)
-    .map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);
   const lines = [
     `${run.model.file}: ${before.nodes.length} nodes, ${run.model.parameters.toLocaleString("en")} parameters, ${before.activations.length} saved activations`,
     ...run.model.notes.map((note) => `note: ${note}`),
     table.toString(),
     `peak at ${before.nodes[before.timeline.peakRank]?.name ?? "?"}; the largest there:`,
-    ...holders,
+    ...holderLines(before.peakHolders),
+    ...plannedPeakLines(run),
   ];
   if (plan?.feasible) {
     const bound = boundSentence(run, plan);
@@ -43,10 +44,25 @@ export function runSummary(run: Run): string {
   }
   const limits = plan ? constraintsLine(plan) : "";
   if (limits) lines.push(`within: ${limits}`);
-  if (plan && !plan.feasible) lines.push(obstacleLine(run));
+  if (plan && !plan.feasible)
+    lines.push(
+      "would lower the least reachable peak, beside the run's own options:",
+      ...helps(run).map((line) => `  ${line}`),
+    );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
+}
+
+const holderLines = (holders: readonly PeakHolder[]): string[] =>
+  holders.slice(0, 5).map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);
+
+/** Where the planned step's peak is and who holds it; of an infeasible plan, what is in the way of a lower one. */
+function plannedPeakLines(run: Run): string[] {
+  const peak = plannedPeak(run);
+  if (!peak) return [];
+  const what = run.plan?.feasible ? "planned peak at" : "in the way of the budget:";
+  return [`${what} ${peak.node.name}; the largest there:`, ...holderLines(peak.holders)];
 }
 
 /**
@@ -119,10 +135,9 @@ export function fitSummary(run: Run, { dim, limitBytes, unplanned, planned, note
     const { plan, batch } = planned;
     const share = plan.addedMs / (planned.estimatedMs - plan.addedMs);
     const dims = { ...run.model.dims, [dim]: batch };
-    const backend = run.before.backend === "cuda" ? { backend: "cuda" } : {};
     lines.push(
       `plan: ${decisionCounts(plan)}; ${formatMs(plan.addedMs)} more (${formatPercent(share)}, estimated)`,
-      `to run it: ${commandOf("profile", run.model.path, { ...modelOptions(run.model), dims, ...backend, budget: `${limitBytes}B` })}`,
+      `to run it: ${commandOf("profile", run.model.path, { ...ownOptions({ ...run, plan: null }), dims, budget: `${limitBytes}B` })}`,
     );
   }
   return lines.join("\n");

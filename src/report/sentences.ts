@@ -1,6 +1,6 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
-import { tensorBytes } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
+import { type Lever, levers } from "../run/levers.js";
 import type { Profile } from "../run/profile.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
@@ -9,33 +9,18 @@ import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 export const infeasibleLine = (plan: Plan): string =>
   `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)} (planner ${plan.minimumPlanner ?? plan.planner})`;
 
-/** What would lower the least reachable peak, each with what it would come to. */
-export function helps({ before, graph, plan, model }: Run): string[] {
-  const stateBytes = graph.tensors
-    .filter(({ category, within }) => category === "optimizer state" && !within)
-    .reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
-  const peakBytes = plan?.minimumPeakBytes ?? before.arenaBytes;
-  const { residentBytes } = before.timeline;
-  const half = residentBytes + (peakBytes - residentBytes) / 2;
-  const isSized = Object.keys(model.dims).length > 0;
-  return [
-    ...(isSized
-      ? [`half the batch (--dim): about ${formatBytes(half)} (estimated: all but what is resident halved)`]
-      : []),
-    ...(stateBytes > 0
-      ? [`an optimizer without state (--optimizer sgd): ${formatBytes(stateBytes)} of it are not there`]
-      : []),
-  ];
+/** A lever in a line, without its command: `half the batch (--dim batch=4): 1.2 GiB, 0.9 GiB less (estimated)`. */
+export function leverLine({ what, flags, peakBytes, gainBytes, addedMs, fits, note }: Lever): string {
+  const time = addedMs === null ? "" : `, ${formatMs(Math.abs(addedMs))} ${addedMs < 0 ? "less" : "more"} time`;
+  const size =
+    peakBytes === null || gainBytes === null
+      ? "not estimated"
+      : `about ${formatBytes(peakBytes)}, ${formatBytes(gainBytes)} less${time} (estimated${fits ? ", within the budget" : ""})`;
+  return `${what} (${flags}): ${size}${note && `; ${note}`}`;
 }
 
-/** What is in the way of a lower peak, and what would help; empty where nothing is known. */
-export function obstacleLine(run: Run): string {
-  const obstacle = run.plan?.obstacle;
-  if (!obstacle) return "";
-  const holders = obstacle.holders.map(({ name, bytes }) => `${name} (${formatBytes(bytes)})`).join(", ");
-  const help = helps(run);
-  return `in the way: ${obstacle.node}, where these are live: ${holders}${help.length ? `; would help: ${help.join("; ")}` : ""}`;
-}
+/** What would lower a run's peak, or the least reachable one, each in a line. */
+export const helps = (run: Run): string[] => levers(run).map(leverLine);
 
 /** What a plan was not allowed to do; empty without constraints. */
 export function constraintsLine({ constraints = {} }: Plan): string {

@@ -9,8 +9,8 @@ import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import type { Profile } from "./profile.js";
-import { planProblem } from "./replan.js";
 import { withSteps } from "./rebuild.js";
+import { planProblem } from "./replan.js";
 import type { Run } from "./run.js";
 import { samplesOf } from "./samples.js";
 

@@ -33,6 +33,8 @@ test("runSummary(run) says what was not executed, and leaves out what an infeasi
   assert.equal(cells.get("step, measured")?.[1], "not executed");
   assert.doesNotMatch(text, /^plan:/m);
   assert.equal(text.split("\n").at(-1), "warning: the device was busy");
+  assert.match(text, /^in the way of the budget: .*; the largest there:\n( +[\d.]+ [KMG]?i?B {2}[a-z ]+ {2}.+\n){5}/m);
+  assert.match(text, /^would lower the least reachable peak, .*:\n( {2}.* \(--.*estimated.*\n)+/m);
 });
 
 test("tradeoffSummary(run) has a row for each budget, a dash where a planner does not fit, and lines on knee and least peak", () => {

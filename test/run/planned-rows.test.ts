@@ -4,7 +4,7 @@ import { knownName } from "../../src/graph/names.js";
 import { opOf } from "../../src/ops/index.js";
 import type { Decision } from "../../src/plan/plan.js";
 import { rewrite } from "../../src/plan/rewrite.js";
-import { peakIntervalOf, plannedRows, unplannedRows } from "../../src/run/planned-rows.js";
+import { peakIntervalOf, plannedPeak, plannedRows, unplannedRows } from "../../src/run/planned-rows.js";
 import { planRun } from "../../src/run/replan.js";
 import { loadGraph, type Run } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
@@ -91,4 +91,18 @@ test("unplannedRows: nothing is evicted; what is over the budget is the peak int
   // copies were measured each way
   assert.ok(activations.every(({ swapOutMs, swapInMs, swapMs }) => Math.max(swapOutMs, swapInMs) === swapMs));
   assert.equal(plannedRows({ ...run, plan: null }), undefined);
+});
+
+test("plannedPeak(run) is where the executed planned step has its peak, with the same holders; undefined without a plan", () => {
+  for (const name of ["resnet-h100", "gpt2-h100", "mlp-cpu"] as const) {
+    const run = goldenRun(name);
+    assert.ok(run.after);
+    const { nodes, timeline, peakHolders } = run.after;
+    const { node, bytes, holders } = plannedPeak({ ...run, after: null } as Run) ?? {};
+    const row = nodes[timeline.peakRank];
+    assert.deepEqual(node, { name: row?.name, op: row?.op, phase: row?.phase });
+    assert.equal(bytes, timeline.peakBytes);
+    assert.deepEqual(holders, peakHolders);
+    assert.equal(plannedPeak({ ...run, plan: null }), undefined);
+  }
 });
