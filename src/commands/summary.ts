@@ -13,6 +13,7 @@ import {
   tradeoffLines,
 } from "../report/sentences.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
+import { leastPlan } from "../run/least.js";
 import { commandOf } from "../run/option-forms.js";
 import { ownOptions } from "../run/own-options.js";
 import { plannedPeak } from "../run/planned-rows.js";
@@ -59,7 +60,7 @@ const holderLines = (holders: readonly PeakHolder[]): string[] =>
 
 /** Where the planned step's peak is and who holds it; of an infeasible plan, what is in the way of a lower one. */
 function plannedPeakLines(run: Run): string[] {
-  const peak = plannedPeak(run);
+  const peak = plannedPeak({ ...run, plan: run.plan && leastPlan(run, run.plan) });
   if (!peak) return [];
   const what = run.plan?.feasible ? "planned peak at" : "in the way of the budget:";
   return [`${what} ${peak.node.name}; the largest there:`, ...holderLines(peak.holders)];

@@ -1,10 +1,10 @@
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
-import type { Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
 import { parseNamed } from "../step/settings.js";
 import { batchOf } from "./batch.js";
+import { leastPlan, problemOf } from "./least.js";
 import {
   growing,
   peakAtBatch,
@@ -102,26 +102,11 @@ function sceneOf(run: Run): Scene {
     const bytes = stepBytes(graph);
     return { run, bytes, peakBytes: before.arenaBytes, timelineBytes: before.timeline.peakBytes, budgetBytes: null };
   }
-  const { decisions, peakBytes } = plan.feasible ? plan : leastPlan(run, graph, plan);
+  const { decisions } = leastPlan(run, plan);
+  const peakBytes = plan.feasible ? plan.peakBytes : plan.minimumPeakBytes;
   const bytes = stepBytes(rewrite(graph, decisions));
   const timelineBytes = bytes.peakIf((storage) => storage.bytes);
   return { run, bytes, peakBytes, timelineBytes, budgetBytes: plan.feasible ? null : plan.budgetBytes };
-}
-
-/** The problem that a run's plan is of, for another budget. */
-const problemOf = ({ before }: Run, graph: Graph, plan: Plan | null, budgetBytes: number | null): PlanProblem => ({
-  graph,
-  nodeMs: before.nodes.map(({ time }) => time.medianMs),
-  rows: before.activations,
-  budgetBytes,
-  ...(plan?.constraints ? { constraints: plan.constraints } : {}),
-});
-
-/** The decisions that reach the least peak that an infeasible plan knows. */
-function leastPlan(run: Run, graph: Graph, plan: Plan): Pick<Plan, "decisions" | "peakBytes"> {
-  const planner = plan.minimumPlanner;
-  if (planner === undefined) return { decisions: plan.decisions, peakBytes: plan.minimumPeakBytes };
-  return planGraph({ ...problemOf(run, graph, plan, 1), planner });
 }
 
 function leverOf(scene: Scene, candidate: Candidate): Lever {
@@ -153,7 +138,7 @@ function plans({ run, bytes, budgetBytes }: Scene): Lever[] {
   const reached = plan
     ? { peakBytes: plan.minimumPeakBytes, planner: plan.minimumPlanner ?? plan.planner, addedMs: null }
     : ["recomputeAll", ...(knowsCopies ? ["swapAll"] : [])]
-        .map((planner) => planGraph({ ...problemOf(run, graph, null, null), planner }))
+        .map((planner) => planGraph({ ...problemOf(before, graph, null), planner }))
         .reduce((least, one) => (one.peakBytes < least.peakBytes ? one : least));
   const { peakBytes, planner } = reached;
   const changed = { budget: `${peakBytes}B`, ...(plan && planner !== "best" ? { planner } : {}) };

@@ -61,7 +61,7 @@ for (const [file, options] of cases)
 
 /** The kinds of levers that are judged by planning anew: a few of a step that takes long. */
 const judged = {
-  "resnet_bottleneck_dynamic.onnx": ["plan", "batch", "accumulate"],
+  "resnet_bottleneck_dynamic.onnx": ["plan", "accumulate"],
   "gpt2_tiny.dynamo.onnx": ["plan", "optimizer", "freeze"],
 } as Readonly<Record<string, readonly string[]>>;
 
@@ -137,6 +137,6 @@ test("levers(run): an unplanned step's plan is one that a budget of its size giv
   const run = { ...goldenRun("resnet-h100"), plan: null, after: null, paired: null, equality: null };
   const [first] = levers(run);
   assert.ok(first?.kind === "plan" && first.peakBytes !== null && first.addedMs !== null);
-  const { plan } = planRun(run, { budget: first.changed.budget, moves: 100 });
+  const { plan } = planRun(run, { budget: first.changed.budget, moves: 100, timeLimit: 1 });
   assert.ok(plan?.feasible && plan.peakBytes <= first.peakBytes && plan.addedMs <= first.addedMs);
 });
