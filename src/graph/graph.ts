@@ -1,3 +1,5 @@
+import type { Origins } from "./origins.js";
+
 /** Element types, by numpy's names. */
 export type DType =
   | "float32"
@@ -109,6 +111,8 @@ export interface Graph {
   readonly state: readonly { readonly before: string; readonly after: string }[];
   /** Name of the scalar loss, once there is one. */
   readonly loss?: string;
+  /** Which modules and lines of the user's code the model's nodes come from, where that is known. */
+  readonly origins?: Origins;
 }
 
 export const int = (value: number): Attribute => ({ type: "int", value });

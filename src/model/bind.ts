@@ -8,6 +8,7 @@ import { callOf, ownOpset } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
 import type { Model, ModelNode } from "./model.js";
+import { originsOf } from "./origins.js";
 import { type Roles, roles } from "./roles.js";
 
 export interface BindOptions {
@@ -75,6 +76,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     outputs,
     state: [...reading.renewed].map(([before, after]) => ({ before, after })),
   });
+  const origins = originsOf(model.nodes, graph);
   const unused = [...found.parameters].filter((name) => !graph.tensors.has(name));
   const notes = [
     ...found.notes,
@@ -82,7 +84,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : []),
     ...(unused.length ? [`${unused.length} parameters are not used by any node: ${few(unused)}`] : []),
   ];
-  return { graph, notes };
+  return { graph: origins ? { ...graph, origins } : graph, notes };
 }
 
 /** Declares what no node makes: the file's inputs and initializers, each with what it is for. */

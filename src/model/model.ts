@@ -1,4 +1,5 @@
 import type { Attribute, DType, TensorType } from "../graph/graph.js";
+import type { Scope } from "./scopes.js";
 
 /** A node as the file has it. */
 export interface ModelNode {
@@ -8,6 +9,8 @@ export interface ModelNode {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Where the exporter says that it comes from. */
+  readonly scope?: Scope;
 }
 
 /** An input or output as the file declares it. */

@@ -50,6 +50,8 @@ function bound(body: ProtoFunction, call: ProtoNode, scope: string): ProtoNode[]
     name: `${scope}${node.name || `${node.opType}_${i}`}`,
     input: (node.input ?? []).map(rename),
     output: (node.output ?? []).map(rename),
+    docString: node.docString || call.docString,
+    metadataProps: node.metadataProps?.length ? node.metadataProps : call.metadataProps,
     attribute: (node.attribute ?? []).flatMap((a) => {
       if (!a.refAttrName) return [a];
       const value = given.get(a.refAttrName);

@@ -13,7 +13,8 @@ message AttributeProto {
 message ValueInfoProto { string name = 1; TypeProto type = 2; }
 message NodeProto {
   repeated string input = 1; repeated string output = 2; string name = 3; string op_type = 4;
-  repeated AttributeProto attribute = 5; string domain = 7; string overload = 8;
+  repeated AttributeProto attribute = 5; string doc_string = 6; string domain = 7; string overload = 8;
+  repeated StringStringEntryProto metadata_props = 9;
 }
 message ModelProto {
   int64 ir_version = 1; string producer_name = 2; string producer_version = 3; string domain = 4;
@@ -93,6 +94,8 @@ export interface ProtoNode {
   opType?: string;
   domain?: string;
   attribute?: ProtoAttribute[];
+  docString?: string;
+  metadataProps?: { key: string; value: string }[];
 }
 
 /** `value` tells which field a file gives; the other one reads as its default. */

@@ -15,6 +15,7 @@ import {
   type ProtoValue,
   toNumber,
 } from "./onnx-proto.js";
+import { scopeOf } from "./scopes.js";
 import { type ExternalPlace, type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
 
 /** protobuf's own limit. */
@@ -130,6 +131,7 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
       inputs: node.input ?? [],
       outputs: node.output ?? [],
       attributes: Object.fromEntries((node.attribute ?? []).map((a) => [a.name, readAttribute(a, name, from)])),
+      ...scopeOf(node),
     };
   });
 }

@@ -47,6 +47,8 @@ export interface SavedGraph {
   readonly outputs: readonly string[];
   readonly state: Graph["state"];
   readonly loss?: string;
+  /** Absent from runs of versions that did not read them, and where the model file tells nothing. */
+  readonly origins?: Graph["origins"];
 }
 
 /** What a run says of its model: the file, and the options that decided what its training step is. */
@@ -136,6 +138,7 @@ export function saveGraph(graph: Graph): SavedGraph {
     outputs: graph.outputs,
     state: graph.state,
     loss: graph.loss,
+    ...(graph.origins && { origins: graph.origins }),
   };
 }
 

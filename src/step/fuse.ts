@@ -1,4 +1,6 @@
 import { consumers, elementCount, type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { originOf } from "../graph/origin-of.js";
+import { commonPath } from "../graph/origins.js";
 import { peakBytes } from "../memory/liveness.js";
 import { type Group, write } from "./fused-node.js";
 import { fusible, longestRow, rowShape } from "./fusible.js";
@@ -48,7 +50,19 @@ function group(graph: Graph): Graph {
   const groupOf = groupsOf(graph, read, sources, passes);
   const written = new Map<Group, Node>();
   for (const one of new Set(groupOf.values())) written.set(one, write(graph, one, leavesOf(graph, read, one)));
-  return prune({ ...graph, nodes: order(graph, sources, passes, groupOf, written) });
+  const nodes = order(graph, sources, passes, groupOf, written);
+  return prune({ ...graph, nodes, ...originsOfFused(graph, written) });
+}
+
+/** The origins with fused nodes in the module that holds all their parts, where that is not the one of their name. */
+function originsOfFused({ origins, nodes }: Graph, written: ReadonlyMap<Group, Node>): Pick<Graph, "origins"> {
+  if (!origins) return {};
+  const fused = [...written].flatMap(([{ members }, { name }]): (readonly [string, string])[] => {
+    const paths = members.flatMap((rank) => originOf(origins, nodes[rank]?.name ?? "")?.module ?? []);
+    const whole = paths.length ? paths.reduce(commonPath) : undefined;
+    return whole === undefined || whole === originOf(origins, name)?.module ? [] : [[name, whole]];
+  });
+  return { origins: { ...origins, fused: [...(origins.fused ?? []), ...fused] } };
 }
 
 type Sources = readonly (readonly number[])[];

@@ -103,6 +103,7 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
     outputs: [scalar],
     state,
     loss: scalar,
+    ...(model.origins && { origins: model.origins }),
   });
 }
 
