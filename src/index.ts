@@ -2,6 +2,7 @@ export { type ExportOptions, exportStep, type StepNames } from "./export/export.
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
 export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
+export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
 export type { ActivationRow } from "./memory/activation-rows.js";
 export { type Layout, layout } from "./memory/layout.js";
 export { type PeakHolder, peakBytes, type Timeline, timeline } from "./memory/liveness.js";
@@ -28,10 +29,20 @@ export * as charts from "./report/charts.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
-export { activationTable, nodeTable, type Which } from "./report/tables.js";
+export { activationTable, moduleTable, nodeTable, type Which } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export { type Fit, type FittedBatch, fitRun } from "./run/fit.js";
 export { type Lever, type LeverOptions, levers } from "./run/levers.js";
+export {
+  type LineCosts,
+  type ModuleBranch,
+  type ModuleCosts,
+  type ModuleTree,
+  moduleTree,
+  type PeakPart,
+  peakParts,
+} from "./run/module-tree.js";
+export { type Modules, modulesOf, type NodeModule, type Share } from "./run/modules.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";

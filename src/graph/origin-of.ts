@@ -1,4 +1,4 @@
-import { parseName } from "./names.js";
+import { originalName, parseName } from "./names.js";
 import { modulePath, namesOf, type Origins, type Source } from "./origins.js";
 
 /** Where a node comes from. */
@@ -62,7 +62,7 @@ export function knownOriginal(name: string, isKnown: (name: string) => boolean):
 export function originOf(origins: Origins, name: string): Origin | undefined {
   const { nodes, fused } = tableOf(origins);
   const found = nodes.get(knownOriginal(name, (one) => nodes.has(one)) ?? "");
-  const whole = fused.get(name);
+  const whole = fused.get(mayBeMarked(name) ? originalName(name) : name);
   return found && whole !== undefined ? { ...found, module: whole } : found;
 }
 

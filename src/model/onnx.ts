@@ -15,8 +15,8 @@ import {
   type ProtoValue,
   toNumber,
 } from "./onnx-proto.js";
-import { scopeOf } from "./scopes.js";
 import { type ExternalPlace, type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
+import { scopeOf } from "./scopes.js";
 
 /** protobuf's own limit. */
 const maxBytes = 2 ** 31;

@@ -78,7 +78,9 @@ function pathsInNames(nodes: readonly Named[], parameters: readonly string[]): M
 /** What the file says of each of its nodes, and what told it; undefined if names of parameters are all there is. */
 function told(nodes: readonly Named[], parameters: readonly string[]): { basis: OriginBasis; of: Map<string, Told> } {
   if (nodes.some(({ scope }) => scope?.modules.length)) {
-    const of = nodes.map(({ name, scope }) => [name, { path: scope?.modules.at(-1)?.path, source: scope?.source }] as const);
+    const of = nodes.map(
+      ({ name, scope }) => [name, { path: scope?.modules.at(-1)?.path, source: scope?.source }] as const,
+    );
     return { basis: "exporter", of: new Map(of) };
   }
   const paths = pathsInNames(nodes, parameters);
@@ -155,12 +157,20 @@ function inferred(graph: Graph, paths: readonly (string | undefined)[]): string[
   const before: (number | undefined)[] = [];
   const behind: (number | undefined)[] = [];
   /** Of those in whose place it stands: the last before it, the first behind it. */
-  const next = (ranks: readonly number[], found: readonly (number | undefined)[], pick: (...all: number[]) => number) => {
+  const next = (
+    ranks: readonly number[],
+    found: readonly (number | undefined)[],
+    pick: (...all: number[]) => number,
+  ) => {
     const places = ranks.flatMap((rank) => (own[rank] === undefined ? (found[rank] ?? []) : rank));
     return places.length ? places.reduce((a, z) => pick(a, z)) : undefined;
   };
   graph.nodes.forEach(({ inputs }, rank) => {
-    before[rank] = next(inputs.flatMap((name) => made.get(name) ?? []), before, Math.max);
+    before[rank] = next(
+      inputs.flatMap((name) => made.get(name) ?? []),
+      before,
+      Math.max,
+    );
   });
   for (let rank = graph.nodes.length - 1; rank >= 0; rank--)
     behind[rank] = next(graph.nodes[rank]?.outputs.flatMap((name) => read.get(name) ?? []) ?? [], behind, Math.min);

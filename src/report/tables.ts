@@ -1,7 +1,10 @@
 import type { DataFrame } from "danfojs-node";
 import Papa from "papaparse";
+import { sourceText } from "../graph/origins.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import type { Interval } from "../memory/peak-interval.js";
+import { branches, moduleTree } from "../run/module-tree.js";
+import { modulesOf, moduleText, type NodeModule } from "../run/modules.js";
 import {
   type PlannedActivationRow,
   type PlannedNodeRow,
@@ -12,18 +15,12 @@ import {
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
+import type { Cell, Column } from "./column.js";
+import { moduleColumns } from "./module-columns.js";
 
-/** What a cell holds. */
-export type Cell = string | number | boolean | null;
+export type { Cell, Column };
 
-/** One column of a table: its name in CSV files and DataFrames (with the unit), its title for people, its value. */
-export interface Column<Row> {
-  readonly name: string;
-  readonly title: string;
-  /** How a report writes the value. */
-  readonly kind: "text" | "count" | "bytes" | "ms" | "ratio" | "yes";
-  readonly value: (row: Row, run: Run) => Cell;
-}
+const sourceAt = ({ source }: NodeModule): string => (source ? sourceText(source) : "");
 
 /** Columns of the node table (μ-TWO's table A) that a page shows. Names in a list are separated by spaces. */
 const costColumns: readonly Column<PlannedNodeRow>[] = [
@@ -32,6 +29,13 @@ const costColumns: readonly Column<PlannedNodeRow>[] = [
   { name: "op", title: "op", kind: "text", value: (row) => row.op },
   { name: "phase", title: "phase", kind: "text", value: (row) => row.phase },
   { name: "gtype", title: "pass", kind: "text", value: (row) => row.gtype },
+  {
+    name: "module",
+    title: "module",
+    kind: "text",
+    value: (row, run) => moduleText(modulesOf(run).ofNode(row.name).module),
+  },
+  { name: "source", title: "source", kind: "text", value: (row, run) => sourceAt(modulesOf(run).ofNode(row.name)) },
   { name: "median_run_time_ms", title: "time", kind: "ms", value: (row) => row.time.medianMs },
   { name: "avg_run_time_ms", title: "mean time", kind: "ms", value: (row) => row.time.meanMs },
   { name: "spread_ms", title: "spread", kind: "ms", value: (row) => row.time.spreadMs },
@@ -94,6 +98,7 @@ const decisionOf = (row: ActivationRow, run: Run): string =>
 export const activationColumns: readonly Column<PlannedActivationRow>[] = [
   { name: "activation_name", title: "activation", kind: "text", value: (row) => row.name },
   { name: "producing_node_name", title: "made by", kind: "text", value: (row) => row.producer },
+  { name: "module", title: "module", kind: "text", value: (row, run) => moduleText(modulesOf(run).ofTensor(row.name)) },
   { name: "shape", title: "shape", kind: "text", value: (row) => `${row.dtype}[${row.shape.join(",")}]` },
   { name: "memory_size_bytes", title: "size", kind: "bytes", value: (row) => row.memoryBytes },
   { name: "inactive_time_ms", title: "inactive", kind: "ms", value: (row) => row.inactiveMs },
@@ -160,7 +165,7 @@ function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: 
 
 /** A column's name in CSV files and DataFrames: a time that was estimated says so. */
 const headingOf = ({ name, kind }: Pick<Column<never>, "name" | "kind">, { before }: Run): string =>
-  before.estimated && isTime(kind) ? `${estimatedPrefix}${name}` : name;
+  before.estimated && (isTime(kind) || name === "time_percent") ? `${estimatedPrefix}${name}` : name;
 
 /** What names of columns begin with that hold estimated times. */
 export const estimatedPrefix = "estimated_";
@@ -199,6 +204,14 @@ export const nodeTable = (run: Run, which: Which = "unplanned"): DataFrame =>
 export const activationTable = (run: Run, which: Which = "unplanned"): DataFrame =>
   frame(activationColumns, rowsOf(run, which).activations, run);
 
+/**
+ * The module table as a danfo DataFrame: a row a module, each before those inside of it, the whole step first; of the
+ * unplanned step, or of the planned one. Rows hold what is inside of a module too, so they do not add up; `own_…` columns do.
+ * Throws `run has no plan: …`.
+ */
+export const moduleTable = (run: Run, which: Which = "unplanned"): DataFrame =>
+  frame(moduleColumns, branches(moduleTree(run, which).root), run);
+
 /** The node table as CSV text, with a header line. */
 export const nodeCsv = (run: Run, which: Which = "unplanned"): string =>
   csv(nodeColumns, rowsOf(run, which).nodes, run);
@@ -206,6 +219,10 @@ export const nodeCsv = (run: Run, which: Which = "unplanned"): string =>
 /** The activation table as CSV text, with a header line. */
 export const activationCsv = (run: Run, which: Which = "unplanned"): string =>
   csv(activationColumns, rowsOf(run, which).activations, run);
+
+/** The module table as CSV text, with a header line. */
+export const moduleCsv = (run: Run, which: Which = "unplanned"): string =>
+  csv(moduleColumns, branches(moduleTree(run, which).root), run);
 
 /** The sweep over budgets as CSV text, with a header line: all times are predicted. */
 export const tradeoffCsv = (run: Run): string => csv(tradeoffColumns, run.tradeoff ?? [], run);

@@ -4,7 +4,7 @@ import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";
-import { activationCsv, nodeCsv, tradeoffCsv } from "./tables.js";
+import { activationCsv, moduleCsv, nodeCsv, tradeoffCsv } from "./tables.js";
 
 /** Where a run's folder is written, and what goes into it. */
 export interface WriteOptions {
@@ -38,9 +38,11 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
     }
     writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));
     writeFileSync(file("profiler_stats_activation_stats.csv"), activationCsv(final));
+    writeFileSync(file("modules.csv"), moduleCsv(final));
     if (final.plan) {
       writeFileSync(file("planned-nodes.csv"), nodeCsv(final, "planned"));
       writeFileSync(file("planned-activations.csv"), activationCsv(final, "planned"));
+      writeFileSync(file("planned-modules.csv"), moduleCsv(final, "planned"));
     }
     if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
     writeFileSync(file("report.html"), reportHtml(final));

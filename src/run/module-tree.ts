@@ -1,0 +1,299 @@
+import { type Category, categories, type Phase, phases } from "../graph/graph.js";
+import { namesOf, type OriginBasis, type Source } from "../graph/origins.js";
+import { type PeakHolder, peakHolders } from "../memory/liveness.js";
+import { rewrite } from "../plan/rewrite.js";
+import { isOutside, type Modules, modulesOf, type Share } from "./modules.js";
+import type { NodeRow } from "./node-rows.js";
+import { plannedRows } from "./planned-rows.js";
+import { loadGraph, type Run } from "./run.js";
+
+/** What a module takes of a step, and what a plan does about it. */
+export interface ModuleCosts {
+  /** Nodes of the schedule; an update of several modules' parameters counts where they all are. */
+  readonly nodes: number;
+  /** Time of those nodes by phase, ms; a flat update's is divided by elements. */
+  readonly phaseMs: Readonly<Record<Phase, number>>;
+  /** Their sum. */
+  readonly ms: number;
+  /** Of the sum of all nodes' times. */
+  readonly timeShare: number;
+  /** Bytes that are live at the step's peak, by category. */
+  readonly peakBytesBy: Readonly<Record<Category, number>>;
+  /** Their sum. */
+  readonly peakBytes: number;
+  /** Of the peak (by the timeline). */
+  readonly peakShare: number;
+  /** Activations that the backward phase reads: rows of the activation table. */
+  readonly saved: number;
+  readonly savedBytes: number;
+  /** Decisions of the run's plan, by what they do. */
+  readonly recomputed: number;
+  readonly swapped: number;
+  /** Bytes that those free, and time that they add, ms: predicted. */
+  readonly freedBytes: number;
+  readonly addedMs: number;
+}
+
+/** What one line of the user's code takes, of a module's own. */
+export interface LineCosts {
+  readonly source: Source;
+  readonly nodes: number;
+  readonly ms: number;
+  readonly peakBytes: number;
+}
+
+/** A module with what is in it. */
+export interface ModuleBranch {
+  /** Its last name, `conv1`; the model's file at the root. */
+  readonly name: string;
+  /** Names from the root down, joined by dots; "" at the root; one of `outside` of what is in no module. */
+  readonly path: string;
+  /** The class as the exporter noted it, `torch.nn.modules.conv.Conv2d`, or null. */
+  readonly class: string | null;
+  /** The first line of the user's code that a node of its own comes from, or null. */
+  readonly source: Source | null;
+  /** What is in no module inside of it. */
+  readonly own: ModuleCosts;
+  /** Own and all inside: the root's are the whole step's. */
+  readonly total: ModuleCosts;
+  /** Lines of the user's code that its own nodes come from, the longest first. */
+  readonly lines: readonly LineCosts[];
+  /** In the order in which the step first meets them; what is in no module last. */
+  readonly children: readonly ModuleBranch[];
+}
+
+/** A storage that is live at a step's peak, or a parameter's part of a flat one. */
+export interface PeakPart extends PeakHolder {
+  /** Path of its module, or one of `outside`. */
+  readonly module: string;
+  /** The line of the user's code whose node makes it, or null. */
+  readonly source: Source | null;
+  /** The flat buffer that it is a part of, or null. */
+  readonly within: string | null;
+}
+
+/** A run's modules: a tree of costs, and what told it. */
+export interface ModuleTree {
+  /** What told the modules; null where the model file has no names of modules, and everything is in `(no module)`. */
+  readonly basis: OriginBasis | null;
+  readonly root: ModuleBranch;
+}
+
+type Which = "unplanned" | "planned";
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] extends number ? number : { -readonly [L in keyof T[K]]: T[K][L] } };
+
+type Costs = Mutable<ModuleCosts>;
+
+interface Line {
+  source: Source;
+  nodes: number;
+  ms: number;
+  peakBytes: number;
+}
+
+/** A module while the tree is made. */
+interface Growing {
+  readonly name: string;
+  readonly path: string;
+  readonly own: Costs;
+  readonly lines: Map<string, Line>;
+  source: Source | null;
+  readonly children: Map<string, Growing>;
+}
+
+const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
+  Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
+
+const noCosts = (): Costs => ({
+  nodes: 0,
+  phaseMs: zeros(phases),
+  ms: 0,
+  timeShare: 0,
+  peakBytesBy: zeros(categories),
+  peakBytes: 0,
+  peakShare: 0,
+  saved: 0,
+  savedBytes: 0,
+  recomputed: 0,
+  swapped: 0,
+  freedBytes: 0,
+  addedMs: 0,
+});
+
+const sprout = (name: string, path: string): Growing => ({
+  name,
+  path,
+  own: noCosts(),
+  lines: new Map(),
+  source: null,
+  children: new Map(),
+});
+
+/** Finds the branch of a path, and grows it where there is none. */
+function branchAt(root: Growing, path: string): Growing {
+  let branch = root;
+  for (const name of isOutside(path) ? [path] : namesOf(path)) {
+    const inside = branch.path ? `${branch.path}.${name}` : name;
+    const next = branch.children.get(name) ?? sprout(name, inside);
+    branch.children.set(name, next);
+    branch = next;
+  }
+  return branch;
+}
+
+/** The nodes of one of a run's steps, and who holds its peak. */
+function stepOf(run: Run, which: Which): { nodes: readonly NodeRow[]; holders: readonly PeakHolder[] } {
+  if (which === "unplanned") return { nodes: run.before.nodes, holders: run.before.peakHolders };
+  const planned = plannedRows(run);
+  if (!planned || !run.plan) throw new Error("run has no plan: planned modules (plan with --budget 4GiB)");
+  const holders = run.after?.peakHolders ?? peakHolders(rewrite(loadGraph(run.graph), run.plan.decisions));
+  return { nodes: planned.nodes, holders };
+}
+
+/** A holder's bytes divided as its shares say, in whole bytes. */
+function dividedBytes(bytes: number, shares: readonly Share[]): number[] {
+  let done = 0;
+  let share = 0;
+  return shares.map((one, i) => {
+    share += one.share;
+    const end = i === shares.length - 1 ? bytes : Math.round(bytes * share);
+    const own = end - done;
+    done = end;
+    return own;
+  });
+}
+
+/**
+ * Who holds a step's peak, with flat buffers divided into their parameters and each with its module, the largest first:
+ * their bytes add up to the peak. Throws `run has no plan: …` for the planned step of a run without one.
+ */
+export function peakParts(run: Run, which: Which = "unplanned"): PeakPart[] {
+  const modules = modulesOf(run);
+  return stepOf(run, which)
+    .holders.flatMap((holder) => partsOf(holder, modules))
+    .sort((a, z) => z.bytes - a.bytes || (a.name < z.name ? -1 : 1));
+}
+
+function partsOf(holder: PeakHolder, modules: Modules): PeakPart[] {
+  const shares = modules.sharesOfTensor(holder.name);
+  const bytes = dividedBytes(holder.bytes, shares);
+  const isWhole = shares.length === 1;
+  const source = holder.producer === null ? null : modules.ofNode(holder.producer).source;
+  return shares.map(({ module, parameter }, i) => ({
+    ...holder,
+    name: isWhole ? holder.name : (parameter ?? holder.name),
+    bytes: bytes[i] as number,
+    module,
+    source,
+    within: isWhole ? null : holder.name,
+  }));
+}
+
+/**
+ * What each module of the model takes of a step (by default the unplanned one), as a tree whose root is the whole: node times,
+ * bytes at the peak, saved activations, and what the run's plan decides for them. Throws `run has no plan: …` for the
+ * planned step of a run without one.
+ */
+export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
+  const modules = modulesOf(run);
+  const root = sprout(run.model.file, "");
+  const { nodes } = stepOf(run, which);
+  const parts = peakParts(run, which);
+  addNodes(root, modules, nodes);
+  addPeak(root, parts);
+  addActivations(root, modules, run);
+  const ms = nodes.reduce((sum, { time }) => sum + time.medianMs, 0);
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+  return { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
+}
+
+function addNodes(root: Growing, modules: Modules, nodes: readonly NodeRow[]): void {
+  for (const { name, phase, time } of nodes) {
+    const { module, source } = modules.ofNode(name);
+    const branch = branchAt(root, module);
+    branch.own.nodes++;
+    if (source) {
+      branch.source ??= source;
+      const line = lineOf(branch, source);
+      line.nodes++;
+      line.ms += time.medianMs;
+    }
+    for (const { module: part, share } of modules.sharesOfNode(name)) {
+      const { own } = branchAt(root, part);
+      own.phaseMs[phase] += time.medianMs * share;
+      own.ms += time.medianMs * share;
+    }
+  }
+}
+
+function lineOf({ lines }: Growing, source: Source): Line {
+  const key = `${source.file}:${source.line}`;
+  const line = lines.get(key) ?? { source, nodes: 0, ms: 0, peakBytes: 0 };
+  lines.set(key, line);
+  return line;
+}
+
+function addPeak(root: Growing, parts: readonly PeakPart[]): void {
+  for (const { module, category, bytes, source } of parts) {
+    const branch = branchAt(root, module);
+    branch.own.peakBytesBy[category] += bytes;
+    branch.own.peakBytes += bytes;
+    if (source) lineOf(branch, source).peakBytes += bytes;
+  }
+}
+
+function addActivations(root: Growing, modules: Modules, { before, plan }: Run): void {
+  for (const { name, memoryBytes } of before.activations) {
+    const { own } = branchAt(root, modules.ofTensor(name));
+    own.saved++;
+    own.savedBytes += memoryBytes;
+  }
+  for (const { activation, action, savedBytes, addedMs } of plan?.decisions ?? []) {
+    if (action === "keep") continue;
+    const { own } = branchAt(root, modules.ofTensor(activation));
+    own[action === "swap" ? "swapped" : "recomputed"]++;
+    own.freedBytes += savedBytes;
+    own.addedMs += addedMs;
+  }
+}
+
+/** Adds what something takes to a sum; shares are made at the end. */
+function addTo(sum: Costs, costs: ModuleCosts): void {
+  for (const phase of phases) sum.phaseMs[phase] += costs.phaseMs[phase];
+  for (const category of categories) sum.peakBytesBy[category] += costs.peakBytesBy[category];
+  for (const key of summed) sum[key] += costs[key];
+}
+
+const summed = [
+  ...(["nodes", "ms", "peakBytes", "saved", "savedBytes", "recomputed", "swapped", "freedBytes", "addedMs"] as const),
+];
+
+/** The branch with sums and shares; what is in no module stands last. */
+function finished(
+  { name, path, own, source, lines, children }: Growing,
+  classes: ReadonlyMap<string, string>,
+  whole: { readonly ms: number; readonly bytes: number },
+): ModuleBranch {
+  const inside = [...children.values()].map((child) => finished(child, classes, whole));
+  inside.sort((a, z) => Number(isOutside(a.path)) - Number(isOutside(z.path)));
+  const total = noCosts();
+  for (const costs of [own, ...inside.map((child) => child.total)]) addTo(total, costs);
+  for (const costs of [own, total]) {
+    costs.timeShare = whole.ms ? costs.ms / whole.ms : 0;
+    costs.peakShare = whole.bytes ? costs.peakBytes / whole.bytes : 0;
+  }
+  return {
+    name,
+    path,
+    class: classes.get(path) ?? null,
+    source,
+    own,
+    total,
+    lines: [...lines.values()].sort((a, z) => z.ms - a.ms),
+    children: inside,
+  };
+}
+
+/** A tree's branches from the root down, each before what is in it. */
+export const branches = (branch: ModuleBranch): ModuleBranch[] => [branch, ...branch.children.flatMap(branches)];
