@@ -5,7 +5,7 @@ import { after, test } from "node:test";
 import { runSummary } from "../src/commands/summary.js";
 import { plotlySource } from "../src/report/plotly.js";
 import { reportHtml } from "../src/report/report.js";
-import { activationCsv, nodeCsv } from "../src/report/tables.js";
+import { activationCsv, moduleCsv, nodeCsv } from "../src/report/tables.js";
 import type { ProfileModelOptions } from "../src/run/options.js";
 import { profileModel } from "../src/run/pipeline.js";
 import type { Environment, Run } from "../src/run/run.js";
@@ -141,6 +141,8 @@ for (const { name, model, options } of runs)
       "run.json": `${rows(run)}\n`,
       "nodes.csv": nodeCsv(run),
       "activations.csv": activationCsv(run),
+      "modules.csv": moduleCsv(run),
+      "planned-modules.csv": moduleCsv(run, "planned"),
       "planned-nodes.csv": nodeCsv(run, "planned"),
       "planned-activations.csv": activationCsv(run, "planned"),
       "summary.txt": `${runSummary(run)}\n`,

@@ -35,11 +35,11 @@ export function withOptions<C extends CommandName, Flags extends object>(
     outputError: (said, write) =>
       write(`${[...new Set([...said.trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`),
   });
-  return command.action(async (file: string, flags: Flags) => {
+  return command.action(async (file: string) => {
     const reading = read();
     if (reading.misused.length) command.error(lines(reading).join("\n"));
     if (reading.wrong.length) throw new WrongOptions(reading.wrong);
-    await action(file, reading.options as OptionsOf<C>, flags);
+    await action(file, reading.options as OptionsOf<C>, command.opts<Flags>());
   });
 }
 

@@ -21,21 +21,23 @@ interface Shown {
 }
 
 /** `mutwo show`: prints the graph of a model or of a run, whole or in part. */
-export const showCommand = (root: Command): Command =>
-  withOptions(
-    root
-      .command("show <graph>")
-      .description("print a graph as text: a model's (with --loss and --optimizer its training step), or a run's"),
-    "show",
-    show,
-    checkStep,
-  )
+export function showCommand(root: Command): Command {
+  const command = root
+    .command("show <graph> [node]")
+    .description(
+      "print a graph as text: a model's (with --loss and --optimizer its training step), or a run's; of a node: its module, class and line of code, and the nodes around it",
+    );
+  // a node that is named behind the graph is the one to look around
+  const near = (flags: ShowFlags): ShowFlags => ({ around: command.args[1], ...flags });
+  const action: typeof show = (file, options, flags) => show(file, options, near(flags));
+  return withOptions(command, "show", action, checkStep)
     .option("--lowered", "a model's graph as the backend executes it")
     .option("--planned", "a run's graph with the run's plan carried out")
     .addOption(new Option("--phase <phase>", "only the nodes of one phase").choices([...phaseNames]))
     .option("--around <node>", "only this node, what it is made from and what is made from it (node, tensor or rank)")
     .option("--distance <n>", "how many nodes away from that one (default 2)", readDistance)
     .option("--json", "print the graph as run.json holds it, and nothing else");
+}
 
 /** Names of the phases, written again: `--help` does without the graph. */
 const phaseNames: readonly Phase[] = ["forward", "loss", "backward", "update"];
@@ -113,7 +115,19 @@ async function textOf(whole: Graph, shown: Graph, what: string, centre: Node | u
     `${String(ranks.get(node)).padStart(6)} ${bytesOf(node).padStart(9)} ${node === centre ? ">" : " "}`;
   const count = shown === whole ? `${whole.nodes.length}` : `${shown.nodes.length} of ${whole.nodes.length}`;
   const title = `# ${what}: ${count} nodes, each with its rank in the schedule and the bytes that it makes\n`;
-  return title + printGraph(shown, { types: true, maxElements: 8, margin });
+  const origin = centre ? await originText(whole, centre) : "";
+  return title + origin + printGraph(shown, { types: true, maxElements: 8, margin });
+}
+
+/** What is known of a node's place in the user's code: module, class, line of Python. */
+async function originText(graph: Graph, { name }: Node): Promise<string> {
+  const { modulesIn, moduleText } = await import("../run/modules.js");
+  const { sourceText } = await import("../graph/origins.js");
+  const modules = modulesIn(graph);
+  if (!modules.basis) return `# ${name}: the model file names no modules\n`;
+  const { module, class: type, source } = modules.ofNode(name);
+  const line = source ? `, ${sourceText(source)}${source.code ? `: ${source.code}` : ""}` : "";
+  return `# ${name}: module ${moduleText(module)}${type ? ` (${type})` : ""}${line}\n`;
 }
 
 /** The step that a run profiled, with its plan if that is asked for. */

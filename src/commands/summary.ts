@@ -14,6 +14,7 @@ import {
 } from "../report/sentences.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
 import { leastPlan } from "../run/least.js";
+import { modulesOf, moduleText } from "../run/modules.js";
 import { commandOf } from "../run/option-forms.js";
 import { ownOptions } from "../run/own-options.js";
 import { plannedPeak } from "../run/planned-rows.js";
@@ -22,6 +23,21 @@ import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
 
 const plain = { head: [], border: [] };
+
+/** A node's name, with its module where the model file tells it. */
+function nodeText(run: Run, name = "?"): string {
+  const modules = modulesOf(run);
+  return modules.basis ? `${name} (${moduleText(modules.ofNode(name).module)})` : name;
+}
+
+/** Name and module of what holds memory; of a flat buffer how many tensors it is of, and the largest. */
+function holderText(run: Run, { name, bytes }: PeakHolder): string {
+  const modules = modulesOf(run);
+  const shares = modules.sharesOfTensor(name);
+  if (shares.length === 1) return modules.basis ? `${name} (${moduleText(modules.ofTensor(name))})` : name;
+  const largest = shares.reduce((a, z) => (z.share > a.share ? z : a));
+  return `${name} (${shares.length} tensors; ${formatBytes(Math.round(bytes * largest.share))} ${largest.parameter})`;
+}
 
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */
 export function runSummary(run: Run): string {
@@ -32,8 +48,8 @@ export function runSummary(run: Run): string {
     `${run.model.file}: ${before.nodes.length} nodes, ${run.model.parameters.toLocaleString("en")} parameters, ${before.activations.length} saved activations`,
     ...run.model.notes.map((note) => `note: ${note}`),
     table.toString(),
-    `peak at ${before.nodes[before.timeline.peakRank]?.name ?? "?"}; the largest there:`,
-    ...holderLines(before.peakHolders),
+    `peak at ${nodeText(run, before.nodes[before.timeline.peakRank]?.name)}; the largest there:`,
+    ...holderLines(run, before.peakHolders),
     ...plannedPeakLines(run),
   ];
   if (plan?.feasible) {
@@ -55,15 +71,15 @@ export function runSummary(run: Run): string {
   return lines.join("\n");
 }
 
-const holderLines = (holders: readonly PeakHolder[]): string[] =>
-  holders.slice(0, 5).map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${h.name}`);
+const holderLines = (run: Run, holders: readonly PeakHolder[]): string[] =>
+  holders.slice(0, 5).map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${holderText(run, h)}`);
 
 /** Where the planned step's peak is and who holds it; of an infeasible plan, what is in the way of a lower one. */
 function plannedPeakLines(run: Run): string[] {
   const peak = plannedPeak({ ...run, plan: run.plan && leastPlan(run, run.plan) });
   if (!peak) return [];
   const what = run.plan?.feasible ? "planned peak at" : "in the way of the budget:";
-  return [`${what} ${peak.node.name}; the largest there:`, ...holderLines(peak.holders)];
+  return [`${what} ${nodeText(run, peak.node.name)}; the largest there:`, ...holderLines(run, peak.holders)];
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Samples } from "../run/samples.js";
 import { parseTensor, unwire, type WiredNode } from "../run/wiring.js";
 import type { CopyTime } from "../runtime/runtime.js";
 import { type Cells, isText, json, names, number, texts } from "./cells.js";
+import { originsOfRows } from "./read-origins.js";
 import { activationColumns, type Cell, estimatedPrefix, nodeColumns, parseCsv } from "./tables.js";
 
 /** How files of the two tables are called: the ends of their names. */
@@ -148,6 +149,9 @@ const nodeNames = [
   ...["inputs", "outputs", "attributes", "tensors", "renews", "step_outputs"],
 ];
 
+/** Columns that tables of older versions lack. */
+const originNames = ["module", "source"];
+
 /** A time whose samples are not known. */
 const known = (medianMs: number, meanMs = medianMs, spreadMs = 0): Samples => ({
   samplesMs: [],
@@ -158,7 +162,9 @@ const known = (medianMs: number, meanMs = medianMs, spreadMs = 0): Samples => ({
 
 /** The graph that a node table describes, its nodes' times, and the rows themselves. */
 function nodesOf(name: string, text: string): { graph: SavedGraph; times: Samples[]; costs: Cells[] } {
-  const costs = parseCsv(columnsOf(nodeColumns, nodeNames), text);
+  const header = text.slice(0, text.indexOf("\n")).split(",");
+  const wanted = [...nodeNames, ...originNames.filter((column) => header.includes(column))];
+  const costs = parseCsv(columnsOf(nodeColumns, wanted), text);
   if (costs.length === 0) throw new Error("no rows");
   costs.forEach((row, index) => {
     if (row.rank !== index) throw new Error(`row ${index + 1} has rank ${row.rank}, not ${index}`);
@@ -170,7 +176,8 @@ function nodesOf(name: string, text: string): { graph: SavedGraph; times: Sample
       number(row, "spread_ms", index),
     ),
   );
-  return { graph: unwire(name, costs.map(wiredNode)), times, costs };
+  const origins = originsOfRows(costs);
+  return { graph: { ...unwire(name, costs.map(wiredNode)), ...(origins && { origins }) }, times, costs };
 }
 
 function wiredNode(row: Cells, index: number): WiredNode {

@@ -1,5 +1,6 @@
 import { flatBufferNames, flatParts } from "../graph/flat-parts.js";
 import { consumers, elementCount, type Graph, type Node, producers, type Tensor } from "../graph/graph.js";
+import { perGraph } from "../graph/memo.js";
 import { parseName, sliceName } from "../graph/names.js";
 import { knownOriginal, moduleOfParameter, originOf } from "../graph/origin-of.js";
 import { commonPath, type OriginBasis, type Source } from "../graph/origins.js";
@@ -20,7 +21,12 @@ const outsiders: ReadonlySet<string> = new Set(Object.values(outside));
 export const isOutside = (path: string): boolean => outsiders.has(path);
 
 /** A module's path for people: the model itself has no name of its own. */
-export const moduleText = (path: string): string => path || "(model)";
+export const moduleText = (path: string): string => path || modelText;
+
+const modelText = "(model)";
+
+/** The path that `moduleText` wrote. */
+export const moduleOfText = (text: string): string => (text === modelText ? "" : text);
 
 /** A part of something that belongs to one module. */
 export interface Share {
@@ -63,10 +69,13 @@ const known = new WeakMap<SavedGraph, Modules>();
 export function modulesOf({ graph }: Pick<Run, "graph">): Modules {
   const before = known.get(graph);
   if (before) return before;
-  const found = new ModuleFinder(loadGraph(graph));
+  const found = modulesIn(loadGraph(graph));
   known.set(graph, found);
   return found;
 }
+
+/** The modules of a graph's nodes and tensors. */
+export const modulesIn = perGraph((graph): Modules => new ModuleFinder(graph));
 
 class ModuleFinder implements Modules {
   readonly basis: OriginBasis | null;

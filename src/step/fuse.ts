@@ -62,7 +62,7 @@ function originsOfFused({ origins, nodes }: Graph, written: ReadonlyMap<Group, N
     const whole = paths.length ? paths.reduce(commonPath) : undefined;
     return whole === undefined || whole === originOf(origins, name)?.module ? [] : [[name, whole]];
   });
-  return { origins: { ...origins, fused: [...(origins.fused ?? []), ...fused] } };
+  return fused.length ? { origins: { ...origins, fused: [...(origins.fused ?? []), ...fused] } } : {};
 }
 
 type Sources = readonly (readonly number[])[];
