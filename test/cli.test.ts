@@ -173,7 +173,9 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   const run = JSON.parse(readFileSync(summary.run, "utf8")) as Run;
   assert.deepEqual(run.equality?.different, []);
   assert.deepEqual(readdirSync(path.dirname(summary.run)).sort(), [
+    "modules.csv",
     "planned-activations.csv",
+    "planned-modules.csv",
     "planned-nodes.csv",
     "profiler_stats_activation_stats.csv",
     "profiler_stats_node_stats.csv",

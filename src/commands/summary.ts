@@ -24,19 +24,22 @@ import { type Verification, verificationLimits } from "../run/verification.js";
 
 const plain = { head: [], border: [] };
 
+/** A module in brackets; what is in none has them already. */
+const inBrackets = (path: string): string => moduleText(path).replace(/^[^(].*$/s, "($&)");
+
 /** A node's name, with its module where the model file tells it. */
 function nodeText(run: Run, name = "?"): string {
   const modules = modulesOf(run);
-  return modules.basis ? `${name} (${moduleText(modules.ofNode(name).module)})` : name;
+  return modules.basis ? `${name} ${inBrackets(modules.ofNode(name).module)}` : name;
 }
 
 /** Name and module of what holds memory; of a flat buffer how many tensors it is of, and the largest. */
 function holderText(run: Run, { name, bytes }: PeakHolder): string {
   const modules = modulesOf(run);
   const shares = modules.sharesOfTensor(name);
-  if (shares.length === 1) return modules.basis ? `${name} (${moduleText(modules.ofTensor(name))})` : name;
+  if (shares.length === 1) return modules.basis ? `${name} ${inBrackets(modules.ofTensor(name))}` : name;
   const largest = shares.reduce((a, z) => (z.share > a.share ? z : a));
-  return `${name} (${shares.length} tensors; ${formatBytes(Math.round(bytes * largest.share))} ${largest.parameter})`;
+  return `${name} (${shares.length} tensors, the largest ${formatBytes(Math.round(bytes * largest.share))} ${largest.parameter})`;
 }
 
 /** A run in a few lines for a terminal: peak and time, predicted beside measured, before and after. */

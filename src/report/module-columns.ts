@@ -9,6 +9,9 @@ const bytesAtPeak = (...categories: readonly (keyof ModuleBranch["total"]["peakB
   return ({ total }) => categories.reduce((sum, category) => sum + total.peakBytesBy[category], 0);
 };
 
+/** A share as percent, without the last digits of a sum. */
+const percent = (share: number): number => Math.round(1e6 * share) / 1e4;
+
 /**
  * Columns of the module table: a row a module with all that is inside of it, `own_…` without. Times are sums of nodes' times,
  * bytes are those live at the peak; the first row is the whole step.
@@ -20,14 +23,14 @@ export const moduleColumns: readonly ModuleColumn[] = [
   { name: "nodes", title: "nodes", kind: "count", value: ({ total }) => total.nodes },
   { name: "time_ms", title: "time", kind: "ms", value: ({ total }) => total.ms },
   { name: "own_time_ms", title: "own time", kind: "ms", value: ({ own }) => own.ms },
-  { name: "time_percent", title: "% of the time", kind: "percent", value: ({ total }) => 100 * total.timeShare },
+  { name: "time_percent", title: "% of the time", kind: "percent", value: ({ total }) => percent(total.timeShare) },
   { name: "forward_ms", title: "forward", kind: "ms", value: ({ total }) => total.phaseMs.forward },
   { name: "loss_ms", title: "loss", kind: "ms", value: ({ total }) => total.phaseMs.loss },
   { name: "backward_ms", title: "backward", kind: "ms", value: ({ total }) => total.phaseMs.backward },
   { name: "update_ms", title: "update", kind: "ms", value: ({ total }) => total.phaseMs.update },
   { name: "peak_bytes", title: "at the peak", kind: "bytes", value: ({ total }) => total.peakBytes },
   { name: "own_peak_bytes", title: "own at the peak", kind: "bytes", value: ({ own }) => own.peakBytes },
-  { name: "peak_percent", title: "% of the peak", kind: "percent", value: ({ total }) => 100 * total.peakShare },
+  { name: "peak_percent", title: "% of the peak", kind: "percent", value: ({ total }) => percent(total.peakShare) },
   { name: "parameter_bytes", title: "parameters", kind: "bytes", value: bytesAtPeak("parameter") },
   { name: "gradient_bytes", title: "gradients", kind: "bytes", value: bytesAtPeak("gradient") },
   { name: "optimizer_state_bytes", title: "optimizer state", kind: "bytes", value: bytesAtPeak("optimizer state") },

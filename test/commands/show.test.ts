@@ -55,6 +55,20 @@ test("listing(model, {around}) marks the node among its neighbours, named by its
     assert.equal(await listing(model, step, { around, distance: 1 }), text);
 });
 
+test("mutwo show RUN NODE prints the node's module, class and line, and the nodes around it", async () => {
+  const args = ["--import", "tsx", at("../src/cli.ts"), "show", run, "/mod/mod.16/Gemm.grad/Gemm_2", "--distance", "0"];
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: "utf8" });
+  assert.equal(status, 0);
+  const lines = stdout.split("\n");
+  assert.match(lines[0] ?? "", /: 1 of \d+ nodes/);
+  assert.equal(lines[1], "# /mod/mod.16/Gemm.grad/Gemm_2: module mod.16");
+  const dynamo = at("fixtures/full/gpt2_small.onnx");
+  const text = await listing(dynamo, { dims: { batch: 1 } }, { around: "node_softmax_1", distance: 0 });
+  const attention =
+    "# node_softmax_1: module m.transformer.h.1.attn (transformers.models.gpt2.modeling_gpt2.GPT2Attention), transformers/models/gpt2/modeling_gpt2.py:211: attn_output, attn_weights = attention_interface(";
+  assert.equal(text.split("\n")[1], attention);
+});
+
 test("listing(model, {lowered}) is the graph as the CPU executes it", async () => {
   const file = at("fixtures/resnet_bottleneck_dynamic.onnx");
   const built = await listing(file, { dims: { batch: 2 } }, {});

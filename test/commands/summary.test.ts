@@ -37,6 +37,13 @@ test("runSummary(run) says what was not executed, and leaves out what an infeasi
   assert.match(text, /^would lower the least reachable peak, .*:\n( {2}.* \(--.*estimated.*\n)+/m);
 });
 
+test("runSummary(run) names the module of what holds the peak, and the largest tensor of a flat buffer", () => {
+  const text = runSummary(goldenRun("gpt2-h100"));
+  assert.match(text, /^peak at node_addmm_3\.grad\/Gemm_2 \(m\.transformer\.h\.0\.mlp\.c_proj\); the largest there:$/m);
+  assert.match(text, /273 KiB {2}parameter {2}parameters \(28 tensors, the largest 39\.6 KiB m\.lm_head\.weight\)$/m);
+  assert.match(text, /gradient {2}node_Transpose_218\.grad\/Transpose:0 \(m\.lm_head\)$/m);
+});
+
 test("tradeoffSummary(run) has a row for each budget, a dash where a planner does not fit, and lines on knee and least peak", () => {
   const run = goldenRun("resnet-h100");
   const { arenaBytes, step } = run.before;

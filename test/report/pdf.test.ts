@@ -21,7 +21,9 @@ test("writeRun(run) makes the whole folder: run.json, tables, report as HTML and
   const { folder: place, run } = await writeRun(await profileModel(model, { ...options, budget: "85%" }), { folder });
   assert.deepEqual(run.warnings, []);
   assert.deepEqual(readdirSync(place).sort(), [
+    "modules.csv",
     "planned-activations.csv",
+    "planned-modules.csv",
     "planned-nodes.csv",
     "profiler_plots_activation_inactive_time.png",
     "profiler_plots_activation_size.png",

@@ -3,9 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import Papa from "papaparse";
 import type { Tensor } from "../../src/graph/graph.js";
 import { readTables, tableFile } from "../../src/report/read-tables.js";
 import { activationCsv, nodeCsv } from "../../src/report/tables.js";
+import { branches, moduleTree } from "../../src/run/module-tree.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { planRun } from "../../src/run/replan.js";
 import type { Run, SavedTensor } from "../../src/run/run.js";
@@ -124,21 +126,45 @@ const replaced =
     return changed;
   };
 
+/** A table as older versions wrote it: without some columns. */
+const without =
+  (...names: readonly string[]) =>
+  (csv: string): string => {
+    const { data, meta } = Papa.parse<Record<string, string>>(csv, { header: true, skipEmptyLines: true });
+    const columns = meta.fields?.filter((name) => !names.includes(name)) ?? [];
+    return `${Papa.unparse(data, { columns, newline: "\n" })}\n`;
+  };
+
+test("readTables reads tables with and without modules; with them the module tree is the run's", () => {
+  const run = goldenRun("resnet-h100");
+  const paths = (one: Run): string[] =>
+    branches(moduleTree({ ...one, plan: null, after: null }).root).map(
+      ({ path, own }) => `${path} ${own.nodes} ${own.peakBytes}`,
+    );
+  const read = readTables(written(run));
+  assert.equal(read.graph.origins?.basis, "tables");
+  assert.deepEqual(paths(read).slice(1).sort(), paths(run).slice(1).sort());
+  const old = readTables(written(run, { nodes: without("module", "source"), activations: without("module") }));
+  assert.equal(old.graph.origins, undefined);
+  // names of its nodes tell as much
+  assert.equal(moduleTree(old).basis, "names");
+});
+
 const wrong: readonly { nodes?: (csv: string) => string; activations?: (csv: string) => string; says: RegExp }[] = [
   { nodes: replaced(",inputs,", ",ins,"), says: /^column missing: inputs \(.*nodes\.csv\)$/ },
   { activations: replaced("swap_time_ms", "swap"), says: /^column missing: swap_time_ms \(.*activations\.csv\)$/ },
   { nodes: (csv) => csv.slice(0, csv.indexOf("\n") + 1), says: /^no rows \(/ },
   { nodes: replaced(/\n1,/, "\n7,"), says: /^row 2 has rank 7, not 1 \(/ },
   {
-    nodes: replaced(/,forward,forward,[\d.e-]+,/, ",forward,forward,fast,"),
+    nodes: replaced(/,forward,forward,mod\.0,,[\d.e-]+,/, ",forward,forward,,,fast,"),
     says: /^row 1 has no number in median_run_time_ms: fast \(/,
   },
   {
-    nodes: replaced(/,forward,forward,[\d.e-]+,/, ",forward,forward,,"),
+    nodes: replaced(/,forward,forward,mod\.0,,[\d.e-]+,/, ",forward,forward,,,,"),
     says: /^row 1 has no number in median_run_time_ms: empty \(/,
   },
   {
-    nodes: replaced(/,forward,forward,[\d.e-]+,/, ",forward,forward,-1,"),
+    nodes: replaced(/,forward,forward,mod\.0,,[\d.e-]+,/, ",forward,forward,,,-1,"),
     says: /^row 1 has a negative number in median_run_time_ms: -1 \(/,
   },
   { nodes: replaced(",forward,forward,", ",sideways,forward,"), says: /^row 1 has an unknown phase: sideways \(/ },

@@ -28,7 +28,9 @@ test("writeRun(run, {pictures: false}) writes what needs no browser, and run.jso
   const { folder, run: written } = await writeRun(run, { folder: newFolder(), pictures: false });
   assert.equal(path.basename(folder), run.id);
   assert.deepEqual(readdirSync(folder).sort(), [
+    "modules.csv",
     "planned-activations.csv",
+    "planned-modules.csv",
     "planned-nodes.csv",
     "profiler_stats_activation_stats.csv",
     "profiler_stats_node_stats.csv",
