@@ -10,6 +10,7 @@ export type { Place, Storage, Storages } from "./memory/storages.js";
 export type { BatchNormMode } from "./model/bind.js";
 export type { Model, ModelNode, ModelValue } from "./model/model.js";
 export { type BoundModel, readModel } from "./model/read.js";
+export type { Scope } from "./model/scopes.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type Frame, showFigure, showTable } from "./notebook/show.js";
 export type {
@@ -29,7 +30,7 @@ export * as charts from "./report/charts.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
-export { activationTable, moduleTable, nodeTable, type Which } from "./report/tables.js";
+export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export { type Fit, type FittedBatch, fitRun } from "./run/fit.js";
 export { type Lever, type LeverOptions, levers } from "./run/levers.js";
@@ -46,7 +47,7 @@ export { type Modules, modulesOf, type NodeModule, type Share } from "./run/modu
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { profileModel } from "./run/pipeline.js";
-export { type Peak, plannedPeak } from "./run/planned-rows.js";
+export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
 export { type Profile, type ProfileOptions, profileGraph } from "./run/profile.js";
 export { type PlanOptions, planRun } from "./run/replan.js";
 export {

@@ -11,6 +11,7 @@ import {
   plannedRows,
   type Rows,
   unplannedRows,
+  type Which,
 } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
@@ -174,9 +175,6 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   `${Papa.unparse({ fields: columns.map((column) => headingOf(column, run)), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
-
-/** Which step a table shows. */
-export type Which = "unplanned" | "planned";
 
 /** Both tables of a run, made once. */
 const known = new WeakMap<Run, Partial<Record<Which, Rows>>>();

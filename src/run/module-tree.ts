@@ -4,7 +4,7 @@ import { type PeakHolder, peakHolders } from "../memory/liveness.js";
 import { rewrite } from "../plan/rewrite.js";
 import { isOutside, type Modules, modulesOf, type Share } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
-import { plannedRows } from "./planned-rows.js";
+import { plannedRows, type Which } from "./planned-rows.js";
 import { loadGraph, type Run } from "./run.js";
 
 /** What a module takes of a step, and what a plan does about it. */
@@ -78,8 +78,6 @@ export interface ModuleTree {
   readonly basis: OriginBasis | null;
   readonly root: ModuleBranch;
 }
-
-type Which = "unplanned" | "planned";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends number ? number : { -readonly [L in keyof T[K]]: T[K][L] } };
 

@@ -41,6 +41,9 @@ export interface PlannedActivationRow extends ActivationRow {
   readonly inPeakInterval: boolean | null;
 }
 
+/** Which of a run's steps. */
+export type Which = "unplanned" | "planned";
+
 /** Both tables of a step. */
 export interface Rows {
   readonly nodes: readonly PlannedNodeRow[];
