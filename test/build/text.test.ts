@@ -66,7 +66,8 @@ test("printGraph(graph, {maxElements}) leaves large data out; parseGraph refuses
 
 test("parseGraph(printGraph(step)) equals the training steps of model files", () => {
   for (const file of ["mlp.ts.onnx", "resnet_bottleneck.ts.onnx"]) {
-    const model = readModel(at("fixtures", file), { runtime }).graph;
+    // a graph's text does not say where its nodes come from
+    const { origins: _, ...model } = readModel(at("fixtures", file), { runtime }).graph;
     const graph: Graph = trainingStep(model, { loss: file.startsWith("mlp") ? "mse" : "ce", optimizer: "adam" });
     const again = parseGraph(printGraph(graph, { maxElements: Number.POSITIVE_INFINITY }));
     assert.deepEqual(again.nodes, graph.nodes);
