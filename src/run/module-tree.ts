@@ -1,11 +1,10 @@
 import { type Category, categories, type Phase, phases } from "../graph/graph.js";
 import { namesOf, type OriginBasis, type Source } from "../graph/origins.js";
-import { type PeakHolder, peakHolders } from "../memory/liveness.js";
-import { rewrite } from "../plan/rewrite.js";
+import type { PeakHolder } from "../memory/liveness.js";
 import { isOutside, type Modules, modulesOf, type Share } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
-import { plannedRows, type Which } from "./planned-rows.js";
-import { loadGraph, type Run } from "./run.js";
+import { plannedPeak, plannedRows, type Which } from "./planned-rows.js";
+import type { Run } from "./run.js";
 
 /** What a module takes of a step, and what a plan does about it. */
 export interface ModuleCosts {
@@ -144,9 +143,8 @@ function branchAt(root: Growing, path: string): Growing {
 function stepOf(run: Run, which: Which): { nodes: readonly NodeRow[]; holders: readonly PeakHolder[] } {
   if (which === "unplanned") return { nodes: run.before.nodes, holders: run.before.peakHolders };
   const planned = plannedRows(run);
-  if (!planned || !run.plan) throw new Error("run has no plan: planned modules (plan with --budget 4GiB)");
-  const holders = run.after?.peakHolders ?? peakHolders(rewrite(loadGraph(run.graph), run.plan.decisions));
-  return { nodes: planned.nodes, holders };
+  if (!planned) throw new Error("run has no plan: planned modules (plan with --budget 4GiB)");
+  return { nodes: planned.nodes, holders: run.after?.peakHolders ?? plannedPeak(run)?.holders ?? [] };
 }
 
 /** A holder's bytes divided as its shares say, in whole bytes. */
