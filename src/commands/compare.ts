@@ -62,11 +62,14 @@ function rowCount(word = "10"): number {
   return Number(word);
 }
 
-async function asJson({ runs, settings, figures, nodes, activations }: Differences, rows: number): Promise<object> {
+async function asJson(differences: Differences, rows: number): Promise<object> {
+  const { runs, settings, figures, modules, holders, nodes, activations } = differences;
   return {
     runs: runs.map(({ id, command, model }) => ({ id, command, model: model.file })),
     settings,
     figures: figures.map(({ figure: { name, unit }, values }) => ({ name, unit, values })),
+    modules: modules.map((list) => list.slice(0, rows)),
+    holders: holders.map((list) => list.slice(0, rows)),
     nodes: nodes.map((list) => list.slice(0, rows)),
     activations: activations.map((list) => list.slice(0, rows)),
   };

@@ -4,10 +4,8 @@ import type { Difference, Differences, FigureRow } from "../run/differences.js";
 import type { TextTable } from "./text-tables.js";
 
 /** What a comparison shows: figures first, then of each run against the base its nodes and activations, then the settings. */
-export function differenceTables(
-  { runs, settings, figures, nodes, activations }: Differences,
-  rows: number,
-): TextTable[] {
+export function differenceTables(differences: Differences, rows: number): TextTable[] {
+  const { runs, settings, figures, modules, holders, nodes, activations } = differences;
   const [base, ...others] = runs.map((_, i) => (i === 0 ? "base" : `run ${i + 1}`)) as [string, ...string[]];
   return [
     {
@@ -19,6 +17,8 @@ export function differenceTables(
     ...others.flatMap((other, i) => {
       const against = others.length > 1 ? `, ${other} against ${base}` : "";
       return [
+        rowTable(`modules, largest difference in time first${against}`, modules[i] ?? [], rows, timeCells),
+        rowTable(`modules, largest difference at the peak first${against}`, holders[i] ?? [], rows, byteCells),
         rowTable(`nodes, largest difference in time first${against}`, nodes[i] ?? [], rows, timeCells),
         rowTable(`saved activations, largest difference first${against}`, activations[i] ?? [], rows, byteCells),
       ].filter((table) => table.rows.length > 0);
@@ -62,7 +62,7 @@ function rowTable(
   return {
     title: `${title}${more}`,
     head: ["", "base", "there", "difference"],
-    rows: shown.map((row) => [`${row.name} (${row.what})`, ...cells(row)]),
+    rows: shown.map((row) => [row.what ? `${row.name} (${row.what})` : row.name, ...cells(row)]),
   };
 }
 

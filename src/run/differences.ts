@@ -1,4 +1,6 @@
 import { type Figure, figures } from "./figures.js";
+import { branches, moduleTree } from "./module-tree.js";
+import { moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 import type { Run } from "./run.js";
 
@@ -11,7 +13,7 @@ export interface FigureRow {
 /** How one thing of two runs differs: what it is in the base and in the other, null where it is not there. */
 export interface Difference {
   readonly name: string;
-  /** The op of a node, the producer of an activation. */
+  /** The class of a module, the op of a node; else empty. */
   readonly what: string;
   readonly base: number | null;
   readonly other: number | null;
@@ -34,7 +36,11 @@ export interface Differences {
   readonly settings: readonly SettingRow[];
   /** All that any run has. */
   readonly figures: readonly FigureRow[];
-  /** Of each run after the first against it: nodes by time, largest difference first. */
+  /** Of each run after the first against it: modules by the time of their own nodes, largest difference first. */
+  readonly modules: readonly (readonly Difference[])[];
+  /** The same by what they hold at the peak, those without a difference left out. */
+  readonly holders: readonly (readonly Difference[])[];
+  /** The same of nodes by time. */
   readonly nodes: readonly (readonly Difference[])[];
   /** The same of saved activations by bytes, those without a difference left out. */
   readonly activations: readonly (readonly Difference[])[];
@@ -42,7 +48,7 @@ export interface Differences {
 
 /**
  * Sets runs side by side, the first as the base: what differs in their settings, their figures, and by name the times of
- * their nodes (ms, medians) and the bytes of their saved activations. Throws if there are fewer than two.
+ * their modules and nodes (ms, medians), what modules hold at the peak and the bytes of saved activations. Throws if there are fewer than two.
  */
 export function differencesOf(runs: readonly Run[]): Differences {
   const [base, ...others] = runs;
@@ -53,6 +59,8 @@ export function differencesOf(runs: readonly Run[]): Differences {
     figures: figures
       .map((figure) => ({ figure, values: runs.map(figure.of) }))
       .filter(({ values }) => values.some((value) => value !== null)),
+    modules: others.map((other) => moduleDifferences(base, other, "ms")),
+    holders: others.map((other) => moduleDifferences(base, other, "peakBytes")),
     nodes: others.map((other) => nodeDifferences(base, other)),
     activations: others.map((other) => activationDifferences(base, other)),
   };
@@ -103,6 +111,28 @@ function paired<T extends { readonly name: string }>(
 const largestFirst = (list: Difference[]): Difference[] =>
   list.sort((a, z) => Math.abs(z.difference) - Math.abs(a.difference));
 
+/** Of modules without what is inside of them, so that differences add up. */
+function moduleDifferences(base: Run, other: Run, cost: "ms" | "peakBytes"): Difference[] {
+  const rowsOf = (run: Run) =>
+    branches(moduleTree(run, "unplanned").root).map(({ path, class: type, own }) => ({
+      name: moduleText(path),
+      what: type ?? "",
+      value: own[cost],
+    }));
+  return largestFirst(
+    paired(rowsOf(base), rowsOf(other))
+      .map(([a, b]) => ({
+        name: (a ?? b)?.name as string,
+        what: (a ?? b)?.what as string,
+        base: a?.value ?? null,
+        other: b?.value ?? null,
+        difference: (b?.value ?? 0) - (a?.value ?? 0),
+        isClear: true,
+      }))
+      .filter(({ difference }) => difference !== 0),
+  );
+}
+
 function nodeDifferences(base: Run, other: Run): Difference[] {
   return largestFirst(
     paired<NodeRow>(base.before.nodes, other.before.nodes).map(([a, b]) => {
@@ -125,7 +155,7 @@ function activationDifferences(base: Run, other: Run): Difference[] {
     paired(base.before.activations, other.before.activations)
       .map(([a, b]) => ({
         name: (a ?? b)?.name as string,
-        what: (a ?? b)?.producer as string,
+        what: "",
         base: a?.memoryBytes ?? null,
         other: b?.memoryBytes ?? null,
         difference: (b?.memoryBytes ?? 0) - (a?.memoryBytes ?? 0),

@@ -36,6 +36,15 @@ test("differencesOf(runs): nodes by name, the largest difference in time first; 
   assert.deepEqual([same?.difference, same?.isClear], [0, false]);
 });
 
+test("differencesOf(runs): modules by the time of their own nodes and by what they hold at the peak", () => {
+  const { modules, holders } = differencesOf([base, { ...base, before: changed().before, graph: base.graph }]);
+  assert.ok(Math.abs(modules[0]![0]!.difference - 1000) < 1, "the slower node's module");
+  const sum = modules[0]!.reduce((total, { difference }) => total + difference, 0);
+  const expected = changed().before.nodes.reduce((total, { time }) => total + time.medianMs, 0) - base.before.nodesMs;
+  assert.ok(Math.abs(sum - expected) < 1e-6, `${sum} ${expected}`);
+  assert.deepEqual(holders, [[]], "the same graph");
+});
+
 test("differencesOf(runs): activations that differ, settings that differ, all figures that any run has", () => {
   const { activations, settings, figures } = differencesOf([base, changed(), base]);
   assert.deepEqual(
