@@ -72,13 +72,16 @@ export function frontOf(problem: PlanProblem): Found {
   return last.known;
 }
 
-/** The decisions that a point stands for, in schedule order, with what each frees and costs. */
-export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Point): Choice[] {
-  const { graph, nodeMs, rows } = problem;
+/** The decisions that a point stands for, in schedule order, with what each frees. */
+export function choicesOf(
+  { graph, nodeMs, rows }: PlanProblem,
+  { graph: { activations } }: Evaluator,
+  point: Pick<Point, "actions">,
+): Choice[] {
   const row = new Map(rows.map((one) => [one.name, one]));
-  const taken = evaluator.graph.activations.flatMap((name, index) => {
+  const taken = activations.flatMap((name, index) => {
     const action = point.actions[index];
-    return action === keep ? [] : [{ row: row.get(name) as ActivationRow, index, action }];
+    return action === keep ? [] : [{ row: row.get(name) as ActivationRow, action }];
   });
   const again = taken
     .filter(({ action }) => action !== swapped)
@@ -94,24 +97,14 @@ export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Poi
     before.nodes.map(({ name }) => ms.get(knownName(name, ms)) as number),
     new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
   );
-  const told = new Set(
-    [...taken].sort((a, z) => z.row.memoryBytes - a.row.memoryBytes).slice(0, mostMeasured(problem)),
-  );
-  const without = (index: number): Evaluation => {
-    const actions = point.actions.slice();
-    actions[index] = keep;
-    return evaluator.evaluate(actions);
-  };
-  return taken.map((one): Choice => {
-    const { row, index, action } = one;
+  return taken.map(({ row, action }): Choice => {
     const { name, memoryBytes, recomputeRatio, recomputeMs, inactiveMs, swapMs, swapMeasured } = row;
-    const price = told.has(one) ? `; ${priceOf(point, without(index))}` : "";
     const facts = { activation: name, savedBytes: memoryBytes, recomputeRatio, inactiveMs };
     const freed = `${formatBytes(memoryBytes)} are free for ${formatMs(inactiveMs)}`;
     if (action === swapped) {
       const swap = placements.get(name) as SwapPlacement;
       const copies = `two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}) beside other nodes, away before ${swap.outDone}, back from ${swap.prefetch} on`;
-      return { ...facts, action: "swap", swap, why: `${freed}: ${copies}${price}` };
+      return { ...facts, action: "swap", swap, why: `${freed}: ${copies}` };
     }
     const how =
       action === alone
@@ -121,9 +114,22 @@ export function choicesOf(problem: PlanProblem, evaluator: Evaluator, point: Poi
       ...facts,
       action: "recompute",
       ...(action === held ? { held: true as const } : {}),
-      why: `${freed}: ${how}${price}`,
+      why: `${freed}: ${how}`,
     };
   });
+}
+
+/** The choices of a point, the largest of them with what each costs. */
+function pricedOf(problem: PlanProblem, evaluator: Evaluator, point: Point, choices: readonly Choice[]): Choice[] {
+  const largest = [...choices].sort((a, z) => z.savedBytes - a.savedBytes).slice(0, mostMeasured(problem));
+  const told = new Set(largest);
+  const index = new Map(evaluator.graph.activations.map((name, i) => [name, i]));
+  const without = ({ activation }: Choice): Evaluation => {
+    const actions = point.actions.slice();
+    actions[index.get(activation) as number] = keep;
+    return evaluator.evaluate(actions);
+  };
+  return choices.map((one) => (told.has(one) ? { ...one, why: `${one.why}; ${priceOf(point, without(one))}` } : one));
 }
 
 /** What dropping a decision would come to. */
@@ -199,11 +205,13 @@ export function planOfFront(problem: PlanProblem, { search, front }: Searched): 
     judged.set(point, known);
     return known;
   };
+  // lowest timeline first: no arena is smaller than its timeline
   const least = (points: readonly Point[]): Point | undefined =>
     points
       .slice(0, leastPoints)
       .reduce<Point | undefined>(
-        (a, z) => (a && judgeOf(a).arenaBytes() <= judgeOf(z).arenaBytes() ? a : z),
+        (a, z) =>
+          a && (judgeOf(a).arenaBytes() <= z.peakBytes || judgeOf(a).arenaBytes() <= judgeOf(z).arenaBytes()) ? a : z,
         undefined,
       );
   const baseMs = problem.nodeMs.reduce((sum, ms) => sum + ms, 0);
@@ -215,10 +223,11 @@ export function planOfFront(problem: PlanProblem, { search, front }: Searched): 
       ? smallest
       : admissible.findLast((point) => point.peakBytes <= budgetBytes && meets(problem, judgeOf(point)));
   const point = fits ?? smallest;
+  const prefix = judgeOf(point);
   return planOf(
     problem,
     steps(problem, search, point),
-    judgeOf(point),
+    { ...prefix, choices: pricedOf(problem, search.evaluator, point, prefix.choices) },
     fits !== undefined,
     judgeOf(smallest).arenaBytes(),
   );
