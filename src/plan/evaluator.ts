@@ -31,6 +31,9 @@ export class Evaluator {
   // flags by instance: it must last to the end; it is the next value of a state
   private stays = new Uint8Array(0);
   private replaced = new Uint8Array(0);
+  /** A node's change of live bytes, and the part that was put last into each place of a flat buffer. */
+  private change = new Float64Array(0);
+  private readonly latestPart: Int32Array;
   /** The swaps of the vector at hand, and by the number of the activation's tensor. */
   private swaps: OpenSwap[] = [];
   private readonly swapOf: (OpenSwap | undefined)[];
@@ -48,6 +51,7 @@ export class Evaluator {
     this.graph = compile(graph, nodeMs);
     this.schedule = new Schedule(this.graph, mostNodes);
     this.residentBytes = timeline(graph).residentBytes;
+    this.latestPart = new Int32Array(1 + this.graph.part.reduce((most, one) => Math.max(most, one), -1));
     this.swapOf = new Array<undefined>(this.schedule.tensorCount).fill(undefined);
   }
 
@@ -97,21 +101,22 @@ export class Evaluator {
 
   /** Places the copies of all swaps; returns what they cost the nodes, ms. */
   private placeSwaps(): number {
-    const { kept, base } = this.schedule;
-    const nodeMs = new Float64Array(kept.length);
-    for (let rank = 0; rank < kept.length; rank++)
+    const { kept, keptCount, base } = this.schedule;
+    const nodeMs = new Float64Array(keptCount);
+    for (let rank = 0; rank < keptCount; rank++)
       nodeMs[rank] = (this.graph.nodes[base[kept[rank] as number] as number] as CompiledNode).ms;
     return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */
   private findLastReads(): void {
-    const { graph, origin, lastRead } = this;
-    const { kept, base, isCopy, start, names, instances, tensorCount } = this.schedule;
+    const { graph, origin, lastRead, latestPart } = this;
+    const { kept, keptCount, base, isCopy, start, names, instances, tensorCount } = this.schedule;
     for (let name = 0; name < instances; name++) origin[name] = name;
     lastRead.fill(-1, 0, instances);
-    const latestPart = new Int32Array(graph.part.length).fill(-1);
-    kept.forEach((i, rank) => {
+    latestPart.fill(-1);
+    for (let rank = 0; rank < keptCount; rank++) {
+      const i = kept[rank] as number;
       const node = graph.nodes[base[i] as number] as CompiledNode;
       const from = start[i] as number;
       const middle = from + node.inputs.length;
@@ -149,14 +154,14 @@ export class Evaluator {
         const part = name < tensorCount ? (graph.part[name] as number) : -1;
         if (part >= 0) latestPart[part] = name;
       }
-    });
-    const last = kept.length - 1;
+    }
+    const last = keptCount - 1;
     for (const name of graph.outputs) lastRead[origin[name] as number] = last;
   }
 
   private simulate(waitMs: number): Evaluation {
     const { graph, origin, lastRead, storage, stays, replaced } = this;
-    const { kept, base, start, names, instances, tensorCount } = this.schedule;
+    const { kept, keptCount, base, start, names, instances, tensorCount } = this.schedule;
     stays.fill(0, 0, instances);
     replaced.fill(0, 0, instances);
     for (const name of graph.outputs) stays[origin[name] as number] = 1;
@@ -167,14 +172,15 @@ export class Evaluator {
     const returning = [...this.swaps].sort((a, z) => a.prefetch - z.prefetch);
     const read = [...this.swaps].sort((a, z) => a.firstBackwardAccess - z.firstBackwardAccess);
     let [back, arrived] = [0, 0];
-    kept.forEach((i, rank) => {
+    for (let rank = 0; rank < keptCount; rank++) {
+      const i = kept[rank] as number;
       const node = graph.nodes[base[i] as number] as CompiledNode;
       totalMs += node.ms;
       for (let swap = returning[back]; swap?.prefetch === rank; swap = returning[++back])
         storages = this.beginReturn(swap, storages);
       for (let swap = read[arrived]; swap?.firstBackwardAccess === rank; swap = read[++arrived])
         storage[swap.tensor] = swap.storage;
-      if (node.view) return;
+      if (node.view) continue;
       const from = start[i] as number;
       const middle = from + node.inputs.length;
       for (let at = middle; at < (start[i + 1] as number); at++) {
@@ -203,7 +209,7 @@ export class Evaluator {
         this.tenantFrom[storages] = begin;
         storage[name] = storages++;
       }
-    });
+    }
     return this.sum(storages, totalMs);
   }
 
@@ -221,8 +227,10 @@ export class Evaluator {
 
   /** Live bytes by node from the storages' lives. */
   private sum(storages: number, totalMs: number): Evaluation {
-    const { kept, place } = this.schedule;
-    const change = new Float64Array(kept.length + 2);
+    const { kept, keptCount, place } = this.schedule;
+    if (this.change.length < keptCount + 2) this.change = new Float64Array(2 * keptCount + 2);
+    const { change } = this;
+    change.fill(0, 0, keptCount + 2);
     for (let i = 0; i < storages; i++) {
       change[this.storageStart[i] as number]! += this.storageBytes[i] as number;
       change[(this.storageEnd[i] as number) + 1]! -= this.storageBytes[i] as number;
@@ -230,14 +238,14 @@ export class Evaluator {
     const liveBytes = new Float64Array(this.graph.nodes.length);
     let live = this.residentBytes;
     let peakBytes = this.residentBytes;
-    for (let rank = 0; rank < kept.length; rank++) {
+    for (let rank = 0; rank < keptCount; rank++) {
       live += change[rank] as number;
       if (live > peakBytes) peakBytes = live;
       const at = place[kept[rank] as number] as number;
       if (live > (liveBytes[at] as number)) liveBytes[at] = live;
     }
     const hostBytes = this.swaps.reduce((sum, { tensor }) => sum + (this.graph.bytes[tensor] as number), 0);
-    return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: kept.length };
+    return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: keptCount };
   }
 
   /** The storage that an output may take over from one of the node's inputs; -1 for none. */

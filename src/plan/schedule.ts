@@ -23,8 +23,9 @@ export class Schedule {
   /** Where the names of an entry begin in `names`: its inputs, then its outputs; -1 for those that are absent. */
   start = new Int32Array(1025);
   names = new Int32Array(8192);
-  /** The entries that something depends on, in order. */
-  kept: number[] = [];
+  /** The entries that something depends on, in order, and their number. */
+  kept = new Int32Array(1024);
+  keptCount = 0;
   /** Number of tensors and of copies of tensors. */
   instances = 0;
   readonly tensorCount: number;
@@ -69,7 +70,7 @@ export class Schedule {
 
   /** Rank in `kept` of the first entry that is a node of the unplanned step from `node` on, or in a block before one. */
   rankOf(node: number): number {
-    let [low, high] = [0, this.kept.length];
+    let [low, high] = [0, this.keptCount];
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((this.place[this.kept[middle] as number] as number) < node) low = middle + 1;
@@ -88,13 +89,23 @@ export class Schedule {
     const { current } = this;
     for (let rank = 0; rank < nodes.length; rank++) {
       const node = nodes[rank] as CompiledNode;
-      for (const target of node.targets) if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
-      this.open(rank, false, rank);
-      for (const name of node.inputs) {
-        const copy = name < 0 ? -1 : (current[name] as number);
-        this.pushName(copy >= 0 ? copy : name);
+      const { targets } = node;
+      for (let i = 0; i < targets.length; i++) {
+        const target = targets[i] as number;
+        if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
       }
-      for (const name of node.outputs) this.pushName(name);
+      this.open(rank, false, rank);
+      const { inputs, outputs } = node;
+      this.makeRoomFor(inputs.length + outputs.length);
+      const { names } = this;
+      let at = this.nameCount;
+      for (let i = 0; i < inputs.length; i++) {
+        const name = inputs[i] as number;
+        const copy = name < 0 ? -1 : (current[name] as number);
+        names[at++] = copy >= 0 ? copy : name;
+      }
+      for (let i = 0; i < outputs.length; i++) names[at++] = outputs[i] as number;
+      this.nameCount = at;
       if (this.count > this.mostNodes) return false;
     }
     this.start[this.count] = this.nameCount;
@@ -162,8 +173,12 @@ export class Schedule {
     this.start[this.count++] = this.nameCount;
   }
 
+  private makeRoomFor(more: number): void {
+    while (this.nameCount + more > this.names.length) this.names = wider(this.names);
+  }
+
   private pushName(name: number): void {
-    if (this.nameCount === this.names.length) this.names = wider(this.names);
+    this.makeRoomFor(1);
     this.names[this.nameCount++] = name;
   }
 
@@ -178,33 +193,41 @@ export class Schedule {
     return index;
   }
 
+  private want(name: number): void {
+    const { wanted } = this;
+    if (name >= this.tensorCount) wanted[name] = 1;
+    else if (name >= 0 && !wanted[name]) {
+      const bound = this.graph.bound[name] as Int32Array;
+      for (let i = 0; i < bound.length; i++) wanted[bound[i] as number] = 1;
+    }
+  }
+
   /** Leaves out what nothing depends on. */
   private prune(): void {
-    const { graph, tensorCount, base, start, names } = this;
+    const { graph, base, start, names } = this;
     if (this.wanted.length < this.instances) this.wanted = new Uint8Array(2 * this.instances);
     const { wanted } = this;
     wanted.fill(0, 0, this.instances);
-    const want = (name: number): void => {
-      if (name >= tensorCount) wanted[name] = 1;
-      else if (name >= 0 && !wanted[name]) for (const one of graph.bound[name] as Int32Array) wanted[one] = 1;
-    };
-    for (const name of graph.wanted) want(name);
-    const kept: number[] = [];
+    for (const name of graph.wanted) this.want(name);
+    if (this.kept.length < this.count) this.kept = new Int32Array(2 * this.count);
+    const { kept } = this;
+    // from behind to the end of the list, then to its beginning
+    let first = kept.length;
     for (let i = this.count - 1; i >= 0; i--) {
-      const node = graph.nodes[base[i] as number] as CompiledNode;
       const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const middle = from + (graph.nodes[base[i] as number] as CompiledNode).inputs.length;
+      const end = start[i + 1] as number;
       let used = false;
-      for (let at = middle; at < (start[i + 1] as number); at++) {
+      for (let at = middle; at < end && !used; at++) {
         const name = names[at] as number;
-        if (name >= 0 && wanted[name]) used = true;
+        used = name >= 0 && wanted[name] === 1;
       }
       if (!used) continue;
-      kept.push(i);
-      for (let at = from; at < middle; at++) want(names[at] as number);
+      kept[--first] = i;
+      for (let at = from; at < middle; at++) this.want(names[at] as number);
     }
-    kept.reverse();
-    this.kept = kept;
+    this.keptCount = kept.length - first;
+    kept.copyWithin(0, first);
   }
 }
 
