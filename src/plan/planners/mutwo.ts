@@ -16,8 +16,13 @@ const mostGrowth = 4;
 const crowdedShare = 0.9;
 /** How many swaps are tried in one round until one frees memory at the peak. */
 const mostTries = 3;
+/** What is so far below the lowest peak on the way down is not tried for itself. */
+const hopeless = 0.9;
 /** How often what a plan can do without is looked for. */
 const mostPasses = 3;
+
+/** What becomes of a copy that a block makes of an activation: it is there for its own use alone, or for later blocks too. */
+type Again = "recompute" | "hold";
 
 /**
  * Algorithm B, mended: a way down from the unplanned step's peak. In each round the swap of the activation that is idle
@@ -25,6 +30,9 @@ const mostPasses = 3;
  * (mutwo.md 13.8, 13.9); the swap is taken if it costs less. Algorithm C's peak interval is where more is live than the
  * goal: a copy back begins after it, reached_peak follows for each activation from where it is needed (13.6), and within
  * these limits the channels' queues place all copies anew each time (swap-placement.ts; 13.4, 13.5).
+ *
+ * A copy that is held is made once, whoever needs it. Candidates are still ranked by what independent blocks would cost:
+ * the longer the run of activations that are made again, the dearer one more of it, so that some in between are kept.
  */
 class Descent {
   private readonly lineage: Lineage;
@@ -37,6 +45,7 @@ class Descent {
   constructor(
     private readonly drafts: Drafts,
     private readonly goalBytes: number,
+    private readonly again: Again,
   ) {
     const { rows, allowed } = drafts;
     this.lineage = new Lineage(
@@ -95,7 +104,7 @@ class Descent {
     let bytes = this.row(last.index).memoryBytes;
     const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
     for (let i = 1; i < count && bytes < now.peakBytes - this.goalBytes; i++) {
-      const again = last.action === "recompute" ? this.nextRecompute(peak) : undefined;
+      const again = last.action !== "swap" ? this.nextRecompute(peak) : undefined;
       const next = again?.decision ?? (last.action === "swap" ? this.nextSwap(now, peak) : undefined);
       if (!next) break;
       if (again) this.take(again.candidate);
@@ -145,9 +154,12 @@ class Descent {
   /** The choice of a candidate, with the reason: the node at the peak, and how many could have been chosen. */
   private recompute({ row: { name }, totalMs, ratio }: Candidate, peak: number, candidates: number): Taken {
     const index = this.byName.get(name) as number;
-    const why = (): string =>
-      `${this.freed(index, peak)} for ${formatMs(totalMs)} of recomputation, the best ratio of ${candidates} candidates`;
-    return { index, action: "recompute", ratio, why };
+    const cost =
+      this.again === "hold"
+        ? `${formatMs(this.row(index).recomputeMs)} of recomputation by the first block that needs it`
+        : `${formatMs(totalMs)} of recomputation`;
+    const why = (): string => `${this.freed(index, peak)} for ${cost}, the best ratio of ${candidates} candidates`;
+    return { index, action: this.again, ratio, why };
   }
 
   /** A swap that is back after the last node before its first backward use where too much is live. */
@@ -238,40 +250,57 @@ function lean(drafts: Drafts, draft: Draft, goalBytes: number): Draft {
   return now;
 }
 
-interface Down extends Pick<PlanProblem, "nodeMs" | "rows"> {
+interface Ways extends Pick<PlanProblem, "nodeMs" | "rows"> {
   readonly limits: string;
   readonly drafts: Drafts;
-  readonly way: readonly Draft[];
+  /** The drafts on the way to the lowest peak that is reached so, found when they are first asked for. */
+  readonly down: (again: Again) => readonly Draft[];
 }
 
-/** The last way to the lowest peak that was found for a graph. */
-const lastWay = perGraph((): { known?: Down } => ({}));
+/** The last ways to the lowest peak that were found for a graph. */
+const lastWays = perGraph((): { known?: Ways } => ({}));
 
-/** The way to the lowest peak, the same for every budget: that of the same step and times is found once. */
-function wayDown(problem: PlanProblem): Down {
-  const last = lastWay(problem.graph);
+/** The ways to the lowest peak, the same for every budget: those of the same step and times are found once. */
+function waysDown(problem: PlanProblem): Ways {
+  const last = lastWays(problem.graph);
   const { nodeMs, rows } = problem;
   const limits = limitsKey(problem);
   const isSame = last.known?.limits === limits && last.known.rows === rows;
   if (last.known && isSame && last.known.nodeMs.every((ms, rank) => ms === nodeMs[rank])) return last.known;
   const drafts = new Drafts(problem);
-  last.known = { nodeMs, rows, limits, drafts, way: new Descent(drafts, 0).run() };
+  const found = new Map<Again, readonly Draft[]>();
+  const down = (again: Again): readonly Draft[] => {
+    const way = found.get(again) ?? new Descent(drafts, 0, again).run();
+    found.set(again, way);
+    return way;
+  };
+  last.known = { nodeMs, rows, limits, drafts, down };
   return last.known;
 }
 
 /**
- * μ-TWO's scheduling policy for one model. Mended (default): two ways down, to the budget and to the lowest peak there
- * is; of all drafts on them that fit the fastest, without what it can do without. Printed: the paper's own.
+ * μ-TWO's scheduling policy for one model. Mended (default): ways down to the budget and to the lowest peak there is; of
+ * all drafts on them that fit the fastest, without what it can do without. What is made again is held, and alone where
+ * no such draft fits, or the least peak is asked for. Printed: the paper's own.
  */
 export const mutwo: Planner = (problem) => {
   if (problem.variant === "printed") return mutwoPrinted(problem);
-  const { drafts, way } = wayDown(problem);
-  const within = (goalBytes: number): Draft | undefined => {
-    const met = [...way, ...new Descent(drafts, goalBytes).run()].filter((draft) => draft.peakBytes <= goalBytes);
-    const [first] = met;
-    const fastest = first && met.reduce((a, z) => (z.totalMs < a.totalMs ? z : a), first);
-    const best = fastest && lean(drafts, fastest, goalBytes);
-    return best && drafts.isAdmissible(problem, best) ? best : undefined;
+  const { drafts, down } = waysDown(problem);
+  const plan = (...kinds: readonly Again[]): ReturnType<Planner> => {
+    const all = kinds.flatMap(down);
+    const lowest = all.reduce((least, { peakBytes }) => Math.min(least, peakBytes), Number.POSITIVE_INFINITY);
+    const within = (goalBytes: number): Draft | undefined => {
+      if (goalBytes < hopeless * lowest) return undefined;
+      const met = kinds
+        .flatMap((again) => [...down(again), ...new Descent(drafts, goalBytes, again).run()])
+        .filter((draft) => draft.peakBytes <= goalBytes);
+      const [first] = met;
+      const fastest = first && met.reduce((a, z) => (z.totalMs < a.totalMs ? z : a), first);
+      const best = fastest && lean(drafts, fastest, goalBytes);
+      return best && drafts.isAdmissible(problem, best) ? best : undefined;
+    };
+    return drafts.plan(problem, within, all);
   };
-  return drafts.plan(problem, within, way);
+  const held = problem.budgetBytes === null ? undefined : plan("hold");
+  return held?.feasible ? held : plan("hold", "recompute");
 };
