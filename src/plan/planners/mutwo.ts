@@ -63,7 +63,7 @@ class Descent {
     const found = [drafts.empty];
     let now = drafts.empty;
     while (now.peakBytes > this.goalBytes && now.nodeCount <= mostGrowth * drafts.empty.nodeCount) {
-      const next = this.evict(now) ?? this.postpone(now) ?? this.convert(now);
+      const next = this.evict(now) ?? this.postpone(now) ?? this.convert(now) ?? this.release(now);
       if (!next) break;
       this.taken = next.taken;
       found.push(next);
@@ -212,6 +212,21 @@ class Descent {
       this.lineage.recompute(candidate);
     }
     return draft;
+  }
+
+  /** Copies that are held across the peak for later blocks are made for each of them instead, those that are needed last first. */
+  private release(now: Draft): Draft | undefined {
+    const peak = peakRank(now);
+    const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
+    const waiting = this.taken
+      .filter(({ index, action }) => action === "hold" && peak < this.row(index).firstBackwardAccess)
+      .sort((a, z) => this.row(z.index).firstBackwardAccess - this.row(a.index).firstBackwardAccess);
+    for (let from = 0; from < waiting.length; from += count) {
+      const alone = new Set(waiting.slice(from, from + count));
+      const draft = this.drafts.draft(this.taken.map((one) => (alone.has(one) ? { ...one, action: "recompute" } : one)));
+      if ((draft.liveBytes[peak] as number) < (now.liveBytes[peak] as number)) return draft;
+    }
+    return undefined;
   }
 }
 
