@@ -1,13 +1,12 @@
 import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
-import type { Evaluation } from "./front.js";
+import { type Evaluation, endless } from "./front.js";
 import { Schedule, swapped } from "./schedule.js";
 import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
 
 /** Marks the storage of an activation that leaves: no node writes over it. */
 const outside = -2;
-const endless = Number.POSITIVE_INFINITY;
 
 /**
  * Simulates rewritten graphs without making them: gives what `timeline(rewrite(graph, decisions))` and `stepTime` would,
@@ -57,7 +56,7 @@ export class Evaluator {
 
   /** Peak, time and live bytes of the step with an action for each saved activation, `earliest` as in Timed. */
   evaluate(actions: Uint8Array, earliest?: Int32Array): Evaluation {
-    if (!this.schedule.write(actions)) return this.endless;
+    if (!this.schedule.write(actions)) return endless(this.graph.nodes.length);
     if (this.origin.length < this.schedule.instances) this.makeRoom();
     this.openSwaps(actions, earliest);
     this.findLastReads();
@@ -65,11 +64,6 @@ export class Evaluator {
     const evaluation = this.simulate(waitMs);
     for (const { tensor } of this.swaps) this.swapOf[tensor] = undefined;
     return evaluation;
-  }
-
-  private get endless(): Evaluation {
-    const liveBytes = new Float64Array(this.graph.nodes.length).fill(endless);
-    return { peakBytes: endless, totalMs: endless, hostBytes: 0, liveBytes, nodeCount: endless };
   }
 
   private makeRoom(): void {
@@ -102,32 +96,34 @@ export class Evaluator {
   /** Places the copies of all swaps; returns what they cost the nodes, ms. */
   private placeSwaps(): number {
     const { kept, keptCount, base } = this.schedule;
+    const { ms } = this.graph.flat;
     const nodeMs = new Float64Array(keptCount);
-    for (let rank = 0; rank < keptCount; rank++)
-      nodeMs[rank] = (this.graph.nodes[base[kept[rank] as number] as number] as CompiledNode).ms;
+    for (let rank = 0; rank < keptCount; rank++) nodeMs[rank] = ms[base[kept[rank] as number] as number] as number;
     return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */
   private findLastReads(): void {
     const { graph, origin, lastRead, latestPart } = this;
-    const { kept, keptCount, base, isCopy, start, names, instances, tensorCount } = this.schedule;
+    const { kept, keptCount, base, isCopy, start, names, instances, tensorCount, middle: middles } = this.schedule;
+    const { view, forward } = graph.flat;
+    const hasSwaps = this.swaps.length > 0;
     for (let name = 0; name < instances; name++) origin[name] = name;
     lastRead.fill(-1, 0, instances);
     latestPart.fill(-1);
     for (let rank = 0; rank < keptCount; rank++) {
       const i = kept[rank] as number;
-      const node = graph.nodes[base[i] as number] as CompiledNode;
+      const node = base[i] as number;
       const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const middle = middles[i] as number;
       for (let at = from; at < middle; at++) {
         const name = names[at] as number;
         if (name < 0) continue;
         const root = origin[name] as number;
-        const swap = root < tensorCount ? this.swapOf[root] : undefined;
-        if (swap && !node.view) {
+        const swap = hasSwaps && root < tensorCount ? this.swapOf[root] : undefined;
+        if (swap && !view[node]) {
           // what is read in the backward phase is the copy that has come back
-          if (node.forward && !isCopy[i]) swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
+          if (forward[node] && !isCopy[i]) swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
           else {
             swap.firstBackwardAccess = Math.min(swap.firstBackwardAccess, rank);
             swap.lastBackwardAccess = rank;
@@ -145,8 +141,8 @@ export class Evaluator {
       for (let at = middle; at < (start[i + 1] as number); at++) {
         const name = names[at] as number;
         if (name < 0) continue;
-        if (node.view) origin[name] = origin[names[from] as number] as number;
-        const swap = name < tensorCount ? this.swapOf[name] : undefined;
+        if (view[node]) origin[name] = origin[names[from] as number] as number;
+        const swap = hasSwaps && name < tensorCount ? this.swapOf[name] : undefined;
         if (swap) {
           swap.created = rank;
           swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
@@ -161,7 +157,8 @@ export class Evaluator {
 
   private simulate(waitMs: number): Evaluation {
     const { graph, origin, lastRead, storage, stays, replaced } = this;
-    const { kept, keptCount, base, start, names, instances, tensorCount } = this.schedule;
+    const { kept, keptCount, base, start, names, instances, tensorCount, middle: middles } = this.schedule;
+    const { ms, view, overwrites } = graph.flat;
     stays.fill(0, 0, instances);
     replaced.fill(0, 0, instances);
     for (const name of graph.outputs) stays[origin[name] as number] = 1;
@@ -174,15 +171,15 @@ export class Evaluator {
     let [back, arrived] = [0, 0];
     for (let rank = 0; rank < keptCount; rank++) {
       const i = kept[rank] as number;
-      const node = graph.nodes[base[i] as number] as CompiledNode;
-      totalMs += node.ms;
+      const node = base[i] as number;
+      totalMs += ms[node] as number;
       for (let swap = returning[back]; swap?.prefetch === rank; swap = returning[++back])
         storages = this.beginReturn(swap, storages);
       for (let swap = read[arrived]; swap?.firstBackwardAccess === rank; swap = read[++arrived])
         storage[swap.tensor] = swap.storage;
-      if (node.view) continue;
+      if (view[node]) continue;
       const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const middle = middles[i] as number;
       for (let at = middle; at < (start[i + 1] as number); at++) {
         const name = names[at] as number;
         if (name < 0 || replaced[name]) continue;
@@ -190,7 +187,7 @@ export class Evaluator {
         if (graph.host[tensor]) continue;
         const output = at - middle;
         const leaves = name < tensorCount ? this.swapOf[name] : undefined;
-        const taken = this.overwritable(node, output, tensor, rank, from);
+        const taken = overwrites[node] ? this.overwritable(node, output, tensor, rank, from) : -1;
         if (taken >= 0) {
           this.tenant[taken] = name;
           this.tenantFrom[taken] = rank;
@@ -249,8 +246,9 @@ export class Evaluator {
   }
 
   /** The storage that an output may take over from one of the node's inputs; -1 for none. */
-  private overwritable(node: CompiledNode, output: number, tensor: number, rank: number, from: number): number {
+  private overwritable(base: number, output: number, tensor: number, rank: number, from: number): number {
     const { graph, storage } = this;
+    const node = graph.nodes[base] as CompiledNode;
     const { names } = this.schedule;
     const slots = node.slots[output] as readonly number[];
     if (!slots.length || (graph.part[tensor] as number) >= 0 || !node.inPlace[graph.dtype[tensor] as number]) return -1;
@@ -288,9 +286,10 @@ export class Evaluator {
   }
 
   /** Whether an output goes to a place in a flat buffer where an input of the node is. */
-  private overwritesPart(node: CompiledNode, output: number, tensor: number, from: number): boolean {
+  private overwritesPart(base: number, output: number, tensor: number, from: number): boolean {
     const { graph, storage } = this;
     const { names } = this.schedule;
+    const node = graph.nodes[base] as CompiledNode;
     return (node.slots[output] as readonly number[]).some((slot) => {
       const input = slot < node.inputs.length ? (names[from + slot] as number) : -1;
       if (input < 0) return false;

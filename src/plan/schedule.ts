@@ -22,6 +22,8 @@ export class Schedule {
   place = new Int32Array(1024);
   /** Where the names of an entry begin in `names`: its inputs, then its outputs; -1 for those that are absent. */
   start = new Int32Array(1025);
+  /** Where the outputs of an entry begin there. */
+  middle = new Int32Array(1024);
   names = new Int32Array(8192);
   /** The entries that something depends on, in order, and their number. */
   kept = new Int32Array(1024);
@@ -80,7 +82,7 @@ export class Schedule {
   }
 
   private emit(actions: Uint8Array): boolean {
-    const { nodes } = this.graph;
+    const { nodes, flat } = this.graph;
     this.count = 0;
     this.nameCount = 0;
     this.instances = this.tensorCount;
@@ -88,24 +90,27 @@ export class Schedule {
     this.standing.fill(-1);
     const { current } = this;
     for (let rank = 0; rank < nodes.length; rank++) {
-      const node = nodes[rank] as CompiledNode;
-      const { targets } = node;
+      const { targets } = nodes[rank] as CompiledNode;
       for (let i = 0; i < targets.length; i++) {
         const target = targets[i] as number;
         if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
       }
-      this.open(rank, false, rank);
-      const { inputs, outputs } = node;
-      this.makeRoomFor(inputs.length + outputs.length);
+      const [from, middle, end] = [
+        flat.start[rank] as number,
+        flat.middle[rank] as number,
+        flat.start[rank + 1] as number,
+      ];
+      this.makeRoomFor(end - from);
+      this.open(rank, false, rank, middle - from);
       const { names } = this;
-      let at = this.nameCount;
-      for (let i = 0; i < inputs.length; i++) {
-        const name = inputs[i] as number;
+      let count = this.nameCount;
+      for (let at = from; at < middle; at++) {
+        const name = flat.names[at] as number;
         const copy = name < 0 ? -1 : (current[name] as number);
-        names[at++] = copy >= 0 ? copy : name;
+        names[count++] = copy >= 0 ? copy : name;
       }
-      for (let i = 0; i < outputs.length; i++) names[at++] = outputs[i] as number;
-      this.nameCount = at;
+      for (let at = middle; at < end; at++) names[count++] = flat.names[at] as number;
+      this.nameCount = count;
       if (this.count > this.mostNodes) return false;
     }
     this.start[this.count] = this.nameCount;
@@ -132,7 +137,7 @@ export class Schedule {
     // `local` holds instances of this block alone: all are cleared when it ends
     for (const rank of ranks) {
       const node = nodes[rank] as CompiledNode;
-      this.open(rank, true, place);
+      this.open(rank, true, place, node.copyInputs.length);
       for (const name of node.copyInputs) {
         const there = name < 0 ? -1 : (standing[name] as number);
         const inside = name < 0 ? 0 : (local[name] as number);
@@ -158,11 +163,12 @@ export class Schedule {
       for (const name of (nodes[rank] as CompiledNode).copyOutputs) if (name >= 0) local[name] = 0;
   }
 
-  private open(base: number, isCopy: boolean, place: number): void {
+  private open(base: number, isCopy: boolean, place: number, inputs: number): void {
     if (this.count + 1 >= this.base.length) {
       this.base = wider(this.base);
       this.place = wider(this.place);
       this.start = wider(this.start);
+      this.middle = wider(this.middle);
       const flags = new Uint8Array(this.base.length);
       flags.set(this.isCopy);
       this.isCopy = flags;
@@ -170,6 +176,7 @@ export class Schedule {
     this.base[this.count] = base;
     this.isCopy[this.count] = isCopy ? 1 : 0;
     this.place[this.count] = place;
+    this.middle[this.count] = this.nameCount + inputs;
     this.start[this.count++] = this.nameCount;
   }
 
@@ -193,38 +200,38 @@ export class Schedule {
     return index;
   }
 
-  private want(name: number): void {
-    const { wanted } = this;
-    if (name >= this.tensorCount) wanted[name] = 1;
-    else if (name >= 0 && !wanted[name]) {
-      const bound = this.graph.bound[name] as Int32Array;
-      for (let i = 0; i < bound.length; i++) wanted[bound[i] as number] = 1;
-    }
+  private wantBound(name: number): void {
+    const bound = this.graph.bound[name] as Int32Array;
+    for (let i = 0; i < bound.length; i++) this.wanted[bound[i] as number] = 1;
   }
 
   /** Leaves out what nothing depends on. */
   private prune(): void {
-    const { graph, base, start, names } = this;
+    const { start, middle, names, tensorCount } = this;
+    const { single } = this.graph;
     if (this.wanted.length < this.instances) this.wanted = new Uint8Array(2 * this.instances);
     const { wanted } = this;
     wanted.fill(0, 0, this.instances);
-    for (const name of graph.wanted) this.want(name);
+    for (const name of this.graph.wanted) this.wantBound(name);
     if (this.kept.length < this.count) this.kept = new Int32Array(2 * this.count);
     const { kept } = this;
     // from behind to the end of the list, then to its beginning
     let first = kept.length;
     for (let i = this.count - 1; i >= 0; i--) {
-      const from = start[i] as number;
-      const middle = from + (graph.nodes[base[i] as number] as CompiledNode).inputs.length;
       const end = start[i + 1] as number;
       let used = false;
-      for (let at = middle; at < end && !used; at++) {
+      for (let at = middle[i] as number; at < end && !used; at++) {
         const name = names[at] as number;
         used = name >= 0 && wanted[name] === 1;
       }
       if (!used) continue;
       kept[--first] = i;
-      for (let at = from; at < middle; at++) this.want(names[at] as number);
+      for (let at = start[i] as number; at < (middle[i] as number); at++) {
+        const name = names[at] as number;
+        if (name < 0 || wanted[name]) continue;
+        if (name >= tensorCount || single[name]) wanted[name] = 1;
+        else this.wantBound(name);
+      }
     }
     this.keptCount = kept.length - first;
     kept.copyWithin(0, first);
