@@ -21,6 +21,9 @@ export const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_0
 const [searchShare, boundShare] = [0.75, 0.4];
 /** Larger steps are planned without μ-TWO's plan beside, which would take longer than the search. */
 const mostMutwoNodes = 5000;
+const isLarge = ({ graph }: PlanProblem): boolean => graph.nodes.length > mostMutwoNodes;
+/** Arenas of up to so many times the least one are at the end of the front: there so many plans of μ-TWO stand beside it. */
+const [lowZone, lowGoals] = [1.1, 8];
 /** How many decisions of a plan are measured one by one: as many as take a second or so. */
 const mostMeasured = ({ graph }: PlanProblem): number => Math.max(50, Math.floor(2e6 / graph.nodes.length));
 /** Points of the front that are laid out to find the least arena. */
@@ -42,6 +45,8 @@ interface Found extends Searched {
   readonly bound: Bound | undefined;
   /** What `mutwo` plans for that budget. */
   readonly other: Planned | undefined;
+  /** What it plans where the search reaches no lower, made when that is first asked for. */
+  low?: readonly Planned[];
 }
 
 /** The search of a graph: run once, whatever the budget. */
@@ -61,8 +66,7 @@ export function frontOf(problem: PlanProblem): Found {
     budgetBytes === null ? undefined : startBound(problem, { evaluator: search.evaluator, timeLimitMs: boundMs });
   let bound: Bound | undefined;
   const began = performance.now();
-  const isLarge = problem.graph.nodes.length > mostMutwoNodes;
-  const other = budgetBytes === null || isLarge ? undefined : mutwo(problem);
+  const other = budgetBytes === null || isLarge(problem) ? undefined : mutwo(problem);
   const front = search.run(() => {
     bound = bounding?.collect(Math.max(0, began + boundMs - performance.now()));
     const others = other ? [actionsOf(other, search.evaluator.graph)] : [];
@@ -160,30 +164,50 @@ function steps(
   return found;
 }
 
+/** What `mutwo` plans from its least peak to a little more than the least arena that the search has found. */
+function lowPlans(problem: PlanProblem, leastBytes: number): readonly Planned[] {
+  const { maxAddedMs: _, ...constraints } = problem.constraints ?? {};
+  const planned = (budgetBytes: number): Planned => mutwo({ ...problem, constraints, budgetBytes });
+  const lowest = planned(1);
+  const size = (lowZone * leastBytes - lowest.peakBytes) / lowGoals;
+  const goals = size > 0 ? Array.from({ length: lowGoals }, (_, i) => lowest.peakBytes + (i + 1) * size) : [];
+  return [lowest, ...goals.map((goal) => planned(Math.floor(goal)))];
+}
+
 /**
  * The best plan that a search over keep, recompute, recompute and hold, and swap finds for the budget: of all that were
  * tried (search.ts), the fastest whose arena fits; without a budget the least arena within the time that may be added.
  * A graph is searched once, hardest near the budget that is asked for first, with the set of the program behind the
  * bound and the plan of `mutwo` among the starts, and never dearer than the latter there. All budgets are answered from
- * what was found for the first: so a smaller one never gets a higher peak, as long as anything that was found fits it.
+ * what was found for the first: so a smaller one never gets a higher peak, nor less time.
  */
 export const best: Planner = (problem) => {
   const { budgetBytes, constraints = {} } = problem;
   const found = frontOf(problem);
   const own = planOfFront(problem, found);
-  const fits = ({ feasible, peakBytes, addedMs }: Planned): boolean =>
-    feasible &&
-    peakBytes <= (budgetBytes ?? Number.POSITIVE_INFINITY) &&
-    addedMs <= (constraints.maxAddedMs ?? Number.POSITIVE_INFINITY);
-  // where nothing that is known fits, mutwo is asked once more
-  const other =
-    own.feasible || budgetBytes === null || (found.other && fits(found.other)) ? found.other : mutwo(problem);
-  const isBetter = own.feasible
-    ? other && fits(other) && other.addedMs < own.addedMs
-    : other && (fits(other) || other.peakBytes < own.peakBytes);
+  if (budgetBytes === null) return own;
+  const others = found.other ? [found.other] : [];
+  // near the end of the front what the search finds is dear, or nothing
+  if (isLarge(problem)) {
+    // what takes long is asked for this budget only
+    if (!own.feasible) others.push(mutwo(problem));
+  } else if (!own.feasible || own.peakBytes <= lowZone * own.minimumPeakBytes) {
+    found.low ??= lowPlans(problem, own.minimumPeakBytes);
+    others.push(...found.low);
+  }
+  const { maxAddedMs = Number.POSITIVE_INFINITY, hostBytes = Number.POSITIVE_INFINITY } = constraints;
+  const fitting = others.filter(
+    (one) => one.peakBytes <= budgetBytes && one.addedMs <= maxAddedMs && (one.hostBytes ?? 0) <= hostBytes,
+  );
+  const faster = (a: Planned, z: Planned): Planned => (z.addedMs < a.addedMs ? z : a);
+  const [first, ...rest] = own.feasible ? [own, ...fitting] : fitting;
+  const chosen = first
+    ? { ...rest.reduce(faster, first), feasible: true, obstacle: null }
+    : others.reduce((a, z) => (z.peakBytes < a.peakBytes ? z : a), own);
   return {
-    ...(other && isBetter ? { ...other, budgetBytes } : own),
-    minimumPeakBytes: Math.min(own.minimumPeakBytes, other?.minimumPeakBytes ?? Number.POSITIVE_INFINITY),
+    ...chosen,
+    budgetBytes,
+    minimumPeakBytes: Math.min(own.minimumPeakBytes, ...others.map((other) => other.minimumPeakBytes)),
     ...(found.budgetBytes === budgetBytes ? boundOf(found.bound) : {}),
   };
 };
