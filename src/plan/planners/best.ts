@@ -19,13 +19,15 @@ import { type Choice, judge, meets, type Prefix, planOf } from "./prefix.js";
 export const defaultEffort: Effort = { moves: 30_000, seed: 1, timeLimitMs: 10_000 };
 /** Shares of the time that the search and the bound beside it take; the rest is for laying out what was found. */
 const [searchShare, boundShare] = [0.75, 0.4];
+/** In a large step what is found takes about as long to be laid out and told as to be found. */
+const largeShare = 0.4;
 /** Larger steps are planned without μ-TWO's plan beside, which would take longer than the search. */
 const mostMutwoNodes = 5000;
 const isLarge = ({ graph }: PlanProblem): boolean => graph.nodes.length > mostMutwoNodes;
 /** Arenas of up to so many times the least one are at the end of the front: there so many plans of μ-TWO stand beside it. */
 const [lowZone, lowGoals] = [1.1, 8];
 /** How many decisions of a plan are measured one by one: as many as take a second or so. */
-const mostMeasured = ({ graph }: PlanProblem): number => Math.max(50, Math.floor(2e6 / graph.nodes.length));
+const mostMeasured = ({ graph }: PlanProblem): number => Math.max(50, Math.floor(1e6 / graph.nodes.length));
 /** Points of the front that are laid out to find the least arena. */
 const leastPoints = 5;
 
@@ -60,8 +62,9 @@ export function frontOf(problem: PlanProblem): Found {
   const limits = limitsKey(problem);
   if (known?.limits === limits && known.nodeMs.every((ms, i) => ms === nodeMs[i])) return known;
   const effort = { ...defaultEffort, ...problem.effort };
-  const search = new Search(problem, { ...effort, timeLimitMs: searchShare * effort.timeLimitMs });
-  const boundMs = boundShare * effort.timeLimitMs;
+  const share = isLarge(problem) ? largeShare : searchShare;
+  const search = new Search(problem, { ...effort, timeLimitMs: share * effort.timeLimitMs });
+  const boundMs = Math.min(share, boundShare) * effort.timeLimitMs;
   const bounding =
     budgetBytes === null ? undefined : startBound(problem, { evaluator: search.evaluator, timeLimitMs: boundMs });
   let bound: Bound | undefined;
