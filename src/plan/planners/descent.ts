@@ -34,6 +34,9 @@ export class Descent {
   /** Those that are swapped, which stay candidates for recomputation. */
   private readonly away = new Set<string>();
   private taken: readonly Taken[] = [];
+  /** Candidates that are idle at the peak that was looked at last. */
+  private idle: Candidate[] = [];
+  private idlePeak = -1;
 
   constructor(
     private readonly drafts: Drafts,
@@ -80,7 +83,7 @@ export class Descent {
       if (remade && away.totalMs >= remade.totalMs) break;
       this.swappable.delete(swap.index);
       if (this.isUseful(away, now, peak)) {
-        this.away.add(this.row(swap.index).name);
+        this.swapAway(swap);
         return this.more(away, now, peak);
       }
       swap = this.nextSwap(now, peak);
@@ -101,7 +104,7 @@ export class Descent {
       const next = again?.decision ?? (last.action === "swap" ? this.nextSwap(now, peak) : undefined);
       if (!next) break;
       if (again) this.take(again.candidate);
-      else this.away.add(this.row(next.index).name);
+      else this.swapAway(next);
       this.swappable.delete(next.index);
       taken.push(next);
       bytes += this.row(next.index).memoryBytes;
@@ -110,6 +113,7 @@ export class Descent {
   }
 
   private take(candidate: Candidate): void {
+    this.drop(candidate);
     this.lineage.recompute(candidate);
     this.swappable.delete(this.byName.get(candidate.row.name) as number);
   }
@@ -120,12 +124,27 @@ export class Descent {
     return lastForwardAccess < peak && peak < firstBackwardAccess;
   }
 
+  /** The best ratio among what is idle at a peak; who that is changes with the peak only, but for what is taken. */
   private nextRecompute(peak: number): { candidate: Candidate; decision: Taken } | undefined {
-    const idle = [...this.lineage.remaining.values()].filter(
-      ({ row: { name } }) => !this.away.has(name) && this.isIdle(this.byName.get(name) as number, peak),
-    );
-    const candidate = bestOf(idle);
-    return candidate && { candidate, decision: this.recompute(candidate, peak, idle.length) };
+    if (this.idlePeak !== peak) {
+      this.idlePeak = peak;
+      this.idle = [...this.lineage.remaining.values()].filter(
+        ({ row: { name } }) => !this.away.has(name) && this.isIdle(this.byName.get(name) as number, peak),
+      );
+    }
+    const candidate = bestOf(this.idle);
+    return candidate && { candidate, decision: this.recompute(candidate, peak, this.idle.length) };
+  }
+
+  private drop(candidate: Candidate | undefined): void {
+    const at = candidate ? this.idle.indexOf(candidate) : -1;
+    if (at >= 0) this.idle.splice(at, 1);
+  }
+
+  private swapAway({ index }: Taken): void {
+    const { name } = this.row(index);
+    this.away.add(name);
+    this.drop(this.lineage.remaining.get(name));
   }
 
   private nextSwap(now: Draft, peak: number): Taken | undefined {
