@@ -167,14 +167,25 @@ function steps(
   return found;
 }
 
-/** What `mutwo` plans from its least peak to a little more than the least arena that the search has found. */
-function lowPlans(problem: PlanProblem, leastBytes: number): readonly Planned[] {
+/**
+ * What `mutwo` plans from its least peak to a little more than the least arena that the search has found, where the search
+ * finds dear plans or none. What is faster than the answer for the search's own budget, and fits it, would have been
+ * that answer: it is left out, so that less memory never takes less time.
+ */
+function lowPlans(problem: PlanProblem, found: Found, leastBytes: number): readonly Planned[] {
   const { maxAddedMs: _, ...constraints } = problem.constraints ?? {};
   const planned = (budgetBytes: number): Planned => mutwo({ ...problem, constraints, budgetBytes });
   const lowest = planned(1);
   const size = (lowZone * leastBytes - lowest.peakBytes) / lowGoals;
   const goals = size > 0 ? Array.from({ length: lowGoals }, (_, i) => lowest.peakBytes + (i + 1) * size) : [];
-  return [lowest, ...goals.map((goal) => planned(Math.floor(goal)))];
+  const plans = [lowest, ...goals.map((goal) => planned(Math.floor(goal)))];
+  const first = found.budgetBytes;
+  if (first === null) return plans;
+  const own = planOfFront({ ...problem, constraints, budgetBytes: first }, found);
+  if (!own.feasible) return plans;
+  const isOther = found.other?.feasible && found.other.addedMs < own.addedMs;
+  const firstMs = isOther ? (found.other as Planned).addedMs : own.addedMs;
+  return plans.filter(({ peakBytes, addedMs }) => peakBytes > first || addedMs >= firstMs);
 }
 
 /**
@@ -190,12 +201,11 @@ export const best: Planner = (problem) => {
   const own = planOfFront(problem, found);
   if (budgetBytes === null) return own;
   const others = found.other ? [found.other] : [];
-  // near the end of the front what the search finds is dear, or nothing
   if (isLarge(problem)) {
     // what takes long is asked for this budget only
     if (!own.feasible) others.push(mutwo(problem));
-  } else if (!own.feasible || own.peakBytes <= lowZone * own.minimumPeakBytes) {
-    found.low ??= lowPlans(problem, own.minimumPeakBytes);
+  } else if (!own.feasible || budgetBytes !== found.budgetBytes) {
+    found.low ??= lowPlans(problem, found, own.minimumPeakBytes);
     others.push(...found.low);
   }
   const { maxAddedMs = Number.POSITIVE_INFINITY, hostBytes = Number.POSITIVE_INFINITY } = constraints;
