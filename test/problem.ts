@@ -37,3 +37,10 @@ export function resnetProblem(runtime: CpuRuntime): PlanProblem {
   const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => bytes / 1e6, swapMeasured: false });
   return { graph, nodeMs, rows, budgetBytes: null };
 }
+
+/** The text of a step that is a chain: each of so many activations is made from the one before it, and read once on the way back. */
+export function chainText(length: number): string {
+  const forward = Array.from({ length }, (_, i) => `a${i} = ${i % 2 ? "Sin" : "Exp"}(${i ? `a${i - 1}` : "x"})`);
+  const backward = forward.map((_, i) => `g${i} = Mul(${i + 1 < length ? `g${i + 1}` : `a${i}`}, a${i})`).reverse();
+  return `graph chain(float32[4096] x) => (y) {\n${forward.join("\n")}\nbackward:\n${backward.join("\n")}\ny = Sin(g0)\n}`;
+}

@@ -1,13 +1,12 @@
 import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
-import type { Evaluation } from "./front.js";
+import { type Evaluation, endless } from "./front.js";
 import { Schedule, swapped } from "./schedule.js";
 import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
 
 /** Marks the storage of an activation that leaves: no node writes over it. */
 const outside = -2;
-const endless = Number.POSITIVE_INFINITY;
 
 /**
  * Simulates rewritten graphs without making them: gives what `timeline(rewrite(graph, decisions))` and `stepTime` would,
@@ -31,6 +30,9 @@ export class Evaluator {
   // flags by instance: it must last to the end; it is the next value of a state
   private stays = new Uint8Array(0);
   private replaced = new Uint8Array(0);
+  /** A node's change of live bytes, and the part that was put last into each place of a flat buffer. */
+  private change = new Float64Array(0);
+  private readonly latestPart: Int32Array;
   /** The swaps of the vector at hand, and by the number of the activation's tensor. */
   private swaps: OpenSwap[] = [];
   private readonly swapOf: (OpenSwap | undefined)[];
@@ -48,12 +50,13 @@ export class Evaluator {
     this.graph = compile(graph, nodeMs);
     this.schedule = new Schedule(this.graph, mostNodes);
     this.residentBytes = timeline(graph).residentBytes;
+    this.latestPart = new Int32Array(1 + this.graph.part.reduce((most, one) => Math.max(most, one), -1));
     this.swapOf = new Array<undefined>(this.schedule.tensorCount).fill(undefined);
   }
 
   /** Peak, time and live bytes of the step with an action for each saved activation, `earliest` as in Timed. */
   evaluate(actions: Uint8Array, earliest?: Int32Array): Evaluation {
-    if (!this.schedule.write(actions)) return this.endless;
+    if (!this.schedule.write(actions)) return endless(this.graph.nodes.length);
     if (this.origin.length < this.schedule.instances) this.makeRoom();
     this.openSwaps(actions, earliest);
     this.findLastReads();
@@ -61,11 +64,6 @@ export class Evaluator {
     const evaluation = this.simulate(waitMs);
     for (const { tensor } of this.swaps) this.swapOf[tensor] = undefined;
     return evaluation;
-  }
-
-  private get endless(): Evaluation {
-    const liveBytes = new Float64Array(this.graph.nodes.length).fill(endless);
-    return { peakBytes: endless, totalMs: endless, hostBytes: 0, liveBytes, nodeCount: endless };
   }
 
   private makeRoom(): void {
@@ -97,32 +95,35 @@ export class Evaluator {
 
   /** Places the copies of all swaps; returns what they cost the nodes, ms. */
   private placeSwaps(): number {
-    const { kept, base } = this.schedule;
-    const nodeMs = new Float64Array(kept.length);
-    for (let rank = 0; rank < kept.length; rank++)
-      nodeMs[rank] = (this.graph.nodes[base[kept[rank] as number] as number] as CompiledNode).ms;
+    const { kept, keptCount, base } = this.schedule;
+    const { ms } = this.graph.flat;
+    const nodeMs = new Float64Array(keptCount);
+    for (let rank = 0; rank < keptCount; rank++) nodeMs[rank] = ms[base[kept[rank] as number] as number] as number;
     return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */
   private findLastReads(): void {
-    const { graph, origin, lastRead } = this;
-    const { kept, base, isCopy, start, names, instances, tensorCount } = this.schedule;
+    const { graph, origin, lastRead, latestPart } = this;
+    const { kept, keptCount, base, isCopy, start, names, instances, tensorCount, middle: middles } = this.schedule;
+    const { view, forward } = graph.flat;
+    const hasSwaps = this.swaps.length > 0;
     for (let name = 0; name < instances; name++) origin[name] = name;
     lastRead.fill(-1, 0, instances);
-    const latestPart = new Int32Array(graph.part.length).fill(-1);
-    kept.forEach((i, rank) => {
-      const node = graph.nodes[base[i] as number] as CompiledNode;
+    latestPart.fill(-1);
+    for (let rank = 0; rank < keptCount; rank++) {
+      const i = kept[rank] as number;
+      const node = base[i] as number;
       const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const middle = middles[i] as number;
       for (let at = from; at < middle; at++) {
         const name = names[at] as number;
         if (name < 0) continue;
         const root = origin[name] as number;
-        const swap = root < tensorCount ? this.swapOf[root] : undefined;
-        if (swap && !node.view) {
+        const swap = hasSwaps && root < tensorCount ? this.swapOf[root] : undefined;
+        if (swap && !view[node]) {
           // what is read in the backward phase is the copy that has come back
-          if (node.forward && !isCopy[i]) swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
+          if (forward[node] && !isCopy[i]) swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
           else {
             swap.firstBackwardAccess = Math.min(swap.firstBackwardAccess, rank);
             swap.lastBackwardAccess = rank;
@@ -140,8 +141,8 @@ export class Evaluator {
       for (let at = middle; at < (start[i + 1] as number); at++) {
         const name = names[at] as number;
         if (name < 0) continue;
-        if (node.view) origin[name] = origin[names[from] as number] as number;
-        const swap = name < tensorCount ? this.swapOf[name] : undefined;
+        if (view[node]) origin[name] = origin[names[from] as number] as number;
+        const swap = hasSwaps && name < tensorCount ? this.swapOf[name] : undefined;
         if (swap) {
           swap.created = rank;
           swap.lastForwardAccess = Math.max(swap.lastForwardAccess, rank);
@@ -149,14 +150,15 @@ export class Evaluator {
         const part = name < tensorCount ? (graph.part[name] as number) : -1;
         if (part >= 0) latestPart[part] = name;
       }
-    });
-    const last = kept.length - 1;
+    }
+    const last = keptCount - 1;
     for (const name of graph.outputs) lastRead[origin[name] as number] = last;
   }
 
   private simulate(waitMs: number): Evaluation {
     const { graph, origin, lastRead, storage, stays, replaced } = this;
-    const { kept, base, start, names, instances, tensorCount } = this.schedule;
+    const { kept, keptCount, base, start, names, instances, tensorCount, middle: middles } = this.schedule;
+    const { ms, view, overwrites } = graph.flat;
     stays.fill(0, 0, instances);
     replaced.fill(0, 0, instances);
     for (const name of graph.outputs) stays[origin[name] as number] = 1;
@@ -167,16 +169,17 @@ export class Evaluator {
     const returning = [...this.swaps].sort((a, z) => a.prefetch - z.prefetch);
     const read = [...this.swaps].sort((a, z) => a.firstBackwardAccess - z.firstBackwardAccess);
     let [back, arrived] = [0, 0];
-    kept.forEach((i, rank) => {
-      const node = graph.nodes[base[i] as number] as CompiledNode;
-      totalMs += node.ms;
+    for (let rank = 0; rank < keptCount; rank++) {
+      const i = kept[rank] as number;
+      const node = base[i] as number;
+      totalMs += ms[node] as number;
       for (let swap = returning[back]; swap?.prefetch === rank; swap = returning[++back])
         storages = this.beginReturn(swap, storages);
       for (let swap = read[arrived]; swap?.firstBackwardAccess === rank; swap = read[++arrived])
         storage[swap.tensor] = swap.storage;
-      if (node.view) return;
+      if (view[node]) continue;
       const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const middle = middles[i] as number;
       for (let at = middle; at < (start[i + 1] as number); at++) {
         const name = names[at] as number;
         if (name < 0 || replaced[name]) continue;
@@ -184,7 +187,7 @@ export class Evaluator {
         if (graph.host[tensor]) continue;
         const output = at - middle;
         const leaves = name < tensorCount ? this.swapOf[name] : undefined;
-        const taken = this.overwritable(node, output, tensor, rank, from);
+        const taken = overwrites[node] ? this.overwritable(node, output, tensor, rank, from) : -1;
         if (taken >= 0) {
           this.tenant[taken] = name;
           this.tenantFrom[taken] = rank;
@@ -203,7 +206,7 @@ export class Evaluator {
         this.tenantFrom[storages] = begin;
         storage[name] = storages++;
       }
-    });
+    }
     return this.sum(storages, totalMs);
   }
 
@@ -221,8 +224,10 @@ export class Evaluator {
 
   /** Live bytes by node from the storages' lives. */
   private sum(storages: number, totalMs: number): Evaluation {
-    const { kept, place } = this.schedule;
-    const change = new Float64Array(kept.length + 2);
+    const { kept, keptCount, place } = this.schedule;
+    if (this.change.length < keptCount + 2) this.change = new Float64Array(2 * keptCount + 2);
+    const { change } = this;
+    change.fill(0, 0, keptCount + 2);
     for (let i = 0; i < storages; i++) {
       change[this.storageStart[i] as number]! += this.storageBytes[i] as number;
       change[(this.storageEnd[i] as number) + 1]! -= this.storageBytes[i] as number;
@@ -230,19 +235,20 @@ export class Evaluator {
     const liveBytes = new Float64Array(this.graph.nodes.length);
     let live = this.residentBytes;
     let peakBytes = this.residentBytes;
-    for (let rank = 0; rank < kept.length; rank++) {
+    for (let rank = 0; rank < keptCount; rank++) {
       live += change[rank] as number;
       if (live > peakBytes) peakBytes = live;
       const at = place[kept[rank] as number] as number;
       if (live > (liveBytes[at] as number)) liveBytes[at] = live;
     }
     const hostBytes = this.swaps.reduce((sum, { tensor }) => sum + (this.graph.bytes[tensor] as number), 0);
-    return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: kept.length };
+    return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: keptCount };
   }
 
   /** The storage that an output may take over from one of the node's inputs; -1 for none. */
-  private overwritable(node: CompiledNode, output: number, tensor: number, rank: number, from: number): number {
+  private overwritable(base: number, output: number, tensor: number, rank: number, from: number): number {
     const { graph, storage } = this;
+    const node = graph.nodes[base] as CompiledNode;
     const { names } = this.schedule;
     const slots = node.slots[output] as readonly number[];
     if (!slots.length || (graph.part[tensor] as number) >= 0 || !node.inPlace[graph.dtype[tensor] as number]) return -1;
@@ -280,9 +286,10 @@ export class Evaluator {
   }
 
   /** Whether an output goes to a place in a flat buffer where an input of the node is. */
-  private overwritesPart(node: CompiledNode, output: number, tensor: number, from: number): boolean {
+  private overwritesPart(base: number, output: number, tensor: number, from: number): boolean {
     const { graph, storage } = this;
     const { names } = this.schedule;
+    const node = graph.nodes[base] as CompiledNode;
     return (node.slots[output] as readonly number[]).some((slot) => {
       const input = slot < node.inputs.length ? (names[from + slot] as number) : -1;
       if (input < 0) return false;

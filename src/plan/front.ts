@@ -12,6 +12,13 @@ export interface Evaluation {
   readonly nodeCount: number;
 }
 
+/** What counts for a vector that makes too long a step to simulate. */
+export function endless(nodes: number): Evaluation {
+  const never = Number.POSITIVE_INFINITY;
+  const liveBytes = new Float64Array(nodes).fill(never);
+  return { peakBytes: never, totalMs: never, hostBytes: 0, liveBytes, nodeCount: never };
+}
+
 /** A vector of actions with what it comes to. */
 export interface Point {
   readonly actions: Uint8Array;

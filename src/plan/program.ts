@@ -1,22 +1,18 @@
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { type Allowed, allowedActions } from "./allowed.js";
 import type { Compiled, CompiledNode } from "./compiled.js";
+import { byteUnit, CopyRows } from "./copy-rows.js";
 import type { Evaluator } from "./evaluator.js";
 import { type ForwardValue, Lifetimes } from "./lifetimes.js";
-import { hiddenSwapMs, pcieLink } from "./link.js";
+import { hiddenSwapMs } from "./link.js";
 import type { PlanProblem } from "./plan.js";
+import { Rows, spread } from "./rows.js";
 import { held, swapped } from "./schedule.js";
-import type { Column, IntegerProgram, Row } from "./solver.js";
 
 /** Costs are counted in thousandths of the unplanned step. */
 const costUnits = 1000;
-/** At so many nodes the copies that must be done are held against the time that there is for them, */
+/** At so many nodes the copies that must be done are held against the time that there is for them. */
 const copyNodes = 12;
-/** by so many windows of time before and after each. */
-const copyWindows = 8;
-/** Numbers of bytes in rows: shares of a MiB keep the solver's tolerances small. */
-const byteUnit = 2 ** 20;
-
 /** Memory rows have so many terms together, and are so many at least. */
 const [mostTerms, fewestRows] = [1e6, 50];
 
@@ -42,9 +38,7 @@ interface MemoryRow {
  * Copies slow kernels down by a share of their time (link.ts), and those that must be complete before or after a node fit into the
  * time between their uses and it, with all that runs again, and waits, which are time that is added.
  */
-export class PlanProgram implements IntegerProgram {
-  readonly columns: Column[] = [];
-  readonly rows: Row[] = [];
+export class PlanProgram extends Rows {
   private readonly graph: Compiled;
   private readonly lifetimes: Lifetimes;
   private readonly recompute: (number | undefined)[];
@@ -53,7 +47,6 @@ export class PlanProgram implements IntegerProgram {
   private readonly again: (number | undefined)[] = [];
   private readonly only: (number | undefined)[] = [];
   private readonly baseMs: number;
-  private readonly swapMs: readonly number[];
   private readonly uses: readonly ActivationRow[];
   private readonly memory: MemoryRow[];
 
@@ -63,13 +56,13 @@ export class PlanProgram implements IntegerProgram {
     evaluator: Evaluator,
     budgetAt: (rank: number) => number = () => problem.budgetBytes ?? Number.POSITIVE_INFINITY,
   ) {
+    super();
     const { graph } = evaluator;
     this.graph = graph;
     this.baseMs = problem.nodeMs.reduce((sum, ms) => sum + ms, 0) || 1;
     const allowed = allowedActions(problem);
     const row = new Map(problem.rows.map((one) => [one.name, one]));
     this.uses = graph.activations.map((name) => row.get(name) as ActivationRow);
-    this.swapMs = this.uses.map(({ swapMs }) => swapMs);
     const can = graph.activations.map((name) => allowed.get(name) as Allowed);
     this.lifetimes = new Lifetimes(
       graph,
@@ -81,7 +74,7 @@ export class PlanProgram implements IntegerProgram {
     const column = (is: boolean, cost: number): number | undefined =>
       is ? this.column({ cost: this.cost(cost), upper: 1, whole: true }) : undefined;
     this.recompute = can.map(({ recompute }) => column(recompute, 0));
-    this.swap = can.map(({ swap }, i) => column(swap, hiddenSwapMs(this.swapMs[i] as number)));
+    this.swap = can.map(({ swap }, i) => column(swap, hiddenSwapMs((this.uses[i] as ActivationRow).swapMs)));
     for (const [i, x] of this.recompute.entries()) {
       const s = this.swap[i];
       if (x !== undefined && s !== undefined)
@@ -122,14 +115,6 @@ export class PlanProgram implements IntegerProgram {
     return (ms * costUnits) / this.baseMs;
   }
 
-  private column(column: Column): number {
-    return this.columns.push(column) - 1;
-  }
-
-  private row(terms: Iterable<readonly [number, number]>, least: number): void {
-    this.rows.push({ terms: [...terms], least });
-  }
-
   /** z of a node, made when it is first asked for, with what must run again before it. */
   private runsAgain(rank: number): number {
     const known = this.again[rank];
@@ -142,17 +127,6 @@ export class PlanProgram implements IntegerProgram {
       if (name >= 0 && (this.graph.owner[name] as number) < 0 && (this.graph.made[name] as number) >= 0)
         this.implies(z, this.runsAgain(this.graph.made[name] as number));
     return z;
-  }
-
-  private implies(a: number, z: number): void {
-    if (a !== z)
-      this.row(
-        [
-          [z, 1],
-          [a, -1],
-        ],
-        0,
-      );
   }
 
   private needAgain(x: number, activation: number): void {
@@ -225,9 +199,11 @@ export class PlanProgram implements IntegerProgram {
     const most = this.memory.reduce<MemoryRow | undefined>((a, z) => (a && a.least >= z.least ? a : z), undefined);
     if (most) chosen.add(most);
     const swapOf = new Map(this.swap.flatMap((column, i) => (column === undefined ? [] : [[column, i] as const])));
-    const time = swapOf.size ? this.addTime() : undefined;
+    const { problem, graph, lifetimes, uses, again } = this;
+    const costOf = (ms: number): number => this.cost(ms);
+    const copies = swapOf.size ? new CopyRows(this, { problem, graph, lifetimes, uses, again, costOf }) : undefined;
     for (const row of this.memory) {
-      if (!time || !chosen.has(row)) {
+      if (!copies || !chosen.has(row)) {
         this.row(row.terms, row.least);
         continue;
       }
@@ -242,70 +218,7 @@ export class PlanProgram implements IntegerProgram {
         return [one, bytes];
       });
       this.row(terms, row.least);
-      this.addCopies(row.rank, away, time);
+      copies.add(row.rank, away);
     }
   }
-
-  /** Columns for the time that blocks take at least, and for waits and blocks beyond that. */
-  private addTime(): { blocks: number; more: number } {
-    const blocks = this.column({ cost: 0 });
-    // a wait of w adds (1 − slowdown)·w or more to what its copy costs anyway
-    const more = this.column({ cost: this.cost(1 - Math.max(pcieLink.slowdown.out, pcieLink.slowdown.in)) });
-    const ms = this.again.flatMap((z, rank): [number, number][] =>
-      z === undefined ? [] : [[z, (this.graph.nodes[rank] as CompiledNode).ms]],
-    );
-    this.row([...ms, [blocks, -1]], 0);
-    return { blocks, more };
-  }
-
-  /** The copies of what is away at a node fit into the time before and after it. */
-  private addCopies(rank: number, away: ReadonlyMap<number, number>, time: { blocks: number; more: number }): void {
-    const { nodeMs } = this.problem;
-    const msOf = (from: number, to: number): number => nodeMs.slice(from, to).reduce((sum, ms) => sum + ms, 0);
-    const fit = (swaps: readonly number[], from: number, to: number, hasBlocks: boolean): void =>
-      this.row(
-        [
-          ...swaps.map((i): [number, number] => [away.get(i) as number, -(this.swapMs[i] as number)]),
-          [time.more, 1],
-          ...(hasBlocks ? [[time.blocks, 1] as const] : []),
-        ],
-        -msOf(from, to),
-      );
-    const swaps = [...away.keys()];
-    const left = new Map(this.lifetimes.values.map((value) => [value.activation, Math.max(value.created, value.sure)]));
-    const leftAt = (i: number): number => left.get(i) as number;
-    const backAt = (i: number): number => (this.uses[i] as ActivationRow).firstBackwardAccess;
-    const isForward = this.graph.nodes[rank]?.forward === true;
-    for (const from of spread(sorted(swaps.map(leftAt)), copyWindows))
-      fit(
-        swaps.filter((i) => leftAt(i) >= from),
-        from + 1,
-        rank,
-        !isForward,
-      );
-    for (const to of spread(sorted(swaps.map(backAt)), copyWindows))
-      fit(
-        swaps.filter((i) => backAt(i) <= to),
-        rank + 1,
-        to,
-        true,
-      );
-    const host = this.problem.constraints?.hostBytes;
-    if (host !== undefined)
-      this.row(
-        swaps.map((i): [number, number] => [
-          away.get(i) as number,
-          -(this.uses[i] as ActivationRow).memoryBytes / byteUnit,
-        ]),
-        -host / byteUnit,
-      );
-  }
 }
-
-const sorted = (list: readonly number[]): number[] => [...new Set(list)].sort((a, z) => a - z);
-
-/** So many of a list, evenly spread, the first and the last among them. */
-const spread = <T>(list: readonly T[], count: number): T[] =>
-  list.length <= count
-    ? [...list]
-    : Array.from({ length: count }, (_, i) => list[Math.round((i * (list.length - 1)) / (count - 1))] as T);

@@ -22,9 +22,12 @@ export class Schedule {
   place = new Int32Array(1024);
   /** Where the names of an entry begin in `names`: its inputs, then its outputs; -1 for those that are absent. */
   start = new Int32Array(1025);
+  /** Where the outputs of an entry begin there. */
+  middle = new Int32Array(1024);
   names = new Int32Array(8192);
-  /** The entries that something depends on, in order. */
-  kept: number[] = [];
+  /** The entries that something depends on, in order, and their number. */
+  kept = new Int32Array(1024);
+  keptCount = 0;
   /** Number of tensors and of copies of tensors. */
   instances = 0;
   readonly tensorCount: number;
@@ -69,7 +72,7 @@ export class Schedule {
 
   /** Rank in `kept` of the first entry that is a node of the unplanned step from `node` on, or in a block before one. */
   rankOf(node: number): number {
-    let [low, high] = [0, this.kept.length];
+    let [low, high] = [0, this.keptCount];
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((this.place[this.kept[middle] as number] as number) < node) low = middle + 1;
@@ -79,7 +82,7 @@ export class Schedule {
   }
 
   private emit(actions: Uint8Array): boolean {
-    const { nodes } = this.graph;
+    const { nodes, flat } = this.graph;
     this.count = 0;
     this.nameCount = 0;
     this.instances = this.tensorCount;
@@ -87,14 +90,27 @@ export class Schedule {
     this.standing.fill(-1);
     const { current } = this;
     for (let rank = 0; rank < nodes.length; rank++) {
-      const node = nodes[rank] as CompiledNode;
-      for (const target of node.targets) if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
-      this.open(rank, false, rank);
-      for (const name of node.inputs) {
-        const copy = name < 0 ? -1 : (current[name] as number);
-        this.pushName(copy >= 0 ? copy : name);
+      const { targets } = nodes[rank] as CompiledNode;
+      for (let i = 0; i < targets.length; i++) {
+        const target = targets[i] as number;
+        if (isAgain(actions[target])) this.emitBlock(target, actions, rank);
       }
-      for (const name of node.outputs) this.pushName(name);
+      const [from, middle, end] = [
+        flat.start[rank] as number,
+        flat.middle[rank] as number,
+        flat.start[rank + 1] as number,
+      ];
+      this.makeRoomFor(end - from);
+      this.open(rank, false, rank, middle - from);
+      const { names } = this;
+      let count = this.nameCount;
+      for (let at = from; at < middle; at++) {
+        const name = flat.names[at] as number;
+        const copy = name < 0 ? -1 : (current[name] as number);
+        names[count++] = copy >= 0 ? copy : name;
+      }
+      for (let at = middle; at < end; at++) names[count++] = flat.names[at] as number;
+      this.nameCount = count;
       if (this.count > this.mostNodes) return false;
     }
     this.start[this.count] = this.nameCount;
@@ -121,7 +137,7 @@ export class Schedule {
     // `local` holds instances of this block alone: all are cleared when it ends
     for (const rank of ranks) {
       const node = nodes[rank] as CompiledNode;
-      this.open(rank, true, place);
+      this.open(rank, true, place, node.copyInputs.length);
       for (const name of node.copyInputs) {
         const there = name < 0 ? -1 : (standing[name] as number);
         const inside = name < 0 ? 0 : (local[name] as number);
@@ -147,11 +163,12 @@ export class Schedule {
       for (const name of (nodes[rank] as CompiledNode).copyOutputs) if (name >= 0) local[name] = 0;
   }
 
-  private open(base: number, isCopy: boolean, place: number): void {
+  private open(base: number, isCopy: boolean, place: number, inputs: number): void {
     if (this.count + 1 >= this.base.length) {
       this.base = wider(this.base);
       this.place = wider(this.place);
       this.start = wider(this.start);
+      this.middle = wider(this.middle);
       const flags = new Uint8Array(this.base.length);
       flags.set(this.isCopy);
       this.isCopy = flags;
@@ -159,11 +176,16 @@ export class Schedule {
     this.base[this.count] = base;
     this.isCopy[this.count] = isCopy ? 1 : 0;
     this.place[this.count] = place;
+    this.middle[this.count] = this.nameCount + inputs;
     this.start[this.count++] = this.nameCount;
   }
 
+  private makeRoomFor(more: number): void {
+    while (this.nameCount + more > this.names.length) this.names = wider(this.names);
+  }
+
   private pushName(name: number): void {
-    if (this.nameCount === this.names.length) this.names = wider(this.names);
+    this.makeRoomFor(1);
     this.names[this.nameCount++] = name;
   }
 
@@ -178,33 +200,41 @@ export class Schedule {
     return index;
   }
 
+  private wantBound(name: number): void {
+    const bound = this.graph.bound[name] as Int32Array;
+    for (let i = 0; i < bound.length; i++) this.wanted[bound[i] as number] = 1;
+  }
+
   /** Leaves out what nothing depends on. */
   private prune(): void {
-    const { graph, tensorCount, base, start, names } = this;
+    const { start, middle, names, tensorCount } = this;
+    const { single } = this.graph;
     if (this.wanted.length < this.instances) this.wanted = new Uint8Array(2 * this.instances);
     const { wanted } = this;
     wanted.fill(0, 0, this.instances);
-    const want = (name: number): void => {
-      if (name >= tensorCount) wanted[name] = 1;
-      else if (name >= 0 && !wanted[name]) for (const one of graph.bound[name] as Int32Array) wanted[one] = 1;
-    };
-    for (const name of graph.wanted) want(name);
-    const kept: number[] = [];
+    for (const name of this.graph.wanted) this.wantBound(name);
+    if (this.kept.length < this.count) this.kept = new Int32Array(2 * this.count);
+    const { kept } = this;
+    // from behind to the end of the list, then to its beginning
+    let first = kept.length;
     for (let i = this.count - 1; i >= 0; i--) {
-      const node = graph.nodes[base[i] as number] as CompiledNode;
-      const from = start[i] as number;
-      const middle = from + node.inputs.length;
+      const end = start[i + 1] as number;
       let used = false;
-      for (let at = middle; at < (start[i + 1] as number); at++) {
+      for (let at = middle[i] as number; at < end && !used; at++) {
         const name = names[at] as number;
-        if (name >= 0 && wanted[name]) used = true;
+        used = name >= 0 && wanted[name] === 1;
       }
       if (!used) continue;
-      kept.push(i);
-      for (let at = from; at < middle; at++) want(names[at] as number);
+      kept[--first] = i;
+      for (let at = start[i] as number; at < (middle[i] as number); at++) {
+        const name = names[at] as number;
+        if (name < 0 || wanted[name]) continue;
+        if (name >= tensorCount || single[name]) wanted[name] = 1;
+        else this.wantBound(name);
+      }
     }
-    kept.reverse();
-    this.kept = kept;
+    this.keptCount = kept.length - first;
+    kept.copyWithin(0, first);
   }
 }
 

@@ -165,17 +165,27 @@ export class Search {
     return totalMs / this.baseMs + (excessWeight * excess) / this.basePeak;
   }
 
-  /** Chen's segments, with what is in each made again, held or alone, or swapped. */
+  /** Chen's segments, with what is in each made again, held or alone, or swapped; then as many as just fit the budget. */
   private segments(): void {
     const bytes = this.options.map(({ accesses }) => accesses.bytes);
-    for (const count of segmentCounts(bytes.length, segmentTrials)) {
-      const bounds = segmentBounds(bytes, count);
-      for (const action of [held, alone, swapped]) {
+    const goal = focusGoal * (this.budgetBytes ?? 0);
+    for (const action of [held, alone, swapped]) {
+      const peakOf = (count: number): number => {
+        const bounds = segmentBounds(bytes, count);
         const actions = new Uint8Array(this.evaluator.graph.activations.length);
         this.options.forEach(({ index, actions: possible }, place) => {
           if (!bounds.has(place) && possible.includes(action)) actions[index] = action;
         });
-        if (!this.pace.isOver()) this.evaluate(actions);
+        return this.pace.isOver() ? Number.POSITIVE_INFINITY : this.evaluate(actions).peakBytes;
+      };
+      const tried = segmentCounts(bytes.length, segmentTrials).map((count) => ({ count, peak: peakOf(count) }));
+      // the more segments beyond those of the lowest peak, the less is made again
+      let fits = tried.reduce((a, z) => (z.peak < a.peak ? z : a)).count;
+      let most = Math.min(...tried.map(({ peak }) => peak)) <= goal ? bytes.length : fits;
+      while (most - fits > 1) {
+        const count = (fits + most) >> 1;
+        if (peakOf(count) <= goal) fits = count;
+        else most = count;
       }
     }
   }

@@ -13,7 +13,8 @@ function written(actions: readonly number[]): string[] {
   );
   const schedule = new Schedule(compiled);
   schedule.write(Uint8Array.from(actions));
-  return schedule.kept.map(
+  return Array.from(
+    schedule.kept.subarray(0, schedule.keptCount),
     (entry) => `${chain.nodes[schedule.base[entry] as number]?.outputs[0]}${schedule.isCopy[entry] ? "*" : ""}`,
   );
 }

@@ -31,8 +31,8 @@ export interface Draft extends Evaluation {
 const mostVisits = 4e5;
 /** How many drafts that may be, at least and at most. */
 const [fewestSteps, mostSteps] = [40, 400];
-/** Drafts with the lowest timelines that are laid out to find the least arena. */
-const leastDrafts = 2;
+/** Drafts with the lowest timelines that are laid out to find the least arena, and the share of it that one must gain. */
+const [leastDrafts, leastGain] = [2, 0.002];
 /** How often a goal is lowered by what layouts waste. */
 const mostLayouts = 6;
 
@@ -155,7 +155,7 @@ export class Drafts {
     const lowest = [...drafts].sort((a, z) => a.peakBytes - z.peakBytes || a.totalMs - z.totalMs);
     let best: Judged | undefined;
     for (const draft of lowest.slice(0, leastDrafts)) {
-      if (best && draft.peakBytes >= best.prefix.arenaBytes()) break;
+      if (best && draft.peakBytes >= (1 - leastGain) * best.prefix.arenaBytes()) break;
       const prefix = this.judgeOnce(draft);
       if (!best || prefix.arenaBytes() < best.prefix.arenaBytes()) best = { draft, prefix };
     }

@@ -1,5 +1,8 @@
+import { allowedActions } from "../allowed.js";
 import { missingBudget } from "../budget.js";
+import { Evaluator } from "../evaluator.js";
 import type { Plan, Planner, PlanProblem } from "../plan.js";
+import { alone, keep } from "../schedule.js";
 import { best } from "./best.js";
 import { capuchin } from "./capuchin.js";
 import { checkmate } from "./checkmate.js";
@@ -30,6 +33,17 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
 
 /** Those that reach low peaks, and take no time to. */
 const lowest = ["swapAll", "recomputeAll", "sqrt", "capuchin", "mutwo"];
+/** A plan of so many times the step's nodes counts for nothing: all of a chain made again is as long as its square. */
+const mostGrowth = 8;
+
+function growsTooLong(problem: PlanProblem): boolean {
+  const { graph, nodeMs, rows } = problem;
+  const swapMs = rows.map((row) => row.swapMs);
+  const evaluator = new Evaluator(graph, nodeMs, swapMs, mostGrowth * graph.nodes.length);
+  const allowed = allowedActions(problem);
+  const all = Uint8Array.from(evaluator.graph.activations, (name) => (allowed.get(name)?.recompute ? alone : keep));
+  return evaluator.evaluate(all).nodeCount === Number.POSITIVE_INFINITY;
+}
 
 /** The least peak that any of them reaches, where that is less than the plan's own. */
 function leastOf(
@@ -38,6 +52,7 @@ function leastOf(
 ): Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> {
   let least: Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> = { minimumPeakBytes };
   for (const name of lowest) {
+    if (name === "recomputeAll" && growsTooLong(problem)) continue;
     const { minimumPeakBytes: bytes } = (planners.get(name) as Planner)({ ...problem, budgetBytes: 1 });
     if (bytes < least.minimumPeakBytes) least = { minimumPeakBytes: bytes, minimumPlanner: name };
   }

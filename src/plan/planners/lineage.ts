@@ -39,8 +39,8 @@ export function bestOf(candidates: Iterable<Candidate>): Candidate | undefined {
  *
  * "printed" is the paper's: a candidate's own recomputation is counted only in one of two cases, and a candidate keeps
  * a source that is taken if it is needed while that one is back. "mended" always counts it, as the chain a→b shows:
- * evicting a after b costs a twice (mutwo.md 13.3); and no source is kept so, because blocks are independent here: a copy
- * made for one block is never there for another.
+ * evicting a after b costs a twice (mutwo.md 13.3); and no source is kept so: blocks are taken to be independent, as if
+ * a copy made for one block were never there for another.
  */
 export class Lineage {
   /** Those that were recomputed. */

@@ -8,6 +8,7 @@ import { rewrite } from "../../../src/plan/rewrite.js";
 import { openCpu } from "../../../src/runtime/cpu.js";
 import { resnetProblem } from "../../problem.js";
 import { outcome } from "../../step.js";
+import { toyProblem } from "../../toys.js";
 
 const runtime = openCpu();
 after(() => runtime.close());
@@ -39,6 +40,29 @@ test("best: the peak never rises when the budget falls; below the least it is in
     assert.ok(plan.peakBytes <= before, `${share}: ${plan.peakBytes} > ${before}`);
     before = plan.peakBytes;
   }
+});
+
+test("best: as the budget falls the peak never rises, and the time never falls, whatever is asked first (10 random steps)", () => {
+  let infeasible = 0;
+  for (let seed = 1; seed <= 10; seed++) {
+    const step = toyProblem(seed, 12);
+    const peak = layout(step.graph).arenaBytes;
+    const planned = (share: number) =>
+      planner({ ...step, budgetBytes: Math.floor(share * peak), effort: { moves: 200, seed: 1, timeLimitMs: 60_000 } });
+    planned(0.7);
+    const shares = Array.from({ length: 16 }, (_, i) => 1.005 - 0.05 * i);
+    const upwards = [...shares].reverse().map(planned).reverse();
+    let before = { peakBytes: Number.POSITIVE_INFINITY, addedMs: 0 };
+    for (const [i, share] of shares.entries()) {
+      const { feasible, peakBytes, addedMs } = planned(share);
+      assert.deepEqual([peakBytes, addedMs], [upwards[i]?.peakBytes, upwards[i]?.addedMs], `${seed}, ${share}`);
+      if (!feasible) infeasible++;
+      if (!feasible) break;
+      assert.ok(peakBytes <= before.peakBytes && addedMs >= before.addedMs - 1e-9, `${seed}, ${share}`);
+      before = { peakBytes, addedMs };
+    }
+  }
+  assert.ok(infeasible > 0);
 });
 
 test("best: each decision says what it frees, and what the plan would be without it", () => {
