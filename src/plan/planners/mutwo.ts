@@ -33,6 +33,10 @@ function lean(drafts: Drafts, draft: Draft, goalBytes: number): Draft {
       if (attempt(now.taken.filter(({ index }) => !without.has(index)))) dropped = true;
     }
   }
+  // copies that were let go are held after all where that fits; those that are needed first free the most time
+  const alone = now.taken.filter(({ action }) => action === "recompute");
+  for (const { index } of alone.slice(0, drafts.steps))
+    attempt(now.taken.map((one) => (one.index === index ? { ...one, action: "hold" } : one)));
   for (const { index } of now.taken.filter(({ earliest }) => earliest).slice(0, drafts.steps))
     attempt(now.taken.map((one) => (one.index === index ? { ...one, earliest: 0 } : one)));
   return now;
