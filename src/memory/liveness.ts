@@ -4,20 +4,30 @@ import { type Storages, storages } from "./storages.js";
 /** Live bytes while each node runs, by category; every storage counts once, by the tensor that holds it then. */
 export function timeline(graph: Graph, known: Storages = storages(graph)): Timeline {
   const count = graph.nodes.length;
-  const byCategory = Object.fromEntries(categories.map((c) => [c, new Array<number>(count).fill(0)])) as Record<
+  // what begins and ends at each rank
+  const changes = Object.fromEntries(categories.map((c) => [c, new Float64Array(count + 2)])) as Record<
     Category,
-    number[]
+    Float64Array
   >;
   let residentBytes = 0;
-  const category = (name: string): Category => tensorOf(graph, name).category;
   for (const storage of known.all) {
     if (storage.resident) residentBytes += storage.bytes;
     storage.tenants.forEach(({ tensor, from }, i) => {
-      const next = storage.tenants[i + 1]?.from ?? storage.end + 1;
-      const row = byCategory[category(tensor)];
-      for (let rank = Math.max(from, 0); rank < next; rank++) row[rank] = (row[rank] as number) + storage.bytes;
+      const begin = Math.max(from, 0);
+      const next = Math.min(storage.tenants[i + 1]?.from ?? storage.end + 1, count);
+      if (begin >= next) return;
+      const row = changes[tensorOf(graph, tensor).category];
+      row[begin] = (row[begin] as number) + storage.bytes;
+      row[next] = (row[next] as number) - storage.bytes;
     });
   }
+  const byCategory = Object.fromEntries(
+    categories.map((c) => {
+      let live = 0;
+      const row = changes[c];
+      return [c, Array.from({ length: count }, (_, rank) => (live += row[rank] as number))];
+    }),
+  ) as unknown as Record<Category, number[]>;
   const totalBytes = Array.from({ length: count }, (_, rank) =>
     categories.reduce((sum, c) => sum + (byCategory[c][rank] as number), 0),
   );

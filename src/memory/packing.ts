@@ -46,6 +46,9 @@ export class Packing {
   /** For each span of ranks what is placed and lives in it, from the bottom up. */
   private readonly lists: Int32Array[];
   private readonly lengths: Int32Array;
+  /** All that is placed, from the bottom up, where there are several spans. */
+  private readonly all: Int32Array;
+  private placed = 0;
   /** Keys of what lives at the same time as a storage of several spans. */
   private keys = new Float64Array(64);
 
@@ -80,6 +83,7 @@ export class Packing {
         lengths[list] = (lengths[list] as number) + 1;
     this.lists = Array.from(lengths, (length) => new Int32Array(length));
     this.lengths = lengths;
+    this.all = new Int32Array(lists > 1 ? total : 0);
   }
 
   private listOf(rank: number): number {
@@ -90,6 +94,7 @@ export class Packing {
   place(order: Int32Array): number {
     const { size, offset, top } = this;
     this.lengths.fill(0);
+    this.placed = 0;
     let highest = this.base;
     for (let i = this.free; i < size.length; i++) {
       this.add(i);
@@ -109,14 +114,18 @@ export class Packing {
   /** The lowest offset at which a storage fits. */
   private lowest(one: number): number {
     const [first, last] = [this.listOf(this.start[one] as number), this.listOf(this.end[one] as number)];
-    return first === last ? this.lowestIn(one, first) : this.lowestAmong(one, first, last);
+    if (first === last) return this.lowestIn(one, this.lists[first] as Int32Array, this.lengths[first] as number);
+    let among = 0;
+    for (let index = first; index <= last; index++) among += this.lengths[index] as number;
+    // sorting is dearer than looking through all that is placed, where much of that lives beside it
+    return sorting * among > this.placed
+      ? this.lowestIn(one, this.all, this.placed)
+      : this.lowestAmong(one, first, last);
   }
 
-  private lowestIn(one: number, index: number): number {
+  private lowestIn(one: number, list: Int32Array, length: number): number {
     const { start, end, offset, top } = this;
     const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
-    const list = this.lists[index] as Int32Array;
-    const length = this.lengths[index] as number;
     let cursor = this.base;
     let i = 0;
     for (; i < length; i++) {
@@ -151,7 +160,7 @@ export class Packing {
         this.keys[found++] = ((offset[other] as number) / alignment) * keyed + other;
       }
     }
-    this.work += 8 * found;
+    this.work += sorting * found;
     let cursor = this.base;
     for (const key of this.keys.subarray(0, found).sort()) {
       const other = key % keyed;
@@ -163,24 +172,31 @@ export class Packing {
 
   /** Puts what is placed into the lists of its life. */
   private add(one: number): void {
-    const { offset } = this;
-    const at = offset[one] as number;
     const last = this.listOf(this.end[one] as number);
     for (let index = this.listOf(this.start[one] as number); index <= last; index++) {
-      const list = this.lists[index] as Int32Array;
-      const length = this.lengths[index] as number;
-      let [low, high] = [0, length];
-      while (low < high) {
-        const middle = (low + high) >> 1;
-        if ((offset[list[middle] as number] as number) <= at) low = middle + 1;
-        else high = middle;
-      }
-      list.copyWithin(low + 1, low, length);
-      list[low] = one;
-      this.lengths[index] = length + 1;
+      this.insert(one, this.lists[index] as Int32Array, this.lengths[index] as number);
+      this.lengths[index] = (this.lengths[index] as number) + 1;
     }
+    if (this.all.length) this.insert(one, this.all, this.placed++);
+  }
+
+  /** Puts it into a list of this length, after what lies as low. */
+  private insert(one: number, list: Int32Array, length: number): void {
+    const { offset } = this;
+    const at = offset[one] as number;
+    let [low, high] = [0, length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((offset[list[middle] as number] as number) <= at) low = middle + 1;
+      else high = middle;
+    }
+    list.copyWithin(low + 1, low, length);
+    list[low] = one;
   }
 }
+
+/** About how many comparisons it takes to sort in one of a list. */
+const sorting = 8;
 
 /** More than there are storages: an offset in lines times this and the storage's number is one exact number. */
 const keyed = 2 ** 20;
