@@ -176,7 +176,9 @@ export class Search {
         this.options.forEach(({ index, actions: possible }, place) => {
           if (!bounds.has(place) && possible.includes(action)) actions[index] = action;
         });
-        return this.pace.isOver() ? Number.POSITIVE_INFINITY : this.evaluate(actions).peakBytes;
+        // held segments are tried however slow the machine is: there is nothing to go on from without them
+        const isOver = action !== held && this.pace.isOver();
+        return isOver ? Number.POSITIVE_INFINITY : this.evaluate(actions).peakBytes;
       };
       const tried = segmentCounts(bytes.length, segmentTrials).map((count) => ({ count, peak: peakOf(count) }));
       // the more segments beyond those of the lowest peak, the less is made again
