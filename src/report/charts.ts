@@ -4,11 +4,13 @@ import type { NodeRow } from "../run/node-rows.js";
 import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import {
+  actionColors,
   bars,
   bytesAxis,
   categoryColors,
   type Figure,
   figure,
+  largest,
   mib,
   phaseBorders,
   phaseColors,
@@ -16,8 +18,14 @@ import {
   shorten,
   timed,
 } from "./figure.js";
+import { actionOf, liveRanges, sizeIdle } from "./ranges.js";
+import { roofline, timeByPhase } from "./roofline.js";
+import { swapLanes } from "./swap-lanes.js";
 import { tradeoff } from "./tradeoff.js";
 
+export { liveRanges, sizeIdle } from "./ranges.js";
+export { roofline, timeByPhase } from "./roofline.js";
+export { swapLanes } from "./swap-lanes.js";
 export { tradeoff } from "./tradeoff.js";
 
 function timelineOf(profile: Profile, title: string, budgetBytes: number | null): Figure {
@@ -101,8 +109,9 @@ export const peakHolders = (run: Run): Figure =>
 /** Points of all nodes against schedule order, coloured by phase. */
 function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => number, log = false): Figure {
   const { nodes } = run.before;
+  const { shown, note } = largest(nodes, (row) => value(row) || 0);
   const data = phases.map((phase) => {
-    const rows = nodes.filter((row) => row.phase === phase);
+    const rows = shown.filter((row) => row.phase === phase);
     return {
       type: "scatter",
       mode: "markers",
@@ -115,7 +124,7 @@ function byRank(run: Run, title: string, unit: string, value: (row: NodeRow) => 
     };
   });
   return figure(
-    title,
+    title + note,
     rankAxis,
     log ? { title: { text: unit }, type: "log" } : { title: { text: unit }, rangemode: "tozero" },
     data,
@@ -157,9 +166,8 @@ export function timeByOp(run: Run): Figure {
 }
 
 const decidedColor = (run: Run): ((row: { name: string }) => string) => {
-  const actions = new Map(run.plan?.decisions.map(({ activation, action }) => [activation, action]));
-  const colors = { keep: "#0072B2", recompute: "#D55E00", swap: "#009E73" };
-  return ({ name }) => colors[actions.get(name) ?? "keep"];
+  const action = actionOf(run);
+  return ({ name }) => actionColors[action(name)];
 };
 
 /** Size of each saved activation; those that the plan recomputes and those that it swaps in other colours. */
@@ -184,6 +192,10 @@ export const activationInactiveTime = (run: Run): Figure =>
     decidedColor(run),
   );
 
+/** What was allocated, MiB; nothing for what was not executed. */
+const allocatedMib = ({ allocatedBytes }: Profile): number | undefined =>
+  allocatedBytes ? mib(allocatedBytes) : undefined;
+
 /** Predicted beside measured: peak and step time, before and after the plan. */
 export function predictedMeasured(run: Run): Figure {
   const { before, plan, after } = run;
@@ -201,8 +213,11 @@ export function predictedMeasured(run: Run): Figure {
   });
   const series = [
     bar("predicted", "#56B4E9", "y", [mib(before.arenaBytes), plan ? mib(plan.peakBytes) : undefined]),
-    bar("measured", "#0072B2", "y", [mib(before.allocatedBytes), after ? mib(after.allocatedBytes) : undefined]),
-    bar("predicted", "#56B4E9", "y2", [unplannedMs, plan ? unplannedMs + plan.addedMs : undefined]),
+    bar("measured", "#0072B2", "y", [allocatedMib(before), after ? allocatedMib(after) : undefined]),
+    bar("predicted", "#56B4E9", "y2", [
+      before.estimated ? unplannedMs : undefined,
+      plan ? unplannedMs + plan.addedMs : undefined,
+    ]),
     bar("measured", "#0072B2", "y2", [unplannedMs, run.paired?.planned.medianMs]),
   ];
   return figure(
@@ -233,16 +248,15 @@ export const plots: Readonly<Record<string, (run: Run) => Figure | null>> = {
   tradeoff,
 };
 
-/** The figures of the report's page, by the name that a chart's `data-figure` has there; null leaves the chart out. */
+/** The figures of the report's page, by the name that a chart has in a partial; null leaves the chart out. */
 export const pageFigures = (run: Run): Readonly<Record<string, Figure | null>> => ({
-  timeline: memoryTimeline(run),
-  planned: plannedTimeline(run),
   predicted: predictedMeasured(run),
-  tradeoff: tradeoff(run),
-  holders: peakHolders(run),
-  runTime: nodeRunTime(run),
-  nodeMemory: nodePeakMemory(run),
+  byPhase: timeByPhase(run),
   byOp: timeByOp(run),
-  sizes: activationSize(run),
-  inactive: activationInactiveTime(run),
+  runTime: nodeRunTime(run),
+  roofline: roofline(run),
+  liveRanges: liveRanges(run),
+  sizeIdle: sizeIdle(run),
+  lanes: swapLanes(run),
+  tradeoff: tradeoff(run),
 });

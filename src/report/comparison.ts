@@ -3,7 +3,7 @@ import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { Samples } from "../run/samples.js";
 import type { DeviceMemory } from "../runtime/runtime.js";
-import { allocated, estimatedMark, estimatedTime, nodesSum, stepTime } from "./sentences.js";
+import { allocated, estimatedMark, estimatedTime, nodesSum, recordedMark, stepTime } from "./sentences.js";
 
 /** Where a comparison is read: the terminal's is shorter. */
 type Place = "terminal" | "report";
@@ -36,8 +36,8 @@ const inTurn: Pick<Row, "before" | "after"> = {
   after: ({ paired }) => (paired ? spread(paired.planned) : undefined),
 };
 
-const launched = (samples: Samples, place: Place): string =>
-  place === "terminal" ? formatMs(samples.medianMs) : spread(samples);
+const launched = (profile: Profile, samples: Samples, place: Place): string =>
+  place === "terminal" ? formatMs(samples.medianMs) : `${spread(samples)}${recordedMark(profile)}`;
 
 /** All rows of both places, in their order. */
 const rows: readonly Row[] = [
@@ -71,8 +71,8 @@ const rows: readonly Row[] = [
     terminal: "step, launched by the host",
     report: "step launched by the host, not captured",
     detail: true,
-    before: ({ before: { eagerStep } }, place) => (eagerStep ? launched(eagerStep, place) : undefined),
-    after: ({ after }, place) => (after?.eagerStep ? launched(after.eagerStep, place) : after ? "" : undefined),
+    before: ({ before, before: { eagerStep } }, place) => (eagerStep ? launched(before, eagerStep, place) : undefined),
+    after: ({ after }, place) => (after?.eagerStep ? launched(after, after.eagerStep, place) : after ? "" : undefined),
   },
   {
     terminal: "sum of node times",

@@ -1,4 +1,5 @@
 import type { Category, Phase } from "../graph/graph.js";
+import type { Action } from "../plan/plan.js";
 import type { NodeRow } from "../run/node-rows.js";
 import type { Run } from "../run/run.js";
 
@@ -27,6 +28,23 @@ export const phaseColors: Readonly<Record<Phase, string>> = {
   update: "#009E73",
 };
 
+/** What becomes of an activation, in the same palette. */
+export const actionColors: Readonly<Record<Action, string>> = {
+  keep: "#0072B2",
+  recompute: "#D55E00",
+  swap: "#009E73",
+};
+
+/** More points than this are no longer told apart, and make a page slow: charts show the largest and say so. */
+const mostPoints = 4000;
+
+/** The rows with the largest values, in their own order, and what to add to a title where some are left out. */
+export function largest<Row>(rows: readonly Row[], value: (row: Row) => number, most = mostPoints) {
+  if (rows.length <= most) return { shown: rows, note: "" };
+  const kept = new Set([...rows].sort((a, z) => value(z) - value(a)).slice(0, most));
+  return { shown: rows.filter((row) => kept.has(row)), note: ` (the largest ${most} of ${rows.length})` };
+}
+
 /** More bars than this are not told apart on a page: charts show the largest and say so. */
 const mostBars = 40;
 
@@ -35,12 +53,13 @@ export const figure = (title: string, x: object, y: object, data: readonly objec
   layout: {
     title: { text: title, font: { size: 15 } },
     font: { family: "Inter, Open Sans, Helvetica, Arial, sans-serif", size: 12, color: "#222" },
-    margin: { l: 70, r: 20, t: 50, b: 60 },
+    margin: { l: 70, r: 20, t: 50, b: 50 },
     paper_bgcolor: "#fff",
     plot_bgcolor: "#fff",
     xaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...x },
     yaxis: { gridcolor: "#eee", zerolinecolor: "#ccc", automargin: true, ...y },
-    legend: { orientation: "h", y: -0.2 },
+    // below everything, whatever the height
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom" },
     ...more,
   },
 });

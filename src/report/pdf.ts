@@ -26,23 +26,57 @@ async function withPage<T>(browser: Browser, work: (page: Page) => Promise<T>): 
   }
 }
 
-/** Prints a report as A4 pages. The page draws its charts itself and says when it is done. */
+/** An A4 page on its side, its margins, and what is left between them in CSS pixels (96 an inch). */
+const margin = { top: "11mm", bottom: "14mm", left: "12mm", right: "12mm" };
+const contentWidth = Math.floor(((297 - 24) / 25.4) * 96);
+
+const footer = `<div style="font-size:8px;width:100%;text-align:center;color:#666"><span class="pageNumber"></span> / <span class="totalPages"></span></div>`;
+
+/**
+ * Prints a report as A4 pages on their side, with an outline. The page draws its charts itself and says when it is done.
+ * It is printed twice: the first time tells on which page each section begins, for the table of contents.
+ */
 export async function reportPdf(browser: Browser, html: string, file: string): Promise<void> {
   await withPage(browser, async (page) => {
-    await page.setViewport({ width: 1000, height: 1400 });
+    await page.setViewport({ width: contentWidth, height: 1400 });
+    await page.emulateMediaType("print");
     await page.setContent(html, { waitUntil: "load", timeout: 120_000 });
     await page.evaluate("window.mutwoPrint()");
-    const pdf = await page.pdf({
-      format: "A4",
-      printBackground: true,
-      margin: { top: "14mm", bottom: "16mm", left: "12mm", right: "12mm" },
-      displayHeaderFooter: true,
-      headerTemplate: "<span></span>",
-      footerTemplate: `<div style="font-size:8px;width:100%;text-align:center;color:#666"><span class="pageNumber"></span> / <span class="totalPages"></span></div>`,
-      timeout: 120_000,
-    });
-    writeFileSync(file, pdf);
+    const print = (): Promise<Uint8Array> =>
+      page.pdf({
+        format: "A4",
+        landscape: true,
+        outline: true,
+        tagged: true,
+        printBackground: true,
+        margin,
+        displayHeaderFooter: true,
+        headerTemplate: "<span></span>",
+        footerTemplate: footer,
+        timeout: 120_000,
+      });
+    const pages = targetPages(Buffer.from(await print()).toString("latin1"));
+    await page.evaluate(`window.mutwoPages(${JSON.stringify(Object.fromEntries(pages))})`);
+    writeFileSync(file, await print());
   });
+}
+
+/**
+ * The number of the page, from 1, on which each target of a link lies, by its name, in a PDF as Chromium writes it: its
+ * objects stand in the file as text, and pages in the order of the lists that hold them (ISO 32000-1, 7.7.3 and 12.3.2.3).
+ */
+export function targetPages(pdf: string): Map<string, number> {
+  const lists = new Map<string, string[]>();
+  for (const [, id = "", body = ""] of pdf.matchAll(/\n(\d+) 0 obj\n<<\/Type \/Pages\b(.*?)>>\nendobj/gs))
+    lists.set(id, /\/Kids \[(.*?)\]/s.exec(body)?.[1]?.match(/\d+(?= 0 R)/g) ?? []);
+  const inner = new Set([...lists.values()].flat());
+  const leaves = (id: string): string[] => lists.get(id)?.flatMap(leaves) ?? [id];
+  const order = [...lists.keys()].filter((id) => !inner.has(id)).flatMap(leaves);
+  return new Map(
+    [...pdf.matchAll(/\/([\w-]+) \[(\d+) 0 R \/XYZ /g)].flatMap(([, name = "", id = ""]): [string, number][] =>
+      order.includes(id) ? [[name, order.indexOf(id) + 1]] : [],
+    ),
+  );
 }
 
 /** Writes the plots of a run as `profiler_plots_<name>.png` into a folder; returns their paths. */

@@ -1,46 +1,93 @@
-import { formatBytes, formatMs } from "../format.js";
+import { formatBytes, formatCount, formatMs } from "../format.js";
+import { categories, type Phase, tensorBytes } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
 import { inShort } from "../run/beside.js";
+import type { NodeRow } from "../run/node-rows.js";
 import { peakIntervalOf } from "../run/planned-rows.js";
+import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { comparison } from "./comparison.js";
+import { decisionGroups } from "./decisions.js";
 import { facts } from "./facts.js";
+import { memoryView } from "./memory.js";
 import {
   boundSentence,
   constraintsLine,
   copiesNote,
+  decisionCounts,
   equalityLine,
   estimatedMark,
   headline,
   helps,
+  stepShown,
   tradeoffLines,
 } from "./sentences.js";
+
+/** The ops that take the most time are shown, so many. */
+const mostOps = 25;
 
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
   /** Names the partial, `templates/partials/NAME.hbs`, and the element's id. */
   readonly name: string;
+  /** Its head, as in the navigation and the table of contents. */
+  readonly title: string;
+  /** Whether a run has anything for it; default always. */
+  readonly isShown?: (run: Run) => boolean;
   /** What the partial shows beside the run itself. */
   readonly view?: (run: Run) => object;
 }
 
 /** The sections of the report, from top to bottom. */
 export const sections: readonly Section[] = [
-  { name: "summary", view: summary },
-  { name: "timeline" },
-  { name: "peak", view: peak },
-  { name: "planner", view: (run) => (run.plan ? planner(run, run.plan) : {}) },
-  { name: "tradeoff", view: (run) => (run.tradeoff ? tradeoff(run, run.tradeoff) : { hasTradeoff: false }) },
-  { name: "nodes" },
-  { name: "activations" },
-  { name: "environment", view: environment },
+  { name: "summary", title: "Summary", view: summary },
+  {
+    name: "findings",
+    title: "Findings",
+    isShown: (run) => findings(run).length > 0,
+    view: (run) => ({ findings: findings(run) }),
+  },
+  { name: "memory", title: "Memory", view: memoryView },
+  { name: "time", title: "Time", view: time },
+  { name: "activations", title: "Activations" },
+  {
+    name: "planner",
+    title: "Plan",
+    isShown: ({ plan }) => plan !== null,
+    view: (run) => (run.plan ? planner(run, run.plan) : {}),
+  },
+  {
+    name: "tradeoff",
+    title: "Time against memory",
+    isShown: ({ tradeoff }) => tradeoff !== undefined,
+    view: (run) => (run.tradeoff ? tradeoff(run, run.tradeoff) : {}),
+  },
+  { name: "model", title: "Model", view: model },
+  { name: "environment", title: "Reproduce", view: environment },
+];
+
+/** Files that a run's folder always has. */
+export const folderFiles = ({ plan, tradeoff }: Run): string[] => [
+  "run.json",
+  "profiler_stats_node_stats.csv",
+  "profiler_stats_activation_stats.csv",
+  "modules.csv",
+  ...(plan ? ["planned-nodes.csv", "planned-activations.csv", "planned-modules.csv"] : []),
+  ...(tradeoff ? ["tradeoff.csv"] : []),
+];
+
+/** What to know before one goes by the numbers: warnings, then notes on the model. */
+const findings = ({ warnings, model }: Run): { severity: string; text: string }[] => [
+  ...warnings.map(({ text }) => ({ severity: "warning", text })),
+  ...model.notes.map((text) => ({ severity: "note", text })),
 ];
 
 function summary(run: Run) {
   const { equality, before } = run;
   return {
     headline: headline(run),
+    figures: keyFigures(run),
     facts: facts(run),
     comparison: comparison(run, "report"),
     equality: equality && {
@@ -57,22 +104,43 @@ function summary(run: Run) {
   };
 }
 
-function peak({ before }: Run) {
-  const node = before.nodes[before.timeline.peakRank];
-  return { peakNode: node ? `${node.name} (${node.op}, ${node.phase})` : "" };
+/** The numbers that one looks for first, each with what it is. */
+function keyFigures(run: Run): { label: string; value: string; detail: string }[] {
+  const { before, plan } = run;
+  const step = stepShown(run);
+  return [
+    {
+      label: plan ? `peak, unplanned to ${plan.feasible ? "planned" : "the least found"}` : "peak",
+      value: plan
+        ? `${formatBytes(before.arenaBytes)} → ${formatBytes(plan.peakBytes)}`
+        : formatBytes(before.arenaBytes),
+      detail: "arena, predicted by layout",
+    },
+    { label: step.label, value: step.value, detail: step.detail },
+    ...(plan ? [{ label: "decisions", value: String(plan.decisions.length), detail: decisionCounts(plan) }] : []),
+    {
+      label: "nodes in the step",
+      value: formatCount(before.nodes.length),
+      detail: `${formatCount(before.activations.length)} saved activations`,
+    },
+  ];
+}
+
+function time({ before }: Run) {
+  const slowest = before.nodes.reduce(
+    (a, z) => (z.time.medianMs > a.time.medianMs ? z : a),
+    before.nodes[0] as NodeRow,
+  );
+  return {
+    slowest: before.nodes.length ? { name: slowest.name, ms: formatMs(slowest.time.medianMs) } : null,
+    sum: formatMs(before.nodesMs),
+  };
 }
 
 function planner(run: Run, plan: Plan) {
   return {
-    decisions: plan.decisions.map((decision) => ({
-      ...decision,
-      number: decision.order + 1,
-      saved: formatBytes(decision.savedBytes),
-      peak: formatBytes(decision.peakBytesAfter),
-      added: formatMs(decision.addedMs),
-      inactive: formatMs(decision.inactiveMs),
-      ratio: decision.recomputeRatio === null ? "" : `${formatBytes(decision.recomputeRatio)}/ms`,
-    })),
+    groups: decisionGroups(run),
+    counts: decisionCounts(plan),
     beside: [inShort(plan), ...(plan.beside ?? [])].map((one) => ({
       ...one,
       fits: one.feasible ? "yes" : "no",
@@ -82,7 +150,7 @@ function planner(run: Run, plan: Plan) {
     isCompared: (plan.beside?.length ?? 0) > 0,
     planFacts: {
       variant: plan.variant === "printed" ? ", as printed" : "",
-      interval: intervalLine(run),
+      interval: intervalOf(run),
       kept: plan.kept,
       minimum: formatBytes(plan.minimumPeakBytes),
       limits: constraintsLine(plan),
@@ -101,29 +169,59 @@ function planner(run: Run, plan: Plan) {
   };
 }
 
-/** Between which nodes of the unplanned step more lives than the budget; empty without a budget, or within it. */
-function intervalLine(run: Run): string {
+/** Between which nodes of the unplanned step more lives than the budget; null without a budget, or within it. */
+function intervalOf(run: Run) {
   const interval = peakIntervalOf(run);
   const nameOf = (rank: number): string => run.before.nodes[rank]?.name ?? "";
-  return interval ? `${nameOf(interval.first)} to ${nameOf(interval.last)}` : "";
+  return interval ? { first: nameOf(interval.first), last: nameOf(interval.last) } : null;
 }
 
 const tradeoff = (run: Run, points: readonly TradeoffPoint[]) => ({
-  hasTradeoff: true,
   lines: tradeoffLines(run, points),
 });
 
+/** What the model and its step are made of. */
+function model({ graph, before }: Run) {
+  const ops = new Map<string, { op: string; counts: Record<Phase, number>; ms: number }>();
+  for (const { op, phase, time } of before.nodes) {
+    const known = ops.get(op) ?? { op, counts: { forward: 0, loss: 0, backward: 0, update: 0 }, ms: 0 };
+    known.counts[phase]++;
+    known.ms += time.medianMs;
+    ops.set(op, known);
+  }
+  const rows = [...ops.values()].sort((a, z) => z.ms - a.ms);
+  const sizes = categories.map((category) => {
+    const own = graph.tensors.filter((tensor) => tensor.category === category && !tensor.within && !tensor.host);
+    return { category, count: own.length, bytes: own.reduce((sum, tensor) => sum + tensorBytes(tensor), 0) };
+  });
+  return {
+    ops: rows.slice(0, mostOps).map(({ op, counts, ms }) => ({ op, ...counts, ms: formatMs(ms) })),
+    moreOps: Math.max(0, rows.length - mostOps),
+    tensors: sizes
+      .filter(({ count }) => count > 0)
+      .map(({ category, count, bytes }) => ({ category, count: formatCount(count), size: formatBytes(bytes) })),
+    nodeCount: formatCount(before.nodes.length),
+    opCount: rows.length,
+  };
+}
+
 function environment({ before, environment }: Run) {
   return {
-    measured: before.estimated
-      ? "nothing: times are estimated"
-      : before.backend === "tables"
-        ? "nothing here: times are those of the tables"
-        : `${before.iterations} iterations of each kind after ${before.warmups} warm-ups`,
+    measured: measuredLine(before),
     losses: before.losses.map((loss) => (loss === null ? "not finite" : loss.toPrecision(6))).join(", "),
     environment: Object.entries(environment).map(([name, value]) => ({
       name,
       value: name === "memoryBytes" ? formatBytes(value as number) : String(value),
     })),
   };
+}
+
+const count = (number: number, what: string): string => `${number} ${what}${number === 1 ? "" : "s"}`;
+
+/** What was executed for a run; iterations only where there were any. */
+function measuredLine({ estimated, backend, iterations, warmups }: Profile): string {
+  if (estimated) return "nothing: times are estimated";
+  if (backend === "tables") return "nothing here: times are those of the tables";
+  if (backend === "replay") return "nothing here: times are those of the recording";
+  return `${count(iterations, "iteration")} of each kind after ${count(warmups, "warm-up")}`;
 }

@@ -49,13 +49,46 @@ export const estimatedMark = ({ estimated }: Pick<Profile, "estimated">): string
 export const estimatedTime = (profile: Profile): string | undefined =>
   profile.estimated && `${formatMs(profile.step.medianMs)}${estimatedMark(profile)}`;
 
+/** The mark of a time that a recording holds; empty for others. */
+export const recordedMark = ({ backend }: Pick<Profile, "backend">): string =>
+  backend === "replay" ? " (recorded)" : "";
+
 /** A step's median time and spread, or why there is none. */
 export const stepTime = (profile: Profile): string =>
   profile.offloaded
     ? "does not fit"
     : profile.estimated
       ? "not executed (estimate)"
-      : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}`}`;
+      : `${formatMs(profile.step.medianMs)}${profile.simulated ? " (simulated)" : ` ± ${formatMs(profile.step.spreadMs)}${recordedMark(profile)}`}`;
+
+/** Where a step's time comes from, in a word. */
+const timeSource = (profile: Profile): string =>
+  profile.estimated
+    ? "estimated"
+    : profile.offloaded || profile.simulated
+      ? "simulated: the sum of its nodes"
+      : profile.backend === "replay"
+        ? "recorded"
+        : profile.backend === "tables"
+          ? "of the tables"
+          : `measured, median of ${profile.iterations}`;
+
+/** The one time of a step that a report shows first, with what it is: both steps' where both ran in turn. */
+export function stepShown({ before, plan, paired }: Run): { label: string; value: string; detail: string } {
+  if (paired)
+    return {
+      label: "step time, unplanned to planned",
+      value: `${formatMs(paired.unplanned.medianMs)} → ${formatMs(paired.planned.medianMs)}`,
+      detail: "measured in turn, medians",
+    };
+  const now = formatMs(before.step.medianMs);
+  if (!plan?.feasible) return { label: "step time", value: now, detail: timeSource(before) };
+  return {
+    label: "step time, unplanned to planned",
+    value: `${now} → ${formatMs(before.step.medianMs + plan.addedMs)}`,
+    detail: `${timeSource(before)}; planned: ${before.estimated ? "estimated" : "predicted"}`,
+  };
+}
 
 /** Sum of the nodes' times with how far it is from the whole step. */
 export const nodesSum = (profile: Profile): string => {
@@ -112,7 +145,7 @@ export function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
   if (!plan)
     return {
-      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}${estimatedMark(before)}.`,
+      text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)} (${timeSource(before)}).`,
       good: true,
     };
   if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };

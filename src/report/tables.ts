@@ -176,10 +176,10 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   `${Papa.unparse({ fields: columns.map((column) => headingOf(column, run)), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
 
-/** Both tables of a run, made once. */
+/** Both tables of a run's steps, each made once. */
 const known = new WeakMap<Run, Partial<Record<Which, Rows>>>();
 
-function rowsOf(run: Run, which: Which): Rows {
+export function rowsOf(run: Run, which: Which): Rows {
   const tables = known.get(run) ?? {};
   known.set(run, tables);
   const rows = tables[which] ?? (which === "unplanned" ? unplannedRows(run) : plannedRows(run));
@@ -226,7 +226,12 @@ export const moduleCsv = (run: Run, which: Which = "unplanned"): string =>
 export const tradeoffCsv = (run: Run): string => csv(tradeoffColumns, run.tradeoff ?? [], run);
 
 /** A table for the report's page: what each column is called and how it is written, and all rows. */
-const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run) => ({
+export interface PageTable {
+  readonly columns: readonly Pick<Column<never>, "title" | "kind" | "name">[];
+  readonly rows: readonly (readonly Cell[])[];
+}
+
+const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): PageTable => ({
   columns: columns.map(({ title, kind, name }) => ({
     title:
       run.before.estimated && isTime(kind) ? `estimated ${title.replace(" (simulated unless measured)", "")}` : title,
@@ -237,7 +242,7 @@ const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], r
 });
 
 /** The tables of the report's page, by the name that a grid's `data-table` has there. */
-export const pageTables = (run: Run) => ({
+export const pageTables = (run: Run): Readonly<Record<string, PageTable>> => ({
   nodes: pageTable(costColumns, rowsOf(run, "unplanned").nodes, run),
   activations: pageTable(activationColumns, rowsOf(run, "unplanned").activations, run),
   ...(run.plan && {

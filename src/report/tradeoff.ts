@@ -3,8 +3,8 @@ import type { Run } from "../run/run.js";
 import { boundsOf, kneeOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Figure, figure, mib, timed } from "./figure.js";
 
-/** Okabe and Ito's palette again, for planners in the order in which they come. */
-const plannerColors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999"] as const;
+/** Okabe and Ito's palette again, for planners in the order in which they come; violet for its black, which a dark page hides. */
+const plannerColors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F6FB5", "#999999"] as const;
 
 /** Whether a planner has one plan, whatever the budget. */
 const isFixed = ({ budgetBytes }: TradeoffPoint): boolean => budgetBytes === null;

@@ -1,9 +1,10 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";
+import { folderFiles } from "./sections.js";
 import { activationCsv, moduleCsv, nodeCsv, tradeoffCsv } from "./tables.js";
 
 /** Where a run's folder is written, and what goes into it. */
@@ -24,14 +25,17 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
   const written = await writeFolder(folder, async (temporary) => {
     const file = (name: string): string => path.join(temporary, name);
     let final = run;
+    let pictures: string[] = [];
     if (options.pictures ?? true) {
       try {
         await withBrowser(async (browser) => {
-          await chartPngs(browser, run, temporary);
-          await reportPdf(browser, reportHtml(run), file("report.pdf"));
+          const pngs = await chartPngs(browser, run, temporary);
+          pictures = ["report.pdf", ...pngs.map((png) => path.basename(png))];
+          await reportPdf(browser, reportHtml(run, [...folderFiles(run), ...pictures]), file("report.pdf"));
         });
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw error;
+        pictures = [];
         const text = `no PDF and no plots: ${(error as Error).message}`;
         final = { ...run, warnings: [...run.warnings, { about: "run", text }] };
       }
@@ -45,7 +49,7 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
       writeFileSync(file("planned-modules.csv"), moduleCsv(final, "planned"));
     }
     if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
-    writeFileSync(file("report.html"), reportHtml(final));
+    writeFileSync(file("report.html"), reportHtml(final, [...folderFiles(final), ...pictures]));
     writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
     return final;
   });
@@ -54,7 +58,6 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
 
 /** Makes the report of a saved run again in its folder, each file replaced whole; returns the paths. */
 export async function rewriteReport(run: Run, folder: string, pictures: boolean): Promise<string[]> {
-  const html = reportHtml(run);
   const made = new Map<string, string>();
   const temporary = mkdtempSync(path.join(folder, ".mutwo-"));
   try {
@@ -62,12 +65,19 @@ export async function rewriteReport(run: Run, folder: string, pictures: boolean)
       made.set(path.join(temporary, name), path.join(folder, name));
       return path.join(temporary, name);
     };
-    writeFileSync(put("report.html"), html);
+    // with the pictures that are made now, or else with those that are there
+    const isPicture = (name: string): boolean => name === "report.pdf" || name.endsWith(".png");
+    const page = (names: readonly string[]): string =>
+      reportHtml(run, [...folderFiles(run), ...names.filter(isPicture).sort()]);
+    let html = page(readdirSync(folder));
     if (pictures)
       await withBrowser(async (browser) => {
-        for (const png of await chartPngs(browser, run, temporary)) put(path.basename(png));
+        const pngs = (await chartPngs(browser, run, temporary)).map((png) => path.basename(png));
+        for (const png of pngs) put(png);
+        html = page(["report.pdf", ...pngs]);
         await reportPdf(browser, html, put("report.pdf"));
       });
+    writeFileSync(put("report.html"), html);
     for (const [from, to] of made) renameSync(from, to);
     return [...made.values()];
   } finally {

@@ -60,6 +60,19 @@ const none: Omit<PlannedNodeRow, keyof NodeRow | keyof Wiring | "gtype"> = {
   inPeakInterval: null,
 };
 
+/** Planned graphs that were made, by the plan and the graph that they were made from. */
+const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
+
+/** The planned step's graph, made once; undefined without a plan. */
+export function plannedGraph({ graph, plan }: Pick<Run, "graph" | "plan">): Graph | undefined {
+  if (!plan) return undefined;
+  const known = plannedGraphs.get(plan);
+  if (known?.graph === graph) return known.planned;
+  const planned = rewrite(loadGraph(graph), plan.decisions);
+  plannedGraphs.set(plan, { graph, planned });
+  return planned;
+}
+
 /** The nodes of the unplanned step at which more lives than the budget, around its peak; undefined if there are none. */
 export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined =>
   typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
@@ -137,9 +150,9 @@ function common(
  */
 export function plannedRows(run: Source): Rows | undefined {
   const { plan, before, after } = run;
-  if (!plan) return undefined;
+  const planned = plannedGraph(run);
+  if (!plan || !planned) return undefined;
   const graph = loadGraph(run.graph);
-  const planned = rewrite(graph, plan.decisions);
   const own = new Map(graph.nodes.map(({ name }, rank) => [name, rank]));
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const decided = new Map(plan.decisions.map((decision) => [decision.activation, decision]));

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { captions } from "../../src/report/captions.js";
 import { pageFigures } from "../../src/report/charts.js";
+import { decisionTable } from "../../src/report/decisions.js";
 import { reportHtml } from "../../src/report/report.js";
 import { sections } from "../../src/report/sections.js";
 import { pageTables } from "../../src/report/tables.js";
@@ -18,11 +20,12 @@ const names = sections.map(({ name }) => name);
 
 const partial = (name: string): string => readFileSync(at(`../templates/partials/${name}.hbs`), "utf8");
 
-/** What all partials name by an attribute, `data-figure` or `data-table`. */
-const named = (attribute: string): string[] =>
-  names.flatMap((name) =>
-    [...partial(name).matchAll(new RegExp(`${attribute}="(\\w+)"`, "g"))].map(([, it = ""]) => it),
-  );
+/** What all partials name in a pattern's group. */
+const named = (pattern: RegExp): string[] =>
+  names.flatMap((name) => [...partial(name).matchAll(pattern)].map(([, it = ""]) => it));
+
+/** All tables of the page. */
+const tables = { ...pageTables(planned), decisions: decisionTable(planned) };
 
 /** Paths of the lists inside a value that are empty. */
 const emptyLists = (value: unknown, place: string): string[] => {
@@ -42,11 +45,13 @@ test("sections: every partial is one section, and stands once in a page", () => 
   const html = reportHtml(planned);
   const ids = [...html.matchAll(/<section id="(\w+)">/g)].map(([, id]) => id);
   assert.deepEqual(ids, names);
+  const links = [...html.matchAll(/<li><a href="#(\w+)">/g)].map(([, id]) => id);
+  assert.deepEqual(links, names);
 });
 
 test("sections: each opens with a sentence that says what it shows", () => {
   for (const name of names)
-    assert.match(partial(name), /<section id="\w+">\n {2}(<h2>[^\n]+<\/h2>\n {2}<p>|<p class="headline )/, name);
+    assert.match(partial(name), /<section id="\w+">\n {2}<h2>[^\n]+<\/h2>\n {2}<p>[^\n]+\.<\/p>\n/, name);
 });
 
 test("sections: no list is empty where there is a plan", () => {
@@ -54,19 +59,30 @@ test("sections: no list is empty where there is a plan", () => {
   assert.deepEqual(empty, []);
 });
 
+test("sections: each chart says in words what it shows", () => {
+  const gpt2 = { ...goldenRun("gpt2-h100"), tradeoff: planned.tradeoff };
+  const figures = pageFigures(gpt2);
+  assert.deepEqual(Object.keys(captions).sort(), Object.keys(figures).sort());
+  for (const [name, caption] of Object.entries(captions)) {
+    assert.ok(figures[name], name);
+    assert.match(caption(gpt2), /\d.*\.$/, name);
+  }
+});
+
 test("sections: each chart and each table of the page stands in one of them", () => {
-  assert.deepEqual(named("data-figure").sort(), Object.keys(pageFigures(planned)).sort());
-  assert.deepEqual(named("data-table").sort(), Object.keys(pageTables(planned)).sort());
+  assert.deepEqual(named(/\{\{chart "(\w+)"\}\}/g).sort(), Object.keys(pageFigures(planned)).sort());
+  assert.deepEqual(named(/data-table="(\w+)"/g).sort(), Object.keys(tables).sort());
 });
 
 test("sections: a grid is sorted by a column that its table has", () => {
-  const tables: Readonly<Record<string, { columns: readonly { name: string }[] }>> = pageTables(planned);
-  for (const name of names)
-    for (const [, table = "", column] of partial(name).matchAll(/data-table="(\w+)" data-sort="(\w+)"/g))
-      assert.ok(
-        tables[table]?.columns.some((one) => one.name === column),
-        `${table} has no ${column}`,
-      );
+  const known: Readonly<Record<string, { columns: readonly { name: string }[] }>> = tables;
+  const sorted = names.flatMap((name) => [...partial(name).matchAll(/data-table="(\w+)"[^>]* data-sort="(\w+)"/g)]);
+  assert.equal(sorted.length, Object.keys(tables).length);
+  for (const [, table = "", column] of sorted)
+    assert.ok(
+      known[table]?.columns.some((one) => one.name === column),
+      `${table} has no ${column}`,
+    );
 });
 
 test("sections: what μ-TWO comes to stands beside another planner's plan, where the run holds it", () => {
@@ -76,8 +92,8 @@ test("sections: what μ-TWO comes to stands beside another planner's plan, where
   const html = reportHtml({ ...planned, plan: { ...plan, planner: "best", beside } });
   assert.match(
     html,
-    /<td class="name">mutwo<\/td><td>no<\/td><td>2\.00 KiB<\/td><td>3\.00 ms<\/td><td>11<\/td><td>22<\/td>/,
+    /<th scope="row" class="name">mutwo<\/th><td>no<\/td><td>2\.00 KiB<\/td><td>3\.00 ms<\/td><td>11<\/td><td>22<\/td>/,
   );
-  assert.match(html, /<td class="name">best<\/td><td>yes<\/td>/);
-  assert.doesNotMatch(reportHtml({ ...planned, plan: { ...plan, beside: [] } }), /<th>swapped<\/th>/);
+  assert.match(html, /<th scope="row" class="name">best<\/th><td>yes<\/td>/);
+  assert.doesNotMatch(reportHtml({ ...planned, plan: { ...plan, beside: [] } }), /<th scope="col">swapped<\/th>/);
 });

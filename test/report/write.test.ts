@@ -50,7 +50,7 @@ test("writeRun(run) without a usable browser leaves the pictures out, and a warn
   );
   assert.match(added[0]?.text ?? "", /^no PDF and no plots: no usable browser: .* \(set CHROMIUM_PATH\)$/);
   assert.ok(!existsSync(path.join(folder, "report.pdf")));
-  assert.match(readFileSync(path.join(folder, "report.html"), "utf8"), /Warning: no PDF and no plots: /);
+  assert.match(readFileSync(path.join(folder, "report.html"), "utf8"), /<b>warning<\/b> no PDF and no plots: /);
   assert.deepEqual(readRun(path.join(folder, "run.json")).warnings, written.warnings);
 });
 
