@@ -28,15 +28,16 @@ interface Copy {
   readonly number: number;
   readonly ms: number;
   readonly rank: number;
-  /** When its node is reached, ms. */
+  /** When its node is reached, ms: by the step's time, and by the link's clock. */
   readonly reachedMs: number;
+  readonly clockMs: number;
 }
 
 /** The copies of a step on their link, each with a span as soon as it is complete. */
 class Copies {
   private readonly link: Link;
   private readonly begun: Readonly<Record<Direction, Copy[]>> = { out: [], in: [] };
-  private readonly endMs: Record<Direction, number[]> = { out: [], in: [] };
+  private readonly endMs: Readonly<Record<Direction, number[]>> = { out: [], in: [] };
 
   constructor(
     private readonly traits: typeof pcieLink,
@@ -46,7 +47,8 @@ class Copies {
   }
 
   begin(direction: Direction, ms: number, rank: number, reachedMs: number): Copy {
-    const copy = { direction, number: this.link.begin(direction, ms), ms, rank, reachedMs };
+    const { clockMs } = this.link;
+    const copy = { direction, number: this.link.begin(direction, ms), ms, rank, reachedMs, clockMs };
     this.begun[direction].push(copy);
     return copy;
   }
@@ -70,18 +72,20 @@ class Copies {
     }
   }
 
-  /** Lets the link's time pass, which knows nothing of what kernels lose, and gives spans to what is complete then. */
+  /** Lets the link's time pass, and gives spans to what is complete then. */
   private passing<T>(nowMs: number, pass: () => T): T {
+    // what kernels lose is time of the step, but none of the link
     const behindMs = nowMs - this.link.clockMs;
     const result = pass();
     for (const direction of ["out", "in"] as const) {
+      const doneMs = this.link.doneMs(direction);
       const ends = this.endMs[direction];
-      for (const doneMs of this.link.doneMs(direction).slice(ends.length)) {
-        const { rank, reachedMs } = this.begun[direction][ends.length] as Copy;
-        const beginMs = Math.max(reachedMs, ends.at(-1) ?? 0);
-        const endMs = Math.max(beginMs, doneMs + behindMs);
+      for (let i = ends.length; i < doneMs.length; i++) {
+        const { rank, reachedMs, clockMs } = this.begun[direction][i] as Copy;
+        const ms = (doneMs[i] as number) - Math.max(clockMs, doneMs[i - 1] ?? 0);
+        const endMs = Math.max((doneMs[i] as number) + behindMs, reachedMs + ms, (ends[i - 1] ?? 0) + ms);
         ends.push(endMs);
-        this.spans[rank] = { beginMs, endMs };
+        this.spans[rank] = { beginMs: endMs - ms, endMs };
       }
     }
     return result;

@@ -26,7 +26,7 @@ const arenaAddress = (device: number): number => (device + 1) * 2 ** 40;
 /** The arena's stream, and that of all in it. */
 const stream = 0;
 
-/** The category that viewers have for what has none; they fail if nothing in a snapshot with categories has it. */
+/** What viewers call the category of what has none; they fail where there are categories and no event has this one. */
 const noCategory = "unknown";
 
 /**
@@ -57,16 +57,15 @@ function deviceOf(step: TimedStep, device: number, startUs: number) {
   const timeUs = (rank: number): number => startUs + Math.floor((reachedMs[rank] ?? totalMs) * 1000);
   const framesOf = frameMaker(step);
   const arenaFrames = [{ filename: `arena of the ${step.name} step`, line: 0, name: step.how }];
-  const event = (action: string, rank: number, addr: number, size: number, category: string, frames: Pickled) => ({
+  const event = (action: string, rank: number, addr: number, size: number, frames: Pickled) => ({
     action,
     addr,
     size,
     stream,
     time_us: timeUs(rank),
     frames,
-    category,
   });
-  const trace: Pickled[] = [event("segment_alloc", 0, address, arenaBytes, noCategory, arenaFrames)];
+  const trace: Pickled[] = [event("segment_alloc", 0, address, arenaBytes, arenaFrames)];
   const blocks = blocksOf(graph);
   const end = graph.nodes.length - 1;
   const [starting, ending] = [grouped(blocks, ({ first }) => first), grouped(blocks, ({ last }) => last)];
@@ -74,7 +73,7 @@ function deviceOf(step: TimedStep, device: number, startUs: number) {
   const live = new Set<Block>();
   const put = (action: string, rank: number, block: Block): void => {
     const { offset, bytes, category } = block;
-    trace.push(event(action, rank, address + offset, bytes, category, frames.get(block) as Pickled));
+    trace.push({ ...event(action, rank, address + offset, bytes, frames.get(block) as Pickled), category });
   };
   for (let rank = 0; rank <= end; rank++) {
     for (const block of starting.get(rank) ?? []) {
@@ -87,7 +86,7 @@ function deviceOf(step: TimedStep, device: number, startUs: number) {
         live.delete(block);
       }
   }
-  trace.push(event("snapshot", end + 1, 0, 0, noCategory, []));
+  trace.push({ ...event("snapshot", end + 1, 0, 0, arenaFrames), category: noCategory });
   const held = [...live].sort((a, z) => a.offset - z.offset);
   const segment = segmentOf(held, frames, { device, address, total_size: arenaBytes, frames: arenaFrames });
   return { trace, segment, annotations: annotationsOf(graph, device, timeUs) };
