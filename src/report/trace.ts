@@ -118,7 +118,7 @@ function nodeEvent(step: TimedStep, pid: number, node: Node, rank: number): Trac
   if (swap) {
     const name = `wait: ${swappedBy(node)} ${swap === "outWait" ? "to the host" : "back"} (simulated)`;
     const standing = micros(step.waitedMs.get(rank) ?? 0);
-    const lost = micros(span.endMs - span.beginMs) - standing;
+    const lost = micros(span.endMs) - micros(span.beginMs) - standing;
     const args = { ...head, standing_still_us: standing, slowdown_us: lost, live_bytes: row.liveBytes, ...why };
     return slice(pid, kernelRow, span, { name, cat: "wait", args });
   }
