@@ -18,7 +18,7 @@ export interface StepTime {
   readonly spans: readonly Span[];
   /** By rank when the schedule gets to each node: of all but copies when they begin, ms. */
   readonly reachedMs: readonly number[];
-  /** By rank how long each wait stands still until its copy is complete, ms; the rest of its span is what kernels lose. */
+  /** By rank how long each wait stands still until its copy is complete, ms; what is left of its span is what kernels lose. */
   readonly waitedMs: ReadonlyMap<number, number>;
 }
 
@@ -58,10 +58,10 @@ class Copies {
     this.passing(nowMs, () => this.link.advance(ms));
   }
 
-  /** Awaits a copy from `nowMs` on: how long nodes stand still, and all that it costs them, ms. */
-  arrive({ direction, number, ms }: Copy, nowMs: number): { waitedMs: number; costMs: number } {
-    const waitedMs = this.passing(nowMs, () => this.link.finish(direction, number));
-    return { waitedMs, costMs: arrivalMs(this.traits, direction, ms, waitedMs) };
+  /** Awaits a copy from `nowMs` on: how long nodes stand still, and all that it costs them, ms; `knownMs` if that is known. */
+  arrive({ direction, number, ms }: Copy, nowMs: number, knownMs?: number): { waitedMs: number; costMs: number } {
+    const waitedMs = this.passing(nowMs, () => this.link.finish(direction, number), knownMs);
+    return { waitedMs, costMs: knownMs ?? arrivalMs(this.traits, direction, ms, waitedMs) };
   }
 
   /** Gives spans to the copies that nothing awaits. */
@@ -72,10 +72,10 @@ class Copies {
     }
   }
 
-  /** Lets the link's time pass, and gives spans to what is complete then. */
-  private passing<T>(nowMs: number, pass: () => T): T {
+  /** Lets the link's time pass, and gives spans to what is complete then, `mostMs` later at the latest. */
+  private passing<T>(nowMs: number, pass: () => T, mostMs = Number.POSITIVE_INFINITY): T {
     // what kernels lose is time of the step, but none of the link
-    const behindMs = nowMs - this.link.clockMs;
+    const startMs = this.link.clockMs;
     const result = pass();
     for (const direction of ["out", "in"] as const) {
       const doneMs = this.link.doneMs(direction);
@@ -83,9 +83,10 @@ class Copies {
       for (let i = ends.length; i < doneMs.length; i++) {
         const { rank, reachedMs, clockMs } = this.begun[direction][i] as Copy;
         const ms = (doneMs[i] as number) - Math.max(clockMs, doneMs[i - 1] ?? 0);
-        const endMs = Math.max((doneMs[i] as number) + behindMs, reachedMs + ms, (ends[i - 1] ?? 0) + ms);
+        const earliestMs = Math.max(reachedMs, ends[i - 1] ?? 0);
+        const endMs = Math.max(earliestMs, nowMs + Math.min(mostMs, (doneMs[i] as number) - startMs));
         ends.push(endMs);
-        this.spans[rank] = { beginMs: endMs - ms, endMs };
+        this.spans[rank] = { beginMs: Math.max(earliestMs, endMs - ms), endMs };
       }
     }
     return result;
@@ -95,9 +96,15 @@ class Copies {
 /**
  * Time of a step whose nodes run one after the other, but copies between device and host beside them, on one channel
  * each way. `nodeMs` gives the time of a node, that of its copy alone for SwapOut and SwapIn; waits and other views take
- * none.
+ * none. Of a step that was measured `swapNodeMs` gives what its parts of swaps took of the time of the nodes; copies are
+ * then placed beside that.
  */
-export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = pcieLink): StepTime {
+export function stepTime(
+  graph: Graph,
+  nodeMs: (node: Node) => number,
+  traits = pcieLink,
+  swapNodeMs?: (node: Node) => number,
+): StepTime {
   const spans: Span[] = [];
   const reachedMs: number[] = [];
   const link = new Copies(traits, spans);
@@ -112,15 +119,14 @@ export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = 
     const [from = "", second = ""] = node.inputs;
     const output = node.outputs[0] as string;
     reachedMs.push(totalMs);
-    if (swap === "out" || swap === "in") {
-      spans.push({ beginMs: totalMs, endMs: totalMs });
-      copies.set(output, link.begin(swap, nodeMs(node), rank, totalMs));
-      return;
-    }
     let ms: number;
-    if (swap) {
+    if (swap === "out" || swap === "in") {
+      copies.set(output, link.begin(swap, nodeMs(node), rank, totalMs));
+      ms = swapNodeMs?.(node) ?? 0;
+      link.advance(ms, totalMs);
+    } else if (swap) {
       const name = source.get(second) ?? second;
-      const { costMs, waitedMs } = link.arrive(copies.get(from) as Copy, totalMs);
+      const { costMs, waitedMs } = link.arrive(copies.get(from) as Copy, totalMs, swapNodeMs?.(node));
       copyMs.set(name, (copyMs.get(name) ?? 0) + costMs);
       waits.set(rank, waitedMs);
       if (tensorOf(graph, output).host) source.set(output, name);
@@ -129,7 +135,7 @@ export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = 
       ms = nodeMs(node);
       link.advance(ms, totalMs);
     }
-    spans.push({ beginMs: totalMs, endMs: totalMs + ms });
+    spans[rank] ??= { beginMs: totalMs, endMs: totalMs + ms };
     totalMs += ms;
   });
   link.finish(totalMs);

@@ -45,8 +45,7 @@ export function traceJson(run: Run, steps: readonly TimedStep[]): string {
 }
 
 function stepEvents(step: TimedStep, pid: number): TraceEvent[] {
-  const isSwapped = step.graph.nodes.some((node) => opOf(node).swap);
-  const used = isSwapped ? threads : threads.slice(0, outRow);
+  const used = step.copiesBeside ? threads : threads.slice(0, outRow);
   const named = (name: string, row: number, args: Args): TraceEvent => ({
     ph: "M",
     pid,
@@ -63,7 +62,7 @@ function stepEvents(step: TimedStep, pid: number): TraceEvent[] {
       named("thread_sort_index", row, { sort_index: row }),
     ]),
     ...phaseEvents(step, pid),
-    ...step.graph.nodes.flatMap((node, rank) => nodeEvent(step, pid, node, rank)),
+    ...step.graph.nodes.flatMap((node, rank) => nodeEvents(step, pid, node, rank)),
     ...memoryEvents(step, pid),
   ];
 }
@@ -101,26 +100,29 @@ function phaseEvents({ graph, spans, totalMs }: TimedStep, pid: number): TraceEv
   );
 }
 
-/** The slice of a kernel, a copy or a wait; none for what takes no time. */
-function nodeEvent(step: TimedStep, pid: number, node: Node, rank: number): TraceEvent[] {
+/** The slices of a node: of a kernel, of a copy beside the nodes, of what its beginning and its end cost them. */
+function nodeEvents(step: TimedStep, pid: number, node: Node, rank: number): TraceEvent[] {
   const { swap } = opOf(node);
-  const span = step.spans[rank];
   const row = step.rows[rank];
-  if (!span || !row) return [];
+  const span = step.spans[rank];
+  if (!row || !span) return [];
   const reasons = step.reasons.get(node.name) ?? [];
   const why: Args = reasons.length ? { why: reasons.map((one) => one.why).join("; ") } : {};
-  const head = { op: row.op, rank, phase: node.phase };
-  if (swap === "out" || swap === "in") {
-    const name = swap === "out" ? `${swappedBy(node)} to the host` : `${swappedBy(node)} back`;
-    const args = { ...head, bytes: row.inputBytes || row.outputBytes, live_bytes: row.liveBytes, ...why };
-    return slice(pid, swap === "out" ? outRow : inRow, span, { name, cat: "swap", args });
-  }
+  const head = { op: row.op, rank, phase: node.phase, live_bytes: row.liveBytes };
+  const stream = { beginMs: step.reachedMs[rank] ?? 0, endMs: step.reachedMs[rank + 1] ?? step.totalMs };
   if (swap) {
-    const name = `wait: ${swappedBy(node)} ${swap === "outWait" ? "to the host" : "back"} (simulated)`;
-    const standing = micros(step.waitedMs.get(rank) ?? 0);
-    const lost = micros(span.endMs) - micros(span.beginMs) - standing;
-    const args = { ...head, standing_still_us: standing, slowdown_us: lost, live_bytes: row.liveBytes, ...why };
-    return slice(pid, kernelRow, span, { name, cat: "wait", args });
+    const [tensor, isOut] = [swappedBy(node), swap === "out" || swap === "outWait"];
+    const what = isOut ? `${tensor} to the host` : `${tensor} back`;
+    if (swap === "outWait" || swap === "inWait") {
+      const name = `wait: ${what}${step.measuresWaits ? "" : " (simulated)"}`;
+      return slice(pid, kernelRow, stream, { name, cat: "wait", args: { ...head, ...waitArgs(step, rank), ...why } });
+    }
+    const args = { ...head, bytes: row.inputBytes || row.outputBytes, ...why };
+    if (!step.copiesBeside) return slice(pid, kernelRow, stream, { name: what, cat: "swap", args });
+    return [
+      ...slice(pid, kernelRow, stream, { name: `begin: ${what}`, cat: "wait", args }),
+      ...slice(pid, isOut ? outRow : inRow, span, { name: what, cat: "swap", args }),
+    ];
   }
   const isAgain = reasons.some(({ action }) => action === "recompute");
   const args = {
@@ -128,14 +130,21 @@ function nodeEvent(step: TimedStep, pid: number, node: Node, rank: number): Trac
     input_bytes: row.inputBytes,
     output_bytes: row.outputBytes,
     flops: row.flops,
-    live_bytes: row.liveBytes,
     ...(row.workspaceBytes === null ? {} : { workspace_bytes: row.workspaceBytes }),
     ...(isAgain ? { makes_again: reasons.map(({ activation }) => activation).join(", ") } : {}),
     ...(row.toDelete.length ? { freed_to_be_made_again: row.toDelete.join(", ") } : {}),
     ...(row.toOffload.length ? { leaves_for_the_host: row.toOffload.join(", ") } : {}),
     ...why,
   };
-  return slice(pid, kernelRow, span, { name: node.name, cat: isAgain ? "recompute" : node.phase, args });
+  return slice(pid, kernelRow, stream, { name: node.name, cat: isAgain ? "recompute" : node.phase, args });
+}
+
+/** Of what a simulated wait consists: until the copy is complete, and what it has cost the kernels beside it. */
+function waitArgs({ measuresWaits, waitedMs, spans }: TimedStep, rank: number): Args {
+  const span = spans[rank];
+  if (measuresWaits || !span) return {};
+  const standing = micros(waitedMs.get(rank) ?? 0);
+  return { standing_still_us: standing, slowdown_us: micros(span.endMs) - micros(span.beginMs) - standing };
 }
 
 /** Counters of live bytes where they change, and a mark at the peak. Of nodes at one time the one that needs most counts. */

@@ -1,6 +1,7 @@
 import type { Graph, Node } from "../graph/graph.js";
 import { knownName, originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
+import { pcieLink } from "../plan/link.js";
 import type { Decision } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
@@ -18,6 +19,10 @@ export interface TimedStep extends StepTime {
   readonly name: StepName;
   /** In words how its times came to be: measured, predicted, …. */
   readonly how: string;
+  /** Whether the nodes' waits for copies were measured, or are simulated as copies are. */
+  readonly measuresWaits: boolean;
+  /** Whether copies run beside the nodes; on a CPU they are nodes as all others. */
+  readonly copiesBeside: boolean;
   readonly graph: Graph;
   /** By rank. */
   readonly rows: readonly PlannedNodeRow[];
@@ -28,22 +33,30 @@ export interface TimedStep extends StepTime {
 /**
  * The steps of a run, each node at its median time after the one before, copies of swaps beside them as the plan's link
  * simulates them: of the planned step the times of its execution, where it was not executed those of the same nodes of
- * the unplanned one. The planned step is missing without a plan.
+ * the unplanned one, and waits as simulated. The planned step is missing without a plan.
  */
 export function timedSteps(run: Run): TimedStep[] {
   const graph = loadGraph(run.graph);
-  const { before, plan } = run;
-  const unplanned = timed(run, "unplanned", graph, unplannedRows(run).nodes, howMeasured(before));
+  const { before, plan, after } = run;
+  const unplanned = timed(run, graph, unplannedRows(run).nodes, {
+    name: "unplanned",
+    how: howMeasured(before),
+    measuresWaits: false,
+    copiesBeside: false,
+  });
   if (!plan) return [unplanned];
   const planned = rewrite(graph, plan.decisions);
-  const rows = plannedRows(run)?.nodes ?? [];
+  const executed = executedRows(after, planned) && after;
+  const measuresWaits = Boolean(executed && !executed.simulated);
   const isSwapped = planned.nodes.some((node) => opOf(node).swap);
+  const copiesBeside = isSwapped && !(measuresWaits && before.copies === null);
   const how = [
-    executedRows(run.after, planned) && run.after ? howMeasured(run.after) : `predicted from ${howMeasured(before)}`,
-    ...(isSwapped ? ["copies and waits simulated"] : []),
+    executed ? howMeasured(executed) : `predicted from ${howMeasured(before)}`,
+    ...(copiesBeside ? [measuresWaits ? "copies simulated" : "copies and waits simulated"] : []),
     ...(plan.feasible ? [] : ["does not fit its budget"]),
-  ];
-  return [unplanned, timed(run, "planned", planned, rows, how.join("; "))];
+  ].join("; ");
+  const rows = plannedRows(run)?.nodes ?? [];
+  return [unplanned, timed(run, planned, rows, { name: "planned", how, measuresWaits, copiesBeside })];
 }
 
 /** How the times of a profile's nodes came to be. */
@@ -54,12 +67,18 @@ function howMeasured({ backend, simulated, estimated, offloaded }: Run["before"]
   return backend === "tables" ? "times of a node table" : "measured times";
 }
 
-function timed(run: Run, name: StepName, graph: Graph, rows: readonly PlannedNodeRow[], how: string): TimedStep {
+function timed(
+  run: Run,
+  graph: Graph,
+  rows: readonly PlannedNodeRow[],
+  what: Pick<TimedStep, "name" | "how" | "measuresWaits" | "copiesBeside">,
+): TimedStep {
   const swapMs = new Map(run.before.activations.map((row) => [row.name, row.swapMs]));
   const nodeMs = new Map(rows.map((row) => [row.name, row.time.medianMs]));
-  const timeOf = (node: Node): number =>
-    (opOf(node).swap ? swapMs.get(swappedBy(node)) : nodeMs.get(node.name)) as number;
-  return { ...stepTime(graph, timeOf), name, how, graph, rows, reasons: reasonsOf(run, graph) };
+  const rowMs = (node: Node): number => nodeMs.get(node.name) ?? 0;
+  const timeOf = (node: Node): number => (opOf(node).swap ? (swapMs.get(swappedBy(node)) ?? 0) : rowMs(node));
+  const time = stepTime(graph, timeOf, pcieLink, what.measuresWaits ? rowMs : undefined);
+  return { ...time, ...what, graph, rows, reasons: reasonsOf(run, graph) };
 }
 
 /** The activation that a node swaps. */

@@ -70,6 +70,26 @@ test("stepTime(graph, …) gives a hidden copy the time that it takes, beside th
   assert.deepEqual(slow.spans[at("a@swap/host")], { beginMs: 4, endMs: 5.25 });
 });
 
+test("stepTime(graph, …, swapNodeMs) takes measured times of a swap's parts, and places its copies beside them", () => {
+  const planned = swapOfA({ outDone: "e", prefetch: "db" });
+  const msOf = (node: Node): number => (opOf(node).swap ? 2 : 1);
+  const { totalMs, spans, reachedMs } = stepTime(planned, msOf, ideal, () => 0.5);
+  const at = (name: string): number => planned.nodes.findIndex((node) => node.name === name);
+  assert.equal(totalMs, 13 + 4 * 0.5);
+  assert.deepEqual(spans[at("a@swap/out")], { beginMs: 2, endMs: 4 });
+  assert.deepEqual(spans[at("a@swap/host")], { beginMs: 4.5, endMs: 5 });
+  assert.deepEqual(spans[at("c")], { beginMs: 2.5, endMs: 3.5 });
+  assert.equal(reachedMs[at("a@swap/in") + 1], (reachedMs[at("a@swap/in")] as number) + 0.5);
+  // a copy is complete when it was awaited, however long it takes by simulation
+  const slow = stepTime(
+    planned,
+    (node) => (opOf(node).swap ? 9 : 1),
+    ideal,
+    () => 0.5,
+  );
+  assert.deepEqual(slow.spans[at("a@swap/out")], { beginMs: 2, endMs: 5 });
+});
+
 /** Checks that spans say what the link can do; returns how many copies there are. */
 function checkSpans(graph: Graph, time: StepTime, msOf: (node: Node) => number): number {
   const near = (a: number, z: number): boolean => Math.abs(a - z) < 1e-9;

@@ -5,6 +5,7 @@ import { opOf } from "../../src/ops/index.js";
 import { traceJson } from "../../src/report/trace.js";
 import { planRun } from "../../src/run/replan.js";
 import type { Run } from "../../src/run/run.js";
+import { samplesOf } from "../../src/run/samples.js";
 import { type TimedStep, timedSteps } from "../../src/run/timed-steps.js";
 import { goldenRun } from "../golden-run.js";
 
@@ -20,9 +21,20 @@ interface Event {
   readonly args: Readonly<Record<string, unknown>>;
 }
 
+/** A run as if its planned step had been measured on a GPU: each part of a swap takes the nodes 3 µs. */
+function measured(run: Run): Run {
+  const rows = (timedSteps(run)[1] as TimedStep).rows;
+  const nodes = rows.map((row) => (row.op.startsWith("mutwo.Swap") ? { ...row, time: samplesOf([0.003]) } : row));
+  return { ...run, after: { ...run.before, backend: "cuda", nodes } };
+}
+
+const swapped = planRun(goldenRun("resnet-h100"), { planner: "swapAll" });
+
 const runs: Readonly<Record<string, Run>> = {
   recomputed: goldenRun("resnet-h100"),
-  swapped: planRun(goldenRun("resnet-h100"), { planner: "swapAll" }),
+  swapped,
+  "swapped, measured": measured(swapped),
+  "swapped, measured on a CPU": measured({ ...swapped, before: { ...swapped.before, copies: null } }),
   "swapped, copies assumed": goldenRun("gpt2-h100"),
   "on a CPU": goldenRun("mlp-cpu"),
   unplanned: { ...goldenRun("mlp-cpu"), plan: null, after: null },
@@ -151,24 +163,43 @@ test("traceJson(run) marks what is made again, with the plan's reason", () => {
   assert.equal(freed.join(", ").split(", ").length, run.plan?.decisions.length);
 });
 
+const names = (run: Run, cat: string): string[] =>
+  slices(run, cat)
+    .map(({ name }) => name)
+    .sort();
+
+const ways = (prefix: string, suffix: string): string[] =>
+  (swapped.plan?.decisions ?? [])
+    .flatMap(({ activation }) => ["to the host", "back"].map((way) => `${prefix}${activation} ${way}${suffix}`))
+    .sort();
+
+/** Names of the threads of the planned step. */
+const threadsOf = (run: Run): unknown[] =>
+  eventsOf(run).flatMap(({ pid, name, args }) => (pid === 2 && name === "thread_name" ? [args.name] : []));
+
+const copyThreads = ["copies to the host (simulated)", "copies back (simulated)"];
+
 test("traceJson(run) has both copies of a swap and both waits, called simulated", () => {
-  const run = runs.swapped as Run;
-  const swapped =
-    run.plan?.decisions.filter(({ action }) => action === "swap").map(({ activation }) => activation) ?? [];
-  assert.ok(swapped.length > 10);
-  const names = (cat: string): string[] =>
-    slices(run, cat)
-      .map(({ name }) => name)
-      .sort();
-  assert.deepEqual(names("swap"), swapped.flatMap((name) => [`${name} to the host`, `${name} back`]).sort());
-  assert.deepEqual(
-    names("wait"),
-    swapped.flatMap((name) => [`wait: ${name} to the host (simulated)`, `wait: ${name} back (simulated)`]).sort(),
-  );
-  for (const { args, dur } of slices(run, "wait"))
+  assert.ok(ways("", "").length > 20);
+  assert.deepEqual(names(swapped, "swap"), ways("", ""));
+  assert.deepEqual(names(swapped, "wait"), ways("wait: ", " (simulated)"));
+  for (const { args, dur } of slices(swapped, "wait"))
     assert.equal((args.standing_still_us as number) + (args.slowdown_us as number), dur);
-  const threads = eventsOf(run).filter(({ name, args }) => name === "thread_name" && /simulated/.test(`${args.name}`));
-  assert.equal(threads.length, 2);
+  assert.deepEqual(threadsOf(swapped), ["phases", "kernels", ...copyThreads]);
+});
+
+test("traceJson(run) of an executed step has the measured waits, and copies simulated beside them", () => {
+  const run = runs["swapped, measured"] as Run;
+  assert.deepEqual(names(run, "wait"), [...ways("begin: ", ""), ...ways("wait: ", "")].sort());
+  for (const { args, dur = 0 } of slices(run, "wait")) assert.ok(Math.abs(dur - 3) < 0.01 && !("slowdown_us" in args));
+  assert.deepEqual(names(run, "swap"), ways("", ""));
+  assert.deepEqual(threadsOf(run), ["phases", "kernels", ...copyThreads]);
+});
+
+test("traceJson(run) of a step executed on a CPU has copies among the nodes", () => {
+  const run = runs["swapped, measured on a CPU"] as Run;
+  assert.deepEqual(names(run, "swap"), ways("", ""));
+  assert.deepEqual(threadsOf(run), ["phases", "kernels"]);
 });
 
 test("traceJson(run) keeps names as they are, and leaves out what takes no time", () => {
