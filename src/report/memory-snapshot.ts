@@ -52,7 +52,7 @@ export function memorySnapshot(run: Run, steps: readonly TimedStep[]): Uint8Arra
 
 function deviceOf(step: TimedStep, device: number, startUs: number) {
   const { graph, reachedMs, totalMs } = step;
-  const { arenaBytes } = layout(graph);
+  const { arenaBytes, offsets } = layout(graph);
   const address = arenaAddress(device);
   const timeUs = (rank: number): number => startUs + Math.floor((reachedMs[rank] ?? totalMs) * 1000);
   const framesOf = frameMaker(step);
@@ -66,7 +66,7 @@ function deviceOf(step: TimedStep, device: number, startUs: number) {
     frames,
   });
   const trace: Pickled[] = [event("segment_alloc", 0, address, arenaBytes, arenaFrames)];
-  const blocks = blocksOf(graph);
+  const blocks = blocksOf(graph, offsets);
   const end = graph.nodes.length - 1;
   const [starting, ending] = [grouped(blocks, ({ first }) => first), grouped(blocks, ({ last }) => last)];
   const frames = new Map(blocks.map((block) => [block, framesOf(block)]));
@@ -145,8 +145,7 @@ function segmentOf(
 }
 
 /** Every storage of the device, divided where its category changes. */
-function blocksOf(graph: Graph): Block[] {
-  const { offsets } = layout(graph);
+function blocksOf(graph: Graph, offsets: ReadonlyMap<string, number>): Block[] {
   return storages(graph)
     .all.filter(({ bytes }) => bytes > 0)
     .flatMap((storage) => blocksIn(graph, storage, offsets.get(storage.name) as number));
@@ -160,7 +159,9 @@ function blocksIn(graph: Graph, { bytes, end, tenants }: Storage, offset: number
     if (run?.category === category) run.tensors.push(tensor);
     else runs.push({ category, first: Math.max(0, from), tensors: [tensor] });
   }
-  return runs.map((run, i) => ({ ...run, offset, bytes, last: (runs[i + 1]?.first ?? end + 1) - 1 }));
+  return runs
+    .map((run, i) => ({ ...run, offset, bytes, last: (runs[i + 1]?.first ?? end + 1) - 1 }))
+    .filter(({ first, last }) => first <= last);
 }
 
 /** Makes the frames of blocks: the tensor and who makes it, then who writes over it, innermost first as in PyTorch. */
