@@ -1,6 +1,7 @@
 import { type Category, type Graph, type Node, producers, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import { type Storage, storages } from "../memory/storages.js";
+import { moduleText } from "../run/modules.js";
 import type { Run } from "../run/run.js";
 import type { TimedStep } from "../run/timed-steps.js";
 import { type Pickled, pickle, Tuple } from "./pickle.js";
@@ -164,8 +165,11 @@ function blocksIn(graph: Graph, { bytes, end, tenants }: Storage, offset: number
     .filter(({ first, last }) => first <= last);
 }
 
-/** Makes the frames of blocks: the tensor and who makes it, then who writes over it, innermost first as in PyTorch. */
-function frameMaker({ name: step, graph, reasons }: TimedStep): (block: Block) => Frame[] {
+/**
+ * Makes the frames of blocks, innermost first as in PyTorch: each tensor and who makes it, then line of Python and module
+ * of the first, phase and step.
+ */
+function frameMaker({ name: step, graph, reasons, modules }: TimedStep): (block: Block) => Frame[] {
   const made = producers(graph);
   const shared = new Map<string, Frame>();
   const frame = (filename: string, line: number, name: string): Frame => {
@@ -180,16 +184,29 @@ function frameMaker({ name: step, graph, reasons }: TimedStep): (block: Block) =
       frame(action === "recompute" ? "made again" : "swapped", 0, why),
     ),
   ];
+  const placeFrames = (tensor: string, node: Node | undefined): Frame[] => {
+    if (!modules.basis) return [];
+    const {
+      module,
+      class: type,
+      source,
+    } = node ? modules.ofNode(node.name) : { module: modules.ofTensor(tensor), class: null, source: null };
+    return [
+      ...(source ? [frame(source.file, source.line, source.code ?? "")] : []),
+      frame(moduleText(module), 0, type ?? "module"),
+    ];
+  };
   return ({ tensors }) => {
-    const frames = tensors.flatMap((tensor) => {
+    const holders = tensors.flatMap((tensor) => {
       const { dtype, shape, category } = tensorOf(graph, tensor);
       const rank = made.get(tensor);
       const own = frame(tensor, 0, `${dtype}[${shape}] ${category}`);
       return rank === undefined ? [own] : [own, ...makerFrames(graph.nodes[rank] as Node, rank)];
     });
-    const rank = made.get(tensors[0] as string);
-    const phase = rank === undefined ? "resident" : `${(graph.nodes[rank] as Node).phase} phase`;
-    return [...frames, frame(phase, 0, `${step} step`)];
+    const first = tensors[0] as string;
+    const maker = graph.nodes[made.get(first) ?? -1];
+    const phase = maker ? `${maker.phase} phase` : "resident";
+    return [...holders, ...placeFrames(first, maker), frame(phase, 0, `${step} step`)];
   };
 }
 

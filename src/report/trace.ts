@@ -1,7 +1,9 @@
 import { formatBytes } from "../format.js";
 import { categories, type Node, type Phase } from "../graph/graph.js";
+import { sourceText } from "../graph/origins.js";
 import { timeline } from "../memory/liveness.js";
 import { opOf } from "../ops/index.js";
+import { moduleText } from "../run/modules.js";
 import type { Run } from "../run/run.js";
 import { swappedBy, type TimedStep } from "../run/timed-steps.js";
 
@@ -108,7 +110,7 @@ function nodeEvents(step: TimedStep, pid: number, node: Node, rank: number): Tra
   if (!row || !span) return [];
   const reasons = step.reasons.get(node.name) ?? [];
   const why: Args = reasons.length ? { why: reasons.map((one) => one.why).join("; ") } : {};
-  const head = { op: row.op, rank, phase: node.phase, live_bytes: row.liveBytes };
+  const head = { op: row.op, rank, phase: node.phase, ...placeArgs(step, node), live_bytes: row.liveBytes };
   const stream = { beginMs: step.reachedMs[rank] ?? 0, endMs: step.reachedMs[rank + 1] ?? step.totalMs };
   if (swap) {
     const [tensor, isOut] = [swappedBy(node), swap === "out" || swap === "outWait"];
@@ -137,6 +139,18 @@ function nodeEvents(step: TimedStep, pid: number, node: Node, rank: number): Tra
     ...why,
   };
   return slice(pid, kernelRow, stream, { name: node.name, cat: isAgain ? "recompute" : node.phase, args });
+}
+
+/** Where a node comes from in the user's own code, where that is known. */
+function placeArgs({ modules }: TimedStep, node: Node): Args {
+  if (!modules.basis) return {};
+  const { module, class: type, source } = modules.ofNode(node.name);
+  return {
+    module: moduleText(module),
+    ...(type ? { class: type } : {}),
+    ...(source ? { source: sourceText(source) } : {}),
+    ...(source?.code ? { code: source.code } : {}),
+  };
 }
 
 /** Of what a simulated wait consists: until the copy is complete, and what it has cost the kernels beside it. */

@@ -5,6 +5,7 @@ import { pcieLink } from "../plan/link.js";
 import type { Decision } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
+import { type Modules, modulesOf } from "./modules.js";
 import { executedRows, type PlannedNodeRow, plannedRows, unplannedRows } from "./planned-rows.js";
 import { copiesOf } from "./recomputed-copies.js";
 import { loadGraph, type Run } from "./run.js";
@@ -28,6 +29,7 @@ export interface TimedStep extends StepTime {
   readonly rows: readonly PlannedNodeRow[];
   /** The decisions for which a node makes something again, or which its copy carries out, by the node's name. */
   readonly reasons: ReadonlyMap<string, readonly Decision[]>;
+  readonly modules: Modules;
 }
 
 /**
@@ -78,7 +80,7 @@ function timed(
   const rowMs = (node: Node): number => nodeMs.get(node.name) ?? 0;
   const timeOf = (node: Node): number => (opOf(node).swap ? (swapMs.get(swappedBy(node)) ?? 0) : rowMs(node));
   const time = stepTime(graph, timeOf, pcieLink, what.measuresWaits ? rowMs : undefined);
-  return { ...time, ...what, graph, rows, reasons: reasonsOf(run, graph) };
+  return { ...time, ...what, graph, rows, reasons: reasonsOf(run, graph), modules: modulesOf(run) };
 }
 
 /** The activation that a node swaps. */

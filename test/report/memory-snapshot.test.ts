@@ -7,7 +7,7 @@ import { memorySnapshot } from "../../src/report/memory-snapshot.js";
 import { planRun } from "../../src/run/replan.js";
 import type { Run } from "../../src/run/run.js";
 import { type TimedStep, timedSteps } from "../../src/run/timed-steps.js";
-import { goldenRun } from "../golden-run.js";
+import { goldenRun, withOrigins } from "../golden-run.js";
 import { unpickle } from "../unpickle.js";
 
 interface Frame {
@@ -217,4 +217,17 @@ test("memorySnapshot(run) tells of what was made again and swapped why", () => {
   assert.ok(frames.some(({ filename, name }) => filename === "made again" && whys.has(name)));
   const swapped = snapshotOf(runs.swapped as Run).device_traces[1]?.flatMap((event) => event.frames) ?? [];
   assert.ok(swapped.some(({ filename }) => filename === "swapped"));
+});
+
+test("memorySnapshot(run) has line of Python and module of what is made", () => {
+  const base = goldenRun("mlp-cpu");
+  const node = base.graph.nodes[0];
+  assert.ok(node);
+  const snapshot = snapshotOf({ ...base, graph: withOrigins(base.graph, node.name) });
+  const event = snapshot.device_traces[0]?.find(({ frames }) => frames[1]?.filename === node.name);
+  assert.deepEqual(event?.frames.slice(-3), [
+    { filename: "net.py", line: 7, name: "x = self.fc(x)" },
+    { filename: "net.fc", line: 0, name: "torch.nn.Linear" },
+    { filename: "forward phase", line: 0, name: "unplanned step" },
+  ]);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Node } from "../../src/graph/graph.js";
 import { timeline } from "../../src/memory/liveness.js";
 import { opOf } from "../../src/ops/index.js";
 import { traceJson } from "../../src/report/trace.js";
@@ -7,7 +8,7 @@ import { planRun } from "../../src/run/replan.js";
 import type { Run } from "../../src/run/run.js";
 import { samplesOf } from "../../src/run/samples.js";
 import { type TimedStep, timedSteps } from "../../src/run/timed-steps.js";
-import { goldenRun } from "../golden-run.js";
+import { goldenRun, withOrigins } from "../golden-run.js";
 
 interface Event {
   readonly ph: string;
@@ -200,6 +201,15 @@ test("traceJson(run) of a step executed on a CPU has copies among the nodes", ()
   const run = runs["swapped, measured on a CPU"] as Run;
   assert.deepEqual(names(run, "swap"), ways("", ""));
   assert.deepEqual(threadsOf(run), ["phases", "kernels"]);
+});
+
+test("traceJson(run) says of which module and line of Python a node is, where that is known", () => {
+  const base = goldenRun("mlp-cpu");
+  const [node] = base.graph.nodes as [Node];
+  const graph = withOrigins(base.graph, node.name);
+  const [event] = eventsOf({ ...base, graph }).filter(({ name }) => name === node.name);
+  const { module, class: type, source, code } = event?.args ?? {};
+  assert.deepEqual([module, type, source, code], ["net.fc", "torch.nn.Linear", "net.py:7", "x = self.fc(x)"]);
 });
 
 test("traceJson(run) keeps names as they are, and leaves out what takes no time", () => {
