@@ -13,6 +13,7 @@ import { profileCommand } from "./commands/profile.js";
 import { reportCommand } from "./commands/report.js";
 import { showCommand } from "./commands/show.js";
 import { sweepCommand } from "./commands/sweep.js";
+import { traceCommand } from "./commands/trace.js";
 import { verifyCommand } from "./commands/verify.js";
 import { ownVersion } from "./root.js";
 import { WrongOptions } from "./run/option-checks.js";
@@ -25,6 +26,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   compareCommand,
   sweepCommand,
   showCommand,
+  traceCommand,
   verifyCommand,
   exportCommand,
   notebookCommand,

@@ -42,14 +42,19 @@ interface Channel {
   /** Time alone that each copy begun still needs, ms; the first `done` are complete. */
   readonly leftMs: number[];
   done: number;
+  /** When those that are complete were so, by the link's clock, ms. */
+  readonly doneMs: number[];
 }
 
 /** The link between device and host while time passes: one channel each way. */
 export class Link {
   private readonly channels: Readonly<Record<Direction, Channel>> = {
-    out: { leftMs: [], done: 0 },
-    in: { leftMs: [], done: 0 },
+    out: { leftMs: [], done: 0, doneMs: [] },
+    in: { leftMs: [], done: 0, doneMs: [] },
   };
+
+  /** Time that has passed, ms. */
+  clockMs = 0;
 
   constructor(private readonly traits: LinkTraits) {}
 
@@ -62,6 +67,7 @@ export class Link {
   advance(ms: number): void {
     let left = ms;
     while (left > 0 && this.isBusy()) left -= this.step(left, this.traits.besideKernels);
+    this.clockMs += left;
   }
 
   /** Lets time pass in which none does until a copy is complete; returns how long that took, ms. */
@@ -69,6 +75,11 @@ export class Link {
     let waited = 0;
     while (this.channels[direction].done <= number) waited += this.step(Number.POSITIVE_INFINITY, 1);
     return waited;
+  }
+
+  /** When each complete copy of a direction was so, by `clockMs`, in the order in which they began. */
+  doneMs(direction: Direction): readonly number[] {
+    return this.channels[direction].doneMs;
   }
 
   private isBusy(): boolean {
@@ -88,16 +99,17 @@ export class Link {
       (first ?? Number.POSITIVE_INFINITY) / outRate,
       (second ?? Number.POSITIVE_INFINITY) / inRate,
     );
-    if (first !== undefined) proceed(out, ms, outRate);
-    if (second !== undefined) proceed(into, ms, inRate);
+    this.clockMs += ms;
+    if (first !== undefined) this.proceed(out, ms, outRate);
+    if (second !== undefined) this.proceed(into, ms, inRate);
     return ms;
   }
-}
 
-/** Lets a channel's first copy go on for some time. */
-function proceed(channel: Channel, ms: number, rate: number): void {
-  const left = channel.leftMs[channel.done] as number;
-  // what is left after its own time is rounding
-  if (ms >= left / rate) channel.done++;
-  else channel.leftMs[channel.done] = left - ms * rate;
+  /** Lets a channel's first copy go on for some time that has passed. */
+  private proceed(channel: Channel, ms: number, rate: number): void {
+    const left = channel.leftMs[channel.done] as number;
+    // what is left after its own time is rounding
+    if (ms >= left / rate) channel.doneMs[channel.done++] = this.clockMs;
+    else channel.leftMs[channel.done] = left - ms * rate;
+  }
 }

@@ -1,6 +1,5 @@
-import { type Graph, type Node, tensorOf } from "../graph/graph.js";
+import type { Graph, Node } from "../graph/graph.js";
 import { type Accesses, activationAccesses } from "../memory/activations.js";
-import { opOf } from "../ops/index.js";
 import { arrivalMs, type Direction, Link, pcieLink } from "./link.js";
 import type { SwapPlacement } from "./plan.js";
 import { incoming, outgoing } from "./swap.js";
@@ -210,46 +209,4 @@ export function copyCostMs(nodeMs: Float64Array, { leaving, returning }: Queues,
     link.advance(nodeMs[rank] as number);
   }
   return cost;
-}
-
-/** How long a step takes whose copies run beside its kernels. */
-export interface StepTime {
-  /** ms. */
-  readonly totalMs: number;
-  /** ms that the copies of each swapped tensor cost: nodes wait for them, and those beside them take longer. */
-  readonly copyMs: ReadonlyMap<string, number>;
-}
-
-/**
- * Time of a step whose nodes run one after the other, but copies between device and host beside them, on one channel
- * each way. `nodeMs` gives the time of a node, that of its copy alone for SwapOut and SwapIn; waits and other views take
- * none.
- */
-export function stepTime(graph: Graph, nodeMs: (node: Node) => number, traits = pcieLink): StepTime {
-  const link = new Link(traits);
-  let totalMs = 0;
-  const copies = new Map<string, { readonly direction: Direction; readonly number: number; readonly ms: number }>();
-  /** The swapped tensor that each host tensor holds. */
-  const source = new Map<string, string>();
-  const copyMs = new Map<string, number>();
-  for (const node of graph.nodes) {
-    const { swap } = opOf(node);
-    const [from = "", second = ""] = node.inputs;
-    const output = node.outputs[0] as string;
-    if (swap === "out" || swap === "in") {
-      const ms = nodeMs(node);
-      copies.set(output, { direction: swap, number: link.begin(swap, ms), ms });
-    } else if (swap) {
-      const name = source.get(second) ?? second;
-      const { direction, number, ms } = copies.get(from) as { direction: Direction; number: number; ms: number };
-      const cost = arrivalMs(traits, direction, ms, link.finish(direction, number));
-      copyMs.set(name, (copyMs.get(name) ?? 0) + cost);
-      totalMs += cost;
-      if (tensorOf(graph, output).host) source.set(output, name);
-    } else {
-      totalMs += nodeMs(node);
-      link.advance(nodeMs(node));
-    }
-  }
-  return { totalMs, copyMs };
 }

@@ -157,9 +157,7 @@ export function plannedRows(run: Source): Rows | undefined {
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const decided = new Map(plan.decisions.map((decision) => [decision.activation, decision]));
   const copies = copiesOf(graph, planned, new Set(recomputed(plan.decisions)), (rank) => timeOf(before.nodes, rank));
-  const isExecuted =
-    after?.nodes.length === planned.nodes.length && after.nodes.every(({ name }, i) => name === planned.nodes[i]?.name);
-  const nodeRows = isExecuted ? after.nodes : simulatedRows(planned, own, rows, before.nodes);
+  const nodeRows = executedRows(after, planned) ?? simulatedRows(planned, own, rows, before.nodes);
   const placeOf = places(planned, own);
   const hints = hintsOf(plan, rows, copies, placeOf);
   const wired = wiring(planned);
@@ -186,6 +184,12 @@ export function plannedRows(run: Source): Rows | undefined {
     }),
   };
 }
+
+/** The rows of the planned step as it was executed; undefined where it was not, or under names of another version. */
+export const executedRows = (after: Run["after"], planned: Graph): readonly NodeRow[] | undefined =>
+  after?.nodes.length === planned.nodes.length && after.nodes.every(({ name }, i) => name === planned.nodes[i]?.name)
+    ? after.nodes
+    : undefined;
 
 const recomputed = (decisions: readonly Decision[]): string[] =>
   decisions.flatMap(({ action, activation }) => (action === "recompute" ? [activation] : []));

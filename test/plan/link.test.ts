@@ -38,6 +38,20 @@ test("Link: time passes without copies, and copies of no time are complete at on
   assert.equal(link.finish("out", 0), 0.75);
 });
 
+test("Link.doneMs(direction): when each copy was complete, by the time that has passed", () => {
+  const link = new Link({ ...traits, besideKernels: 0.5 });
+  link.advance(10);
+  link.begin("out", 1);
+  const last = link.begin("out", 2);
+  link.begin("in", 0.25);
+  // in goes on at 0.5 · 0.8 of its rate, out at 0.5 · 0.5
+  link.advance(0.625);
+  assert.deepEqual([link.doneMs("out"), link.doneMs("in")], [[], [10.625]]);
+  link.finish("out", last);
+  assert.deepEqual(link.doneMs("out"), [10.625 + 1 - 0.625 / 4, 10.625 + 3 - 0.625 / 4]);
+  assert.equal(link.clockMs, 13.46875);
+});
+
 test("arrivalMs(…): the wait, the slowdown of nodes beside the rest of the copy, and the awaiting itself", () => {
   assert.equal(arrivalMs(traits, "out", 10, 0), 1.5);
   assert.equal(arrivalMs(traits, "out", 10, 4), 4 + 0.1 * 6 + 0.5);

@@ -8,7 +8,8 @@ import { peakBytes } from "../../src/memory/liveness.js";
 import { opOf } from "../../src/ops/index.js";
 import type { SwapPlacement } from "../../src/plan/plan.js";
 import { rewrite } from "../../src/plan/rewrite.js";
-import { copyCostMs, openSwap, placeCopies, stepTime, swapPlacement } from "../../src/plan/swap-placement.js";
+import { stepTime } from "../../src/plan/step-time.js";
+import { copyCostMs, openSwap, placeCopies, swapPlacement } from "../../src/plan/swap-placement.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
@@ -92,21 +93,6 @@ test("swapPlacement(graph, …): copies queue on one channel each way", () => {
     ],
   );
   assert.equal(totalMs, 16);
-});
-
-test("stepTime(graph, …) counts that kernels beside a copy take longer, by a share of the copy's time", () => {
-  const planned = rewrite(chain, [{ activation: "a", action: "swap", swap: { outDone: "e", prefetch: "db" } }]);
-  const time = (slowdown: number): number =>
-    stepTime(planned, (node) => (opOf(node).swap ? 2 : 1), {
-      ...ideal,
-      slowdown: { out: slowdown, in: slowdown },
-    }).totalMs;
-  assert.ok(Math.abs(time(0.25) - time(0) - 0.25 * (2 + 2)) < 1e-9, "both copies run beside other nodes");
-});
-
-test("stepTime(graph, …) of a swap without a placement waits for both copies in full", () => {
-  const { totalMs, copyMs } = timeOf(chain, each(chain, 1), new Map([["a", 2]]));
-  assert.deepEqual([totalMs, [...copyMs]], [13 + 4, [["a", 4]]]);
 });
 
 test("swapPlacement(graph, …) of one activation hides it if any places do, and of those keeps the memory free longest", () => {

@@ -5,7 +5,7 @@ import { peakHolders, timeline } from "../../memory/liveness.js";
 import { opOf } from "../../ops/index.js";
 import type { Decision, Plan, PlanProblem } from "../plan.js";
 import { rewrite } from "../rewrite.js";
-import { stepTime } from "../swap-placement.js";
+import { stepTime } from "../step-time.js";
 import { printedPeakBytes } from "./printed.js";
 
 /** A decision before its effect on the whole step is known. */
