@@ -72,7 +72,7 @@ export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> 
     peakBytes: before.arenaBytes,
     stepMs: before.step.medianMs,
     ...(before.estimated ? { estimated: true } : {}),
-    tradeoff: { points: tradeoff, knee: kneeOf(tradeoff), least: leastPeakOf(tradeoff) },
+    tradeoff: { points: tradeoff, knee: kneeOf(tradeoff, before.step.medianMs), least: leastPeakOf(tradeoff) },
   });
   await write(run, flags, json, tradeoffSummary);
 }

@@ -7,7 +7,7 @@ import { type Evaluation, Front, type Point } from "./front.js";
 import { Pace } from "./pace.js";
 import type { Effort, PlanProblem, Stretch } from "./plan.js";
 import { alone, held, keep, swapped } from "./schedule.js";
-import { segmentBounds, segmentCounts } from "./segments.js";
+import { trySegments } from "./segments.js";
 
 /** Peaks that are aimed at: shares of the unplanned one, from above to below and back. */
 const goalStep = 0.0125;
@@ -169,9 +169,8 @@ export class Search {
   private segments(): void {
     const bytes = this.options.map(({ accesses }) => accesses.bytes);
     const goal = focusGoal * (this.budgetBytes ?? 0);
-    for (const action of [held, alone, swapped]) {
-      const peakOf = (count: number): number => {
-        const bounds = segmentBounds(bytes, count);
+    for (const action of [held, alone, swapped])
+      trySegments(bytes, segmentTrials, goal, (bounds) => {
         const actions = new Uint8Array(this.evaluator.graph.activations.length);
         this.options.forEach(({ index, actions: possible }, place) => {
           if (!bounds.has(place) && possible.includes(action)) actions[index] = action;
@@ -179,17 +178,7 @@ export class Search {
         // held segments are tried however slow the machine is: there is nothing to go on from without them
         const isOver = action !== held && this.pace.isOver();
         return isOver ? Number.POSITIVE_INFINITY : this.evaluate(actions).peakBytes;
-      };
-      const tried = segmentCounts(bytes.length, segmentTrials).map((count) => ({ count, peak: peakOf(count) }));
-      // the more segments beyond those of the lowest peak, the less is made again
-      let fits = tried.reduce((a, z) => (z.peak < a.peak ? z : a)).count;
-      let most = Math.min(...tried.map(({ peak }) => peak)) <= goal ? bytes.length : fits;
-      while (most - fits > 1) {
-        const count = (fits + most) >> 1;
-        if (peakOf(count) <= goal) fits = count;
-        else most = count;
-      }
-    }
+      });
   }
 
   /** Evicts one activation after the other, the one that takes most of the excess at all nodes for its time first. */

@@ -23,3 +23,25 @@ export function segmentCounts(activations: number, most: number): number[] {
   for (let count = 1; count <= activations; count = Math.max(count + 1, Math.floor(count * growth))) counts.push(count);
   return counts;
 }
+
+/**
+ * Tries some numbers of segments, then as many as just fit: the more segments beyond those of the lowest peak, the less
+ * is made again. `peakOf` tells the peak of a plan with these bounds.
+ */
+export function trySegments(
+  bytes: readonly number[],
+  trials: number,
+  goalBytes: number,
+  peakOf: (bounds: ReadonlySet<number>) => number,
+): void {
+  const peak = (count: number): number => peakOf(segmentBounds(bytes, count));
+  const tried = segmentCounts(bytes.length, trials).map((count) => ({ count, peak: peak(count) }));
+  const lowest = tried.reduce((a, z) => (z.peak < a.peak ? z : a));
+  let fits = lowest.count;
+  let most = lowest.peak <= goalBytes ? bytes.length : fits;
+  while (most - fits > 1) {
+    const count = (fits + most) >> 1;
+    if (peak(count) <= goalBytes) fits = count;
+    else most = count;
+  }
+}

@@ -168,7 +168,7 @@ function pointText({ before }: Run, { planner, peakBytes, addedMs }: TradeoffPoi
 
 /** What a sweep over budgets says: its knee, the least peak, and what of its times nobody measured. */
 export function tradeoffLines(run: Run, points: readonly TradeoffPoint[]): string[] {
-  const knee = kneeOf(points);
+  const knee = kneeOf(points, run.before.step.medianMs);
   const simulated = points.some(({ copiesSimulated }) => copiesSimulated);
   return [
     knee

@@ -18,7 +18,7 @@ export function tradeoff(run: Run): Figure | null {
   if (!points) return null;
   const stepMs = run.before.step.medianMs;
   const most = Math.max(...points.filter((point) => !isFixed(point)).map(({ addedMs }) => addedMs));
-  const knee = kneeOf(points);
+  const knee = kneeOf(points, stepMs);
   const data = [...new Set(points.map(({ planner }) => planner))].map((planner, i) => {
     const own = points.filter((point) => point.planner === planner).sort((a, z) => a.peakBytes - z.peakBytes);
     const alone = own.every(isFixed);

@@ -107,11 +107,12 @@ export function frontier(points: readonly TradeoffPoint[]): TradeoffPoint[] {
 /**
  * Where less memory begins to cost much more time: of the points that no other one beats, the one farthest below the
  * chord from the first to the last. With peak and time scaled to 0…1 over these points, x and y, the chord is
- * x + y = 1, and the distance (1 − x − y) / √2 (Satopää et al. 2011, "Kneedle"). Null for fewer than three points, or
- * where none lies below the chord.
+ * x + y = 1, and the distance (1 − x − y) / √2 (Satopää et al. 2011, "Kneedle"). Points that more than double the
+ * step's time are left out: one that takes ten times the step would make all others look cheap. Null for fewer than
+ * three points, or where none lies below the chord.
  */
-export function kneeOf(points: readonly TradeoffPoint[]): TradeoffPoint | null {
-  const front = frontier(points);
+export function kneeOf(points: readonly TradeoffPoint[], stepMs: number): TradeoffPoint | null {
+  const front = frontier(points).filter(({ addedMs }) => addedMs <= stepMs);
   const [first, last] = [front[0], front.at(-1)];
   if (!first || !last || front.length < 3) return null;
   const below = ({ peakBytes, addedMs }: TradeoffPoint): number =>

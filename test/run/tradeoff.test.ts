@@ -76,10 +76,13 @@ test("frontier(points) has no point that another one beats, by falling peak", ()
 });
 
 test("kneeOf(points) is farthest below the chord; a line, two points and a bulge above it have none", () => {
-  assert.equal(kneeOf([point(10, 0), point(6, 1), point(4, 2), point(2, 10)])?.peakBytes, 4);
-  assert.equal(kneeOf([point(10, 0), point(6, 4), point(2, 8)]), null);
-  assert.equal(kneeOf([point(10, 0), point(9, 8), point(0, 10)]), null);
-  assert.equal(kneeOf([point(10, 0), point(2, 8)]), null);
+  assert.equal(kneeOf([point(10, 0), point(6, 1), point(4, 2), point(2, 10)], 100)?.peakBytes, 4);
+  assert.equal(kneeOf([point(10, 0), point(6, 4), point(2, 8)], 100), null);
+  assert.equal(kneeOf([point(10, 0), point(9, 8), point(0, 10)], 100), null);
+  assert.equal(kneeOf([point(10, 0), point(2, 8)], 100), null);
+  const dear = [point(10, 0), point(6, 1), point(4, 2), point(2, 10), point(1, 1000)];
+  assert.equal(kneeOf(dear, 100)?.peakBytes, 4, "a point that takes ten times the step counts for nothing");
+  assert.equal(kneeOf(dear, 1000)?.peakBytes, 2);
 });
 
 test("leastPeakOf(points) is the least peak in the least time", () => {
