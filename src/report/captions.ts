@@ -2,6 +2,7 @@ import { few, formatBytes, formatCount, formatMs, formatPercent } from "../forma
 import type { NodeRow } from "../run/node-rows.js";
 import type { Run } from "../run/run.js";
 import { shorten } from "./figure.js";
+import { timeByModuleCaption } from "./module-view.js";
 import { actionOf } from "./ranges.js";
 import { fastest, phaseTimes, rooflinePoints } from "./roofline.js";
 import { allocated, estimatedTime, stepTime } from "./sentences.js";
@@ -102,6 +103,7 @@ function tradeoff({ before, tradeoff: points = [] }: Run): string {
 /** What each chart of the page shows, in words and numbers, by the chart's name. */
 export const captions: Readonly<Record<string, (run: Run) => string>> = {
   predicted,
+  byModule: timeByModuleCaption,
   byPhase,
   byOp,
   runTime,

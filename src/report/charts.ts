@@ -18,11 +18,13 @@ import {
   shorten,
   timed,
 } from "./figure.js";
+import { timeByModule } from "./module-view.js";
 import { actionOf, liveRanges, sizeIdle } from "./ranges.js";
 import { roofline, timeByPhase } from "./roofline.js";
 import { swapLanes } from "./swap-lanes.js";
 import { tradeoff } from "./tradeoff.js";
 
+export { timeByModule } from "./module-view.js";
 export { liveRanges, sizeIdle } from "./ranges.js";
 export { roofline, timeByPhase } from "./roofline.js";
 export { swapLanes } from "./swap-lanes.js";
@@ -251,6 +253,7 @@ export const plots: Readonly<Record<string, (run: Run) => Figure | null>> = {
 /** The figures of the report's page, by the name that a chart has in a partial; null leaves the chart out. */
 export const pageFigures = (run: Run): Readonly<Record<string, Figure | null>> => ({
   predicted: predictedMeasured(run),
+  byModule: timeByModule(run),
   byPhase: timeByPhase(run),
   byOp: timeByOp(run),
   runTime: nodeRunTime(run),

@@ -1,6 +1,8 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import type { Decision } from "../plan/plan.js";
+import { modulesOf, moduleText } from "../run/modules.js";
 import type { Run } from "../run/run.js";
+import { groupsOf } from "./module-view.js";
 import type { PageTable } from "./tables.js";
 
 /** What decisions have in common, and what they come to. */
@@ -17,8 +19,13 @@ export interface DecisionGroup {
   readonly first: string;
 }
 
-/** Says which group a decision belongs to: what is done to what an op makes. */
+/** Says which group a decision belongs to: what is done in a module, or to what an op makes where no modules are known. */
 function groupNames(run: Run): (decision: Decision) => string {
+  const modules = modulesOf(run);
+  if (modules.basis !== null) {
+    const groupOf = groupsOf((run.plan?.decisions ?? []).map(({ activation }) => modules.ofTensor(activation)));
+    return ({ activation, action }) => `${action} in ${moduleText(groupOf(modules.ofTensor(activation)))}`;
+  }
   const ops = new Map(run.before.nodes.map(({ name, op }) => [name, op]));
   const producers = new Map(run.before.activations.map(({ name, producer }) => [name, producer]));
   return ({ activation, action }) => `${action} what ${ops.get(producers.get(activation) ?? "") ?? "another op"} makes`;
@@ -57,6 +64,7 @@ export function decisionGroups(run: Run): DecisionGroup[] {
 /** The decisions as a table of the page, a row each; its first column names the group. */
 export function decisionTable(run: Run): PageTable {
   const groupOf = groupNames(run);
+  const modules = modulesOf(run);
   const estimated = run.before.estimated ? "estimated " : "";
   const decisions = run.plan?.decisions ?? [];
   return {
@@ -64,6 +72,7 @@ export function decisionTable(run: Run): PageTable {
       { name: "group", title: "group", kind: "text" },
       { name: "order", title: "#", kind: "count" },
       { name: "activation_name", title: "activation", kind: "text" },
+      { name: "module", title: "module", kind: "text" },
       { name: "action", title: "action", kind: "text" },
       { name: "saved_bytes", title: "saved", kind: "bytes" },
       { name: "added_time_ms", title: `${estimated}added time`, kind: "ms" },
@@ -75,6 +84,7 @@ export function decisionTable(run: Run): PageTable {
       groupOf(one),
       one.order + 1,
       one.activation,
+      modules.basis === null ? "" : moduleText(modules.ofTensor(one.activation)),
       one.action,
       one.savedBytes,
       one.addedMs,

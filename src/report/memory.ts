@@ -1,9 +1,12 @@
 import { formatBytes, formatPercent } from "../format.js";
 import { categories, type Graph } from "../graph/graph.js";
+import { sourceText } from "../graph/origins.js";
 import { timeline } from "../memory/liveness.js";
 import { livesOf } from "../run/lives.js";
+import { moduleTree, type PeakPart, peakParts } from "../run/module-tree.js";
+import { moduleText } from "../run/modules.js";
 import type { NodeRow } from "../run/node-rows.js";
-import { plannedGraph } from "../run/planned-rows.js";
+import { plannedGraph, plannedPeak } from "../run/planned-rows.js";
 import { loadGraph, type Run } from "../run/run.js";
 import { categoryColors, shorten } from "./figure.js";
 import { rowsOf } from "./tables.js";
@@ -57,14 +60,9 @@ export function memoryView(run: Run) {
   const { before, plan } = run;
   const { peakRank, peakBytes, residentBytes } = before.timeline;
   const node = before.nodes[peakRank];
-  const holders = before.peakHolders.filter(({ bytes }) => bytes > 0);
-  const sums = categories
-    .map((category) => ({
-      category,
-      bytes: holders.filter((one) => one.category === category).reduce((sum, one) => sum + one.bytes, 0),
-    }))
-    .filter(({ bytes }) => bytes > 0)
-    .sort((a, z) => z.bytes - a.bytes);
+  const named = moduleTree(run, "unplanned").basis !== null;
+  const unplanned = holdersView(peakParts(run, "unplanned"), named);
+  const planned = plan ? plannedPeak(run) : undefined;
   return {
     peakNode: node && { name: node.name, short: shorten(node.name), op: node.op, phase: node.phase },
     peakRank,
@@ -73,21 +71,61 @@ export function memoryView(run: Run) {
     resident: formatBytes(residentBytes),
     residentShare: formatPercent(residentBytes / peakBytes),
     plannedPeak: plan && formatBytes(plan.timelinePeakBytes),
+    named,
+    peaks: [
+      {
+        what: "unplanned",
+        link: "node",
+        node: node ? { name: node.name, op: node.op, phase: node.phase } : null,
+        ...unplanned,
+      },
+      ...(planned
+        ? [
+            {
+              what: "planned",
+              link: "planned-node",
+              node: planned.node,
+              ...holdersView(peakParts(run, "planned"), named),
+            },
+          ]
+        : []),
+    ],
+  };
+}
+
+/** So many of the largest are in the table. */
+const mostHolders = 10;
+
+/** Who holds a peak: by category, as tiles, and the largest with their modules. */
+function holdersView(parts: readonly PeakPart[], named: boolean) {
+  const holders = parts.filter(({ bytes }) => bytes > 0);
+  const peakBytes = holders.reduce((sum, { bytes }) => sum + bytes, 0);
+  const sums = categories
+    .map((category) => ({
+      category,
+      bytes: holders.filter((one) => one.category === category).reduce((sum, one) => sum + one.bytes, 0),
+    }))
+    .filter(({ bytes }) => bytes > 0)
+    .sort((a, z) => z.bytes - a.bytes);
+  return {
+    total: formatBytes(peakBytes),
     categories: sums.map(({ category, bytes }) => ({
       category,
       color: categoryColors[category],
       size: formatBytes(bytes),
       share: formatPercent(bytes / peakBytes),
     })),
-    tiles: tilesOf(holders),
-    holders: holders.slice(0, 10).map(({ name, category, bytes, producer }) => ({
+    tiles: tilesOf(holders, named),
+    holders: holders.slice(0, mostHolders).map(({ name, category, bytes, producer, module, source, within }) => ({
       name: shorten(name),
       category,
+      module: shorten(moduleText(module)),
+      source: source ? sourceText(source) : "",
+      within: within ? shorten(within) : "",
       size: formatBytes(bytes),
       share: formatPercent(bytes / peakBytes),
       producer,
-      producerShort: producer && shorten(producer),
     })),
-    moreHolders: Math.max(0, holders.length - 10),
+    moreHolders: Math.max(0, holders.length - mostHolders),
   };
 }

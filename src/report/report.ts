@@ -127,6 +127,7 @@ const compiled = once(() => {
   const environment = Handlebars.create();
   environment.registerHelper({ chart, rowLink });
   for (const { name } of sections) environment.registerPartial(name, read(`partials/${name}.hbs`));
+  for (const name of ["branch", "branch-row"]) environment.registerPartial(name, read(`parts/${name}.hbs`));
   return environment.compile<View>(read("report.hbs"), { strict: true });
 });
 

@@ -11,6 +11,7 @@ import { comparison } from "./comparison.js";
 import { decisionGroups } from "./decisions.js";
 import { facts } from "./facts.js";
 import { memoryView } from "./memory.js";
+import { moduleTreeView } from "./module-view.js";
 import {
   boundSentence,
   constraintsLine,
@@ -181,7 +182,8 @@ const tradeoff = (run: Run, points: readonly TradeoffPoint[]) => ({
 });
 
 /** What the model and its step are made of. */
-function model({ graph, before }: Run) {
+function model(run: Run) {
+  const { graph, before } = run;
   const ops = new Map<string, { op: string; counts: Record<Phase, number>; ms: number }>();
   for (const { op, phase, time } of before.nodes) {
     const known = ops.get(op) ?? { op, counts: { forward: 0, loss: 0, backward: 0, update: 0 }, ms: 0 };
@@ -202,6 +204,7 @@ function model({ graph, before }: Run) {
       .map(({ category, count, bytes }) => ({ category, count: formatCount(count), size: formatBytes(bytes) })),
     nodeCount: formatCount(before.nodes.length),
     opCount: rows.length,
+    modules: moduleTreeView(run),
   };
 }
 

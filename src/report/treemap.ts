@@ -1,6 +1,7 @@
 import { formatBytes, formatPercent } from "../format.js";
 import { categories } from "../graph/graph.js";
-import type { PeakHolder } from "../memory/liveness.js";
+import type { PeakPart } from "../run/module-tree.js";
+import { moduleText } from "../run/modules.js";
 import { categoryColors, shorten } from "./figure.js";
 
 /** A rectangle in shares of the whole. */
@@ -73,16 +74,24 @@ export function textOn(color: string): string {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
 
-/** The holders of a peak as tiles of a treemap: a block a category, in it a tile a tensor; places are CSS lengths. */
-export function tilesOf(holders: readonly PeakHolder[]) {
+/**
+ * The holders of a peak as tiles of a treemap: a block a category, in it a tile a tensor; places are CSS lengths. Modules
+ * are named where the file names any.
+ */
+export function tilesOf(holders: readonly Pick<PeakPart, "name" | "category" | "bytes" | "module">[], named: boolean) {
   const all = holders.reduce((sum, { bytes }) => sum + bytes, 0);
+  const placeOf = (module: string): string => (named ? shorten(moduleText(module)) : "");
   const groups = categories
     .map((category) => {
       const own = holders.filter((holder) => holder.category === category && holder.bytes > 0);
       const rest = own.slice(mostTiles);
-      const items = own.slice(0, mostTiles).map(({ name, bytes }) => ({ name, bytes }));
+      const items = own.slice(0, mostTiles).map(({ name, bytes, module }) => ({ name, bytes, place: placeOf(module) }));
       if (rest.length)
-        items.push({ name: `${rest.length} others`, bytes: rest.reduce((sum, { bytes }) => sum + bytes, 0) });
+        items.push({
+          name: `${rest.length} others`,
+          bytes: rest.reduce((sum, { bytes }) => sum + bytes, 0),
+          place: "",
+        });
       items.sort((a, z) => z.bytes - a.bytes);
       return { category, items, bytes: own.reduce((sum, { bytes }) => sum + bytes, 0) };
     })
@@ -97,10 +106,11 @@ export function tilesOf(holders: readonly PeakHolder[]) {
       items.map(({ bytes }) => bytes),
       blocks[i] as Box,
     );
-    return items.map(({ name, bytes }, k) => {
+    return items.map(({ name, bytes, place }, k) => {
       const { x, y, width, height } = boxes[k] as Box;
       return {
         name: shorten(name),
+        place,
         category,
         size: formatBytes(bytes),
         share: formatPercent(bytes / all),

@@ -27,9 +27,20 @@ test("memoryData(run) plans to the peaks that the run says", () => {
 });
 
 test("memoryView(run) names the node at the peak and shares that add up", () => {
-  const { peakNode, categories, holders, moreHolders } = memoryView(run);
+  const { peakNode, peaks } = memoryView(run);
   assert.equal(peakNode?.name, run.before.nodes[run.before.timeline.peakRank]?.name);
-  const shares = categories.reduce((sum, { share }) => sum + Number.parseFloat(share), 0);
-  assert.ok(Math.abs(shares - 100) < 0.5, `${shares}`);
-  assert.equal(holders.length + moreHolders, run.before.peakHolders.filter(({ bytes }) => bytes > 0).length);
+  assert.deepEqual(
+    peaks.map(({ what }) => what),
+    ["unplanned", "planned"],
+  );
+  for (const { categories, holders, moreHolders, tiles } of peaks) {
+    const shares = categories.reduce((sum, { share }) => sum + Number.parseFloat(share), 0);
+    assert.ok(Math.abs(shares - 100) < 0.5, `${shares}`);
+    assert.equal(holders.length + moreHolders, tiles.length);
+    assert.ok(
+      holders.some(({ name, within }) => within === "parameters" && name.startsWith("m.")),
+      "flat buffers are divided",
+    );
+  }
+  assert.equal(memoryView({ ...run, plan: null, after: null }).peaks.length, 1);
 });

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { categoryColors } from "../../src/report/figure.js";
 import { squarify, textOn, tilesOf } from "../../src/report/treemap.js";
+import { peakParts } from "../../src/run/module-tree.js";
 import { goldenRun } from "../golden-run.js";
 
 test("squarify(sizes, box) gives the boxes of the paper's example", () => {
@@ -32,13 +33,18 @@ test("squarify(sizes, box) fills the box without overlap, each box as large as i
 });
 
 test("tilesOf(holders) has a tile for each holder of the peak, and one for those beyond many", () => {
-  const holders = goldenRun("mlp-cpu").before.peakHolders.filter(({ bytes }) => bytes > 0);
-  assert.equal(tilesOf(holders).length, holders.length);
+  const holders = peakParts(goldenRun("mlp-cpu"), "unplanned").filter(({ bytes }) => bytes > 0);
+  assert.equal(tilesOf(holders, true).length, holders.length);
   const [one] = holders;
   assert.ok(one);
-  const many = tilesOf(Array.from({ length: 500 }, (_, i) => ({ ...one, name: `${i}`, bytes: 1 })));
+  const many = tilesOf(
+    Array.from({ length: 500 }, (_, i) => ({ ...one, name: `${i}`, bytes: 1 })),
+    true,
+  );
   assert.equal(many.length, 201);
   assert.equal(many[0]?.name, "300 others");
+  assert.equal(many[1]?.place, tilesOf([one], true)[0]?.place);
+  assert.equal(tilesOf([one], false)[0]?.place, "");
 });
 
 test("textOn(color) is black on light colours and white on dark ones", () => {
