@@ -51,7 +51,7 @@ export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
 export type { Profile, ProfileOptions } from "./run/profile.js";
-export { type PlanOptions, planRun } from "./run/replan.js";
+export { type PlanOptions, planRun, sweepRun } from "./run/replan.js";
 export {
   type Environment,
   type Equality,
