@@ -52,7 +52,11 @@ function runCard(run: Run): Card {
     rows: [...compared, ...(plan ? planRows(plan).map(([what, value]) => [what, "", value]) : [])],
     notes: [
       ...known.map(({ name, value }) => `${name}: ${value}`),
-      ...(holder ? [`largest at the peak: ${holder.name}, ${formatBytes(holder.bytes)} (${formatPercent(holder.bytes / before.timeline.peakBytes)})`] : []),
+      ...(holder
+        ? [
+            `largest at the peak: ${holder.name}, ${formatBytes(holder.bytes)} (${formatPercent(holder.bytes / before.timeline.peakBytes)})`,
+          ]
+        : []),
       ...(equality ? [`${equality.compared} tensors compared, ${equality.different.length} differ`] : []),
       ...warnings.map(({ text }) => `warning: ${text}`),
     ],
@@ -66,7 +70,10 @@ function bundleOf({ title, good, head, rows, notes }: Card): Bundle {
   const list = notes.map((text) => `<li>${escapeHtml(text)}</li>`).join("");
   const widths = rows.reduce<number[]>((most, row) => row.map((text, i) => Math.max(most[i] ?? 0, text.length)), []);
   const line = (row: readonly string[]): string =>
-    row.map((text, i) => (i ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0))).join("  ").trimEnd();
+    row
+      .map((text, i) => (i ? text.padStart(widths[i] ?? 0) : text.padEnd(widths[i] ?? 0)))
+      .join("  ")
+      .trimEnd();
   return {
     "text/html":
       `<div style="border-left:5px solid ${color};padding:4px 12px"><strong>${escapeHtml(title)}</strong>` +

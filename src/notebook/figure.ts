@@ -63,7 +63,11 @@ const jsonOf = (figure: AnyFigure): string =>
   );
 
 /** A still picture that a live chart takes the place of, where scripts run. */
-function figureHtml(json: string, svg: string | undefined, { title, height }: { title: string; height: number }): string {
+function figureHtml(
+  json: string,
+  svg: string | undefined,
+  { title, height }: { title: string; height: number },
+): string {
   const id = `mutwo-${randomUUID()}`;
   const still = svg
     ? `<img alt="${escapeHtml(title)}" style="max-width:100%" src="data:image/svg+xml;base64,${Buffer.from(svg).toString("base64")}">`

@@ -21,7 +21,11 @@ interface Kind {
 const kinds: readonly Kind[] = [
   {
     is: ({ columns, values, shape, index }) =>
-      Array.isArray(columns) && Array.isArray(values) && Array.isArray(index) && Array.isArray(shape) && shape.length === 2,
+      Array.isArray(columns) &&
+      Array.isArray(values) &&
+      Array.isArray(index) &&
+      Array.isArray(shape) &&
+      shape.length === 2,
     bundle: (frame: Frame) => frameBundle(frame),
   },
   {

@@ -87,7 +87,12 @@ function seriesOf(traces: readonly Trace[], barmode: string | undefined): Series
     const own = trace.line?.color ?? trace.marker?.color;
     const color = typeof own === "string" ? own : (palette[number % palette.length] as string);
     const rank = traces.slice(0, number).filter(isBar).length;
-    return { trace, marks, color, bar: { shift: (beside > 1 ? rank - (beside - 1) / 2 : 0) / beside, share: 0.8 / beside } };
+    return {
+      trace,
+      marks,
+      color,
+      bar: { shift: (beside > 1 ? rank - (beside - 1) / 2 : 0) / beside, share: 0.8 / beside },
+    };
   });
 }
 
@@ -111,14 +116,24 @@ type Point = readonly [x: number, y: number];
 
 /** The corners of a line: with steps a value holds until the next one; points amid a level stretch say nothing. */
 function corners(points: readonly Point[], steps: boolean): Point[] {
-  const all = steps ? points.flatMap(([x, y], i): Point[] => (i ? [[x, (points[i - 1] as Point)[1]], [x, y]] : [[x, y]])) : [...points];
+  const all = steps
+    ? points.flatMap(([x, y], i): Point[] =>
+        i
+          ? [
+              [x, (points[i - 1] as Point)[1]],
+              [x, y],
+            ]
+          : [[x, y]],
+      )
+    : [...points];
   return all.filter(([, y], i) => {
     const [before, after] = [all[i - 1], all[i + 1]];
     return !before || !after || before[1] !== y || after[1] !== y;
   });
 }
 
-const pathOf = (points: readonly Point[]): string => points.map(([x, y], i) => `${i ? "L" : "M"}${place(x)} ${place(y)}`).join("");
+const pathOf = (points: readonly Point[]): string =>
+  points.map(([x, y], i) => `${i ? "L" : "M"}${place(x)} ${place(y)}`).join("");
 
 function lines({ trace, marks, color }: Series, x: Scale, y: Scale): string {
   const steps = trace.line?.shape === "hv";
@@ -136,7 +151,12 @@ function lines({ trace, marks, color }: Series, x: Scale, y: Scale): string {
 }
 
 /** Traces on their two axes, with grid and titles. */
-function plot(traces: readonly Trace[], axes: { readonly x: Axis; readonly y: Axis }, frame: Frame, barmode?: string): string {
+function plot(
+  traces: readonly Trace[],
+  axes: { readonly x: Axis; readonly y: Axis },
+  frame: Frame,
+  barmode?: string,
+): string {
   const { left, right, top, bottom } = frame;
   const series = seriesOf(traces, barmode);
   const flat = traces.some(isFlat);
@@ -148,8 +168,13 @@ function plot(traces: readonly Trace[], axes: { readonly x: Axis; readonly y: Ax
   const x = flat ? scaleOf(values, fromZero(axes.x), left, right, 0) : scaleOf(keys, axes.x, left, right, room);
   const y = flat ? scaleOf(keys, axes.y, bottom, top, room) : scaleOf(values, fromZero(axes.y), bottom, top, 0);
   return [
-    ...x.ticks.map(([at, text]) => `<path d="M${place(at)} ${top}V${bottom}" stroke="#ddd"/>${words(at, bottom + 16, "middle", text)}`),
-    ...y.ticks.map(([at, text]) => `<path d="M${left} ${place(at)}H${right}" stroke="#ddd"/>${words(left - 6, at + 4, "end", text)}`),
+    ...x.ticks.map(
+      ([at, text]) =>
+        `<path d="M${place(at)} ${top}V${bottom}" stroke="#ddd"/>${words(at, bottom + 16, "middle", text)}`,
+    ),
+    ...y.ticks.map(
+      ([at, text]) => `<path d="M${left} ${place(at)}H${right}" stroke="#ddd"/>${words(left - 6, at + 4, "end", text)}`,
+    ),
     ...series.map((one) => (isBar(one.trace) ? bars(one, x, y) : lines(one, x, y))),
     words((left + right) / 2, bottom + 34, "middle", axes.x.title?.text ?? ""),
     flat ? "" : words(left - 50, top - 8, "start", axes.y.title?.text ?? ""),
@@ -181,7 +206,8 @@ export function picture({ data, layout }: Pick<Figure, "data"> & { readonly layo
   if (!traces.every(({ type = "scatter" }) => type === "scatter" || type === "bar")) return undefined;
   const settings = (layout ?? {}) as Layout;
   const height = settings.height ?? 400;
-  const names = settings.showlegend === false ? [] : traces.filter(({ name, showlegend }) => name && showlegend !== false);
+  const names =
+    settings.showlegend === false ? [] : traces.filter(({ name, showlegend }) => name && showlegend !== false);
   const below = legend(names.length > 1 ? names : [], height - 12);
   const left = traces.some(isFlat) ? 260 : 70;
   const frame = { top: 50, bottom: height - 52 - below.height };

@@ -26,7 +26,10 @@ function roundTicks(least: number, largest: number): number[] {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5, 10].find((factor) => factor * power >= rough) as number) * power;
   const first = Math.ceil(least / step - 1e-9);
-  return Array.from({ length: Math.max(0, Math.floor(largest / step + 1e-9) - first + 1) }, (_, i) => (first + i) * step);
+  return Array.from(
+    { length: Math.max(0, Math.floor(largest / step + 1e-9) - first + 1) },
+    (_, i) => (first + i) * step,
+  );
 }
 
 /** A scale for words, in the order in which they come. */
@@ -44,12 +47,21 @@ export function scaleOf(values: readonly Value[], axis: Axis, from: number, to: 
   const isLog = axis.type === "log" && numbers.every((value) => value > 0);
   const scaled = (value: number): number => (isLog ? Math.log10(value) : value);
   const starts = axis.rangemode === "tozero" && !isLog ? [0] : [];
-  const low = numbers.reduce((least, value) => Math.min(least, scaled(value)), starts[0] ?? Number.POSITIVE_INFINITY) - room;
-  const high = numbers.reduce((most, value) => Math.max(most, scaled(value)), starts[0] ?? Number.NEGATIVE_INFINITY) + room;
+  const low =
+    numbers.reduce((least, value) => Math.min(least, scaled(value)), starts[0] ?? Number.POSITIVE_INFINITY) - room;
+  const high =
+    numbers.reduce((most, value) => Math.max(most, scaled(value)), starts[0] ?? Number.NEGATIVE_INFINITY) + room;
   const unit = (to - from) / (high - low || 1);
   const on = (value: number): number => from + (value - low) * unit;
-  const named = axis.tickvals?.map((value, i): [number, string] => [on(scaled(value)), axis.ticktext?.[i] ?? String(value)]);
+  const named = axis.tickvals?.map((value, i): [number, string] => [
+    on(scaled(value)),
+    axis.ticktext?.[i] ?? String(value),
+  ]);
   const round = (): [number, string][] =>
     roundTicks(low, high).map((tick) => [on(tick), String(Number((isLog ? 10 ** tick : tick).toPrecision(3)))]);
-  return { at: (value) => on(scaled(Number(value))), unit: Math.abs(unit), ticks: named ?? (numbers.length ? round() : []) };
+  return {
+    at: (value) => on(scaled(Number(value))),
+    unit: Math.abs(unit),
+    ticks: named ?? (numbers.length ? round() : []),
+  };
 }

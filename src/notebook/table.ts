@@ -9,16 +9,16 @@ export interface TableSize {
   readonly columns?: number;
 }
 
-/** Longer texts are cut in the middle; they show in full when the pointer rests on them. */
-const longestText = 60;
+/** Longer texts are cut in the middle, in narrow tables later; they show in full when the pointer rests on them. */
+const longestText = (columns: number): number => (columns > 4 ? 60 : 200);
 
 /** Whole numbers in groups of three digits. */
 const htmlText = (value: unknown): string =>
   typeof value === "number" && Number.isInteger(value) ? value.toLocaleString("en") : cellText(value);
 
-function cellHtml(value: unknown): string {
+function cellHtml(value: unknown, longest: number): string {
   const text = htmlText(value);
-  const short = cut(text, longestText);
+  const short = cut(text, longest);
   const title = short === text ? "" : ` title="${escapeHtml(text.slice(0, 1000))}"`;
   return `<td style="text-align:${typeof value === "number" ? "right" : "left"}"${title}>${escapeHtml(short)}</td>`;
 }
@@ -42,7 +42,7 @@ export function frameBundle(frame: Frame, size: TableSize = {}): Bundle {
     `<th style="text-align:${isNumber(at) ? "right" : "left"}">${escapeHtml(columns[at] as string)}</th>`;
   const hidden = columns.filter((_, at) => !taken.includes(at));
   const label = (row: number): string => (index ? `<th>${escapeHtml(String(index[row] ?? row))}</th>` : "");
-  const body = shown.map((cells, row) => `<tr>${label(row)}${taken.map((at) => cellHtml(cells[at])).join("")}</tr>`);
+  const body = shown.map((cells, row) => `<tr>${label(row)}${taken.map((at) => cellHtml(cells[at], longestText(taken.length))).join("")}</tr>`);
   const count = countText(values.length, shown.length, columns, hidden);
   return {
     "text/html":

@@ -14,8 +14,8 @@ export interface Frame {
 /** More rows than this are not printed. */
 const printedRows = 20;
 
-/** Wider cells are cut in the middle: the ends of names tell more than the rest. */
-const widestCell = 36;
+/** Wider cells are cut in the middle, in narrow tables later: the ends of names tell more than the rest. */
+const widestCell = (columns: number): number => (columns > 4 ? 36 : 80);
 
 /** Columns that say most of a run's tables: printed first where not all have room. */
 const telling = [
@@ -68,9 +68,11 @@ export function frameText(frame: Frame, width = process.stdout.columns ?? 120, m
   const { columns, values, index } = frame;
   const all = values as readonly (readonly unknown[])[];
   const shown = all.slice(0, most);
-  const texts = shown.map((row) => row.map((value) => cut(cellText(value), widestCell)));
+  const texts = shown.map((row) => row.map((value) => cut(cellText(value), widestCell(columns.length))));
   const isNumber = columns.map((_, at) => shown.some((row) => typeof row[at] === "number" && !Number.isNaN(row[at])));
-  const widths = columns.map((name, at) => texts.reduce((most, row) => Math.max(most, row[at]?.length ?? 0), name.length));
+  const widths = columns.map((name, at) =>
+    texts.reduce((most, row) => Math.max(most, row[at]?.length ?? 0), name.length),
+  );
   const labels = shown.map((_, at) => String(index?.[at] ?? at));
   const labelWidth = labels.reduce((most, label) => Math.max(most, label.length), 0);
   const taken = chosen(columns, widths, width - labelWidth);
