@@ -35,4 +35,4 @@ export function display(data: Bundle, what: string, place?: { readonly id: strin
 
 /** A text that may stand in HTML, attributes too. */
 export const escapeHtml = (text: string): string =>
-  text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/"/g, "&quot;");
+  text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");

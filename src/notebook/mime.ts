@@ -19,6 +19,12 @@ interface Kind {
 
 /** By what values hold, not by their class: kernel and notebook may have their own copies of danfo and mutwo. */
 const kinds: readonly Kind[] = [
+  // before tables: a Series has columns too
+  {
+    is: ({ $isSeries, values }) => $isSeries === true && Array.isArray(values),
+    bundle: ({ values, columns, index }: Frame & { readonly values: readonly unknown[] }) =>
+      frameBundle({ columns: columns.slice(0, 1), values: values.map((value) => [value]), index }),
+  },
   {
     is: ({ columns, values, shape, index }) =>
       Array.isArray(columns) &&
@@ -27,11 +33,6 @@ const kinds: readonly Kind[] = [
       Array.isArray(shape) &&
       shape.length === 2,
     bundle: (frame: Frame) => frameBundle(frame),
-  },
-  {
-    is: ({ $isSeries, values }) => $isSeries === true && Array.isArray(values),
-    bundle: ({ values, columns, index }: Frame & { readonly values: readonly unknown[] }) =>
-      frameBundle({ columns: columns.slice(0, 1), values: values.map((value) => [value]), index }),
   },
   {
     is: ({ data, layout }) => Array.isArray(data) && data.every(isObject) && isObject(layout),

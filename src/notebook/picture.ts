@@ -61,12 +61,15 @@ const place = (value: number): string => String(Math.round(value * 10) / 10);
 const words = (x: number, y: number, anchor: string, text: string): string =>
   `<text x="${place(x)}" y="${place(y)}" text-anchor="${anchor}">${escapeHtml(text.length > 40 ? `…${text.slice(-39)}` : text)}</text>`;
 
+const isKnown = (value: Value | null | undefined): value is Value =>
+  value !== null && value !== undefined && !Number.isNaN(value);
+
 /** The points of a trace whose values are both known, along its axis and across it. */
 function pointsOf(trace: Trace): { key: Value; value: Value }[] {
   const [keys, values] = isFlat(trace) ? [trace.y, trace.x] : [trace.x, trace.y];
   return (values ?? []).flatMap((value, i) => {
     const key = keys ? keys[i] : i;
-    return key === null || key === undefined || value === null || value === undefined ? [] : [{ key, value }];
+    return isKnown(key) && isKnown(value) ? [{ key, value }] : [];
   });
 }
 
@@ -132,14 +135,27 @@ function corners(points: readonly Point[], steps: boolean): Point[] {
   });
 }
 
+/** Of many points those that show: the first, lowest and highest one of each column of the picture. */
+function visible(points: readonly Point[]): Point[] {
+  if (points.length <= 2 * width) return [...points];
+  const columns = new Map<number, { first: Point; low: Point; high: Point }>();
+  for (const point of points) {
+    const known = columns.get(Math.round(point[0]));
+    if (!known) columns.set(Math.round(point[0]), { first: point, low: point, high: point });
+    else if (point[1] < known.low[1]) known.low = point;
+    else if (point[1] > known.high[1]) known.high = point;
+  }
+  return [...columns.values()].flatMap(({ first, low, high }) => [first, low, high]);
+}
+
 const pathOf = (points: readonly Point[]): string =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${place(x)} ${place(y)}`).join("");
 
 function lines({ trace, marks, color }: Series, x: Scale, y: Scale): string {
   const steps = trace.line?.shape === "hv";
-  const upper = marks.map(({ key, end }): Point => [x.at(key), y.at(end)]);
+  const upper = visible(marks.map(({ key, end }): Point => [x.at(key), y.at(end)]));
   if (trace.stackgroup !== undefined) {
-    const lower = marks.map(({ key, base }): Point => [x.at(key), y.at(base)]);
+    const lower = visible(marks.map(({ key, base }): Point => [x.at(key), y.at(base)]));
     const outline = [...corners(upper, steps), ...corners(lower, steps).reverse()];
     return `<path d="${pathOf(outline)}Z" fill="${escapeHtml(trace.fillcolor ?? color)}"/>`;
   }

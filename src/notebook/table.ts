@@ -42,7 +42,10 @@ export function frameBundle(frame: Frame, size: TableSize = {}): Bundle {
     `<th style="text-align:${isNumber(at) ? "right" : "left"}">${escapeHtml(columns[at] as string)}</th>`;
   const hidden = columns.filter((_, at) => !taken.includes(at));
   const label = (row: number): string => (index ? `<th>${escapeHtml(String(index[row] ?? row))}</th>` : "");
-  const body = shown.map((cells, row) => `<tr>${label(row)}${taken.map((at) => cellHtml(cells[at], longestText(taken.length))).join("")}</tr>`);
+  const body = shown.map(
+    (cells, row) =>
+      `<tr>${label(row)}${taken.map((at) => cellHtml(cells[at], longestText(taken.length))).join("")}</tr>`,
+  );
   const count = countText(values.length, shown.length, columns, hidden);
   return {
     "text/html":
