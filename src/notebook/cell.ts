@@ -5,8 +5,9 @@ export type Bundle = Readonly<Record<string, unknown>>;
 export interface RunningCell {
   /** Its number, as in `[3]`. */
   readonly count: number;
-  /** Its id in the notebook, where the front end tells it; else its text. */
-  readonly id: string;
+  /** Its id in the notebook, where the front end tells it. */
+  readonly id?: string;
+  readonly code: string;
   /** Aborted when the cell is interrupted. */
   readonly signal: AbortSignal;
 }
@@ -17,8 +18,8 @@ interface RunningKernel {
   readonly display:
     | ((message: { data: Bundle; metadata: object; transient: { display_id?: string } }, update: boolean) => void)
     | null;
-  /** Id of the cell whose output brought the chart library. */
-  libraryCell?: string;
+  /** The cell whose output brought the chart library. */
+  library?: Pick<RunningCell, "id" | "code" | "count">;
 }
 
 /** The symbol is shared: kernel and notebook may have their own copies of this file. */

@@ -39,6 +39,13 @@ export const bringsLibrary = (html: string): boolean => html.includes('new Event
 export const withoutLibrary = (html: string): string =>
   html.replace(/<script>\(async\(\)=>\{if\(window\.Plotly\)return;.*?<\/script>/gs, "");
 
+/** Whether two executions are of one cell: by its id, where there is none by how its text begins. */
+function isSameCell(one: { id?: string; code: string }, other: { id?: string; code: string }): boolean {
+  if (one.id !== undefined || other.id !== undefined) return one.id === other.id;
+  const length = Math.ceil(Math.min(one.code.length, other.code.length) / 2);
+  return one.code.slice(0, length) === other.code.slice(0, length);
+}
+
 /**
  * Whether the figure's output has to bring the library: the first one of a session does, and again when its cell runs
  * again, since the new output takes the place of the one that brought it.
@@ -46,15 +53,11 @@ export const withoutLibrary = (html: string): string =>
 function needsLibrary(): boolean {
   const kernel = runningKernel();
   if (!kernel?.cell) return true;
-  const { id, count } = kernel.cell;
-  const [holder, at] = kernel.libraryCell?.split("\n", 2) ?? [];
-  if (holder !== undefined && (holder !== packedId(id) || Number(at) === count)) return false;
-  kernel.libraryCell = `${packedId(id)}\n${count}`;
+  const { cell, library } = kernel;
+  if (library && (library.count === cell.count || !isSameCell(library, cell))) return false;
+  kernel.library = { id: cell.id, code: cell.code, count: cell.count };
   return true;
 }
-
-/** A cell's id on one line. */
-const packedId = (id: string): string => JSON.stringify(id);
 
 /** Typed arrays as lists: they would become objects. */
 const jsonOf = (figure: AnyFigure): string =>

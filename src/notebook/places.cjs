@@ -75,11 +75,10 @@ function describe(thrown, running) {
     .filter((frame) => frame !== undefined)
     .filter(({ text }, i, all) => text !== all[i - 1]?.text);
   const shown = process.env.MUTWO_STACK ? String(stack).split("\n").slice(1) : frames.map(({ text }) => text);
-  const causes = thrown.cause instanceof Error && !message.includes(thrown.cause.message) ? [thrown.cause.message] : [];
   return {
     ename: String(name),
     evalue: String(message),
-    traceback: [`${name}: ${message}`, ...causes.map((cause) => `  cause: ${cause}`), ...shown],
+    traceback: [`${name}: ${message}`, ...shown],
     line: frames.find(({ count }) => count === running)?.line,
   };
 }

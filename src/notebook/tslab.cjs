@@ -140,8 +140,9 @@ class Handler extends JupyterHandlerImpl {
     });
     if (req.silent) this.execCount--;
     const count = this.execCount + 1;
-    kernel.cell = { count, id: req.cellId ?? req.code, signal: controller.signal, controller, stop };
+    kernel.cell = { count, id: req.cellId, code: req.code, signal: controller.signal, controller, stop };
     kernel.display = streams[1];
+    if (req.deletedCells?.includes(kernel.library?.id)) kernel.library = undefined;
     remember(count, { source: req.code, maps: [] });
     if (!req.silent) req.publish("execute_input", { code: req.code, execution_count: count });
     // an interrupt may end the cell with all that called it and is queued behind it: nothing of the kernel's may be
@@ -185,7 +186,7 @@ class Server extends ZmqServer {
       r.signAndSend(this.connInfo.key, this.iopub);
     };
     const content = await this.handler.handleExecute(
-      { ...msg.content, cellId: msg.metadata.cellId, publish: pub },
+      { ...msg.content, cellId: msg.metadata.cellId, deletedCells: msg.metadata.deletedCells, publish: pub },
       (name, text) => pub("stream", { name, text }),
       (data, update) => pub(update ? "update_display_data" : "display_data", data),
     );
