@@ -41,9 +41,9 @@ function planCard(plan: Plan): Card {
 function runCard(run: Run): Card {
   const { before, plan, equality, warnings } = run;
   const known = facts(run).filter(({ name }) => ["model", "dimensions", "loss, optimizer", "backend"].includes(name));
-  const compared = comparison(run, "terminal").map(({ what, before, after }) =>
-    plan ? [what, before, after] : [what, before],
-  );
+  const compared = comparison(run, "terminal")
+    .map(({ what, before, after }) => (plan ? [what, before, after] : [what, before]))
+    .filter(([, ...cells]) => cells.some((cell) => cell !== ""));
   const [holder] = before.peakHolders;
   return {
     title: plan ? verdict(plan) : `peak ${formatBytes(before.arenaBytes)}, no plan`,

@@ -45,7 +45,7 @@ pre.bad { border-left: 4px solid #a30000; padding-left: 8px; }
 .output { overflow-x: auto; margin: 4px 0; }
 .output table { border-collapse: collapse; border: 0; }
 .output th, .output td { padding: 3px 10px; border: 0; border-bottom: 1px solid #ddd; white-space: nowrap; }
-@media print { .cell, .mutwo-figure { break-inside: avoid; } .output { overflow: visible; } .output th, .output td { white-space: normal; overflow-wrap: anywhere; } }
+@media print { .cell, .mutwo-figure { break-inside: avoid; } .output { overflow: visible; } .modebar { display: none; } .output th, .output td { white-space: normal; overflow-wrap: anywhere; } }
 `;
 
 /** An executed notebook as one HTML page in the report's style that needs nothing else. */

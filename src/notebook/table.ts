@@ -51,6 +51,6 @@ export function frameBundle(frame: Frame, size: TableSize = {}): Bundle {
     "text/html":
       `<table class="dataframe" border="1"><thead><tr>${index ? "<th></th>" : ""}${taken.map(th).join("")}</tr></thead>` +
       `<tbody>${body.join("")}</tbody></table><p>${escapeHtml(count)}</p>`,
-    "text/plain": frameText(frame, 120, size.rows),
+    "text/plain": frameText(frame, columns.length > 12 ? 120 : Number.POSITIVE_INFINITY, size.rows),
   };
 }

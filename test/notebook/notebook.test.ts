@@ -15,6 +15,7 @@ import path from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type NotebookOptions, runNotebook } from "../../src/notebook/notebook.js";
+import { writeNotebookReport } from "../../src/notebook/page.js";
 import { at } from "../at.js";
 import { tsx } from "../program.js";
 
@@ -263,6 +264,20 @@ test("the kernel imports a package by its own name and `exports`, and runs where
   assert.deepEqual(outputs()[0]?.[0]?.text, [`12 ${shapes}\n`]);
   const elsewhere = await runNotebook(input, { output, cwd: folder });
   assert.match(elsewhere.failedCell?.message ?? "", /^line 1, column 22: Cannot find module 'shapes'/);
+});
+
+test("writeNotebookReport(file) makes HTML and PDF of an executed notebook beside it", async () => {
+  await run("displays");
+  assert.deepEqual(
+    await writeNotebookReport(output),
+    ["html", "pdf"].map((kind) => output.replace(/ipynb$/, kind)),
+  );
+  assert.equal(
+    readFileSync(output.replace(/ipynb$/, "pdf"))
+      .subarray(0, 5)
+      .toString(),
+    "%PDF-",
+  );
 });
 
 const stories = readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"));
