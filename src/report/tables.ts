@@ -16,12 +16,9 @@ import {
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
-<<<<<<< HEAD
 import type { Cell, Column } from "./column.js";
-import { moduleColumns } from "./module-columns.js";
-=======
 import { danfo } from "./danfo.js";
->>>>>>> 7ddd04b (wip)
+import { moduleColumns } from "./module-columns.js";
 
 export type { Cell, Column };
 

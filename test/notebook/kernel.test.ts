@@ -70,6 +70,10 @@ test("the kernel answers `aborted` to cells that were queued behind a failing on
   }
 });
 
+/** What a front end without HTML shows of an output. */
+const plain = (output?: Readonly<Record<string, unknown>>): string =>
+  (output?.data as { readonly "text/plain"?: string } | undefined)?.["text/plain"] ?? "";
+
 interface Answer {
   readonly reply: Message["content"];
   readonly outputs: readonly (Message["content"] & { readonly type: string })[];
@@ -97,9 +101,7 @@ async function inKernel(work: (run: (code: string, interrupted?: boolean) => Pro
       return { reply: content, outputs, afterMs: performance.now() - at };
     };
     const { outputs } = await run("process.pid");
-    pid = Number(
-      (outputs.find(({ type }) => type === "execute_result")?.data as { "text/plain": string })["text/plain"],
-    );
+    pid = Number(plain(outputs.find(({ type }) => type === "execute_result")));
     await work(run);
   } finally {
     await kernel.stop();
@@ -139,7 +141,7 @@ for (const [what, code] of [
       const used = await run(
         "const before = process.cpuUsage();\nawait new Promise((resolve) => setTimeout(resolve, 500));\nprocess.cpuUsage(before).user / 1e6",
       );
-      const seconds = Number((used.outputs.at(-1)?.data as { "text/plain": string })["text/plain"]);
+      const seconds = Number(plain(used.outputs.at(-1)));
       assert.ok(seconds < 0.4, `${seconds} s`);
     }));
 
@@ -153,7 +155,7 @@ await profileModel(${model}, { loss: "mse", optimizer: "sgd", iterations: 1e6 })
     assert.equal(reply.ename, "Interrupted");
     const bars = outputs.filter(({ type }) => /display_data$/.test(type));
     assert.deepEqual([bars[0]?.type, bars[1]?.type], ["display_data", "update_display_data"]);
-    assert.match((bars.at(-1)?.data as { "text/plain": string })["text/plain"], / · interrupted$/);
+    assert.match(plain(bars.at(-1)), / · interrupted$/);
     assert.equal((await run("1")).reply.status, "ok");
   }));
 
