@@ -292,7 +292,7 @@ for (const name of stories)
   test(`notebooks/${name} runs from top to bottom on the built package`, async () => {
     const result = await runNotebook(path.join("notebooks", name), { output, parameters: short[name], pictures: true });
     assert.deepEqual(result, { ok: true, failedCell: null });
-    assert.ok(statSync(output).size < 400_000, `${statSync(output).size} bytes`);
+    assert.ok(statSync(output).size < 1e6, `${statSync(output).size} bytes`);
     const results = outputs().flat();
     assert.ok(results.some(({ data }) => data && "text/html" in data));
     assert.ok(!results.some(({ output_type, name }) => output_type === "stream" && name === "stderr"));
