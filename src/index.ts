@@ -11,8 +11,10 @@ export type { BatchNormMode } from "./model/bind.js";
 export type { Model, ModelNode, ModelValue } from "./model/model.js";
 export { type BoundModel, readModel } from "./model/read.js";
 export type { Scope } from "./model/scopes.js";
+export { demoFile } from "./notebook/demo.js";
+export { profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { type Frame, showFigure, showTable } from "./notebook/show.js";
+export { show, showFigure, showTable } from "./notebook/show.js";
 export type {
   Action,
   BesidePlan,
@@ -27,6 +29,7 @@ export type {
 export { planGraph } from "./plan/planners/index.js";
 export { rewrite } from "./plan/rewrite.js";
 export * as charts from "./report/charts.js";
+export type { Frame } from "./report/danfo.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
@@ -46,10 +49,9 @@ export {
 export { type Modules, modulesOf, type NodeModule, type Share } from "./run/modules.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
-export { profileModel } from "./run/pipeline.js";
 export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
-export { type Profile, type ProfileOptions, profileGraph } from "./run/profile.js";
-export { type PlanOptions, planRun } from "./run/replan.js";
+export type { Profile, ProfileOptions } from "./run/profile.js";
+export { type PlanOptions, planRun, sweepRun } from "./run/replan.js";
 export {
   type Environment,
   type Equality,

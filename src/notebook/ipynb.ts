@@ -77,6 +77,9 @@ export function collect(cell: Cell, displays: Map<string, Output[]>, { header, c
       outputs.push(output);
       break;
     }
+    case "execute_result":
+      outputs.push({ output_type: "execute_result", data, metadata, execution_count: fields.execution_count ?? null });
+      break;
     case "update_display_data":
       for (const output of shown) Object.assign(output, { data, metadata });
       break;
@@ -106,8 +109,12 @@ export function checkOutput(file: string): void {
 /** Writes an .ipynb whole or not at all. Throws `cannot write notebook …`. */
 export function writeNotebook(file: string, notebook: Notebook): void {
   // lines apart, so that a difference between two versions is readable
-  for (const output of notebook.cells.flatMap((cell) => cell.outputs ?? []))
-    if (typeof output.text === "string") output.text = output.text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  const lines = (text: string): string[] => text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
+  for (const output of notebook.cells.flatMap((cell) => cell.outputs ?? [])) {
+    if (typeof output.text === "string") output.text = lines(output.text);
+    const { data } = output;
+    if (typeof data?.["text/plain"] === "string") data["text/plain"] = lines(data["text/plain"]);
+  }
   const temporary = `${file}.${process.pid}.tmp`;
   try {
     writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);

@@ -1,5 +1,6 @@
 import path from "node:path";
-import { checkOutput, collect, type Output, readNotebook, sourceOf, writeNotebook } from "./ipynb.js";
+import { withoutLibrary } from "./figure.js";
+import { checkOutput, collect, type Notebook, type Output, readNotebook, sourceOf, writeNotebook } from "./ipynb.js";
 import { Kernel } from "./kernel.js";
 import { injectParameters } from "./parameters.js";
 
@@ -13,6 +14,10 @@ export interface NotebookOptions {
   readonly timeoutMs?: number;
   /** Where cells run; default the nearest folder above the notebook with a package.json. */
   readonly cwd?: string;
+  /** Charts are written as pictures, without the library that makes them live: small files. */
+  readonly pictures?: boolean;
+  /** Called before each code cell with its place among all cells, and how many code cells there are. */
+  readonly onStart?: (cell: { readonly index: number; readonly done: number; readonly total: number }) => void;
   /** Called after each code cell with its place among all cells. */
   readonly onCell?: (cell: { readonly index: number; readonly ok: boolean; readonly timeMs: number }) => void;
   readonly signal?: AbortSignal;
@@ -21,8 +26,15 @@ export interface NotebookOptions {
 /** Whether every cell ran. */
 export interface NotebookResult {
   readonly ok: boolean;
-  /** The cell that threw or did not compile: its place among all cells, from 0, and the error's text. */
-  readonly failedCell: { readonly index: number; readonly message: string } | null;
+  /** The cell that threw or did not compile: its place among all cells, from 0, the error's text, the line in the cell. */
+  readonly failedCell: { readonly index: number; readonly message: string; readonly line?: number } | null;
+}
+
+/** Leaves out of a notebook what makes charts live; their pictures stay. */
+function keepPictures(notebook: Notebook): void {
+  for (const { data } of notebook.cells.flatMap(({ outputs = [] }) => outputs)) {
+    if (typeof data?.["text/html"] === "string") data["text/html"] = withoutLibrary(data["text/html"]);
+  }
 }
 
 /**
@@ -47,8 +59,9 @@ export async function runNotebook(input: string, options: NotebookOptions = {}):
   let failedCell: NotebookResult["failedCell"] = null;
   let current = 0;
   try {
-    for (const [index, cell] of codeCells) {
+    for (const [done, [index, cell]] of codeCells.entries()) {
       current = index;
+      options.onStart?.({ index, done, total: codeCells.length });
       const code = sourceOf(cell);
       if (!code.trim()) continue;
       const before = performance.now();
@@ -61,7 +74,9 @@ export async function runNotebook(input: string, options: NotebookOptions = {}):
       cell.execution_count = typeof content.execution_count === "number" ? content.execution_count : null;
       options.onCell?.({ index, ok, timeMs: performance.now() - before });
       if (!ok) {
-        failedCell = { index, message: String(content.evalue ?? content.status) };
+        const { line } = content;
+        const where = typeof line === "number" ? { line } : {};
+        failedCell = { index, message: String(content.evalue ?? content.status), ...where };
         break;
       }
     }
@@ -70,6 +85,7 @@ export async function runNotebook(input: string, options: NotebookOptions = {}):
     throw new Error(`${(error as Error).message} (cell ${current})`, { cause: error });
   } finally {
     await kernel.stop();
+    if (options.pictures) keepPictures(notebook);
     writeNotebook(output, notebook);
   }
   return { ok: failedCell === null, failedCell };

@@ -3,11 +3,16 @@
 //  1. it sends on ZeroMQ without waiting; after ~500 messages in one tick they are lost, "idle" among them, and the
 //     front end hangs: here sends are queued, and the publisher's high-water mark is off;
 //  2. a failing cell sends no `error` message (Jupyter then shows "<Error>:"), and "abort" for the protocol's "aborted";
+//     here errors name the cell and the line in it, without frames of what lies below (places.cjs);
 //  3. it resolves types with moduleResolution Node10, blind to `exports` maps: here Bundler;
 //  4. the working directory is the notebook's, and nothing outside it can be imported as TypeScript: here it is the
 //     nearest ancestor with a package.json, unless `--stay` is given;
 //  5. `process.stdout.write` forgets its callback, and who waits for that waits for ever;
-//  6. it finds no variable of an earlier cell in a shorthand property: after `let batch = 8`, `{ batch }` throws.
+//  6. it finds no variable of an earlier cell in a shorthand property: after `let batch = 8`, `{ batch }` throws;
+//  7. it prints a cell's last expression: here that is an `execute_result` in the forms that notebook/mime.ts gives it,
+//     and `Out[3]` is that of the third cell; replies and `execute_input` carry the count, silent requests have none;
+//  8. an interrupted cell goes on: here its signal is aborted, what it awaits is rejected, and endless computations are
+//     ended (interrupt.cjs).
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
@@ -20,81 +25,35 @@ if (!process.argv.includes("--stay") && fs.existsSync(path.join(root, "package.j
 const tslabDir = path.dirname(require.resolve("tslab/package.json"));
 const fromTslab = require("node:module").createRequire(path.join(tslabDir, "package.json"));
 
-// 1. queue sends
-const zmqPath = fromTslab.resolve("zeromq");
-const zmq = require(zmqPath);
-const queues = new WeakMap(); // zeromq's sockets are not extensible
-const queued = (Base, options) =>
-  class extends Base {
-    constructor(o) {
-      super({ ...o, ...options });
-    }
-    send(parts) {
-      const next = (queues.get(this) ?? Promise.resolve()).then(() => super.send(parts)).catch(() => {}); // a peer that left
-      queues.set(this, next);
-      return next;
-    }
-    close() {
-      (queues.get(this) ?? Promise.resolve()).then(() => super.close());
-    }
-  };
-require.cache[zmqPath].exports = {
-  ...zmq,
-  __esModule: true,
-  Publisher: queued(zmq.Publisher, { sendHighWaterMark: 0 }),
-  Router: queued(zmq.Router, {}),
-};
-
-const tsPath = fromTslab.resolve("@tslab/typescript-for-tslab");
-const ts = require(tsPath);
-
-// 6. shorthand properties: tslab keeps variables in `exports` and asks the checker for an identifier's symbol, which for
-// `{ batch }` is the property's; so such ones are written out, `{ batch: exports.batch }`, before it looks
-const expandShorthands = (checker) => (context) => {
-  const { factory } = context;
-  const isEarlier = (declaration) => path.basename(declaration.getSourceFile().fileName) === "__prev__.d.ts";
-  const visit = (node) => {
-    if (!ts.isShorthandPropertyAssignment(node)) return ts.visitEachChild(node, visit, context);
-    if (!checker.getShorthandAssignmentValueSymbol(node)?.declarations?.some(isEarlier))
-      return ts.visitEachChild(node, visit, context);
-    const variable = factory.createPropertyAccessExpression(factory.createIdentifier("exports"), node.name.text);
-    const fallback = ts.visitNode(node.objectAssignmentInitializer, visit); // ({ batch = 8 } = options)
-    return factory.createPropertyAssignment(
-      node.name.text,
-      fallback ? factory.createAssignment(variable, fallback) : variable,
-    );
-  };
-  return (file) => (ts.isSourceFile(file) ? ts.visitEachChild(file, visit, context) : file);
-};
-
-require.cache[tsPath].exports = {
-  // its own properties are getters, so copy
-  ...ts,
-  createWatchCompilerHost: (files, options, ...rest) => {
-    // 3. module resolution
-    const moduleResolution = ts.ModuleResolutionKind.Bundler;
-    const host = ts.createWatchCompilerHost(files, { ...options, moduleResolution, lib: ["lib.es2023.d.ts"] }, ...rest);
-    const { createProgram } = host;
-    host.createProgram = (...program) => {
-      const builder = createProgram(...program);
-      const { emit } = builder;
-      builder.emit = (file, write, token, onlyTypes, transformers) =>
-        emit(file, write, token, onlyTypes, {
-          ...transformers,
-          before: [expandShorthands(builder.getProgram().getTypeChecker())],
-        });
-      return builder;
-    };
-    return host;
-  },
-};
+// 1. and 3., 6., 8.: before tslab loads either
+const { resume } = require("./sends.cjs").repair(fromTslab);
+const { maps } = require("./compiler.cjs").repair(fromTslab);
 
 const { createConverter } = require(path.join(tslabDir, "dist/converter.js"));
 const { createExecutor } = require(path.join(tslabDir, "dist/executor.js"));
 const { ZmqServer, JupyterHandlerImpl } = require(path.join(tslabDir, "dist/jupyter.js"));
+const { TaskCanceledError } = require(path.join(tslabDir, "dist/util.js"));
+const { describe, describeDiagnostic, named, remember } = require("./places.cjs");
+const { onInterrupt } = require("./interrupt.cjs");
 
 const configPath = process.argv[process.argv.indexOf("--config-path") + 1];
+
+/** The cell that runs: its number, id, signal; `stop` ends it from outside. Library code finds it by the symbol below. */
+const kernel = { cell: null, display: null };
+globalThis[Symbol.for("mutwo.kernel")] = kernel;
+
 const node = createConverter({ isJS: false, isBrowser: false });
+const { convert } = node;
+node.convert = (declarations, source) => {
+  // 7. the first cell declares what all know; tslab carries it on from there
+  const converted = convert(declarations || "declare let Out: Record<number, any>;\n", source);
+  if (kernel.cell && converted.output) {
+    const { count } = kernel.cell;
+    remember(count, { source, maps: [...maps], isAsync: converted.hasToplevelAwait });
+    converted.output = named(converted.output, count);
+  }
+  return converted;
+};
 let browser; // only cells marked as such need it
 const converters = {
   node,
@@ -108,42 +67,102 @@ const converters = {
   },
 };
 
-// 2. errors
 let lastError = null;
-const util = require("node:util");
-const clean = (stack) =>
-  stack
-    .split("\n")
-    .filter((l) => !/node_modules\/tslab\/|kernel\.cjs|node:vm:|sigintHandlersWrap|Script\.runInThisContext/.test(l))
-    .join("\n");
 const executor = createExecutor(process.cwd(), converters, {
-  log: console.log,
+  // 7. the value of the last expression
+  log: (value) => {
+    if (kernel.cell) kernel.cell.result = { value };
+  },
   error: (...args) => {
-    if (args.length === 1) {
-      // a value thrown by the cell
-      const e = args[0];
-      const isErr = e instanceof Error || (e && typeof e.stack === "string");
-      lastError = {
-        ename: isErr ? e.name : "Thrown",
-        evalue: isErr ? e.message : util.inspect(e),
-        traceback: clean(isErr ? e.stack : util.inspect(e)).split("\n"),
-      };
-    } else {
-      // a compiler diagnostic
-      const text = util.format(...args);
-      if (lastError?.ename === "TypeScriptError") {
-        lastError.evalue += `\n${text}`;
-        lastError.traceback.push(text);
-      } else lastError = { ename: "TypeScriptError", evalue: text, traceback: [text] };
+    const count = kernel.cell?.count;
+    if (args.length === 1)
+      lastError = describe(kernel.cell?.signal.aborted ? kernel.cell.signal.reason : args[0], count);
+    else {
+      // a diagnostic of the compiler: tslab's format, file, line, column, text
+      const error = describeDiagnostic(...args.slice(1), count);
+      if (lastError?.ename !== "TypeScriptError") lastError = error;
+      else {
+        lastError.evalue += `\n${error.evalue}`;
+        lastError.traceback.push(...error.traceback);
+      }
     }
   },
 });
+executor.locals.Out = {};
+
+// 8. what cells await
+globalThis.__tslab__.live = (value) => {
+  const { cell } = kernel;
+  if (!cell || typeof value?.then !== "function") return value;
+  return new Promise((resolve, reject) => {
+    const settled = (settle) => (result) => {
+      cell.signal.removeEventListener("abort", stop);
+      settle(result);
+    };
+    const stop = () => reject(cell.signal.reason);
+    if (cell.signal.aborted) return stop();
+    cell.signal.addEventListener("abort", stop);
+    value.then(settled(resolve), settled(reject));
+  });
+};
+
+/** What notebook/mime.ts makes of a value; text where that is not built. */
+function bundleOf(value) {
+  try {
+    return require("../../dist/notebook/mime.js").bundle(value);
+  } catch (error) {
+    if (error?.code !== "MODULE_NOT_FOUND") throw error;
+    return { "text/plain": require("node:util").inspect(value) };
+  }
+}
 
 class Handler extends JupyterHandlerImpl {
+  async handleExecute(req, ...streams) {
+    try {
+      const { count } = await this.execQueue.add(() => this.handleExecuteImpl(req, ...streams));
+      return { status: "ok", execution_count: count };
+    } catch (error) {
+      if (error instanceof TaskCanceledError) return { status: "aborted" };
+      // cells that were sent before the front end knew of the error are not to run: time for those under way
+      if (req.stop_on_error !== false) await new Promise((resolve) => setTimeout(resolve, 30));
+      this.execQueue.reset();
+      return { status: "error", execution_count: this.failedCount };
+    }
+  }
+
   // this runs when it is the cell's turn; requests come in earlier ("run all" sends every cell at once)
-  async handleExecuteImpl(...args) {
+  async handleExecuteImpl(req, ...streams) {
     lastError = null;
-    return super.handleExecuteImpl(...args);
+    const controller = new AbortController();
+    let stop;
+    const stopped = new Promise((_, reject) => {
+      stop = reject;
+    });
+    if (req.silent) this.execCount--;
+    const count = this.execCount + 1;
+    kernel.cell = { count, id: req.cellId, code: req.code, signal: controller.signal, controller, stop };
+    kernel.display = streams[1];
+    if (req.deletedCells?.includes(kernel.library?.id)) kernel.library = undefined;
+    remember(count, { source: req.code, maps: [] });
+    if (!req.silent) req.publish("execute_input", { code: req.code, execution_count: count });
+    // an interrupt may end the cell with all that called it and is queued behind it: nothing of the kernel's may be
+    const work = new Promise((resolve) => setImmediate(resolve)).then(() => super.handleExecuteImpl(req, ...streams));
+    try {
+      const done = await Promise.race([work, stopped]);
+      const { result } = kernel.cell;
+      if (result && !req.silent) {
+        executor.locals.Out[count] = result.value;
+        req.publish("execute_result", { execution_count: count, data: bundleOf(result.value), metadata: {} });
+      }
+      return done;
+    } catch (error) {
+      // tslab's own way to say that the cell failed carries the count
+      if (!lastError) lastError = describe(error?.count === undefined ? error : kernel.cell.signal.reason, count);
+      this.failedCount = count;
+      throw error;
+    } finally {
+      kernel.cell = null;
+    }
   }
 
   // 5. callbacks of write
@@ -167,27 +186,49 @@ class Server extends ZmqServer {
       r.signAndSend(this.connInfo.key, this.iopub);
     };
     const content = await this.handler.handleExecute(
-      msg.content,
+      { ...msg.content, cellId: msg.metadata.cellId, deletedCells: msg.metadata.deletedCells, publish: pub },
       (name, text) => pub("stream", { name, text }),
       (data, update) => pub(update ? "update_display_data" : "display_data", data),
     );
-    if (content.status === "abort") content.status = "aborted";
     if (content.status === "error") {
-      const err = lastError ?? { ename: "Error", evalue: "", traceback: [] };
-      Object.assign(content, err);
-      pub("error", err);
-    } else if (content.status === "ok" && lastError) console.error(lastError.traceback.join("\n")); // diagnostics of a %module cell
+      const { line, ...error } = lastError ?? { ename: "Error", evalue: "", traceback: [] };
+      Object.assign(content, error, { line });
+      pub("error", error);
+    } else if (content.status === "ok") {
+      if (lastError) console.error(lastError.traceback.join("\n")); // diagnostics of a %module cell
+      Object.assign(content, { user_expressions: {}, payload: [] });
+    }
     const reply = msg.createReply();
     reply.header.msg_type = "execute_reply";
     reply.content = content;
     reply.signAndSend(this.connInfo.key, sock);
   }
+
+  // a front end that sends a message in place of SIGINT
+  async handleShellMessage(sock, ...frames) {
+    const type = (frame) => frame.length < 1000 && frame.includes('"msg_type"') && frame.includes("interrupt_request");
+    if (!frames.some(type)) return super.handleShellMessage(sock, ...frames);
+    interrupt();
+  }
+}
+
+/** Ends the cell that runs: by its signal, and after a while in any case. */
+function interrupt(ended = false) {
+  const { cell } = kernel;
+  resume();
+  if (!cell) return;
+  const reason = Object.assign(new Error("the cell was interrupted"), { name: "Interrupted", stack: "" });
+  if (!cell.signal.aborted) cell.controller.abort(reason);
+  const stop = () => cell.stop(reason);
+  if (ended) stop();
+  else setTimeout(stop, 500);
 }
 
 const server = new Server(new Handler(executor, false), configPath);
-process.on("SIGINT", () => executor.interrupt());
-process.on("uncaughtException", (error) => console.error("uncaught exception:", error));
-process.on("unhandledRejection", (error) => console.error("unhandled rejection:", error));
+onInterrupt(interrupt);
+const report = (error) => console.error(describe(error).traceback.join("\n"));
+process.on("uncaughtException", report);
+process.on("unhandledRejection", report);
 // runNotebook starts kernels with a channel to itself: when that closes, it was killed and nobody tidies up after it
 process.once("disconnect", () => {
   fs.rmSync(path.dirname(configPath), { recursive: true, force: true });

@@ -17,6 +17,7 @@ import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
 import type { Cell, Column } from "./column.js";
+import { danfo } from "./danfo.js";
 import { moduleColumns } from "./module-columns.js";
 
 export type { Cell, Column };
@@ -145,23 +146,23 @@ const tradeoffColumns: readonly Column<TradeoffPoint>[] = [
   { name: "copies_simulated", title: "copies simulated", kind: "yes", value: (row) => row.copiesSimulated },
 ];
 
-/** danfo, loaded when the first table is made: it takes most of a second. */
-function danfo(): typeof import("danfojs-node") {
-  const dfd = require("danfojs-node") as typeof import("danfojs-node");
-  (dfd as unknown as { tensorflow: { env(): { set(name: string, value: boolean): void } } }).tensorflow
-    .env()
-    .set("PROD", true); // no banner on stderr
-  return dfd;
-}
-
 /** Built by column: danfo takes row objects by position, and cannot take empty columns. */
 function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): DataFrame {
   const { DataFrame: Frame } = danfo();
   const names = columns.map((column) => headingOf(column, run));
   if (rows.length === 0) return new Frame([], { columns: names });
-  return new Frame(
-    Object.fromEntries(columns.map(({ value }, i) => [names[i], rows.map((row) => value(row, run) ?? Number.NaN)])),
-  );
+  const cells = columns.map(({ value }) => rows.map((row) => value(row, run) ?? Number.NaN));
+  return new Frame(Object.fromEntries(cells.map((column, i) => [names[i], column])), {
+    dtypes: columns.map(({ kind }, i) => dtypeOf(kind, cells[i] as Cell[])),
+  });
+}
+
+/** By what a column holds, not by its first values as danfo does: a time of 0 would be a whole number. */
+function dtypeOf(kind: Column<never>["kind"], cells: readonly Cell[]): string {
+  if (kind === "text") return "string";
+  if (kind === "yes") return "boolean";
+  const isWhole = kind === "count" || kind === "bytes";
+  return isWhole && cells.every((cell) => Number.isInteger(cell)) ? "int32" : "float32";
 }
 
 /** A column's name in CSV files and DataFrames: a time that was estimated says so. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import type { Message } from "../../src/notebook/connection.js";
 import { installKernel } from "../../src/notebook/install.js";
 import { Kernel } from "../../src/notebook/kernel.js";
 import { at } from "../at.js";
@@ -68,3 +69,117 @@ test("the kernel answers `aborted` to cells that were queued behind a failing on
     await kernel.stop();
   }
 });
+
+/** What a front end without HTML shows of an output. */
+const plain = (output?: Readonly<Record<string, unknown>>): string =>
+  (output?.data as { readonly "text/plain"?: string } | undefined)?.["text/plain"] ?? "";
+
+interface Answer {
+  readonly reply: Message["content"];
+  readonly outputs: readonly (Message["content"] & { readonly type: string })[];
+  /** From the interrupt to the answer, ms. */
+  readonly afterMs: number;
+}
+
+/** Runs cells in a kernel, one after the other; a cell can be interrupted a while after it printed `begun`. */
+async function inKernel(work: (run: (code: string, interrupted?: boolean) => Promise<Answer>) => Promise<void>) {
+  const kernel = await Kernel.start({ cwd: "." });
+  try {
+    let pid = 0;
+    const run = async (code: string, interrupted = false): Promise<Answer> => {
+      const outputs: Answer["outputs"][number][] = [];
+      let at = 0;
+      const onOutput = ({ header, content }: Message): void => {
+        outputs.push({ ...content, type: header.msg_type });
+        if (interrupted && content.text === "begun\n")
+          setTimeout(() => {
+            at = performance.now();
+            process.kill(pid, "SIGINT");
+          }, 100);
+      };
+      const { content } = await kernel.request("execute_request", { code }, { timeoutMs: 30_000, onOutput });
+      return { reply: content, outputs, afterMs: performance.now() - at };
+    };
+    const { outputs } = await run("process.pid");
+    pid = Number(plain(outputs.find(({ type }) => type === "execute_result")));
+    await work(run);
+  } finally {
+    await kernel.stop();
+  }
+}
+
+test("a cell's last expression is its result, with its count, and Out has it", () =>
+  inKernel(async (run) => {
+    const { reply, outputs } = await run("const a = 20;\na + 1");
+    assert.deepEqual([reply.status, reply.execution_count], ["ok", 2]);
+    assert.deepEqual(
+      outputs.map(({ type, execution_count, data }) => [type, execution_count, data]),
+      [
+        ["execute_input", 2, undefined],
+        ["execute_result", 2, { "text/plain": "21" }],
+      ],
+    );
+    assert.deepEqual((await run("Out[2] + a")).outputs.at(-1)?.data, { "text/plain": "41" });
+    assert.deepEqual(
+      (await run("const b = 1;")).outputs.map(({ type }) => type),
+      ["execute_input"],
+    );
+  }));
+
+for (const [what, code] of [
+  ["computes", "while (true) {}"],
+  ["waits", "await new Promise((resolve) => setTimeout(resolve, 1e6));"],
+  ["computes after it waited", "await new Promise((resolve) => setTimeout(resolve, 1));\nfor (;;) {}"],
+  ["waits again and again", "for (;;) await new Promise((resolve) => setTimeout(resolve, 1));"],
+] as const)
+  test(`SIGINT ends a cell that ${what}, and the kernel goes on`, () =>
+    inKernel(async (run) => {
+      const { reply, outputs } = await run(`console.log("begun");\n${code}`, true);
+      assert.deepEqual([reply.status, reply.ename], ["error", "Interrupted"]);
+      assert.deepEqual(outputs.at(-1)?.traceback, ["Interrupted: the cell was interrupted"]);
+      // the core is free again
+      const used = await run(
+        "const before = process.cpuUsage();\nawait new Promise((resolve) => setTimeout(resolve, 500));\nprocess.cpuUsage(before).user / 1e6",
+      );
+      const seconds = Number(plain(used.outputs.at(-1)));
+      assert.ok(seconds < 0.4, `${seconds} s`);
+    }));
+
+test("SIGINT ends a measurement, whose bar says so", () =>
+  inKernel(async (run) => {
+    const model = JSON.stringify(at("fixtures/mlp.ts.onnx"));
+    const code = `import { profileModel } from "mutwo";
+console.log("begun");
+await profileModel(${model}, { loss: "mse", optimizer: "sgd", iterations: 1e6 });`;
+    const { reply, outputs } = await run(code, true);
+    assert.equal(reply.ename, "Interrupted");
+    const bars = outputs.filter(({ type }) => /display_data$/.test(type));
+    assert.deepEqual([bars[0]?.type, bars[1]?.type], ["display_data", "update_display_data"]);
+    assert.match(plain(bars.at(-1)), / · interrupted$/);
+    assert.equal((await run("1")).reply.status, "ok");
+  }));
+
+test("errors name the cell and the line in it, across cells, without what lies below", () =>
+  inKernel(async (run) => {
+    await run(
+      "interface Odd { a: number }\n\nfunction check(x: number) {\n  if (x > 1) throw new RangeError('too large');\n}",
+    );
+    const { reply } = await run("type Unused = string;\n\nawait null;\ncheck(2);");
+    assert.deepEqual([reply.ename, reply.evalue, reply.line], ["RangeError", "too large", 4]);
+    assert.deepEqual(reply.traceback, [
+      "RangeError: too large",
+      "  at cell [2], line 4 in check: if (x > 1) throw new RangeError('too large');",
+      "  at cell [3], line 4: check(2);",
+    ]);
+    const compiled = (await run("const x = 1;\nconst y: string = x;")).reply;
+    assert.equal(compiled.evalue, "line 2, column 7: Type 'number' is not assignable to type 'string'.");
+    assert.equal(compiled.execution_count, 4);
+    const bad = (
+      await run(
+        "import { profileModel } from 'mutwo';\nawait profileModel('none.onnx', { loss: 'ce', optimizer: 'sgd' });",
+      )
+    ).reply;
+    assert.deepEqual((bad.traceback as string[]).slice(1), [
+      "  at cell [5], line 2: await profileModel('none.onnx', { loss: 'ce', optimizer: 'sgd' });",
+    ]);
+  }));

@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { type NotebookOptions, runNotebook } from "../../src/notebook/notebook.js";
+import { writeNotebookReport } from "../../src/notebook/page.js";
 import { at } from "../at.js";
 import { tsx } from "../program.js";
 
@@ -27,8 +37,11 @@ interface Output {
   readonly ename?: string;
   readonly evalue?: string;
   readonly traceback?: readonly string[];
-  readonly data?: Readonly<Record<string, string>>;
+  readonly data?: Readonly<Record<string, string | readonly string[]>>;
 }
+
+/** What a front end without HTML shows of an output. */
+const textOf = (output?: Output): string => [output?.data?.["text/plain"] ?? ""].flat().join("");
 
 interface Cell {
   readonly id?: string;
@@ -80,12 +93,12 @@ test("runNotebook(file) keeps all of 5000 lines that a cell prints in one burst"
     printed?.map(({ output_type, name, text }) => [output_type, name, text?.length, text?.at(-1)]),
     [["stream", "stdout", 5000, "row 4999\n"]],
   );
-  assert.match(value?.[0]?.text?.join("") ?? "", /6/);
+  assert.match(textOf(value?.[0]), /6/);
 });
 
 test("runNotebook(file) records a failing cell's error and runs nothing after it", async () => {
   const result = await run("failing");
-  assert.deepEqual(result, { ok: false, failedCell: { index: 1, message: "the cell failed on purpose" } });
+  assert.deepEqual(result, { ok: false, failedCell: { index: 1, message: "the cell failed on purpose", line: 1 } });
   const [first, second, third] = outputs();
   assert.deepEqual(first?.[0]?.text, ["before\n"]);
   const { output_type, ename, evalue, traceback } = second?.at(-1) ?? {};
@@ -97,7 +110,10 @@ test("runNotebook(file) records a failing cell's error and runs nothing after it
 test("runNotebook(file) records what the compiler says of a cell, with its place", async () => {
   const { failedCell } = await run("errors");
   assert.equal(failedCell?.index, 0);
-  assert.equal(failedCell?.message, "2:6 - Argument of type 'string' is not assignable to parameter of type 'number'.");
+  assert.equal(
+    failedCell?.message,
+    "line 2, column 6: Argument of type 'string' is not assignable to parameter of type 'number'.",
+  );
   assert.equal(outputs()[0]?.[0]?.ename, "TypeScriptError");
 });
 
@@ -106,28 +122,22 @@ test("runNotebook(file) keeps displays, updates them in place, and calls the cal
   const [displays, figures, tables, writes] = outputs();
   assert.deepEqual(
     displays?.map(({ data }) => data),
-    [{ "text/html": "<b>one</b>" }, { "text/plain": "second" }],
+    [{ "text/html": "<b>one</b>" }, { "text/plain": ["second"] }],
   );
-  // the library (1.5 MB) comes with the first figure only
-  const [first, second] = figures?.map(({ data }) => data ?? {}) ?? [];
-  assert.deepEqual(first?.["application/vnd.plotly.v1+json"], {
+  // the library comes with the first figure only
+  const [first, second] = figures ?? [];
+  assert.deepEqual(first?.data?.["application/vnd.plotly.v1+json"], {
     data: [{ type: "scatter", x: [1, 2], y: [3, 4] }],
     layout: { title: { text: "</script>" } },
   });
-  assert.ok((first?.["text/html"]?.length ?? 0) > 1e6);
-  assert.ok((second?.["text/html"]?.length ?? 0) < 1e3);
-  assert.ok(first?.["text/html"]?.includes('"text":"\\u003c/script>"'));
-  assert.deepEqual(
-    [first?.["text/plain"], second?.["text/plain"]],
-    ["Plotly figure: 1 trace", "Plotly figure: 0 traces"],
-  );
-  const [rows, frame] = tables?.map(({ data }) => data ?? {}) ?? [];
-  assert.equal(rows?.["text/plain"], "name\tbytes\tms\na<b\t123456789\t0.123457\n1 more rows");
-  assert.match(
-    rows?.["text/html"] ?? "",
-    /<td style="text-align:left">a&lt;b<\/td><td style="text-align:right">123456789</,
-  );
-  assert.equal(frame?.["text/plain"], "n\n1\n2");
+  assert.ok((first?.data?.["text/html"]?.length ?? 0) > 4e5);
+  assert.ok((second?.data?.["text/html"]?.length ?? 0) < 4e3);
+  assert.deepEqual([textOf(first), textOf(second)], ["Plotly figure: </script> (1 trace)", "Plotly figure: 0 traces"]);
+  assert.ok(statSync(output).size < 1e6);
+  const [rows, frame] = tables ?? [];
+  assert.match(textOf(rows), /^ +name +bytes +ms\n0 +a<b +123456789 +0\.123457\n2 rows × 3 columns, the first 1 rows$/);
+  assert.match(String(rows?.data?.["text/html"]), /<td style="text-align:left">a&lt;b<\/td>.*>123,456,789</);
+  assert.match(textOf(frame), /^ +n\n0 +1\n1 +2\n/);
   assert.deepEqual(writes?.[0]?.text, ["flushed\n", "callback\n"]);
 });
 
@@ -140,7 +150,7 @@ test("runNotebook(file, {parameters}) assigns literals of the declared types, an
   assert.equal(cells.length, 3);
   assert.equal(cells[1]?.source, 'count = -20;\ntext = "5";\nflag = false;\nfree = 7;');
   assert.equal(cells[1]?.id, "injected-parameters");
-  assert.deepEqual(cells[2]?.outputs?.[0]?.text, ["[ -20, '5', false, 7 ]\n"]);
+  assert.equal(textOf(cells[2]?.outputs?.[0]), "[ -20, '5', false, 7 ]");
 });
 
 test("runNotebook(file) says in one line what is wrong with its input", async () => {
@@ -253,35 +263,67 @@ test("the kernel imports a package by its own name and `exports`, and runs where
   assert.deepEqual(await runNotebook(input, { output }), { ok: true, failedCell: null });
   assert.deepEqual(outputs()[0]?.[0]?.text, [`12 ${shapes}\n`]);
   const elsewhere = await runNotebook(input, { output, cwd: folder });
-  assert.match(elsewhere.failedCell?.message ?? "", /^1:22 - Cannot find module 'shapes'/);
+  assert.match(elsewhere.failedCell?.message ?? "", /^line 1, column 22: Cannot find module 'shapes'/);
 });
 
-test("notebooks/01-profile.ipynb runs from top to bottom on the built package", async () => {
-  const result = await runNotebook("notebooks/01-profile.ipynb", {
-    output,
-    parameters: { batch: "16", budget: "80%" },
+test("writeNotebookReport(file) makes HTML and PDF of an executed notebook beside it", async () => {
+  await run("displays");
+  assert.deepEqual(
+    await writeNotebookReport(output),
+    ["html", "pdf"].map((kind) => output.replace(/ipynb$/, kind)),
+  );
+  assert.equal(
+    readFileSync(output.replace(/ipynb$/, "pdf"))
+      .subarray(0, 5)
+      .toString(),
+    "%PDF-",
+  );
+});
+
+const stories = readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"));
+
+/** What makes the stories short. */
+const short: Readonly<Record<string, Record<string, string>>> = {
+  "01-profile.ipynb": { model: at("fixtures/resnet_bottleneck_dynamic.onnx"), batch: "8" },
+  "06-your-own-model.ipynb": { model: at("fixtures/resnet_bottleneck_dynamic.onnx") },
+};
+
+for (const name of stories)
+  test(`notebooks/${name} runs from top to bottom on the built package`, async () => {
+    const result = await runNotebook(path.join("notebooks", name), { output, parameters: short[name], pictures: true });
+    assert.deepEqual(result, { ok: true, failedCell: null });
+    assert.ok(statSync(output).size < 1e6, `${statSync(output).size} bytes`);
+    const results = outputs().flat();
+    assert.ok(results.some(({ data }) => data && "text/html" in data));
+    assert.ok(!results.some(({ output_type, name }) => output_type === "stream" && name === "stderr"));
   });
-  const cells = outputs();
-  const report = /^(reports\/.+)\/report\.html\n$/.exec(cells.at(-1)?.[0]?.text?.join("") ?? "");
-  if (report?.[1]) rmSync(report[1], { recursive: true });
-  assert.deepEqual(result, { ok: true, failedCell: null });
-  assert.ok(report);
-  const all = cells.flat();
-  assert.ok(all.some(({ text }) => /^\d+ tensors compared bit by bit, 0 differ\n$/.test(text?.join("") ?? "")));
-  assert.equal(all.filter(({ data }) => data && "application/vnd.plotly.v1+json" in data).length, 2);
-  assert.ok(all.some(({ data }) => data?.["text/plain"]?.startsWith("rank\tnode_name\t")));
+
+test("a wrong type of a story's parameter is refused before anything runs", async () => {
+  const wrong = runNotebook("notebooks/01-profile.ipynb", { output, parameters: { batch: "many" } });
+  await assert.rejects(wrong, /^Error: parameter is not a number: batch=many$/);
 });
 
-test("notebooks/*.ipynb are kept without outputs, for the kernel mutwo", () => {
-  for (const name of readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"))) {
-    const { cells, metadata } = JSON.parse(readFileSync(path.join("notebooks", name), "utf8")) as {
-      cells: (Cell & { readonly execution_count?: number | null })[];
+test("notebooks/*.ipynb hold their outputs and counts, small, without paths of a machine, for the kernel mutwo", () => {
+  assert.equal(stories.length, 6);
+  for (const name of stories) {
+    const text = readFileSync(path.join("notebooks", name), "utf8");
+    const { cells, metadata } = JSON.parse(text) as {
+      cells: (Cell & { readonly cell_type: string; readonly execution_count?: number | null })[];
       metadata: { kernelspec: object };
     };
+    const code = cells.filter(({ cell_type }) => cell_type === "code");
     assert.deepEqual(
-      cells.filter(({ outputs, execution_count }) => outputs?.length || execution_count),
-      [],
+      code.map(({ execution_count }) => execution_count),
+      code.map((_, i) => i + 1),
+      name,
     );
+    assert.ok(
+      code.some(({ outputs = [] }) => outputs.some(({ output_type }) => output_type === "execute_result")),
+      name,
+    );
+    assert.ok(!code.some(({ outputs = [] }) => outputs.some(({ output_type }) => output_type === "error")), name);
+    assert.ok(text.length < 700_000, `${name}: ${text.length}`);
+    assert.doesNotMatch(text, /\/(tmp|home|root|work)\//, name);
     const kernelspec = { name: "mutwo", display_name: "TypeScript (mutwo)", language: "typescript" };
     assert.deepEqual(metadata.kernelspec, kernelspec);
   }
