@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import path from "node:path";
 import { after, test } from "node:test";
 import { runSummary } from "../src/commands/summary.js";
-import { pageParts, reportHtml } from "../src/report/report.js";
+import { pageParts } from "../src/report/page.js";
+import { reportHtml } from "../src/report/report.js";
 import { activationCsv, moduleCsv, nodeCsv } from "../src/report/tables.js";
 import type { ProfileModelOptions } from "../src/run/options.js";
 import { profileModel } from "../src/run/pipeline.js";

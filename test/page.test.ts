@@ -6,7 +6,11 @@ import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "puppeteer";
 import { launchBrowser } from "../src/report/browser.js";
+import { compareHtml } from "../src/report/compare-page.js";
+import { gridHtml } from "../src/report/grid-page.js";
 import { reportHtml } from "../src/report/report.js";
+import { differencesOf } from "../src/run/differences.js";
+import type { GridPoint } from "../src/run/grid.js";
 import type { Run } from "../src/run/run.js";
 import { goldenRun } from "./golden-run.js";
 
@@ -83,6 +87,28 @@ for (const theme of ["light", "dark"])
       [],
     );
   });
+
+test("pages of a sweep and of a comparison have no finding of axe and are as wide as a phone", async () => {
+  const point = (batch: number, feasible: boolean): GridPoint => ({
+    id: `${batch}`,
+    command: "mutwo profile model.onnx",
+    dims: { batch },
+    budget: "60%",
+    feasible,
+    figures: { peakBytes: batch, stepMs: batch, plannedPeakBytes: 1, predictedStepMs: 2 },
+    backend: "cpu",
+    run: "runs/1",
+  });
+  const other = { ...run, before: { ...run.before, arenaBytes: 1 } };
+  for (const html of [gridHtml([point(4, true), point(8, false)]), compareHtml(differencesOf([run, other]))]) {
+    const { page, problems } = await opened(html, { width: 390 });
+    await seen(page);
+    assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 390);
+    await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8"));
+    const findings = await page.evaluate("axe.run().then(({ violations }) => violations.map(({ id }) => id))");
+    assert.deepEqual([findings, problems], [[], []]);
+  }
+});
 
 test("a report at 390 pixels is as wide as the window, and no row of a table is a tower of letters", async () => {
   const { page } = await opened(reportHtml(run), { width: 390 });

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Verdict } from "../run/assertion.js";
 import type { Differences } from "../run/differences.js";
@@ -8,6 +9,7 @@ interface CompareFlags {
   readonly markdown?: boolean;
   readonly json?: boolean;
   readonly rows?: string;
+  readonly out?: string;
 }
 
 /** `mutwo compare`: runs beside each other, differences first; the exit status is 1 if an assertion fails. */
@@ -24,6 +26,7 @@ export const compareCommand = (root: Command): Command =>
     )
     .option("--markdown", "print tables in Markdown, fit for a pull request")
     .option("--json", "print one JSON object on stdout and nothing else")
+    .option("--out <file>", "write the comparison as an HTML page too, with all rows")
     .option("--rows <n>", "so many nodes and activations (default 10)")
     .addHelpText("after", figureHelp)
     .action(compare);
@@ -52,9 +55,18 @@ export async function compare(files: readonly string[], flags: CompareFlags): Pr
   );
   const { differencesOf } = await import("../run/differences.js");
   const differences = others.length ? differencesOf(runs) : undefined;
+  if (flags.out !== undefined) await writePage(flags.out, differences);
   if (flags.json) printJson({ ...(differences && (await asJson(differences, rows))), assertions: verdicts });
   else process.stdout.write(await asText(differences, verdicts, rows, flags.markdown ?? false));
   if (verdicts.some(({ holds }) => !holds)) process.exitCode = 1;
+}
+
+async function writePage(file: string, differences: Differences | undefined): Promise<void> {
+  if (!differences) throw new Error(`comparing takes two runs or more: --out ${file}`);
+  const { checkFileWritable } = await import("../run/folder.js");
+  const { compareHtml } = await import("../report/compare-page.js");
+  checkFileWritable("page", file);
+  writeFileSync(file, compareHtml(differences));
 }
 
 function rowCount(word = "10"): number {

@@ -23,7 +23,7 @@ export const sweepCommand = (root: Command): Command =>
     root
       .command("sweep <model>")
       .description(
-        "profile a model at every combination of sizes and budgets: --dim batch=4,8,16 --budget 60%,80%; one table over all",
+        "profile a model at every combination of sizes and budgets: --dim batch=4,8,16 --budget 60%,80%; one report over all",
       ),
     { dims: sizes, budget: list },
     sweep,
@@ -31,7 +31,7 @@ export const sweepCommand = (root: Command): Command =>
     .option("--out <dir>", "folder of the sweep; what is there already is not measured again", "reports/sweep")
     .option("--json", "print one JSON object on stdout and nothing else");
 
-/** Measures the points that are not there yet, each in a process of its own, and writes the table over all. */
+/** Measures the points that are not there yet, each in a process of its own, and writes the report over all. */
 export async function sweep(model: string, points: readonly OptionsOf<"profile">[], flags: SweepFlags): Promise<void> {
   const { readPoints, sweepPoints } = await import("../run/grid.js");
   const { writeGrid } = await import("../report/grid.js");
@@ -51,7 +51,7 @@ export async function sweep(model: string, points: readonly OptionsOf<"profile">
   else {
     const { gridTable } = await import("../report/grid.js");
     const { gridText } = await import("../report/text-tables.js");
-    process.stdout.write(`${gridText(gridTable(measured))}table: ${files.csv}\n`);
+    process.stdout.write(`${gridText(gridTable(measured))}report: ${files.report}\n`);
   }
   if (measured.some(({ error }) => error !== undefined)) process.exitCode = 1;
 }

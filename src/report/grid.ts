@@ -4,14 +4,15 @@ import Papa from "papaparse";
 import { sayFigure } from "../run/assertion.js";
 import { figures } from "../run/figures.js";
 import type { GridPoint } from "../run/grid.js";
+import { gridHtml } from "./grid-page.js";
 import type { TextTable } from "./text-tables.js";
 
 /** The figures of a sweep that a table shows: without the plan and with it. */
-const shown = ["peakBytes", "plannedPeakBytes", "stepMs", "plannedStepMs"].map((name) =>
+const shown = ["peakBytes", "plannedPeakBytes", "stepMs", "predictedStepMs", "plannedStepMs"].map((name) =>
   figures.find((figure) => figure.name === name),
 ) as (typeof figures)[number][];
 
-const dimsOf = (points: readonly GridPoint[]): string[] => [
+export const dimsOf = (points: readonly GridPoint[]): string[] => [
   ...new Set(points.flatMap(({ dims }) => Object.keys(dims))),
 ];
 
@@ -51,9 +52,13 @@ export function gridCsv(points: readonly GridPoint[]): string {
   return `${Papa.unparse(rows, { newline: "\n" })}\n`;
 }
 
-/** Writes sweep.csv into a sweep's folder; returns where. */
-export function writeGrid(points: readonly GridPoint[], folder: string): { readonly csv: string } {
-  const csv = path.join(folder, "sweep.csv");
+/** Writes sweep.csv and sweep.html into a sweep's folder; returns where. */
+export function writeGrid(
+  points: readonly GridPoint[],
+  folder: string,
+): { readonly csv: string; readonly report: string } {
+  const [csv, report] = [path.join(folder, "sweep.csv"), path.join(folder, "sweep.html")];
   writeFileSync(csv, gridCsv(points));
-  return { csv };
+  writeFileSync(report, gridHtml(points));
+  return { csv, report };
 }

@@ -20,6 +20,12 @@ export const figures: readonly Figure[] = [
     what: "planned step",
     of: ({ after, paired }) => (paired?.planned ?? after?.step)?.medianMs ?? null,
   },
+  {
+    name: "predictedStepMs",
+    unit: "ms",
+    what: "planned step, predicted",
+    of: ({ before, plan, paired }) => (plan ? (paired?.unplanned ?? before.step).medianMs + plan.addedMs : null),
+  },
   { name: "addedMs", unit: "ms", what: "time that the plan adds, predicted", of: ({ plan }) => plan?.addedMs ?? null },
   { name: "nodesMs", unit: "ms", what: "sum of node times", of: ({ before }) => before.nodesMs },
   { name: "peakBytes", unit: "bytes", what: "peak (arena)", of: ({ before }) => before.arenaBytes },

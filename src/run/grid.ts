@@ -29,6 +29,11 @@ export interface GridPoint {
   readonly error?: string;
 }
 
+/** The dimensions that any of the points has. */
+export const dimsOf = (points: readonly GridPoint[]): string[] => [
+  ...new Set(points.flatMap(({ dims }) => Object.keys(dims))),
+];
+
 export interface SweepOptions {
   /** The program that `profile` and its options follow: `[node, launch.mjs]`. */
   readonly mutwo: readonly [string, ...string[]];

@@ -5,12 +5,12 @@
   const bytes = (value) => {
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let unit = 0;
-    let rest = value;
+    let rest = Math.abs(value);
     while (rest >= 1024 && unit < units.length - 1) {
       rest /= 1024;
       unit++;
     }
-    return `${unit ? digits(rest) : rest} ${units[unit]}`;
+    return `${value < 0 ? "-" : ""}${unit ? digits(rest) : rest} ${units[unit]}`;
   };
 
   /** A cell of a table as people read it, by what its column holds. */

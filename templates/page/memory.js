@@ -224,6 +224,7 @@
 
   const start = ({ memory }) => {
     const element = document.querySelector("[data-memory]");
+    if (!element) return;
     const shown = { ...memory, steps: memory.steps.map(prepare) };
     const list = (index, rank) => {
       const step = shown.steps[index];

@@ -27,9 +27,9 @@ test("gridTable(points): sizes, budget, peak and step, and what does not fit or 
   assert.equal(title, "3 points, 1 failed");
   assert.deepEqual(head.slice(0, 3), ["batch", "length", "budget"]);
   assert.deepEqual(rows, [
-    ["4", "", "none", "1.00 MiB", "–", "5.00 ms", "–", ""],
-    ["4", "", "60%", "1.00 MiB", "512 KiB", "5.00 ms", "–", "does not fit"],
-    ["8", "3", "none", "–", "–", "–", "–", 'out, of "memory"'],
+    ["4", "", "none", "1.00 MiB", "–", "5.00 ms", "–", "–", ""],
+    ["4", "", "60%", "1.00 MiB", "512 KiB", "5.00 ms", "–", "–", "does not fit"],
+    ["8", "3", "none", "–", "–", "–", "–", "–", 'out, of "memory"'],
   ]);
 });
 

@@ -12,5 +12,9 @@ test("figures are numbers of a run, or null where it has none; names are there o
   assert.equal(values.get("plannedPeakBytes"), run.plan?.peakBytes);
   const unplanned = { ...run, plan: null, after: null, paired: null };
   for (const { name, of } of figures)
-    assert.equal(of(unplanned) === null, /^(planned|added|least|decisions)/.test(name) || of(run) === null, name);
+    assert.equal(
+      of(unplanned) === null,
+      /^(planned|predicted|added|least|decisions)/.test(name) || of(run) === null,
+      name,
+    );
 });
