@@ -100,7 +100,7 @@ function pointsTable(points: readonly GridPoint[]): PageTable {
     columns: [
       ...dims.map((dim) => ({ name: `dim_${dim}`, title: dim, kind: "count" as const })),
       { name: "budget", title: "budget", kind: "text" },
-      { name: "result", title: "", kind: "text" },
+      { name: "result", title: "result", kind: "text" },
       ...figures.map(({ name, what, unit }) => ({ name, title: what, kind: unit })),
     ],
     rows: points.map((point) => [
