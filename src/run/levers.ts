@@ -47,6 +47,8 @@ export interface Lever {
 export interface LeverOptions {
   /** Levers that give less than this share of the peak are left out; default 0.01. */
   readonly leastShare?: number;
+  /** Kinds that are not looked for: a plan of a large unplanned step takes seconds. */
+  readonly without?: readonly Lever["kind"][];
 }
 
 /** A lever before it is judged: what it changes of the options, and the timeline's peak with it. */
@@ -82,15 +84,17 @@ const chunks = 8;
  * stayed), batch 1, micro-batches 1, slices of the loss 3. Mixed precision has no number: estimates were off by up to
  * 25 %, for it takes between 24 % less and 20 % more than float32.
  */
-export function levers(run: Run, { leastShare = 0.01 }: LeverOptions = {}): Lever[] {
+export function levers(run: Run, { leastShare = 0.01, without = [] }: LeverOptions = {}): Lever[] {
   const scene = sceneOf(run);
   const isKnown = run.before.backend !== "tables";
   const candidates = isKnown
     ? [...batches(scene), ...optimizers(scene), ...inChunks(scene), ...frozen(scene), ...precisions(scene)]
     : [];
-  const found = candidates.map((candidate) => leverOf(scene, candidate));
+  const found = candidates
+    .filter(({ kind }) => !without.includes(kind))
+    .map((candidate) => leverOf(scene, candidate));
   return [
-    ...(isKnown ? plans(scene) : []),
+    ...(isKnown && !without.includes("plan") ? plans(scene) : []),
     ...found.sort((a, z) => (z.gainBytes ?? Number.NEGATIVE_INFINITY) - (a.gainBytes ?? Number.NEGATIVE_INFINITY)),
   ].filter(({ gainBytes }) => gainBytes === null || gainBytes >= leastShare * scene.peakBytes);
 }

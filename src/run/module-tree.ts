@@ -165,9 +165,14 @@ function dividedBytes(bytes: number, shares: readonly Share[]): number[] {
  * their bytes add up to the peak. Throws `run has no plan: …` for the planned step of a run without one.
  */
 export function peakParts(run: Run, which: Which = "unplanned"): PeakPart[] {
+  return partsOfHolders(run, stepOf(run, which).holders);
+}
+
+/** The same of holders that are known already. */
+export function partsOfHolders(run: Pick<Run, "graph">, holders: readonly PeakHolder[]): PeakPart[] {
   const modules = modulesOf(run);
-  return stepOf(run, which)
-    .holders.flatMap((holder) => partsOf(holder, modules))
+  return holders
+    .flatMap((holder) => partsOf(holder, modules))
     .sort((a, z) => z.bytes - a.bytes || (a.name < z.name ? -1 : 1));
 }
 

@@ -84,6 +84,21 @@ const known: Readonly<Record<string, DeviceSpec>> = {
   },
 };
 
+/** What CUDA calls the devices that are known by name. */
+const cudaNames: Readonly<Record<string, RegExp>> = {
+  h100: /\bH100 80GB HBM3$/,
+  h200: /\bH200$/,
+  a100: /\bA100-SXM4-80GB$/,
+  l4: /\bL4$/,
+  rtx4090: /\bRTX 4090$/,
+};
+
+/** The device that CUDA, or its description, calls so; undefined where it is not known. */
+export function specOfDevice(name: string): DeviceSpec | undefined {
+  const found = Object.keys(known).find((key) => known[key]?.name === name || cudaNames[key]?.test(name));
+  return found === undefined ? undefined : known[found];
+}
+
 const quantities = [
   "memoryBytes",
   "memoryGBs",
