@@ -1,6 +1,5 @@
-import { type Graph, type Phase, tensorBytes } from "../graph/graph.js";
-import { timeline } from "../memory/liveness.js";
-import { peakHolders } from "../memory/liveness.js";
+import type { Graph, Phase } from "../graph/graph.js";
+import { peakHolders, timeline } from "../memory/liveness.js";
 import { opOf } from "../ops/index.js";
 import type { Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
@@ -8,6 +7,7 @@ import { type DeviceSpec, specOfDevice } from "../runtime/device-spec.js";
 import { workOf } from "../runtime/estimate-time.js";
 import { batchOf } from "./batch.js";
 import { leastPlan } from "./least.js";
+import { type StepBytes, stepBytes } from "./lever-bytes.js";
 import { type Lever, levers } from "./levers.js";
 import { type PeakPart, partsOfHolders } from "./module-tree.js";
 import { modulesOf, moduleText } from "./modules.js";
@@ -67,6 +67,11 @@ export class Facts {
     return this.once("graph", () => loadGraph(this.run.graph));
   }
 
+  /** The unplanned step's memory. */
+  get bytes(): StepBytes {
+    return this.once("bytes", () => stepBytes(this.graph));
+  }
+
   get plan(): Plan | null {
     return this.run.plan;
   }
@@ -89,14 +94,10 @@ export class Facts {
     return this.levers.find((one) => kinds.includes(one.kind) && one.gainBytes !== null);
   }
 
-  /** Sum of the times of nodes, ms, of those that a test picks. */
-  msOf(picks: (row: NodeRow) => boolean): number {
-    return this.run.before.nodes.reduce((sum, row) => sum + (picks(row) ? row.time.medianMs : 0), 0);
-  }
-
   /** A part of all nodes' time; 0 where they take none. */
   shareOf(ms: number): number {
-    return this.run.before.nodesMs > 0 ? ms / this.run.before.nodesMs : 0;
+    const all = this.once("ms", () => this.run.before.nodes.reduce((sum, { time }) => sum + time.medianMs, 0));
+    return all > 0 ? ms / all : 0;
   }
 
   /** The device's data sheet, where it is known. */
@@ -112,6 +113,11 @@ export class Facts {
   /** The path of a node's module, for a finding. */
   moduleOf(node: string): string {
     return modulesOf(this.run).ofNode(node).module;
+  }
+
+  /** The path of a tensor's module. */
+  moduleOfTensor(name: string): string {
+    return modulesOf(this.run).ofTensor(name);
   }
 
   /** A name with its module, where the model file tells modules. */
@@ -178,9 +184,3 @@ function speedsOf({ graph, run, spec }: Facts): readonly Speed[] {
     leastMs: amount(work) / (best.get(kindOf(row, work.flops)) as number),
   }));
 }
-
-/** Bytes of a run's tensors by name. */
-export const bytesOfTensor = ({ graph }: Facts, name: string): number => {
-  const tensor = graph.tensors.get(name);
-  return tensor ? tensorBytes(tensor) : 0;
-};

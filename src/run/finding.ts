@@ -1,3 +1,4 @@
+import { formatCount } from "../format.js";
 import type { Changed, Facts } from "./finding-facts.js";
 
 /** How much a finding matters: something is wrong, something can be won, or something should be known. */
@@ -47,6 +48,9 @@ export interface Rule<T = unknown> {
   readonly test: (facts: Facts, limit: number) => T | readonly T[] | null | undefined | false;
   readonly say: (found: T, facts: Facts) => Words;
 }
+
+/** `1 node`, `1,200 nodes`. */
+export const counted = (count: number, one: string): string => `${formatCount(count)} ${one}${count === 1 ? "" : "s"}`;
 
 /** An entry of a table of rules, with the type of what its test finds forgotten. */
 export const rule = <T extends object>(entry: Rule<T>): Rule => entry as unknown as Rule;

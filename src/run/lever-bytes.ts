@@ -125,7 +125,9 @@ export function peakInMicro({ graph, all, peakIf }: StepBytes, grows: ReadonlySe
 }
 
 /** Rows and classes of a cross-entropy's scores, by the labels' input; undefined if the step has none. */
-export function scoresOf(graph: Pick<Graph, "inputs" | "tensors" | "name">): { rows: number; classes: number } | undefined {
+export function scoresOf(
+  graph: Pick<Graph, "inputs" | "tensors" | "name">,
+): { rows: number; classes: number } | undefined {
   for (const name of graph.inputs) {
     const { dtype, shape, range } = tensorOf(graph, name);
     if (dtype === "int64" && range?.[0] === 0 && /^target(_\d+)?$/.test(name))

@@ -90,9 +90,7 @@ export function levers(run: Run, { leastShare = 0.01, without = [] }: LeverOptio
   const candidates = isKnown
     ? [...batches(scene), ...optimizers(scene), ...inChunks(scene), ...frozen(scene), ...precisions(scene)]
     : [];
-  const found = candidates
-    .filter(({ kind }) => !without.includes(kind))
-    .map((candidate) => leverOf(scene, candidate));
+  const found = candidates.filter(({ kind }) => !without.includes(kind)).map((candidate) => leverOf(scene, candidate));
   return [
     ...(isKnown && !without.includes("plan") ? plans(scene) : []),
     ...found.sort((a, z) => (z.gainBytes ?? Number.NEGATIVE_INFINITY) - (a.gainBytes ?? Number.NEGATIVE_INFINITY)),

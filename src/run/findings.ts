@@ -1,0 +1,40 @@
+import { type Finding, type Rule, severities } from "./finding.js";
+import { Facts } from "./finding-facts.js";
+import { memoryRules } from "./finding-rules-memory.js";
+import { planRules } from "./finding-rules-plan.js";
+import { timeRules } from "./finding-rules-time.js";
+import { trustRules } from "./finding-rules-trust.js";
+import type { Run } from "./run.js";
+
+/** Every rule by which findings are found. */
+export const rules: readonly Rule[] = [...planRules, ...memoryRules, ...timeRules, ...trustRules];
+
+const known = new WeakMap<Run, readonly Finding[]>();
+
+/**
+ * What a run shows, and what to do about it: problems first, then advice, then notes, each by what it gains of the peak
+ * or the step's time. The first three to six are what matters. From run.json alone; gains are estimated where they say so.
+ */
+export function findingsOf(run: Run): readonly Finding[] {
+  const before = known.get(run);
+  if (before) return before;
+  const facts = new Facts(run);
+  const found = rules.flatMap((rule) => findingsBy(rule, facts));
+  const worth = ({ gainBytes = 0, gainMs = 0 }: Finding): number =>
+    Math.max(gainBytes / (facts.peak.bytes || 1), gainMs / (run.before.step.medianMs || 1), 0);
+  const rank = ({ severity }: Finding): number => severities.indexOf(severity);
+  found.sort((a, z) => rank(a) - rank(z) || worth(z) - worth(a));
+  known.set(run, found);
+  return found;
+}
+
+function findingsBy({ name, severity, threshold, test, say }: Rule, facts: Facts): Finding[] {
+  const found = test(facts, threshold?.value ?? 0);
+  if (!found) return [];
+  return (Array.isArray(found) ? found : [found]).map((one) => ({
+    rule: name,
+    severity,
+    estimated: facts.run.before.estimated ?? false,
+    ...say(one, facts),
+  }));
+}
