@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { writeFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { adviseCommand } from "./commands/advise.js";
 import { compareCommand } from "./commands/compare.js";
 import { cudaCommand } from "./commands/cuda.js";
 import { doctorCommand } from "./commands/doctor.js";
@@ -24,6 +25,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   planCommand,
   reportCommand,
   compareCommand,
+  adviseCommand,
   sweepCommand,
   showCommand,
   traceCommand,

@@ -2,6 +2,7 @@ import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import type { PeakHolder } from "../memory/liveness.js";
 import { comparison } from "../report/comparison.js";
+import { findingLines } from "../report/finding-text.js";
 import {
   boundSentence,
   constraintsLine,
@@ -70,6 +71,7 @@ export function runSummary(run: Run): string {
       ...helps(run).map((line) => `  ${line}`),
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
+  lines.push(...findingLines(run));
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
 }

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "nod
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
+import { findingsJson } from "./finding-text.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";
 import { folderFiles } from "./sections.js";
@@ -50,6 +51,7 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
     }
     if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
     writeFileSync(file("report.html"), reportHtml(final, [...folderFiles(final), ...pictures]));
+    writeFileSync(file("findings.json"), findingsJson(final));
     writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
     return final;
   });

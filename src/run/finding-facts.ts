@@ -13,12 +13,19 @@ import { type PeakPart, partsOfHolders } from "./module-tree.js";
 import { modulesOf, moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 import { commandOf } from "./option-forms.js";
-import type { OptionsOf } from "./options.js";
-import { ownOptions } from "./own-options.js";
+import { type OptionsOf, optionTable } from "./options.js";
+import { flagsOf, ownOptions } from "./own-options.js";
 import { loadGraph, type Run } from "./run.js";
 
 /** Options that differ from a run's own. */
 export type Changed = Partial<OptionsOf<"profile">>;
+
+/** A command, the options that it stands for, and by which flags they differ from the run's own. */
+export interface Tried {
+  readonly command?: string;
+  readonly flags?: string;
+  readonly options?: OptionsOf<"profile">;
+}
 
 /** The peak that holds now: of the planned step, of an infeasible plan the least reachable one, else the unplanned step's. */
 export interface PeakNow {
@@ -129,12 +136,30 @@ export class Facts {
     return this.named(name, this.moduleOf(name));
   }
 
-  /** The command that makes the run again with other options; undefined where the options of the run are not known. */
-  command(changed: Changed, without: readonly (keyof Changed)[] = []): string | undefined {
-    const { model, before } = this.run;
-    if (before.backend === "tables") return undefined;
+  /** The options that make the run again with others; undefined where its own are not known. */
+  private options(changed: Changed, without: readonly (keyof Changed)[]): OptionsOf<"profile"> | undefined {
+    if (this.run.before.backend === "tables") return undefined;
     const own = Object.entries(ownOptions(this.run)).filter(([name]) => !without.includes(name as keyof Changed));
-    return commandOf("profile", model.path, { ...Object.fromEntries(own), ...changed } as OptionsOf<"profile">);
+    return { ...Object.fromEntries(own), ...changed } as OptionsOf<"profile">;
+  }
+
+  /** The command that makes the run again with other options, and without some of its own. */
+  command(changed: Changed, without: readonly (keyof Changed)[] = []): string | undefined {
+    const options = this.options(changed, without);
+    return options && commandOf("profile", this.run.model.path, options);
+  }
+
+  /** That command with what `advise` tries it by; empty where the run's own options are not known. */
+  tries(changed: Changed, without: readonly (keyof Changed)[] = []): Tried {
+    const options = this.options(changed, without);
+    if (!options) return {};
+    const own = ownOptions(this.run);
+    const dropped = without.filter((name) => own[name] !== undefined && changed[name] === undefined);
+    const flags = [
+      ...(Object.keys(changed).length ? [flagsOf(changed)] : []),
+      ...dropped.map((name) => `without ${optionTable[name].flag}`),
+    ];
+    return { command: commandOf("profile", this.run.model.path, options), flags: flags.join(", "), options };
   }
 }
 

@@ -8,8 +8,8 @@ import type { Lever } from "./levers.js";
 import type { PeakPart } from "./module-tree.js";
 
 /** What a lever is worth, and its command. */
-export const leverWords = ({ command, changed, gainBytes, addedMs }: Lever) => ({
-  ...(command === null ? {} : { command, changed }),
+export const leverWords = (facts: Facts, { command, changed, gainBytes, addedMs }: Lever) => ({
+  ...(command === null ? {} : facts.tries(changed)),
   ...(gainBytes === null ? {} : { gainBytes }),
   ...(addedMs === null ? {} : { gainMs: -addedMs }),
   estimated: true,
@@ -21,8 +21,8 @@ export const leverText = ({ what, note }: Lever): string => `${what}${note ? ` (
 const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** What to do by a lever, or else in words. */
-const byLever = (lever: Lever | undefined, otherwise: string): Pick<Words, "todo"> & Partial<Words> =>
-  lever ? { todo: `${capital(leverText(lever))}.`, ...leverWords(lever) } : { todo: otherwise };
+const byLever = (facts: Facts, lever: Lever | undefined, otherwise: string): Pick<Words, "todo"> & Partial<Words> =>
+  lever ? { todo: `${capital(leverText(lever))}.`, ...leverWords(facts, lever) } : { todo: otherwise };
 
 /** What lowers a tensor of a category most. */
 function leverFor(facts: Facts, { category }: PeakPart): Lever | undefined {
@@ -77,6 +77,7 @@ export const memoryRules: readonly Rule[] = [
       title: "The optimizer's update sets the peak",
       evidence: `at ${facts.nodeText(node.name)} ${formatBytes(sumBytes(made))} of temporaries and gradients are live; all other phases need ${formatBytes(excess)} less`,
       ...byLever(
+        facts,
         facts.bestLever(["optimizer", "freeze"]),
         "Recomputing or swapping activations does not lower this peak; parameters that are frozen have no update.",
       ),
@@ -98,7 +99,7 @@ export const memoryRules: readonly Rule[] = [
       title: "The loss's logits hold the peak",
       evidence: `${counted(held.length, "tensor")} as large as the logits: ${formatBytes(bytes)} (${formatPercent(bytes / facts.peak.timelineBytes)} of the ${facts.peak.which} peak), the first ${facts.named(held[0]?.name ?? "", held[0]?.module ?? "")}`,
       todo: `Compute ${leverText(lever)}.`,
-      ...leverWords(lever),
+      ...leverWords(facts, lever),
       module: held[0]?.module ?? "",
     }),
   }),
@@ -110,7 +111,7 @@ export const memoryRules: readonly Rule[] = [
     say: (part: PeakPart, facts) => ({
       title: "One tensor holds a third of the peak or more",
       evidence: `${facts.named(part.name, part.module)} (${part.category}) is ${formatBytes(part.bytes)}, ${formatPercent(part.bytes / facts.peak.timelineBytes)} of the ${facts.peak.which} peak`,
-      ...byLever(leverFor(facts, part), "No option makes it smaller; see whether the model needs it whole."),
+      ...byLever(facts, leverFor(facts, part), "No option makes it smaller; see whether the model needs it whole."),
       module: part.module,
       ...(part.producer === null ? {} : { node: part.producer }),
     }),
@@ -127,7 +128,7 @@ export const memoryRules: readonly Rule[] = [
     say: ({ bytes, lever }, facts) => ({
       title: "The optimizer's state holds a third of the peak or more",
       evidence: `${formatBytes(bytes)} of the ${facts.peak.which} peak (${formatPercent(bytes / facts.peak.timelineBytes)}) are state of ${facts.run.model.optimizer}`,
-      ...byLever(lever, ""),
+      ...byLever(facts, lever, ""),
     }),
   }),
   rule({
@@ -142,6 +143,7 @@ export const memoryRules: readonly Rule[] = [
       title: "Most of the peak lives through the whole step",
       evidence: `parameters, optimizer state, buffers and inputs are ${formatBytes(residentBytes)}, ${formatPercent(residentBytes / facts.peak.timelineBytes)} of the ${facts.peak.which} peak`,
       ...byLever(
+        facts,
         facts.bestLever(["optimizer", "freeze"]),
         "A plan frees activations only: a smaller model or optimizer state lowers this.",
       ),
@@ -167,8 +169,7 @@ export const memoryRules: readonly Rule[] = [
         title: `${counted(rows.length, "activation")} ${rows.length === 1 ? "is" : "are"} idle longer than swapping takes`,
         evidence: `the largest, ${facts.named(largest.name, facts.moduleOf(largest.producer))}, is ${formatBytes(largest.memoryBytes)} and idle for ${formatMs(largest.inactiveMs)} at the peak; a copy takes ${formatMs(largest.swapMs)} each way`,
         todo: "Plan for a budget that swaps them: the copies run beside the nodes.",
-        command: facts.command(changed),
-        changed,
+        ...facts.tries(changed),
         gainBytes: bytes,
         estimated: true,
         module: facts.moduleOf(largest.producer),
@@ -197,8 +198,7 @@ export const memoryRules: readonly Rule[] = [
         title: "Activations that wait for their backward use hold the peak",
         evidence: `${counted(rows.length, "activation")} of ${formatBytes(idle)} ${rows.length === 1 ? "is" : "are"} idle at the peak, the largest ${facts.named(largest.name, facts.moduleOf(largest.producer))}; without them it is ${formatBytes(bytes)} lower`,
         todo: "Plan for a budget, say half of that: what costs least time is recomputed.",
-        command: facts.command(changed),
-        changed,
+        ...facts.tries(changed),
         gainBytes,
         estimated: true,
         module: facts.moduleOf(largest.producer),
@@ -222,7 +222,7 @@ export const memoryRules: readonly Rule[] = [
       title: "Micro-batches would lower the peak",
       evidence: `${leverText(lever)}: about ${formatBytes(lever.peakBytes ?? 0)} instead of ${formatBytes(facts.peak.bytes)} (estimated)`,
       todo: "Accumulate gradients over micro-batches: the same update from less memory.",
-      ...leverWords(lever),
+      ...leverWords(facts, lever),
     }),
   }),
   rule({

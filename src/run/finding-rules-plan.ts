@@ -22,7 +22,7 @@ export const planRules: readonly Rule[] = [
           peak.node ? `; in the way: ${facts.nodeText(peak.node.name)}` : ""
         }${first ? `, where the largest is ${facts.named(first.name, first.module)}, ${formatBytes(first.bytes)}` : ""}`,
         todo: `The smallest budget that is known to work is ${formatBytes(plan.minimumPeakBytes)}; else take off the peak what the lines below name.`,
-        ...(lever?.command ? { command: lever.command, changed: lever.changed } : {}),
+        ...(lever?.command ? facts.tries(lever.changed) : {}),
         ...(peak.node ? { node: peak.node.name, module: facts.moduleOf(peak.node.name) } : {}),
       };
     },
@@ -41,7 +41,7 @@ export const planRules: readonly Rule[] = [
       title: lever.fits ? `Would fit: ${lever.what}` : `Would come closer: ${lever.what}`,
       evidence: `the least reachable peak is ${formatBytes(facts.peak.bytes)} now and about ${formatBytes(lever.peakBytes ?? 0)} then (estimated), the budget ${formatBytes(facts.plan?.budgetBytes ?? 0)}`,
       todo: `Take ${leverText(lever)}.`,
-      ...leverWords(lever),
+      ...leverWords(facts, lever),
     }),
   }),
   rule({
@@ -56,7 +56,7 @@ export const planRules: readonly Rule[] = [
         facts.peak.node ? `: the peak is at ${facts.nodeText(facts.peak.node.name)} (${facts.peak.node.phase})` : ""
       }`,
       todo: "Drop the plan: what holds the peak are not activations that can be freed.",
-      command: facts.command({}, ["budget", "planner", "maxSlowdown"]),
+      ...facts.tries({}, ["budget", "planner", "maxSlowdown"]),
       gainMs: plan.addedMs,
       estimated: true,
     }),
@@ -79,7 +79,7 @@ export const planRules: readonly Rule[] = [
         title: "The step fits without a plan",
         evidence: `unplanned it needs ${formatBytes(arenaBytes)} of the ${formatBytes(device.memoryBytes)} of ${device.name}; the plan adds ${formatMs(plan.addedMs)}`,
         todo: "Drop the budget, unless the memory is needed for something else.",
-        command: facts.command({}, ["budget", "planner", "maxSlowdown", "hostMemory"]),
+        ...facts.tries({}, ["budget", "planner", "maxSlowdown", "hostMemory"]),
         gainMs: plan.addedMs,
         estimated: true,
       };
@@ -97,8 +97,7 @@ export const planRules: readonly Rule[] = [
         title: "The plan costs much time",
         evidence: `it adds ${formatMs(plan.addedMs)}, ${formatPercent(plan.addedMs / facts.run.before.step.medianMs)} of the unplanned step (${facts.run.before.estimated ? "estimated" : "predicted"})`,
         todo: "See what is reached in 10 % more time; if the budget is fixed, micro-batches or a smaller batch may cost less.",
-        command: facts.command(changed, ["budget", "planner", "variant"]),
-        changed,
+        ...facts.tries(changed, ["budget", "planner", "variant"]),
       };
     },
   }),
@@ -116,8 +115,7 @@ export const planRules: readonly Rule[] = [
         title: "A longer search may find a faster plan",
         evidence: `the plan of ${plan.planner} adds ${formatMs(plan.addedMs)}; it is proven only that none adds less than ${formatMs(plan.bound?.addedMs ?? 0)}`,
         todo: "Let the search take longer.",
-        command: facts.command(changed, ["planner", "variant"]),
-        changed,
+        ...facts.tries(changed, ["planner", "variant"]),
         gainMs: gap,
         estimated: true,
       };
@@ -140,8 +138,7 @@ export const planRules: readonly Rule[] = [
         title: `Planner ${other.planner} costs less time`,
         evidence: `within the same budget ${other.planner} adds ${formatMs(other.addedMs)}, ${plan.planner} ${formatMs(plan.addedMs)}`,
         todo: "Plan with it.",
-        command: facts.command(changed, ["variant"]),
-        changed,
+        ...facts.tries(changed, ["variant"]),
         gainMs: plan.addedMs - other.addedMs,
         estimated: true,
       };
@@ -163,8 +160,7 @@ export const planRules: readonly Rule[] = [
         title: "Less memory is cheap up to the knee of the curve",
         evidence: `${knee.planner} reaches ${formatBytes(knee.peakBytes)} (${formatPercent(knee.peakBytes / before.arenaBytes)} of the unplanned peak) for ${formatMs(knee.addedMs)} more; below it time grows faster`,
         todo: "Take the knee as the budget where none is given.",
-        command: facts.command(changed, ["variant", "maxSlowdown"]),
-        changed,
+        ...facts.tries(changed, ["variant", "maxSlowdown"]),
         gainBytes: Math.max(0, facts.peak.bytes - knee.peakBytes),
         gainMs: (facts.plan?.feasible ? facts.plan.addedMs : 0) - knee.addedMs,
         estimated: true,
@@ -186,8 +182,7 @@ export const planRules: readonly Rule[] = [
         title: "The step does not fit into the device",
         evidence: `the ${facts.peak.which} step's values need ${formatBytes(facts.peak.bytes)}, workspace and context ${formatBytes(beside)}; ${facts.run.before.device.name} has ${formatBytes(memory)}`,
         todo: "Plan for what is left beside workspace and context.",
-        command: facts.command(changed),
-        changed,
+        ...facts.tries(changed),
         gainBytes: facts.peak.bytes + beside - memory,
         estimated: true,
       };

@@ -80,7 +80,7 @@ export const timeRules: readonly Rule[] = [
         title: "Kernels are too short for the device",
         evidence: `${portionText(facts, found)}; each is under 5 µs, about what a launch takes`,
         todo: "Give each kernel more to do: a larger batch takes hardly longer.",
-        ...(changed ? { command: facts.command(changed), changed } : {}),
+        ...(changed ? { command: facts.command(changed) } : {}),
         module: found.most,
       };
     },
@@ -223,8 +223,7 @@ export const timeRules: readonly Rule[] = [
         title: "Products in 16 bits may be faster",
         evidence: portionText(facts, found),
         todo: "Try mixed precision; it may raise or lower the peak.",
-        command: facts.command(changed),
-        changed,
+        ...facts.tries(changed),
         module: found.most,
       };
     },

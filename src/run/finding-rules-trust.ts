@@ -75,7 +75,6 @@ export const trustRules: readonly Rule[] = [
         evidence: note,
         todo: "For a real training step run it with the batch's statistics; memory and time are others then.",
         command: facts.command(changed),
-        changed,
       };
     },
   }),

@@ -1,5 +1,6 @@
 import { formatCount } from "../format.js";
-import type { Changed, Facts } from "./finding-facts.js";
+import type { Facts } from "./finding-facts.js";
+import type { OptionsOf } from "./options.js";
 
 /** How much a finding matters: something is wrong, something can be won, or something should be known. */
 export const severities = ["problem", "advice", "note"] as const;
@@ -18,8 +19,9 @@ export interface Finding {
   readonly todo: string;
   /** The command line that does it, where one does. */
   readonly command?: string;
-  /** The options by which that differs from the run's own. */
-  readonly changed?: Changed;
+  /** Where `adviseRun` can try it: by which flags it differs from the run's own, and all its options. */
+  readonly flags?: string;
+  readonly options?: OptionsOf<"profile">;
   /** What it is expected to take off the peak, bytes, and off the step's time, ms (negative: it adds). */
   readonly gainBytes?: number;
   readonly gainMs?: number;

@@ -71,7 +71,7 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
       steps.set(batch, step);
       return step;
     };
-    const profileAt = (batch: number) => scaled(run.before, stepAt(batch));
+    const profileAt = (batch: number) => scaledProfile(run.before, stepAt(batch));
     const planAt = (batch: number, effort: { readonly timeLimitMs?: number; readonly moves?: number }): Plan => {
       const settings = { ...rest, budget: `${limitBytes}B` };
       const problem = planProblem(stepAt(batch), profileAt(batch), settings);
@@ -110,7 +110,7 @@ function withPlan(
 }
 
 /** A profile of the same step at another batch, its times estimated from those measured: each scaled by its work. */
-function scaled(before: Profile, graph: Graph) {
+export function scaledProfile(before: Profile, graph: Graph) {
   const none = samplesOf([0]);
   const { nodes } = tables(
     graph,

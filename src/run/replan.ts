@@ -80,7 +80,7 @@ export function planProblem(graph: Graph, profile: Measured, settings: PlanSetti
  * The plan for a profiled step; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
  * an unknown planner, and what `planProblem` throws.
  */
-export function makePlan(graph: Graph, profile: Profile, settings: PlanSettings): Plan {
+export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings): Plan {
   const problem = planProblem(graph, profile, settings);
   const planned = planGraph({ ...problem, planner: settings.planner });
   const plan = profile.estimated
