@@ -2,7 +2,8 @@ import Table from "cli-table3";
 import { formatBytes, formatMs } from "../format.js";
 import { gainText, promiseText } from "../report/finding-text.js";
 import type { Advice, Outcome, Trial } from "../run/advise.js";
-import { findingsOf } from "../run/findings.js";
+import { counted } from "../run/finding.js";
+import { findingsOf, headFindings } from "../run/findings.js";
 import type { Run } from "../run/run.js";
 
 const peakText = ({ peakBytes, peakBasis }: Outcome): string => `${formatBytes(peakBytes)} (${peakBasis})`;
@@ -24,10 +25,9 @@ export function adviceSummary(run: Run, { own, trials, notes }: Advice): string 
   const table = new Table({ head, style: { head: [], border: [] } });
   table.push(["as it is", "", "", peakText(own), stepText(own), fitText(own)]);
   for (const trial of trials) table.push(cells(trial));
-  const named = findingsOf(run).slice(0, 6);
   return [
-    `${run.model.file}: ${findingsOf(run).length} findings`,
-    ...named.map(({ severity, title, evidence }) => `${severity}: ${title}: ${evidence}`),
+    `${run.model.file}: ${counted(findingsOf(run).length, "finding")}`,
+    ...headFindings(run).map(({ severity, title, evidence }) => `${severity}: ${title}: ${evidence}`),
     ...(trials.length ? ["tried:", table.toString()] : ["nothing to try: no finding changes an option"]),
     ...trials.flatMap(({ finding, outcome }) => (outcome && finding.command ? [`to run it: ${finding.command}`] : [])),
     ...notes.map((note) => `note: ${note}`),

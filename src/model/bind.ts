@@ -144,6 +144,10 @@ function addWithState({ b, renewed }: Reading, node: Node): void {
     renewed.set(node.inputs[from] as string, b.node(node.name).outputs[to] || b.wantOutput(node.name, to));
 }
 
+/** The note on a file whose batch norm is in inference mode, where nobody asked for it. */
+export const inferenceNote =
+  "batch norm is in inference mode: running statistics are used and stay as they are (--batch-norm training)";
+
 /** PyTorch's ops of batch norm in training, whose names its newer exporter gives to the nodes. */
 const tracedInTraining = /_native_batch_norm_legit(?!_no_training)|_batch_norm_with_update/;
 
@@ -166,9 +170,7 @@ function batchNormModes(model: Model, asked: BatchNormMode | undefined) {
           `the exporter wrote ${changed.length} batch norms in inference mode that it traced in training: they run in training`,
         ]
       : []),
-    ...(nodes.some((node) => mode(node) === "inference") && !asked
-      ? ["batch norm is in inference mode: running statistics are used and stay as they are (--batch-norm training)"]
-      : []),
+    ...(nodes.some((node) => mode(node) === "inference") && !asked ? [inferenceNote] : []),
   ];
   const apply = (node: ModelNode): ModelNode => {
     if (!changed.includes(node)) return node;

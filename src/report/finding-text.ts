@@ -1,6 +1,6 @@
 import { formatBytes, formatMs } from "../format.js";
 import type { Finding } from "../run/finding.js";
-import { findingsOf } from "../run/findings.js";
+import { findingsOf, headFindings } from "../run/findings.js";
 import type { Run } from "../run/run.js";
 
 const less = (amount: number, text: (value: number) => string): string =>
@@ -19,19 +19,13 @@ export function promiseText(finding: Finding): string {
   return gain && `${gain} (${finding.estimated ? "estimated" : "predicted"})`;
 }
 
-/** The first findings in lines for a terminal, problems and advice only: what it is, then what to do. */
+/** The first findings in lines for a terminal: what it is, then what to do. */
 export const findingLines = (run: Run, count = 3): string[] =>
-  findingsOf(run)
-    .filter(({ severity }) => severity !== "note")
-    .slice(0, count)
-    .flatMap((finding) => {
-      const { severity, title, evidence, todo, flags } = finding;
-      const promise = promiseText(finding);
-      return [
-        `${severity}: ${title}: ${evidence}`,
-        `  ${todo}${flags ? ` [${flags}]` : ""}${promise && ` ${promise}`}`,
-      ];
-    });
+  headFindings(run, count).flatMap((finding) => {
+    const { severity, title, evidence, todo, flags } = finding;
+    const promise = promiseText(finding);
+    return [`${severity}: ${title}: ${evidence}`, `  ${todo}${flags ? ` [${flags}]` : ""}${promise && ` ${promise}`}`];
+  });
 
 /** A run's findings as they stand in its folder. */
 export const findingsJson = (run: Run): string => `${JSON.stringify(findingsOf(run), null, 1)}\n`;

@@ -12,17 +12,17 @@ export const planRules: readonly Rule[] = [
     threshold: null,
     test: ({ plan }) => (plan && !plan.feasible ? plan : null),
     say: (plan, facts) => {
-      const lever = facts.lever("plan");
       const { peak } = facts;
       const budget = formatBytes(plan.budgetBytes ?? 0);
+      const planner = plan.minimumPlanner ?? plan.planner;
       const first = peak.parts[0];
       return {
         title: "The budget cannot be met",
-        evidence: `the budget is ${budget}, the least reachable peak ${formatBytes(plan.minimumPeakBytes)} (planner ${plan.minimumPlanner ?? plan.planner})${
+        evidence: `the budget is ${budget}, the least reachable peak ${formatBytes(plan.minimumPeakBytes)} (planner ${planner})${
           peak.node ? `; in the way: ${facts.nodeText(peak.node.name)}` : ""
         }${first ? `, where the largest is ${facts.named(first.name, first.module)}, ${formatBytes(first.bytes)}` : ""}`,
         todo: `The smallest budget that is known to work is ${formatBytes(plan.minimumPeakBytes)}; else take off the peak what the lines below name.`,
-        ...(lever?.command ? facts.tries(lever.changed) : {}),
+        ...facts.tries({ budget: `${plan.minimumPeakBytes}B`, ...(planner === "best" ? {} : { planner }) }),
         ...(peak.node ? { node: peak.node.name, module: facts.moduleOf(peak.node.name) } : {}),
       };
     },

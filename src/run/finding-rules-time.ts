@@ -108,6 +108,7 @@ export const timeRules: readonly Rule[] = [
       title: "Nodes are far from what the device can do",
       evidence: `${facts.nodeText(worst.row.name)} (${worst.row.op}) takes ${formatMs(worst.row.time.medianMs)}; its operations and bytes take ${formatMs(worst.leastMs)} at the peaks of ${facts.spec?.name}; of all such nodes (${slow.length}) ${formatMs(total)} are lost`,
       todo: "See the shapes: channels and widths that are multiples of 8, few groups, no tiny rows.",
+      // at most
       gainMs: worst.row.time.medianMs - worst.leastMs,
       estimated: true,
       node: worst.row.name,
@@ -123,6 +124,7 @@ export const timeRules: readonly Rule[] = [
       title: "A node is far slower than others of its op",
       evidence: `${facts.nodeText(worst.row.name)} (${worst.row.op}) takes ${formatMs(worst.row.time.medianMs)}; at the best rate of a ${worst.row.op} in this run it would take ${formatMs(worst.leastMs)}; such nodes: ${slow.length}`,
       todo: "See its shapes beside those of the fast ones.",
+      // at most
       gainMs: worst.row.time.medianMs - worst.leastMs,
       estimated: true,
       node: worst.row.name,

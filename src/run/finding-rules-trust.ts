@@ -1,6 +1,7 @@
 import { few, formatBytes, formatMs, formatPercent } from "../format.js";
+import { inferenceNote } from "../model/bind.js";
 import { counted, type Rule, rule } from "./finding.js";
-import { inferenceNote, untrainedNote } from "./notes.js";
+import { untrainedNote } from "./notes.js";
 import type { Samples } from "./samples.js";
 
 /** Whether a profile's times are those of steps that ran: here, or when they were recorded. */
@@ -65,7 +66,7 @@ export const trustRules: readonly Rule[] = [
     threshold: null,
     test: ({ run: { model } }) =>
       model.notes
-        .filter((note) => inferenceNote.test(note))
+        .filter((note) => note === inferenceNote)
         .slice(0, 1)
         .map((note) => ({ note })),
     say: ({ note }, facts) => {

@@ -12,8 +12,8 @@ export const rules: readonly Rule[] = [...planRules, ...memoryRules, ...timeRule
 const known = new WeakMap<Run, readonly Finding[]>();
 
 /**
- * What a run shows, and what to do about it: problems first, then advice, then notes, each by what it gains of the peak
- * or the step's time. The first three to six are what matters. From run.json alone; gains are estimated where they say so.
+ * What a run shows, and what to do about it: problems first, then advice, then notes, each with those that a command does
+ * before others, by what it gains of the peak or the step's time. From run.json alone; gains are estimated where they say so.
  */
 export function findingsOf(run: Run): readonly Finding[] {
   const before = known.get(run);
@@ -23,7 +23,8 @@ export function findingsOf(run: Run): readonly Finding[] {
   const worth = ({ gainBytes = 0, gainMs = 0 }: Finding): number =>
     Math.max(gainBytes / (facts.peak.bytes || 1), gainMs / (run.before.step.medianMs || 1), 0);
   const rank = ({ severity }: Finding): number => severities.indexOf(severity);
-  found.sort((a, z) => rank(a) - rank(z) || worth(z) - worth(a));
+  const isDone = ({ command }: Finding): number => (command === undefined ? 1 : 0);
+  found.sort((a, z) => rank(a) - rank(z) || isDone(a) - isDone(z) || worth(z) - worth(a));
   known.set(run, found);
   return found;
 }
@@ -37,4 +38,16 @@ function findingsBy({ name, severity, threshold, test, say }: Rule, facts: Facts
     estimated: facts.run.before.estimated ?? false,
     ...say(one, facts),
   }));
+}
+
+/** The findings to show first, at most six: problems and advice, each change of options once. */
+export function headFindings(run: Run, count = 6): Finding[] {
+  const seen = new Set<string>();
+  return findingsOf(run)
+    .filter(({ severity, flags }) => {
+      if (severity === "note" || (flags !== undefined && seen.has(flags))) return false;
+      if (flags !== undefined) seen.add(flags);
+      return true;
+    })
+    .slice(0, count);
 }

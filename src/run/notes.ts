@@ -81,9 +81,6 @@ export const withoutPlanned = ({ warnings }: Pick<Run, "warnings">): Warning[] =
 /** A note on parameters without a gradient, as `untrainedNotes` words it. */
 export const untrainedNote = /^\d+ parameters have no path to the loss/;
 
-/** The model reader's note on batch norm in inference mode that nobody asked for. */
-export const inferenceNote = /^batch norm is in inference mode/;
-
 /** Which parameters the step leaves as they are, and why. */
 export function untrainedNotes(parameters: readonly Tensor[], step: Graph, freeze: readonly string[]): string[] {
   const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
