@@ -15,10 +15,14 @@ import type { NodeRow } from "./node-rows.js";
 import { commandOf } from "./option-forms.js";
 import { type OptionsOf, optionTable } from "./options.js";
 import { flagsOf, ownOptions } from "./own-options.js";
+import { planOptions } from "./plan-options.js";
 import { loadGraph, type Run } from "./run.js";
 
 /** Options that differ from a run's own. */
 export type Changed = Partial<OptionsOf<"profile">>;
+
+/** The options that are of a plan. */
+export const planNames = Object.keys(planOptions).filter((name) => name in optionTable) as (keyof Changed)[];
 
 /** A command, the options that it stands for, and by which flags they differ from the run's own. */
 export interface Tried {
@@ -160,6 +164,12 @@ export class Facts {
       ...dropped.map((name) => `without ${optionTable[name].flag}`),
     ];
     return { command: commandOf("profile", this.run.model.path, options), flags: flags.join(", "), options };
+  }
+
+  /** The same without any plan. */
+  unplanned(): Tried {
+    const tried = this.tries({}, planNames);
+    return tried.command === undefined ? {} : { ...tried, flags: "without a plan" };
   }
 }
 

@@ -2,7 +2,7 @@ import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { elementCount, isFloat } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { counted, type Rule, rule, type Words } from "./finding.js";
-import type { Facts } from "./finding-facts.js";
+import { type Facts, planNames } from "./finding-facts.js";
 import { growing, peakAtBatch, scoresOf } from "./lever-bytes.js";
 import type { Lever } from "./levers.js";
 import type { PeakPart } from "./module-tree.js";
@@ -235,7 +235,9 @@ export const memoryRules: readonly Rule[] = [
         (a, z) => ((z.workspaceBytes ?? 0) > (a?.workspaceBytes ?? 0) ? z : a),
         undefined,
       );
-      return workspaceBytes !== null && workspaceBytes > limit * arenaBytes && { workspaceBytes, row };
+      return (
+        workspaceBytes !== null && arenaBytes > 0 && workspaceBytes > limit * arenaBytes && { workspaceBytes, row }
+      );
     },
     say: ({ workspaceBytes, row }, facts) => ({
       title: "Kernels take much memory for themselves",
@@ -289,7 +291,7 @@ export const memoryRules: readonly Rule[] = [
         title: "A larger batch would fit",
         evidence: `the unplanned step needs ${formatBytes(arenaBytes)} of the ${formatBytes(device.memoryBytes)} of ${device.name}; ${size} instead of ${batch} samples need about ${formatBytes(needed)} (estimated)`,
         todo: "More samples a step keep the device busier.",
-        command: facts.command(changed, ["budget", "planner"]),
+        command: facts.command(changed, planNames),
         estimated: true,
       };
     },

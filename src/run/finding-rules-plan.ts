@@ -56,7 +56,7 @@ export const planRules: readonly Rule[] = [
         facts.peak.node ? `: the peak is at ${facts.nodeText(facts.peak.node.name)} (${facts.peak.node.phase})` : ""
       }`,
       todo: "Drop the plan: what holds the peak are not activations that can be freed.",
-      ...facts.tries({}, ["budget", "planner", "maxSlowdown"]),
+      ...facts.unplanned(),
       gainMs: plan.addedMs,
       estimated: true,
     }),
@@ -79,7 +79,7 @@ export const planRules: readonly Rule[] = [
         title: "The step fits without a plan",
         evidence: `unplanned it needs ${formatBytes(arenaBytes)} of the ${formatBytes(device.memoryBytes)} of ${device.name}; the plan adds ${formatMs(plan.addedMs)}`,
         todo: "Drop the budget, unless the memory is needed for something else.",
-        ...facts.tries({}, ["budget", "planner", "maxSlowdown", "hostMemory"]),
+        ...facts.unplanned(),
         gainMs: plan.addedMs,
         estimated: true,
       };
@@ -90,7 +90,7 @@ export const planRules: readonly Rule[] = [
     severity: "advice",
     threshold: { value: 0.2, of: "the unplanned step's time (share that the plan adds)" },
     test: ({ plan, run: { before } }, limit) =>
-      plan?.feasible && plan.addedMs >= limit * before.step.medianMs && plan.addedMs > 0 ? plan : null,
+      plan?.feasible && before.step.medianMs > 0 && plan.addedMs >= limit * before.step.medianMs ? plan : null,
     say: (plan, facts) => {
       const changed = { maxSlowdown: "10%" };
       return {
