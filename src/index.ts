@@ -37,7 +37,7 @@ export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
-export { findingsOf } from "./run/findings.js";
+export { findingsOf, headFindings } from "./run/findings.js";
 export { type Fit, type FittedBatch, fitRun } from "./run/fit.js";
 export { type Lever, type LeverOptions, levers } from "./run/levers.js";
 export {

@@ -312,3 +312,20 @@ test("mutwo verify --json prints the contract; loading the library loads neither
   const loaded = spawnSync(process.execPath, [...tsx, "-e", probe, at("../src/index.ts")], { encoding: "utf8" });
   assert.equal(loaded.stdout.trim(), "0", loaded.stderr);
 });
+
+test("mutwo advise tries what a run's findings promise, and says what is wrong with its arguments in a line", () => {
+  const json = mutwo("advise", at("golden/mlp-cpu"), "--count", "1", "--json");
+  assert.equal(json.status, 0, json.stderr);
+  const { findings, trials, own } = JSON.parse(json.stdout);
+  assert.ok(findings.length > 3 && own.peakBytes > 0);
+  assert.deepEqual([trials.length, trials[0].finding.flags], [1, "without a plan"]);
+  assert.ok(trials[0].outcome ?? trials[0].problem);
+  for (const [args, line] of [
+    [["nowhere"], /^mutwo: cannot read run: nowhere \(ENOENT\)\n$/],
+    [[at("golden/mlp-cpu"), "--count", "0"], /^mutwo: count is not a whole number from 1 on: 0 \(use --count 3\)\n$/],
+  ] as const) {
+    const { status, stderr } = mutwo("advise", ...args);
+    assert.equal(status, 2);
+    assert.match(stderr, line);
+  }
+});

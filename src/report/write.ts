@@ -17,7 +17,7 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a run's folder: run.json, the CSV tables (with a plan also those of the planned step, after a sweep its own), report.html, report.pdf and the plots. It appears complete or not
+ * Writes a run's folder: run.json, findings.json, the CSV tables (with a plan also those of the planned step, after a sweep its own), report.html, report.pdf and the plots. It appears complete or not
  * at all. Without a usable browser the pictures are left out and a warning in the run says so. Returns the folder and
  * the run as written. Throws `output folder not writable: …`, `disk full: …`.
  */

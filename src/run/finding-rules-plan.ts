@@ -21,7 +21,7 @@ export const planRules: readonly Rule[] = [
         evidence: `the budget is ${budget}, the least reachable peak ${formatBytes(plan.minimumPeakBytes)} (planner ${planner})${
           peak.node ? `; in the way: ${facts.nodeText(peak.node.name)}` : ""
         }${first ? `, where the largest is ${facts.named(first.name, first.module)}, ${formatBytes(first.bytes)}` : ""}`,
-        todo: `The smallest budget that is known to work is ${formatBytes(plan.minimumPeakBytes)}; else take off the peak what the lines below name.`,
+        todo: `The smallest budget that is known to work is ${formatBytes(plan.minimumPeakBytes)}; else take something off the peak, as the next findings say.`,
         ...facts.tries({ budget: `${plan.minimumPeakBytes}B`, ...(planner === "best" ? {} : { planner }) }),
         ...(peak.node ? { node: peak.node.name, module: facts.moduleOf(peak.node.name) } : {}),
       };
@@ -90,7 +90,10 @@ export const planRules: readonly Rule[] = [
     severity: "advice",
     threshold: { value: 0.2, of: "the unplanned step's time (share that the plan adds)" },
     test: ({ plan, run: { before } }, limit) =>
-      plan?.feasible && before.step.medianMs > 0 && plan.addedMs >= limit * before.step.medianMs ? plan : null,
+      plan?.feasible &&
+      plan.peakBytes < before.arenaBytes &&
+      before.step.medianMs > 0 &&
+      plan.addedMs >= limit * before.step.medianMs ? plan : null,
     say: (plan, facts) => {
       const changed = { maxSlowdown: "10%" };
       return {

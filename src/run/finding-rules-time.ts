@@ -36,7 +36,11 @@ type Portion = NonNullable<ReturnType<typeof portion>>;
 const portionText = (facts: Facts, { rows, ms, share, most }: Portion): string =>
   `${counted(rows.length, "node")} ${rows.length === 1 ? "takes" : "take"} ${formatMs(ms)}, ${formatPercent(share)} of the nodes' time${
     most === undefined ? "" : `, most of it in ${moduleText(most)}`
-  }, the longest ${facts.nodeText(rows.reduce((a, z) => (z.time.medianMs > a.time.medianMs ? z : a)).name)}`;
+  }`;
+
+/** The same with the longest of them. */
+const longestText = (facts: Facts, found: Portion): string =>
+  `${portionText(facts, found)}, the longest ${facts.nodeText(found.rows.reduce((a, z) => (z.time.medianMs > a.time.medianMs ? z : a)).name)}`;
 
 /** Whether a node is a product or a convolution in float32. */
 function floatProducts({ graph }: Facts): (row: NodeRow) => boolean {
@@ -138,7 +142,7 @@ export const timeRules: readonly Rule[] = [
     test: (facts, limit) => portion(facts, ({ op }) => op === "Cast", limit),
     say: (found: Portion, facts) => ({
       title: "Casts take a tenth of the time or more",
-      evidence: portionText(facts, found),
+      evidence: longestText(facts, found),
       todo: facts.run.model.precision
         ? "Where many small nodes change the type, full precision may be as fast: measure without --precision."
         : "Keep one type through the model: the casts are in the file.",
@@ -154,7 +158,7 @@ export const timeRules: readonly Rule[] = [
     test: (facts, limit) => portion(facts, ({ op }) => movers.test(op), limit),
     say: (found: Portion, facts) => ({
       title: "Transposes and copies take a tenth of the time or more",
-      evidence: `${portionText(facts, found)}: ${few([...new Set(found.rows.map(({ op }) => op))])}`,
+      evidence: `${longestText(facts, found)}: ${few([...new Set(found.rows.map(({ op }) => op))])}`,
       todo: "Keep one layout of tensors from layer to layer: a transposed weight, or heads split by a product, saves them.",
       gainMs: found.ms,
       estimated: true,
@@ -209,7 +213,7 @@ export const timeRules: readonly Rule[] = [
       facts.isGpu && facts.run.before.device.settings?.TF32 === "off" && portion(facts, floatProducts(facts), limit),
     say: (found: Portion, facts) => ({
       title: "TF32 is off",
-      evidence: portionText(facts, found),
+      evidence: longestText(facts, found),
       todo: "Let products round their inputs to TF32 (without --no-tf32), where the training allows.",
       command: facts.command({}),
     }),
@@ -223,7 +227,7 @@ export const timeRules: readonly Rule[] = [
       const changed = { precision: "mixed" };
       return {
         title: "Products in 16 bits may be faster",
-        evidence: portionText(facts, found),
+        evidence: longestText(facts, found),
         todo: "Try mixed precision; it may raise or lower the peak.",
         ...facts.tries(changed),
         module: found.most,

@@ -28,6 +28,7 @@ test("writeRun(run, {pictures: false}) writes what needs no browser, and run.jso
   const { folder, run: written } = await writeRun(run, { folder: newFolder(), pictures: false });
   assert.equal(path.basename(folder), run.id);
   assert.deepEqual(readdirSync(folder).sort(), [
+    "findings.json",
     "modules.csv",
     "planned-activations.csv",
     "planned-modules.csv",
