@@ -93,7 +93,9 @@ export const planRules: readonly Rule[] = [
       plan?.feasible &&
       plan.peakBytes < before.arenaBytes &&
       before.step.medianMs > 0 &&
-      plan.addedMs >= limit * before.step.medianMs ? plan : null,
+      plan.addedMs >= limit * before.step.medianMs
+        ? plan
+        : null,
     say: (plan, facts) => {
       const changed = { maxSlowdown: "10%" };
       return {
@@ -152,7 +154,7 @@ export const planRules: readonly Rule[] = [
     severity: "note",
     threshold: { value: 0.02, of: "the unplanned peak (distance of the run's budget from the knee)" },
     test: ({ run: { tradeoff, before, plan } }, limit) => {
-      const knee = tradeoff && kneeOf(tradeoff);
+      const knee = tradeoff && kneeOf(tradeoff, before.step.medianMs);
       const budget = plan?.budgetBytes ?? before.arenaBytes;
       return knee && knee.budgetBytes !== null && Math.abs(budget - knee.peakBytes) > limit * before.arenaBytes && knee;
     },

@@ -33,7 +33,7 @@ function portion(facts: Facts, picks: (row: NodeRow) => boolean, limit: number) 
 type Portion = NonNullable<ReturnType<typeof portion>>;
 
 /** `12 nodes take 3.4 ms, 20.0 % of the nodes' time, most of it in encoder`. */
-const portionText = (facts: Facts, { rows, ms, share, most }: Portion): string =>
+const portionText = (_facts: Facts, { rows, ms, share, most }: Portion): string =>
   `${counted(rows.length, "node")} ${rows.length === 1 ? "takes" : "take"} ${formatMs(ms)}, ${formatPercent(share)} of the nodes' time${
     most === undefined ? "" : `, most of it in ${moduleText(most)}`
   }`;

@@ -37,7 +37,7 @@ testRules(planRules, {
     quiet: planned(resnet, { beside: [{ ...other, addedMs: 0.018 }] }),
   },
   knee: {
-    fires: { ...unplanned(resnet), tradeoff: [point(arena, 0), point(arena / 2, 0.01), point(arena / 3, 1)] },
+    fires: { ...unplanned(resnet), tradeoff: [point(arena, 0), point(arena / 2, 0.01), point(arena / 3, 0.2)] },
     says: /mutwo reaches 658 KiB \(50\.0 % of the unplanned peak\)/,
     quiet: { ...unplanned(resnet), tradeoff: [point(arena, 0)] },
   },
