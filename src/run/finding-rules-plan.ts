@@ -4,6 +4,9 @@ import { leverText, leverWords } from "./finding-rules-memory.js";
 import type { Lever } from "./levers.js";
 import { kneeOf } from "./tradeoff.js";
 
+/** What levers take off the peak if their gains add up. */
+const gainOf = (levers: readonly Lever[]): number => levers.reduce((sum, { gainBytes }) => sum + (gainBytes ?? 0), 0);
+
 /** Findings on a plan and its budget. */
 export const planRules: readonly Rule[] = [
   rule({
@@ -42,6 +45,32 @@ export const planRules: readonly Rule[] = [
       evidence: `the least reachable peak is ${formatBytes(facts.peak.bytes)} now and about ${formatBytes(lever.peakBytes ?? 0)} then (estimated), the budget ${formatBytes(facts.plan?.budgetBytes ?? 0)}`,
       todo: `Take ${leverText(lever)}.`,
       ...leverWords(facts, lever),
+    }),
+  }),
+  rule({
+    name: "infeasible-together",
+    severity: "advice",
+    threshold: { value: 2, of: "levers (at least so many are pulled together)" },
+    test: ({ plan, levers, peak }, limit) => {
+      if (plan?.feasible !== false || levers.some(({ kind, fits }) => fits && kind !== "plan")) return null;
+      const wantedBytes = peak.bytes - (plan.budgetBytes ?? 0);
+      const together: Lever[] = [];
+      for (const lever of levers) {
+        // the largest of each kind, and of a smaller batch and micro-batches only one
+        const kinds = together.map(({ kind }) => (kind === "accumulate" ? "batch" : kind));
+        const isNew = !kinds.includes(lever.kind === "accumulate" ? "batch" : lever.kind);
+        if (isNew && lever.kind !== "plan" && lever.command && lever.gainBytes && gainOf(together) < wantedBytes)
+          together.push(lever);
+      }
+      return together.length >= limit && gainOf(together) >= wantedBytes && { together };
+    },
+    say: ({ together }, facts) => ({
+      title: `Would fit together: ${together.map(({ what }) => what).join(", ")}`,
+      evidence: `no one of them does; if their gains add up, the least reachable peak is about ${formatBytes(facts.peak.bytes - gainOf(together))} then (estimated), the budget ${formatBytes(facts.plan?.budgetBytes ?? 0)}`,
+      todo: `Take ${together.map(leverText).join(", and ")}.`,
+      ...facts.tries(Object.assign({}, ...together.map(({ changed }) => changed))),
+      gainBytes: gainOf(together),
+      estimated: true,
     }),
   }),
   rule({

@@ -20,8 +20,10 @@ export function findingsOf(run: Run): readonly Finding[] {
   if (before) return before;
   const facts = new Facts(run);
   const found = rules.flatMap((rule) => findingsBy(rule, facts));
+  // a budget that is not met is not met by time
+  const msWeight = run.plan?.feasible === false ? 0 : 1 / (run.before.step.medianMs || 1);
   const worth = ({ gainBytes = 0, gainMs = 0 }: Finding): number =>
-    Math.max(gainBytes / (facts.peak.bytes || 1), gainMs / (run.before.step.medianMs || 1), 0);
+    Math.max(gainBytes / (facts.peak.bytes || 1), gainMs * msWeight, 0);
   const rank = ({ severity }: Finding): number => severities.indexOf(severity);
   const isDone = ({ command }: Finding): number => (command === undefined ? 1 : 0);
   found.sort((a, z) => rank(a) - rank(z) || isDone(a) - isDone(z) || worth(z) - worth(a));

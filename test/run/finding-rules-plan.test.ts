@@ -23,6 +23,11 @@ testRules(planRules, {
     quiet: resnet,
   },
   "infeasible-lever": { fires: infeasible, says: /about .* then \(estimated\), the budget 391 KiB/, quiet: resnet },
+  "infeasible-together": {
+    fires: planned(gpt2, { feasible: false, budgetBytes: 560_000 }),
+    says: /Would fit together: an optimizer without state, the largest parameter frozen.* the budget 547 KiB/,
+    quiet: planned(gpt2, { feasible: false, budgetBytes: 700_000 }),
+  },
   "useless-plan": { fires: mlp, says: /11 decisions add 1\.00 ms .* in mod \(update\)/, quiet: resnet },
   "fits-anyway": { fires: resnet, says: /the plan adds 18\.6 µs/, quiet: onDevice(resnet, { memoryBytes: 2 ** 20 }) },
   "costly-plan": { fires: gpt2, says: /it adds 421 µs, 125\.1 % of the unplanned step \(predicted\)/, quiet: resnet },
