@@ -22,6 +22,7 @@ test("writeRun(run) makes the whole folder: run.json, tables, report as HTML and
   const { folder: place, run } = await writeRun(await profileModel(model, { ...options, budget: "85%" }), { folder });
   assert.deepEqual(run.warnings, []);
   assert.deepEqual(readdirSync(place).sort(), [
+    "findings.json",
     "modules.csv",
     "planned-activations.csv",
     "planned-modules.csv",
