@@ -3,9 +3,10 @@ import type { Facts } from "./finding-facts.js";
 import type { OptionsOf } from "./options.js";
 
 /** How much a finding matters: something is wrong, something can be won, or something should be known. */
-export const severities = ["problem", "advice", "note"] as const;
+export type Severity = "problem" | "advice" | "note";
 
-export type Severity = (typeof severities)[number];
+/** The gravest first. */
+export const severities: readonly Severity[] = ["problem", "advice", "note"];
 
 /** Something that a run shows, and what to do about it. */
 export interface Finding {

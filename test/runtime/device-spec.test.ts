@@ -3,7 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { readDeviceSpec } from "../../src/runtime/device-spec.js";
+import { readDeviceSpec, specOfDevice } from "../../src/runtime/device-spec.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-spec-"));
 
@@ -80,4 +80,12 @@ test("readDeviceSpec(FILE) names unknown fields, and files that hold no descript
   assert.throws(() => readDeviceSpec(list), { message: `device spec ${list}: not a JSON object` });
   assert.throws(() => readDeviceSpec(broken), { message: `device spec is not JSON: ${broken}` });
   assert.throws(() => readDeviceSpec(none), { message: `cannot read device spec: ${none} (ENOENT)` });
+});
+
+test("specOfDevice(name) knows devices by what CUDA and data sheets call them, and no others", () => {
+  assert.equal(specOfDevice("NVIDIA H100 80GB HBM3"), readDeviceSpec("h100"));
+  assert.equal(specOfDevice("NVIDIA H200"), readDeviceSpec("h200"));
+  assert.equal(specOfDevice("NVIDIA L4 24GB"), readDeviceSpec("l4"));
+  assert.equal(specOfDevice("NVIDIA H100 PCIe"), undefined);
+  assert.equal(specOfDevice("NVIDIA L40S"), undefined);
 });
