@@ -71,7 +71,8 @@ export function runSummary(run: Run): string {
       ...helps(run).map((line) => `  ${line}`),
     );
   if (run.equality) lines.push(`equality: ${equalityLine(run.equality)}`);
-  lines.push(...findingLines(run));
+  // the levers above are what would be found
+  if (!plan || plan.feasible) lines.push(...findingLines(run));
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
 }

@@ -2,6 +2,9 @@ import { formatBytes, formatCount, formatMs } from "../format.js";
 import { categories, type Phase, tensorBytes } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
 import { inShort } from "../run/beside.js";
+import type { Finding } from "../run/finding.js";
+import { findingsOf, headFindings } from "../run/findings.js";
+import { moduleText } from "../run/modules.js";
 import type { NodeRow } from "../run/node-rows.js";
 import { peakIntervalOf } from "../run/planned-rows.js";
 import type { Profile } from "../run/profile.js";
@@ -10,6 +13,7 @@ import type { TradeoffPoint } from "../run/tradeoff.js";
 import { comparison } from "./comparison.js";
 import { decisionGroups } from "./decisions.js";
 import { facts } from "./facts.js";
+import { promiseText } from "./finding-text.js";
 import { memoryView } from "./memory.js";
 import { moduleTreeView } from "./module-view.js";
 import {
@@ -43,12 +47,7 @@ export interface Section {
 /** The sections of the report, from top to bottom. */
 export const sections: readonly Section[] = [
   { name: "summary", title: "Summary", view: summary },
-  {
-    name: "findings",
-    title: "Findings",
-    isShown: (run) => findings(run).length > 0,
-    view: (run) => ({ findings: findings(run) }),
-  },
+  { name: "findings", title: "Findings", view: findings },
   { name: "memory", title: "Memory", view: memoryView },
   { name: "time", title: "Time", view: time },
   { name: "activations", title: "Activations" },
@@ -74,20 +73,46 @@ export const folderFiles = ({ plan, tradeoff }: Run): string[] => [
   "profiler_stats_node_stats.csv",
   "profiler_stats_activation_stats.csv",
   "modules.csv",
+  "findings.json",
   ...(plan ? ["planned-nodes.csv", "planned-activations.csv", "planned-modules.csv"] : []),
   ...(tradeoff ? ["tradeoff.csv"] : []),
 ];
 
-/** What to know before one goes by the numbers: warnings, then notes on the model. */
-const findings = ({ warnings, model }: Run): { severity: string; text: string }[] => [
-  ...warnings.map(({ text }) => ({ severity: "warning", text })),
-  ...model.notes.map((text) => ({ severity: "note", text })),
-];
+/** So many findings stand first, with all that is known of them. */
+const mostFindings = 6;
+
+const nullIfEmpty = <T>(list: readonly T[]): readonly T[] | null => (list.length ? list : null);
+
+const findingView = (finding: Finding) => ({
+  severity: finding.severity,
+  title: finding.title,
+  evidence: finding.evidence,
+  todo: finding.todo,
+  promise: promiseText(finding),
+  command: finding.command ?? "",
+  module: finding.module === undefined ? "" : moduleText(finding.module),
+  node: finding.node ?? "",
+});
+
+/** What to do, what to know, and warnings that no finding says. */
+function findings(run: Run) {
+  const all = findingsOf(run);
+  const head = headFindings(run, mostFindings);
+  const rules = new Set(head.map(({ rule }) => rule));
+  return {
+    head: nullIfEmpty(head.map((finding, i) => ({ ...findingView(finding), id: `finding-command-${i}` }))),
+    others: nullIfEmpty(all.filter((finding) => !head.includes(finding) && !rules.has(finding.rule)).map(findingView)),
+    // lists that hold nothing are left out with their heads
+    warnings: nullIfEmpty(run.warnings.map(({ text }) => text)),
+    notes: nullIfEmpty(run.model.notes),
+  };
+}
 
 function summary(run: Run) {
   const { equality, before } = run;
   return {
     headline: headline(run),
+    first: nullIfEmpty(headFindings(run, mostFindings).map(findingView)),
     figures: keyFigures(run),
     facts: facts(run),
     comparison: comparison(run, "report"),

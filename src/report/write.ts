@@ -80,6 +80,7 @@ export async function rewriteReport(run: Run, folder: string, pictures: boolean)
         await reportPdf(browser, html, put("report.pdf"));
       });
     writeFileSync(put("report.html"), html);
+    writeFileSync(put("findings.json"), findingsJson(run));
     for (const [from, to] of made) renameSync(from, to);
     return [...made.values()];
   } finally {

@@ -59,11 +59,14 @@ test("rewriteReport(run, folder) replaces the report and nothing else, and leave
   const folder = newFolder();
   writeFileSync(path.join(folder, "report.html"), "old");
   writeFileSync(path.join(folder, "notes.txt"), "mine");
-  assert.deepEqual(await rewriteReport(run, folder, false), [path.join(folder, "report.html")]);
+  assert.deepEqual(await rewriteReport(run, folder, false), [
+    path.join(folder, "report.html"),
+    path.join(folder, "findings.json"),
+  ]);
   assert.equal(readFileSync(path.join(folder, "report.html"), "utf8"), reportHtml(run));
   await assert.rejects(
     withoutBrowser(() => rewriteReport(run, folder, true)),
     /^Error: no usable browser: /,
   );
-  assert.deepEqual(readdirSync(folder).sort(), ["notes.txt", "report.html"]);
+  assert.deepEqual(readdirSync(folder).sort(), ["findings.json", "notes.txt", "report.html"]);
 });
