@@ -67,6 +67,6 @@ export function swapLanes(run: Run): Figure | null {
     { title: { text: timed(run, "ms from the step's start") }, rangemode: "tozero" },
     { type: "category", categoryorder: "array", categoryarray: rows.map(({ name }) => name) },
     data,
-    { barmode: "overlay", height: 300, showlegend: false },
+    { barmode: "overlay", height: 300, showlegend: false, meta: { paperHeight: 210 } },
   );
 }

@@ -91,6 +91,6 @@ test("profileModel(…, planner swapAll) executes the plan with the same bits; s
     ),
   );
   const html = reportHtml(run);
-  assert.match(html, /<td class="name">swap<\/td>/);
+  assert.match(html, /<b>swap in /);
   assert.match(html, /Swapped ones take .* of host memory/);
 });
