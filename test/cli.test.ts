@@ -173,6 +173,7 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   const run = JSON.parse(readFileSync(summary.run, "utf8")) as Run;
   assert.deepEqual(run.equality?.different, []);
   assert.deepEqual(readdirSync(path.dirname(summary.run)).sort(), [
+    "findings.json",
     "modules.csv",
     "planned-activations.csv",
     "planned-modules.csv",

@@ -1,6 +1,7 @@
 // Prints failures as they come and ends in the line `N passed, M failed`.
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -35,7 +36,9 @@ export default async function* reporter(source) {
     else {
       failed++;
       const { error } = data.details;
-      const stack = String(error?.cause?.stack ?? error?.cause ?? error?.stack ?? error);
+      const thrown = error?.cause?.stack ?? error?.cause ?? error?.stack ?? error;
+      // an object without a prototype has no text of its own
+      const stack = typeof thrown === "string" ? thrown : inspect(thrown);
       yield `FAILED: ${data.name}\n  at ${placeOf(stack, data.file)}\n${stack}\n`;
     }
   }

@@ -2,6 +2,7 @@ import { formatBytes, formatMs } from "../format.js";
 import type { Finding } from "../run/finding.js";
 import { findingsOf, headFindings } from "../run/findings.js";
 import type { Run } from "../run/run.js";
+import { estimatedMark } from "./sentences.js";
 
 const less = (amount: number, text: (value: number) => string): string =>
   `${text(Math.abs(amount))} ${amount < 0 ? "more" : "less"}`;
@@ -24,7 +25,10 @@ export const findingLines = (run: Run, count = 3): string[] =>
   headFindings(run, count).flatMap((finding) => {
     const { severity, title, evidence, todo, flags } = finding;
     const promise = promiseText(finding);
-    return [`${severity}: ${title}: ${evidence}`, `  ${todo}${flags ? ` [${flags}]` : ""}${promise && ` ${promise}`}`];
+    return [
+      `${severity}: ${title}: ${evidence}${estimatedMark(run.before)}`,
+      `  ${todo}${flags ? ` [${flags}]` : ""}${promise && ` ${promise}`}`,
+    ];
   });
 
 /** A run's findings as they stand in its folder. */

@@ -83,10 +83,10 @@ const mostFindings = 6;
 
 const nullIfEmpty = <T>(list: readonly T[]): readonly T[] | null => (list.length ? list : null);
 
-const findingView = (finding: Finding) => ({
+const findingView = (run: Run) => (finding: Finding) => ({
   severity: finding.severity,
   title: finding.title,
-  evidence: finding.evidence,
+  evidence: finding.evidence + estimatedMark(run.before),
   todo: finding.todo,
   promise: promiseText(finding),
   command: finding.command ?? "",
@@ -100,8 +100,10 @@ function findings(run: Run) {
   const head = headFindings(run, mostFindings);
   const rules = new Set(head.map(({ rule }) => rule));
   return {
-    head: nullIfEmpty(head.map((finding, i) => ({ ...findingView(finding), id: `finding-command-${i}` }))),
-    others: nullIfEmpty(all.filter((finding) => !head.includes(finding) && !rules.has(finding.rule)).map(findingView)),
+    head: nullIfEmpty(head.map((finding, i) => ({ ...findingView(run)(finding), id: `finding-command-${i}` }))),
+    others: nullIfEmpty(
+      all.filter((finding) => !head.includes(finding) && !rules.has(finding.rule)).map(findingView(run)),
+    ),
     // lists that hold nothing are left out with their heads
     warnings: nullIfEmpty(run.warnings.map(({ text }) => text)),
     notes: nullIfEmpty(run.model.notes),
@@ -112,7 +114,7 @@ function summary(run: Run) {
   const { equality, before } = run;
   return {
     headline: headline(run),
-    first: nullIfEmpty(headFindings(run, mostFindings).map(findingView)),
+    first: nullIfEmpty(headFindings(run, mostFindings).map(findingView(run))),
     figures: keyFigures(run),
     facts: facts(run),
     comparison: comparison(run, "report"),

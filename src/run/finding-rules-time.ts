@@ -6,8 +6,9 @@ import { branches, moduleTree } from "./module-tree.js";
 import { isOutside, moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 
-/** Ops that only move values. */
-const movers = /^(Transpose|Concat|Slice|Split|Expand|Identity|Pad|Tile|DepthToSpace|SpaceToDepth)$/;
+/** Nodes that only move values: they compute nothing, and what they make is not another view of what was there. */
+const moves = ({ op, flops, outputBytes }: NodeRow): boolean =>
+  flops === 0 && outputBytes > 0 && op !== "Cast" && !op.startsWith("mutwo.");
 
 /** The module where so much of some nodes' time is spent that it is worth naming; undefined where there is none. */
 function mostIn(facts: Facts, rows: readonly NodeRow[]): string | undefined {
@@ -154,10 +155,10 @@ export const timeRules: readonly Rule[] = [
   rule({
     name: "movement",
     severity: "advice",
-    threshold: { value: 0.1, of: "the nodes' time (share of transposes and copies)" },
-    test: (facts, limit) => portion(facts, ({ op }) => movers.test(op), limit),
+    threshold: { value: 0.1, of: "the nodes' time (share of transposes, copies and look-ups)" },
+    test: (facts, limit) => portion(facts, moves, limit),
     say: (found: Portion, facts) => ({
-      title: "Transposes and copies take a tenth of the time or more",
+      title: "Nodes that only move values take a tenth of the time or more",
       evidence: `${longestText(facts, found)}: ${few([...new Set(found.rows.map(({ op }) => op))])}`,
       todo: "Keep one layout of tensors from layer to layer: a transposed weight, or heads split by a product, saves them.",
       gainMs: found.ms,

@@ -37,7 +37,7 @@ export const dimsOf = (points: readonly GridPoint[]): string[] => [
 export interface SweepOptions {
   /** The program that `profile` and its options follow: `[node, launch.mjs]`. */
   readonly mutwo: readonly [string, ...string[]];
-  /** Where points and runs are written. */
+  /** The folder of the sweep, for points and runs. */
   readonly folder: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (stage: string, done: number, total: number) => void;

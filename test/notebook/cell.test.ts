@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
-import { afterEach, test } from "node:test";
+import { afterEach, beforeEach, test } from "node:test";
 import { display, escapeHtml, runningKernel } from "../../src/notebook/cell.js";
 
 const place = globalThis as { [key: symbol]: unknown };
 const kernel = Symbol.for("mutwo.kernel");
 
-afterEach(() => {
-  delete place[kernel];
-});
+/** Other tests of the same process may have left one. */
+const forget = (): void => void delete place[kernel];
+
+beforeEach(forget);
+
+afterEach(forget);
 
 test("display(data) hands the kernel an output, and again in place", () => {
   assert.equal(runningKernel(), undefined);

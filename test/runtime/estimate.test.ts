@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runSummary } from "../../src/commands/summary.js";
+import { decompressed } from "../../src/report/page-data.js";
 import { reportHtml } from "../../src/report/report.js";
 import { activationCsv, activationTable, nodeColumns, nodeCsv, parseCsv } from "../../src/report/tables.js";
 import type { ProfileModelOptions } from "../../src/run/options.js";
@@ -41,15 +42,17 @@ test("profileModel(estimate) executes nothing, and every time says that it is es
   assert.deepEqual([before.iterations, before.losses, before.allocatedBytes], [0, [], 0]);
   assert.ok(before.activations.every(({ swapMeasured }) => !swapMeasured));
   assert.ok(plan.decisions.every(({ why }) => why.endsWith("(times estimated)")));
-  const times = runSummary(run).match(/\d [mµ]?s\b.*/g) ?? [];
-  assert.equal(times.length, 2);
-  for (const line of times) assert.match(line, /^\d [mµ]?s( more)? \(estimated\)/);
+  const times = runSummary(run).match(/^.*\d [mµ]?s\b.*/gm) ?? [];
+  assert.ok(times.length >= 2);
+  for (const line of times) assert.match(line, /\(estimated\)/);
   for (const csv of [nodeCsv(run), activationCsv(run)])
     for (const heading of (csv.split("\n")[0] as string).split(","))
       assert.ok(!/_ms$/.test(heading) || heading.startsWith("estimated_"), heading);
   assert.equal(typeof parseCsv(nodeColumns, nodeCsv(run))[0]?.median_run_time_ms, "number");
   assert.ok(activationTable(run).columns.includes("estimated_swap_time_ms"));
-  const html = reportHtml(run);
+  const page = reportHtml(run);
+  const data = /<script type="text\/plain" id="data">([^<]*)</.exec(page)?.[1] ?? "";
+  const html = page + decompressed(data);
   for (const said of ["estimated for NVIDIA H100", "estimated added time", "copy (estimated)", '"estimated time"'])
     assert.ok(html.includes(said), said);
   assert.ok(!html.includes("(measured)</th>"));
