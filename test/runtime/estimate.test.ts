@@ -53,7 +53,7 @@ test("profileModel(estimate) executes nothing, and every time says that it is es
   const page = reportHtml(run);
   const data = /<script type="text\/plain" id="data">([^<]*)</.exec(page)?.[1] ?? "";
   const html = page + decompressed(data);
-  for (const said of ["estimated for NVIDIA H100", "estimated added time", "copy (estimated)", '"estimated time"'])
+  for (const said of ["estimated for NVIDIA H100", "estimated added time", "estimated swap", "estimated time"])
     assert.ok(html.includes(said), said);
   assert.ok(!html.includes("(measured)</th>"));
 });
