@@ -12,6 +12,7 @@ export type { Model, ModelNode, ModelValue } from "./model/model.js";
 export { type BoundModel, readModel } from "./model/read.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
+export type { AnyFigure } from "./notebook/figure.js";
 export { profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { show, showFigure, showTable } from "./notebook/show.js";
