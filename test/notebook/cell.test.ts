@@ -1,18 +1,13 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, test } from "node:test";
+import { test } from "node:test";
 import { display, escapeHtml, runningKernel } from "../../src/notebook/cell.js";
 
 const place = globalThis as { [key: symbol]: unknown };
 const kernel = Symbol.for("mutwo.kernel");
 
-/** Other tests of the same process may have left one. */
-const forget = (): void => void delete place[kernel];
-
-beforeEach(forget);
-
-afterEach(forget);
-
 test("display(data) hands the kernel an output, and again in place", () => {
+  const before = place[kernel]; // of another test of the same process
+  delete place[kernel];
   assert.equal(runningKernel(), undefined);
   assert.throws(() => display({ "text/plain": "a" }, "test"), /^Error: not in a notebook: test$/);
   const messages: unknown[] = [];
@@ -23,6 +18,7 @@ test("display(data) hands the kernel an output, and again in place", () => {
     [{ data: { "text/plain": "a" }, metadata: {}, transient: {} }, false],
     [{ data: { "text/plain": "b" }, metadata: {}, transient: { display_id: "1" } }, true],
   ]);
+  place[kernel] = before;
 });
 
 test("escapeHtml(text) leaves nothing that ends a tag or an attribute", () => {
