@@ -1,20 +1,22 @@
 import type { Command } from "commander";
 import { commandOf } from "../run/option-forms.js";
 import type { OptionsOf } from "../run/options.js";
+import { givenOrNewest } from "./newest.js";
 import { withOptions } from "./options.js";
 import { checkOut, finish, finishFit, finishSweep, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 
 /** `mutwo plan`: plans again from a saved run, or from its two tables. */
 export const planCommand = (root: Command): Command => {
   const command = root
-    .command("plan <run>")
+    .command("plan [run]")
     .description(
-      "plan again from a saved run.json, or from the tables nodes.csv and activations.csv alone, without a device",
+      "plan again from a saved run (the newest in ./reports if none is named), or from the tables nodes.csv and activations.csv alone, without a device",
     );
   return outcomeOptions(withOptions(command, "plan", plan, checkOut));
 };
 
-export async function plan(file: string, options: OptionsOf<"plan">, flags: OutcomeFlags): Promise<void> {
+export async function plan(given: string | undefined, options: OptionsOf<"plan">, flags: OutcomeFlags): Promise<void> {
+  const file = givenOrNewest(given);
   const { readRun } = await import("../run/run.js");
   const { readTables, tableFile } = await import("../report/read-tables.js");
   const { planRun, sweepRun } = await import("../run/replan.js");
