@@ -106,7 +106,7 @@ function zshScript(name: string, all: readonly Completed[], valuesOf: ValuesOf):
 _${name}() {
 ${pathLines(all, "words", 2, "CURRENT")}
   # what is left to complete are a command's own words
-  local -a depth=(\${(s: :)path})
+  local -a depth=(\${(s: :)at})
   words=("$words[1]" "\${(@)words[2 + $#depth, -1]}")
   (( CURRENT -= $#depth ))
   case "$at" in

@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 
 /** Where runs lie if nothing else is said. */
@@ -14,7 +14,7 @@ export function runsIn(folder: string): string[] {
   }
   const found = names.flatMap((name) => {
     const file = path.join(folder, name, "run.json");
-    const stat = statSync(file, { throwIfNoEntry: false });
+    const stat = existsSync(file) ? statSync(file) : undefined;
     if (!stat?.isFile()) return [];
     const changed = stat.mtime.toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
     return [{ file, stamp: /^\d{8}-\d{6}/.exec(name)?.[0] ?? changed, changedMs: stat.mtimeMs }];

@@ -148,7 +148,7 @@ export const optionTable = {
     flag: "--record",
     kind: text("file"),
     help: "write what is measured to a file that --backend replay:FILE reads",
-    group: "output",
+    group: "device",
     commands: ["profile"],
     check(file: string, { backend }: Given) {
       if (backend === estimateBackend) throw new Error(`the estimate backend measures nothing to record: ${file}`);
