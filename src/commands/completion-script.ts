@@ -28,7 +28,7 @@ function completedIn(command: Command, path: string): Completed[] {
   const names = command.commands.map((one) => one.name());
   const words =
     path === "help"
-      ? [...topics, ...(command.parent?.commands.map((one) => one.name()) ?? [])]
+      ? [...topics(), ...(command.parent?.commands.map((one) => one.name()) ?? [])]
       : command.registeredArguments.flatMap((argument) => argument.argChoices ?? []);
   const options = command.createHelp().visibleOptions(command);
   return [{ path, commands: names, options, words }, ...inner];

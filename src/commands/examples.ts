@@ -1,10 +1,9 @@
 import type { Command } from "commander";
-import type { Topic } from "./topics.js";
 
 /** What stands at the end of a command's help: command lines to copy, and topics to read on. */
 export interface Examples {
   readonly lines: readonly [string, string, ...string[]];
-  readonly topics: readonly Topic[];
+  readonly topics: readonly string[];
 }
 
 /** The examples of each command that does something, by its name. */

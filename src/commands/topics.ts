@@ -1,35 +1,24 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { ownPath } from "../root.js";
 
-/** What `mutwo help TOPIC` tells, in the order of the list: each is a file of templates/help. */
-export const topics = [
-  "model",
-  "losses",
-  "optimizers",
-  "budgets",
-  "planners",
-  "numbers",
-  "modules",
-  "recordings",
-  "estimates",
-  "cuda",
-  "export",
-  "benchmarks",
-  "security",
-] as const;
+/** Topics in the order in which one reads them; others come after. */
+const order = ["model", "losses", "optimizers", "budgets", "planners", "numbers", "modules", "recordings", "estimates"];
 
-export type Topic = (typeof topics)[number];
+const rank = (topic: string): number => (order.includes(topic) ? order.indexOf(topic) : order.length);
 
-export const isTopic = (name: string): name is Topic => topics.some((topic) => topic === name);
+/** What `mutwo help TOPIC` tells: each is a file of templates/help. */
+export const topics = (): string[] =>
+  readdirSync(ownPath("templates", "help"))
+    .map((file) => file.replace(/\.md$/, ""))
+    .sort((a, z) => rank(a) - rank(z) || (a < z ? -1 : 1));
 
 /** The text of a topic. */
-export const topicText = (topic: Topic): string => readFileSync(ownPath("templates", "help", `${topic}.md`), "utf8");
+export const topicText = (topic: string): string => readFileSync(ownPath("templates", "help", `${topic}.md`), "utf8");
 
-/** A topic's first line without its mark: what the text is about. */
-export const topicTitle = (topic: Topic): string => topicText(topic).split("\n", 1)[0]?.replace(/^# /, "") ?? "";
-
-/** The topics with what each is about, a line each. */
+/** The topics with what each is about, its first line, a line each. */
 export function topicList(): string {
-  const width = Math.max(...topics.map((topic) => topic.length));
-  return topics.map((topic) => `  ${topic.padEnd(width)}  ${topicTitle(topic)}`).join("\n");
+  const names = topics();
+  const width = Math.max(...names.map((topic) => topic.length));
+  const title = (topic: string): string => topicText(topic).split("\n", 1)[0]?.replace(/^# /, "") ?? "";
+  return names.map((topic) => `  ${topic.padEnd(width)}  ${title(topic)}`).join("\n");
 }
