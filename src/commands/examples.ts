@@ -27,6 +27,10 @@ export const examples: Readonly<Record<string, Examples>> = {
     lines: ["mutwo plan --budget 60%", "mutwo plan reports/RUN --sweep"],
     topics: ["budgets", "planners"],
   },
+  advise: {
+    lines: ["mutwo advise", "mutwo advise reports/RUN --count 5"],
+    topics: ["budgets", "planners", "numbers"],
+  },
   report: {
     lines: ["mutwo report", "mutwo report reports/RUN --pdf"],
     topics: ["numbers", "modules"],
