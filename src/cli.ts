@@ -1,10 +1,10 @@
 #!/usr/bin/env node
+import { writeFileSync } from "node:fs";
+import { CommanderError } from "commander";
 import { Interrupted } from "./commands/process.js";
 import { program } from "./commands/program.js";
 import { complain, withoutColour } from "./commands/terminal.js";
 import { WrongOptions } from "./run/option-checks.js";
-import { CommanderError } from "commander";
-import { writeFileSync } from "node:fs";
 
 /** Runs a command line; an error becomes a line on stderr, all that is wrong with options a line each: exit status 2. */
 async function main(argv: readonly string[]): Promise<void> {

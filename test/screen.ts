@@ -1,3 +1,7 @@
+/** Control sequences, and single characters. */
+const escape = "\x1b";
+const parts = new RegExp(`${escape}\\[[?\\d;]*[A-Za-z]|.`, "gsu");
+
 /** A terminal of so many columns without a last row: what text with cursor movements leaves on it. Wraps as terminals do. */
 export class Screen {
   readonly lines: string[] = [""];
@@ -9,7 +13,7 @@ export class Screen {
 
   /** Writes as a program does to a terminal, which starts a new line at `\n`. Throws for a sequence that it does not know. */
   write(text: string): void {
-    for (const [part] of text.matchAll(/\x1b\[[?\d;]*[A-Za-z]|[^\x1b]|\x1b/gu)) this.put(part);
+    for (const [part] of text.matchAll(parts)) this.put(part);
   }
 
   private put(part: string): void {
@@ -21,12 +25,13 @@ export class Screen {
       if (lines.length <= this.row) lines.push("");
     } else if (part === "\x1b[?25l" || part === "\x1b[?25h") this.cursorIsShown = part.endsWith("h");
     else if (part === "\x1b[K") lines[row] = (lines[row] ?? "").slice(0, column);
-    else if (/^\x1b\[[\d;]*m$/.test(part)) return;
+    else if (/^.\[[\d;]*m$/.test(part)) return;
     else if (part.startsWith("\x1b")) throw new Error(`unknown sequence: ${JSON.stringify(part)}`);
     else {
       if (column === columns) {
         this.put("\n");
-        return this.put(part);
+        this.put(part);
+        return;
       }
       const line = (lines[row] ?? "").padEnd(column);
       lines[row] = line.slice(0, column) + part + line.slice(column + part.length);

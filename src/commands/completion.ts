@@ -9,8 +9,7 @@ export const completionCommand = (root: Command): Command =>
     .addArgument(new Argument("<shell>", "which shell").choices(shells))
     .action(async (shell: (typeof shells)[number]) => {
       const values = await namesByOption();
-      const valuesOf = (option: Option): readonly string[] =>
-        option.argChoices ?? values[option.long ?? ""] ?? [];
+      const valuesOf = (option: Option): readonly string[] => option.argChoices ?? values[option.long ?? ""] ?? [];
       process.stdout.write(completionScript(shell, root, valuesOf));
     });
 

@@ -106,7 +106,10 @@ export async function examineCuda(): Promise<Finding[]> {
       const missing = missingParts(parts);
       if (missing.length) {
         const names = missing.map(({ name }) => name).join(", ");
-        throw new Broken(`not found: ${names}; looked in ${parts.folders.join(", ")}`, remedies(parts, missing).join(", "));
+        throw new Broken(
+          `not found: ${names}; looked in ${parts.folders.join(", ")}`,
+          remedies(parts, missing).join(", "),
+        );
       }
       return checkCuda();
     }),

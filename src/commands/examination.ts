@@ -23,43 +23,60 @@ function nodeVersion(): string {
 export async function examine(): Promise<Finding[]> {
   return [
     await finding("node", nodeVersion, "install Node 20.19 or newer: https://nodejs.org"),
-    await finding("cpu backend", () => {
-      const runtime = openCpu();
-      try {
-        const one = { dtype: "float32" as const, shape: [1], data: new Uint8Array(new Float32Array([1]).buffer) };
-        const node = {
-          name: "probe",
-          domain: "",
-          op: "Add",
-          inputs: ["a", "b"],
-          outputs: ["c"],
-          attributes: {},
-          phase: "forward" as const,
-        };
-        const [sum] = runtime.evaluate(node, [one, one]);
-        if (!sum || new Float32Array(sum.data.slice().buffer)[0] !== 2) throw new Error("a kernel gave a wrong result");
-        const { name, threads, runtimeVersion } = runtime.device;
-        return `ONNX Runtime ${runtimeVersion}, ${threads} threads, ${name}`;
-      } finally {
-        runtime.close();
-      }
-    }, reinstall),
+    await finding(
+      "cpu backend",
+      () => {
+        const runtime = openCpu();
+        try {
+          const one = { dtype: "float32" as const, shape: [1], data: new Uint8Array(new Float32Array([1]).buffer) };
+          const node = {
+            name: "probe",
+            domain: "",
+            op: "Add",
+            inputs: ["a", "b"],
+            outputs: ["c"],
+            attributes: {},
+            phase: "forward" as const,
+          };
+          const [sum] = runtime.evaluate(node, [one, one]);
+          if (!sum || new Float32Array(sum.data.slice().buffer)[0] !== 2)
+            throw new Error("a kernel gave a wrong result");
+          const { name, threads, runtimeVersion } = runtime.device;
+          return `ONNX Runtime ${runtimeVersion}, ${threads} threads, ${name}`;
+        } finally {
+          runtime.close();
+        }
+      },
+      reinstall,
+    ),
     ...(await examineCuda()),
-    await finding("browser (PDF, PNG)", async () => {
-      const { withBrowser } = await import("../report/pdf.js");
-      return withBrowser((browser) => browser.version());
-    }, "export CHROMIUM_PATH=/path/to/chrome (or do without: --no-pictures)"),
+    await finding(
+      "browser (PDF, PNG)",
+      async () => {
+        const { withBrowser } = await import("../report/pdf.js");
+        return withBrowser((browser) => browser.version());
+      },
+      "export CHROMIUM_PATH=/path/to/chrome (or do without: --no-pictures)",
+    ),
     await finding("danfo", () => packageVersion("danfojs-node"), reinstall),
-    await finding("tslab kernel", () => {
-      const place = require.resolve("tslab/package.json");
-      if (!existsSync(place)) throw new Error("not installed");
-      return packageVersion("tslab");
-    }, reinstall),
-    await finding("zeromq", async () => {
-      const { Dealer } = await import("zeromq");
-      new Dealer().close();
-      return packageVersion("zeromq");
-    }, reinstall),
+    await finding(
+      "tslab kernel",
+      () => {
+        const place = require.resolve("tslab/package.json");
+        if (!existsSync(place)) throw new Error("not installed");
+        return packageVersion("tslab");
+      },
+      reinstall,
+    ),
+    await finding(
+      "zeromq",
+      async () => {
+        const { Dealer } = await import("zeromq");
+        new Dealer().close();
+        return packageVersion("zeromq");
+      },
+      reinstall,
+    ),
   ];
 }
 

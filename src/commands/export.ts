@@ -12,7 +12,9 @@ interface ExportFlags extends ExportRunOptions {
 export const exportCommand = (root: Command): Command =>
   root
     .command("export [run]")
-    .description("write a run's training step, planned if it has a plan, as a plain ONNX file; of the newest run in ./reports if none is named")
+    .description(
+      "write a run's training step, planned if it has a plan, as a plain ONNX file; of the newest run in ./reports if none is named",
+    )
     .requiredOption("--out <file>", "the ONNX file")
     .option("--unplanned", "leave the run's plan out")
     .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")

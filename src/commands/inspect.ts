@@ -20,9 +20,7 @@ export const inspectCommand = (root: Command): Command =>
         .argParser(readSize)
         .helpGroup(optionGroups.step),
     )
-    .addOption(
-      new Option("--json", "print one JSON object on stdout and nothing else").helpGroup(optionGroups.output),
-    )
+    .addOption(new Option("--json", "print one JSON object on stdout and nothing else").helpGroup(optionGroups.output))
     .action(inspect);
 
 function readSize(word: string, before?: Readonly<Record<string, number>>): Readonly<Record<string, number>> {

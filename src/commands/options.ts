@@ -34,7 +34,12 @@ export function withOptions<C extends CommandName, Flags extends object>(
   // where commander has something to say itself (an unknown option), the rest is said with it
   command.configureOutput({
     outputError: (said, write) =>
-      write(inColour(`${[...new Set([...ownPrefix(said).trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`, process.stderr)),
+      write(
+        inColour(
+          `${[...new Set([...ownPrefix(said).trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`,
+          process.stderr,
+        ),
+      ),
   });
   return command.action(async (file: string) => {
     const reading = read();

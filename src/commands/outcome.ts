@@ -95,8 +95,7 @@ async function write(
   const { folder, run: written } = await writeRun(run, { folder: flags.out, pictures: flags.pictures });
   beforePrint();
   if (flags.json) printJson(json(written, folder));
-  else process.stdout.write(
-      inColour(`${text(written)}\nreport: ${path.join(folder, "report.html")}\n`, process.stdout),
-    );
+  else
+    process.stdout.write(inColour(`${text(written)}\nreport: ${path.join(folder, "report.html")}\n`, process.stdout));
   return written;
 }

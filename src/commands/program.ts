@@ -1,3 +1,4 @@
+import { Command } from "commander";
 import { ownVersion } from "../root.js";
 import { adviseCommand } from "./advise.js";
 import { compareCommand } from "./compare.js";
@@ -20,7 +21,6 @@ import { sweepCommand } from "./sweep.js";
 import { inColour } from "./terminal.js";
 import { traceCommand } from "./trace.js";
 import { verifyCommand } from "./verify.js";
-import { Command } from "commander";
 
 /** Every command, in the order of `mutwo --help`. A command imports what it works with when it runs: help is instant. */
 const commands: readonly ((root: Command) => Command)[] = [

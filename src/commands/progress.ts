@@ -15,8 +15,7 @@ const showCursor = "\x1b[?25h";
 const clearLine = "\r\x1b[K";
 
 /** Progress as one line in place on a terminal, as one line a stage elsewhere. */
-export const progressBar = (stream: NodeJS.WriteStream): Progress =>
-  stream.isTTY ? barOn(stream) : linesOn(stream);
+export const progressBar = (stream: NodeJS.WriteStream): Progress => (stream.isTTY ? barOn(stream) : linesOn(stream));
 
 function linesOn(stream: NodeJS.WriteStream): Progress {
   let last = "";
@@ -49,7 +48,9 @@ function barOn(stream: NodeJS.WriteStream): Progress {
       drawnMs = now;
       if (!isShown) process.once("exit", stop); // leaving by process.exit gives the cursor back too
       const leftMs = done > 0 && done < total ? ((now - beganMs) / done) * (total - done) : undefined;
-      stream.write(`${isShown ? "" : hideCursor}${clearLine}${barText({ stage, done, total, leftMs }, stream.columns)}`);
+      stream.write(
+        `${isShown ? "" : hideCursor}${clearLine}${barText({ stage, done, total, leftMs }, stream.columns)}`,
+      );
       isShown = true;
     },
     stop,
@@ -73,7 +74,8 @@ export function barText({ stage, done, total, leftMs }: Drawn, columns = 80): st
   const room = columns - 1;
   const name = stage.padEnd(12);
   const count = `${done}/${total}`;
-  const left = leftMs === undefined ? "" : `, ${formatMs(leftMs < 1000 ? 1000 : Math.round(leftMs / 1000) * 1000)} left`;
+  const left =
+    leftMs === undefined ? "" : `, ${formatMs(leftMs < 1000 ? 1000 : Math.round(leftMs / 1000) * 1000)} left`;
   const width = Math.min(40, room - name.length - count.length - left.length - 2);
   if (width >= 5) {
     const filled = Math.round((width * Math.min(done, total)) / Math.max(1, total));

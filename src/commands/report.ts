@@ -6,7 +6,9 @@ import { givenOrNewest } from "./newest.js";
 export const reportCommand = (root: Command): Command =>
   root
     .command("report [run]")
-    .description("make the report of a saved run again, beside its run.json; of the newest in ./reports if none is named")
+    .description(
+      "make the report of a saved run again, beside its run.json; of the newest in ./reports if none is named",
+    )
     .option("--pdf", "the PDF and the PNG files too")
     .action(report);
 

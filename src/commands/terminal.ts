@@ -27,8 +27,7 @@ export function inColour(text: string, stream: Stream): string {
 }
 
 /** Says on stderr what is wrong: `mutwo: …`, the prefix of every error. */
-export const complain = (line: string): void =>
-  void process.stderr.write(inColour(`mutwo: ${line}\n`, process.stderr));
+export const complain = (line: string): void => void process.stderr.write(inColour(`mutwo: ${line}\n`, process.stderr));
 
 /** The words of a command line without `--no-color`, which may stand anywhere, and is obeyed. */
 export function withoutColour(words: readonly string[]): string[] {

@@ -19,7 +19,9 @@ const formats = {
 export const traceCommand = (root: Command): Command =>
   root
     .command("trace [run]")
-    .description("write the steps of a saved run (the newest in ./reports if none is named) for a trace viewer, or for PyTorch's memory viewer")
+    .description(
+      "write the steps of a saved run (the newest in ./reports if none is named) for a trace viewer, or for PyTorch's memory viewer",
+    )
     .addOption(
       new Option(
         "--format <format>",

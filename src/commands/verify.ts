@@ -9,7 +9,9 @@ export const verifyCommand = (root: Command): Command => {
   const command = root
     .command("verify <model>")
     .description("compare loss, gradients, running statistics and training curves with reference values");
-  return withOptions(command, "verify", verify).optionsGroup(optionGroups.output).option("--json", "print one JSON object on stdout and nothing else");
+  return withOptions(command, "verify", verify)
+    .optionsGroup(optionGroups.output)
+    .option("--json", "print one JSON object on stdout and nothing else");
 };
 
 export async function verify(model: string, options: OptionsOf<"verify">, flags: { json?: boolean }): Promise<void> {

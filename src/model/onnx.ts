@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { type Attribute, dtypeOfNumber, onnxNumbers, type TensorType } from "../graph/graph.js";
 import { NodeError } from "../graph/errors.js";
+import { type Attribute, dtypeOfNumber, onnxNumbers, type TensorType } from "../graph/graph.js";
 import { shortestFloat } from "../graph/values.js";
 import { controlFlowHint } from "../ops/unsupported.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
@@ -28,7 +28,10 @@ export function openOnnx(file: string): Model {
   let bytes: Uint8Array;
   try {
     const { size } = statSync(file);
-    if (size >= maxBytes) throw new Error(`not an ONNX file: ${file} (2 GiB and more need external data: torch.onnx.export(…, dynamo=True, external_data=True))`);
+    if (size >= maxBytes)
+      throw new Error(
+        `not an ONNX file: ${file} (2 GiB and more need external data: torch.onnx.export(…, dynamo=True, external_data=True))`,
+      );
     bytes = readFileSync(file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -70,7 +73,8 @@ const exports = {
 /** What other file of a model its first bytes say that it is, and how that model becomes ONNX; empty if they say nothing. */
 function otherFormat(bytes: Uint8Array): string {
   const start = Buffer.from(bytes.subarray(0, 16)).toString("latin1");
-  if (start.startsWith("PK\x03\x04")) return ` (a zip archive: of PyTorch? ${exports.pytorch}; of Keras? ${exports.keras})`;
+  if (start.startsWith("PK\x03\x04"))
+    return ` (a zip archive: of PyTorch? ${exports.pytorch}; of Keras? ${exports.keras})`;
   if (start.startsWith("\x80")) return ` (a pickle, of PyTorch? ${exports.pytorch})`;
   if (start.startsWith("\x89HDF")) return ` (HDF5, of Keras? ${exports.keras})`;
   if (start.startsWith("GGUF") || start.startsWith('{"', 8))
@@ -81,8 +85,12 @@ function otherFormat(bytes: Uint8Array): string {
 
 function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const graph = proto.graph ?? {};
-  if (!graph.node?.length) throw new Error(`model without nodes: ${from.file} (export the model itself, not its weights)`);
-  if (graph.sparseInitializer?.length) throw new Error(`unsupported: sparse initializer (${from.file}; make the weights dense before the export: weight.to_dense())`);
+  if (!graph.node?.length)
+    throw new Error(`model without nodes: ${from.file} (export the model itself, not its weights)`);
+  if (graph.sparseInitializer?.length)
+    throw new Error(
+      `unsupported: sparse initializer (${from.file}; make the weights dense before the export: weight.to_dense())`,
+    );
 
   const opsets = Object.fromEntries((proto.opsetImport ?? []).map((o) => [domainOf(o.domain), toNumber(o.version)]));
   const initializers = new Map<string, TensorType & { data: Uint8Array }>();
@@ -158,7 +166,8 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
 
 function readInput(value: ProtoValue): ModelValue {
   const type = value.type?.tensorType;
-  if (!type) throw new Error(
+  if (!type)
+    throw new Error(
       `unsupported: ${value.type ? "sequence or optional type" : "no type"} of ${value.name} (let the model take and return tensors alone)`,
     );
   const dims = (type.shape?.dim ?? []).map((dim) => {

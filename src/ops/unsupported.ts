@@ -21,8 +21,16 @@ const kinds: readonly (readonly [pattern: RegExp, what: string, hint: string])[]
     "quantised op",
     "mutwo trains float models: export the model before it is quantised",
   ],
-  [/^(String|RegexFullMatch$|TfIdfVectorizer$|LabelEncoder$|Tokenizer$)/, "string op", "leave text processing out of the export"],
-  [/^(Unique|NonMaxSuppression)$/, "output shape that depends on values:", "leave it out of the export, or use a mask of fixed shape"],
+  [
+    /^(String|RegexFullMatch$|TfIdfVectorizer$|LabelEncoder$|Tokenizer$)/,
+    "string op",
+    "leave text processing out of the export",
+  ],
+  [
+    /^(Unique|NonMaxSuppression)$/,
+    "output shape that depends on values:",
+    "leave it out of the export, or use a mask of fixed shape",
+  ],
 ];
 
 /** What is wrong with a node whose op is not in the table: `unsupported: control flow Loop (node …)`, `unknown op: …`. */

@@ -107,7 +107,8 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     losses,
     notes,
     problem,
-    command: problem === null && chosen ? commandOf("profile", file, { loss: chosen.loss, optimizer: "adam", dims }) : null,
+    command:
+      problem === null && chosen ? commandOf("profile", file, { loss: chosen.loss, optimizer: "adam", dims }) : null,
   };
 }
 

@@ -49,7 +49,10 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
   const { seed, dims, batchNorm, iterations, warmups, signal } = settled;
   const progress = options.onProgress ?? (() => {});
   const opened = openRuntime(settled.backend, options);
-  const recorder = options.record === undefined ? undefined : recordingRuntime(opened, { model: file, options: modelOptions(settled) });
+  const recorder =
+    options.record === undefined
+      ? undefined
+      : recordingRuntime(opened, { model: file, options: modelOptions(settled) });
   const runtime = recorder?.runtime ?? opened;
   const estimates = runtime.backend === "estimate";
   const executes = !estimates && runtime.backend !== "replay";

@@ -17,7 +17,9 @@ export function withSetting(error: Error, file: string, backend: string | undefi
   if (recording === undefined || !mismatches.test(error.message)) return error;
   const { setting } = readRecording(recording);
   if (!setting) return error;
-  return new Error(`${error.message}; the recording is of: ${replayCommand(setting, file, recording)}`, { cause: error });
+  return new Error(`${error.message}; the recording is of: ${replayCommand(setting, file, recording)}`, {
+    cause: error,
+  });
 }
 
 /** The command that replays a recording: of `file` if it has the recorded model's name, else of a model beside the recording, else as it was. */

@@ -62,7 +62,10 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, z) => a - z)[Math.floor(values.length / 2)] ?? 0;
 
 /** A runtime that does what another one does and keeps what was measured. */
-export function recordingRuntime(runtime: Runtime, setting: RecordedSetting): { runtime: Runtime; recording(): Recording } {
+export function recordingRuntime(
+  runtime: Runtime,
+  setting: RecordedSetting,
+): { runtime: Runtime; recording(): Recording } {
   const kernels = new Set<string>();
   const samples = new Map<string, { ms: number[]; workspaceBytes: number }>();
   const steps: Record<string, RecordedStep> = {};

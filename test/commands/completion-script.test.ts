@@ -25,7 +25,9 @@ const script = (shell: "bash" | "zsh"): string => completionScript(shell, toy(),
 const hasBash = spawnSync("bash", ["--version"]).status === 0;
 const hasZsh = spawnSync("zsh", ["--version"]).status === 0;
 
-test("completionScript(bash) completes commands, their options and values, and leaves the rest to files", { skip: !hasBash && "no bash" }, () => {
+test("completionScript(bash) completes commands, their options and values, and leaves the rest to files", {
+  skip: !hasBash && "no bash",
+}, () => {
   const ask = (...words: string[]): string[] => {
     const probe = `${script("bash")}\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _toy; printf '%s\\n' "\${COMPREPLY[@]}"`;
     const { stdout, stderr } = spawnSync("bash", ["--norc", "-c", probe, "bash", ...words], { encoding: "utf8" });

@@ -33,7 +33,10 @@ function inPlace<T>(t: { mock: typeof test.mock }, what: () => T): { value: T; s
 
 test("givenOrNewest(undefined) is the newest run in ./reports by its name, which is said; one that is given is taken", (t) => {
   assert.deepEqual(runsIn(path.join(place, "reports")), []);
-  assert.throws(() => inPlace(t, () => givenOrNewest(undefined)), /^Error: no run: reports\/\*\/run\.json \(name a run/);
+  assert.throws(
+    () => inPlace(t, () => givenOrNewest(undefined)),
+    /^Error: no run: reports\/\*\/run\.json \(name a run/,
+  );
   put("20260102-000000-old-aaaa", "2026-03-01T00:00:00Z");
   assert.throws(() => inPlace(t, () => newestRuns(2)), /^Error: only one run: /);
   put("20260202-000000-new-bbbb", "2026-01-01T00:00:00Z");
@@ -46,10 +49,16 @@ test("givenOrNewest(undefined) is the newest run in ./reports by its name, which
     files.map((name) => path.join(place, "reports", name, "run.json")),
   );
   const newest = path.join("reports", "20260202-000000-new-bbbb", "run.json");
-  assert.deepEqual(inPlace(t, () => givenOrNewest(undefined)), {
-    value: newest,
-    said: `run: ${newest} (the newest in reports)\n`,
-  });
-  assert.deepEqual(inPlace(t, () => givenOrNewest("x")), { value: "x", said: "" });
+  assert.deepEqual(
+    inPlace(t, () => givenOrNewest(undefined)),
+    {
+      value: newest,
+      said: `run: ${newest} (the newest in reports)\n`,
+    },
+  );
+  assert.deepEqual(
+    inPlace(t, () => givenOrNewest("x")),
+    { value: "x", said: "" },
+  );
   assert.equal(inPlace(t, () => newestRuns(2)).value.length, 2);
 });

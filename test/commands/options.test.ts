@@ -78,12 +78,12 @@ test("withOptions(command) says all that is missing or wrong at once, with what 
     return text.trimEnd().split("\n");
   };
   assert.deepEqual(await said("m", "--los", "ce", "--seed", "-1", "--dim", "a=2", "--dim", "a=3", "--budget", "lots"), [
-    "error: unknown option '--los'",
+    "mutwo: unknown option '--los'",
     "(Did you mean --loss?)",
-    "error: required option '--loss <name>' not specified",
-    "error: required option '--optimizer <name>' not specified",
-    "error: option '--dim <name=N>' argument 'a=3' is invalid. contradicting dimension: a is 2 and 3",
-    "error: option '--seed <n>' argument '-1' is invalid. use a whole number from 0 on",
+    "mutwo: required option '--loss <name>' not specified",
+    "mutwo: required option '--optimizer <name>' not specified",
+    "mutwo: option '--dim <name=N>' argument 'a=3' is invalid. contradicting dimension: a is 2 and 3",
+    "mutwo: option '--seed <n>' argument '-1' is invalid. use a whole number from 0 on",
     "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
     "mutwo: output folder not writable: x",
   ]);
