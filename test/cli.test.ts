@@ -145,8 +145,16 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
 test("mutwo without a run takes the newest in ./reports, and says in a line if there is none", () => {
   const home = path.join(folder, "a home");
   mkdirSync(path.join(home, "reports", "20260101-000000-mlp-aaaa"), { recursive: true });
-  const here = (...args: string[]) => spawnSync(process.execPath, [...program, ...args], { cwd: home, encoding: "utf8" });
-  for (const args of [["plan", "--budget", "60%"], ["report"], ["show"], ["trace"], ["advise"], ["export", "--out", "x.onnx"]]) {
+  const here = (...args: string[]) =>
+    spawnSync(process.execPath, [...program, ...args], { cwd: home, encoding: "utf8" });
+  for (const args of [
+    ["plan", "--budget", "60%"],
+    ["report"],
+    ["show"],
+    ["trace"],
+    ["advise"],
+    ["export", "--out", "x.onnx"],
+  ]) {
     const { status, stderr } = here(...args);
     assert.equal(status, 2, stderr);
     assert.match(stderr, /^mutwo: no run: reports\/\*\/run\.json \(name a run, or make one: mutwo profile .*\)\n$/);
@@ -163,7 +171,11 @@ test("mutwo without a run takes the newest in ./reports, and says in a line if t
 test("mutwo shows no colour away from a terminal, and takes --no-color anywhere; every error has one prefix", () => {
   const forced = (...args: string[]) =>
     spawnSync(process.execPath, [...program, ...args], { encoding: "utf8", env: { ...process.env, FORCE_COLOR: "1" } });
-  for (const args of [["plan", "none.json", "--budget", "60%"], ["plan", "none.json", "--budget", "60%", "--no-color"], ["--no-color", "nix"]]) {
+  for (const args of [
+    ["plan", "none.json", "--budget", "60%"],
+    ["plan", "none.json", "--budget", "60%", "--no-color"],
+    ["--no-color", "nix"],
+  ]) {
     const { status, stderr } = forced(...args);
     assert.equal(status, 2);
     assert.match(stderr, /^mutwo: /);

@@ -1,6 +1,6 @@
 /** Control sequences, and single characters. */
-const escape = "\x1b";
-const parts = new RegExp(`${escape}\\[[?\\d;]*[A-Za-z]|.`, "gsu");
+const start = "\x1b";
+const parts = new RegExp(`${start}\\[[?\\d;]*[A-Za-z]|.`, "gsu");
 
 /** A terminal of so many columns without a last row: what text with cursor movements leaves on it. Wraps as terminals do. */
 export class Screen {

@@ -3,6 +3,7 @@ import { formatBytes, formatCount } from "../format.js";
 import { shortClass } from "../graph/origins.js";
 import type { InspectedValue, Inspection } from "../run/inspect.js";
 import { moduleText } from "../run/modules.js";
+import { tableText } from "./terminal.js";
 
 /** The most inputs or outputs that are listed. */
 const mostValues = 12;
@@ -58,7 +59,7 @@ function modulesText({ modules, parameters }: Inspection): string {
     colAligns: ["left", "right", "right", "right", "right"],
   });
   table.push(...rows);
-  return table.toString();
+  return tableText(table);
 }
 
 /** For each output the losses that fit it. */

@@ -1,5 +1,3 @@
-import { formatMs } from "../format.js";
-
 export interface Progress {
   /** Says how many of a stage's parts are done; called at will, drawn a few times a second. */
   readonly update: (stage: string, done: number, total: number) => void;
@@ -57,6 +55,10 @@ function barOn(stream: NodeJS.WriteStream): Progress {
   };
 }
 
+/** A time as people say it, at least 1 s: no more is known of what is to come. */
+const roughly = (ms: number): string =>
+  ms < 90_000 ? `${Math.max(1, Math.round(ms / 1000))} s` : `${Math.round(ms / 60_000)} min`;
+
 /** What a bar says. */
 interface Drawn {
   readonly stage: string;
@@ -74,8 +76,7 @@ export function barText({ stage, done, total, leftMs }: Drawn, columns = 80): st
   const room = columns - 1;
   const name = stage.padEnd(12);
   const count = `${done}/${total}`;
-  const left =
-    leftMs === undefined ? "" : `, ${formatMs(leftMs < 1000 ? 1000 : Math.round(leftMs / 1000) * 1000)} left`;
+  const left = leftMs === undefined ? "" : `, ${roughly(leftMs)} left`;
   const width = Math.min(40, room - name.length - count.length - left.length - 2);
   if (width >= 5) {
     const filled = Math.round((width * Math.min(done, total)) / Math.max(1, total));

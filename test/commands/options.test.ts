@@ -72,9 +72,7 @@ test("withOptions(command) says all that is missing or wrong at once, with what 
         throw new Error("output folder not writable: x");
       },
     ).configureOutput({ writeErr: (line) => (text += line) });
-    await command.parseAsync(words, { from: "user" }).catch((error: Error) => {
-      text ||= error.message;
-    });
+    await assert.rejects(command.parseAsync(words, { from: "user" }), { exitCode: 1 });
     return text.trimEnd().split("\n");
   };
   assert.deepEqual(await said("m", "--los", "ce", "--seed", "-1", "--dim", "a=2", "--dim", "a=3", "--budget", "lots"), [
@@ -90,7 +88,11 @@ test("withOptions(command) says all that is missing or wrong at once, with what 
   assert.deepEqual(
     await said("m", "--loss", "hinge", "--optimizer", "sgd:lr=x", "--planner", "magic", "--device", "1"),
     [
-      "unknown loss: hinge (one of ce, mse, l1, bce, sum); setting lr of sgd is not a number: x; a device is for the cuda backend: 1; unknown planner: magic (one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll); output folder not writable: x",
+      "mutwo: unknown loss: hinge (one of ce, mse, l1, bce, sum)",
+      "mutwo: setting lr of sgd is not a number: x",
+      "mutwo: a device is for the cuda backend: 1",
+      "mutwo: unknown planner: magic (one of best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll, swapAll)",
+      "mutwo: output folder not writable: x",
     ],
   );
 });

@@ -79,7 +79,11 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   ["external data through a link", external("link.bin"), /external data outside the model's folder: link\.bin/],
   ["an external folder", external("."), /external data is not a file: \. \(w\)/],
   ["external data at a bad offset", external("short.bin", [["offset", "-8"]]), /external data says 16 at -8/],
-  ["missing external data", external("none.bin"), /missing external data: none\.bin \(w; it belongs into the folder of the model file\)/],
+  [
+    "missing external data",
+    external("none.bin"),
+    /missing external data: none\.bin \(w; it belongs into the folder of the model file\)/,
+  ],
   ["external data too short", external("short.bin"), /truncated external data: short\.bin has 4 bytes, w needs 16/],
   [
     "a cyclic graph",
