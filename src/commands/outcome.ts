@@ -70,7 +70,7 @@ export async function finishFit(run: Run, fit: Fit, { json }: OutcomeFlags): Pro
 }
 
 /** Writes the folder of a run with a sweep over budgets, and says what the sweep came to. */
-export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> {
+export async function finishSweep(run: Run, flags: OutcomeFlags, beforePrint = () => {}): Promise<void> {
   const { tradeoffSummary } = await import("./summary.js");
   const { kneeOf, leastPeakOf } = await import("../run/tradeoff.js");
   const json = ({ tradeoff = [], before }: Run, folder: string) => ({
@@ -80,7 +80,7 @@ export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> 
     ...(before.estimated ? { estimated: true } : {}),
     tradeoff: { points: tradeoff, knee: kneeOf(tradeoff, before.step.medianMs), least: leastPeakOf(tradeoff) },
   });
-  await write(run, flags, json, tradeoffSummary);
+  await write(run, flags, json, tradeoffSummary, beforePrint);
 }
 
 /** Writes a run's folder and prints it, as JSON or as text with the place of its report; returns it as written. */

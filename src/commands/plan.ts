@@ -20,16 +20,25 @@ export async function plan(given: string | undefined, options: OptionsOf<"plan">
   const { readRun } = await import("../run/run.js");
   const { readTables, tableFile } = await import("../report/read-tables.js");
   const { planRun, sweepRun } = await import("../run/replan.js");
+  const { progressBar } = await import("./progress.js");
   const nodes = tableFile(file);
   const run = nodes === undefined ? readRun(file) : readTables(nodes);
-  if (options.fit !== undefined) {
-    const { fitRun } = await import("../run/fit.js");
-    return finishFit(run, fitRun(run, { ...options, fit: options.fit }), flags);
+  const bar = progressBar(process.stderr);
+  bar.update("plan", 0, 1);
+  try {
+    if (options.fit !== undefined) {
+      const { fitRun } = await import("../run/fit.js");
+      const fit = fitRun(run, { ...options, fit: options.fit });
+      bar.stop();
+      return await finishFit(run, fit, flags);
+    }
+    if (options.sweep) {
+      const { planner: _, sweep: __, ...rest } = options; // all planners
+      const command = commandOf("plan", file, { ...rest, sweep: true });
+      return await finishSweep(sweepRun(run, { ...rest, command }), flags, bar.stop);
+    }
+    await finish(planRun(run, { ...options, command: commandOf("plan", file, options) }), flags, bar.stop);
+  } finally {
+    bar.stop();
   }
-  if (options.sweep) {
-    const { planner: _, sweep: __, ...rest } = options; // all planners
-    const command = commandOf("plan", file, { ...rest, sweep: true });
-    return finishSweep(sweepRun(run, { ...rest, command }), flags);
-  }
-  await finish(planRun(run, { ...options, command: commandOf("plan", file, options) }), flags);
 }

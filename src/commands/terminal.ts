@@ -31,7 +31,12 @@ export function inColour(text: string, stream: Stream): string {
 export function tableText(table: Table.Table, columns = process.stdout.columns): string {
   const text = table.toString();
   if (columns === undefined || text.indexOf("\n") <= columns) return text;
-  const none = ["top", "bottom", "left", "right", "mid"].flatMap((side) => [side, `${side}-left`, `${side}-right`, `${side}-mid`]);
+  const none = ["top", "bottom", "left", "right", "mid"].flatMap((side) => [
+    side,
+    `${side}-left`,
+    `${side}-right`,
+    `${side}-mid`,
+  ]);
   const bare = new Table({
     ...table.options,
     chars: { ...Object.fromEntries(none.map((side) => [side, ""])), middle: "" },
