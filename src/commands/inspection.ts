@@ -3,7 +3,7 @@ import { formatBytes, formatCount } from "../format.js";
 import { shortClass } from "../graph/origins.js";
 import type { InspectedValue, Inspection } from "../run/inspect.js";
 import { moduleText } from "../run/modules.js";
-import { tableText } from "./terminal.js";
+import { tableText } from "./table.js";
 
 /** The most inputs or outputs that are listed. */
 const mostValues = 12;

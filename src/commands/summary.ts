@@ -22,7 +22,7 @@ import { plannedPeak } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
-import { tableText } from "./terminal.js";
+import { tableText } from "./table.js";
 
 const plain = { head: [], border: [] };
 

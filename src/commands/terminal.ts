@@ -1,5 +1,4 @@
 import { styleText } from "node:util";
-import Table from "cli-table3";
 
 type Stream = NodeJS.WriteStream;
 
@@ -25,30 +24,6 @@ export function inColour(text: string, stream: Stream): string {
     return found ? line.replace(found[0], (word) => painted(found[1], word, stream)) : line;
   };
   return text.split("\n").map(paint).join("\n");
-}
-
-/** A table as text; without lines where it is wider than the terminal, which would break them. */
-export function tableText(table: Table.Table, columns = process.stdout.columns): string {
-  const text = table.toString();
-  if (columns === undefined || text.indexOf("\n") <= columns) return text;
-  const none = ["top", "bottom", "left", "right", "mid"].flatMap((side) => [
-    side,
-    `${side}-left`,
-    `${side}-right`,
-    `${side}-mid`,
-  ]);
-  const bare = new Table({
-    ...table.options,
-    chars: { ...Object.fromEntries(none.map((side) => [side, ""])), middle: "" },
-    style: { ...table.options.style, "padding-left": 0, "padding-right": 0 },
-  });
-  bare.push(...table);
-  // a column keeps the width of its margins, behind its text
-  return bare
-    .toString()
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
 }
 
 /** Says on stderr what is wrong: `mutwo: …`, the prefix of every error. */
