@@ -60,15 +60,9 @@ function missingError(missing: readonly CudaPart[], parts: CudaParts, optional =
   return new Broken(`${optional}${what}`, remedies(parts, missing).join(", "));
 }
 
-/** What is said where there is no GPU: what lacks besides is of no interest. */
-const driverMend = "install NVIDIA's driver (580 or newer for CUDA 13, 525 for CUDA 12), then: mutwo cuda install";
-const withoutDriver =
-  "no NVIDIA driver here (libcuda.so.1 not found); the backends cpu, replay:FILE and estimate need none";
-
-/** The rows of `mutwo doctor` on GPUs and the libraries of the CUDA backend; one row where there is no driver. */
+/** The rows of `mutwo doctor` on GPUs and the libraries of the CUDA backend. */
 export async function examineCuda(): Promise<Finding[]> {
   const parts = lookForCuda({ cudaMajor: chooseCuda() });
-  if (!parts.driver.file) return [{ what: "cuda backend", works: false, detail: withoutDriver, mend: driverMend }];
   const at = (part: CudaPart): string => {
     if (!part.file) throw missingError([part], parts);
     return part.file;
@@ -114,4 +108,21 @@ export async function examineCuda(): Promise<Finding[]> {
       return checkCuda();
     }),
   ];
+}
+
+/** What a terminal shows of the CUDA backend where there is no driver: what lacks besides is of no interest. */
+const withoutDriver: Finding = {
+  what: "cuda backend",
+  works: false,
+  detail: "no NVIDIA driver here (libcuda.so.1 not found); the backends cpu, replay:FILE and estimate need none",
+  mend: "install NVIDIA's driver (580 or newer for CUDA 13, 525 for CUDA 12), then: mutwo cuda install",
+};
+
+/** The rows with one for all of the CUDA backend where there is no driver. */
+export function inShort(findings: readonly Finding[]): readonly Finding[] {
+  const names = findings.map(({ what }) => what);
+  const [first, last] = [names.indexOf("GPU"), names.indexOf("cuda backend")];
+  const driver = findings.find(({ what }) => what === "driver");
+  if (first < 0 || last < first || !driver || driver.works || !driver.detail.startsWith("libcuda.so")) return findings;
+  return [...findings.slice(0, first), withoutDriver, ...findings.slice(last + 1)];
 }

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
 import { openCpu } from "../runtime/cpu.js";
-import { examineCuda } from "./doctor-cuda.js";
+import { examineCuda, inShort } from "./doctor-cuda.js";
 import { type Finding, finding } from "./finding.js";
 import { painted } from "./terminal.js";
 
@@ -81,7 +81,8 @@ export async function examine(): Promise<Finding[]> {
 }
 
 /** The findings as a table for a terminal of that many columns, and below it what mends what does not work. */
-export function doctorSummary(findings: readonly Finding[], columns = process.stdout.columns ?? 120): string {
+export function doctorSummary(all: readonly Finding[], columns = process.stdout.columns ?? 120): string {
+  const findings = inShort(all);
   const widths = [24, 7];
   const table = new Table({
     head: ["", "works", "detail"],
