@@ -111,22 +111,5 @@ if (command === "bench")
 if (command === "bench:gpu")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/gpu.ts"), ...rest], { cwd: root }));
 if (command === "start")
-  process.exit(
-    run(process.execPath, [
-      at("dist/cli.js"),
-      "profile",
-      at("test/fixtures/resnet18.onnx"),
-      "--loss",
-      "ce",
-      "--optimizer",
-      "sgd",
-      "--dim",
-      "batch=8",
-      "--budget",
-      "80%",
-      "--out",
-      at("reports"),
-      ...rest,
-    ]),
-  );
+  process.exit(run(process.execPath, [at("dist/cli.js"), "demo", "--out", at("reports"), ...rest]));
 createRequire(import.meta.url)(at("dist/cli.js"));

@@ -130,8 +130,8 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
     ...["--record", path.join(folder, "none", "x"), "--out", "/dev/null/x"],
   );
   assert.deepEqual(stderr.trimEnd().split("\n"), [
-    "error: required option '--loss <name>' not specified",
-    "error: option '--seed <n>' argument 'x' is invalid. use a whole number from 0 on",
+    "mutwo: required option '--loss <name>' not specified",
+    "mutwo: option '--seed <n>' argument 'x' is invalid. use a whole number from 0 on",
     "mutwo: unknown optimizer: lion (one of sgd, adam, adamw)",
     `mutwo: recording not writable: ${path.join(folder, "none", "x")} (ENOENT)`,
     "mutwo: budget is not a size: lots (use 4GiB, 500MB or 60%)",
@@ -140,6 +140,68 @@ test("mutwo profile reports all options that are missing or wrong at once, a lin
     "(mutwo profile --help lists what there is)",
   ]);
   assert.deepEqual([status, stdout], [2, ""]);
+});
+
+test("mutwo without a run takes the newest in ./reports, and says in a line if there is none", () => {
+  const home = path.join(folder, "a home");
+  mkdirSync(path.join(home, "reports", "20260101-000000-mlp-aaaa"), { recursive: true });
+  const here = (...args: string[]) =>
+    spawnSync(process.execPath, [...program, ...args], { cwd: home, encoding: "utf8" });
+  for (const args of [
+    ["plan", "--budget", "60%"],
+    ["report"],
+    ["show"],
+    ["trace"],
+    ["advise"],
+    ["export", "--out", "x.onnx"],
+  ]) {
+    const { status, stderr } = here(...args);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /^mutwo: no run: reports\/\*\/run\.json \(name a run, or make one: mutwo profile .*\)\n$/);
+  }
+  copyFileSync(at("golden/mlp-cpu/run.json"), path.join(home, "reports", "20260101-000000-mlp-aaaa", "run.json"));
+  const said = "run: reports/20260101-000000-mlp-aaaa/run.json (the newest in reports)\n";
+  const { status, stdout, stderr } = here("show", "--phase", "update");
+  assert.deepEqual([status, stderr], [0, said]);
+  assert.match(stdout, /^# the training step of mlp\.ts\.onnx /);
+  const alone = here("compare", "--assert", "peakBytes < 4GiB");
+  assert.match(alone.stderr, /^mutwo: only one run: /);
+});
+
+test("mutwo shows no colour away from a terminal, and takes --no-color anywhere; every error has one prefix", () => {
+  const forced = (...args: string[]) =>
+    spawnSync(process.execPath, [...program, ...args], { encoding: "utf8", env: { ...process.env, FORCE_COLOR: "1" } });
+  for (const args of [
+    ["plan", "none.json", "--budget", "60%"],
+    ["plan", "none.json", "--budget", "60%", "--no-color"],
+    ["--no-color", "nix"],
+  ]) {
+    const { status, stderr } = forced(...args);
+    assert.equal(status, 2);
+    assert.match(stderr, /^mutwo: /);
+    assert.ok(!stderr.includes("\x1b["), stderr);
+  }
+});
+
+test("mutwo completion prints a script with the names that options take; another shell is refused", () => {
+  const { status, stdout } = mutwo("completion", "bash");
+  assert.equal(status, 0);
+  assert.match(stdout, /' profile --loss'\) _mutwo_words 'ce mse l1 bce sum'/);
+  assert.match(stdout, /' help'\) .*losses optimizers budgets/);
+  const other = mutwo("completion", "fish");
+  assert.equal(other.status, 2);
+  assert.match(other.stderr, /^mutwo: .*'fish' is invalid.*\n\(mutwo completion --help lists what there is\)\n$/);
+});
+
+test("mutwo inspect says what a model is; of one that makes no step it says why, with exit status 1", () => {
+  const { status, stdout, stderr } = mutwo("inspect", model);
+  assert.deepEqual([status, stderr], [0, ""]);
+  assert.match(stdout, / {2}mutwo profile \S+ --loss ce --optimizer adam --dim batch=8 --budget 60%\n$/);
+  const json = mutwo("inspect", model, "--dim", "batch=2", "--json");
+  assert.deepEqual([JSON.parse(json.stdout).dims, JSON.parse(json.stdout).guessed], [{ batch: 2 }, []]);
+  const wrong = mutwo("inspect", model, "--dim", "batch");
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.stderr, /^mutwo: option '--dim <name=N>' argument 'batch' is invalid\. use NAME=N/);
 });
 
 test("mutwo --help loads none of the graph, its ops, native code or tables", () => {

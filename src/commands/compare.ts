@@ -2,6 +2,7 @@ import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Verdict } from "../run/assertion.js";
 import type { Differences } from "../run/differences.js";
+import { newestRuns } from "./newest.js";
 import { printJson } from "./process.js";
 
 interface CompareFlags {
@@ -15,9 +16,9 @@ interface CompareFlags {
 /** `mutwo compare`: runs beside each other, differences first; the exit status is 1 if an assertion fails. */
 export const compareCommand = (root: Command): Command =>
   root
-    .command("compare <run...>")
+    .command("compare [run...]")
     .description(
-      "set saved runs side by side, the first as the base: figures, nodes, activations, largest differences first",
+      "set saved runs side by side, the first as the base (the two newest in ./reports if none is named): figures, nodes, activations, largest differences first",
     )
     .option(
       "--assert <condition>",
@@ -39,10 +40,11 @@ function figureHelp(): string {
 }
 
 /** Prints the comparison and what was asserted of it. Throws one line for a run or an assertion that cannot be read. */
-export async function compare(files: readonly string[], flags: CompareFlags): Promise<void> {
+export async function compare(given: readonly string[], flags: CompareFlags): Promise<void> {
   const { judgeAssertion, parseAssertion } = await import("../run/assertion.js");
   const { readRun } = await import("../run/run.js");
   const rows = rowCount(flags.rows);
+  const files = given.length ? given : newestRuns(2).reverse();
   const assertions = (flags.assert ?? []).map(parseAssertion);
   const runs = files.map(readRun);
   const [base, ...others] = runs as [(typeof runs)[number], ...typeof runs];

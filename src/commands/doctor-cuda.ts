@@ -18,7 +18,7 @@ import type { CudaPart } from "../runtime/libraries/library-search.js";
 import { openRuntime } from "../runtime/open.js";
 import { ortVersion } from "../runtime/ort-api.js";
 import { chooseCuda } from "./cuda-install.js";
-import { type Finding, finding } from "./finding.js";
+import { Broken, type Finding, finding } from "./finding.js";
 
 /** Opens the CUDA backend, runs a matrix product on it, and returns what it runs on. Throws the reason if it cannot. */
 export async function checkCuda(): Promise<string> {
@@ -54,17 +54,17 @@ export function cudaAdvice(parts: CudaParts): string[] {
   ];
 }
 
-/** Why a library cannot be used, with how to get it. */
-function missingLine(part: CudaPart, parts: CudaParts): string {
-  const how = remedies(parts, [part]).join(", ");
-  return `${part.name} ${part.problem}${how ? ` (${how})` : ""}`;
+/** Why libraries cannot be used, with how to get them. */
+function missingError(missing: readonly CudaPart[], parts: CudaParts, optional = ""): Broken {
+  const what = missing.map(({ name, problem }) => `${name} ${problem}`).join("; ");
+  return new Broken(`${optional}${what}`, remedies(parts, missing).join(", "));
 }
 
 /** The rows of `mutwo doctor` on GPUs and the libraries of the CUDA backend. */
 export async function examineCuda(): Promise<Finding[]> {
   const parts = lookForCuda({ cudaMajor: chooseCuda() });
   const at = (part: CudaPart): string => {
-    if (!part.file) throw new Error(missingLine(part, parts));
+    if (!part.file) throw missingError([part], parts);
     return part.file;
   };
   return [
@@ -84,15 +84,12 @@ export async function examineCuda(): Promise<Finding[]> {
     await finding("CUDA runtime", () => `${cudaVersion(runtimeVersion(at(parts.cudart)))}, ${at(parts.cudart)}`),
     await finding("CUDA libraries", () => {
       const missing = parts.others.filter(({ problem }) => problem !== undefined);
-      if (missing.length) {
-        const what = missing.map(({ name, problem }) => `${name} ${problem}`).join("; ");
-        throw new Error(`${what} (${remedies(parts, missing).join(", ")})`);
-      }
+      if (missing.length) throw missingError(missing, parts);
       return parts.others.map(({ file }) => file).join(", ");
     }),
     await finding("cuDNN", () => `${cudnnVersion(at(parts.cudnn))}, ${at(parts.cudnn)}`),
     await finding("NVRTC (fused kernels)", () => {
-      if (!parts.nvrtc.file) throw new Error(`optional: ${missingLine(parts.nvrtc, parts)}`);
+      if (!parts.nvrtc.file) throw missingError([parts.nvrtc], parts, "optional: ");
       return `${nvrtcVersion(parts.nvrtc.file)}, ${parts.nvrtc.file}`;
     }),
     await finding("CUDA provider", () => {
@@ -100,9 +97,32 @@ export async function examineCuda(): Promise<Finding[]> {
       return `ONNX Runtime ${ortVersion()} for CUDA ${parts.cudaMajor}, ${path.dirname(file)}`;
     }),
     await finding("cuda backend", () => {
-      const missing = missingParts(parts).map(({ name }) => name);
-      if (missing.length) throw new Error(`not found: ${missing.join(", ")}; looked in ${parts.folders.join(", ")}`);
+      const missing = missingParts(parts);
+      if (missing.length) {
+        const names = missing.map(({ name }) => name).join(", ");
+        throw new Broken(
+          `not found: ${names}; looked in ${parts.folders.join(", ")}`,
+          remedies(parts, missing).join(", "),
+        );
+      }
       return checkCuda();
     }),
   ];
+}
+
+/** What a terminal shows of the CUDA backend where there is no driver: what lacks besides is of no interest. */
+const withoutDriver: Finding = {
+  what: "cuda backend",
+  works: false,
+  detail: "no NVIDIA driver here (libcuda.so.1 not found); the backends cpu, replay:FILE and estimate need none",
+  mend: "install NVIDIA's driver (580 or newer for CUDA 13, 525 for CUDA 12), then: mutwo cuda install",
+};
+
+/** The rows with one for all of the CUDA backend where there is no driver. */
+export function inShort(findings: readonly Finding[]): readonly Finding[] {
+  const names = findings.map(({ what }) => what);
+  const [first, last] = [names.indexOf("GPU"), names.indexOf("cuda backend")];
+  const driver = findings.find(({ what }) => what === "driver");
+  if (first < 0 || last < first || !driver || driver.works || !driver.detail.startsWith("libcuda.so")) return findings;
+  return [...findings.slice(0, first), withoutDriver, ...findings.slice(last + 1)];
 }

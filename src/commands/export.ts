@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { ExportRunOptions } from "../export/export-file.js";
+import { givenOrNewest } from "./newest.js";
 import { printJson } from "./process.js";
 
 interface ExportFlags extends ExportRunOptions {
@@ -10,8 +11,10 @@ interface ExportFlags extends ExportRunOptions {
 /** `mutwo export`: writes a run's training step as a plain ONNX file. */
 export const exportCommand = (root: Command): Command =>
   root
-    .command("export <run>")
-    .description("write a run's training step, planned if it has a plan, as a plain ONNX file")
+    .command("export [run]")
+    .description(
+      "write a run's training step, planned if it has a plan, as a plain ONNX file; of the newest run in ./reports if none is named",
+    )
     .requiredOption("--out <file>", "the ONNX file")
     .option("--unplanned", "leave the run's plan out")
     .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")
@@ -20,10 +23,10 @@ export const exportCommand = (root: Command): Command =>
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(exportFile);
 
-export async function exportFile(file: string, { out, json, ...options }: ExportFlags): Promise<void> {
+export async function exportFile(given: string | undefined, { out, json, ...options }: ExportFlags): Promise<void> {
   const { exportRun } = await import("../export/export-file.js");
   const { readRun } = await import("../run/run.js");
-  const { files, recomputed, names } = exportRun(readRun(file), out, options);
+  const { files, recomputed, names } = exportRun(readRun(givenOrNewest(given)), out, options);
   if (json) {
     const gradients = Object.fromEntries(names.gradients);
     const next = Object.fromEntries(names.next);

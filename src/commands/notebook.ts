@@ -1,6 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { formatMs } from "../format.js";
 import { interruptible } from "./process.js";
+import { complain } from "./terminal.js";
 
 interface NotebookFlags {
   readonly out?: string;
@@ -57,7 +58,7 @@ export async function runNotebookFile(file: string, flags: NotebookFlags): Promi
   }
   if (result.failedCell) {
     const { index, message, line } = result.failedCell;
-    process.stderr.write(`mutwo: cell ${index} failed${line === undefined ? "" : `, line ${line}`}: ${message}\n`);
+    complain(`cell ${index} failed${line === undefined ? "" : `, line ${line}`}: ${message}`);
     process.exitCode = 1;
   } else process.stdout.write(`notebook: ${output}\n`);
 }

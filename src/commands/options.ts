@@ -1,14 +1,15 @@
 import { type Command, Option } from "commander";
-import { problemOf, WrongOptions, wrongOptions } from "../run/option-checks.js";
-import type { CommandName, OptionSpec } from "../run/option-kinds.js";
+import { problemOf, wrongOptions } from "../run/option-checks.js";
+import { type CommandName, type OptionSpec, optionGroups } from "../run/option-kinds.js";
 import { type OptionsOf, optionsOf } from "../run/options.js";
+import { inColour } from "./terminal.js";
 
 /** What a command line says: the options of the table, what is not written as it should be, and what is wrong. */
 interface Reading {
   readonly options: Readonly<Record<string, unknown>>;
-  /** Lines as commander prints them. */
+  /** Lines on what cannot be read. */
   readonly misused: readonly string[];
-  /** Lines as `WrongOptions` holds them. */
+  /** Lines on what can be read and is wrong. */
   readonly wrong: readonly string[];
 }
 
@@ -29,24 +30,32 @@ export function withOptions<C extends CommandName, Flags extends object>(
     const wrong = problemOf(() => check(command.opts(), options as OptionsOf<C>));
     return { options, misused, wrong: [...wrongOptions(name, options), ...wrong] };
   };
-  const lines = ({ misused, wrong }: Reading): string[] => [...misused, ...wrong.map((line) => `mutwo: ${line}`)];
+  const lines = ({ misused, wrong }: Reading): string[] => [...misused, ...wrong].map((line) => `mutwo: ${line}`);
   // where commander has something to say itself (an unknown option), the rest is said with it
   command.configureOutput({
     outputError: (said, write) =>
-      write(`${[...new Set([...said.trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`),
+      write(
+        inColour(
+          `${[...new Set([...ownPrefix(said).trimEnd().split("\n"), ...lines(read())])].join("\n")}\n`,
+          process.stderr,
+        ),
+      ),
   });
   return command.action(async (file: string) => {
     const reading = read();
-    if (reading.misused.length) command.error(lines(reading).join("\n"));
-    if (reading.wrong.length) throw new WrongOptions(reading.wrong);
+    if (reading.misused.length || reading.wrong.length) command.error(lines(reading).join("\n"));
     await action(file, reading.options as OptionsOf<C>, command.opts<Flags>());
   });
 }
 
+/** What commander says, with the prefix that every error has. */
+export const ownPrefix = (said: string): string => said.replace(/^error: /gm, "mutwo: ");
+
 /** An option as commander has it: its words are kept as they are, and read when all of them are there. */
-function commanderOption({ flag, kind, help, default: value }: OptionSpec): Option {
+function commanderOption({ flag, kind, help, group, default: value }: OptionSpec): Option {
   const holds = value === undefined ? "" : kind.say(value);
   const option = new Option(`${flag} ${kind.metavar}`.trim(), holds ? `${help} (default ${holds})` : help);
+  option.helpGroup(optionGroups[group]);
   if (kind.choices) option.choices(kind.choices);
   return kind.metavar ? option.argParser((word, before: readonly string[] = []) => [...before, word]) : option;
 }
@@ -83,9 +92,8 @@ export function withGrid<Flags extends object>(
       return { options, misused, wrong: wrongOptions("profile", options) };
     });
     const misused = readings.flatMap((reading) => reading.misused);
-    if (misused.length) command.error([...new Set(misused)].join("\n"));
-    const wrong = readings.flatMap((reading) => reading.wrong);
-    if (wrong.length) throw new WrongOptions([...new Set(wrong)]);
+    const wrong = [...misused, ...readings.flatMap((reading) => reading.wrong)];
+    if (wrong.length) command.error([...new Set(wrong)].map((line) => `mutwo: ${line}`).join("\n"));
     await action(
       file,
       readings.map(({ options }) => options as OptionsOf<"profile">),
@@ -107,10 +115,10 @@ function readOptions(name: CommandName, words: Words): Omit<Reading, "wrong"> {
           options[key] = spec.kind.parse(word, options[key]);
         } catch (error) {
           const { message } = error as Error;
-          misused.push(`error: option '${option.flags}' argument '${word}' is invalid. ${message}`);
+          misused.push(`option '${option.flags}' argument '${word}' is invalid. ${message}`);
         }
     else if (written === !option.negate) options[key] = spec.kind.parse("", undefined);
-    else if (spec.required?.includes(name)) misused.push(`error: required option '${option.flags}' not specified`);
+    else if (spec.required?.includes(name)) misused.push(`required option '${option.flags}' not specified`);
     else if (spec.stated?.includes(name)) options[key] = spec.default;
   }
   return { options, misused };

@@ -2,8 +2,10 @@ import path from "node:path";
 import type { Command } from "commander";
 import type { Fit } from "../run/fit.js";
 import { checkWritable } from "../run/folder.js";
+import { optionGroups } from "../run/option-kinds.js";
 import type { Run } from "../run/run.js";
 import { printJson } from "./process.js";
+import { complain, inColour } from "./terminal.js";
 
 /** What a command that makes a run takes besides the run's own options: where it goes and how it is said. */
 export interface OutcomeFlags {
@@ -15,6 +17,7 @@ export interface OutcomeFlags {
 /** Adds the options of `OutcomeFlags` to a command. */
 export const outcomeOptions = (command: Command): Command =>
   command
+    .optionsGroup(optionGroups.output)
     .option("--out <dir>", "folder that gets the run's folder", "reports")
     .option("--no-pictures", "leave out the PDF and the PNG files (no browser needed)")
     .option("--json", "print one JSON object on stdout and nothing else");
@@ -44,13 +47,16 @@ const summaryOf = (run: Run, folder: string) => ({
   },
 });
 
-/** Writes a run's folder and says where; the exit status is 1 if its budget cannot be met or its plan computes otherwise. */
-export async function finish(run: Run, flags: OutcomeFlags): Promise<void> {
+/**
+ * Writes a run's folder and says where, after `beforePrint`; the exit status is 1 if its budget cannot be met or its plan computes
+ * otherwise.
+ */
+export async function finish(run: Run, flags: OutcomeFlags, beforePrint = () => {}): Promise<void> {
   const { runSummary } = await import("./summary.js");
-  const written = await write(run, flags, summaryOf, runSummary);
+  const written = await write(run, flags, summaryOf, runSummary, beforePrint);
   if (written.plan && !written.plan.feasible) {
     const { infeasibleLine } = await import("../report/sentences.js");
-    process.stderr.write(`mutwo: ${infeasibleLine(written.plan)}\n`);
+    complain(infeasibleLine(written.plan));
     process.exitCode = 1;
   } else if (written.equality?.different.length) process.exitCode = 1;
 }
@@ -64,7 +70,7 @@ export async function finishFit(run: Run, fit: Fit, { json }: OutcomeFlags): Pro
 }
 
 /** Writes the folder of a run with a sweep over budgets, and says what the sweep came to. */
-export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> {
+export async function finishSweep(run: Run, flags: OutcomeFlags, beforePrint = () => {}): Promise<void> {
   const { tradeoffSummary } = await import("./summary.js");
   const { kneeOf, leastPeakOf } = await import("../run/tradeoff.js");
   const json = ({ tradeoff = [], before }: Run, folder: string) => ({
@@ -74,7 +80,7 @@ export async function finishSweep(run: Run, flags: OutcomeFlags): Promise<void> 
     ...(before.estimated ? { estimated: true } : {}),
     tradeoff: { points: tradeoff, knee: kneeOf(tradeoff, before.step.medianMs), least: leastPeakOf(tradeoff) },
   });
-  await write(run, flags, json, tradeoffSummary);
+  await write(run, flags, json, tradeoffSummary, beforePrint);
 }
 
 /** Writes a run's folder and prints it, as JSON or as text with the place of its report; returns it as written. */
@@ -83,10 +89,13 @@ async function write(
   flags: OutcomeFlags,
   json: (run: Run, folder: string) => object,
   text: (run: Run) => string,
+  beforePrint = () => {},
 ): Promise<Run> {
   const { writeRun } = await import("../report/write.js");
   const { folder, run: written } = await writeRun(run, { folder: flags.out, pictures: flags.pictures });
+  beforePrint();
   if (flags.json) printJson(json(written, folder));
-  else process.stdout.write(`${text(written)}\nreport: ${path.join(folder, "report.html")}\n`);
+  else
+    process.stdout.write(inColour(`${text(written)}\nreport: ${path.join(folder, "report.html")}\n`, process.stdout));
   return written;
 }

@@ -3,6 +3,7 @@ import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
 import { checkOut, finish, type OutcomeFlags, outcomeOptions } from "./outcome.js";
 import { Interrupted, interruptible } from "./process.js";
+import { complain } from "./terminal.js";
 
 /** `mutwo profile`: profiles a model's training step; with a budget, plans it and executes the plan. */
 export const profileCommand = (root: Command): Command => {
@@ -22,10 +23,11 @@ export async function profile(model: string, options: OptionsOf<"profile">, flag
     bar.update("write report", 0, 1);
     // nothing to wait for from here on: leaving removes the unfinished folder and the browser
     signal.addEventListener("abort", () => {
-      process.stderr.write("mutwo: interrupted\n");
+      bar.stop();
+      complain("interrupted");
       process.exit(Interrupted.exitStatus);
     });
-    await finish(run, flags);
+    await finish(run, flags, bar.stop);
   } finally {
     bar.stop();
   }

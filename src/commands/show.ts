@@ -2,7 +2,9 @@ import path from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { formatBytes, nearest } from "../format.js";
 import type { Graph, Node, Phase } from "../graph/graph.js";
+import { optionGroups } from "../run/option-kinds.js";
 import { type OptionsOf, optionEntries } from "../run/options.js";
+import { givenOrNewest } from "./newest.js";
 import { withOptions } from "./options.js";
 
 interface ShowFlags {
@@ -23,14 +25,16 @@ interface Shown {
 /** `mutwo show`: prints the graph of a model or of a run, whole or in part. */
 export function showCommand(root: Command): Command {
   const command = root
-    .command("show <graph> [node]")
+    .command("show [graph] [node]")
     .description(
-      "print a graph as text: a model's (with --loss and --optimizer its training step), or a run's; of a node: its module, class and line of code, and the nodes around it",
+      "print a graph as text: a model's (with --loss and --optimizer its training step), or a run's (the newest in ./reports if none is named); of a node: its module, class and line of code, and the nodes around it",
     );
   // a node that is named behind the graph is the one to look around
   const near = (flags: ShowFlags): ShowFlags => ({ around: command.args[1], ...flags });
-  const action: typeof show = (file, options, flags) => show(file, options, near(flags));
+  const action = (given: string | undefined, options: OptionsOf<"show">, flags: ShowFlags): Promise<void> =>
+    show(givenOrNewest(given), options, near(flags));
   return withOptions(command, "show", action, checkStep)
+    .optionsGroup(optionGroups.output)
     .option("--lowered", "a model's graph as the backend executes it")
     .option("--planned", "a run's graph with the run's plan carried out")
     .addOption(new Option("--phase <phase>", "only the nodes of one phase").choices([...phaseNames]))

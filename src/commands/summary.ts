@@ -22,6 +22,7 @@ import { plannedPeak } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
 import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
+import { tableText } from "./table.js";
 
 const plain = { head: [], border: [] };
 
@@ -51,7 +52,7 @@ export function runSummary(run: Run): string {
   const lines = [
     `${run.model.file}: ${before.nodes.length} nodes, ${run.model.parameters.toLocaleString("en")} parameters, ${before.activations.length} saved activations`,
     ...run.model.notes.map((note) => `note: ${note}`),
-    table.toString(),
+    tableText(table),
     `peak at ${nodeText(run, before.nodes[before.timeline.peakRank]?.name)}; the largest there:`,
     ...holderLines(run, before.peakHolders),
     ...plannedPeakLines(run),
@@ -114,7 +115,7 @@ export function tradeoffSummary(run: Run): string {
   const unplanned = `${formatBytes(before.arenaBytes)} and ${formatMs(before.step.medianMs)}${estimatedMark(before)} unplanned`;
   return [
     `${run.model.file}: ${unplanned}; time that plans add, ${before.estimated ? "estimated" : "predicted"}:`,
-    table.toString(),
+    tableText(table),
     ...fixed.map((one) => `${one.planner}: ${formatBytes(one.peakBytes)}, ${cost(one)}`),
     ...tradeoffLines(run, tradeoff),
   ].join("\n");
@@ -134,7 +135,7 @@ export function verificationSummary(result: Verification): string {
   if (result.buffers.length)
     table.push([`${result.buffers.length} running statistics, worst`, buffer.toExponential(1), "not judged"]);
   return [
-    table.toString(),
+    tableText(table),
     ...result.missing.map((name) => `missing gradient: ${name}`),
     ...(result.float32
       ? [
@@ -153,7 +154,7 @@ export function fitSummary(run: Run, { dim, limitBytes, unplanned, planned, note
     batch ? [String(batch.batch), formatBytes(batch.peakBytes), formatMs(batch.estimatedMs)] : ["not even 1", "", ""];
   table.push(["unplanned", ...cells(unplanned)]);
   table.push([planned?.plan.planner ?? "planned", ...cells(planned)]);
-  const lines = [table.toString(), ...notes.map((note) => `note: ${note}`)];
+  const lines = [tableText(table), ...notes.map((note) => `note: ${note}`)];
   if (planned) {
     const { plan, batch } = planned;
     const share = plan.addedMs / (planned.estimatedMs - plan.addedMs);

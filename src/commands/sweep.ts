@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
 import { withGrid } from "./options.js";
 import { printJson } from "./process.js";
@@ -28,6 +29,7 @@ export const sweepCommand = (root: Command): Command =>
     { dims: sizes, budget: list },
     sweep,
   )
+    .optionsGroup(optionGroups.output)
     .option("--out <dir>", "folder of the sweep; what is there already is not measured again", "reports/sweep")
     .option("--json", "print one JSON object on stdout and nothing else");
 

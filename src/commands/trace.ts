@@ -1,6 +1,7 @@
 import path from "node:path";
 import { type Command, Option } from "commander";
 import type { StepName } from "../run/timed-steps.js";
+import { givenOrNewest } from "./newest.js";
 
 interface TraceFlags {
   readonly out?: string;
@@ -17,8 +18,10 @@ const formats = {
 /** `mutwo trace`: writes the steps of a saved run in a form that other tools show. */
 export const traceCommand = (root: Command): Command =>
   root
-    .command("trace <run>")
-    .description("write the steps of a saved run.json for a trace viewer, or for PyTorch's memory viewer")
+    .command("trace [run]")
+    .description(
+      "write the steps of a saved run (the newest in ./reports if none is named) for a trace viewer, or for PyTorch's memory viewer",
+    )
     .addOption(
       new Option(
         "--format <format>",
@@ -31,7 +34,8 @@ export const traceCommand = (root: Command): Command =>
     .option("--out <file>", "the file (default: trace.json or memory.pickle beside run.json)")
     .action(trace);
 
-async function trace(place: string, { out, format, step }: TraceFlags): Promise<void> {
+async function trace(given: string | undefined, { out, format, step }: TraceFlags): Promise<void> {
+  const place = givenOrNewest(given);
   const { writeFileSync } = await import("node:fs");
   const { checkFileWritable } = await import("../run/folder.js");
   const { readRun, runFile } = await import("../run/run.js");

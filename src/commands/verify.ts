@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
 import { withOptions } from "./options.js";
 import { printJson } from "./process.js";
@@ -8,7 +9,9 @@ export const verifyCommand = (root: Command): Command => {
   const command = root
     .command("verify <model>")
     .description("compare loss, gradients, running statistics and training curves with reference values");
-  return withOptions(command, "verify", verify).option("--json", "print one JSON object on stdout and nothing else");
+  return withOptions(command, "verify", verify)
+    .optionsGroup(optionGroups.output)
+    .option("--json", "print one JSON object on stdout and nothing else");
 };
 
 export async function verify(model: string, options: OptionsOf<"verify">, flags: { json?: boolean }): Promise<void> {

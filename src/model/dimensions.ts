@@ -3,18 +3,24 @@ import type { Model, ModelValue } from "./model.js";
 /** Size of each symbolic dimension: `{ batch: 32 }`. */
 export type Dims = Readonly<Record<string, number>>;
 
+/** The dimensions of a model's inputs that have no size, and on which axis each is met first. */
+export function symbolsOf({ inputs }: Pick<Model, "inputs">): ReadonlyMap<string, number> {
+  const axes = new Map<string, number>();
+  for (const input of inputs)
+    input.dims.forEach((dim, axis) => {
+      const symbol = typeof dim === "number" ? undefined : (dim ?? `${input.name}.${axis}`);
+      if (symbol !== undefined && !axes.has(symbol)) axes.set(symbol, axis);
+    });
+  return axes;
+}
+
 /** Throws `unknown dimension: …` for a size of a dimension that the model does not have, and for one that is no size. */
 export function checkDims(model: Model, dims: Dims): void {
-  const symbols = new Set<string>();
-  for (const input of model.inputs)
-    input.dims.forEach((dim, axis) => {
-      if (typeof dim === "string") symbols.add(dim);
-      else if (dim === null) symbols.add(`${input.name}.${axis}`);
-    });
+  const symbols = symbolsOf(model);
   for (const [name, size] of Object.entries(dims)) {
     if (!symbols.has(name))
       throw new Error(
-        `unknown dimension: ${name} (${symbols.size ? `the model has ${[...symbols].join(", ")}` : "all of the model's dimensions are fixed"})`,
+        `unknown dimension: ${name} (${symbols.size ? `the model has ${[...symbols.keys()].join(", ")}` : "all of the model's dimensions are fixed"})`,
       );
     if (!Number.isSafeInteger(size) || size < 1)
       throw new Error(`dimension is not a positive integer: ${name}=${size}`);

@@ -97,7 +97,9 @@ function readExternal(tensor: ProtoTensor, name: string, expected: number, from:
     real = realpathSync(file);
     found = statSync(real);
   } catch (error) {
-    throw new Error(`missing external data: ${location} (${name})`, { cause: error });
+    throw new Error(`missing external data: ${location} (${name}; it belongs into the folder of the model file)`, {
+      cause: error,
+    });
   }
   if (outside(real, realpathSync(from.folder)))
     throw new Error(`external data outside the model's folder: ${location} (${name})`);

@@ -1,7 +1,9 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
+import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, onnxNumbers, type TensorType } from "../graph/graph.js";
 import { shortestFloat } from "../graph/values.js";
+import { controlFlowHint } from "../ops/unsupported.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { withBranchesTaken } from "./onnx-branches.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
@@ -26,7 +28,10 @@ export function openOnnx(file: string): Model {
   let bytes: Uint8Array;
   try {
     const { size } = statSync(file);
-    if (size >= maxBytes) throw new Error(`not an ONNX file: ${file} (2 GiB and more need external data)`);
+    if (size >= maxBytes)
+      throw new Error(
+        `not an ONNX file: ${file} (2 GiB and more need external data: torch.onnx.export(…, dynamo=True, external_data=True))`,
+      );
     bytes = readFileSync(file);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -54,15 +59,38 @@ function decoded(bytes: Uint8Array, file: string): ProtoModel {
     if (!proto.graph || !proto.opsetImport?.length) throw new RangeError("no graph or no opset");
     return proto;
   } catch (error) {
-    const what = error instanceof RangeError && looksRight ? "truncated file" : "not an ONNX file";
-    throw new Error(`${what}: ${file}`, { cause: error });
+    const isCut = error instanceof RangeError && looksRight;
+    const hint = isCut ? "" : otherFormat(bytes);
+    throw new Error(`${isCut ? "truncated file" : "not an ONNX file"}: ${file}${hint}`, { cause: error });
   }
+}
+
+const exporters = {
+  pytorch: 'torch.onnx.export(model, (x,), "MODEL.onnx", dynamo=True, optimize=False)',
+  keras: 'model.export("MODEL.onnx", format="onnx")',
+} as const;
+
+/** What other file of a model its first bytes say that it is, and how that model becomes ONNX; empty if they say nothing. */
+function otherFormat(bytes: Uint8Array): string {
+  const start = Buffer.from(bytes.subarray(0, 16)).toString("latin1");
+  if (start.startsWith("PK\x03\x04"))
+    return ` (a zip archive: of PyTorch? ${exporters.pytorch}; of Keras? ${exporters.keras})`;
+  if (start.startsWith("\x80")) return ` (a pickle, of PyTorch? ${exporters.pytorch})`;
+  if (start.startsWith("\x89HDF")) return ` (HDF5, of Keras? ${exporters.keras})`;
+  if (start.startsWith("GGUF") || start.startsWith('{"', 8))
+    return ` (weights without a graph; export the model: ${exporters.pytorch})`;
+  if (start.startsWith("TFL", 4)) return " (TensorFlow Lite: export the float model it was made from)";
+  return "";
 }
 
 function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const graph = proto.graph ?? {};
-  if (!graph.node?.length) throw new Error(`model without nodes: ${from.file}`);
-  if (graph.sparseInitializer?.length) throw new Error(`unsupported: sparse initializer (${from.file})`);
+  if (!graph.node?.length)
+    throw new Error(`model without nodes: ${from.file} (export the model itself, not its weights)`);
+  if (graph.sparseInitializer?.length)
+    throw new Error(
+      `unsupported: sparse initializer (${from.file}; make the weights dense before the export: weight.to_dense())`,
+    );
 
   const opsets = Object.fromEntries((proto.opsetImport ?? []).map((o) => [domainOf(o.domain), toNumber(o.version)]));
   const initializers = new Map<string, TensorType & { data: Uint8Array }>();
@@ -123,7 +151,7 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
     const hasGraph = node.attribute?.some(
       ({ type }) => type === attributeTypes.graph || type === attributeTypes.graphs,
     );
-    if (hasGraph) throw new Error(`unsupported: control flow ${node.opType} (node ${name})`);
+    if (hasGraph) throw new NodeError(`unsupported: control flow ${node.opType}`, { name }, { hint: controlFlowHint });
     return {
       name,
       domain: domainOf(node.domain),
@@ -138,7 +166,10 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
 
 function readInput(value: ProtoValue): ModelValue {
   const type = value.type?.tensorType;
-  if (!type) throw new Error(`unsupported: ${value.type ? "sequence or optional type" : "no type"} of ${value.name}`);
+  if (!type)
+    throw new Error(
+      `unsupported: ${value.type ? "sequence or optional type" : "no type"} of ${value.name} (let the model take and return tensors alone)`,
+    );
   const dims = (type.shape?.dim ?? []).map((dim) => {
     if (!dim.value) return null;
     if (dim.value === "dimParam") return dim.dimParam || null;

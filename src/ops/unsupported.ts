@@ -1,18 +1,36 @@
 import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
 
+/** What to change where a model decides while it runs what is run. */
+export const controlFlowHint =
+  "export what runs for one input: torch.jit.trace or dynamo=True unrolls loops of a fixed length";
+
+const unknownHint = "export it as standard ONNX ops, of opset 9 to 23";
+
 /** Why mutwo does not know an op, for messages; checked in order. */
-const kinds: readonly (readonly [pattern: RegExp, what: string, hint?: string])[] = [
-  [/^(If|Loop|Scan|SequenceMap)$/, "control flow"],
-  [/^(Sequence|ConcatFromSequence$|SplitToSequence$)/, "sequence op"],
-  [/^Optional/, "optional op"],
+const kinds: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [
+  [/^(If|Loop|Scan|SequenceMap)$/, "control flow", controlFlowHint],
+  [
+    /^(Sequence|ConcatFromSequence$|SplitToSequence$)/,
+    "sequence op",
+    "let the model take and return tensors, and loop a fixed number of times",
+  ],
+  [/^Optional/, "optional op", "give every optional input of the model a tensor in the export"],
   [
     /QLinear|Integer(ToFloat|Bias)?$|[Qq]uantizeLinear|^DynamicQuantize|^Q(Attention|Gemm|EmbedLayerNormalization|OrderedMatMul)$|NBits|Bnb4/,
     "quantised op",
-    "mutwo trains float models",
+    "mutwo trains float models: export the model before it is quantised",
   ],
-  [/^(String|RegexFullMatch$|TfIdfVectorizer$|LabelEncoder$|Tokenizer$)/, "string op"],
-  [/^(Unique|NonMaxSuppression)$/, "output shape that depends on values:"],
+  [
+    /^(String|RegexFullMatch$|TfIdfVectorizer$|LabelEncoder$|Tokenizer$)/,
+    "string op",
+    "leave text processing out of the export",
+  ],
+  [
+    /^(Unique|NonMaxSuppression)$/,
+    "output shape that depends on values:",
+    "leave it out of the export, or use a mask of fixed shape",
+  ],
 ];
 
 /** What is wrong with a node whose op is not in the table: `unsupported: control flow Loop (node …)`, `unknown op: …`. */
@@ -20,7 +38,7 @@ export function unsupported(node: Pick<Node, "domain" | "op" | "name">): NodeErr
   const { domain, op } = node;
   const key = domain ? `${domain}:${op}` : op;
   const found = kinds.find(([pattern]) => pattern.test(op));
-  if (!found) return new NodeError(`unknown op: ${key}`, node);
+  if (!found) return new NodeError(`unknown op: ${key}`, node, { hint: unknownHint });
   const [, what, hint] = found;
-  return new NodeError(`unsupported: ${what} ${key}`, node, hint ? { hint } : {});
+  return new NodeError(`unsupported: ${what} ${key}`, node, { hint });
 }

@@ -130,12 +130,12 @@ async function measure(words: readonly string[], folder: string, signal?: AbortS
   };
 }
 
-const lastLine = (text: string): string =>
-  text
-    .trim()
-    .split("\n")
-    .at(-1)
-    ?.replace(/^mutwo: /, "") ?? "";
+/** What a mutwo that ended said of why: its last error, else its last line. */
+function lastLine(text: string): string {
+  const lines = text.trim().split("\n");
+  const error = lines.findLast((line) => line.startsWith("mutwo: "));
+  return (error ?? lines.at(-1) ?? "").replace(/^mutwo: /, "");
+}
 
 async function outputOf(child: ChildProcess): Promise<{ stdout: string; stderr: string; status: number | string }> {
   const texts = { stdout: "", stderr: "" };

@@ -6,12 +6,22 @@ export type CommandName = "profile" | "plan" | "verify" | "show";
 /** Options of any command, by name. */
 export type Given = Readonly<Record<string, unknown>>;
 
+/** What options are about, in the order of a command's help, and the headings there. */
+export const optionGroups = {
+  step: "Step:",
+  device: "Device:",
+  measuring: "Measuring:",
+  planning: "Planning:",
+  output: "Output:",
+} as const;
+
 /** What is known of an option whose value is a `T`, whatever becomes of it in a run. */
 interface OptionEntry<T> {
   /** As on the command line; `--no-…` for a switch that is on without it. */
   readonly flag: string;
   readonly kind: Kind<T>;
   readonly help: string;
+  readonly group: keyof typeof optionGroups;
   readonly commands: readonly CommandName[];
   /** Commands that do nothing without it. */
   readonly required?: readonly CommandName[];

@@ -19,6 +19,7 @@ import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import { type Profile, profileGraph, profileOffloaded } from "./profile.js";
+import { withSetting } from "./recorded-setting.js";
 import { asksForPlan, keptNames, makePlan } from "./replan.js";
 import {
   type Equality,
@@ -36,11 +37,22 @@ import {
  */
 export async function profileModel(file: string, options: ProfileModelOptions): Promise<Run> {
   checkOptions("profile", options);
+  try {
+    return await profileChecked(file, options);
+  } catch (error) {
+    throw withSetting(error as Error, file, options.backend);
+  }
+}
+
+async function profileChecked(file: string, options: ProfileModelOptions): Promise<Run> {
   const settled = withDefaults(options);
   const { seed, dims, batchNorm, iterations, warmups, signal } = settled;
   const progress = options.onProgress ?? (() => {});
   const opened = openRuntime(settled.backend, options);
-  const recorder = options.record === undefined ? undefined : recordingRuntime(opened);
+  const recorder =
+    options.record === undefined
+      ? undefined
+      : recordingRuntime(opened, { model: file, options: modelOptions(settled) });
   const runtime = recorder?.runtime ?? opened;
   const estimates = runtime.backend === "estimate";
   const executes = !estimates && runtime.backend !== "replay";

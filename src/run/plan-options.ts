@@ -19,6 +19,7 @@ export const planOptions = {
     flag: "--budget",
     kind: text("size"),
     help: "4GiB, 500MB, or 60% of the baseline's peak",
+    group: "planning",
     commands: ["profile", "plan"],
     check: (value: string) => void parseBudget(value),
   },
@@ -27,6 +28,7 @@ export const planOptions = {
     flag: "--planner",
     kind: text("name"),
     help: "best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll or swapAll",
+    group: "planning",
     commands: ["profile", "plan"],
     default: "best",
     stated: ["plan"],
@@ -38,6 +40,7 @@ export const planOptions = {
     flag: "--variant",
     kind: choice("name", ["printed", "mended"]),
     help: "of planner mutwo: the paper's pseudo-code to the letter, or with its defects mended (default)",
+    group: "planning",
     commands: ["profile", "plan"],
     check(value: string, { planner, budget, fit }: Given) {
       if (planner !== "mutwo") throw new Error(`only planner mutwo has variants: ${value} (pass --planner mutwo)`);
@@ -49,6 +52,7 @@ export const planOptions = {
     flag: "--max-slowdown",
     kind: text("share"),
     help: "the most time that the plan may add: 10%; without a budget, the least peak within it",
+    group: "planning",
     commands: ["profile", "plan"],
     check: (value: string) => void parseSlowdown(value),
   },
@@ -57,6 +61,7 @@ export const planOptions = {
     flag: "--sweep",
     kind: flag(),
     help: "the planners over all budgets instead of one plan: step time against peak",
+    group: "planning",
     commands: ["plan"],
     check(value: boolean, { budget, maxSlowdown, planner = "best" }: Given) {
       const others = {
@@ -74,6 +79,7 @@ export const planOptions = {
     flag: "--fit",
     kind: text("[dim=]size"),
     help: "the largest batch within 24GiB, with and without a plan (batch=24GiB names the dimension)",
+    group: "planning",
     commands: ["plan"],
     check(value: string, { budget, sweep }: Given) {
       parseFit(value);
@@ -86,6 +92,7 @@ export const planOptions = {
     flag: "--keep",
     kind: texts("pattern"),
     help: "keep activations, whatever the budget: '*attention*' (repeat)",
+    group: "planning",
     commands: ["profile", "plan"],
     check: needsGoal("keep"),
   },
@@ -94,6 +101,7 @@ export const planOptions = {
     flag: "--no-swap",
     kind: flag(false),
     help: "copy no activation to host memory (on the CPU none is, but for swapAll or with --host-memory)",
+    group: "planning",
     commands: ["profile", "plan"],
     check: needsGoal("swap"),
   },
@@ -102,6 +110,7 @@ export const planOptions = {
     flag: "--no-recompute",
     kind: flag(false),
     help: "make no activation again",
+    group: "planning",
     commands: ["profile", "plan"],
     check: needsGoal("recompute"),
   },
@@ -110,6 +119,7 @@ export const planOptions = {
     flag: "--host-memory",
     kind: text("size"),
     help: "host memory that swapped activations may take: 16GiB",
+    group: "planning",
     commands: ["profile", "plan"],
     check(value: string, given: Given) {
       parseHostMemory(value);
@@ -121,6 +131,7 @@ export const planOptions = {
     flag: "--time-limit",
     kind: positive(),
     help: "seconds that planners best and optimal search (default 10)",
+    group: "planning",
     commands: ["profile", "plan"],
   },
   /** Plans that planner `best` tries, default 30 000: the same plan each time if the time limit suffices for them. */
@@ -128,6 +139,7 @@ export const planOptions = {
     flag: "--moves",
     kind: count(1),
     help: "plans that planners best and optimal try, if the time limit allows (default 30000)",
+    group: "planning",
     commands: ["profile", "plan"],
   },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

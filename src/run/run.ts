@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
@@ -155,7 +155,7 @@ export function loadGraph(saved: SavedGraph): Graph {
 
 /** The run.json that a path names: the file itself, or the one in a run's folder. */
 export const runFile = (place: string): string =>
-  statSync(place, { throwIfNoEntry: false })?.isDirectory() ? path.join(place, "run.json") : place;
+  existsSync(place) && statSync(place).isDirectory() ? path.join(place, "run.json") : place;
 
 /**
  * Reads and checks a run.json, or the one in a run's folder. Throws one line that says what is wrong: no such file, not

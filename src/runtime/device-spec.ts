@@ -168,6 +168,9 @@ function checkSpec(fields: unknown): asserts fields is DeviceSpec {
       );
 }
 
+/** The names of the devices that are known. */
+export const deviceNames: readonly string[] = Object.keys(known);
+
 /**
  * The device that a name (`h100`) or a JSON file describes. Throws one line: `unknown device: …`, `cannot read device
  * spec: …`, or `device spec FILE: …` for what is missing or wrong in it.
@@ -177,7 +180,7 @@ export function readDeviceSpec(nameOrFile: string): DeviceSpec {
   if (named) return named;
   // a word without a dot or a slash is meant as a name
   if (!/[./\\]/.test(nameOrFile))
-    throw new Error(`unknown device: ${nameOrFile} (one of ${Object.keys(known).join(", ")}, or a FILE.json)`);
+    throw new Error(`unknown device: ${nameOrFile} (one of ${deviceNames.join(", ")}, or a FILE.json)`);
   let text: string;
   try {
     text = readFileSync(nameOrFile, "utf8");

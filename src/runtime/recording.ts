@@ -37,6 +37,16 @@ export interface Recording {
   readonly copies: readonly CopyTime[] | null;
   /** Whole graphs by the hash of their schedule. */
   readonly steps: Readonly<Record<string, RecordedStep>>;
+  /** What was profiled: recordings of older versions do not say. */
+  readonly setting?: RecordedSetting;
+}
+
+/** The step that a recording is of. */
+export interface RecordedSetting {
+  /** The model file's path, as it was given. */
+  readonly model: string;
+  /** The options that decide what the step is. */
+  readonly options: Readonly<Record<string, unknown>>;
 }
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
@@ -52,7 +62,10 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, z) => a - z)[Math.floor(values.length / 2)] ?? 0;
 
 /** A runtime that does what another one does and keeps what was measured. */
-export function recordingRuntime(runtime: Runtime): { runtime: Runtime; recording(): Recording } {
+export function recordingRuntime(
+  runtime: Runtime,
+  setting: RecordedSetting,
+): { runtime: Runtime; recording(): Recording } {
   const kernels = new Set<string>();
   const samples = new Map<string, { ms: number[]; workspaceBytes: number }>();
   const steps: Record<string, RecordedStep> = {};
@@ -108,6 +121,7 @@ export function recordingRuntime(runtime: Runtime): { runtime: Runtime; recordin
       ),
       copies,
       steps,
+      setting,
     }),
   };
 }

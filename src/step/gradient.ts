@@ -41,7 +41,10 @@ export function backward(
     if (!wantsAny || !node.outputs.some((name) => gradients.has(name))) continue;
     const { gradient } = opOf(node);
     if (gradient === "zero") continue;
-    if (gradient === "none") throw new NodeError(`no gradient: ${node.op}`, node);
+    if (gradient === "none")
+      throw new NodeError(`no gradient: ${node.op}`, node, {
+        hint: "--freeze the parameters before it, or export the model up to what is before it",
+      });
     b.scope = gradientName(node.name);
     const results = gradient(gradientCall(b, node, gradients, needed));
     results.forEach((result, index) => {

@@ -231,12 +231,15 @@ const losses: ReadonlyMap<string, Loss> = new Map([
   ["sum", plain(total)],
 ]);
 
+/** The names of all losses. */
+export const lossNames: readonly string[] = [...losses.keys()];
+
 /** Throws `unknown loss: …`, or what is wrong with its settings: all that can be said without a model. */
 export const checkLoss = (named: Named): void => lossOf(named).check(named);
 
 function lossOf({ name }: Named): Loss {
   const loss = losses.get(name);
-  if (!loss) throw new Error(`unknown loss: ${name} (one of ${[...losses.keys()].join(", ")})`);
+  if (!loss) throw new Error(`unknown loss: ${name} (one of ${lossNames.join(", ")})`);
   return loss;
 }
 

@@ -149,12 +149,15 @@ const optimizers: ReadonlyMap<string, Optimizer> = new Map([
   ["adamw", adam(true)],
 ]);
 
+/** The names of all optimizers. */
+export const optimizerNames: readonly string[] = [...optimizers.keys()];
+
 /** Throws `unknown optimizer: …`, or what is wrong with its settings. */
 export const checkOptimizer = (named: Named): void => optimizerOf(named).check(named);
 
 function optimizerOf({ name }: Named): Optimizer {
   const optimizer = optimizers.get(name);
-  if (!optimizer) throw new Error(`unknown optimizer: ${name} (one of ${[...optimizers.keys()].join(", ")})`);
+  if (!optimizer) throw new Error(`unknown optimizer: ${name} (one of ${optimizerNames.join(", ")})`);
   return optimizer;
 }
 

@@ -139,7 +139,8 @@ function appendMicroBatch(b: Builder, task: Task, micro: number, before: Readonl
   b.scope = suffixed("loss", micro);
   const { loss, target, isMean, seeds } = appendSeeds(b, task, forward, nameOf(task.output));
   const gradients = backward(b, forward, seeds, task.wanted);
-  if (gradients.size === 0) throw new Error(`no trainable parameters: ${model.name}`);
+  if (gradients.size === 0)
+    throw new Error(`no trainable parameters: ${model.name} (export with do_constant_folding=False, or freeze fewer)`);
   return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
 }
 

@@ -1,5 +1,5 @@
 // mutwo beside PyTorch on the same GPU, in one run: npm run bench:gpu [-- --record DIR] [--compile] [--models a,b]
-// Prints the README's table; PyTorch's column is empty where python3 has no PyTorch with CUDA.
+// Prints the table of `mutwo help benchmarks`; PyTorch's column is empty where python3 has no PyTorch with CUDA.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";

@@ -61,7 +61,10 @@ test("parseGraph(text) says in one line what is wrong and where", () => {
   const cases: readonly [text: string, message: string][] = [
     ["graph (float32[2] x) => (y) {\n y = Relu(x", "expected , or ), found end of text (line 2)"],
     ["graph (float32[2] x) => (y) {\n y = Relu(z)\n}", "unknown tensor: z (node y)"],
-    ["graph (float32[2] x) => (y) { y = Nope(x) }", "unknown op: Nope (node y)"],
+    [
+      "graph (float32[2] x) => (y) { y = Nope(x) }",
+      "unknown op: Nope (node y); export it as standard ONNX ops, of opset 9 to 23",
+    ],
     ["graph (float32[2] x) => (z) { y = Relu(x) }", "unknown tensor: z"],
     ["graph (float33[2] x) => () { }", "expected a type, found float33 (line 1)"],
     ["graph (float32[-2] x) => () { }", "expected a size, found -2 (line 1)"],

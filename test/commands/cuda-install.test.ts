@@ -166,7 +166,8 @@ test("mutwo doctor --json has a row for each part of the CUDA backend; without a
   assert.deepEqual(rows.get("CUDA provider"), {
     what: "CUDA provider",
     works: false,
-    detail: "libonnxruntime_providers_cuda.so not installed (run mutwo cuda install)",
+    detail: "libonnxruntime_providers_cuda.so not installed",
+    mend: "run mutwo cuda install",
   });
   assert.match(
     rows.get("cuda backend")?.detail ?? "",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cudaAdvice } from "../../src/commands/doctor-cuda.js";
+import { cudaAdvice, inShort } from "../../src/commands/doctor-cuda.js";
 import type { CudaParts } from "../../src/runtime/libraries/cuda-libraries.js";
 import type { CudaPart } from "../../src/runtime/libraries/library-search.js";
 
@@ -40,4 +40,24 @@ test("cudaAdvice(parts) names what is missing, where it was looked for, and how 
   ]);
   assert.match(lines[4] ?? "", /^pip install nvidia-cudnn-cu13\S* or apt install \S+$/);
   assert.equal(lines.length, 5);
+});
+
+test("inShort(findings) is one row for the CUDA backend where there is no driver, else all of them", () => {
+  const row = (what: string, works: boolean, detail = "x") => ({ what, works, detail });
+  const rows = (driver: ReturnType<typeof row>) => [
+    row("node", true),
+    row("GPU", false),
+    driver,
+    row("cuDNN", false),
+    row("cuda backend", false),
+    row("danfo", true),
+  ];
+  const short = inShort(rows(row("driver", false, "libcuda.so.1 not found")));
+  assert.deepEqual(
+    short.map(({ what }) => what),
+    ["node", "cuda backend", "danfo"],
+  );
+  assert.match(short[1]?.mend ?? "", /^install NVIDIA's driver/);
+  for (const driver of [row("driver", true), row("driver", false, "the driver is too old: …")])
+    assert.equal(inShort(rows(driver)).length, 6);
 });

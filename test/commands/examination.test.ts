@@ -33,3 +33,14 @@ test("doctorSummary(findings, columns) wraps long details inside that many colum
   const words = cells.flatMap(([, , , text]) => (text ? text.split(" ") : []));
   assert.equal(words.filter((word) => word === "terminal,").length, 4);
 });
+
+test("doctorSummary(findings) is one screen: a line a part that works, and below what mends what does not", () => {
+  const findings = [
+    ...Array.from({ length: 12 }, (_, i) => ({ what: `part ${i}`, works: true, detail: "1.0" })),
+    { what: "cuDNN", works: false, detail: "libcudnn.so.9 not found", mend: "pip install nvidia-cudnn-cu13" },
+  ];
+  const lines = doctorSummary(findings, 80).split("\n");
+  assert.ok(lines.length <= 20, `${lines.length} lines`);
+  assert.deepEqual(lines.slice(-2), ["to mend:", "  cuDNN: pip install nvidia-cudnn-cu13"]);
+  assert.doesNotMatch(doctorSummary(findings.slice(0, 12), 80), /to mend/);
+});

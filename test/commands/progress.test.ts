@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { Writable } from "node:stream";
 import { test } from "node:test";
-import { progressBar } from "../../src/commands/progress.js";
+import { barText, progressBar } from "../../src/commands/progress.js";
+import { Screen } from "../screen.js";
 
-/** A stream that keeps what is written, as a terminal or not. */
-function stream(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => string } {
+/** A stream that keeps what is written, as a terminal of so many columns or not. */
+function stream(columns?: number): { stream: NodeJS.WriteStream; text: () => string } {
   let text = "";
   const writable = new Writable({
     write(chunk, _, done) {
@@ -12,11 +13,12 @@ function stream(isTTY: boolean): { stream: NodeJS.WriteStream; text: () => strin
       done();
     },
   });
-  return { stream: Object.assign(writable, { isTTY, columns: 80 }) as unknown as NodeJS.WriteStream, text: () => text };
+  const terminal = Object.assign(writable, { isTTY: columns !== undefined, columns });
+  return { stream: terminal as unknown as NodeJS.WriteStream, text: () => text };
 }
 
 test("progressBar(stream) says each stage once where there is no terminal", () => {
-  const { stream: file, text } = stream(false);
+  const { stream: file, text } = stream();
   const bar = progressBar(file);
   for (const [stage, done] of [
     ["read", 0],
@@ -29,16 +31,52 @@ test("progressBar(stream) says each stage once where there is no terminal", () =
   assert.equal(text(), "read\nprofile\nplan\n");
 });
 
-test("progressBar(stream) is a bar on a terminal, which goes when it stops", () => {
-  const { stream: terminal, text } = stream(true);
+const longPath = `report: ${"reports/a folder with a long name/".repeat(4)}report.html`;
+
+for (const columns of [60, 100, 200])
+  test(`progressBar on a terminal of ${columns} columns is one line, which is gone when results are printed, whole`, () => {
+    const { stream: terminal, text } = stream(columns);
+    const bar = progressBar(terminal);
+    const screen = new Screen(columns);
+    screen.write("$ mutwo profile\r\n");
+    bar.update("profile", 1, 7);
+    bar.update("profile", 7, 7);
+    bar.update("write report of a step with a very long name", 0, 1);
+    const drawn = new Screen(columns);
+    drawn.write(text());
+    assert.equal(drawn.lines.length, 1);
+    assert.match(drawn.lines[0] ?? "", /^write report of a step .* 0\/1/);
+    assert.equal(drawn.cursorIsShown, false);
+    bar.stop();
+    bar.stop();
+    screen.write(`${text()}${longPath}\n`);
+    screen.write("$ ");
+    assert.equal(screen.cursorIsShown, true);
+    assert.equal(screen.lines[0], "$ mutwo profile");
+    assert.equal(screen.lines.slice(1, -1).join(""), longPath);
+    assert.equal(screen.lines.at(-1), "$ ");
+  });
+
+test("progressBar(stream) stopped before anything is drawn writes nothing, and may begin again", () => {
+  const { stream: terminal, text } = stream(80);
   const bar = progressBar(terminal);
-  bar.update("profile", 3, 7);
+  const before = process.listenerCount("exit");
   bar.stop();
-  assert.match(text(), /start .* 0\/1/);
-  const [hidden, shown] = ["\x1b[?25l", "\x1b[?25h"].map((code) => text().lastIndexOf(code));
-  assert.ok(
-    hidden !== undefined && shown !== undefined && hidden >= 0 && shown > hidden,
-    "the cursor is hidden, then shown",
-  );
-  assert.doesNotMatch(text(), /\n/);
+  assert.equal(text(), "");
+  bar.update("plan", 0, 1);
+  assert.equal(process.listenerCount("exit"), before + 1);
+  bar.stop();
+  assert.equal(process.listenerCount("exit"), before);
+});
+
+test("barText(bar, columns) has stage, bar, count and time left, and is never wider than columns − 1", () => {
+  const bar = { stage: "profile", done: 3, total: 12, leftMs: 41_300 };
+  assert.equal(barText(bar, 60), `profile      ${"█".repeat(8)}${"░".repeat(22)} 3/12, 41 s left`);
+  assert.equal(barText(bar, 200), `profile      ${"█".repeat(10)}${"░".repeat(30)} 3/12, 41 s left`);
+  assert.equal(barText(bar, 30), "profile 3/12, 41 s left");
+  assert.equal(barText(bar, 20), "profile 3/12");
+  assert.equal(barText({ stage: "plan", done: 0, total: 1 }, 40), `plan         ${"░".repeat(22)} 0/1`);
+  assert.match(barText({ ...bar, leftMs: 10 }, 60), / 3\/12, 1 s left$/);
+  assert.match(barText({ ...bar, leftMs: 200_000 }, 60), / 3\/12, 3 min left$/);
+  for (let columns = 0; columns < 120; columns++) assert.ok(barText(bar, columns).length <= Math.max(0, columns - 1));
 });

@@ -114,7 +114,7 @@ test("listing refuses in one line what does not fit", async () => {
 });
 
 test("mutwo show refuses a loss without an optimizer before it reads the model", async () => {
-  const root = showCommand(new Command().exitOverride());
+  const root = showCommand(new Command().exitOverride()).configureOutput({ writeErr: () => {} });
   const words = ["none.onnx", "--loss", "mse"];
   await assert.rejects(root.parseAsync(words, { from: "user" }), /a training step needs --loss and --optimizer: mse/);
 });

@@ -53,6 +53,7 @@ test("mutwo sweep says all that is wrong before anything is measured", () => {
       [
         "mutwo: budget is not a size: 90 (use 4GiB, 500MB or 60%)",
         "mutwo: budget is not a size: - (use 4GiB, 500MB or 60%)",
+        "(mutwo sweep --help lists what there is)",
       ],
     ],
   );

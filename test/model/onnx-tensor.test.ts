@@ -72,6 +72,8 @@ test("readTensor(external) does not leave the model's folder, and says what its 
   assert.throws(() => external("w.bin", 12), {
     message: "truncated external data: w.bin has 16 bytes, w needs 20",
   });
-  assert.throws(() => external("none.bin", 0), { message: "missing external data: none.bin (w)" });
+  assert.throws(() => external("none.bin", 0), {
+    message: "missing external data: none.bin (w; it belongs into the folder of the model file)",
+  });
   assert.throws(() => external("w.bin", 0, null), { message: "external data without a place: w (m.onnx)" });
 });

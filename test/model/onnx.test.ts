@@ -79,7 +79,11 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   ["external data through a link", external("link.bin"), /external data outside the model's folder: link\.bin/],
   ["an external folder", external("."), /external data is not a file: \. \(w\)/],
   ["external data at a bad offset", external("short.bin", [["offset", "-8"]]), /external data says 16 at -8/],
-  ["missing external data", external("none.bin"), /missing external data: none\.bin \(w\)/],
+  [
+    "missing external data",
+    external("none.bin"),
+    /missing external data: none\.bin \(w; it belongs into the folder of the model file\)/,
+  ],
   ["external data too short", external("short.bin"), /truncated external data: short\.bin has 4 bytes, w needs 16/],
   [
     "a cyclic graph",
@@ -110,7 +114,7 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   [
     "a subgraph",
     { node: [{ ...relu, attribute: [{ name: "then_branch", type: 5, g: {} }] }] },
-    /unsupported: control flow Relu \(node Relu_0\)/,
+    /unsupported: control flow Relu \(node Relu_0\); export what runs for one input: /,
   ],
 ];
 
@@ -313,6 +317,16 @@ test("openOnnx(file) refuses what is not an ONNX file, and a truncated one", () 
   assert.throws(() => openOnnx(path.join(folder, "none.onnx")), /cannot read model: .* \(ENOENT\)/);
   writeFileSync(file, "this is text, not a model");
   assert.throws(() => openOnnx(file), /not an ONNX file: /);
+  for (const [start, hint] of [
+    ["PK\x03\x04", "a zip archive: of PyTorch? torch.onnx.export("],
+    ["\x89HDF\r\n", 'HDF5, of Keras? model.export("MODEL.onnx", format="onnx")'],
+    ["\x80\x02ccollections", "a pickle, of PyTorch? torch.onnx.export("],
+    ["GGUF", "weights without a graph; export the model: "],
+  ] as const) {
+    writeFileSync(file, Buffer.from(`${start}${"x".repeat(50)}`, "latin1"));
+    const says = ({ message }: Error): boolean => message.startsWith(`not an ONNX file: ${file} (${hint}`);
+    assert.throws(() => openOnnx(file), says);
+  }
   const whole = readFileSync(at("fixtures/mlp.dynamo.onnx"));
   writeFileSync(file, whole.subarray(0, whole.length / 2));
   assert.throws(() => openOnnx(file), /truncated file: /);
@@ -375,6 +389,7 @@ test("parseOnnx(bytes) takes the branch of an If whose condition is constant", (
     ],
   );
   assert.throws(() => parse({ node: [choose("c", "x", branch("Tanh"))], output: [value("c.y")] }), {
-    message: "unsupported: control flow If (node c)",
+    message:
+      "unsupported: control flow If (node c); export what runs for one input: torch.jit.trace or dynamo=True unrolls loops of a fixed length",
   });
 });

@@ -10,7 +10,7 @@ test("efficienciesOf(partial) takes what is known of a device, and fitted number
   assert.deepEqual([own.rows, own.link], [fittedEfficiencies.rows, 0.5]);
 });
 
-test("fittedEfficiencies are what the recordings give; estimates of them are as near as README.md says", async () => {
+test("fittedEfficiencies are what the recordings give; estimates of them are as near as `mutwo help estimates` says", async () => {
   const steps = await recordedSteps();
   assert.deepEqual(fit(steps), fittedEfficiencies);
   for (const step of steps) {

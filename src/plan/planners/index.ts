@@ -72,6 +72,9 @@ const planners: ReadonlyMap<string, Planner> = new Map([
   ["swapAll", swapAll],
 ]);
 
+/** The names of all planners. */
+export const allPlannerNames: readonly string[] = [...planners.keys()];
+
 /** Those that have nothing to plan for without a budget. */
 const needBudget: ReadonlySet<Planner> = new Set([best, optimal, mutwo, capuchin, sqrt, checkmate]);
 
@@ -87,7 +90,7 @@ export const plannerNames = (kind: "every budget" | "one plan"): string[] =>
 /** The planner of that name. Throws `unknown planner: …`, `planner needs a budget: …`. */
 export function checkPlanner(name: string, hasGoal: boolean): Planner {
   const planner = planners.get(name);
-  if (!planner) throw new Error(`unknown planner: ${name} (one of ${[...planners.keys()].join(", ")})`);
+  if (!planner) throw new Error(`unknown planner: ${name} (one of ${allPlannerNames.join(", ")})`);
   if (!hasGoal && needBudget.has(planner)) throw missingBudget(name);
   return planner;
 }

@@ -1,0 +1,15 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import Table from "cli-table3";
+import { tableText } from "../../src/commands/table.js";
+
+test("tableText(table, columns) leaves out lines and margins where the terminal is narrower than they are", () => {
+  const table = new Table({ head: ["", "unplanned"], style: { head: [], border: [] } });
+  table.push(["peak, predicted", "3.10 GiB"], ["step, measured", "12.5 ms ± 29.0 µs"]);
+  const whole = table.toString();
+  for (const columns of [undefined, 200, 39]) assert.equal(tableText(table, columns), whole);
+  assert.equal(
+    tableText(table, 36),
+    "                 unplanned\npeak, predicted  3.10 GiB\nstep, measured   12.5 ms ± 29.0 µs",
+  );
+});
