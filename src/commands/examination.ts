@@ -39,7 +39,10 @@ export async function examine(): Promise<Finding[]> {
       const { withBrowser } = await import("../report/pdf.js");
       return withBrowser((browser) => browser.version());
     }),
-    await finding("danfo", () => packageVersion("danfojs-node")),
+    await finding("danfo", () => {
+      danfo();
+      return "loads";
+    }),
     await finding("tslab kernel", () => {
       const place = require.resolve("tslab/package.json");
       if (!existsSync(place)) throw new Error("not installed");

@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { inspect } from "node:util";
-import type { DataFrame } from "danfojs-node";
 import Papa from "papaparse";
+import { ownPath } from "../root.js";
+import type { CsvOptions, Danfo, DataFrame } from "./data-frame.js";
 
 /** What of a danfo DataFrame is needed to show it. */
 export interface Frame {
@@ -101,12 +102,6 @@ function order(a: unknown, z: unknown, ascending: boolean): number {
   return (a as number) < (z as number) ? -sign : sign;
 }
 
-interface CsvOptions {
-  readonly sep?: string;
-  readonly header?: boolean;
-  readonly filePath?: string;
-}
-
 /**
  * What danfo 1.2.0 does otherwise than its documentation says, set right on its own class, so that frames made from
  * frames have it too:
@@ -117,7 +112,7 @@ interface CsvOptions {
  * Not set right: `groupby` gives NaN for a group with a missing value (`query` it away before), and joins the keys of two
  * columns by `-`.
  */
-function repair(dfd: typeof import("danfojs-node")): void {
+function repair(dfd: Danfo): void {
   // frames made from frames are of the class below
   for (const own of [dfd.DataFrame.prototype, Object.getPrototypeOf(dfd.DataFrame.prototype)]) {
     const frames = own as Record<string | symbol, unknown>;
@@ -175,15 +170,15 @@ function toCSV(this: DataFrame, { sep = ",", header = true, filePath }: CsvOptio
   return undefined;
 }
 
-let loaded: typeof import("danfojs-node") | undefined;
+let loaded: Danfo | undefined;
 
 /** danfo, loaded and set right when the first table is made: it takes most of a second. */
-export function danfo(): typeof import("danfojs-node") {
+export function danfo(): Danfo {
   if (loaded) return loaded;
-  const dfd = require("danfojs-node") as typeof import("danfojs-node");
-  (dfd as unknown as { tensorflow: { env(): { set(name: string, value: boolean): void } } }).tensorflow
-    .env()
-    .set("PROD", true); // no banner on stderr
+  const dfd = require(ownPath("dist/vendor/danfo.cjs")) as Danfo & {
+    tensorflow: { env(): { set(name: string, value: boolean): void } };
+  };
+  dfd.tensorflow.env().set("PROD", true); // no banner on stderr
   repair(dfd);
   loaded = dfd;
   return dfd;
