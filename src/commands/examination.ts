@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
+import { danfo } from "../report/danfo.js";
 import { openCpu } from "../runtime/cpu.js";
 import { examineCuda } from "./doctor-cuda.js";
 import { type Finding, finding } from "./finding.js";

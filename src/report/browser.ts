@@ -71,7 +71,9 @@ export async function launchBrowser(): Promise<Browser> {
     if (process.platform === "linux" && process.arch === "x64")
       return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
     const debian = "/usr/bin/chromium";
-    return await puppeteer.launch(existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" });
+    return await puppeteer.launch(
+      existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
+    );
   } catch (error) {
     throw new Error(`no usable browser: ${(error as Error).message.trim().split("\n")[0]} (set CHROMIUM_PATH)`, {
       cause: error,
