@@ -53,24 +53,21 @@ function takeFromPackages(at, run, fail) {
 }
 
 /**
- * Installs what package-lock.json says and bundles what is taken from it, unless that is there; `run` starts a program,
- * `fail` ends with a message.
+ * Installs what package-lock.json says and bundles what is taken from it, unless that is there; `npm` is how npm is
+ * started, `run` starts a program, `fail` ends with a message.
  */
-export function install(at, run, fail) {
-  if (!isInstalled(at)) installPackages(at, run, fail);
+export function install(at, npm, run, fail) {
+  if (!isInstalled(at)) installPackages(at, npm, run, fail);
   takeFromPackages(at, run, fail);
 }
 
-function installPackages(at, run, fail) {
+function installPackages(at, npm, run, fail) {
   const modules = at("node_modules");
   if (existsSync(modules) && lstatSync(modules).isSymbolicLink())
     fail(`node_modules is a link and differs from package-lock.json: run npm ci beside ${realpathSync(modules)}`);
   console.error("installing packages (npm ci)");
-  const npm = process.env.npm_execpath;
-  const status =
-    npm && /\.c?js$/.test(npm)
-      ? run(process.execPath, [npm, "ci"], { cwd: at(), stdio: quiet })
-      : run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci"], { cwd: at(), stdio: quiet });
+  const [program, ...first] = npm;
+  const status = run(program, [...first, "ci"], { cwd: at(), stdio: quiet });
   if (status !== 0) fail("npm ci failed (above is its output)");
 }
 
