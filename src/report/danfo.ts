@@ -108,6 +108,7 @@ function order(a: unknown, z: unknown, ascending: boolean): number {
  * - `print`, `toString` and `console.log` show seven columns of sixteen letters, or nothing in a narrow terminal;
  * - `sortValues` takes time with the square of the rows, and leaves missing values in between;
  * - `toCSV` quotes nothing: a comma, a quote or a line in a cell breaks the file;
+ * - a column called `shape` or `index` takes the place of the table's own, and `head` of the table is empty;
  * - `eq` and `ne` of a Series refuse true and false.
  * Not set right: `groupby` gives NaN for a group with a missing value (`query` it away before), and joins the keys of two
  * columns by `-`.
@@ -120,7 +121,7 @@ function repair(dfd: Danfo): void {
       return frameText(this as unknown as Frame);
     };
     Object.defineProperty(frames, inspect.custom, { value: frames.toString, configurable: true });
-    Object.assign(frames, { sortValues, toCSV });
+    Object.assign(frames, { sortValues, toCSV, $setInternalColumnDataProperty: nameColumns });
   }
   const writeCsv = (frame: DataFrame, options?: CsvOptions) => toCSV.call(frame, options);
   Object.defineProperty(dfd, "toCSV", { value: writeCsv, enumerable: true, configurable: true });
@@ -132,6 +133,17 @@ function repair(dfd: Danfo): void {
       if (typeof other !== "boolean") return compare.call(this, other, options);
       return compare.call(new dfd.Series(this.values.map(String)), String(other), options);
     };
+  }
+}
+
+/** `df["op"]` for each column, or for one: those that have a name of the table's own are `df.column("shape")` only. */
+function nameColumns(this: DataFrame, column?: string): void {
+  const own = Object.getPrototypeOf(this) as object;
+  for (const name of column === undefined ? this.columns : [column]) {
+    if (name in own) continue;
+    const get = (): unknown => this.column(name);
+    const set = (values: unknown): void => this.$setColumnData(name, values);
+    Object.defineProperty(this, name, { get, set, configurable: true });
   }
 }
 
