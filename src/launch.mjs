@@ -40,7 +40,8 @@ const runTests = (files, options, env = {}, node = process.execPath) =>
       ...options,
       ...files,
     ],
-    { cwd: root, env: { ...process.env, ...env } },
+    // tests that use onnxruntime-node itself are to tell nobody either
+    { cwd: root, env: { ...process.env, ORT_DISABLE_TELEMETRY: "1", ...env } },
   );
 
 /** The checks of `npm test`, cheapest first: how many failed. */

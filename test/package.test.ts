@@ -177,7 +177,7 @@ test("the command line profiles, plans, executes and reports, in a project witho
     "--optimizer",
     "sgd",
     "--dim",
-    "batch=1",
+    "batch=4",
     "--budget",
     "90%",
     "--out",
