@@ -51,17 +51,29 @@ function put(from, to) {
   }
 }
 
-/** Licence files, of packages in a package too; what package.json says where there is none. */
+/** What a package says of its licence: names, and the texts that it brings. */
 function licenceOf(folder) {
-  const { name, version, license, author, repository } = JSON.parse(
-    readFileSync(path.join(root, folder, "package.json"), "utf8"),
-  );
+  const manifest = JSON.parse(readFileSync(path.join(root, folder, "package.json"), "utf8"));
+  const { name, version, license, author, repository } = manifest;
   const files = readdirSync(path.join(root, folder)).filter((file) => /^(licen[cs]e|copying|notice)/i.test(file));
   const texts = files.map((file) => readFileSync(path.join(root, folder, file), "utf8").trim());
   const from = typeof repository === "string" ? repository : repository?.url;
   const by = typeof author === "string" ? author : author?.name;
   const said = [license && `Licence: ${license}`, by && `By: ${by}`, from && `From: ${from}`].filter(Boolean);
-  return [`${name} ${version}`, ...said, ...texts.map((text) => `\n${text}`)].join("\n");
+  return { name, license, texts, head: [`${name} ${version}`, ...said].join("\n") };
+}
+
+/** All of them as one text; a package without a text is referred to one under the same licence. */
+function licences(folders) {
+  const all = [...new Set(folders)].sort().map(licenceOf);
+  const entries = all.map(({ name, license, texts, head }) => {
+    if (texts.length) return [head, ...texts].join("\n\n");
+    const alike = license?.split(" AND ").map((one) => all.find((other) => other.license === one && other.texts.length));
+    if (!alike?.every(Boolean)) throw new Error(`no text of the licence of ${name}: ${license}`);
+    const where = alike.map((other) => other.name).join(" and ");
+    return `${head}\n\n(It brings no text: the terms are those under ${where}, the copyright is its own authors'.)`;
+  });
+  return `${entries.join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
 }
 
 rmSync(vendor, { recursive: true, force: true });
@@ -74,5 +86,4 @@ const packages = [
 ];
 for (const { from, to } of libraries(path.join(modules, "onnxruntime-node/bin/napi-v6")))
   if (existsSync(from)) put(from, path.join(onnxruntime, to));
-const texts = [...new Set(packages)].sort().map(licenceOf);
-writeFileSync(path.join(vendor, "LICENSES.txt"), `${texts.join(`\n\n${"-".repeat(80)}\n\n`)}\n`);
+writeFileSync(path.join(vendor, "LICENSES.txt"), licences(packages));
