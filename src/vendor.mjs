@@ -81,6 +81,7 @@ const onnxruntime = path.join(vendor, "onnxruntime");
 const packages = [
   ...(await bundle("danfojs-node/dist/danfojs-node/src/index.js", path.join(vendor, "danfo.cjs"), {
     external: ["plotly.js-dist-min"], // df.plot() works in a browser only
+    alias: { punycode: "punycode.js" }, // the same code: Node's own warns that it is deprecated
   })),
   ...(await bundle("onnxruntime-node/script/install.js", path.join(onnxruntime, "install.cjs"))),
 ];
