@@ -68,7 +68,9 @@ function licences(folders) {
   const all = [...new Set(folders)].sort().map(licenceOf);
   const entries = all.map(({ name, license, texts, head }) => {
     if (texts.length) return [head, ...texts].join("\n\n");
-    const alike = license?.split(" AND ").map((one) => all.find((other) => other.license === one && other.texts.length));
+    const alike = license
+      ?.split(" AND ")
+      .map((one) => all.find((other) => other.license === one && other.texts.length));
     if (!alike?.every(Boolean)) throw new Error(`no text of the licence of ${name}: ${license}`);
     const where = alike.map((other) => other.name).join(" and ");
     return `${head}\n\n(It brings no text: the terms are those under ${where}, the copyright is its own authors'.)`;
