@@ -31,6 +31,18 @@ export { planGraph } from "./plan/planners/index.js";
 export { rewrite } from "./plan/rewrite.js";
 export * as charts from "./report/charts.js";
 export type { Frame } from "./report/danfo.js";
+export type {
+  Axis,
+  CellValue,
+  CsvOptions,
+  DataFrame,
+  Groups,
+  InPlace,
+  Labelled,
+  Operand,
+  RowLabel,
+  Series,
+} from "./report/data-frame.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
-//   launch.mjs start | build | test [--all] [-t NAME] [FILE…] | docs | bench | bench:gpu | <any mutwo command>
+//   launch.mjs start | build | package | test [--all] [-t NAME] [FILE…] | test:nodes [22 24] [FILE…] | outdated | docs
+//   launch.mjs bench | bench:gpu | <any mutwo command>
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -25,16 +26,22 @@ function run(command, args, options = {}) {
   return signal ? 130 : (status ?? 1);
 }
 
+/** How npm is started: as it started this, or by its name. */
+const npm = /\.c?js$/.test(process.env.npm_execpath ?? "")
+  ? [process.execPath, process.env.npm_execpath]
+  : [process.platform === "win32" ? "npm.cmd" : "npm"];
+
 /** Runs test files; ends in the line `N passed, M failed`. */
-const runTests = (files, options, env = {}) =>
+const runTests = (files, options, env = {}, node = process.execPath) =>
   run(
-    process.execPath,
+    node,
     [
       ...["--import", "tsx", "--test", "--test-concurrency=2", `--test-reporter=${at("test/reporter.mjs")}`],
       ...options,
       ...files,
     ],
-    { cwd: root, env: { ...process.env, ...env } },
+    // tests that use onnxruntime-node itself are to tell nobody either
+    { cwd: root, env: { ...process.env, ORT_DISABLE_TELEMETRY: "1", ...env } },
   );
 
 /** The checks of `npm test`, cheapest first: how many failed. */
@@ -88,6 +95,29 @@ async function test(args, build) {
   }
 }
 
+/** `npm run test:nodes -- [22 24] [FILE…]`: the tests, without the slow ones unless named, under those versions of Node. */
+async function testNodes(args) {
+  const { inFewProcesses, testFiles } = await import("../test/files.mjs");
+  const { testNodes: testAll } = await import("./nodes.mjs");
+  const isMajor = (word) => /^\d+$/.test(word);
+  const majors = args.filter(isMajor);
+  let few;
+  try {
+    const words = args.filter((word) => !isMajor(word));
+    few = inFewProcesses(testFiles(words, false));
+  } catch (error) {
+    fail(error.message);
+  }
+  // programs that tests start by name are to be of that version too
+  const env = (node) => ({ MUTWO_BUILT: "1", PATH: [path.dirname(node), process.env.PATH].join(path.delimiter) });
+  const tests = (node) => runTests(few.files, [], env(node), node);
+  try {
+    return testAll(majors.length ? majors : ["22", "24"], { npm, run, fail, tests });
+  } finally {
+    rmSync(few.folder, { recursive: true });
+  }
+}
+
 /** The API's pages from the docstrings; fails on a name of the API that has none, or a type that is not exported. */
 function docs() {
   const status = run(process.execPath, [at("node_modules/typedoc/bin/typedoc"), "--logLevel", "Warn"], { cwd: root });
@@ -99,12 +129,15 @@ const [command, ...rest] = process.argv.slice(2);
 if (existsSync(at("src/cli.ts"))) {
   // a checkout of the repository, not an installed package
   const { install, build } = await import("./prepare.mjs");
+  if (command === "outdated") process.exit((await import("./outdated.mjs")).outdated(at, npm));
   const buildHere = () => build(at, run, fail);
-  install(at, run, fail);
+  install(at, npm, run, fail);
   if (command === "test") process.exit(await test(rest, buildHere));
   if (command === "docs") process.exit(docs());
   buildHere();
   if (command === "build") process.exit(0);
+  if (command === "package") process.exit(run(npm[0], [...npm.slice(1), "pack", ...rest], { cwd: root }));
+  if (command === "test:nodes") process.exit(await testNodes(rest));
 }
 if (command === "bench")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/index.ts"), ...rest], { cwd: root }));

@@ -39,18 +39,35 @@ function sourcesHash(at, sources) {
 
 const quiet = ["ignore", 2, 2];
 
-/** Installs what package-lock.json says, unless it is there; `run` starts a program, `fail` ends with a message. */
-export function install(at, run, fail) {
-  if (isInstalled(at)) return;
+/** Makes dist/vendor/ from packages, unless it is there. */
+function takeFromPackages(at, run, fail) {
+  const hash = createHash("sha256");
+  for (const file of ["src/vendor.mjs", "package-lock.json"]) hash.update(readFileSync(at(file)));
+  const made = hash.digest("hex");
+  const stamp = at("dist/vendor/.vendored");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === made) return;
+  console.error("bundling (esbuild)");
+  if (run(process.execPath, [at("src/vendor.mjs")], { cwd: at(), stdio: quiet }) !== 0)
+    fail("bundling failed (above is its output)");
+  writeFileSync(stamp, made);
+}
+
+/**
+ * Installs what package-lock.json says and bundles what is taken from it, unless that is there; `npm` is how npm is
+ * started, `run` starts a program, `fail` ends with a message.
+ */
+export function install(at, npm, run, fail) {
+  if (!isInstalled(at)) installPackages(at, npm, run, fail);
+  takeFromPackages(at, run, fail);
+}
+
+function installPackages(at, npm, run, fail) {
   const modules = at("node_modules");
   if (existsSync(modules) && lstatSync(modules).isSymbolicLink())
     fail(`node_modules is a link and differs from package-lock.json: run npm ci beside ${realpathSync(modules)}`);
   console.error("installing packages (npm ci)");
-  const npm = process.env.npm_execpath;
-  const status =
-    npm && /\.c?js$/.test(npm)
-      ? run(process.execPath, [npm, "ci"], { cwd: at(), stdio: quiet })
-      : run(process.platform === "win32" ? "npm.cmd" : "npm", ["ci"], { cwd: at(), stdio: quiet });
+  const [program, ...first] = npm;
+  const status = run(program, [...first, "ci"], { cwd: at(), stdio: quiet });
   if (status !== 0) fail("npm ci failed (above is its output)");
 }
 

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
-/** Tests of notebooks, of the browser and of a new user's commands: `npm test` leaves them out, `npm test -- --all` and their names run them. */
-const slow = ["notebook/kernel", "notebook/notebook", "page", "readme", "report/pdf"];
+/** Tests of notebooks, of the browser, of the network, of a new user's commands and of the packed file: `npm test` leaves them out, `npm test -- --all` and their names run them. */
+const slow = ["notebook/kernel", "network", "notebook/notebook", "package", "page", "readme", "report/pdf"];
 
 /** Tests that take longest, or start programs: each has a process of its own, and these begin first. */
 const long = [

@@ -68,6 +68,7 @@ put("tsconfig.build.json", "{}");
 put("src/cli.ts", "one");
 put("src/other.ts", "one");
 put("node_modules/typescript/bin/tsc", tsc);
+put("src/vendor.mjs", 'import { mkdirSync } from "node:fs";\nmkdirSync("dist/vendor", { recursive: true });\n');
 symlinkSync(at("../node_modules/tsx"), inPlace("node_modules/tsx"));
 
 function launch(...args: string[]): { status: number | null; stdout: string; stderr: string } {
@@ -84,10 +85,11 @@ const prepares = (): string[] => {
 };
 
 const installs = "installing packages (npm ci)";
+const bundles = "bundling (esbuild)";
 const compiles = "compiling (tsc)";
 
 test("launch.mjs installs and compiles in a fresh clone, and once only", () => {
-  assert.deepEqual(prepares(), [installs, compiles]);
+  assert.deepEqual(prepares(), [installs, bundles, compiles]);
   assert.deepEqual(prepares(), []);
 });
 
@@ -98,10 +100,10 @@ test("launch.mjs installs again when package-lock.json says something else, not 
   const newer = { ...packages, "node_modules/a": { version: "1.0.1", integrity: "sha512-a1" } };
   put("package-lock.json", lock(newer));
   utimesSync(inPlace("package-lock.json"), new Date(0), new Date(0));
-  assert.deepEqual(prepares(), [installs, compiles]);
+  assert.deepEqual(prepares(), [installs, bundles, compiles]);
   const { "node_modules/b": _, ...fewer } = newer;
   put("package-lock.json", lock(fewer));
-  assert.deepEqual(prepares(), [installs, compiles]);
+  assert.deepEqual(prepares(), [installs, bundles, compiles]);
   const list = inPlace("node_modules/.package-lock.json");
   const tried = { "node_modules/a": newer["node_modules/a"], "node_modules/x": { version: "1.0.0", extraneous: true } };
   writeFileSync(list, JSON.stringify({ packages: tried }));
@@ -121,7 +123,7 @@ test("launch.mjs does not install through a link into a folder that others share
   );
   rmSync(inPlace("node_modules"));
   renameSync(inPlace("shared"), inPlace("node_modules"));
-  assert.deepEqual(prepares(), [installs, compiles]);
+  assert.deepEqual(prepares(), [installs, bundles, compiles]);
 });
 
 test("launch.mjs compiles again when a source has other contents, and takes the outputs of removed sources away", () => {
@@ -131,7 +133,7 @@ test("launch.mjs compiles again when a source has other contents, and takes the 
   renameSync(inPlace("src/other.ts"), inPlace("src/moved.ts"));
   assert.deepEqual(prepares(), [compiles]);
   const outputs = (name: string) => ["d.ts", "js", "js.map"].map((suffix) => `${name}.${suffix}`);
-  assert.deepEqual(readdirSync(inPlace("dist")).sort(), [".sources", ...outputs("cli"), ...outputs("moved")]);
+  assert.deepEqual(readdirSync(inPlace("dist")).sort(), [".sources", ...outputs("cli"), ...outputs("moved"), "vendor"]);
 });
 
 test("launch.mjs test FILE runs that file's tests alone, -t NAME those of that name; an unknown FILE is one line and exit status 2", () => {

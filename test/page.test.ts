@@ -4,7 +4,7 @@ import os from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { pathToFileURL } from "node:url";
-import type { Browser, Page } from "puppeteer";
+import type { Browser, Page } from "puppeteer-core";
 import { launchBrowser } from "../src/report/browser.js";
 import { compareHtml } from "../src/report/compare-page.js";
 import { gridHtml } from "../src/report/grid-page.js";

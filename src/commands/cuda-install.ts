@@ -12,7 +12,6 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { createRequire } from "node:module";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { formatBytes } from "../format.js";
@@ -22,6 +21,7 @@ import { lookForCuda } from "../runtime/libraries/cuda-libraries.js";
 import type { CudaMajor } from "../runtime/libraries/cuda-places.js";
 import { readElf } from "../runtime/libraries/elf.js";
 import {
+  bundledInstaller,
   bundledLibrary,
   bundledVersion,
   coreLibrary,
@@ -153,30 +153,19 @@ async function fetchFromNpm({ work, made, folder, say, signal }: Fetch): Promise
   }
 }
 
-/** onnxruntime-node's own install script, run in a copy of its folder. */
+/** onnxruntime-node's own install script, run in a folder of its own. */
 async function fetchByOnnxruntime({ work, made, folder, say, signal }: Fetch): Promise<void> {
-  const original = path.dirname(require.resolve("onnxruntime-node/package.json"));
-  const copy = path.join(work, "onnxruntime-node");
-  cpSync(path.join(original, "script"), path.join(copy, "script"), { recursive: true });
-  const resolve = createRequire(path.join(original, "script/install.js")).resolve;
-  /** node_modules that holds a package which the script uses. */
-  const home = (name: string): string => {
-    const file = resolve(name);
-    return file.slice(0, file.lastIndexOf(`node_modules${path.sep}${name}`) + "node_modules".length);
-  };
+  const home = path.join(work, "onnxruntime-node");
+  const script = path.join(home, "script/install.cjs");
+  cpSync(bundledInstaller(), script);
   const nuget = `NuGet package Microsoft.ML.OnnxRuntime.Gpu.Linux ${bundledVersion()}`;
   say(`fetch ${nuget} with onnxruntime-node's install script`);
   // started by npm in a project, the script thinks that it is its own project's and does nothing
   const { npm_config_local_prefix: _, npm_package_json: __, ...inherited } = process.env;
-  const env = {
-    ...inherited,
-    ONNXRUNTIME_NODE_INSTALL: "cuda12",
-    NODE_PATH: [...new Set([home("adm-zip"), home("global-agent")])].join(path.delimiter),
-    TMPDIR: work,
-  };
+  const env = { ...inherited, ONNXRUNTIME_NODE_INSTALL: "cuda12", TMPDIR: work };
   try {
-    await run(process.execPath, [path.join(copy, "script/install.js")], { cwd: work, env, signal });
-    const fetched = path.join(copy, "bin/napi-v6", process.platform, process.arch);
+    await run(process.execPath, [script], { cwd: work, env, signal });
+    const fetched = path.join(home, "bin/napi-v6", process.platform, process.arch);
     for (const file of providerFiles) renameSync(path.join(fetched, file), path.join(made, file));
   } catch (error) {
     throw byHand(error, nuget, folder, signal);

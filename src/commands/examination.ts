@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import Table from "cli-table3";
+import { danfo } from "../report/danfo.js";
 import { openCpu } from "../runtime/cpu.js";
 import { examineCuda, inShort } from "./doctor-cuda.js";
 import { type Finding, finding } from "./finding.js";
@@ -58,7 +59,14 @@ export async function examine(): Promise<Finding[]> {
       },
       "export CHROMIUM_PATH=/path/to/chrome (or do without: --no-pictures)",
     ),
-    await finding("danfo", () => packageVersion("danfojs-node"), reinstall),
+    await finding(
+      "danfo",
+      () => {
+        danfo();
+        return "loads";
+      },
+      reinstall,
+    ),
     await finding(
       "tslab kernel",
       () => {

@@ -1,6 +1,6 @@
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import type { Page } from "puppeteer";
+import type { Page } from "puppeteer-core";
 import { withBrowser } from "../report/pdf.js";
 import { ownPath } from "../root.js";
 import { escapeHtml } from "./cell.js";

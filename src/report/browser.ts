@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import type { Browser } from "puppeteer";
+import type { Browser } from "puppeteer-core";
 import { cacheFolder } from "../cache.js";
 
 const flags = [
@@ -61,9 +61,9 @@ async function embeddedChromium(): Promise<{ executablePath: string; env: Record
   }
 }
 
-/** Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or one that Puppeteer finds. Throws `no usable browser: …`. */
+/** Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. Throws `no usable browser: …`. */
 export async function launchBrowser(): Promise<Browser> {
-  const { default: puppeteer } = await import("puppeteer");
+  const { default: puppeteer } = await import("puppeteer-core");
   const common = { args: flags, handleSIGINT: false };
   try {
     const wanted = process.env.CHROMIUM_PATH;
@@ -71,7 +71,9 @@ export async function launchBrowser(): Promise<Browser> {
     if (process.platform === "linux" && process.arch === "x64")
       return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
     const debian = "/usr/bin/chromium";
-    return await puppeteer.launch(existsSync(debian) ? { ...common, executablePath: debian } : common);
+    return await puppeteer.launch(
+      existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
+    );
   } catch (error) {
     throw new Error(`no usable browser: ${(error as Error).message.trim().split("\n")[0]} (set CHROMIUM_PATH)`, {
       cause: error,

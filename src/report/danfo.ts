@@ -1,7 +1,8 @@
 import { writeFileSync } from "node:fs";
 import { inspect } from "node:util";
-import type { DataFrame } from "danfojs-node";
 import Papa from "papaparse";
+import { ownPath } from "../root.js";
+import type { CsvOptions, Danfo, DataFrame } from "./data-frame.js";
 
 /** What of a danfo DataFrame is needed to show it. */
 export interface Frame {
@@ -101,23 +102,18 @@ function order(a: unknown, z: unknown, ascending: boolean): number {
   return (a as number) < (z as number) ? -sign : sign;
 }
 
-interface CsvOptions {
-  readonly sep?: string;
-  readonly header?: boolean;
-  readonly filePath?: string;
-}
-
 /**
  * What danfo 1.2.0 does otherwise than its documentation says, set right on its own class, so that frames made from
  * frames have it too:
  * - `print`, `toString` and `console.log` show seven columns of sixteen letters, or nothing in a narrow terminal;
  * - `sortValues` takes time with the square of the rows, and leaves missing values in between;
  * - `toCSV` quotes nothing: a comma, a quote or a line in a cell breaks the file;
+ * - a column called `shape` or `index` takes the place of the table's own, and `head` of the table is empty;
  * - `eq` and `ne` of a Series refuse true and false.
  * Not set right: `groupby` gives NaN for a group with a missing value (`query` it away before), and joins the keys of two
  * columns by `-`.
  */
-function repair(dfd: typeof import("danfojs-node")): void {
+function repair(dfd: Danfo): void {
   // frames made from frames are of the class below
   for (const own of [dfd.DataFrame.prototype, Object.getPrototypeOf(dfd.DataFrame.prototype)]) {
     const frames = own as Record<string | symbol, unknown>;
@@ -125,7 +121,7 @@ function repair(dfd: typeof import("danfojs-node")): void {
       return frameText(this as unknown as Frame);
     };
     Object.defineProperty(frames, inspect.custom, { value: frames.toString, configurable: true });
-    Object.assign(frames, { sortValues, toCSV });
+    Object.assign(frames, { sortValues, toCSV, $setInternalColumnDataProperty: nameColumns });
   }
   const writeCsv = (frame: DataFrame, options?: CsvOptions) => toCSV.call(frame, options);
   Object.defineProperty(dfd, "toCSV", { value: writeCsv, enumerable: true, configurable: true });
@@ -137,6 +133,17 @@ function repair(dfd: typeof import("danfojs-node")): void {
       if (typeof other !== "boolean") return compare.call(this, other, options);
       return compare.call(new dfd.Series(this.values.map(String)), String(other), options);
     };
+  }
+}
+
+/** `df["op"]` for each column, or for one: those that have a name of the table's own are `df.column("shape")` only. */
+function nameColumns(this: DataFrame, column?: string): void {
+  const own = Object.getPrototypeOf(this) as object;
+  for (const name of column === undefined ? this.columns : [column]) {
+    if (name in own) continue;
+    const get = (): unknown => this.column(name);
+    const set = (values: unknown): void => this.$setColumnData(name, values);
+    Object.defineProperty(this, name, { get, set, configurable: true });
   }
 }
 
@@ -175,15 +182,15 @@ function toCSV(this: DataFrame, { sep = ",", header = true, filePath }: CsvOptio
   return undefined;
 }
 
-let loaded: typeof import("danfojs-node") | undefined;
+let loaded: Danfo | undefined;
 
 /** danfo, loaded and set right when the first table is made: it takes most of a second. */
-export function danfo(): typeof import("danfojs-node") {
+export function danfo(): Danfo {
   if (loaded) return loaded;
-  const dfd = require("danfojs-node") as typeof import("danfojs-node");
-  (dfd as unknown as { tensorflow: { env(): { set(name: string, value: boolean): void } } }).tensorflow
-    .env()
-    .set("PROD", true); // no banner on stderr
+  const dfd = require(ownPath("dist/vendor/danfo.cjs")) as Danfo & {
+    tensorflow: { env(): { set(name: string, value: boolean): void } };
+  };
+  dfd.tensorflow.env().set("PROD", true); // no banner on stderr
   repair(dfd);
   loaded = dfd;
   return dfd;

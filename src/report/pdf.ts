@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import type { Browser, Page } from "puppeteer";
+import type { Browser, Page } from "puppeteer-core";
 import type { Run } from "../run/run.js";
 import { launchBrowser } from "./browser.js";
 import { plots } from "./charts.js";

@@ -1,4 +1,3 @@
-import type { DataFrame } from "danfojs-node";
 import Papa from "papaparse";
 import { sourceText } from "../graph/origins.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
@@ -18,6 +17,7 @@ import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
 import type { Cell, Column } from "./column.js";
 import { danfo } from "./danfo.js";
+import type { DataFrame } from "./data-frame.js";
 import { moduleColumns } from "./module-columns.js";
 
 export type { Cell, Column };

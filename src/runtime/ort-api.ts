@@ -117,9 +117,10 @@ interface Library {
 
 let loaded: Library | undefined;
 
-/** ONNX Runtime's C API; loaded once in a process. */
+/** ONNX Runtime's C API; loaded once in a process. It would tell Microsoft of processes, sessions and models: not here. */
 export function library(): Library {
   if (loaded) return loaded;
+  process.env.ORT_DISABLE_TELEMETRY = "1"; // read when the environment is made (1.29: nothing is looked up, sent or kept)
   const lib = koffi.load(ortLibrary());
   const base = koffi.decode(
     lib.func("void *OrtGetApiBase()")(),

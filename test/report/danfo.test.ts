@@ -89,7 +89,12 @@ test("toCSV quotes what has to be quoted, and writes files", () => {
 });
 
 test("activationTable(run) prints as well", () => {
-  assert.match(activationTable(run, "planned").toString(), /activation_name .*decision/);
+  const table = activationTable(run, "planned");
+  assert.match(table.toString(), /activation_name .*decision/);
+  // it has a column called shape
+  assert.deepEqual(table.shape, [table.values.length, table.columns.length]);
+  assert.deepEqual(table.head(10).columns, table.columns);
+  assert.match(String(table.column("shape").values[0]), /^float32\[/);
 });
 
 test("cut(text, width) keeps both ends", () => {

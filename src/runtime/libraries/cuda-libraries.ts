@@ -37,7 +37,7 @@ export interface CudaLibraries {
   readonly preload: readonly string[];
 }
 
-/** What the provider of ONNX Runtime 1.29.0 needs, to say so before it is there. */
+/** What the provider of the ONNX Runtime that comes with mutwo needs, to say so before it is there. */
 const usualNeeds = (major: CudaMajor): string[] => [
   `libcublasLt.so.${major}`,
   `libcublas.so.${major}`,

@@ -1,31 +1,35 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { cacheFolder } from "../../cache.js";
+import { ownPath } from "../../root.js";
 
 /** File name of ONNX Runtime's core library on Linux. */
 export const coreLibrary = "libonnxruntime.so.1";
 
 /** Names of ONNX Runtime's core library elsewhere. */
 const names: Partial<Record<NodeJS.Platform, string>> = {
-  darwin: "libonnxruntime.1.29.0.dylib",
+  darwin: "libonnxruntime.1.dylib",
   win32: "onnxruntime.dll",
 };
 
 /** File names of the CUDA provider; they must lie beside the core library. */
 export const providerFiles = ["libonnxruntime_providers_cuda.so", "libonnxruntime_providers_shared.so"] as const;
 
-/** Version of the ONNX Runtime that comes with onnxruntime-node, and so of the provider that fits it. */
-export const bundledVersion = (): string => (require("onnxruntime-node/package.json") as { version: string }).version;
+/** What src/vendor.mjs takes from the npm package onnxruntime-node, whose own install script would fetch more. */
+const vendored = (...parts: string[]): string => ownPath("dist/vendor/onnxruntime", ...parts);
 
-/** The core library that comes with onnxruntime-node. */
+/** Version of the ONNX Runtime that comes with mutwo, and so of the provider that fits it: package.json says it once. */
+export const bundledVersion = (): string => {
+  const { devDependencies } = require(ownPath("package.json")) as { devDependencies: Record<string, string> };
+  return devDependencies["onnxruntime-node"] as string;
+};
+
+/** The core library that comes with mutwo. */
 export const bundledLibrary = (): string =>
-  path.join(
-    path.dirname(require.resolve("onnxruntime-node/package.json")),
-    "bin/napi-v6",
-    process.platform,
-    process.arch,
-    names[process.platform] ?? coreLibrary,
-  );
+  vendored(`${process.platform}-${process.arch}`, names[process.platform] ?? coreLibrary);
+
+/** onnxruntime-node's install script in one file, which fetches the provider for CUDA 12. */
+export const bundledInstaller = (): string => vendored("install.cjs");
 
 /** Where `mutwo cuda install` puts the provider, with a copy of the core library beside it. */
 export const installedFolder = (): string => cacheFolder(`onnxruntime-${bundledVersion()}-cuda`);
@@ -36,10 +40,14 @@ export const holdsProvider = (folder: string): boolean =>
 
 /**
  * ONNX Runtime's core library: ORT_LIBRARY, or the copy that `mutwo cuda install` put beside the provider (a process
- * loads one library for all backends), or onnxruntime-node's. Throws `no ONNX Runtime library: …` if it is not there.
+ * loads one library for all backends), or the one that comes with mutwo. Throws `no ONNX Runtime library…` if it is not there.
  */
 export function ortLibrary(): string {
   const file = process.env.ORT_LIBRARY ?? installedLibrary() ?? bundledLibrary();
+  if (!existsSync(file) && file === bundledLibrary())
+    throw new Error(
+      `no ONNX Runtime library for ${process.platform} ${process.arch}: ${file} (set ORT_LIBRARY to one of version ${bundledVersion()})`,
+    );
   if (!existsSync(file)) throw new Error(`no ONNX Runtime library: ${file}`);
   return path.resolve(file);
 }

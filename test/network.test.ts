@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
+import { at } from "./at.js";
+import { program } from "./program.js";
+
+// a library loaded before all others notes what any process asks the network for: names, and addresses elsewhere
+
+const place = mkdtempSync(path.join(tmpdir(), "mutwo-network-"));
+after(() => rmSync(place, { recursive: true }));
+
+const shim = path.join(place, "shim.so");
+const notes = path.join(place, "asked.txt");
+
+writeFileSync(
+  path.join(place, "shim.c"),
+  `#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void note(const char *what, const char *which) {
+  char line[512];
+  int length = snprintf(line, sizeof line, "%s %s\\n", what, which ? which : "?");
+  int file = open(getenv("ASKED"), O_WRONLY | O_APPEND | O_CREAT, 0644);
+  if (file >= 0 && write(file, line, length) < 0) abort();
+  if (file >= 0) close(file);
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+  int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+  if (name && strcmp(name, "localhost") && strcmp(name, "127.0.0.1") && strcmp(name, "::1")) {
+    note("name", name);
+    return EAI_FAIL;
+  }
+  return real(name, service, hints, found);
+}
+
+int connect(int socket, const struct sockaddr *to, socklen_t length) {
+  int (*real)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "connect");
+  char text[INET6_ADDRSTRLEN] = "";
+  if (to->sa_family == AF_INET) {
+    const struct sockaddr_in *v4 = (const void *)to;
+    // what is connected to port 0 only asks which way packets would go
+    if ((ntohl(v4->sin_addr.s_addr) >> 24) != 127 && v4->sin_port) note("address", inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text));
+  } else if (to->sa_family == AF_INET6) {
+    const struct sockaddr_in6 *v6 = (const void *)to;
+    if (!IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) && v6->sin6_port) note("address", inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text));
+  }
+  return real(socket, to, length);
+}
+`,
+);
+
+const compiler = spawnSync("gcc", ["-shared", "-fPIC", "-O1", "-o", shim, path.join(place, "shim.c"), "-ldl"], {
+  encoding: "utf8",
+});
+const skip =
+  (process.platform !== "linux" && "for Linux only") || (compiler.error && "no C compiler") || compiler.stderr || false;
+
+function asked(command: readonly string[], env: NodeJS.ProcessEnv = {}): string[] {
+  rmSync(notes, { force: true });
+  const { status, stderr } = spawnSync(process.execPath, command, {
+    encoding: "utf8",
+    cwd: place,
+    // a variable of CI's and one of the tests' quieten ONNX Runtime by themselves
+    env: { ...process.env, CI: undefined, ORT_DISABLE_TELEMETRY: undefined, LD_PRELOAD: shim, ASKED: notes, ...env },
+  });
+  assert.equal(status, 0, stderr);
+  return existsSync(notes) ? [...new Set(readFileSync(notes, "utf8").trim().split("\n"))].sort() : [];
+}
+
+const model = at("../notebooks/demo/resnet18.onnx");
+const settings = ["--loss", "ce", "--optimizer", "sgd", "--dim", "batch=4", "--budget", "90%", "--out", place];
+
+test("profiling, planning, executing, PDF and pictures ask the network for nothing", { skip }, () => {
+  assert.deepEqual(asked([...program, "profile", model, ...settings]), []);
+});
+
+test("mutwo doctor asks the network for nothing", { skip }, () => {
+  assert.deepEqual(asked([...program, "doctor", "--json"]), []);
+});
+
+test("what notes it notes a name and an address", { skip }, () => {
+  const lookUp = 'require("node:dns").lookup("example.invalid", () => {})';
+  const connect = 'require("node:net").connect(9, "192.0.2.1").on("error", () => {}).unref(); setTimeout(() => {}, 50)';
+  assert.deepEqual(asked(["--eval", lookUp]), ["name example.invalid"]);
+  assert.deepEqual(asked(["--eval", connect]), ["address 192.0.2.1"]);
+});
