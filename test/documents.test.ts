@@ -29,7 +29,9 @@ test("every link of README.md and every topic leads to a file that is there; REA
 
 test("the scripts that README.md starts by npm are there", () => {
   const { scripts } = JSON.parse(readFileSync(at("../package.json"), "utf8")) as { scripts: Record<string, string> };
-  const named = [...readme.matchAll(/\bnpm (?:run )?(start|test|[a-z]+:?[a-z]*)\b/g)].map(([, script = ""]) => script);
+  const named = [...readme.matchAll(/`npm (?:run )?(start|test|[a-z]+:?[a-z]*)\b/g)].map(([, script = ""]) => script);
   assert.ok(named.length >= 3);
-  for (const script of named) assert.ok(scripts[script], script);
+  // npm has these itself
+  const own = ["install", "pack"];
+  for (const script of named) assert.ok(scripts[script] ?? own.includes(script), script);
 });
