@@ -96,11 +96,15 @@ export async function chartPngs(browser: Browser, run: Run, folder: string): Pro
   });
 }
 
+/** Control characters may not stand in the SVG that a picture is made of. */
+const printable = (_key: string, value: unknown): unknown =>
+  typeof value === "string" ? value.replace(/\p{Cc}/gu, "\ufffd") : value;
+
 async function toPng(page: Page, { data, layout }: Figure): Promise<string> {
   const height = typeof layout.height === "number" ? layout.height : 600;
   const options = { format: "png", width: 1200, height, scale: 1.5 };
   const url = (await page.evaluate(
-    `Plotly.toImage(${JSON.stringify({ data, layout })}, ${JSON.stringify(options)})`,
+    `Plotly.toImage(${JSON.stringify({ data, layout }, printable)}, ${JSON.stringify(options)})`,
   )) as string;
   return url.slice(url.indexOf(",") + 1);
 }

@@ -32,6 +32,9 @@ import {
 /** The ops that take the most time are shown, so many. */
 const mostOps = 25;
 
+/** On paper fewer are (`.few` in report.css). */
+const paperOps = 12;
+
 /** One section of the report. Its words are in its partial, which opens with a sentence that says what it shows. */
 export interface Section {
   /** Names the partial, `templates/partials/NAME.hbs`, and the element's id. */
@@ -226,6 +229,7 @@ function model(run: Run) {
   return {
     ops: rows.slice(0, mostOps).map(({ op, counts, ms }) => ({ op, ...counts, ms: formatMs(ms) })),
     moreOps: Math.max(0, rows.length - mostOps),
+    paperOps: Math.max(0, rows.length - paperOps),
     tensors: sizes
       .filter(({ count }) => count > 0)
       .map(({ category, count, bytes }) => ({ category, count: formatCount(count), size: formatBytes(bytes) })),

@@ -1,13 +1,19 @@
-import { formatBytes, formatMs, formatPercent } from "../format.js";
+import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js";
 import type { Plan } from "../plan/plan.js";
 import { type Lever, levers } from "../run/levers.js";
 import type { Profile } from "../run/profile.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
+/** Bytes beside others, to the byte where both would read alike. */
+const beside = (bytes: number, other: number): string =>
+  bytes !== other && formatBytes(bytes) === formatBytes(other)
+    ? `${formatBytes(bytes)} (${formatCount(bytes)} B)`
+    : formatBytes(bytes);
+
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
-  `infeasible budget: ${formatBytes(plan.budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(plan.minimumPeakBytes)} (planner ${plan.minimumPlanner ?? plan.planner})`;
+  `infeasible budget: ${beside(plan.budgetBytes ?? 0, plan.minimumPeakBytes)}; the least reachable peak is ${beside(plan.minimumPeakBytes, plan.budgetBytes ?? 0)} (planner ${plan.minimumPlanner ?? plan.planner})`;
 
 /** A lever in a line, without its command: `half the batch (--dim batch=4): 1.2 GiB, 0.9 GiB less (estimated)`. */
 export function leverLine({ what, flags, peakBytes, gainBytes, addedMs, fits, note }: Lever): string {
@@ -122,7 +128,8 @@ export function copiesNote({ plan, before }: Run): string {
 
 /** What is proven of a plan's time: the least that any plan of its kind adds. Empty where nothing is. */
 export function boundSentence({ before }: Run, { bound }: Plan): string {
-  if (!bound) return "";
+  // a bound of 0 is one of every plan
+  if (!bound?.addedMs) return "";
   const share = formatPercent(bound.addedMs / before.step.medianMs);
   const how = before.estimated ? "estimated" : "predicted";
   return `no plan of this kind needs less than ${share} (${how})${bound.proven ? "" : ", as far as was proven in the time for it"}`;

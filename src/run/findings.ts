@@ -42,12 +42,19 @@ function findingsBy({ name, severity, threshold, test, say }: Rule, facts: Facts
   }));
 }
 
-/** The findings to show first, at most six: problems and advice, each change of options once. */
+const aboutTime: ReadonlySet<string> = new Set(timeRules.map(({ name }) => name));
+
+/**
+ * The findings to show first, at most six: problems and advice, each change of options once; nothing about time while
+ * the budget is not met.
+ */
 export function headFindings(run: Run, count = 6): Finding[] {
   const seen = new Set<string>();
+  const isMet = run.plan?.feasible !== false;
   return findingsOf(run)
-    .filter(({ severity, flags }) => {
+    .filter(({ rule, severity, flags }) => {
       if (severity === "note" || (flags !== undefined && seen.has(flags))) return false;
+      if (!isMet && aboutTime.has(rule)) return false;
       if (flags !== undefined) seen.add(flags);
       return true;
     })

@@ -57,6 +57,7 @@ export async function sweepPoints(
   const hash = sha256Of(model);
   checkWritable(folder);
   mkdirSync(path.join(folder, "points"), { recursive: true });
+  let failures = 0;
   for (const [done, options] of points.entries()) {
     onProgress(sayPoint(options), done, points.length);
     const command = commandOf("profile", model, options);
@@ -69,6 +70,9 @@ export async function sweepPoints(
     // whole or not at all
     writeFileSync(`${file}.new`, `${JSON.stringify({ ...point, ...result })}\n`);
     renameSync(`${file}.new`, file);
+    if (result.error !== undefined) failures++;
+    // what is wrong with the first points is wrong with all
+    if (failures === points.length) throw new Error(result.error);
   }
 }
 

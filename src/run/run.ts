@@ -200,6 +200,9 @@ function asWarning(text: Warning | string): Warning {
 
 const isRecord = (value: unknown): boolean => typeof value === "object" && value !== null && !Array.isArray(value);
 
+const isShape = (sizes: unknown): boolean =>
+  Array.isArray(sizes) && sizes.every((size) => Number.isSafeInteger(size) && size >= 0);
+
 const areRecords = (list: unknown): boolean => Array.isArray(list) && list.every(isRecord);
 
 /** Whether what is read of a profile is there. */
@@ -272,7 +275,14 @@ const checks: readonly ((run: Run) => string | false | undefined)[] = [
   },
   ({ before }) => firstOf(before.nodes, ({ name, time }) => !(time?.medianMs >= 0) && `node ${name} has no time`),
   ({ before }) => wrongTimeline(before),
+  ({ before }) => !(before.arenaBytes >= before.timeline.peakBytes) && `arena of ${before.arenaBytes} below its peak`,
+  ({ graph }) => firstOf(graph.tensors, ({ name, shape }) => !isShape(shape) && `tensor ${name} has no shape`),
   ({ plan }) => plan !== null && !isPlan(plan) && "no decisions in the plan",
+  ({ plan, before }) => {
+    const names = new Set(before.activations.map(({ name }) => name));
+    const strange = plan?.decisions.find(({ activation }) => !names.has(activation));
+    return strange && `decision on ${strange.activation}, which is no saved activation`;
+  },
   ({ after }) => after !== null && !isProfile(after) && "no profile of the planned step",
   ({ after }) => after !== null && wrongTimeline(after),
   ({ tradeoff }) =>

@@ -56,7 +56,21 @@ export function tradeoffOf(problem: PlanProblem): TradeoffPoint[] {
       planned(one.planner, bytes).map((point): TradeoffPoint => ({ ...point, ...bounds.get(bytes) })),
     ),
   );
-  return [...points, ...fixed];
+  const all = [...points, ...fixed];
+  return all.map((point) => (point.planner === defaultPlanner ? fastestWithin(point, all) : point));
+}
+
+/** The planner that is never worse than another one. */
+const defaultPlanner = "best";
+
+/** A point of the search over all plans, or the plan of another planner or budget that fits its budget too and is faster. */
+function fastestWithin(point: TradeoffPoint, all: readonly TradeoffPoint[]): TradeoffPoint {
+  const { planner, budgetBytes, boundMs } = point;
+  const fitting = all.filter(({ peakBytes }) => peakBytes <= (budgetBytes ?? 0));
+  const fastest = fitting.reduce((a, z) => (z.addedMs < a.addedMs ? z : a), point);
+  return fastest === point
+    ? point
+    : { ...fastest, planner, budgetBytes, ...(boundMs === undefined ? {} : { boundMs }) };
 }
 
 /** The bound that is proven for a problem's budget; empty where none is. */

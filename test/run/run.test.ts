@@ -49,6 +49,11 @@ test("readRun(file) says in which part a run contradicts itself", () => {
   refuses({ before: { ...before, nodes: timeless } }, /: node .* has no time \(/);
   refuses({ graph: { ...graph, tensors: [] } }, /: activation .* is not made by /);
   refuses({ before: { ...before, timeline: { ...before.timeline, peakBytes: 1 } } }, /: peak 1, timeline's greatest /);
+  refuses({ before: { ...before, arenaBytes: 5 } }, /: arena of 5 below its peak \(/);
+  const [tensor, ...tensors] = graph.tensors;
+  refuses({ graph: { ...graph, tensors: [{ ...tensor, shape: [-4] }, ...tensors] } }, /: tensor .* has no shape \(/);
+  const decisions = [{ activation: "ghost", action: "recompute" }];
+  refuses({ plan: { ...golden.plan, decisions } }, /: decision on ghost, which is no saved activation \(/);
 });
 
 test("readRun(file) reads warnings that are plain sentences, and says what each is about", () => {

@@ -23,13 +23,22 @@ test("tradeoffOf(problem) has the plan of each planner for each budget that it r
   for (const { planner, budgetBytes, peakBytes, addedMs, hostBytes } of points) {
     const plan = planGraph({ ...problem, planner, budgetBytes });
     assert.ok(plan.feasible);
-    assert.deepEqual([planner, plan.peakBytes, plan.addedMs, plan.hostBytes], [planner, peakBytes, addedMs, hostBytes]);
+    if (planner === "best") {
+      // its own plan, or a faster one of the sweep
+      assert.ok(addedMs <= plan.addedMs, `${addedMs} ${plan.addedMs}`);
+      const others = points.filter((one) => one.peakBytes <= (budgetBytes as number));
+      assert.equal(addedMs, Math.min(...others.map((one) => one.addedMs)));
+    } else
+      assert.deepEqual(
+        [planner, plan.peakBytes, plan.addedMs, plan.hostBytes],
+        [planner, peakBytes, addedMs, hostBytes],
+      );
     assert.ok(budgetBytes === null || peakBytes <= budgetBytes, `${planner}: ${peakBytes} in ${budgetBytes}`);
   }
   const own = points.filter(({ planner }) => planner === "best");
   assert.ok(planGraph({ ...problem, planner: "best", budgetBytes: 1 }).minimumPeakBytes < (own[0]?.peakBytes ?? 0));
-  // a smaller budget never costs less time but for what `mutwo`, which plans each anew, finds for one of them
-  assert.ok((own.at(-1)?.addedMs ?? 0) > (own[0]?.addedMs ?? 0));
+  // a smaller budget never costs less time
+  own.slice(1).forEach((one, i) => void assert.ok(one.addedMs >= (own[i]?.addedMs ?? 0)));
   assert.ok(own.length > 10 && own.length <= 21, `${own.length} budgets`);
   for (const planner of ["keepAll", "recomputeAll", "swapAll"])
     assert.equal(points.filter((one) => one.planner === planner).length, 1);
