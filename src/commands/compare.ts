@@ -96,9 +96,10 @@ async function asText(
   isMarkdown: boolean,
 ): Promise<string> {
   const { differenceTables } = await import("../report/difference-tables.js");
-  const { gridText, markdownText } = await import("../report/text-tables.js");
+  const { markdownText } = await import("../report/text-tables.js");
+  const { gridText } = await import("./table.js");
   const say = isMarkdown ? markdownText : gridText;
-  const parts = differences ? differenceTables(differences, rows).map(say) : [];
+  const parts = differences ? differenceTables(differences, rows).map((table) => say(table)) : [];
   const mark = ({ holds, line }: Verdict): string => `${isMarkdown ? "- " : ""}${holds ? "holds" : "FAILS"}: ${line}\n`;
   return [...parts, ...(verdicts.length ? [verdicts.map(mark).join("")] : [])].join("\n");
 }

@@ -52,7 +52,7 @@ export async function sweep(model: string, points: readonly OptionsOf<"profile">
   if (flags.json) printJson({ points: measured, ...files });
   else {
     const { gridTable } = await import("../report/grid.js");
-    const { gridText } = await import("../report/text-tables.js");
+    const { gridText } = await import("./table.js");
     process.stdout.write(`${gridText(gridTable(measured))}report: ${files.report}\n`);
   }
   if (measured.some(({ error }) => error !== undefined)) process.exitCode = 1;

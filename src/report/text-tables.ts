@@ -1,26 +1,9 @@
-import Table from "cli-table3";
-
 /** A table of words, as a terminal or a page shows it. */
 export interface TextTable {
   readonly title: string;
   readonly head: readonly string[];
   /** The first column is text, the others stand to the right. */
   readonly rows: readonly (readonly string[])[];
-}
-
-/** No lines between rows. */
-const compact = { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" };
-
-/** The table with a frame, for a terminal. */
-export function gridText({ title, head, rows }: TextTable): string {
-  const table = new Table({
-    head: [...head],
-    chars: compact,
-    style: { head: [], border: [] },
-    colAligns: head.map((_, i) => (i === 0 ? "left" : "right")),
-  });
-  table.push(...rows.map((row) => row.map(oneLine)));
-  return `${title}\n${table.toString()}\n`;
 }
 
 /** The table in Markdown (GitHub's): cells hold no markup and no line break. */
@@ -31,7 +14,7 @@ export function markdownText({ title, head, rows }: TextTable): string {
 }
 
 /** A name may hold line breaks. */
-const oneLine = (cell: string): string => cell.replace(/\s+/g, " ");
+export const oneLine = (cell: string): string => cell.replace(/\s+/g, " ");
 
 const escaped = (cell: string): string =>
   oneLine(cell)
