@@ -1,4 +1,4 @@
-import type { DType } from "../../graph/graph.js";
+import { type DType, is16Bit } from "../../graph/graph.js";
 import type { Pointer } from "../ort-api.js";
 import { type Cudnn, factors, ints, widened } from "./cudnn.js";
 
@@ -18,6 +18,9 @@ export type ConvolutionKind = keyof typeof convolutions;
 const fmaMath = 3;
 
 const defaultMath = 0;
+
+/** Without it products of 16-bit types do not use tensor cores. */
+const tensorOpMath = 1;
 
 export interface ConvolutionSpec {
   readonly kind: ConvolutionKind;
@@ -111,7 +114,8 @@ function describe(cudnn: Cudnn, spec: ConvolutionSpec): Described {
     computeType,
   );
   cudnn.call("cudnnSetConvolutionGroupCount", convolution, spec.groups);
-  cudnn.call("cudnnSetConvolutionMathType", convolution, dtype === "float32" && !spec.tf32 ? fmaMath : defaultMath);
+  const math = is16Bit(dtype) ? tensorOpMath : dtype === "float32" && !spec.tf32 ? fmaMath : defaultMath;
+  cudnn.call("cudnnSetConvolutionMathType", convolution, math);
   const [x, w, y] = [cudnn.tensor(dtype, spec.x), cudnn.filter(dtype, spec.w), cudnn.tensor(dtype, spec.y)];
   const [a, b, out] = kind === "forward" ? [x, w, y] : kind === "input" ? [w, y, x] : [x, y, w];
   return { convolution, a, b, out };
