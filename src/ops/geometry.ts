@@ -59,6 +59,14 @@ const positions = (size: number, w: Window, axis: number): number => {
 export const convWindow = (call: OpCall): Window =>
   windowOf(call, call.input(0).shape.slice(2), call.input(1).shape.slice(2));
 
+/** Throws `shape mismatch: …` if attribute kernel_shape is not what the weights say. */
+export function checkKernel(call: OpCall): void {
+  const { shape } = call.input(1);
+  const kernel = call.ints("kernel_shape");
+  if (kernel && kernel.join() !== shape.slice(2).join())
+    throw new NodeError(`shape mismatch: kernel_shape [${kernel}] for W [${shape}]`, call.node);
+}
+
 /** Type of a convolution's output. Throws `shape mismatch: …`. */
 export function convType(call: OpCall): TensorType[] {
   const [x, w] = [call.input(0), call.input(1)];
@@ -73,6 +81,7 @@ export function convType(call: OpCall): TensorType[] {
   const bias = call.inputs[2];
   if (bias && bias.shape.join() !== String(w.shape[0]))
     throw new NodeError(`shape mismatch: bias [${bias.shape}] for W [${w.shape}]`, call.node);
+  checkKernel(call);
   const window = convWindow(call);
   const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));
   if (spatial.some((n) => n < 1))
@@ -117,5 +126,6 @@ export function transposeWindow(call: OpCall): {
 /** The output of an op over whole images: one element for each channel. */
 export const globalType = (call: OpCall): TensorType[] => {
   const { dtype, shape } = call.input(0);
+  if (shape.length < 3) throw new NodeError(`shape mismatch: ${call.node.op} of [${shape}]`, call.node);
   return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
 };

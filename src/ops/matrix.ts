@@ -174,6 +174,8 @@ export const matrix: OpTable = {
     }),
     {
       ...matrices,
+      schema:
+        "| A:T B:T | Y:T | alpha=float transA=int transB=int transBatchA=int transBatchB=int | T=float32,float64,float16,bfloat16",
       pins: "batches",
       defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
       flops: (call, outputs) =>

@@ -31,6 +31,10 @@ const sources: Readonly<Record<string, (at: number, size: number) => number>> = 
   },
 };
 
+/** The most elements that a side of an axis of `size` can be padded with, by a mode that repeats the axis' own. */
+const mirrored = (mode: string, size: number): number =>
+  size === 0 ? 0 : mode === "reflect" ? size - 1 : mode === "wrap" ? size : Number.POSITIVE_INFINITY;
+
 /** Neighbouring elements of a padded axis that come from one element (step 0), or from neighbours (1 or -1). */
 interface Run {
   readonly first: number;
@@ -77,7 +81,11 @@ export const padding: OpTable = {
       const { dtype, shape } = call.input(0);
       const { begin, end } = padsOf(call);
       const padded = shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number));
-      if (padded.some((n) => n < 0))
+      const mode = call.text("mode", "constant");
+      const beyond = (axis: number): boolean =>
+        mode !== "constant" &&
+        Math.max(begin[axis] as number, end[axis] as number) > mirrored(mode, shape[axis] as number);
+      if (padded.some((n, axis) => n < 0 || beyond(axis)))
         throw new NodeError(`shape mismatch: pads [${begin},${end}] for [${shape}]`, call.node);
       return [{ dtype, shape: padded }];
     },
@@ -99,6 +107,11 @@ export const padding: OpTable = {
         }, dY),
       ];
     }),
-    { flops: noFlops, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+    {
+      flops: noFlops,
+      hostInputs: [1, 2, 3],
+      choices: { mode: ["constant", "reflect", "edge", "wrap"] },
+      normalize: attributesToInputs("pads"),
+    },
   ),
 };

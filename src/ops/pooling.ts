@@ -8,6 +8,8 @@ import type { BodyCall, Normalize, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver, zeros } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
+  if (call.input(0).shape.length < 3)
+    throw new NodeError(`shape mismatch: ${call.node.op} of [${call.input(0).shape}]`, call.node);
   const kernel = call.ints("kernel_shape");
   if (!kernel) throw new NodeError(`${call.node.op} lacks kernel_shape`, call.node);
   return windowOf(call, call.input(0).shape.slice(2), kernel);

@@ -134,6 +134,21 @@ const inferResize = (call: OpCall): TensorType[] => {
   return [{ dtype, shape }];
 };
 
+const choices = {
+  mode: ["nearest", "linear", "cubic"],
+  coordinate_transformation_mode: [
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_half_pixel_for_nn",
+    "tf_crop_and_resize",
+  ],
+  nearest_mode: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple"],
+  keep_aspect_ratio_policy: ["stretch", "not_larger", "not_smaller"],
+};
+
 const defaults: Attributes = {
   mode: text("nearest"),
   coordinate_transformation_mode: text("half_pixel"),
@@ -159,6 +174,7 @@ export const resizing: OpTable = {
         (call.text("mode", "nearest") === "nearest" ? 0 : 2 ** (call.input(0).shape.length - 1)),
       hostInputs: [1, 2, 3],
       inputTypes: "any",
+      choices,
       pins: "always",
       types: { T1: 0 },
       defaults,
@@ -167,5 +183,12 @@ export const resizing: OpTable = {
     },
   ),
   /** Resize's name before opset 10: only ever read. */
-  Upsample: native(inferResize, "none", { types: null, inputTypes: "any", normalize: renewed }),
+  Upsample: native(inferResize, "none", {
+    types: null,
+    inputTypes: "any",
+    // bilinear until opset 8
+    choices: { mode: ["nearest", "linear", "bilinear"] },
+    hostInputs: [1],
+    normalize: renewed,
+  }),
 };
