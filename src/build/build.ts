@@ -164,7 +164,11 @@ export class Builder implements Emit {
         return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
       });
       const kind = isOwn ? error.kind : undefined;
-      throw new NodeError(what, node, { kind, detail: `${node.op} of ${inputs.join(", ")}`, cause: error });
+      throw new NodeError(what, node, {
+        kind,
+        detail: `${node.op} of ${inputs.join(", ") || "nothing"}`,
+        cause: error,
+      });
     }
   }
 

@@ -1,5 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, text } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
 import {
@@ -87,9 +88,6 @@ const biased = (
     { pointwise: true, schema, body: (call) => [body(call.b, shifted(call))] },
   );
 };
-
-/** Type constraint of ONNX Runtime's own activations. */
-const floats = "T=float32,float64,float16,bfloat16";
 
 /** Activation functions. */
 export const activation: OpTable = {
@@ -253,12 +251,12 @@ export const activation: OpTable = {
     },
   ),
   "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
-    schema: `| X:T | Y:T | | ${floats}`,
+    schema: contribSchemas.Gelu,
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient, `| X:T bias?:T | Y:T | | ${floats}`),
-  "com.microsoft:BiasGelu": biased(gelu, geluGradient, `| A:T B:T | C:T | | ${floats}`),
+  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient, contribSchemas.FastGelu),
+  "com.microsoft:BiasGelu": biased(gelu, geluGradient, contribSchemas.BiasGelu),
   // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
   "com.microsoft:QuickGelu": unary(
     (call, dY) => {
@@ -268,7 +266,7 @@ export const activation: OpTable = {
       return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
     },
     {
-      schema: `| X:T | Y:T | alpha=float | ${floats}`,
+      schema: contribSchemas.QuickGelu,
       inPlace: [],
       defaults: { alpha: float(1.702) },
       body: (call) => {

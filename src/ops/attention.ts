@@ -1,6 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type DType, int, ints, isFloat } from "../graph/graph.js";
 import { composite } from "./composite.js";
+import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
@@ -255,12 +256,7 @@ export const attention: OpTable = {
       const rows = given.length === 2 ? call.x(1) : math(b).add(steps, call.x(1));
       return [rotateInput(call, heads, [2, 3], rows)];
     },
-    {
-      schema:
-        "| input:T position_ids:M cos_cache:T sin_cache:T | output:T | interleaved=int is_packed_batching=int num_heads=int rotary_embedding_dim=int scale=float | M=int64 T=float32,float16,bfloat16",
-      flops: rotaryFlops,
-      buffers: [2, 3],
-    },
+    { schema: contribSchemas.RotaryEmbedding, flops: rotaryFlops, buffers: [2, 3] },
   ),
   /** (Q, K, V, bias, key mask, added to the scores), each [batch, positions, heads·width]. */
   "com.microsoft:MultiHeadAttention": composite(
@@ -287,12 +283,7 @@ export const attention: OpTable = {
       });
       return [asRows(b, y)];
     },
-    {
-      schema:
-        "| query:T key?:T value?:T bias?:T key_padding_mask?:M attention_bias?:T past_key?:T past_value?:T past_sequence_length?:M cache_indirection?:M | output:T present_key?:T present_value?:T qk?:- | mask_filter_value=float num_heads!=int scale=float unidirectional=int | M=int32 T=float32,float16,bfloat16",
-      flops: (call) => attentionFlops(multiHead(call)),
-      buffers: [4, 5],
-    },
+    { schema: contribSchemas.MultiHeadAttention, flops: (call) => attentionFlops(multiHead(call)), buffers: [4, 5] },
   ),
 };
 

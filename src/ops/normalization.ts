@@ -1,5 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { float, int, ints, type TensorType } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import {
@@ -59,8 +60,6 @@ const layer: Op = native(
   { ...normalizing, types: { T: 0, U: "y1" }, defaults: rowDefaults, inputTypes: "any" },
 );
 
-const floats = "float32,float64,float16,bfloat16";
-
 /** Y = X/√(mean X² + ε)·scale, and output 1 = 1/√(mean X² + ε). */
 const simplifiedLayer: Op = native(
   (call) => [...rowTypes(call), rowStatistics(call)],
@@ -80,7 +79,7 @@ const simplifiedLayer: Op = native(
   {
     ...normalizing,
     since: "none",
-    schema: `| X:T scale:V | Y:V inv_std_var?:U | axis=int epsilon=float stash_type=int | T=${floats} U=${floats} V=${floats}`,
+    schema: contribSchemas.SimplifiedLayerNormalization,
     inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
@@ -121,8 +120,6 @@ const rms: Op = native(
   },
 );
 
-const skipOutputs = "output:T mean?:- inv_std_var?:- input_skip_bias_sum?:T";
-
 /** Sum of a skip connection, then a normalization: (input, skip, gamma, …, bias) → (Y, statistics…, sum). */
 const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op => {
   const simplified = inner === "SimplifiedLayerNormalization";
@@ -141,7 +138,7 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
       : [made[0] as string, made[1] ?? "", made[2] ?? "", sum];
   };
   return native((call) => [...sameType(call), rowStatistics(call), rowStatistics(call), ...sameType(call)], "none", {
-    schema: `| input:T skip:T gamma:T ${simplified ? "" : "beta?:T "}bias?:T | ${skipOutputs} | epsilon=float | T=${floats}`,
+    schema: contribSchemas[`Skip${inner}`],
     flops: (call) => 9 * inputSize(call),
     types: null,
     body: expand,

@@ -109,6 +109,7 @@ export const padding: OpTable = {
     }),
     {
       flops: noFlops,
+      empty: true,
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },
       normalize: attributesToInputs("pads"),

@@ -32,7 +32,7 @@ export interface Schema {
 /** The opsets of the standard domain that can be read. */
 export const opsetRange = { oldest: 7, newest: 24 } as const;
 
-const words = (text: string): string[] => text.split(" ").filter(Boolean);
+const words = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
 function parameter(text: string, types: ReadonlyMap<string, ReadonlySet<string>>): Parameter {
   const [, name = "", mark = "", type = "-"] = /^([^?*:]+)(\?|\*\d+)?(?::(.+))?$/.exec(text) ?? [];
