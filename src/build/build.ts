@@ -16,6 +16,9 @@ import { checkInputs, checkNode, checkOutputs } from "../ops/check-node.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
 
+/** More nodes than any step has: loops that are written out can otherwise ask for any number. */
+const maxNodes = 500_000;
+
 /** Elements of a constant that rules make: they stand in a list first. */
 const maxConstant = 2 ** 26;
 
@@ -191,8 +194,9 @@ export class Builder implements Emit {
     }
   }
 
-  /** Adds a node whose outputs are declared already. */
+  /** Adds a node whose outputs are declared already. Throws `graph too large: …`. */
   append(node: Node): void {
+    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.names.add(node.name);
     this.positions.set(node.name, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
