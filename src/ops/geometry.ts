@@ -100,9 +100,11 @@ export function transposeWindow(call: OpCall): {
   const plain = { ...call, text: (_: string, otherwise: string) => otherwise, node: { ...call.node, attributes } };
   const given = windowOf(plain, sizes, call.input(1).shape.slice(2));
   const rank = sizes.length;
-  const extra = call.ints("output_padding") ?? sizes.map(() => 0);
-  const whole = sizes.map(
-    (size, axis) => (size - 1) * (given.strides[axis] as number) + (extra[axis] as number) + extentOf(given, axis),
+  const padding = call.ints("output_padding") ?? sizes.map(() => 0);
+  if (padding.length !== rank)
+    throw new NodeError(`shape mismatch: output_padding [${padding}] for [${call.input(0).shape}]`, call.node);
+  const natural = sizes.map(
+    (size, axis) => (size - 1) * (given.strides[axis] as number) + (padding[axis] as number) + extentOf(given, axis),
   );
   const auto = auto_pad?.type === "string" ? auto_pad.value : "NOTSET";
   const same = auto.startsWith("SAME");
@@ -110,6 +112,9 @@ export function transposeWindow(call: OpCall): {
   const wanted =
     call.ints("output_shape")?.slice(-rank) ??
     (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  // a wanted size above the natural one is met by padding at the end
+  const whole = natural.map((n, axis) => Math.max(n, wanted?.[axis] ?? 0));
+  const extra = whole.map((n, axis) => n - (natural[axis] as number) + (padding[axis] as number));
   let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
   if (wanted) {
     const totals = wanted.map((n, axis) => Math.max(0, (whole[axis] as number) - n));

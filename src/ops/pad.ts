@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { attributesToInputs, listOf, native, noFlops, ofOutput0 } from "./kinds.js";
+import { listOf, native, noFlops, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, sumOver } from "./shapes.js";
 
@@ -112,7 +112,15 @@ export const padding: OpTable = {
       empty: true,
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },
-      normalize: attributesToInputs("pads"),
+      // before opset 11 pads and value are attributes
+      normalize: (call) => {
+        const pads = call.ints("pads");
+        if (!pads) return undefined;
+        const { b, x, node } = call;
+        const { pads: _, value, ...attributes } = node.attributes;
+        const filler = value && b.scalar(call.float("value", 0), x(0));
+        return [b.op("Pad", [x(0), b.vector(pads), filler], attributes, { name: node.name })];
+      },
     },
   ),
 };

@@ -20,7 +20,7 @@ const isGiven = (call: OpCall, index: number): boolean => (call.inputs[index]?.s
 function oldScales(call: OpCall): readonly number[] | undefined {
   const given = call.node.attributes.scales;
   if (given?.type === "floats") return given.value;
-  return call.inputs.length === 2 ? call.need(1) : undefined;
+  return call.inputs.length === 2 && (call.opset < 11 || call.node.op === "Upsample") ? call.need(1) : undefined;
 }
 
 /** The axes that change, or that are scaled at all. Throws `shape mismatch: …`. */
@@ -186,8 +186,7 @@ export const resizing: OpTable = {
   Upsample: native(inferResize, "none", {
     types: null,
     inputTypes: "any",
-    // bilinear until opset 8
-    choices: { mode: ["nearest", "linear", "bilinear"] },
+    choices: { mode: ["nearest", "linear"] },
     hostInputs: [1],
     normalize: renewed,
   }),
