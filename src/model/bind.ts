@@ -5,7 +5,7 @@ import { NodeError } from "../graph/errors.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
-import { checkSize } from "../ops/check-node.js";
+import { checkSize, withoutIdle } from "../ops/check-node.js";
 import { opOf } from "../ops/index.js";
 import { opsetRange } from "../ops/schema.js";
 import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
@@ -66,7 +66,7 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
       const opset = raw.opset ?? model.opset;
       b.infer({ ...raw, inputs, phase: "forward" }, opset);
-      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, opset);
+      addNode(reading, { ...modes.apply(withoutIdle(raw)), inputs, phase: "forward" }, opset);
     } catch (error) {
       throw NodeError.of(error, raw);
     }

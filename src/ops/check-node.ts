@@ -1,5 +1,6 @@
 import { NodeError } from "../graph/errors.js";
-import { type Attribute, elementCount, isFloat, type TensorType } from "../graph/graph.js";
+import { type Attribute, elementCount, isFloat, type Node, type TensorType } from "../graph/graph.js";
+import { ownOpset } from "./call.js";
 import type { Op, OpCall } from "./op.js";
 import { type AttributeSchema, type Parameter, parseSchema, type Schema, schemaOf, schemasOf } from "./schema.js";
 
@@ -30,17 +31,18 @@ const schemaFor = (call: OpCall, op: Op): Schema | undefined =>
  * Throws one line if a node of a model file is not what its op's schema says at the file's opset: a required input is
  * absent, there are too many inputs or outputs, an element type is not allowed, an attribute is unknown, lacking, of
  * another type or out of range. What the shapes say is left to the op's rule. Nothing else may see the node before.
+ * Element types that a later opset allows are taken too, as kernels do, unless `exact`.
  */
-export function checkNode(call: OpCall, op: Op): void {
+export function checkNode(call: OpCall, op: Op, exact = false): void {
   const schema = schemaFor(call, op);
   if (!schema) return;
   checkCounts(call, schema);
-  checkElementTypes(call, schema);
+  checkElementTypes(call, schema, exact);
   for (const [name, { required }] of schema.attributes)
     if (required && !call.node.attributes[name])
       throw new NodeError(`${call.node.op} lacks attribute ${name}`, call.node);
   for (const [name, attribute] of Object.entries(call.node.attributes))
-    checkAttribute(call, op, schema, name, attribute);
+    checkAttribute(call, op, { schema, exact }, name, attribute);
 }
 
 /** The parameter that input or output `index` is; undefined if there is none. */
@@ -66,9 +68,8 @@ function checkCounts({ node }: OpCall, { inputs, outputs }: Schema): void {
   });
 }
 
-function checkElementTypes({ node, inputs }: OpCall, schema: Schema): void {
-  // a later version of the op may take more: kernels do, whatever the file's opset
-  const newest = node.domain ? undefined : schemasOf(node.op).at(-1);
+function checkElementTypes({ node, inputs }: OpCall, schema: Schema, exact: boolean): void {
+  const newest = node.domain || exact ? undefined : schemasOf(node.op).at(-1);
   const seen = new Map<string, string>();
   inputs.forEach((input, i) => {
     const parameter = parameterAt(schema.inputs, i);
@@ -88,20 +89,43 @@ function checkElementTypes({ node, inputs }: OpCall, schema: Schema): void {
   });
 }
 
-/** Whether the attribute, unknown at this opset, says what holds anyway: the default of another version of the op. */
-function isDefault(name: string, { value }: Attribute, versions: readonly Schema[]): boolean {
-  return versions.some(({ attributes }) => {
+/**
+ * Whether an attribute that an op's schema does not know may be left out: it says what holds anyway, the default of
+ * another version of the op, or has one of the names that ONNX leaves to tools.
+ */
+function meansNothing({ domain, op }: Pick<Node, "domain" | "op">, name: string, { value }: Attribute): boolean {
+  if (name.startsWith("__")) return true;
+  return (domain ? [] : schemasOf(op)).some(({ attributes }) => {
     const otherwise = attributes.get(name)?.otherwise;
     return otherwise !== undefined && (otherwise === String(value) || Number(otherwise) === value);
   });
 }
 
-function checkAttribute(call: OpCall, op: Op, schema: Schema, name: string, attribute: Attribute): void {
+/** A model file's node without the attributes that its op does not have in the opset of graphs, and that mean nothing. */
+export function withoutIdle<T extends Pick<Node, "domain" | "op" | "attributes">>(node: T): T {
+  const schema = schemaOf(node, ownOpset);
+  const idle = Object.entries(node.attributes).filter(
+    ([name, attribute]) => schema && !schema.attributes.has(name) && meansNothing(node, name, attribute),
+  );
+  if (idle.length === 0) return node;
+  const names = new Set(idle.map(([name]) => name));
+  return {
+    ...node,
+    attributes: Object.fromEntries(Object.entries(node.attributes).filter(([name]) => !names.has(name))),
+  };
+}
+
+function checkAttribute(
+  call: OpCall,
+  op: Op,
+  { schema, exact }: { readonly schema: Schema; readonly exact: boolean },
+  name: string,
+  attribute: Attribute,
+): void {
   const { node, opset } = call;
   const known: AttributeSchema | undefined = schema.attributes.get(name);
   if (!known) {
-    // ONNX itself leaves names with two underscores to the tools
-    if (name.startsWith("__") || isDefault(name, attribute, node.domain ? [] : schemasOf(node.op))) return;
+    if (!exact && meansNothing(node, name, attribute)) return;
     const at = node.domain ? "" : ` of opset ${opset}`;
     throw new NodeError(`${node.op}${at} has no attribute ${name}`, node);
   }

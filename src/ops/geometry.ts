@@ -109,12 +109,19 @@ export function transposeWindow(call: OpCall): {
   const auto = auto_pad?.type === "string" ? auto_pad.value : "NOTSET";
   const same = auto.startsWith("SAME");
   // output_shape may name all axes or the spatial ones only
-  const wanted =
-    call.ints("output_shape")?.slice(-rank) ??
-    (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
-  // a wanted size above the natural one is met by padding at the end
-  const whole = natural.map((n, axis) => Math.max(n, wanted?.[axis] ?? 0));
+  const asked = call.ints("output_shape")?.slice(-rank);
+  const wanted = asked ?? (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  // a size above the natural one is met by padding at the end, if it is asked for
+  const whole = natural.map((n, axis) => Math.max(n, asked?.[axis] ?? 0));
   const extra = whole.map((n, axis) => n - (natural[axis] as number) + (padding[axis] as number));
+  const tooMuch = extra.some(
+    (n, axis) => n > 0 && n >= Math.max(given.strides[axis] as number, given.dilations[axis] as number),
+  );
+  if (tooMuch)
+    throw new NodeError(
+      `shape mismatch: output [${whole}] of [${natural}]: the stride or the dilation is not larger than what is added`,
+      call.node,
+    );
   let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
   if (wanted) {
     const totals = wanted.map((n, axis) => Math.max(0, (whole[axis] as number) - n));
@@ -123,7 +130,7 @@ export function transposeWindow(call: OpCall): {
     pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
   }
   const spatial = whole.map((n, axis) => n - (pads[axis] as number) - (pads[axis + rank] as number));
-  if (spatial.some((n) => n < 0) || (call.ints("output_shape") && spatial.join() !== wanted?.join()))
+  if (spatial.some((n) => n < 0) || (asked && spatial.join() !== asked.join()))
     throw new NodeError(`shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}]`, call.node);
   return { window: { ...given, pads }, extra, spatial };
 }
