@@ -103,24 +103,12 @@ export const convolution: OpTable = {
     },
     ofOutput0((call, dY) => {
       const { b } = call;
-      const { window, extra } = transposeWindow(call);
+      const { window } = transposeWindow(call);
       const attributes = { ...windowAttributes(window), group: int(call.int("group", 1)) };
       const axes = call.input(0).shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
-      // where output_padding is a stride or more, a window would fit once more
-      const beyond = extra.map((n, axis) => (n >= (window.strides[axis] as number) ? n : 0));
-      const spatial = b.type(dY).shape.slice(2);
-      const none = spatial.map(() => 0);
-      const reached = beyond.some(Boolean)
-        ? crop(
-            b,
-            dY,
-            none,
-            spatial.map((n, axis) => n - (beyond[axis] as number)),
-          )
-        : dY;
       return [
-        call.wants(0) ? b.op("Conv", [reached, call.x(1)], attributes) : undefined,
-        call.wants(1) ? b.op("ConvFilterGradient", [reached, call.x(0)], attributes, { domain: "mutwo" }) : undefined,
+        call.wants(0) ? b.op("Conv", [dY, call.x(1)], attributes) : undefined,
+        call.wants(1) ? b.op("ConvFilterGradient", [dY, call.x(0)], attributes, { domain: "mutwo" }) : undefined,
         call.inputs[2] && call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
       ];
     }),

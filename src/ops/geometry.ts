@@ -114,12 +114,10 @@ export function transposeWindow(call: OpCall): {
   // a size above the natural one is met by padding at the end, if it is asked for
   const whole = natural.map((n, axis) => Math.max(n, asked?.[axis] ?? 0));
   const extra = whole.map((n, axis) => n - (natural[axis] as number) + (padding[axis] as number));
-  const tooMuch = extra.some(
-    (n, axis) => n > 0 && n >= Math.max(given.strides[axis] as number, given.dilations[axis] as number),
-  );
+  const tooMuch = extra.some((n, axis) => n > 0 && n >= (given.strides[axis] as number));
   if (tooMuch)
     throw new NodeError(
-      `shape mismatch: output [${whole}] of [${natural}]: the stride or the dilation is not larger than what is added`,
+      `shape mismatch: output [${whole}] of [${natural}]: no more than a stride can be added`,
       call.node,
     );
   let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
