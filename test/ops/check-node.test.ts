@@ -54,10 +54,13 @@ test("checkInputs(call, record) names both types and the node", () => {
   assert.equal(b.type(b.op("CastLike", [whole, half])).dtype, "float16");
 });
 
-/** What is said of a node of a model file: its inputs are float32 unless they say else. */
+/** A shape in float32, an element type with a shape and perhaps constant values, or nothing. */
+type Given = readonly number[] | readonly [DType, readonly number[], (readonly number[])?] | "";
+
+/** What is said of a node of a model file. */
 function said(
   op: string,
-  inputs: readonly (readonly number[] | readonly [DType, readonly number[], (readonly number[])?] | "")[],
+  inputs: readonly Given[],
   attributes: Attributes = {},
   { opset = 18, outputs = ["y"], domain = "" } = {},
 ): string {
