@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { after, test } from "node:test";
-import { exportStep } from "../../src/export/export.js";
-import { type Graph, tensorOf } from "../../src/graph/graph.js";
-import { symbolsOf } from "../../src/model/dimensions.js";
-import { openOnnx } from "../../src/model/onnx.js";
-import { readModel } from "../../src/model/read.js";
-import { cast } from "../../src/ops/shapes.js";
-import { openCpu } from "../../src/runtime/cpu.js";
-import { lower } from "../../src/step/lower.js";
-import { trainingStep } from "../../src/step/training.js";
-import { at } from "../at.js";
-import { openSession } from "../exported.js";
-import { addNormalized, buildSample, byOp, graphOf } from "../sampled.js";
-import type { Sample } from "../samples/sample.js";
+import { exportStep } from "../src/export/export.js";
+import { type Graph, tensorOf } from "../src/graph/graph.js";
+import { symbolsOf } from "../src/model/dimensions.js";
+import { openOnnx } from "../src/model/onnx.js";
+import { readModel } from "../src/model/read.js";
+import { cast } from "../src/ops/shapes.js";
+import { openCpu } from "../src/runtime/cpu.js";
+import { lower } from "../src/step/lower.js";
+import { trainingStep } from "../src/step/training.js";
+import { at } from "./at.js";
+import { openSession } from "./exported.js";
+import { addNormalized, buildSample, byOp, graphOf } from "./sampled.js";
+import type { Sample } from "./samples/sample.js";
 
 const runtime = openCpu({ threads: 1 });
 
