@@ -75,7 +75,7 @@ function installPackages(at, npm, run, fail) {
 export function build(at, run, fail) {
   const dist = at("dist");
   const stamp = at("dist/.sources");
-  const sources = readdirSync(at("src"), { recursive: true }).filter((file) => file.endsWith(".ts"));
+  const sources = readdirSync(at("src"), { recursive: true }).filter((file) => /\.(ts|json)$/.test(file));
   const hash = sourcesHash(at, sources.sort());
   if (existsSync(at("dist/cli.js")) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   console.error("compiling (tsc)");

@@ -12,9 +12,15 @@ import {
 } from "../graph/graph.js";
 import { bytesOf } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
-import { checkTypes } from "../ops/check-types.js";
+import { checkInputs, checkNode, checkOutputs } from "../ops/check-node.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
+
+/** More nodes than any step has: loops that are written out can otherwise ask for any number. */
+const maxNodes = 500_000;
+
+/** Elements of a constant that rules make: they stand in a list first. */
+const maxConstant = 2 ** 26;
 
 /** Makes a graph node by node: names, infers and checks the type of every output as the node is added. */
 export class Builder implements Emit {
@@ -73,8 +79,13 @@ export class Builder implements Emit {
     this.tensors.set(tensor.name, tensor);
   }
 
-  /** Name of a constant; equal constants share one tensor. `values` may be one number for every element. */
+  /**
+   * Name of a constant; equal constants share one tensor. `values` may be one number for every element. Throws
+   * `constant too large: …`.
+   */
   constant(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
+    if (elementCount(shape) > maxConstant)
+      throw new Error(`constant too large: [${shape}], the most is ${maxConstant}`);
     const list = typeof values === "number" ? new Array<number>(elementCount(shape)).fill(values) : values;
     const key = `${dtype}[${shape}]${list}`;
     const known = this.constants.get(key);
@@ -135,13 +146,19 @@ export class Builder implements Emit {
     return [...outputs];
   }
 
-  /** Types of a node's outputs. Throws what the op's record does, with the node's op, inputs and shapes behind it. */
-  infer(node: Node): readonly TensorType[] {
+  /**
+   * Types of a node's outputs. With the opset of the model file that the node stands in, all that is known of its op is
+   * checked first. Throws what the op's record and the checks do, with the node's op, inputs and shapes behind it.
+   */
+  infer(node: Node, fileOpset?: number): readonly TensorType[] {
     const record = opOf(node);
-    const call = callOf(node, this.tensors);
+    const call = callOf(node, this.tensors, fileOpset);
     try {
-      checkTypes(call, record);
-      return record.infer(call);
+      if (fileOpset !== undefined) checkNode(call, record);
+      checkInputs(call, record);
+      const types = record.infer(call);
+      checkOutputs(call, types, fileOpset !== undefined);
+      return types;
     } catch (error) {
       const isOwn = error instanceof NodeError && error.node === node.name;
       const what = isOwn ? error.what : (error as Error).message;
@@ -150,7 +167,11 @@ export class Builder implements Emit {
         return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
       });
       const kind = isOwn ? error.kind : undefined;
-      throw new NodeError(what, node, { kind, detail: `${node.op} of ${inputs.join(", ")}`, cause: error });
+      throw new NodeError(what, node, {
+        kind,
+        detail: `${node.op} of ${inputs.join(", ") || "nothing"}`,
+        cause: error,
+      });
     }
   }
 
@@ -173,8 +194,9 @@ export class Builder implements Emit {
     }
   }
 
-  /** Adds a node whose outputs are declared already. */
+  /** Adds a node whose outputs are declared already. Throws `graph too large: …`. */
   append(node: Node): void {
+    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.names.add(node.name);
     this.positions.set(node.name, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);

@@ -1,5 +1,5 @@
 import type { Node } from "../graph/graph.js";
-import { callOf } from "../ops/call.js";
+import { callOf, inputOf } from "../ops/call.js";
 import type { Normalize } from "../ops/op.js";
 import type { Builder } from "./build.js";
 
@@ -16,7 +16,7 @@ export interface Expansion {
 export function expand(b: Builder, node: Node, rule: Normalize, opset?: number): Expansion | undefined {
   const category = node.phase === "forward" ? "activation" : "temporary";
   const { result, nodes } = b.apart({ phase: node.phase, category, scope: node.name }, () =>
-    rule({ ...callOf(node, b.tensors, opset), b, x: (index) => node.inputs[index] as string }),
+    rule({ ...callOf(node, b.tensors, opset), b, x: (index) => inputOf(node, index) }),
   );
   return result && { nodes, results: result };
 }

@@ -1,7 +1,8 @@
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { gradientName, nextName, originalName } from "../graph/names.js";
 import type { Model, ModelValue } from "../model/model.js";
-import { ownOpset } from "../ops/call.js";
+import { callOf, ownOpset } from "../ops/call.js";
+import { checkNode } from "../ops/check-node.js";
 import { opOf } from "../ops/index.js";
 import { lower } from "../step/lower.js";
 import { holdBack } from "./barrier.js";
@@ -122,6 +123,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const { names: next, nodes: copies } = nextNames(held, new Set([graph.loss, ...gradients.values()]), made);
   const renamed = new Map([...next.values()].flatMap(({ from, to, isCopy }) => (isCopy ? [] : [[from, to] as const])));
   const rename = (name: string): string => renamed.get(name) ?? name;
+  const named = new Map([...held.tensors].map(([name, tensor]) => [rename(name), tensor]));
   const nodes = uniquelyNamed(endsLast([...held.nodes, ...copies])).map((node) => ({
     name: node.name,
     domain: node.domain,
@@ -130,6 +132,8 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
     outputs: trimmed(node.outputs).map(rename),
     attributes: node.attributes,
   }));
+  // what any reader of opset 18 would refuse is not written
+  for (const node of nodes) checkNode(callOf({ ...node, phase: "update" }, named), opOf(node), true);
 
   const residents = [...held.tensors.values()].filter(({ name }) => !made.has(name));
   const states = residents.filter(({ name, category }) => category !== "constant" && !held.inputs.includes(name));

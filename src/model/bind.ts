@@ -5,7 +5,9 @@ import { NodeError } from "../graph/errors.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
+import { checkSize, withoutIdle } from "../ops/check-node.js";
 import { opOf } from "../ops/index.js";
+import { opsetRange } from "../ops/schema.js";
 import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
 import type { Model, ModelNode } from "./model.js";
 import { originsOf } from "./origins.js";
@@ -46,6 +48,7 @@ const foldLimitBytes = 64 * 2 ** 20;
 export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
   const dims = options.dims ?? {};
   checkDims(model, dims);
+  checkOpset(model);
   const found = roles(model);
   const modes = batchNormModes(model, options.batchNorm);
   const reading: Reading = {
@@ -61,7 +64,9 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
   for (const raw of model.nodes) {
     try {
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
-      addNode(reading, { ...modes.apply(raw), inputs, phase: "forward" }, model.opset || ownOpset);
+      const opset = raw.opset ?? model.opset;
+      b.infer({ ...raw, inputs, phase: "forward" }, opset);
+      addNode(reading, { ...modes.apply(withoutIdle(raw)), inputs, phase: "forward" }, opset);
     } catch (error) {
       throw NodeError.of(error, raw);
     }
@@ -87,6 +92,14 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
   return { graph: origins ? { ...graph, origins } : graph, notes };
 }
 
+/** Throws `unsupported: opset …` for a file whose standard ops are to be read by rules that mutwo does not know. */
+function checkOpset({ opset, nodes }: Model): void {
+  const { oldest, newest } = opsetRange;
+  if (opset >= oldest && opset <= newest) return;
+  if (nodes.some(({ domain, opset: own }) => domain === "" && own === undefined))
+    throw new Error(`unsupported: opset ${opset} (export it at opset ${oldest} to ${newest})`);
+}
+
 /** Declares what no node makes: the file's inputs and initializers, each with what it is for. */
 function declareResidents(b: Builder, model: Model, { parameters, buffers }: Roles, dims: Dims): void {
   const category = (name: string, otherwise: "input" | "constant"): Tensor["category"] =>
@@ -94,7 +107,9 @@ function declareResidents(b: Builder, model: Model, { parameters, buffers }: Rol
   for (const input of model.inputs) {
     const { name, dtype } = input;
     if (model.initializers.has(name)) continue;
-    b.declare({ name, dtype, shape: boundShape(input, dims), category: category(name, "input") });
+    const shape = boundShape(input, dims);
+    checkSize(name, shape);
+    b.declare({ name, dtype, shape, category: category(name, "input") });
   }
   for (const [name, { dtype, shape, data }] of model.initializers)
     b.declare({ name, dtype, shape, data, category: category(name, "constant") });
@@ -140,6 +155,7 @@ function addWithState({ b, renewed }: Reading, node: Node): void {
     state.some(([from]) => from === slot) ? (renewed.get(name) ?? name) : name,
   );
   b.add(node.op, inputs, node.attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
+  for (const output of node.outputs) if (output) checkSize(output, b.type(output).shape);
   for (const [from, to] of state)
     renewed.set(node.inputs[from] as string, b.node(node.name).outputs[to] || b.wantOutput(node.name, to));
 }
@@ -199,12 +215,12 @@ function declareConstants(b: Builder, node: Node, values: readonly Value[]): voi
 /** The node's outputs if they can be known now; undefined if they depend on data. */
 function folded(b: Builder, node: Node, evaluate: BindOptions["evaluate"]): readonly Value[] | undefined {
   const op = opOf(node);
-  const call = callOf(node, b.tensors);
-  if (op.value) return op.value(call);
+  const isSmall = (): boolean => b.infer(node).reduce((sum, type) => sum + tensorBytes(type), 0) <= foldLimitBytes;
+  if (op.value) return isSmall() ? op.value(callOf(node, b.tensors)) : undefined;
   const known = node.inputs.every((name) => !name || b.type(name).category === "constant");
   if (!known || op.random) return undefined;
   const types = b.infer(node);
-  if (types.reduce((sum, type) => sum + tensorBytes(type), 0) > foldLimitBytes) return undefined;
+  if (!isSmall()) return undefined;
   const values = node.inputs.map((name) => (name ? (b.type(name) as Tensor & { data: Uint8Array }) : undefined));
   if (op.view) return [{ ...(types[0] as TensorType), data: values[0]?.data as Uint8Array }];
   return evaluate(node, values);

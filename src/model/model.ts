@@ -9,6 +9,8 @@ export interface ModelNode {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** Version of the default domain by which it is to be read, where that is not the file's. */
+  readonly opset?: number;
   /** Where the exporter says that it comes from. */
   readonly scope?: Scope;
 }

@@ -1,5 +1,6 @@
 import { elementCount, type TensorType } from "../graph/graph.js";
 import { bytesOf, valuesOf } from "../graph/values.js";
+import { ownOpset } from "../ops/call.js";
 import type { ModelNode, ModelValue } from "./model.js";
 import type { ProtoFunction, ProtoNode } from "./onnx-proto.js";
 
@@ -138,7 +139,9 @@ export function sequencesAsSplits(
     const sizesName = `${sequence}/sizes`;
     constants.set(sizesName, { dtype: "int64", shape: [sizes.length], data: bytesOf("int64", sizes) });
     const attributes = { axis: { type: "int", value: axis } } as const;
-    replaced.set(node, [{ ...node, op: "Split", inputs: [input, sizesName], outputs: names, attributes }]);
+    replaced.set(node, [
+      { ...node, op: "Split", inputs: [input, sizesName], outputs: names, attributes, opset: ownOpset },
+    ]);
     for (const [i, pick] of picks.entries()) {
       const name = names[picked[i] as number] as string;
       // a part that is picked twice needs a second name

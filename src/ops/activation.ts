@@ -1,4 +1,6 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, float, text } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
 import {
@@ -13,7 +15,7 @@ import {
 } from "./kinds.js";
 import { math } from "./math.js";
 import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { reduceTo } from "./shapes.js";
+import { broadcastShape, reduceTo, sameShape } from "./shapes.js";
 
 /**
  * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the
@@ -69,7 +71,11 @@ const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
 
 /** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
-const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
+const biased = (
+  body: (b: Emit, x: string) => string,
+  gradient: (b: Emit, x: string, dY: string) => string,
+  schema: string,
+): Op => {
   const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
     call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
   return native(
@@ -79,7 +85,7 @@ const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: str
       const bias = call.inputs[1];
       return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
     }),
-    { pointwise: true, body: (call) => [body(call.b, shifted(call))] },
+    { pointwise: true, schema, body: (call) => [body(call.b, shifted(call))] },
   );
 };
 
@@ -103,7 +109,12 @@ export const activation: OpTable = {
     },
   ),
   PRelu: native(
-    sameType,
+    (call) => {
+      const { shape } = call.input(0);
+      if (!sameShape(broadcastShape(shape, call.input(1).shape), shape))
+        throw new NodeError(`shape mismatch: slope [${call.input(1).shape}] for [${shape}]`, call.node);
+      return sameType(call);
+    },
     broadcastGradient(
       (call, dY) => {
         const m = math(call.b);
@@ -230,6 +241,7 @@ export const activation: OpTable = {
         : geluGradient(call.b, call.x(0), dY),
     {
       since: 20,
+      choices: { approximate: ["none", "tanh"] },
       inPlace: [],
       defaults: { approximate: text("none") },
       body: (call) => {
@@ -239,11 +251,12 @@ export const activation: OpTable = {
     },
   ),
   "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
+    schema: contribSchemas.Gelu,
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
-  "com.microsoft:BiasGelu": biased(gelu, geluGradient),
+  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient, contribSchemas.FastGelu),
+  "com.microsoft:BiasGelu": biased(gelu, geluGradient, contribSchemas.BiasGelu),
   // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
   "com.microsoft:QuickGelu": unary(
     (call, dY) => {
@@ -253,6 +266,7 @@ export const activation: OpTable = {
       return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
     },
     {
+      schema: contribSchemas.QuickGelu,
       inPlace: [],
       defaults: { alpha: float(1.702) },
       body: (call) => {

@@ -1,6 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type DType, int, ints, isFloat } from "../graph/graph.js";
 import { composite } from "./composite.js";
+import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
 import { math } from "./math.js";
@@ -255,7 +256,7 @@ export const attention: OpTable = {
       const rows = given.length === 2 ? call.x(1) : math(b).add(steps, call.x(1));
       return [rotateInput(call, heads, [2, 3], rows)];
     },
-    { flops: rotaryFlops, buffers: [2, 3] },
+    { schema: contribSchemas.RotaryEmbedding, flops: rotaryFlops, buffers: [2, 3] },
   ),
   /** (Q, K, V, bias, key mask, added to the scores), each [batch, positions, heads·width]. */
   "com.microsoft:MultiHeadAttention": composite(
@@ -282,7 +283,7 @@ export const attention: OpTable = {
       });
       return [asRows(b, y)];
     },
-    { flops: (call) => attentionFlops(multiHead(call)), buffers: [4, 5] },
+    { schema: contribSchemas.MultiHeadAttention, flops: (call) => attentionFlops(multiHead(call)), buffers: [4, 5] },
   ),
 };
 

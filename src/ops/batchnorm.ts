@@ -24,6 +24,8 @@ const affine = (b: Emit, x: string, scale: string, shift: string, mean: string):
 function channels(call: OpCall, count: number): [TensorType, TensorType] {
   const x = call.input(0);
   const size = x.shape[1];
+  if (call.int("spatial", 1) === 0 && x.shape.length > 2)
+    throw new NodeError(`unsupported: BatchNormalization spatial=0 of [${x.shape}]`, call.node);
   for (let i = 1; i < count; i++)
     if (size === undefined || !sameShape(call.input(i).shape, [size]))
       throw new NodeError(`shape mismatch: [${call.input(i).shape}] for the channels of [${x.shape}]`, call.node);

@@ -4,7 +4,11 @@ import type { OpTable } from "./op.js";
 
 /** Ops on the bits of whole numbers: no gradient passes them. */
 export const bitwise: OpTable = {
-  BitShift: binary("zero", { inPlace: [], defaults: { direction: text("LEFT") } }),
+  BitShift: binary("zero", {
+    inPlace: [],
+    choices: { direction: ["LEFT", "RIGHT"] },
+    defaults: { direction: text("LEFT") },
+  }),
   BitwiseAnd: binary("zero"),
   BitwiseOr: binary("zero"),
   BitwiseXor: binary("zero"),

@@ -10,6 +10,13 @@ const attribute = <K extends Attribute["type"]>(node: Node, name: string, type: 
   return found as Extract<Attribute, { type: K }> | undefined;
 };
 
+/** Name of a node's input. Throws `<op> lacks input <index>`. */
+export function inputOf(node: Node, index: number): string {
+  const name = node.inputs[index];
+  if (!name) throw new NodeError(`${node.op} lacks input ${index}`, node);
+  return name;
+}
+
 /** The opset of all nodes that mutwo makes itself, and that a graph consists of. */
 export const ownOpset = 18;
 

@@ -4,7 +4,7 @@ import { native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import { affineGradients, axesFrom, centre, epsilonOf, normalizing, throughNormalized } from "./normalized.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
-import { reduceTo, reshape } from "./shapes.js";
+import { reduceTo, reshape, sameShape } from "./shapes.js";
 
 const instanceAxes = (call: OpCall): number[] => axesFrom(2, call.input(0).shape.length);
 
@@ -15,7 +15,13 @@ const channelShape = (call: OpCall, index: number): number[] => [
 ];
 
 const instance: Op = native(
-  sameType,
+  (call) => {
+    const { shape } = call.input(0);
+    for (const i of [1, 2])
+      if (shape.length < 3 || !sameShape(call.input(i).shape, [shape[1] as number]))
+        throw new NodeError(`shape mismatch: [${call.input(i).shape}] for the channels of [${shape}]`, call.node);
+    return sameType(call);
+  },
   ofOutput0((call, dY) => {
     const { b } = call;
     const axes = instanceAxes(call);
@@ -45,7 +51,12 @@ function groupShape(call: OpCall): number[] {
   const { shape } = call.input(0);
   const [n = 1, c = 1] = shape;
   const groups = call.int("num_groups", 1);
-  if (c % groups) throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
+  const vectors = [1, 2].map((i) => call.input(i).shape.join());
+  const given = Number(vectors[0]);
+  if (vectors[0] !== vectors[1] || (given !== groups && given !== c))
+    throw new NodeError(`shape mismatch: scale [${vectors[0]}], bias [${vectors[1]}] for ${c} channels`, call.node);
+  if (shape.length < 2 || c % groups)
+    throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
   return [n, groups, elementCount(shape) / (n * groups)];
 }
 

@@ -2,7 +2,15 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
-import { convType, convWindow, extentOf, transposeWindow, type Window, windowAttributes } from "./geometry.js";
+import {
+  checkKernel,
+  convType,
+  convWindow,
+  extentOf,
+  transposeWindow,
+  type Window,
+  windowAttributes,
+} from "./geometry.js";
 import { native, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { sumOver } from "./shapes.js";
@@ -78,12 +86,18 @@ export const convolution: OpTable = {
     (call) => {
       const [x, w] = [call.input(0), call.input(1)];
       const group = call.int("group", 1);
-      if (w.shape[0] !== x.shape[1] || w.shape.length !== x.shape.length)
+      if (
+        x.shape.length < 3 ||
+        w.shape[0] !== x.shape[1] ||
+        w.shape.length !== x.shape.length ||
+        (x.shape[1] as number) % group
+      )
         throw new NodeError(`shape mismatch: X [${x.shape}] for W [${w.shape}]`, call.node);
       const channels = (w.shape[1] as number) * group;
       const bias = call.inputs[2];
       if (bias && bias.shape.join() !== String(channels))
         throw new NodeError(`shape mismatch: bias [${bias.shape}] for W [${w.shape}]`, call.node);
+      checkKernel(call);
       const { spatial } = transposeWindow(call);
       return [{ dtype: x.dtype, shape: [x.shape[0] as number, channels, ...spatial] }];
     },

@@ -6,7 +6,7 @@ import { math } from "./math.js";
 import type { BodyCall, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sameShape } from "./shapes.js";
 
-/** Throws `shape mismatch: …` for a target that does not fit, `unsupported: …` for an unknown reduction. */
+/** Throws `shape mismatch: …` for a target that does not fit. */
 function lossType(call: OpCall): TensorType {
   const [x, target] = [call.input(0), call.input(1)];
   const { op, name } = call.node;
@@ -17,8 +17,6 @@ function lossType(call: OpCall): TensorType {
       `shape mismatch: weights [${call.input(2).shape}] for scores [${x.shape}] (op ${op}, node ${name})`,
     );
   const reduction = call.text("reduction", "mean");
-  if (!["none", "sum", "mean"].includes(reduction))
-    throw new Error(`unsupported: reduction ${reduction} (op ${op}, node ${name})`);
   return { dtype: x.dtype, shape: reduction === "none" ? target.shape : [] };
 }
 
@@ -49,12 +47,14 @@ function reduced(b: Emit, each: string, weights: string | undefined, reduction: 
   return weights ? math(b).div(total(each), total(weights)) : b.op("ReduceMean", [each], { keepdims: int(0) });
 }
 
+const choices = { reduction: ["none", "sum", "mean"] };
+
 /** Losses that a model file may hold. */
 export const criterion: OpTable = {
   NegativeLogLikelihoodLoss: composite(
     (call) => [lossType(call)],
     (call) => [negativeLikelihood(call, call.x(0))],
-    { flops: inputSize, buffers: [2] },
+    { flops: inputSize, buffers: [2], choices },
   ),
   SoftmaxCrossEntropyLoss: composite(
     (call) => [lossType(call), call.input(0)],
@@ -62,6 +62,6 @@ export const criterion: OpTable = {
       const logs = call.b.op("LogSoftmax", [call.x(0)], { axis: int(1) });
       return [negativeLikelihood(call, logs), logs];
     },
-    { flops: (call) => 6 * inputSize(call), buffers: [2] },
+    { flops: (call) => 6 * inputSize(call), buffers: [2], choices },
   ),
 };

@@ -261,7 +261,12 @@ export const elementwise: OpTable = {
       ...fusible,
       passes: true,
       types: { T1: 0, T2: "y0" },
-      normalize: (call) => (dtypeOfNumber(call.int("to", 0)) === call.input(0).dtype ? [call.x(0)] : undefined),
+      // saturate and round_mode, of later opsets, are about float8
+      normalize: (call) => {
+        if (dtypeOfNumber(call.int("to", 0)) === call.input(0).dtype) return [call.x(0)];
+        if (Object.keys(call.node.attributes).length === 1) return undefined;
+        return [call.b.op("Cast", [call.x(0)], { to: int(call.int("to", 0)) }, { name: call.node.name })];
+      },
     },
   ),
   CastLike: native(

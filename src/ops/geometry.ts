@@ -59,6 +59,14 @@ const positions = (size: number, w: Window, axis: number): number => {
 export const convWindow = (call: OpCall): Window =>
   windowOf(call, call.input(0).shape.slice(2), call.input(1).shape.slice(2));
 
+/** Throws `shape mismatch: …` if attribute kernel_shape is not what the weights say. */
+export function checkKernel(call: OpCall): void {
+  const { shape } = call.input(1);
+  const kernel = call.ints("kernel_shape");
+  if (kernel && kernel.join() !== shape.slice(2).join())
+    throw new NodeError(`shape mismatch: kernel_shape [${kernel}] for W [${shape}]`, call.node);
+}
+
 /** Type of a convolution's output. Throws `shape mismatch: …`. */
 export function convType(call: OpCall): TensorType[] {
   const [x, w] = [call.input(0), call.input(1)];
@@ -73,6 +81,7 @@ export function convType(call: OpCall): TensorType[] {
   const bias = call.inputs[2];
   if (bias && bias.shape.join() !== String(w.shape[0]))
     throw new NodeError(`shape mismatch: bias [${bias.shape}] for W [${w.shape}]`, call.node);
+  checkKernel(call);
   const window = convWindow(call);
   const spatial = x.shape.slice(2).map((size, axis) => positions(size, window, axis));
   if (spatial.some((n) => n < 1))
@@ -91,16 +100,26 @@ export function transposeWindow(call: OpCall): {
   const plain = { ...call, text: (_: string, otherwise: string) => otherwise, node: { ...call.node, attributes } };
   const given = windowOf(plain, sizes, call.input(1).shape.slice(2));
   const rank = sizes.length;
-  const extra = call.ints("output_padding") ?? sizes.map(() => 0);
-  const whole = sizes.map(
-    (size, axis) => (size - 1) * (given.strides[axis] as number) + (extra[axis] as number) + extentOf(given, axis),
+  const padding = call.ints("output_padding") ?? sizes.map(() => 0);
+  if (padding.length !== rank)
+    throw new NodeError(`shape mismatch: output_padding [${padding}] for [${call.input(0).shape}]`, call.node);
+  const natural = sizes.map(
+    (size, axis) => (size - 1) * (given.strides[axis] as number) + (padding[axis] as number) + extentOf(given, axis),
   );
   const auto = auto_pad?.type === "string" ? auto_pad.value : "NOTSET";
   const same = auto.startsWith("SAME");
   // output_shape may name all axes or the spatial ones only
-  const wanted =
-    call.ints("output_shape")?.slice(-rank) ??
-    (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  const asked = call.ints("output_shape")?.slice(-rank);
+  const wanted = asked ?? (same ? sizes.map((n, i) => n * (given.strides[i] as number)) : undefined);
+  // a size above the natural one is met by padding at the end, if it is asked for
+  const whole = natural.map((n, axis) => Math.max(n, asked?.[axis] ?? 0));
+  const extra = whole.map((n, axis) => n - (natural[axis] as number) + (padding[axis] as number));
+  const tooMuch = extra.some((n, axis) => n > 0 && n >= (given.strides[axis] as number));
+  if (tooMuch)
+    throw new NodeError(
+      `shape mismatch: output [${whole}] of [${natural}]: no more than a stride can be added`,
+      call.node,
+    );
   let pads = auto === "VALID" ? given.pads.map(() => 0) : given.pads;
   if (wanted) {
     const totals = wanted.map((n, axis) => Math.max(0, (whole[axis] as number) - n));
@@ -109,7 +128,7 @@ export function transposeWindow(call: OpCall): {
     pads = auto === "SAME_UPPER" ? [...less, ...more] : [...more, ...less];
   }
   const spatial = whole.map((n, axis) => n - (pads[axis] as number) - (pads[axis + rank] as number));
-  if (spatial.some((n) => n < 0) || (call.ints("output_shape") && spatial.join() !== wanted?.join()))
+  if (spatial.some((n) => n < 0) || (asked && spatial.join() !== asked.join()))
     throw new NodeError(`shape mismatch: output [${wanted ?? spatial}] of X [${call.input(0).shape}]`, call.node);
   return { window: { ...given, pads }, extra, spatial };
 }
@@ -117,5 +136,6 @@ export function transposeWindow(call: OpCall): {
 /** The output of an op over whole images: one element for each channel. */
 export const globalType = (call: OpCall): TensorType[] => {
   const { dtype, shape } = call.input(0);
+  if (shape.length < 3) throw new NodeError(`shape mismatch: ${call.node.op} of [${shape}]`, call.node);
   return [{ dtype, shape: shape.map((size, axis) => (axis < 2 ? size : 1)) }];
 };

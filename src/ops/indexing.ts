@@ -41,13 +41,26 @@ const dims = (call: OpCall): readonly number[] => {
   return shape.slice(at(call.int("start", 0)), at(call.int("end", shape.length)));
 };
 
+const choices = { reduction: ["none", "add", "mul", "max", "min"] };
+
 /** Adding up and the like of 16-bit elements. */
 const reduces16Bit: NonNullable<Op["cpuRefuses"]> = ({ attributes }, dtype) =>
   (attributes.reduction?.value ?? "none") !== "none" && is16Bit(dtype);
 
+/** Throws `shape mismatch: …` for indices of another rank than the data, or that reach further beside the axis. */
+function fitsBeside(call: OpCall, data: readonly number[], index: readonly number[]): void {
+  const axis = axisOf(call, 0);
+  if (index.length !== data.length || index.some((n, i) => i !== axis && n > (data[i] as number)))
+    throw new NodeError(`shape mismatch: indices [${index}] of [${data}], axis ${axis}`, call.node);
+}
+
 const scatterNd: Op = indexed(
   (call) => {
     const { dtype, shape } = call.input(0);
+    const [index, updates] = [call.input(1).shape, call.input(2).shape];
+    const width = index.at(-1) ?? 0;
+    if (width > shape.length || !sameShape(updates, [...index.slice(0, -1), ...shape.slice(width)]))
+      throw new NodeError(`shape mismatch: indices [${index}], updates [${updates}] for [${shape}]`, call.node);
     return [{ dtype, shape }];
   },
   ofOutput0((call, dY) => {
@@ -62,7 +75,7 @@ const scatterNd: Op = indexed(
       call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
     ];
   }),
-  { types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
+  { choices, types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
 );
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
@@ -111,10 +124,13 @@ export const indexing: OpTable = {
       return [b.op("Reshape", [sum, b.vector(data.shape)])];
     }),
     // a table of rows: they start as small as embeddings do, with variance 1/2500
-    { picks: 1, fanIn: () => 2500 },
+    { picks: 1, fanIn: () => 2500, empty: true },
   ),
   GatherElements: indexed(
-    (call) => [{ dtype: call.input(0).dtype, shape: call.input(1).shape }],
+    (call) => {
+      fitsBeside(call, call.input(0).shape, call.input(1).shape);
+      return [{ dtype: call.input(0).dtype, shape: call.input(1).shape }];
+    },
     ofOutput0((call, dY) => [
       call.b.op("ScatterElements", [zeros(call.b, call.input(0)), call.x(1), dY], {
         axis: int(axisOf(call, 0)),
@@ -131,6 +147,7 @@ export const indexing: OpTable = {
           `shape mismatch: indices [${call.input(1).shape}] for updates [${call.input(2).shape}]`,
           call.node,
         );
+      fitsBeside(call, shape, call.input(1).shape);
       return [{ dtype, shape }];
     },
     ofOutput0((call, dY) => {
@@ -147,13 +164,21 @@ export const indexing: OpTable = {
         call.wants(2) ? b.op("GatherElements", [dY, call.x(1)], axis) : undefined,
       ];
     }),
-    { inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
+    { choices, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
   ),
   GatherND: indexed(
     (call) => {
       const { dtype, shape } = call.input(0);
       const index = call.input(1).shape;
       const batch = call.int("batch_dims", 0);
+      const width = index.at(-1) ?? 0;
+      const fits =
+        batch >= 0 &&
+        batch < Math.min(shape.length, index.length) &&
+        batch + width <= shape.length &&
+        sameShape(shape.slice(0, batch), index.slice(0, batch));
+      if (!fits)
+        throw new NodeError(`shape mismatch: indices [${index}] of [${shape}], batch_dims ${batch}`, call.node);
       return [{ dtype, shape: [...index.slice(0, -1), ...shape.slice(batch + (index.at(-1) ?? 0))] }];
     },
     ofOutput0((call, dY) => {
@@ -191,14 +216,23 @@ export const indexing: OpTable = {
       ];
     },
     "zero",
-    { inputTypes: "any", types: { T1: 0, T2: 1, T3: 2 }, hostInputs: [1], defaults: { axis: int(-1) }, pins: "always" },
+    {
+      inputTypes: "any",
+      types: { T1: 0, T2: 1, T3: 2 },
+      hostInputs: [1],
+      axisRoom: 1,
+      defaults: { axis: int(-1) },
+      pins: "always",
+    },
   ),
   Shape: indexed((call) => [{ dtype: "int64", shape: [dims(call).length] }], "zero", {
     types: { T: 0, T1: "y0" },
+    empty: true,
     value: (call) => [int64([dims(call).length], dims(call))],
   }),
   Size: indexed(() => [{ dtype: "int64", shape: [] }], "zero", {
     types: { T: 0, T1: "y0" },
+    empty: true,
     value: (call) => [int64([], [elementCount(call.input(0).shape)])],
   }),
   Constant: indexed((call) => [constantOf(call)], "zero", {

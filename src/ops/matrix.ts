@@ -1,5 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize, type Traits } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
@@ -174,6 +175,7 @@ export const matrix: OpTable = {
     }),
     {
       ...matrices,
+      schema: contribSchemas.FusedMatMul,
       pins: "batches",
       defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
       flops: (call, outputs) =>

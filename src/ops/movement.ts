@@ -62,10 +62,12 @@ function partSizes(call: OpCall): readonly number[] {
   const size = call.input(0).shape[axisOf(call, 0)] as number;
   const given = call.inputs[1] ? call.need(1) : call.ints("split");
   const count = call.int("num_outputs", call.outputCount);
+  if (count > call.outputCount || (given && given.length < call.outputCount))
+    throw new NodeError(`Split makes ${given?.length ?? count} parts, the node names ${call.outputCount}`, call.node);
   const each = Math.ceil(size / count);
   const sizes = given ?? Array.from({ length: count }, (_, i) => Math.min(each, size - i * each));
   if (sizes.reduce((sum, n) => sum + n, 0) !== size || sizes.some((n) => n < 0))
-    throw new NodeError(`shape mismatch: parts [${sizes}] of ${size}`, call.node);
+    throw new NodeError(`shape mismatch: ${sizes.length} parts [${sizes.slice(0, 8)}] of ${size}`, call.node);
   return sizes;
 }
 
@@ -85,7 +87,7 @@ export const movement: OpTable = {
     (call) => {
       const { dtype, shape } = call.input(0);
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
-      if (perm.length !== shape.length || new Set(perm).size !== perm.length)
+      if (perm.length !== shape.length || new Set(perm).size !== perm.length || perm.some((at) => !(at in shape)))
         throw new NodeError(`shape mismatch: perm [${perm}] for [${shape}]`, call.node);
       return [{ dtype, shape: perm.map((axis) => shape[axis] as number) }];
     },
@@ -94,7 +96,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
-    { passes: true },
+    { passes: true, empty: true },
   ),
   Concat: moving(
     (call) => {
@@ -118,7 +120,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal" },
+    { passes: true, inputTypes: "equal", empty: true },
   ),
   Split: moving(
     (call) => {
@@ -174,6 +176,7 @@ export const movement: OpTable = {
     }),
     {
       passes: true,
+      empty: true,
       hostInputs: [1, 2, 3, 4],
       types: { T: 0, Tind: 1 },
       normalize: attributesToInputs("starts", "ends", "axes"),
@@ -212,7 +215,11 @@ export const movement: OpTable = {
   ),
   /** The elements on and below (above, if `upper`) a diagonal; the others become 0. */
   Trilu: moving(
-    sameType,
+    (call) => {
+      if (call.input(0).shape.length < 2)
+        throw new NodeError(`shape mismatch: Trilu of [${call.input(0).shape}]`, call.node);
+      return sameType(call);
+    },
     ofOutput0((call, dY) => [
       call.b.op("Trilu", call.inputs[1] ? [dY, call.x(1)] : [dY], { upper: int(call.int("upper", 1)) }),
     ]),
@@ -235,7 +242,7 @@ export const movement: OpTable = {
       const split = reshape(b, dY, [n, c / block ** 2, h, block, w, block]);
       return [reshape(b, b.op("Transpose", [split], { perm: ints([0, 1, 3, 5, 2, 4]) }), [n, c, h, w])];
     }),
-    { defaults: { mode: text("DCR") } },
+    { choices: { mode: ["DCR", "CRD"] }, defaults: { mode: text("DCR") } },
   ),
   SpaceToDepth: moving(
     (call) => {

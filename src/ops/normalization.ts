@@ -1,4 +1,6 @@
+import { NodeError } from "../graph/errors.js";
 import { float, int, ints, type TensorType } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import {
@@ -12,7 +14,7 @@ import {
   throughNormalized,
 } from "./normalized.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, normalizeAxes, reducedShape } from "./shapes.js";
+import { axisOf, broadcastShape, cast, normalizeAxes, reducedShape, sameShape } from "./shapes.js";
 
 const layerAxes = (call: OpCall): number[] => axesFrom(axisOf(call, -1), call.input(0).shape.length);
 
@@ -24,8 +26,21 @@ const rowStatistics = (call: OpCall): TensorType => ({
 
 const rowDefaults = { axis: int(-1), epsilon: float(1e-5), stash_type: int(1) };
 
+/** Throws `shape mismatch: …` for a scale or bias that does not broadcast over the rows. */
+function checkRows(call: OpCall): void {
+  const { shape } = call.input(0);
+  for (const vector of call.inputs.slice(1, 3))
+    if (vector && !sameShape(broadcastShape(shape, vector.shape), shape))
+      throw new NodeError(`shape mismatch: [${vector.shape}] for the rows of [${shape}]`, call.node);
+}
+
+const rowTypes = (call: OpCall): TensorType[] => {
+  checkRows(call);
+  return sameType(call);
+};
+
 const layer: Op = native(
-  (call) => [...sameType(call), rowStatistics(call), rowStatistics(call)],
+  (call) => [...rowTypes(call), rowStatistics(call), rowStatistics(call)],
   (call) => {
     onlyY(call);
     const dY = call.dy(0);
@@ -47,7 +62,7 @@ const layer: Op = native(
 
 /** Y = X/√(mean X² + ε)·scale, and output 1 = 1/√(mean X² + ε). */
 const simplifiedLayer: Op = native(
-  (call) => [...sameType(call), rowStatistics(call)],
+  (call) => [...rowTypes(call), rowStatistics(call)],
   (call) => {
     onlyY(call);
     const dY = call.dy(0);
@@ -64,6 +79,7 @@ const simplifiedLayer: Op = native(
   {
     ...normalizing,
     since: "none",
+    schema: contribSchemas.SimplifiedLayerNormalization,
     inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
@@ -78,7 +94,7 @@ const simplifiedLayer: Op = native(
 );
 
 const rms: Op = native(
-  sameType,
+  rowTypes,
   ofOutput0((call, dY) => {
     const { b } = call;
     const axes = layerAxes(call);
@@ -122,6 +138,7 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
       : [made[0] as string, made[1] ?? "", made[2] ?? "", sum];
   };
   return native((call) => [...sameType(call), rowStatistics(call), rowStatistics(call), ...sameType(call)], "none", {
+    schema: contribSchemas[`Skip${inner}`],
     flops: (call) => 9 * inputSize(call),
     types: null,
     body: expand,
@@ -131,7 +148,11 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
 
 /** Y = X/‖X‖ₚ along an axis: dX = (dY − s·Σ dY·Y)/‖X‖ with s = Y for p = 2 and sign X for p = 1. */
 const lp: Op = native(
-  sameType,
+  (call) => {
+    axisOf(call, -1);
+    if (call.int("p", 2) > 2) throw new NodeError(`unsupported: LpNormalization p=${call.int("p", 2)}`, call.node);
+    return sameType(call);
+  },
   ofOutput0((call, dY) => {
     const { b } = call;
     const m = math(b);
@@ -151,7 +172,10 @@ const varianceAxes = (call: OpCall): number[] =>
 
 /** Y = (X − mean)/(std + 1e-9). */
 const meanVariance: Op = native(
-  sameType,
+  (call) => {
+    varianceAxes(call);
+    return sameType(call);
+  },
   ofOutput0((call, dY) => {
     const { inverse } = centre(call.b, call.x(0), varianceAxes(call), 0);
     return [throughNormalized(call.b, dY, call.y(0), inverse, varianceAxes(call))];

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { attributesToInputs, listOf, native, noFlops, ofOutput0 } from "./kinds.js";
+import { listOf, native, noFlops, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
 import { normalizeAxis, sumOver } from "./shapes.js";
 
@@ -30,6 +30,10 @@ const sources: Readonly<Record<string, (at: number, size: number) => number>> = 
     return Math.min(phase, period - phase);
   },
 };
+
+/** The most elements that a side of an axis of `size` can be padded with, by a mode that repeats the axis' own. */
+const mirrored = (mode: string, size: number): number =>
+  size === 0 ? 0 : mode === "reflect" ? size - 1 : mode === "wrap" ? size : Number.POSITIVE_INFINITY;
 
 /** Neighbouring elements of a padded axis that come from one element (step 0), or from neighbours (1 or -1). */
 interface Run {
@@ -77,7 +81,11 @@ export const padding: OpTable = {
       const { dtype, shape } = call.input(0);
       const { begin, end } = padsOf(call);
       const padded = shape.map((n, axis) => n + (begin[axis] as number) + (end[axis] as number));
-      if (padded.some((n) => n < 0))
+      const mode = call.text("mode", "constant");
+      const beyond = (axis: number): boolean =>
+        mode !== "constant" &&
+        Math.max(begin[axis] as number, end[axis] as number) > mirrored(mode, shape[axis] as number);
+      if (padded.some((n, axis) => n < 0 || beyond(axis)))
         throw new NodeError(`shape mismatch: pads [${begin},${end}] for [${shape}]`, call.node);
       return [{ dtype, shape: padded }];
     },
@@ -99,6 +107,20 @@ export const padding: OpTable = {
         }, dY),
       ];
     }),
-    { flops: noFlops, hostInputs: [1, 2, 3], normalize: attributesToInputs("pads") },
+    {
+      flops: noFlops,
+      empty: true,
+      hostInputs: [1, 2, 3],
+      choices: { mode: ["constant", "reflect", "edge", "wrap"] },
+      // before opset 11 pads and value are attributes
+      normalize: (call) => {
+        const pads = call.ints("pads");
+        if (!pads) return undefined;
+        const { b, x, node } = call;
+        const { pads: _, value, ...attributes } = node.attributes;
+        const filler = value && b.scalar(call.float("value", 0), x(0));
+        return [b.op("Pad", [x(0), b.vector(pads), filler], attributes, { name: node.name })];
+      },
+    },
   ),
 };

@@ -8,6 +8,8 @@ import type { BodyCall, Normalize, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver, zeros } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
+  if (call.input(0).shape.length < 3)
+    throw new NodeError(`shape mismatch: ${call.node.op} of [${call.input(0).shape}]`, call.node);
   const kernel = call.ints("kernel_shape");
   if (!kernel) throw new NodeError(`${call.node.op} lacks kernel_shape`, call.node);
   return windowOf(call, call.input(0).shape.slice(2), kernel);
@@ -40,12 +42,15 @@ const poolFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
 
 /** Pads written out, so that no kernel has to resolve auto_pad. */
 const explicitPads: Normalize = (call) => {
-  if (call.text("auto_pad", "NOTSET") === "NOTSET") return undefined;
-  const { auto_pad: _, ...attributes } = call.node.attributes;
+  const isFine = call.node.op === "MaxPool" || !call.ints("dilations");
+  if (call.text("auto_pad", "NOTSET") === "NOTSET" && isFine) return undefined;
+  const { auto_pad: _, dilations: __, ...attributes } = call.node.attributes;
+  // AveragePool of opset 18 does not know the attribute, and one that needs it is written otherwise
+  const { dilations, ...window } = windowAttributes(poolWindow(call));
   return call.b.add(
     call.node.op,
     call.node.inputs,
-    { ...attributes, ...windowAttributes(poolWindow(call)) },
+    { ...attributes, ...window, ...(call.node.op === "AveragePool" ? {} : { dilations }) },
     {
       name: call.node.name,
       count: call.outputCount,

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { type DType, dtypeOfNumber, float, int, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
@@ -35,6 +36,8 @@ export const randomOps: OpTable = {
   Dropout: native(
     (call) => {
       const { dtype, shape } = call.input(0);
+      const ratio = call.constant(1)?.[0] ?? call.float("ratio", 0);
+      if (!(ratio >= 0 && ratio < 1)) throw new NodeError(`ratio of Dropout is ${ratio}, not from 0 to 1`, call.node);
       return [
         { dtype, shape },
         { dtype: "bool", shape },

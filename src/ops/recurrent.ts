@@ -219,6 +219,7 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
     },
     unrolled(gates, defaults, cell),
     {
+      choices: { direction: ["forward", "reverse", "bidirectional"] },
       // states that lie in the file itself are zeros that an exporter has folded: not to be trained
       buffers: [5, 6],
       flops: (call) => {

@@ -3,7 +3,7 @@ import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, Normalize, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, expandTo, normalizeAxes, reducedShape, reshape, sumOver } from "./shapes.js";
+import { axisOf, cast, expandTo, normalizeAxes, normalizeAxis, reducedShape, reshape, sumOver } from "./shapes.js";
 
 /** The axes that a Reduce op sums over, counted from the front; all of them if none are given. */
 function axesOf(call: OpCall): number[] {
@@ -78,6 +78,12 @@ const indexReduction = native(
 
 const lastAxis = { axis: int(-1) };
 
+/** The type of input 0, which has the axis. */
+const alongAxis = (call: OpCall): TensorType[] => {
+  axisOf(call, -1);
+  return sameType(call);
+};
+
 /** Before opset 13 Softmax and its like see a matrix: all axes from `axis` (default 1) on are one. */
 const flattenedBefore13: Normalize = (call) => {
   if (call.opset >= 13) return undefined;
@@ -96,7 +102,8 @@ function inferTopK(call: OpCall): TensorType[] {
   const { dtype, shape } = call.input(0);
   const axis = axisOf(call, -1);
   const k = call.inputs[1] ? (call.need(1)[0] as number) : call.int("k", 1);
-  if (k > (shape[axis] as number)) throw new NodeError(`shape mismatch: k = ${k} of [${shape}]`, call.node);
+  if (!(k >= 0 && k <= (shape[axis] as number)))
+    throw new NodeError(`shape mismatch: k = ${k} of [${shape}]`, call.node);
   const out = shape.map((n, i) => (i === axis ? k : n));
   return [
     { dtype, shape: out },
@@ -148,7 +155,7 @@ export const reduction: OpTable = {
   ArgMin: indexReduction,
   // dX = (dY − Σ dY·Y)·Y
   Softmax: native(
-    sameType,
+    alongAxis,
     ofOutput0((call, dY) => {
       const m = math(call.b);
       const y = call.y(0);
@@ -158,7 +165,7 @@ export const reduction: OpTable = {
   ),
   // dX = dY − e^Y·Σ dY
   LogSoftmax: native(
-    sameType,
+    alongAxis,
     ofOutput0((call, dY) => {
       const m = math(call.b);
       return [m.sub(dY, m.mul(m.exp(call.y(0)), sumOfProduct(call, dY)))];
@@ -172,10 +179,13 @@ export const reduction: OpTable = {
       normalize: flattenedBefore13,
     },
   ),
-  Hardmax: native(sameType, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),
+  Hardmax: native(alongAxis, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),
   // summed the other way
   CumSum: native(
-    sameType,
+    (call) => {
+      normalizeAxis(call.need(1)[0] ?? Number.NaN, call.input(0).shape.length);
+      return sameType(call);
+    },
     ofOutput0((call, dY) => [
       call.b.op("CumSum", [dY, call.b.vector([call.need(1)[0] as number])], {
         exclusive: int(call.int("exclusive", 0)),

@@ -20,7 +20,7 @@ const isGiven = (call: OpCall, index: number): boolean => (call.inputs[index]?.s
 function oldScales(call: OpCall): readonly number[] | undefined {
   const given = call.node.attributes.scales;
   if (given?.type === "floats") return given.value;
-  return call.inputs.length === 2 ? call.need(1) : undefined;
+  return call.inputs.length === 2 && (call.opset < 11 || call.node.op === "Upsample") ? call.need(1) : undefined;
 }
 
 /** The axes that change, or that are scaled at all. Throws `shape mismatch: …`. */
@@ -134,6 +134,21 @@ const inferResize = (call: OpCall): TensorType[] => {
   return [{ dtype, shape }];
 };
 
+const choices = {
+  mode: ["nearest", "linear", "cubic"],
+  coordinate_transformation_mode: [
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_half_pixel_for_nn",
+    "tf_crop_and_resize",
+  ],
+  nearest_mode: ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil", "simple"],
+  keep_aspect_ratio_policy: ["stretch", "not_larger", "not_smaller"],
+};
+
 const defaults: Attributes = {
   mode: text("nearest"),
   coordinate_transformation_mode: text("half_pixel"),
@@ -159,6 +174,7 @@ export const resizing: OpTable = {
         (call.text("mode", "nearest") === "nearest" ? 0 : 2 ** (call.input(0).shape.length - 1)),
       hostInputs: [1, 2, 3],
       inputTypes: "any",
+      choices,
       pins: "always",
       types: { T1: 0 },
       defaults,
@@ -167,5 +183,11 @@ export const resizing: OpTable = {
     },
   ),
   /** Resize's name before opset 10: only ever read. */
-  Upsample: native(inferResize, "none", { types: null, inputTypes: "any", normalize: renewed }),
+  Upsample: native(inferResize, "none", {
+    types: null,
+    inputTypes: "any",
+    choices: { mode: ["nearest", "linear"] },
+    hostInputs: [1],
+    normalize: renewed,
+  }),
 };

@@ -99,6 +99,7 @@ export const sampling: OpTable = {
   /** Linear and nearest sampling as rows gathered from the image, channels last; cubic stays ONNX Runtime's kernel. */
   GridSample: native(sampledType, "none", {
     types: { T1: 0, T2: 1 },
+    choices: { mode: [...modes.keys()], padding_mode: ["zeros", "border", "reflection"] },
     defaults: { mode: text("bilinear"), padding_mode: text("zeros"), align_corners: int(0) },
     flops: (call, outputs) => 2 ** (call.input(0).shape.length - 1) * elementCount(outputs[0]?.shape ?? []),
     normalize: (call) => {

@@ -1,3 +1,4 @@
+import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { composite } from "./composite.js";
 import { native, noFlops, ofOutput0, sameType } from "./kinds.js";
@@ -82,8 +83,13 @@ export const selection: OpTable = {
     (call) => {
       const { shape } = call.input(0);
       const axes = [call.int("batch_axis", 1), call.int("time_axis", 0)];
+      if (shape.length < 2) throw new NodeError(`shape mismatch: ReverseSequence of [${shape}]`, call.node);
       const batch = shape[axes[0] as number];
-      if (axes.some((axis) => axis > 1) || axes[0] === axes[1] || call.input(1).shape.join() !== String(batch))
+      if (
+        axes.some((axis) => axis < 0 || axis > 1) ||
+        axes[0] === axes[1] ||
+        call.input(1).shape.join() !== String(batch)
+      )
         throw new Error(
           `shape mismatch: lengths [${call.input(1).shape}] of [${shape}] (op ReverseSequence, node ${call.node.name})`,
         );

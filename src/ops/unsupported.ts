@@ -1,11 +1,12 @@
 import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
+import { opsetRange } from "./schema.js";
 
 /** What to change where a model decides while it runs what is run. */
 export const controlFlowHint =
   "export what runs for one input: torch.jit.trace or dynamo=True unrolls loops of a fixed length";
 
-const unknownHint = "export it as standard ONNX ops, of opset 9 to 23";
+const unknownHint = `export it as standard ONNX ops, of opset ${opsetRange.oldest} to ${opsetRange.newest}`;
 
 /** Why mutwo does not know an op, for messages; checked in order. */
 const kinds: readonly (readonly [pattern: RegExp, what: string, hint: string])[] = [

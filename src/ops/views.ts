@@ -39,9 +39,10 @@ export const views: OpTable = {
       const { shape } = call.input(0);
       const axis = call.int("axis", 1);
       const at = axis < 0 ? axis + shape.length : axis;
+      if (at < 0) throw new Error(`axis out of range: ${axis} for rank ${shape.length}`);
       return [elementCount(shape.slice(0, at)), elementCount(shape.slice(at))];
     },
-    { hostInputs: [] },
+    { hostInputs: [], axisRoom: 1 },
   ),
   Squeeze: view(
     (call) => {

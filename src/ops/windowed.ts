@@ -24,6 +24,8 @@ const powered = (b: Emit, x: string, p: number): string => {
 };
 
 const lpWindow = (call: OpCall): Window => {
+  if (call.input(0).shape.length < 3)
+    throw new NodeError(`shape mismatch: LpPool of [${call.input(0).shape}]`, call.node);
   const kernel = call.ints("kernel_shape");
   if (!kernel) throw new NodeError(`LpPool lacks kernel_shape`, call.node);
   return windowOf(call, call.input(0).shape.slice(2), kernel);

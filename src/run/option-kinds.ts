@@ -93,22 +93,26 @@ export const choice = <const T extends string>(what: string, choices: readonly T
   say: String,
 });
 
-const isCount = (value: unknown, least: number): boolean => Number.isSafeInteger(value) && (value as number) >= least;
+const isCount = (value: unknown, least: number, most = Number.MAX_SAFE_INTEGER): boolean =>
+  Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most;
 
-/** A whole number from `least` on. */
-export const count = (least: number): Kind<number> => ({
-  metavar: "<n>",
-  isNumber: true,
-  expected: `a whole number from ${least} on`,
-  includes: (value) => isCount(value, least),
-  parse(word) {
-    const value = Number(word);
-    if (!isCount(value, least)) throw new Error(`use a whole number from ${least} on`);
-    return value;
-  },
-  words: one,
-  say: String,
-});
+/** A whole number from `least` on, up to `most` if that is given. */
+export const count = (least: number, most?: number): Kind<number> => {
+  const range = `a whole number from ${least} ${most === undefined ? "on" : `to ${most}`}`;
+  return {
+    metavar: "<n>",
+    isNumber: true,
+    expected: range,
+    includes: (value) => isCount(value, least, most),
+    parse(word) {
+      const value = Number(word);
+      if (!isCount(value, least, most)) throw new Error(`use ${range}`);
+      return value;
+    },
+    words: one,
+    say: String,
+  };
+};
 
 const isPositive = (value: unknown): boolean => Number.isFinite(value) && (value as number) > 0;
 

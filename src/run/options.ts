@@ -74,7 +74,8 @@ export const optionTable = {
   },
   accumulate: {
     flag: "--accumulate",
-    kind: count(1),
+    // the step holds the nodes of each of them
+    kind: count(1, 1024),
     help: "micro-batches of that size before each update",
     group: "step",
     commands: ["profile", "show"],
@@ -211,7 +212,7 @@ export const optionTable = {
   /** Threads of the CPU's kernels, default all cores. */
   threads: {
     flag: "--threads",
-    kind: count(1),
+    kind: count(1, 1024),
     help: "threads of the CPU kernels (default: all cores)",
     group: "device",
     commands: ["profile"],

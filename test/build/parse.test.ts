@@ -63,7 +63,7 @@ test("parseGraph(text) says in one line what is wrong and where", () => {
     ["graph (float32[2] x) => (y) {\n y = Relu(z)\n}", "unknown tensor: z (node y)"],
     [
       "graph (float32[2] x) => (y) { y = Nope(x) }",
-      "unknown op: Nope (node y); export it as standard ONNX ops, of opset 9 to 23",
+      "unknown op: Nope (node y); export it as standard ONNX ops, of opset 7 to 24",
     ],
     ["graph (float32[2] x) => (z) { y = Relu(x) }", "unknown tensor: z"],
     ["graph (float33[2] x) => () { }", "expected a type, found float33 (line 1)"],

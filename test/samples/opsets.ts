@@ -74,6 +74,13 @@ export const opsets: readonly Sample[] = [
   },
   {
     op: "AveragePool",
+    inputs: [tensor([1, 2, 7, 6])],
+    attributes: { kernel_shape: ints([2, 2]), dilations: ints([1, 1]) },
+    opsets: [19],
+    differentiate: [0],
+  },
+  {
+    op: "AveragePool",
     inputs: [tensor([1, 2, 5, 6])],
     attributes: { kernel_shape: ints([2, 3]), pads: ints([0, 1, 1, 0]) },
     opsets: [7],
@@ -100,6 +107,60 @@ export const opsets: readonly Sample[] = [
     attributes: { num_groups: int(2) },
     opsets: [21],
     differentiate: [0, 1, 2],
+  },
+  ...[undefined, "constant", "edge"].map(
+    (mode): Sample => ({
+      op: "Pad",
+      inputs: [tensor([2, 3])],
+      attributes: { pads: ints([0, 1, 2, 0]), value: float(1.5), ...(mode ? { mode: text(mode) } : {}) },
+      opsets: [10],
+      differentiate: [0],
+    }),
+  ),
+  { op: "Pad", inputs: [tensor([2, 3])], attributes: { pads: ints([1, 0, 0, 1]) }, opsets: [7], differentiate: [0] },
+  ...["SAME_UPPER", "SAME_LOWER"].flatMap((auto_pad): Sample[] => {
+    const attributes = { auto_pad: text(auto_pad), kernel_shape: ints([2, 3]), strides: ints([2, 2]) };
+    const image = tensor([1, 2, 5, 6]);
+    return [
+      { op: "AveragePool", inputs: [image], attributes, opsets: [7], differentiate: [0] },
+      {
+        op: "AveragePool",
+        inputs: [image],
+        attributes: { ...attributes, count_include_pad: int(1) },
+        opsets: [10],
+        differentiate: [0],
+      },
+      { op: "LpPool", inputs: [image], attributes, opsets: [11], differentiate: [0] },
+      { op: "MaxPool", inputs: [image], attributes, opsets: [8], differentiate: [0], step: 1e-4 },
+      {
+        op: "Conv",
+        inputs: [image, tensor([3, 2, 2, 3])],
+        attributes: { auto_pad: text(auto_pad), strides: ints([2, 2]) },
+        opsets: [7],
+        differentiate: [0, 1],
+      },
+    ];
+  }),
+  {
+    op: "ConvTranspose",
+    inputs: [tensor([1, 2, 3, 3]), tensor([2, 2, 2, 2]), tensor([2])],
+    attributes: { output_shape: ints([7, 5]), strides: ints([2, 2]) },
+    opsets: [11],
+    differentiate: [0, 1, 2],
+  },
+  {
+    op: "Upsample",
+    inputs: [tensor([1, 2, 3, 4])],
+    attributes: { scales: { type: "floats", value: [1, 1, 2, 2] } },
+    opsets: [7],
+    differentiate: [0],
+  },
+  {
+    op: "Upsample",
+    inputs: [tensor([1, 2, 3, 4]), scales(1, 1, 2, 1.5)],
+    attributes: { mode: text("linear") },
+    opsets: [9],
+    differentiate: [0],
   },
   ...at([11, 12], { op: "Pad", inputs: [tensor([2, 3]), vector(0, 1, 2, 0)], differentiate: [0] }),
   {
