@@ -111,7 +111,7 @@ function bindPart(part: Model, model: Model, options: BindOptions): { graph: Gra
       throw NodeError.of(error, raw);
     }
   }
-  const outputs = part.outputs.map((output) => alias.get(output.name) ?? output.name);
+  const outputs = part.outputs.map(({ name }) => name);
   const graph = prune({
     name: part.graphName,
     nodes: b.nodes,
@@ -125,7 +125,7 @@ function bindPart(part: Model, model: Model, options: BindOptions): { graph: Gra
     ...found.notes,
     ...modes.notes,
     ...(part.opset > ownOpset ? [opsetNote(part.opset, graph)] : []),
-    ...part.outputs.flatMap((output, i) => outputNote(output, b.type(outputs[i] as string).shape, dims, model) ?? []),
+    ...part.outputs.flatMap((output) => outputNote(output, b.type(output.name).shape, dims, model) ?? []),
   ];
   return { graph: origins ? { ...graph, origins } : graph, notes };
 }
@@ -168,17 +168,22 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
   // the results take the names that the file gives them
   const names = new Map<string, string>();
   const made = new Set(normal.nodes.flatMap((inner) => inner.outputs));
+  const copies: Node[] = [];
   node.outputs.forEach((wanted, i) => {
     const result = normal.results[i];
     if (!wanted || !result) return;
+    const given = names.get(result) ?? result;
     if (made.has(result) && !names.has(result)) names.set(result, wanted);
-    else alias.set(wanted, names.get(result) ?? result);
+    else if (!reading.outputs.has(wanted)) alias.set(wanted, given);
+    // an output keeps its name
+    else copies.push({ ...node, domain: "", op: "Identity", attributes: {}, inputs: [given], outputs: [wanted] });
   });
   const rename = (name: string): string => names.get(name) ?? name;
   for (const inner of normal.nodes) {
     for (const output of inner.outputs) b.tensors.delete(output);
     addNode(reading, { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) });
   }
+  for (const copy of copies) addNode(reading, copy);
 }
 
 /** Adds a node as it is; one that renews state reads what an earlier node has left of it (a layer used twice). */

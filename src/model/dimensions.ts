@@ -64,13 +64,9 @@ export function boundShape(input: ModelValue, dims: Dims, model: Inputs = { inpu
     if (size !== undefined) return size;
     const names = dim === null ? undefined : dimensionExpression(dim, isDimension)?.names;
     const open = (names ?? [symbol]).filter((name) => !Object.hasOwn(dims, name));
-    const why = names
-      ? `${symbol} of ${input.name}`
-      : dim === null
-        ? `axis ${axis} of ${input.name}, which the file leaves open`
-        : "";
+    const pass = open.map((name) => `--dim ${name}=N`).join(" ");
     throw new Error(
-      `unbound dimension: ${open.join(", ")}${why && ` (${why})`} (pass ${open.map((name) => `--dim ${name}=N`).join(" ")})`,
+      `unbound dimension: ${open.join(", ")} (pass ${pass}${names ? `, of which ${input.name} has ${symbol}` : ""})`,
     );
   });
 }

@@ -1,13 +1,12 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { type Attribute, dtypeOfNumber, onnxNumbers } from "../graph/graph.js";
-import { shortestFloat } from "../graph/values.js";
 import type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model.js";
+import { attributeTypes, readAttribute, writeAttribute } from "./onnx-attributes.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
 import {
   decodeModel,
   encodeModel,
-  type ProtoAttribute,
   type ProtoDimension,
   type ProtoFunction,
   type ProtoGraph,
@@ -17,6 +16,7 @@ import {
   toNumber,
 } from "./onnx-proto.js";
 import { type ExternalPlace, type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
+import { otherFormat } from "./other-format.js";
 import { scopeOf } from "./scopes.js";
 import { readsOf } from "./subgraphs.js";
 
@@ -45,10 +45,14 @@ export function parseOnnx(bytes: Uint8Array, from: ModelSource): Model {
   try {
     return readModelProto(decoded(bytes, from.file), from);
   } catch (error) {
-    // names in a damaged file may hold anything: the message stays one short line
-    const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
-    throw new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
+    throw shortError(error);
   }
+}
+
+/** An error in one short line: names in a damaged file may hold anything. */
+function shortError(error: unknown): Error {
+  const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
+  return new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
 }
 
 function decoded(bytes: Uint8Array, file: string): ProtoModel {
@@ -65,24 +69,6 @@ function decoded(bytes: Uint8Array, file: string): ProtoModel {
   }
 }
 
-const exporters = {
-  pytorch: 'torch.onnx.export(model, (x,), "MODEL.onnx", dynamo=True, optimize=False)',
-  keras: 'model.export("MODEL.onnx", format="onnx")',
-} as const;
-
-/** What other file of a model its first bytes say that it is, and how that model becomes ONNX; empty if they say nothing. */
-function otherFormat(bytes: Uint8Array): string {
-  const start = Buffer.from(bytes.subarray(0, 16)).toString("latin1");
-  if (start.startsWith("PK\x03\x04"))
-    return ` (a zip archive: of PyTorch? ${exporters.pytorch}; of Keras? ${exporters.keras})`;
-  if (start.startsWith("\x80")) return ` (a pickle, of PyTorch? ${exporters.pytorch})`;
-  if (start.startsWith("\x89HDF")) return ` (HDF5, of Keras? ${exporters.keras})`;
-  if (start.startsWith("GGUF") || start.startsWith('{"', 8))
-    return ` (weights without a graph; export the model: ${exporters.pytorch})`;
-  if (start.startsWith("TFL", 4)) return " (TensorFlow Lite: export the float model it was made from)";
-  return "";
-}
-
 function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const graph = proto.graph ?? {};
   if (!graph.node?.length)
@@ -94,7 +80,7 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const repeated = repeatedName((graph.input ?? []).map(({ name }) => name));
   if (repeated !== undefined) throw new Error(`duplicate tensor: ${repeated}`);
   const inputs = readable(graph.input ?? [], readInput, unreadable);
-  const given = new Set([...initializers.keys(), ...(graph.input ?? []).map(({ name }) => name), ...unreadable.keys()]);
+  const declared = new Set([...(graph.input ?? []).map(({ name }) => name), ...unreadable.keys()]);
   const outputNames = (graph.output ?? []).map(({ name }) => name);
   const outputs = readable(graph.output ?? [], readOutput, unreadable);
   const valueInfo = readable(
@@ -105,8 +91,8 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const types = new Map([...valueInfo, ...inputs].map((value) => [value.name, value]));
   const read = readNodes(inlined(graph.node, reading.functions), reading);
   const nodes = sequencesAsSplits(read, initializers, types, new Set(outputNames));
-  const order = sorted(nodes, given, outputNames);
-  for (const [name, why] of order.unmade) unreadable.set(name, why);
+  const order = sorted(nodes, new Set([...initializers.keys(), ...declared]), outputNames);
+  for (const [name, why] of order.unmade) unreadable.set(name, shortError(why));
   checkLooseInputs(graph, order.nodes, unreadable);
   return {
     irVersion: toNumber(proto.irVersion),
@@ -119,7 +105,7 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
     initializers,
     nodes: order.nodes,
     valueInfo,
-    unreadable,
+    ...(unreadable.size > 0 && { unreadable }),
     metadata: recordOf(proto.metadataProps),
     graphMetadata: recordOf(graph.metadataProps),
   };
@@ -160,7 +146,7 @@ function attempt(names: readonly string[], unreadable: Map<string, Error>, work:
   try {
     work();
   } catch (error) {
-    for (const name of names) unreadable.set(name, error as Error);
+    for (const name of names) unreadable.set(name, shortError(error));
   }
 }
 
@@ -267,41 +253,6 @@ function readInput(value: ProtoValue): ModelValue {
 const readOutput = (value: ProtoValue): ModelValue =>
   value.type ? readInput(value) : { name: value.name, dtype: "float32", dims: [] };
 
-const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
-
-/** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
-const attributeTypes = {
-  float: 1,
-  int: 2,
-  string: 3,
-  tensor: 4,
-  graph: 5,
-  floats: 6,
-  ints: 7,
-  strings: 8,
-} as const;
-
-function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSource): Attribute {
-  switch (attribute.type) {
-    case attributeTypes.float:
-      return { type: "float", value: shortestFloat(attribute.f ?? 0) };
-    case attributeTypes.int:
-      return { type: "int", value: toNumber(attribute.i) };
-    case attributeTypes.string:
-      return { type: "string", value: decodeText(attribute.s) };
-    case attributeTypes.tensor:
-      return { type: "tensor", value: readTensor(attribute.t ?? {}, `${node}.${attribute.name}`, from) };
-    case attributeTypes.floats:
-      return { type: "floats", value: (attribute.floats ?? []).map(shortestFloat) };
-    case attributeTypes.ints:
-      return { type: "ints", value: (attribute.ints ?? []).map(toNumber) };
-    case attributeTypes.strings:
-      return { type: "strings", value: (attribute.strings ?? []).map(decodeText) };
-    default:
-      throw new Error(`unsupported: attribute ${attribute.name} (node ${node})`);
-  }
-}
-
 /**
  * ONNX bytes of a model. The data of initializers is inline, or in another file where `external` says it lies. Throws
  * for one of 2 GiB and more, which a single file cannot hold.
@@ -342,24 +293,4 @@ function writeValue({ name, dtype, dims }: ModelValue): ProtoValue {
     return typeof size === "number" ? { dimValue: size } : { dimParam: size };
   });
   return { name, type: { tensorType: { elemType: onnxNumbers[dtype], shape: { dim } } } };
-}
-
-function writeAttribute(name: string, { type, value }: Attribute): ProtoAttribute {
-  const base = { name, type: attributeTypes[type] };
-  switch (type) {
-    case "float":
-      return { ...base, f: value };
-    case "int":
-      return { ...base, i: value };
-    case "string":
-      return { ...base, s: Buffer.from(value) };
-    case "tensor":
-      return { ...base, t: writeTensor("", value) };
-    case "floats":
-      return { ...base, floats: [...value] };
-    case "ints":
-      return { ...base, ints: [...value] };
-    case "strings":
-      return { ...base, strings: value.map((text) => Buffer.from(text)) };
-  }
 }
