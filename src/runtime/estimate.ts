@@ -4,6 +4,7 @@ import type { DeviceSpec } from "./device-spec.js";
 import { efficienciesOf } from "./efficiency.js";
 import { estimatedCopyMs, estimatedMs, workOf } from "./estimate-time.js";
 import { cudnnSupports } from "./gpu/cudnn.js";
+import { refuseHuge } from "./gpu/huge.js";
 import { kernelLookup } from "./gpu/lookup.js";
 import { ortVersion } from "./ort-api.js";
 import type { CopyTime, Device, LoadedStep, Measurement, Runtime } from "./runtime.js";
@@ -29,6 +30,7 @@ export function openEstimate(spec: DeviceSpec, { tf32 = true, deterministic = fa
     fuses: true,
     hasKernel: kernelLookup(means, hasCudaKernel),
     load: (graph): LoadedStep => {
+      refuseHuge(graph);
       const refuse = (): never => {
         throw new Error(`an estimate cannot compute: ${graph.name}`);
       };

@@ -12,6 +12,8 @@ export interface CudaProvider {
   /** Device memory that kernels take for themselves. */
   readonly allocate: (bytes: number) => Pointer;
   readonly free: (memory: Pointer) => void;
+  /** Waits for the stream. */
+  readonly wait: () => void;
   /** Device memory of at least 8 bytes that outlives the session. */
   readonly scratch: Pointer;
 }

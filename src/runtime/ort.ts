@@ -130,10 +130,12 @@ class Session implements Kernels {
   close(): void {
     const { api } = this;
     if (this.cuda) {
-      // a run that synchronises: what kernels left to be freed in a callback of the stream is freed before the session,
-      // because CUDA forbids to free the allocator itself there
+      // A run that synchronises hands what kernels left to be freed (pinned buffers) to a callback in the stream, which
+      // holds the allocator too. It must be over before the session goes: the last to let go of the allocator frees its
+      // memory, and CUDA permits no call in a callback.
       this.host.onCompute = () => {};
       api.releaseStatus(this.runHost(null));
+      this.cuda.wait();
     }
     api.releaseAllocator(this.allocator);
     for (const value of [this.ends.x, this.ends.y]) api.releaseValue(value);

@@ -29,6 +29,7 @@ function calls(provider: Partial<CudaProvider>, fails?: string) {
     deterministic: false,
     allocate: () => 0n,
     free: () => {},
+    wait: () => {},
     scratch: 0n,
     ...provider,
   };

@@ -2,7 +2,7 @@
 #include "stub.h"
 #include <sys/mman.h>
 
-enum { outOfMemory = 2, invalidValue = 1, noDevice = 100, captureUnsupported = 900 };
+enum { outOfMemory = 2, invalidValue = 1, noDevice = 100, notPermitted = 800, captureUnsupported = 900 };
 
 /** What is held, by kind: bytes for memory, objects for the rest. */
 static struct {
@@ -87,8 +87,12 @@ int cudaHostAlloc(void **memory, size_t bytes, unsigned flags) {
   return *memory ? 0 : failed(outOfMemory);
 }
 int cudaMallocHost(void **memory, size_t bytes) { return cudaHostAlloc(memory, bytes, 0); }
+/** Set while a stream calls a function of the host, in which CUDA permits no call. */
+static int inHostFunction;
+static void callWaiting(void);
 int cudaFreeHost(void *memory) {
   GATE(cudaFreeHost);
+  if (inHostFunction) return failed(notPermitted);
   release(memory, &held.hostBytes);
   return 0;
 }
@@ -171,16 +175,40 @@ int cudaDeviceGetStreamPriorityRange(int *least, int *greatest) {
 }
 int cudaStreamDestroy(void *stream) {
   GATE(cudaStreamDestroy);
+  callWaiting(); // what a stream holds is done all the same
   free(stream);
   held.streams--;
   return 0;
 }
+/** Functions of the host that wait for their turn in a stream: they are called when somebody waits for it. */
+static struct {
+  void (*function)(void *);
+  void *data;
+} waiting[256];
+static int waitingCount;
+int cudaLaunchHostFunc(void *stream, void (*function)(void *), void *data) {
+  GATE(cudaLaunchHostFunc);
+  if (waitingCount == 256) return failed(outOfMemory);
+  waiting[waitingCount].function = function;
+  waiting[waitingCount++].data = data;
+  return 0;
+}
+static void callWaiting(void) {
+  int i, count = waitingCount;
+  if (inHostFunction) return;
+  inHostFunction = 1;
+  waitingCount = 0;
+  for (i = 0; i < count; i++) waiting[i].function(waiting[i].data);
+  inHostFunction = 0;
+}
 int cudaStreamSynchronize(void *stream) {
   GATE(cudaStreamSynchronize);
+  callWaiting();
   return stream && ((Stream *)stream)->capturing ? failed(captureUnsupported) : 0;
 }
 int cudaDeviceSynchronize(void) {
   GATE(cudaDeviceSynchronize);
+  callWaiting();
   return captures ? failed(captureUnsupported) : 0;
 }
 int cudaStreamBeginCapture(void *stream, int mode) {

@@ -25,11 +25,6 @@ const functions = {
     "int (uintptr_t made, int axes, int *pads, int *strides, int *dilations, int mode, int type)",
   cudnnSetConvolutionGroupCount: "int (uintptr_t made, int groups)",
   cudnnSetConvolutionMathType: "int (uintptr_t made, int type)",
-  cudnnDeriveBNTensorDescriptor: "int (uintptr_t derived, uintptr_t of, int mode)",
-  cudnnBatchNormalizationForwardTraining:
-    "int (uintptr_t handle, int mode, void *alpha, void *beta, uintptr_t xType, uintptr_t x, uintptr_t yType, uintptr_t y, uintptr_t vectorType, uintptr_t scale, uintptr_t bias, double factor, uintptr_t runningMean, uintptr_t runningVariance, double epsilon, uintptr_t mean, uintptr_t inverse)",
-  cudnnBatchNormalizationBackward:
-    "int (uintptr_t handle, int mode, void *alpha, void *beta, void *alphaVector, void *betaVector, uintptr_t xType, uintptr_t x, uintptr_t dyType, uintptr_t dy, uintptr_t dxType, uintptr_t dx, uintptr_t vectorType, uintptr_t scale, uintptr_t dScale, uintptr_t dBias, double epsilon, uintptr_t mean, uintptr_t inverse)",
   cudnnFindConvolutionForwardAlgorithmEx: findSignature,
   cudnnFindConvolutionBackwardDataAlgorithmEx: findSignature,
   cudnnFindConvolutionBackwardFilterAlgorithmEx: findSignature,

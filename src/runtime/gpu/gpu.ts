@@ -74,12 +74,11 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
       ...settings,
       allocate: (bytes) => workspace.take(bytes),
       free: (memory) => workspace.giveBack(memory),
+      wait: () => cuda.wait(stream),
       scratch,
     },
   });
   releases.add(() => kernels.close());
-  // what the session frees later it frees in a callback of the stream, where CUDA forbids it once the session is gone
-  releases.add(() => cuda.wait(stream));
   return {
     cuda,
     cudnn,

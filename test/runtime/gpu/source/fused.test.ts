@@ -1,10 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import os from "node:os";
-import path from "node:path";
 import { after, test } from "node:test";
-import koffi from "koffi";
 import { parseGraph } from "../../../../src/build/text.js";
 import {
   type Attributes,
@@ -22,7 +17,7 @@ import { fusedGraph } from "../../../../src/ops/fused.js";
 import { opOf } from "../../../../src/ops/index.js";
 import { openCpu } from "../../../../src/runtime/cpu.js";
 import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
-import { type KernelSource, prelude } from "../../../../src/runtime/gpu/source/kernel.js";
+import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
 import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { scatterSource } from "../../../../src/runtime/gpu/source/scatter.js";
@@ -30,63 +25,16 @@ import { fuse } from "../../../../src/step/fuse.js";
 import { lower } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
 import { at } from "../../../at.js";
+import { compiled, onHost as options, place, placed } from "./on-host.js";
 
 // Generated CUDA C runs here as C++, thread by thread (cuda-shim.h), against ONNX Runtime's CPU kernels.
 
 /** Of an H100. */
 const multiprocessors = 132;
 
-const hasCompiler = spawnSync("g++", ["--version"]).status === 0;
-
-const options = hasCompiler ? {} : { skip: "no g++ here" };
-
-const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-kernels-"));
-
 const cpu = openCpu({ threads: 1 });
 
-after(() => {
-  cpu.close();
-  rmSync(folder, { recursive: true });
-});
-
-/** Kernels compiled for the host; each is called with the memory of its parameters. */
-function compiled(sources: readonly KernelSource[]): (source: KernelSource, operands: readonly Uint8Array[]) => void {
-  const distinct = [...new Map(sources.map((one) => [one.name, one])).values()];
-  const text = [
-    `#include "${at("cuda-shim.h")}"`,
-    prelude,
-    ...distinct.map(({ source }) => source),
-    ...distinct.map(
-      ({ name, blocks, threads }) =>
-        `extern "C" void go_${name}(void** arguments) { launch(${name}, ${blocks}, ${threads}, arguments); }`,
-    ),
-  ].join("\n");
-  const stem = path.join(folder, `kernels${Math.random().toString(36).slice(2)}`);
-  writeFileSync(`${stem}.cpp`, text);
-  // as on the GPU: no fused multiply-add
-  const flags = ["-std=c++20", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC", "-pthread"];
-  const built = spawnSync("g++", [...flags, "-o", `${stem}.so`, `${stem}.cpp`], { encoding: "utf8" });
-  assert.equal(built.status, 0, built.stderr.split("\n").slice(0, 5).join("\n"));
-  const library = koffi.load(`${stem}.so`);
-  return (source, operands) => {
-    const list = new BigUint64Array(new ArrayBuffer(8 * operands.length));
-    list.set(operands.map((bytes) => koffi.address(bytes) as bigint));
-    library.func(`void go_${source.name}(void *arguments)`)(list);
-  };
-}
-
-/** Bytes that stay where they are, on a boundary of 16. */
-const place = (bytes: number): Uint8Array => {
-  const memory = new ArrayBuffer(bytes + 16 + 8192);
-  const shift = Number((16n - ((koffi.address(memory) as bigint) % 16n)) % 16n);
-  return new Uint8Array(memory, shift, bytes);
-};
-
-const placed = (data: Uint8Array): Uint8Array => {
-  const bytes = place(data.length);
-  bytes.set(data);
-  return bytes;
-};
+after(() => cpu.close());
 
 const random = randomFrom(5);
 

@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { DType } from "../../../../src/graph/graph.js";
+import { randomFrom } from "../../../../src/graph/random.js";
+import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
+import { type NormType, normGradientSource, normSource } from "../../../../src/runtime/gpu/source/norm.js";
+import { compiled, onHost, place, placed } from "./on-host.js";
+
+const random = randomFrom(3);
+const epsilon = 1e-5;
+const momentum = 0.9;
+
+const typeOf = (before: number, kept: number, after: number, dtype: DType = "float32"): NormType => ({
+  shape: { before, kept, after },
+  dtype,
+  vector: dtype === "float64" ? "float64" : "float32",
+  aligned: true,
+  multiprocessors: 4,
+});
+
+const size = (dtype: DType): number => (dtype === "float64" ? 8 : 4);
+
+const numbersOf = (count: number, value: (i: number) => number): number[] =>
+  Array.from({ length: count }, (_, i) => value(i));
+
+const rounded = (dtype: DType, values: readonly number[]): number[] => valuesOf(dtype, bytesOf(dtype, values));
+
+/** What the kernels of a norm give for those values, and what the definition gives in float64. */
+function both(type: NormType, centre: number) {
+  const { dtype, vector, shape } = type;
+  const { before, kept, after } = shape;
+  const count = before * kept * after;
+  const channel = (i: number): number => Math.floor(i / after) % kept;
+  const x = rounded(
+    dtype,
+    numbersOf(count, (i) => centre * (channel(i) + 1) + 3 * random()),
+  );
+  const dY = rounded(
+    dtype,
+    numbersOf(count, () => random() - 0.5),
+  );
+  const [scale, bias, mean, variance] = numbersOf(4, () => 0).map(() =>
+    rounded(
+      vector,
+      numbersOf(kept, () => 0.5 + random()),
+    ),
+  ) as [number[], number[], number[], number[]];
+  const forward = normSource(type, epsilon, { momentum, mean: true, variance: true });
+  const backward = normGradientSource(type, { dX: true, dScale: true, dBias: true });
+  const run = compiled(
+    [forward, backward].flatMap(({ sums, finish, apply }) => [sums, finish, ...(apply ? [apply] : [])]),
+  );
+  const given = (type: DType, values: readonly number[]): Uint8Array => placed(bytesOf(type, values));
+  const vectors = (n: number): Uint8Array[] => numbersOf(n, () => 0).map(() => place(kept * size(vector)));
+  const [at, dAt] = [given(dtype, x), given(dtype, dY)];
+  const [s, b, m, v] = [scale, bias, mean, variance].map((values) => given(vector, values)) as Uint8Array[];
+  const [batchMean, inverse, newMean, newVariance, slope, tilt, level, dScale, dBias] = vectors(9) as Uint8Array[];
+  const [y, dX] = [place(count * size(dtype)), place(count * size(dtype))];
+  const parts = place(forward.partsBytes);
+  const all = (list: readonly (Uint8Array | undefined)[]): Uint8Array[] => list as Uint8Array[];
+  run(forward.sums, all([at, parts]));
+  run(forward.finish, all([parts, at, batchMean, inverse, m, newMean, v, newVariance]));
+  run(forward.apply as NonNullable<typeof forward.apply>, all([at, s, b, batchMean, inverse, y]));
+  const parts2 = place(backward.partsBytes);
+  run(backward.sums, all([dAt, at, batchMean, parts2]));
+  run(backward.finish, all([parts2, s, inverse, slope, tilt, level, dScale, dBias]));
+  run(backward.apply as NonNullable<typeof backward.apply>, all([dAt, at, batchMean, slope, tilt, level, dX]));
+  const made = (type: DType, bytes: Uint8Array | undefined): number[] => valuesOf(type, bytes as Uint8Array);
+  const actual = {
+    y: made(dtype, y),
+    mean: made(vector, batchMean),
+    inverse: made(vector, inverse),
+    newMean: made(vector, newMean),
+    newVariance: made(vector, newVariance),
+    dX: made(dtype, dX),
+    dScale: made(vector, dScale),
+    dBias: made(vector, dBias),
+  };
+  return { actual, expected: definition({ x, dY, scale, bias, mean, variance, kept, channel }), channel };
+}
+
+/** Batch norm and its gradient as they are defined, in float64. */
+function definition(given: {
+  x: number[];
+  dY: number[];
+  scale: number[];
+  bias: number[];
+  mean: number[];
+  variance: number[];
+  kept: number;
+  channel: (i: number) => number;
+}) {
+  const { x, dY, scale, bias, mean, variance, kept, channel } = given;
+  const n = x.length / kept;
+  const sum = (term: (i: number) => number): number[] => {
+    const sums = new Array<number>(kept).fill(0);
+    x.forEach((_, i) => {
+      sums[channel(i)] = (sums[channel(i)] as number) + term(i);
+    });
+    return sums;
+  };
+  const of = (list: readonly number[], i: number): number => list[channel(i)] as number;
+  const middle = sum((i) => x[i] as number).map((s) => s / n);
+  const off = (i: number): number => (x[i] as number) - of(middle, i);
+  const spread = sum((i) => off(i) ** 2).map((s) => s / n);
+  const inverse = spread.map((s) => 1 / Math.sqrt(s + epsilon));
+  const dBias = sum((i) => dY[i] as number);
+  const dScale = sum((i) => (dY[i] as number) * off(i) * of(inverse, i));
+  const blend = (old: number[], batch: number[]): number[] =>
+    old.map((value, c) => momentum * value + (1 - momentum) * (batch[c] as number));
+  return {
+    y: x.map((_, i) => off(i) * of(inverse, i) * of(scale, i) + of(bias, i)),
+    mean: middle,
+    inverse,
+    newMean: blend(mean, middle),
+    newVariance: blend(variance, spread),
+    dX: dY.map(
+      (dy, i) =>
+        of(scale, i) * of(inverse, i) * (dy - of(dBias, i) / n - (off(i) * of(inverse, i) * of(dScale, i)) / n),
+    ),
+    dScale,
+    dBias,
+  };
+}
+
+for (const [what, type, centre, limit] of [
+  ["images whose rows are read by fours", typeOf(3, 5, 64), 0, 1e-6],
+  ["images of an odd size", typeOf(4, 3, 49), 0, 1e-6],
+  ["long channels in several parts", typeOf(8, 2, 2500), 1, 1e-6],
+  ["few values of many channels", typeOf(70, 40, 1), 0, 1e-6],
+  ["few channels alone", typeOf(33, 3, 1), 0, 1e-6],
+  ["float64", typeOf(3, 5, 36, "float64"), 1, 1e-13],
+  ["channels a thousand times their spread from 0", typeOf(4, 3, 400), 3000, 2e-3],
+] as const)
+  test(`normSource and normGradientSource follow the definition: ${what}`, onHost, () => {
+    const { actual, expected } = both(type, centre);
+    for (const [name, values] of Object.entries(expected)) {
+      const got = actual[name as keyof typeof actual];
+      const scale = Math.max(...values.map(Math.abs));
+      values.forEach((value, i) => {
+        const other = got[i] as number;
+        assert.ok(Math.abs(other - value) <= limit * scale, `${name}[${i}] is ${other}, not ${value}`);
+      });
+    }
+  });
+
+test("the gradients of X cancel over a channel to the last bits of its elements", onHost, () => {
+  const { actual, channel } = both(typeOf(8, 3, 400), 1);
+  const [sums, sizes] = [new Float64Array(3), new Float64Array(3)];
+  actual.dX.forEach((value, i) => {
+    sums[channel(i)] = (sums[channel(i)] as number) + value;
+    sizes[channel(i)] = (sizes[channel(i)] as number) + Math.abs(value);
+  });
+  sums.forEach((sum, c) => {
+    assert.ok(Math.abs(sum) <= 2 ** -24 * (sizes[c] as number), `channel ${c}: ${sum} of ${sizes[c]}`);
+  });
+});
+
+test("normGradientSource(without dX) has no pass over the elements; parts fill the device", () => {
+  const source = normGradientSource(typeOf(64, 16, 3136), { dX: false, dScale: true, dBias: false });
+  assert.equal(source.apply, undefined);
+  assert.equal(source.sums.blocks, 32);
+  assert.equal(source.partsBytes, 16 * 2 * 16);
+});
