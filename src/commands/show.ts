@@ -162,10 +162,11 @@ async function graphOfModel(file: string, options: OptionsOf<"show">, flags: Sho
   const { openRuntime } = await import("../runtime/open.js");
   const { readModel } = await import("../model/read.js");
   const { lowerFor } = await import("../step/lower.js");
-  const { trainingStep } = await import("../step/training.js");
+  const { lossOutput, trainingStep } = await import("../step/training.js");
   const runtime = openRuntime(backend ?? "cpu", { deviceSpec });
   try {
-    const { graph: forward } = readModel(file, { dims, runtime, batchNorm });
+    const output = loss === undefined ? undefined : lossOutput(loss);
+    const { graph: forward } = readModel(file, { dims, runtime, batchNorm, output });
     const isStep = loss !== undefined && optimizer !== undefined;
     const graph = isStep ? trainingStep(forward, { ...options, loss, optimizer }) : forward;
     const name = path.basename(file);

@@ -12,7 +12,7 @@ import type { Run } from "../run/run.js";
 import { openRuntime } from "../runtime/open.js";
 import { seededGraph } from "../step/initial.js";
 import { lower } from "../step/lower.js";
-import { trainingStep } from "../step/training.js";
+import { lossOutput, trainingStep } from "../step/training.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */
@@ -48,7 +48,8 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
   checkModel(file, model.sha256);
   const runtime = openRuntime("cpu");
   try {
-    const { graph } = readModel(file, { dims: model.dims, runtime, batchNorm: model.batchNorm });
+    const { dims, batchNorm } = model;
+    const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
     // not sliced: the update is written out for each parameter
     const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors));
     const baseline = seededGraph(lowered, run.seed);

@@ -160,11 +160,30 @@ export const onnxNumbers: Readonly<Record<DType, number>> = {
 
 const fromOnnx = new Map(Object.entries(onnxNumbers).map(([dtype, number]) => [number, dtype as DType]));
 
-/** The element type of an ONNX number. Throws `unsupported element type: …`. */
+/** Names of the element types that ONNX has and mutwo has not, by ONNX's numbers. */
+const otherTypes: ReadonlyMap<number, string> = new Map([
+  [0, "undefined"],
+  [8, "string"],
+  [14, "complex64"],
+  [15, "complex128"],
+  [17, "float8e4m3fn"],
+  [18, "float8e4m3fnuz"],
+  [19, "float8e5m2"],
+  [20, "float8e5m2fnuz"],
+  [21, "uint4"],
+  [22, "int4"],
+  [23, "float4e2m1"],
+  [24, "float8e8m0"],
+  [25, "uint2"],
+  [26, "int2"],
+]);
+
+/** The element type of an ONNX number. Throws `unsupported element type: string (…)`. */
 export function dtypeOfNumber(number: number, where = ""): DType {
   const dtype = fromOnnx.get(number);
-  if (!dtype) throw new Error(`unsupported element type: ${number}${where && ` (${where})`}`);
-  return dtype;
+  if (dtype) return dtype;
+  const name = otherTypes.get(number) ?? `number ${number}, which ONNX does not have`;
+  throw new Error(`unsupported element type: ${name}${where && ` (${where})`}`);
 }
 
 /** Bytes of one element. */

@@ -2,14 +2,25 @@ import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
 import { few } from "../format.js";
 import { NodeError } from "../graph/errors.js";
-import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
+import {
+  type Graph,
+  int,
+  isFloat,
+  type Node,
+  prune,
+  type Tensor,
+  type TensorType,
+  tensorBytes,
+} from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
 import { checkSize, withoutIdle } from "../ops/check-node.js";
-import { opOf } from "../ops/index.js";
+import { opOf, ops } from "../ops/index.js";
 import { opsetRange } from "../ops/schema.js";
-import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
-import type { Model, ModelNode } from "./model.js";
+import { withBranchesTaken } from "./branches.js";
+import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
+import type { Model, ModelNode, ModelValue } from "./model.js";
+import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
 import { type Roles, roles } from "./roles.js";
 
@@ -19,6 +30,11 @@ export interface BindOptions {
   readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
   /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
   readonly batchNorm?: BatchNormMode;
+  /**
+   * The tensor that is wanted: an output of the model, or any other tensor in it; null for the output that a loss is of
+   * unless it names one (the first of floats). What it does not need is left out, whatever it is. Default: all outputs.
+   */
+  readonly output?: string | null;
 }
 
 /** Whether batch norm uses the batch's statistics (training) or the running ones. */
@@ -40,54 +56,81 @@ interface Reading {
 const foldLimitBytes = 64 * 2 ** 20;
 
 /**
- * The model's forward pass as a graph: symbolic dimensions bound, constants folded, every shape known.
+ * The model's forward pass as a graph: symbolic dimensions bound, branches taken, constants folded, every shape known.
  *
- * Tells parameters from constants: see `roles`. Throws `unbound dimension: …`, `unknown dimension: …`, `unknown op: …`,
- * `shape mismatch: …`, and for an output whose shape contradicts what the file declares.
+ * Tells parameters from constants: see `roles`. Throws `unbound dimension: …`, `unknown dimension: …`,
+ * `unknown output: …`, `unknown op: …`, `shape mismatch: …`.
  */
 export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
+  checkDims(model, options.dims ?? {});
+  const wanted = wantedOutputs(model, options.output);
+  const whole = withBranchesTaken(model, wanted, (part) => bindPart(part, model, options).graph);
+  const needed = neededPart(whole, wanted);
+  const { graph, notes } = bindPart(needed, model, options);
+  const unused = [...whole.initializers].flatMap(([name, { dtype, shape }]) =>
+    isFloat(dtype) && shape.length > 0 && !needed.initializers.has(name) ? [name] : [],
+  );
+  if (unused.length)
+    notes.push(`${unused.length} float tensors are not needed for ${wanted.join(", ")}: ${few(unused)}`);
+  return { graph, notes };
+}
+
+/** Names of the tensors that are wanted. Throws `unknown output: …`, and why an output cannot be read. */
+function wantedOutputs({ outputs, nodes, unreadable = new Map() }: Model, output: string | null | undefined): string[] {
+  const names = outputs.map(({ name }) => name);
+  if (output === undefined && names.length > 0) return names;
+  if (output !== undefined && output !== null) {
+    if (!names.includes(output) && !unreadable.has(output) && !nodes.some((node) => node.outputs.includes(output)))
+      throw new Error(`unknown output: ${output} (one of ${names.join(", ")})`);
+    return [output];
+  }
+  const chosen = (outputs.find(({ dtype }) => isFloat(dtype)) ?? outputs[0])?.name;
+  if (chosen === undefined) throw [...unreadable.values()][0] ?? new Error("no output");
+  return [chosen];
+}
+
+/** Binds a part of a model that holds no more branches; `model` is the whole one. */
+function bindPart(part: Model, model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
   const dims = options.dims ?? {};
-  checkDims(model, dims);
-  checkOpset(model);
-  const found = roles(model);
-  const modes = batchNormModes(model, options.batchNorm);
+  checkOpset(part);
+  const found = roles(part);
+  const modes = batchNormModes(part, options.batchNorm);
   const reading: Reading = {
     b: new Builder(),
     evaluate: options.evaluate,
-    opset: model.opset,
-    outputs: new Set(model.outputs.map((output) => output.name)),
+    opset: part.opset,
+    outputs: new Set(part.outputs.map((output) => output.name)),
     alias: new Map(),
     renewed: new Map(),
   };
   const { b, alias } = reading;
-  declareResidents(b, model, found, dims);
-  for (const raw of model.nodes) {
+  declareResidents(b, part, found, (input) => boundShape(input, dims, model));
+  for (const raw of part.nodes) {
     try {
+      if (raw.subgraphs && ops.has(raw.op)) throw new NodeError(`unsupported: subgraph of ${raw.op}`, raw);
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
-      const opset = raw.opset ?? model.opset;
+      const opset = raw.opset ?? part.opset;
       b.infer({ ...raw, inputs, phase: "forward" }, opset);
       addNode(reading, { ...modes.apply(withoutIdle(raw)), inputs, phase: "forward" }, opset);
     } catch (error) {
       throw NodeError.of(error, raw);
     }
   }
-  const outputs = model.outputs.map((output) => alias.get(output.name) ?? output.name);
-  model.outputs.forEach((output, i) => void checkOutput(output, b.type(outputs[i] as string).shape, dims));
+  const outputs = part.outputs.map(({ name }) => name);
   const graph = prune({
-    name: model.graphName,
+    name: part.graphName,
     nodes: b.nodes,
     tensors: b.tensors,
-    inputs: model.inputs.map((i) => i.name).filter((name) => b.type(name).category === "input"),
+    inputs: part.inputs.map((i) => i.name).filter((name) => b.type(name).category === "input"),
     outputs,
     state: [...reading.renewed].map(([before, after]) => ({ before, after })),
   });
-  const origins = originsOf(model.nodes, graph);
-  const unused = [...found.parameters].filter((name) => !graph.tensors.has(name));
+  const origins = originsOf(part.nodes, graph);
   const notes = [
     ...found.notes,
     ...modes.notes,
-    ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : []),
-    ...(unused.length ? [`${unused.length} parameters are not used by any node: ${few(unused)}`] : []),
+    ...(part.opset > ownOpset ? [opsetNote(part.opset, graph)] : []),
+    ...part.outputs.flatMap((output) => outputNote(output, b.type(output.name).shape, dims, model) ?? []),
   ];
   return { graph: origins ? { ...graph, origins } : graph, notes };
 }
@@ -101,13 +144,18 @@ function checkOpset({ opset, nodes }: Model): void {
 }
 
 /** Declares what no node makes: the file's inputs and initializers, each with what it is for. */
-function declareResidents(b: Builder, model: Model, { parameters, buffers }: Roles, dims: Dims): void {
+function declareResidents(
+  b: Builder,
+  model: Model,
+  { parameters, buffers }: Roles,
+  shapeOf: (input: ModelValue) => number[],
+): void {
   const category = (name: string, otherwise: "input" | "constant"): Tensor["category"] =>
     parameters.has(name) ? "parameter" : buffers.has(name) ? "buffer" : otherwise;
   for (const input of model.inputs) {
     const { name, dtype } = input;
     if (model.initializers.has(name)) continue;
-    const shape = boundShape(input, dims);
+    const shape = shapeOf(input);
     checkSize(name, shape);
     b.declare({ name, dtype, shape, category: category(name, "input") });
   }
@@ -135,17 +183,22 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
   // the results take the names that the file gives them
   const names = new Map<string, string>();
   const made = new Set(normal.nodes.flatMap((inner) => inner.outputs));
+  const copies: Node[] = [];
   node.outputs.forEach((wanted, i) => {
     const result = normal.results[i];
     if (!wanted || !result) return;
+    const given = names.get(result) ?? result;
     if (made.has(result) && !names.has(result)) names.set(result, wanted);
-    else alias.set(wanted, names.get(result) ?? result);
+    else if (!reading.outputs.has(wanted)) alias.set(wanted, given);
+    // an output keeps its name
+    else copies.push({ ...node, domain: "", op: "Identity", attributes: {}, inputs: [given], outputs: [wanted] });
   });
   const rename = (name: string): string => names.get(name) ?? name;
   for (const inner of normal.nodes) {
     for (const output of inner.outputs) b.tensors.delete(output);
     addNode(reading, { ...inner, inputs: inner.inputs.map(rename), outputs: inner.outputs.map(rename) });
   }
+  for (const copy of copies) addNode(reading, copy);
 }
 
 /** Adds a node as it is; one that renews state reads what an earlier node has left of it (a layer used twice). */

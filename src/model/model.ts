@@ -13,6 +13,20 @@ export interface ModelNode {
   readonly opset?: number;
   /** Where the exporter says that it comes from. */
   readonly scope?: Scope;
+  /** Attributes that are graphs (the branches of an If), by their names. Absent where there are none. */
+  readonly subgraphs?: Readonly<Record<string, Subgraph>>;
+}
+
+/** A tensor with its little-endian elements. */
+export type Initializer = TensorType & { readonly data: Uint8Array };
+
+/** A graph that a node holds. Its nodes may also read tensors of the graphs around it. */
+export interface Subgraph {
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly initializers: ReadonlyMap<string, Initializer>;
+  readonly nodes: readonly ModelNode[];
+  readonly unreadable: ReadonlyMap<string, Error>;
 }
 
 /** An input or output as the file declares it. */
@@ -23,7 +37,10 @@ export interface ModelValue {
   readonly dims: readonly (number | string | null)[];
 }
 
-/** An ONNX file as it is, before its dimensions are bound: nodes in topological order, functions inlined. */
+/**
+ * An ONNX file as it is, before its dimensions are bound: nodes in topological order, functions inlined. Reading one
+ * throws for nothing that may turn out not to be needed: see `unreadable` and `neededPart`.
+ */
 export interface Model {
   readonly irVersion: number;
   /** Version of the default domain. */
@@ -34,10 +51,12 @@ export interface Model {
   readonly graphName: string;
   readonly inputs: readonly ModelValue[];
   readonly outputs: readonly ModelValue[];
-  readonly initializers: ReadonlyMap<string, TensorType & { readonly data: Uint8Array }>;
+  readonly initializers: ReadonlyMap<string, Initializer>;
   readonly nodes: readonly ModelNode[];
   /** What the file says of tensors between the nodes; may be incomplete. */
   readonly valueInfo: readonly ModelValue[];
+  /** Tensors that cannot be read or made (strings, sequences, nodes with unknown attributes), by name, and why. Absent: none. */
+  readonly unreadable?: ReadonlyMap<string, Error>;
   readonly metadata: Readonly<Record<string, string>>;
   readonly graphMetadata: Readonly<Record<string, string>>;
 }

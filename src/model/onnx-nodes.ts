@@ -2,7 +2,8 @@ import { elementCount, type TensorType } from "../graph/graph.js";
 import { bytesOf, valuesOf } from "../graph/values.js";
 import { ownOpset } from "../ops/call.js";
 import type { ModelNode, ModelValue } from "./model.js";
-import type { ProtoFunction, ProtoNode } from "./onnx-proto.js";
+import type { ProtoAttribute, ProtoFunction, ProtoGraph, ProtoNode } from "./onnx-proto.js";
+import { readsOf } from "./subgraphs.js";
 
 type Constant = TensorType & { readonly data: Uint8Array };
 
@@ -53,21 +54,60 @@ function bound(body: ProtoFunction, call: ProtoNode, scope: string): ProtoNode[]
     output: (node.output ?? []).map(rename),
     docString: node.docString || call.docString,
     metadataProps: node.metadataProps?.length ? node.metadataProps : call.metadataProps,
-    attribute: (node.attribute ?? []).flatMap((a) => {
-      if (!a.refAttrName) return [a];
-      const value = given.get(a.refAttrName);
-      return value ? [Object.assign(Object.create(value) as typeof value, { name: a.name })] : [];
-    }),
+    attribute: (node.attribute ?? []).flatMap((a) => boundAttribute(a, given, rename)),
   }));
 }
 
-/** Nodes in topological order: the file's own where it is one. Throws for cycles, duplicates and inputs nothing makes. */
-export function sorted(
-  nodes: readonly ModelNode[],
-  given: ReadonlySet<string>,
-  outputs: readonly string[],
-): ModelNode[] {
+/** An attribute in a function's body: the call's where it refers to one, its graphs with the call's names in place. */
+function boundAttribute(
+  a: ProtoAttribute,
+  given: ReadonlyMap<string, ProtoAttribute>,
+  rename: (name: string) => string,
+): ProtoAttribute[] {
+  if (a.refAttrName) {
+    const value = given.get(a.refAttrName);
+    return value ? [changed(value, { name: a.name })] : [];
+  }
+  return a.g ? [changed(a, { g: boundGraph(a.g, given, rename) })] : [a];
+}
+
+/** A graph in a function's body: what it reads from around it by the call's names, its own names as they are. */
+function boundGraph(
+  graph: ProtoGraph,
+  given: ReadonlyMap<string, ProtoAttribute>,
+  rename: (name: string) => string,
+): ProtoGraph {
+  const nodes = graph.node ?? [];
+  const own = new Set([
+    ...[...(graph.input ?? []), ...(graph.initializer ?? [])].map(({ name = "" }) => name),
+    ...nodes.flatMap(({ output = [] }) => output),
+  ]);
+  const outer = (name: string): string => (own.has(name) ? name : rename(name));
+  return changed(graph, {
+    node: nodes.map((node) =>
+      changed(node, {
+        input: (node.input ?? []).map(outer),
+        attribute: (node.attribute ?? []).flatMap((a) => boundAttribute(a, given, outer)),
+      }),
+    ),
+    output: (graph.output ?? []).map((value) => changed(value, { name: outer(value.name) })),
+  });
+}
+
+/** The same message with some fields changed; its other fields may be defaults that only the decoder's prototype has. */
+const changed = <T extends object>(message: T, fields: Partial<T>): T =>
+  Object.assign(Object.create(message) as T, fields);
+
+/** Nodes in topological order, and the tensors that they read or the file gives out and nothing makes, and why. */
+export interface Sorted {
+  readonly nodes: ModelNode[];
+  readonly unmade: ReadonlyMap<string, Error>;
+}
+
+/** Nodes in topological order: the file's own where it is one. Throws `duplicate tensor: …`. */
+export function sorted(nodes: readonly ModelNode[], given: ReadonlySet<string>, outputs: readonly string[]): Sorted {
   const maker = new Map<string, number>();
+  const unmade = new Map<string, Error>();
   nodes.forEach((node, index) => {
     for (const name of node.outputs) {
       if (!name) continue;
@@ -76,9 +116,10 @@ export function sorted(
     }
   });
   for (const name of outputs)
-    if (!maker.has(name) && !given.has(name)) throw new Error(`output that nothing makes: ${name}`);
+    if (!maker.has(name) && !given.has(name)) unmade.set(name, new Error(`output that nothing makes: ${name}`));
   const order: ModelNode[] = [];
   const state = new Uint8Array(nodes.length); // 1 being visited, 2 done
+  const reads = nodes.map(readsOf);
   for (let root = 0; root < nodes.length; root++) {
     const stack: [index: number, input: number][] = [[root, 0]];
     while (stack.length) {
@@ -89,7 +130,7 @@ export function sorted(
         continue;
       }
       state[top[0]] = 1;
-      const name = node.inputs[top[1]++];
+      const name = reads[top[0]]?.[top[1]++];
       if (name === undefined) {
         state[top[0]] = 2;
         order.push(node);
@@ -98,12 +139,12 @@ export function sorted(
       }
       if (!name || given.has(name)) continue;
       const from = maker.get(name);
-      if (from === undefined) throw new Error(`input that nothing makes: ${name} (node ${node.name})`);
-      if (state[from] === 1) throw new Error(`cyclic graph: ${name} (node ${node.name})`);
-      if (state[from] === 0) stack.push([from, 0]);
+      if (from === undefined) unmade.set(name, new Error(`input that nothing makes: ${name} (node ${node.name})`));
+      else if (state[from] === 1) unmade.set(name, new Error(`cyclic graph: ${name} (node ${node.name})`));
+      else if (state[from] === 0) stack.push([from, 0]);
     }
   }
-  return order;
+  return { nodes: order, unmade };
 }
 
 /**

@@ -123,7 +123,7 @@ export interface ProtoGraph {
   name?: string;
   node?: ProtoNode[];
   initializer?: ProtoTensor[];
-  sparseInitializer?: unknown[];
+  sparseInitializer?: { values?: ProtoTensor }[];
   input?: ProtoValue[];
   output?: ProtoValue[];
   valueInfo?: ProtoValue[];

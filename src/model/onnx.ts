@@ -1,24 +1,24 @@
 import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { NodeError } from "../graph/errors.js";
-import { type Attribute, dtypeOfNumber, onnxNumbers, type TensorType } from "../graph/graph.js";
-import { shortestFloat } from "../graph/values.js";
-import { controlFlowHint } from "../ops/unsupported.js";
-import type { Model, ModelNode, ModelValue } from "./model.js";
-import { withBranchesTaken } from "./onnx-branches.js";
+import { type Attribute, dtypeOfNumber, onnxNumbers } from "../graph/graph.js";
+import type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model.js";
+import { attributeTypes, readAttribute, writeAttribute } from "./onnx-attributes.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
 import {
   decodeModel,
   encodeModel,
-  type ProtoAttribute,
   type ProtoDimension,
+  type ProtoFunction,
+  type ProtoGraph,
   type ProtoModel,
   type ProtoNode,
   type ProtoValue,
   toNumber,
 } from "./onnx-proto.js";
 import { type ExternalPlace, type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
+import { otherFormat } from "./other-format.js";
 import { scopeOf } from "./scopes.js";
+import { readsOf } from "./subgraphs.js";
 
 /** protobuf's own limit. */
 const maxBytes = 2 ** 31;
@@ -45,10 +45,14 @@ export function parseOnnx(bytes: Uint8Array, from: ModelSource): Model {
   try {
     return readModelProto(decoded(bytes, from.file), from);
   } catch (error) {
-    // names in a damaged file may hold anything: the message stays one short line
-    const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
-    throw new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
+    throw shortError(error);
   }
+}
+
+/** An error in one short line: names in a damaged file may hold anything. */
+function shortError(error: unknown): Error {
+  const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
+  return new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
 }
 
 function decoded(bytes: Uint8Array, file: string): ProtoModel {
@@ -65,53 +69,31 @@ function decoded(bytes: Uint8Array, file: string): ProtoModel {
   }
 }
 
-const exporters = {
-  pytorch: 'torch.onnx.export(model, (x,), "MODEL.onnx", dynamo=True, optimize=False)',
-  keras: 'model.export("MODEL.onnx", format="onnx")',
-} as const;
-
-/** What other file of a model its first bytes say that it is, and how that model becomes ONNX; empty if they say nothing. */
-function otherFormat(bytes: Uint8Array): string {
-  const start = Buffer.from(bytes.subarray(0, 16)).toString("latin1");
-  if (start.startsWith("PK\x03\x04"))
-    return ` (a zip archive: of PyTorch? ${exporters.pytorch}; of Keras? ${exporters.keras})`;
-  if (start.startsWith("\x80")) return ` (a pickle, of PyTorch? ${exporters.pytorch})`;
-  if (start.startsWith("\x89HDF")) return ` (HDF5, of Keras? ${exporters.keras})`;
-  if (start.startsWith("GGUF") || start.startsWith('{"', 8))
-    return ` (weights without a graph; export the model: ${exporters.pytorch})`;
-  if (start.startsWith("TFL", 4)) return " (TensorFlow Lite: export the float model it was made from)";
-  return "";
-}
-
 function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const graph = proto.graph ?? {};
   if (!graph.node?.length)
     throw new Error(`model without nodes: ${from.file} (export the model itself, not its weights)`);
-  if (graph.sparseInitializer?.length)
-    throw new Error(
-      `unsupported: sparse initializer (${from.file}; make the weights dense before the export: weight.to_dense())`,
-    );
-
   const opsets = Object.fromEntries((proto.opsetImport ?? []).map((o) => [domainOf(o.domain), toNumber(o.version)]));
-  const initializers = new Map<string, TensorType & { data: Uint8Array }>();
-  const flat = withBranchesTaken(graph);
-  for (const tensor of flat.initializer ?? []) {
-    const name = tensor.name ?? "";
-    if (initializers.has(name)) throw new Error(`duplicate tensor: ${name}`);
-    initializers.set(name, readTensor(tensor, name, from));
-  }
-  const inputs = (graph.input ?? []).map(readInput);
-  const inputNames = new Set(inputs.map(({ name }) => name));
-  if (inputNames.size < inputs.length) {
-    const repeated = inputs.find(({ name }, i) => inputs.findIndex((input) => input.name === name) !== i);
-    throw new Error(`duplicate tensor: ${repeated?.name}`);
-  }
-  const outputs = (graph.output ?? []).map(readOutput);
-  const outputNames = new Set(outputs.map(({ name }) => name));
-  const valueInfo = (graph.valueInfo ?? []).filter((v) => v.type?.tensorType?.shape).map(readInput);
+  const unreadable = new Map<string, Error>();
+  const reading: GraphReading = { from, unreadable, functions: proto.functions ?? [] };
+  const initializers = readInitializers(graph, reading);
+  const repeated = repeatedName((graph.input ?? []).map(({ name }) => name));
+  if (repeated !== undefined) throw new Error(`duplicate tensor: ${repeated}`);
+  const inputs = readable(graph.input ?? [], readInput, unreadable);
+  const declared = new Set([...(graph.input ?? []).map(({ name }) => name), ...unreadable.keys()]);
+  const outputNames = (graph.output ?? []).map(({ name }) => name);
+  const outputs = readable(graph.output ?? [], readOutput, unreadable);
+  const valueInfo = readable(
+    (graph.valueInfo ?? []).filter((v) => v.type?.tensorType?.shape),
+    readInput,
+    new Map(),
+  );
   const types = new Map([...valueInfo, ...inputs].map((value) => [value.name, value]));
-  const read = readNodes(inlined(flat.node ?? [], proto.functions ?? []), from);
-  const nodes = sequencesAsSplits(read, initializers, types, outputNames);
+  const read = readNodes(inlined(graph.node, reading.functions), reading);
+  const nodes = sequencesAsSplits(read, initializers, types, new Set(outputNames));
+  const order = sorted(nodes, new Set([...initializers.keys(), ...declared]), outputNames);
+  for (const [name, why] of order.unmade) unreadable.set(name, shortError(why));
+  checkLooseInputs(graph, order.nodes, unreadable);
   return {
     irVersion: toNumber(proto.irVersion),
     opset: opsets[""] ?? 0,
@@ -121,11 +103,77 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
     inputs,
     outputs,
     initializers,
-    nodes: sorted(nodes, new Set([...initializers.keys(), ...inputNames]), [...outputNames]),
+    nodes: order.nodes,
     valueInfo,
+    ...(unreadable.size > 0 && { unreadable }),
     metadata: recordOf(proto.metadataProps),
     graphMetadata: recordOf(graph.metadataProps),
   };
+}
+
+/** What reading a graph shares with reading the graphs inside it. */
+interface GraphReading {
+  readonly from: ModelSource;
+  /** Tensors that cannot be read, and why: somebody who needs one throws that. */
+  readonly unreadable: Map<string, Error>;
+  readonly functions: readonly ProtoFunction[];
+}
+
+const repeatedName = (names: readonly string[]): string | undefined => {
+  const seen = new Set<string>();
+  return names.find((name) => seen.has(name) || !seen.add(name));
+};
+
+/** A graph's initializers; of those that cannot be read the reasons are kept. Throws `duplicate tensor: …`. */
+function readInitializers(
+  { initializer = [], sparseInitializer = [] }: ProtoGraph,
+  { from, unreadable }: GraphReading,
+): Map<string, Initializer> {
+  const initializers = new Map<string, Initializer>();
+  const repeated = repeatedName(initializer.map(({ name = "" }) => name));
+  if (repeated !== undefined) throw new Error(`duplicate tensor: ${repeated}`);
+  for (const tensor of initializer) {
+    const name = tensor.name ?? "";
+    attempt([name], unreadable, () => initializers.set(name, readTensor(tensor, name, from)));
+  }
+  const why = `unsupported: sparse initializer (${from.file}; make the weights dense before the export: weight.to_dense())`;
+  for (const { values } of sparseInitializer) unreadable.set(values?.name ?? "", new Error(why));
+  return initializers;
+}
+
+/** Runs some work; if that fails, the tensors that it was for are unreadable for that reason. */
+function attempt(names: readonly string[], unreadable: Map<string, Error>, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    for (const name of names) unreadable.set(name, shortError(error));
+  }
+}
+
+/** Those of a file's values whose type can be read; of the others the reasons are kept. */
+function readable(
+  values: readonly ProtoValue[],
+  read: (value: ProtoValue) => ModelValue,
+  unreadable: Map<string, Error>,
+): ModelValue[] {
+  const found: ModelValue[] = [];
+  for (const value of values) attempt([value.name], unreadable, () => void found.push(read(value)));
+  return found;
+}
+
+/**
+ * Throws for an input that cannot be given and that no node reads: every step is given the model's inputs. One that nodes
+ * read is needed only if they are.
+ */
+function checkLooseInputs(
+  graph: ProtoGraph,
+  nodes: readonly ModelNode[],
+  unreadable: ReadonlyMap<string, Error>,
+): void {
+  const loose = (graph.input ?? []).filter(({ name }) => unreadable.has(name));
+  if (loose.length === 0) return;
+  const read = new Set(nodes.flatMap(readsOf));
+  for (const { name } of loose) if (!read.has(name)) throw unreadable.get(name);
 }
 
 type Entries = { key: string; value: string }[];
@@ -137,7 +185,7 @@ const entriesOf = (record: Readonly<Record<string, string>>): Entries =>
   Object.entries(record).map(([key, value]) => ({ key, value }));
 
 /** Nodes with names of their own: the file's where there is one, numbered where it is taken. */
-function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] {
+function readNodes(nodes: readonly ProtoNode[], reading: GraphReading): ModelNode[] {
   const counts = new Map<string, number>();
   return nodes.map((node, index) => {
     const wish = node.name || `${node.opType}_${index}`;
@@ -147,21 +195,40 @@ function readNodes(nodes: readonly ProtoNode[], from: ModelSource): ModelNode[] 
       counts.set(wish, i + 1);
     }
     counts.set(name, 1);
-    if (!node.opType) throw new Error(`node without op: ${name}`);
-    const hasGraph = node.attribute?.some(
-      ({ type }) => type === attributeTypes.graph || type === attributeTypes.graphs,
-    );
-    if (hasGraph) throw new NodeError(`unsupported: control flow ${node.opType}`, { name }, { hint: controlFlowHint });
+    const outputs = node.output ?? [];
+    const attributes: Record<string, Attribute> = {};
+    const subgraphs: Record<string, Subgraph> = {};
+    attempt(outputs, reading.unreadable, () => {
+      if (!node.opType) throw new Error(`node without op: ${name}`);
+      for (const a of node.attribute ?? []) {
+        if (a.type === attributeTypes.graph) subgraphs[a.name] = readSubgraph(a.g ?? {}, reading);
+        else attributes[a.name] = readAttribute(a, name, reading.from);
+      }
+    });
     return {
       name,
       domain: domainOf(node.domain),
-      op: node.opType,
+      op: node.opType ?? "",
       inputs: node.input ?? [],
-      outputs: node.output ?? [],
-      attributes: Object.fromEntries((node.attribute ?? []).map((a) => [a.name, readAttribute(a, name, from)])),
+      outputs,
+      attributes,
       ...scopeOf(node),
+      ...(Object.keys(subgraphs).length > 0 && { subgraphs }),
     };
   });
+}
+
+/** A graph that a node holds, read as far as it can be. */
+function readSubgraph(graph: ProtoGraph, { from, functions }: GraphReading): Subgraph {
+  const unreadable = new Map<string, Error>();
+  const reading = { from, functions, unreadable };
+  return {
+    inputs: (graph.input ?? []).map(({ name }) => name),
+    outputs: (graph.output ?? []).map(({ name }) => name),
+    initializers: readInitializers(graph, reading),
+    nodes: readNodes(inlined(graph.node ?? [], functions), reading),
+    unreadable,
+  };
 }
 
 function readInput(value: ProtoValue): ModelValue {
@@ -174,7 +241,8 @@ function readInput(value: ProtoValue): ModelValue {
     if (!dim.value) return null;
     if (dim.value === "dimParam") return dim.dimParam || null;
     const size = toNumber(dim.dimValue);
-    if (size < 0) throw new Error(`negative dimension: ${size} (${value.name})`);
+    // exporters write 0 and -1 for what they do not know
+    if (size <= 0) return null;
     if (!Number.isSafeInteger(size)) throw new Error(`tensor too large: ${value.name} [${size}]`);
     return size;
   });
@@ -184,42 +252,6 @@ function readInput(value: ProtoValue): ModelValue {
 /** An output may lack its type. */
 const readOutput = (value: ProtoValue): ModelValue =>
   value.type ? readInput(value) : { name: value.name, dtype: "float32", dims: [] };
-
-const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
-
-/** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
-const attributeTypes = {
-  float: 1,
-  int: 2,
-  string: 3,
-  tensor: 4,
-  graph: 5,
-  floats: 6,
-  ints: 7,
-  strings: 8,
-  graphs: 10,
-} as const;
-
-function readAttribute(attribute: ProtoAttribute, node: string, from: ModelSource): Attribute {
-  switch (attribute.type) {
-    case attributeTypes.float:
-      return { type: "float", value: shortestFloat(attribute.f ?? 0) };
-    case attributeTypes.int:
-      return { type: "int", value: toNumber(attribute.i) };
-    case attributeTypes.string:
-      return { type: "string", value: decodeText(attribute.s) };
-    case attributeTypes.tensor:
-      return { type: "tensor", value: readTensor(attribute.t ?? {}, `${node}.${attribute.name}`, from) };
-    case attributeTypes.floats:
-      return { type: "floats", value: (attribute.floats ?? []).map(shortestFloat) };
-    case attributeTypes.ints:
-      return { type: "ints", value: (attribute.ints ?? []).map(toNumber) };
-    case attributeTypes.strings:
-      return { type: "strings", value: (attribute.strings ?? []).map(decodeText) };
-    default:
-      throw new Error(`unsupported: attribute ${attribute.name} (node ${node})`);
-  }
-}
 
 /**
  * ONNX bytes of a model. The data of initializers is inline, or in another file where `external` says it lies. Throws
@@ -261,24 +293,4 @@ function writeValue({ name, dtype, dims }: ModelValue): ProtoValue {
     return typeof size === "number" ? { dimValue: size } : { dimParam: size };
   });
   return { name, type: { tensorType: { elemType: onnxNumbers[dtype], shape: { dim } } } };
-}
-
-function writeAttribute(name: string, { type, value }: Attribute): ProtoAttribute {
-  const base = { name, type: attributeTypes[type] };
-  switch (type) {
-    case "float":
-      return { ...base, f: value };
-    case "int":
-      return { ...base, i: value };
-    case "string":
-      return { ...base, s: Buffer.from(value) };
-    case "tensor":
-      return { ...base, t: writeTensor("", value) };
-    case "floats":
-      return { ...base, floats: [...value] };
-    case "ints":
-      return { ...base, ints: [...value] };
-    case "strings":
-      return { ...base, strings: value.map((text) => Buffer.from(text)) };
-  }
 }

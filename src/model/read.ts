@@ -46,12 +46,18 @@ const canEvaluate = (runtime: Runtime | undefined): runtime is CpuRuntime => run
 
 /**
  * Reads an ONNX file as a forward graph with fixed shapes. `dims` binds its symbolic dimensions; constants are folded on
- * the CPU, by `runtime` if it is the CPU's; `batchNorm` sets the mode of all batch norms, whatever the file says. Throws
- * one line for anything that is wrong with the file or the dimensions.
+ * the CPU, by `runtime` if it is the CPU's; `batchNorm` sets the mode of all batch norms, whatever the file says; `output`
+ * names the one tensor that is wanted (null: the one that a loss is of unless it names one), and what that does not need
+ * is left out. Throws one line for anything that is wrong with what is needed, or with the dimensions.
  */
 export function readModel(
   file: string,
-  options: { dims?: Readonly<Record<string, number>>; runtime?: Runtime; batchNorm?: BatchNormMode } = {},
+  options: {
+    dims?: Readonly<Record<string, number>>;
+    runtime?: Runtime;
+    batchNorm?: BatchNormMode;
+    output?: string | null;
+  } = {},
 ): BoundModel {
   const model = openOnnx(file);
   const own = canEvaluate(options.runtime) ? undefined : openCpu();
@@ -60,6 +66,7 @@ export function readModel(
     const { graph, notes } = bindModel(model, {
       dims: options.dims ?? {},
       batchNorm: options.batchNorm,
+      output: options.output,
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
     return { graph, model, notes };

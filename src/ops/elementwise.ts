@@ -220,7 +220,17 @@ export const elementwise: OpTable = {
       (call, dY) => math(call.b).masked(call.x(0), dY),
       (call, dY) => math(call.b).masked(math(call.b).not(call.x(0)), dY),
     ),
-    { ...fusible, inPlace: [1, 2], types: { T: 1 } },
+    {
+      ...fusible,
+      inPlace: [1, 2],
+      types: { T: 1 },
+      // where there is no kernel: of bools, (c ∧ x) ∨ (¬c ∧ y)
+      body: ({ b, x, input }) => {
+        const m = math(b);
+        if (input(1).dtype !== "bool") throw new Error(`no kernel: Where of ${input(1).dtype}`);
+        return [b.op("Or", [m.and(x(0), x(1)), m.and(m.not(x(0)), x(2))])];
+      },
+    },
   ),
   Clip: native(
     sameType,

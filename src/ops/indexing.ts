@@ -3,7 +3,7 @@ import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorT
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
-import { axisOf, sameShape, zeros } from "./shapes.js";
+import { axisOf, cast, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
@@ -107,7 +107,8 @@ export const indexing: OpTable = {
       const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
       if (axis === 0) {
         const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
-        const index2 = b.op("Reshape", [flatIndex, b.vector([count, 1])]);
+        // ScatterND alone among these ops takes no int32
+        const index2 = cast(b, b.op("Reshape", [flatIndex, b.vector([count, 1])]), "int64");
         const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
         return [b.op("Reshape", [sum, b.vector(data.shape)])];
       }

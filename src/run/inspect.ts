@@ -3,7 +3,7 @@ import { type DType, elementCount, type Graph, type Tensor, tensorBytes } from "
 import { namesOf } from "../graph/origins.js";
 import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
-import { readModel } from "../model/read.js";
+import { type BoundModel, readModel } from "../model/read.js";
 import { appendLoss } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { trainingStep } from "../step/training.js";
@@ -83,9 +83,9 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     dims,
     guessed: [...symbols.keys()].filter((name) => given[name] === undefined),
   };
-  let bound: ReturnType<typeof readModel>;
+  let bound: BoundModel;
   try {
-    bound = readModel(file, { dims });
+    bound = readableOutputs(file, dims);
   } catch (error) {
     const problem = (error as Error).message;
     if (/^(unknown dimension|dimension is not)/.test(problem)) throw error;
@@ -110,6 +110,19 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     command:
       problem === null && chosen ? commandOf("profile", file, { loss: chosen.loss, optimizer: "adam", dims }) : null,
   };
+}
+
+/** A model with all of its outputs, or with the one that a loss would be of if that one can be read and others cannot. */
+function readableOutputs(file: string, dims: Dims): BoundModel {
+  try {
+    return readModel(file, { dims });
+  } catch (error) {
+    try {
+      return readModel(file, { dims, output: null });
+    } catch {
+      throw error;
+    }
+  }
 }
 
 const nothingKnown = { parameters: 0, parameterBytes: 0, modules: [], losses: [], notes: [], command: null } as const;

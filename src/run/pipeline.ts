@@ -12,6 +12,7 @@ import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
+import { lossOutput } from "../step/training.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
 import { culprit, unfitWarnings, untrainedNotes, uselessPlan, warningsOf } from "./notes.js";
@@ -58,7 +59,7 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
   const executes = !estimates && runtime.backend !== "replay";
   try {
     progress("read model", 0, 1);
-    const bound = readModel(file, { dims, runtime, batchNorm });
+    const bound = readModel(file, { dims, runtime, batchNorm, output: lossOutput(options.loss) });
     progress("build step", 0, 1);
     const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
     keptNames(baseline, options); // a pattern without a match is refused before anything is measured

@@ -3,6 +3,7 @@ import { checkModel, readModel } from "../model/read.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { stepFor } from "../step/step.js";
+import { lossOutput } from "../step/training.js";
 import type { ModelOptions } from "./options.js";
 import type { Run } from "./run.js";
 
@@ -26,7 +27,8 @@ export function withSteps<T>(run: Run, work: (stepWith: (changed: Partial<ModelO
     return work((changed) => {
       const options = { ...model, ...changed };
       const { dims, batchNorm } = options;
-      return stepFor(runtime, readModel(model.path, { dims, runtime, batchNorm }).graph, options, run.seed).baseline;
+      const { graph } = readModel(model.path, { dims, runtime, batchNorm, output: lossOutput(options.loss) });
+      return stepFor(runtime, graph, options, run.seed).baseline;
     });
   } finally {
     runtime.close();

@@ -10,6 +10,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { doubled } from "../step/precision.js";
 import { stepFor } from "../step/step.js";
+import { lossOutput } from "../step/training.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
@@ -45,7 +46,7 @@ export async function verifyModel(file: string, options: VerifyOptions): Promise
   const { backend, dims, batchNorm } = withDefaults(options);
   const runtime = openRuntime(backend, options);
   try {
-    const { graph } = readModel(file, { dims, runtime, batchNorm });
+    const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(options.loss) });
     const trial = { graph, runtime, reference, options };
     const own = await verifyGraph(file, trial);
     const isFloat32 = [...graph.tensors.values()].every(({ dtype }) => !/^(float16|bfloat16|float64)$/.test(dtype));

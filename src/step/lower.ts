@@ -7,6 +7,7 @@ import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { fuse } from "./fuse.js";
 import { writeInPlace } from "./in-place.js";
+import { widerIntegers } from "./integers.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -23,7 +24,7 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
       return;
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
-    const rule = widerRule(b, node, hasKernel) ?? op.body;
+    const rule = widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
     if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
     const body = expand(b, node, rule);
     for (const inner of body?.nodes ?? []) add(inner);

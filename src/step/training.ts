@@ -1,5 +1,5 @@
 import { Builder } from "../build/build.js";
-import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
+import { type Graph, isFloat, type Node, prune, type Tensor, tensorOf } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
 import { matchingNames } from "../graph/pattern.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
@@ -13,8 +13,8 @@ import { type Named, parseNamed, takeSetting } from "./settings.js";
 /** How a model is trained: what makes a training step of it. */
 export interface TrainingOptions {
   /**
-   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`, `chunks`), `mse`, `l1`, `bce` or `sum`, on the model's first output
-   * or the one named by `output`: `ce:axis=1,output=logits`.
+   * `ce` (settings `axis`, `label_smoothing`, `ignore_index`, `chunks`), `mse`, `l1`, `bce` or `sum`, on the model's first
+   * output of floats or the one named by `output`: `ce:axis=1,output=logits`.
    */
   readonly loss: string;
   /** `sgd`, `adam` or `adamw`, with settings: `adam:lr=1e-3`. */
@@ -167,9 +167,12 @@ function appendSeeds(
   return { loss, target, isMean, seeds: new Map([[output, seed]]) };
 }
 
-/** The output that the loss is of: the named one, or the first. Throws `no output: …` or `unknown output: …`. */
+/** The name of the output that a loss asks for (`ce:output=logits`); null if it names none. */
+export const lossOutput = (loss: string): string | null => takeSetting(parseNamed(loss), "output").value ?? null;
+
+/** The output that the loss is of: the named one, else the first of floats. Throws `no output: …` or `unknown output: …`. */
 function chosenOutput(model: Graph, named: string | undefined): string {
-  const output = named ?? model.outputs[0];
+  const output = named ?? model.outputs.find((name) => isFloat(tensorOf(model, name).dtype)) ?? model.outputs[0];
   if (!output) throw new Error(`no output: ${model.name}`);
   if (!model.outputs.includes(output))
     throw new Error(`unknown output: ${output} (one of ${model.outputs.join(", ")})`);

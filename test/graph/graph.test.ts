@@ -50,7 +50,9 @@ test("dtypeOfNumber(number) is the type whose ONNX number it is; others are refu
     assert.equal(dtypeOfNumber(onnxNumbers[dtype]), dtype);
     assert.ok([1, 2, 4, 8].includes(bytesPerElement(dtype)));
   }
-  assert.throws(() => dtypeOfNumber(8, "tensor t"), /^Error: unsupported element type: 8 \(tensor t\)$/);
+  assert.throws(() => dtypeOfNumber(8, "tensor t"), /^Error: unsupported element type: string \(tensor t\)$/);
+  assert.throws(() => dtypeOfNumber(14), /^Error: unsupported element type: complex64$/);
+  assert.throws(() => dtypeOfNumber(99), /^Error: unsupported element type: number 99, which ONNX does not have$/);
 });
 
 test("tensorOf(graph, name) refuses unknown tensors", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { int, type Node } from "../../src/graph/graph.js";
-import { bytesOf } from "../../src/graph/values.js";
+import { type DType, int, type Node } from "../../src/graph/graph.js";
+import { bytesOf, type Value, valuesOf } from "../../src/graph/values.js";
 import { type BindOptions, bindModel } from "../../src/model/bind.js";
 import type { Model, ModelNode } from "../../src/model/model.js";
 
@@ -72,6 +72,57 @@ test("bindModel(model) leaves an Identity out, but for one that makes an output"
   assert.deepEqual(nodes, ["h = Relu(x)", "y = Identity(h)"]);
 });
 
+const vectorOut = (name: string, dtype: DType = "float32") => ({ name, dtype, dims: [] });
+
+test("bindModel(model, {output}) leaves out what that output does not need, before anything is refused", () => {
+  const nodes = [node("y = Mul(x, w)"), node("best = ArgMax(y)"), node("z = Frobnicate(y, v, text)")];
+  const outputs = [vectorOut("best", "int64"), vectorOut("y"), vectorOut("z")];
+  const unreadable = new Map([["text", new Error("unsupported element type: string (text)")]]);
+  const inputs = ["x", "other"].map((name) => ({ name, dtype: "float32" as const, dims: [`n_${name}`, 2] }));
+  const model = modelOf(nodes, { w: [1, 2], v: [3, 4] }, { inputs, outputs, unreadable });
+  const dims = { n_x: 3 };
+  const chosen = bind(model, { output: null, dims });
+  assert.deepEqual([chosen.nodes, chosen.graph.outputs, chosen.graph.inputs], [["y = Mul(x,w)"], ["y"], ["x"]]);
+  assert.deepEqual(chosen.notes, ["1 float tensors are not needed for y: v"]);
+  assert.deepEqual(bind(model, { output: "best", dims }).graph.outputs, ["best"]);
+  assert.throws(() => bind(model, { dims }), { message: "unsupported element type: string (text)" });
+  assert.throws(() => bind(model, { output: "q", dims }), { message: "unknown output: q (one of best, y, z)" });
+  // any tensor in the file may be wanted, of the file's dimensions those that it needs
+  assert.deepEqual(
+    bind(modelOf([node("h = Mul(x, w)"), node("y = Frobnicate(h)")], { w: [1, 2] }), { output: "h" }).nodes,
+    ["h = Mul(x,w)"],
+  );
+});
+
+test("bindModel(model) takes the branch of an If whose condition follows from the bound shapes", () => {
+  const branch = (text: string) => ({
+    inputs: [],
+    outputs: ["t"],
+    initializers: new Map(),
+    nodes: [node(text)],
+    unreadable: new Map(),
+  });
+  const choice = {
+    ...node("h = If(c)"),
+    subgraphs: { then_branch: branch("t = Relu(p)"), else_branch: branch("t = Unknown(p)") },
+  };
+  const nodes = [node("p = Mul(x, w)"), node("n = Size(p)"), node("c = Equal(n, six)"), choice, node("y = Neg(h)")];
+  const model = modelOf(nodes, { w: [1, 2] });
+  const six = { dtype: "int64" as const, shape: [], data: bytesOf("int64", [6]) };
+  const evaluate = (_: Node, values: readonly (Value | undefined)[]): Value[] => {
+    const [a, b] = values.map((value) => (value ? valuesOf(value.dtype, value.data)[0] : undefined));
+    return [{ dtype: "bool", shape: [], data: bytesOf("bool", [a === b ? 1 : 0]) }];
+  };
+  const taken = { ...model, initializers: new Map([...model.initializers, ["six", six] as const]) };
+  assert.deepEqual(bind(taken, { evaluate }).nodes, ["p = Mul(x,w)", "h/t = Relu(p)", "y = Neg(h/t)"]);
+  assert.throws(() => bind(taken, { evaluate, dims: { batch: 4 } }), { message: /^unknown op: Unknown \(node h\/t\)/ });
+});
+
+test("bindModel(model) notes an output that the file declares with another shape", () => {
+  const model = modelOf([node("y = Relu(x)")], {}, { outputs: [{ name: "y", dtype: "float32", dims: [1, 2] }] });
+  assert.deepEqual(bind(model).notes, ["output y is [3,2] where the file declares [1,2]: what the nodes make is used"]);
+});
+
 /** Batch norm of x [3,2] with running statistics m and v. */
 const norm = (name: string, from: string, to: string, training: boolean): ModelNode =>
   node(
@@ -125,5 +176,5 @@ test("bindModel(model) notes parameters that no node uses, and an opset that is 
   const nodes = [node("y = Mul(x, w)")];
   const unused = { w: [1, 2], a: [1], b: [1], c: [1], d: [1] };
   const { notes } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
-  assert.deepEqual(notes, ["opset 21 is converted down to 18", "4 parameters are not used by any node: a, b, c, …"]);
+  assert.deepEqual(notes, ["opset 21 is converted down to 18", "4 float tensors are not needed for y: a, b, c, …"]);
 });

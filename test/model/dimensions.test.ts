@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { boundShape, checkDims, checkOutput } from "../../src/model/dimensions.js";
+import { boundShape, checkDims, outputNote, symbolsOf } from "../../src/model/dimensions.js";
 import type { Model, ModelValue } from "../../src/model/model.js";
 
 const input = (...dims: ModelValue["dims"]): ModelValue => ({ name: "x", dtype: "float32", dims });
@@ -40,12 +40,43 @@ test("checkDims(model, dims) refuses names that the model does not have, and siz
     });
 });
 
-test("checkOutput(output, shape, dims) compares what the file declares, as far as it does", () => {
-  checkOutput(input("batch", null), [8, 3], { batch: 8 });
-  checkOutput(input(), [8, 3], {});
-  checkOutput(input("other", 3), [8, 3], {});
-  assert.throws(() => checkOutput(input("batch", 4), [8, 3], { batch: 8 }), {
-    message: "contradicting dimension: output x is [8,3], the model says [batch,4]",
+test("outputNote(output, shape, dims) compares what the file declares, as far as it does", () => {
+  assert.equal(outputNote(input("batch", null), [8, 3], { batch: 8 }), undefined);
+  assert.equal(outputNote(input(), [8, 3], {}), undefined);
+  assert.equal(outputNote(input("other", 3), [8, 3], {}), undefined);
+  assert.equal(
+    outputNote(input("batch", 4), [8, 3], { batch: 8 }),
+    "output x is [8,3] where the file declares [batch,4]: what the nodes make is used",
+  );
+  assert.match(outputNote(input(8), [8, 3], {}) ?? "", /is \[8,3\] where the file declares \[8\]/);
+});
+
+test("boundShape(input, dims) computes what follows from other dimensions, and asks for these alone", () => {
+  const flat = input("batch*seq", "past + 1");
+  assert.deepEqual(boundShape(flat, { batch: 2, seq: 3, past: 4 }), [6, 5]);
+  assert.throws(() => boundShape(flat, { batch: 2, past: 4 }), {
+    message: "unbound dimension: seq (pass --dim seq=N, of which x has batch*seq)",
   });
-  assert.throws(() => checkOutput(input(8), [8, 3], {}), /^Error: contradicting dimension: /);
+  assert.throws(() => boundShape(input("batch - 3"), { batch: 2 }), {
+    message: "dimension is not a whole number: batch - 3 is -1",
+  });
+  const model = { inputs: [flat, { ...input("batch"), name: "ids" }] };
+  assert.deepEqual(
+    symbolsOf(model),
+    new Map([
+      ["batch", 0],
+      ["seq", 0],
+      ["past", 1],
+    ]),
+  );
+  assert.throws(() => checkDims(modelOf(flat), { "batch*seq": 6 }), {
+    message: "unknown dimension: batch*seq (the model has batch, seq, past)",
+  });
+});
+
+test("outputNote(output, shape, dims) checks dimensions that follow from others", () => {
+  assert.equal(outputNote(input("batch*seq"), [6], { batch: 2, seq: 3 }), undefined);
+  assert.equal(outputNote(input("batch*seq"), [7], { batch: 2 }), undefined);
+  assert.match(outputNote(input("batch*seq"), [7], { batch: 2, seq: 3 }) ?? "", /is \[7\] where/);
+  assert.match(outputNote(input("batch/4"), [1], { batch: 2 }, { inputs: [input("batch")] }) ?? "", /is \[1\] where/);
 });

@@ -49,7 +49,7 @@ test("readTensor(tensor) refuses data that does not fill the shape, and shapes t
   assert.equal(message({ dims: [3], floatData: [1, 2] }), "tensor w claims [3] float32, 12 bytes, but has 8: m.onnx");
   assert.equal(message({ dims: [-1] }), "negative dimension: [-1] (w)");
   assert.equal(message({ dims: [2 ** 31, 2 ** 31] }), "tensor too large: w [2147483648,2147483648]");
-  assert.equal(message({ dims: [1], dataType: 8 }), "unsupported element type: 8 (w)");
+  assert.equal(message({ dims: [1], dataType: 8 }), "unsupported element type: string (w)");
 });
 
 const external = (location: string, offset: number, folderOf: string | null = folder) =>

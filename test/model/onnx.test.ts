@@ -6,6 +6,8 @@ import { test } from "node:test";
 import protobuf from "protobufjs";
 import { randomFrom } from "../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
+import type { Model } from "../../src/model/model.js";
+import { neededPart } from "../../src/model/needed.js";
 import { encodeOnnx, openOnnx, parseOnnx } from "../../src/model/onnx.js";
 import { onnxProto } from "../../src/model/onnx-proto.js";
 import { at } from "../at.js";
@@ -104,28 +106,29 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   ],
   ["an output that nothing makes", { output: [value("q", 2)] }, /output that nothing makes: q/],
   ["a node without op", { node: [{ ...relu, opType: "" }] }, /node without op: _0/],
-  ["an unknown element type", weight({ dataType: 8 }), /unsupported element type: 8 \(w\)/],
+  ["an unknown element type", weight({ dataType: 8 }), /unsupported element type: string \(w\)/],
   ["a sequence", { input: [{ name: "x", type: { sequenceType: {} } }] }, /unsupported: sequence or optional type of x/],
-  ["a sparse initializer", { sparseInitializer: [{}] }, /unsupported: sparse initializer/],
+  ["a sparse initializer", { sparseInitializer: [{ values: { name: "w" } }] }, /unsupported: sparse initializer/],
   ["a name of two lines", { node: [{ ...relu, input: ["a\nb"] }] }, /input that nothing makes: a.b/],
   ["an input that nothing makes", { node: [{ ...relu, input: ["q"] }] }, /input that nothing makes: q/],
   ["an input without type", { input: [{ name: "x" }] }, /unsupported: no type of x/],
-  ["a negative dimension", { input: [value("x", -3)] }, /negative dimension: -3/],
-  [
-    "a subgraph",
-    { node: [{ ...relu, attribute: [{ name: "then_branch", type: 5, g: {} }] }] },
-    /unsupported: control flow Relu \(node Relu_0\); export what runs for one input: /,
-  ],
 ];
 
 writeFileSync(path.join(folder, "short.bin"), new Uint8Array(4));
 
 symlinkSync("/etc/hostname", path.join(folder, "link.bin"));
 
+/** A model of which everything is needed. */
+const allOf = (model: Model): Model =>
+  neededPart(
+    model,
+    [...model.outputs, ...model.inputs].map(({ name }) => name).concat([...(model.unreadable ?? new Map()).keys()]),
+  );
+
 for (const [what, graph, message] of wrong)
-  test(`parseOnnx(bytes) refuses ${what} in one line`, () => {
+  test(`a file is refused in one line for ${what}`, () => {
     assert.throws(
-      () => parse(graph),
+      () => allOf(parse(graph)),
       (error: Error) => message.test(error.message) && !error.message.includes("\n"),
     );
   });
@@ -161,7 +164,7 @@ test("parseOnnx(bytes) reads external data at its offset", () => {
 test("parseOnnx(bytes) tells unknown, symbolic and fixed dimensions apart", () => {
   const dim = [{}, { dimParam: "n" }, { dimValue: 0 }, { dimValue: 5 }];
   const read = parse({ input: [{ name: "x", type: { tensorType: { elemType: 1, shape: { dim } } } }] });
-  assert.deepEqual(read.inputs[0]?.dims, [null, "n", 0, 5]);
+  assert.deepEqual(read.inputs[0]?.dims, [null, "n", null, 5]);
 });
 
 test("parseOnnx(bytes) gives every node a name of its own and reads floats as they were written", () => {
@@ -353,43 +356,73 @@ test("parseOnnx(bytes) answers every mutation with a model or one line, never a 
   }
 });
 
-test("parseOnnx(bytes) takes the branch of an If whose condition is constant", () => {
-  const branch = (op: string) => ({
-    node: [{ opType: op, input: ["x"], output: ["h"] }],
-    initializer: [{ name: "unused", dataType: 1, dims: [1], rawData: new Uint8Array(4) }],
-    output: [value("h")],
-  });
-  const choose = (name: string, condition: string, input: object) => ({
-    opType: "If",
-    name,
-    input: [condition],
-    output: [`${name}.y`],
-    attribute: [
-      { name: "then_branch", type: 5, g: input },
-      { name: "else_branch", type: 5, g: branch("Sigmoid") },
-    ],
-  });
-  const truth = (name: string, yes: number) => ({ name, dataType: 9, dims: [], rawData: new Uint8Array([yes]) });
+test("parseOnnx(bytes) keeps the reasons for what it cannot read, and the rest", () => {
+  const text = { tensorType: { elemType: 8, shape: { dim: [] } } };
+  const sequence = { sequenceType: { elemType: { tensorType: { elemType: 1 } } } };
   const read = parse({
-    initializer: [truth("yes", 1), truth("no", 0)],
     node: [
-      choose("a", "yes", { ...branch("Tanh"), output: [value("x")] }),
-      choose("b", "no", branch("Tanh")),
-      { opType: "Add", input: ["a.y", "b.y"], output: ["y"] },
+      relu,
+      { opType: "Words", input: ["t"], output: ["u"] },
+      { opType: "ZipMap", input: ["y"], output: ["m"], attribute: [{ name: "a", type: 11 }] },
+    ],
+    input: [value("x", 2), { name: "t", type: text }],
+    output: [value("y", 2), { name: "m", type: sequence }, { name: "u", type: text }],
+    initializer: [{ name: "s", dataType: 8, dims: [1] }],
+    valueInfo: [
+      { name: "v", type: text },
+      { name: "y", type: sequence },
     ],
   });
   assert.deepEqual(
-    read.nodes.map(({ name, op, inputs, outputs }) => [name, op, inputs, outputs]),
-    [
-      ["a/Tanh_0", "Tanh", ["x"], ["a/h"]],
-      ["a/output_0", "Identity", ["x"], ["a.y"]],
-      ["b/Sigmoid_0", "Sigmoid", ["x"], ["b/h"]],
-      ["b/output_0", "Identity", ["b/h"], ["b.y"]],
-      ["Add_4", "Add", ["a.y", "b.y"], ["y"]],
-    ],
+    [read.inputs, read.outputs].map((list) => list.map(({ name }) => name)),
+    [["x"], ["y"]],
   );
-  assert.throws(() => parse({ node: [choose("c", "x", branch("Tanh"))], output: [value("c.y")] }), {
-    message:
-      "unsupported: control flow If (node c); export what runs for one input: torch.jit.trace or dynamo=True unrolls loops of a fixed length",
+  assert.deepEqual([...(read.unreadable ?? [])].map(([name, { message }]) => `${name}: ${message}`).sort(), [
+    "m: unsupported: attribute a (node ZipMap_2)",
+    "s: unsupported element type: string (s)",
+    "t: unsupported element type: string (t)",
+    "u: unsupported element type: string (u)",
+  ]);
+  assert.equal(neededPart(read, ["y"]).nodes.length, 1);
+});
+
+test("parseOnnx(bytes) refuses an input of an unknown type that no node explains", () => {
+  const text = { name: "t", type: { tensorType: { elemType: 8 } } };
+  assert.throws(() => parse({ input: [value("x", 2), text] }), { message: "unsupported element type: string (t)" });
+});
+
+test("parseOnnx(bytes) takes dimensions of 0 and below for unknown ones", () => {
+  assert.deepEqual(parse({ input: [value("x", -1, 0, 3)] }).inputs[0]?.dims, [null, null, 3]);
+});
+
+test("parseOnnx(bytes) reads the graphs that nodes hold, calls of functions in them resolved", () => {
+  const branch = (op: string, domain = "") => ({
+    node: [{ opType: op, domain, input: ["x"], output: ["h"] }],
+    initializer: [{ name: "k", dataType: 1, dims: [1], rawData: new Uint8Array(4) }],
+    output: [value("h")],
   });
+  const choose = {
+    opType: "If",
+    name: "choose",
+    input: ["x"],
+    output: ["y"],
+    attribute: [
+      { name: "then_branch", type: 5, g: branch("Half", "f") },
+      { name: "else_branch", type: 5, g: branch("Neg") },
+    ],
+  };
+  const half = {
+    name: "Half",
+    domain: "f",
+    input: ["a"],
+    output: ["b"],
+    node: [{ opType: "Tanh", input: ["a"], output: ["b"] }],
+  };
+  const [read] = parseOnnx(withFunctions([half], [choose]), { file: "m.onnx", folder: null }).nodes;
+  const { then_branch: first, else_branch: second } = read?.subgraphs ?? {};
+  assert.deepEqual(
+    [first, second].map((graph) => graph?.nodes.map(({ op, inputs, outputs }) => `${outputs} = ${op}(${inputs})`)),
+    [["h = Tanh(x)"], ["h = Neg(x)"]],
+  );
+  assert.deepEqual([[...(first?.initializers.keys() ?? [])], first?.outputs], [["k"], ["h"]]);
 });

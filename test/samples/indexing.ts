@@ -87,6 +87,16 @@ export const indexing: readonly Sample[] = [
     attributes: { axis: int(1) },
     differentiate: [0],
   },
+  {
+    op: "Gather",
+    inputs: [tensor([5, 3]), { dtype: "int32", shape: [2, 2], values: [0, 4, 4, -1] }],
+    differentiate: [0],
+  },
+  {
+    op: "ScatterElements",
+    inputs: [tensor([3, 2]), { dtype: "int32", shape: [1, 2], values: [2, 0] }, tensor([1, 2])],
+    differentiate: [0, 2],
+  },
   { op: "Gather", inputs: [tensor([2, 3]), indices([0], [])] },
   { op: "Gather", inputs: [tensor([2, 3, 2]), scalar(-2)], attributes: { axis: int(1) }, differentiate: [0] },
   { op: "Gather", inputs: [tensor([4, 2]), vector(3)], differentiate: [0] },

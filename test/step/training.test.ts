@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { parseGraph } from "../../src/build/parse.js";
 import { phases } from "../../src/graph/graph.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
@@ -7,7 +8,7 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
-import { trainingStep } from "../../src/step/training.js";
+import { lossOutput, trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 
 const runtime = openCpu();
@@ -44,6 +45,21 @@ test("trainingStep(graph) updates all parameters by a handful of nodes over flat
     end += bytes;
   }
   assert.equal(end, 70186 * 4);
+});
+
+test("trainingStep(graph) takes the first output of floats unless the loss names one", () => {
+  const graph = parseGraph(`graph n(float32[2,3] x, parameter float32[3,2] w) => (best, y, z) {
+    y = MatMul(x, w)
+    best = ArgMax<axis=1, keepdims=0>(y)
+    z = Neg(y)
+  }`);
+  const readers = (loss: string): string[] =>
+    trainingStep(graph, { loss, optimizer: "sgd" })
+      .nodes.filter(({ phase }) => phase === "loss")
+      .flatMap(({ inputs }) => inputs);
+  assert.ok(readers("mse").includes("y") && !readers("mse").includes("z"));
+  assert.ok(readers("mse:output=z").includes("z"));
+  assert.deepEqual([lossOutput("mse"), lossOutput("ce:axis=1,output=z")], [null, "z"]);
 });
 
 test("trainingStep(graph) keeps batch norm's running statistics as state, not as parameters", () => {
