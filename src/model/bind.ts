@@ -1,6 +1,5 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
-import { few } from "../format.js";
 import { NodeError } from "../graph/errors.js";
 import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
@@ -9,7 +8,7 @@ import { opOf } from "../ops/index.js";
 import { boundShape, checkDims, checkOutput, type Dims } from "./dimensions.js";
 import type { Model, ModelNode } from "./model.js";
 import { originsOf } from "./origins.js";
-import { type Roles, roles } from "./roles.js";
+import { type Roles, roles, type Untrained } from "./roles.js";
 
 export interface BindOptions {
   readonly dims?: Dims;
@@ -28,6 +27,8 @@ interface Reading {
   readonly evaluate: BindOptions["evaluate"];
   readonly opset: number;
   readonly outputs: ReadonlySet<string>;
+  /** Names of the tensors that are trained: a Constant node may make one. */
+  readonly parameters: ReadonlySet<string>;
   /** Tensors of the file that stand for another one: folded identities and normalised nodes. */
   readonly alias: Map<string, string>;
   /** State that a node has renewed: its newest value by the name of its first. */
@@ -37,13 +38,20 @@ interface Reading {
 /** A constant larger than this is left to the graph: folding would only keep it in memory for the whole step. */
 const foldLimitBytes = 64 * 2 ** 20;
 
+/** A model's forward pass, what it leaves untrained, and what a user should know. */
+export interface Bound {
+  readonly graph: Graph;
+  readonly untrained: readonly Untrained[];
+  readonly notes: readonly string[];
+}
+
 /**
  * The model's forward pass as a graph: symbolic dimensions bound, constants folded, every shape known.
  *
  * Tells parameters from constants: see `roles`. Throws `unbound dimension: …`, `unknown dimension: …`, `unknown op: …`,
  * `shape mismatch: …`, and for an output whose shape contradicts what the file declares.
  */
-export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
+export function bindModel(model: Model, options: BindOptions): Bound {
   const dims = options.dims ?? {};
   checkDims(model, dims);
   const found = roles(model);
@@ -53,10 +61,12 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     evaluate: options.evaluate,
     opset: model.opset,
     outputs: new Set(model.outputs.map((output) => output.name)),
+    parameters: found.parameters,
     alias: new Map(),
     renewed: new Map(),
   };
   const { b, alias } = reading;
+  b.reserve(model.nodes);
   declareResidents(b, model, found, dims);
   for (const raw of model.nodes) {
     try {
@@ -77,14 +87,16 @@ export function bindModel(model: Model, options: BindOptions): { graph: Graph; n
     state: [...reading.renewed].map(([before, after]) => ({ before, after })),
   });
   const origins = originsOf(model.nodes, graph);
-  const unused = [...found.parameters].filter((name) => !graph.tensors.has(name));
+  const unused = [...found.parameters].flatMap((name): Untrained[] => {
+    const { shape } = b.type(name);
+    return graph.tensors.has(name) ? [] : [{ name, shape, reason: "no output depends on it" }];
+  });
   const notes = [
     ...found.notes,
     ...modes.notes,
     ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : []),
-    ...(unused.length ? [`${unused.length} parameters are not used by any node: ${few(unused)}`] : []),
   ];
-  return { graph: origins ? { ...graph, origins } : graph, notes };
+  return { graph: origins ? { ...graph, origins } : graph, untrained: [...found.untrained, ...unused], notes };
 }
 
 /** Declares what no node makes: the file's inputs and initializers, each with what it is for. */
@@ -113,7 +125,7 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
   const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
-    if (constants) declareConstants(b, node, constants);
+    if (constants) declareConstants(reading, node, constants);
     else addWithState(reading, node);
     return;
   }
@@ -189,10 +201,10 @@ function opsetNote(opset: number, { nodes }: Graph): string {
   return `opset ${opset} is converted down to ${ownOpset}${kept}`;
 }
 
-function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {
+function declareConstants({ b, parameters }: Reading, node: Node, values: readonly Value[]): void {
   values.forEach(({ dtype, shape, data }, i) => {
     const name = node.outputs[i];
-    if (name) b.declare({ name, dtype, shape, data, category: "constant" });
+    if (name) b.declare({ name, dtype, shape, data, category: parameters.has(name) ? "parameter" : "constant" });
   });
 }
 

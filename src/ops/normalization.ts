@@ -123,6 +123,7 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
   };
   return native((call) => [...sameType(call), rowStatistics(call), rowStatistics(call), ...sameType(call)], "none", {
     flops: (call) => 9 * inputSize(call),
+    holds: { 2: "weight", 3: "weight", 4: "weight" },
     types: null,
     body: expand,
     normalize: expand,

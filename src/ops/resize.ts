@@ -167,5 +167,5 @@ export const resizing: OpTable = {
     },
   ),
   /** Resize's name before opset 10: only ever read. */
-  Upsample: native(inferResize, "none", { types: null, inputTypes: "any", normalize: renewed }),
+  Upsample: native(inferResize, "none", { types: null, inputTypes: "any", hostInputs: [1], normalize: renewed }),
 };

@@ -46,22 +46,22 @@ function bind(model: Model, options: Partial<BindOptions> = {}) {
     folded.push(`${op} ${name}`);
     return [{ dtype: "float32" as const, shape: [2], data: bytesOf("float32", [10, 20]) }];
   };
-  const { graph, notes } = bindModel(model, { dims: { batch: 3 }, evaluate, ...options });
+  const { graph, notes, untrained } = bindModel(model, { dims: { batch: 3 }, evaluate, ...options });
   const nodes = graph.nodes.map(({ op, inputs, outputs }) => `${outputs} = ${op}(${inputs})`);
-  return { graph, notes, folded, nodes };
+  return { graph, notes, untrained, folded, nodes };
 }
 
 test("bindModel(model) binds dimensions and tells parameters from constants", () => {
-  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, const_1)")], { w: [1, 2], const_1: [3, 4] }));
+  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, one)")], { w: [1, 2], one: [3] }));
   assert.deepEqual(
     [...graph.tensors.values()].map(({ name, category, shape }) => `${category} ${name} [${shape}]`),
-    ["input x [3,2]", "parameter w [2]", "constant const_1 [2]", "activation h [3,2]", "activation y [3,2]"],
+    ["input x [3,2]", "parameter w [2]", "constant one [1]", "activation h [3,2]", "activation y [3,2]"],
   );
 });
 
 test("bindModel(model) folds a node whose inputs are all constants, once, and keeps no node for it", () => {
-  const nodes = [node("k = Sqrt(const_1)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
-  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], const_1: [3, 4] }));
+  const nodes = [node("k = Sqrt(one)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
+  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], one: [3] }));
   assert.deepEqual(folded, ["Sqrt k"]);
   assert.deepEqual([...(graph.tensors.get("k")?.data ?? [])], [...bytesOf("float32", [10, 20])]);
   assert.deepEqual(left, ["h = Mul(x,w)", "y = Add(h,k)"]);
@@ -117,13 +117,17 @@ test("bindModel(model) names the node of whatever is wrong, once", () => {
   const fails = (): never => {
     throw new Error("out of luck");
   };
-  const constant = modelOf([node("k = Sqrt(const_1)"), node("y = Add(x, k)")], { const_1: [3, 4] });
+  const constant = modelOf([node("k = Sqrt(one)"), node("y = Add(x, k)")], { one: [3] });
   assert.throws(() => bind(constant, { evaluate: fails }), { message: "out of luck (node k)", node: "k" });
 });
 
-test("bindModel(model) notes parameters that no node uses, and an opset that is converted", () => {
+test("bindModel(model) lists tensors that no node reads, and notes an opset that is converted", () => {
   const nodes = [node("y = Mul(x, w)")];
   const unused = { w: [1, 2], a: [1], b: [1], c: [1], d: [1] };
-  const { notes } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
-  assert.deepEqual(notes, ["opset 21 is converted down to 18", "4 parameters are not used by any node: a, b, c, …"]);
+  const { notes, untrained } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
+  assert.deepEqual(notes, ["opset 21 is converted down to 18"]);
+  assert.deepEqual(
+    untrained.map(({ name, reason }) => `${name}: ${reason}`),
+    ["a", "b", "c", "d"].map((name) => `${name}: no node reads it`),
+  );
 });
