@@ -3,6 +3,7 @@ import { few, formatBytes, formatCount } from "../format.js";
 import { shortClass } from "../graph/origins.js";
 import type { InspectedValue, Inspection } from "../run/inspect.js";
 import { moduleText } from "../run/modules.js";
+import { byReason } from "../run/notes.js";
 import { tableText } from "./table.js";
 
 /** The most inputs or outputs that are listed. */
@@ -39,11 +40,9 @@ export function inspectionSummary(found: Inspection): string {
 /** The float tensors that are not trained: how many for each reason, and the first names. */
 function untrainedLines({ untrained }: Inspection): string[] {
   if (!untrained.length) return [];
-  const reasons = new Map<string, string[]>();
-  for (const { name, reason } of untrained) reasons.set(reason, [...(reasons.get(reason) ?? []), name]);
   return [
     `float tensors that are not trained: ${formatCount(untrained.length)}`,
-    ...[...reasons].map(([reason, names]) => `  ${formatCount(names.length)}  ${reason}: ${few(names)}`),
+    ...byReason(untrained).map(([reason, names]) => `  ${formatCount(names.length)}  ${reason}: ${few(names)}`),
   ];
 }
 

@@ -91,11 +91,7 @@ export function bindModel(model: Model, options: BindOptions): Bound {
     const { shape } = b.type(name);
     return graph.tensors.has(name) ? [] : [{ name, shape, reason: "no output depends on it" }];
   });
-  const notes = [
-    ...found.notes,
-    ...modes.notes,
-    ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : []),
-  ];
+  const notes = [...found.notes, ...modes.notes, ...(model.opset > ownOpset ? [opsetNote(model.opset, graph)] : [])];
   return { graph: origins ? { ...graph, origins } : graph, untrained: [...found.untrained, ...unused], notes };
 }
 

@@ -47,8 +47,8 @@ export function isMask(tensor: Value): boolean {
 
 /** Whether all elements are one number. */
 export function isUniform(tensor: Value): boolean {
-  let first: number | undefined;
-  for (const value of numbersOf(tensor)) if (value !== (first ??= value)) return false;
+  const [first] = valuesOf(tensor.dtype, tensor.data.subarray(0, bytesPerElement(tensor.dtype)));
+  for (const value of numbersOf(tensor)) if (value !== first) return false;
   return true;
 }
 
@@ -91,7 +91,8 @@ function lineOf(x: readonly number[]): "still" | "even" | "wave" | undefined {
   if (x.every((value) => Math.abs(value - (x[0] as number)) <= scale * 1e-6)) return "still";
   const inner = x.slice(1, -1);
   const sums = inner.map((_, i) => (x[i] as number) + (x[i + 2] as number));
-  const obeys = (k: number): boolean => inner.every((value, i) => Math.abs((sums[i] as number) - k * value) <= tolerance);
+  const obeys = (k: number): boolean =>
+    inner.every((value, i) => Math.abs((sums[i] as number) - k * value) <= tolerance);
   if (obeys(2)) return "even";
   const largest = inner.reduce((best, value, i) => (Math.abs(value) > Math.abs(inner[best] as number) ? i : best), 0);
   return obeys((sums[largest] as number) / (inner[largest] as number)) ? "wave" : undefined;

@@ -129,7 +129,8 @@ export class Rule {
   isWeight(name: string, products = true): boolean {
     return (this.uses.get(name) ?? []).some(
       ({ node, slot, kind }) =>
-        kind === "weight" && (products || opOf(node).product === undefined || (opOf(node).product === "windows" && slot > 0)),
+        kind === "weight" &&
+        (products || opOf(node).product === undefined || (opOf(node).product === "windows" && slot > 0)),
     );
   }
 
@@ -158,7 +159,8 @@ export class Rule {
     if (kinds.has("state")) return `running statistics or state of ${opsOf("state")}`;
     if (kinds.has("host")) return `a setting of ${opsOf("host")}`;
     const said = this.signature.get(name);
-    if (said) return said === "PARAMETER" ? undefined : `${said.toLowerCase().replaceAll("_", " ")} of the PyTorch model`;
+    if (said)
+      return said === "PARAMETER" ? undefined : `${said.toLowerCase().replaceAll("_", " ")} of the PyTorch model`;
     if (elementCount(shape) === 0) return "no elements";
     if (!uses.length) return "no node reads it";
     if (uses.every(({ kind }) => kind === "no gradient")) return `no gradient passes ${opsOf("no gradient")}`;
@@ -166,8 +168,7 @@ export class Rule {
     if (isLiteral && this.isPytorch) return "a literal in the PyTorch model's code";
     const isModuleName = this.isModuleName(name);
     if (isModuleName && bufferNames.test(name)) return "a buffer of the PyTorch model, by its name";
-    if (kinds.has("weight"))
-      return this.isFrequency(tensor, uses) ? "frequencies that multiply positions" : undefined;
+    if (kinds.has("weight")) return this.isFrequency(tensor, uses) ? "frequencies that multiply positions" : undefined;
     return this.reasonByValues(tensor, uses, isModuleName);
   }
 

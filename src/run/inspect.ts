@@ -116,7 +116,15 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
   };
 }
 
-const nothingKnown = { parameters: 0, parameterBytes: 0, modules: [], losses: [], untrained: [], notes: [], command: null } as const;
+const nothingKnown = {
+  parameters: 0,
+  parameterBytes: 0,
+  modules: [],
+  losses: [],
+  untrained: [],
+  notes: [],
+  command: null,
+} as const;
 
 const count = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 

@@ -99,12 +99,23 @@ export function untrainedParameters(parameters: readonly Tensor[], step: Graph, 
   return { untrained, notes };
 }
 
+/** The names of tensors that are not trained, by the reason. */
+export function byReason(untrained: readonly Untrained[]): [reason: string, names: string[]][] {
+  const names = new Map<string, string[]>();
+  for (const { name, reason } of untrained) {
+    const list = names.get(reason);
+    if (list) list.push(name);
+    else names.set(reason, [name]);
+  }
+  return [...names];
+}
+
 /** How many float tensors the file holds that are not trained, by reason, and the first of their names. */
 export function heldNotes(untrained: readonly Untrained[]): string[] {
   if (!untrained.length) return [];
-  const counts = new Map<string, number>();
-  for (const { reason } of untrained) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  const reasons = [...counts].map(([reason, count]) => `${count}: ${reason}`).join("; ");
+  const reasons = byReason(untrained)
+    .map(([reason, names]) => `${names.length}: ${reason}`)
+    .join("; ");
   return [`${untrained.length} float tensors are not trained (${reasons}): ${few(untrained.map(({ name }) => name))}`];
 }
 

@@ -52,16 +52,16 @@ function bind(model: Model, options: Partial<BindOptions> = {}) {
 }
 
 test("bindModel(model) binds dimensions and tells parameters from constants", () => {
-  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, one)")], { w: [1, 2], one: [3] }));
+  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, mask)")], { w: [1, 2], mask: [0, 1] }));
   assert.deepEqual(
     [...graph.tensors.values()].map(({ name, category, shape }) => `${category} ${name} [${shape}]`),
-    ["input x [3,2]", "parameter w [2]", "constant one [1]", "activation h [3,2]", "activation y [3,2]"],
+    ["input x [3,2]", "parameter w [2]", "constant mask [2]", "activation h [3,2]", "activation y [3,2]"],
   );
 });
 
 test("bindModel(model) folds a node whose inputs are all constants, once, and keeps no node for it", () => {
-  const nodes = [node("k = Sqrt(one)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
-  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], one: [3] }));
+  const nodes = [node("k = Sqrt(mask)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
+  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], mask: [0, 1] }));
   assert.deepEqual(folded, ["Sqrt k"]);
   assert.deepEqual([...(graph.tensors.get("k")?.data ?? [])], [...bytesOf("float32", [10, 20])]);
   assert.deepEqual(left, ["h = Mul(x,w)", "y = Add(h,k)"]);
@@ -117,7 +117,7 @@ test("bindModel(model) names the node of whatever is wrong, once", () => {
   const fails = (): never => {
     throw new Error("out of luck");
   };
-  const constant = modelOf([node("k = Sqrt(one)"), node("y = Add(x, k)")], { one: [3] });
+  const constant = modelOf([node("k = Sqrt(mask)"), node("y = Add(x, k)")], { mask: [0, 1] });
   assert.throws(() => bind(constant, { evaluate: fails }), { message: "out of luck (node k)", node: "k" });
 });
 
