@@ -52,48 +52,56 @@ export function isUniform(tensor: Value): boolean {
   return true;
 }
 
-/** The fewest places on a line that can show a formula. */
-const shortestLine = 4;
+/** The fewest places on a line that can show powers or a wave, and even steps, which few numbers have by chance. */
+const shortest = { wave: 4, even: 8 } as const;
 
 /**
- * The formula that the values follow along an axis: "even" steps, or a "wave" (sinusoids, powers of one number);
- * undefined for none.
+ * The formula that the values follow along an axis: "even" steps, or a "wave" (powers of one number; sines and cosines
+ * that start at 0 and 1); undefined for none.
  *
- * All of them obey x[t+1] + x[t−1] = k·x[t] with one k for a line: positions, frequencies, tables of sines and cosines do,
- * weights do not. Lines on which nothing changes say nothing.
+ * All of them obey x[t+1] + x[t−1] = k·x[t] with one k for a line: positions, frequencies and tables of them do, weights do
+ * not. Lines on which nothing changes say nothing.
  */
 export function formulaOf({ dtype, shape, data }: Value): "even" | "wave" | undefined {
   const size = bytesPerElement(dtype);
   const at = (index: number): number => valuesOf(dtype, data.subarray(index * size, (index + 1) * size))[0] as number;
   for (const [axis, length] of shape.entries()) {
-    if (length < shortestLine) continue;
+    if (length < shortest.wave) continue;
     const stride = elementCount(shape.slice(axis + 1));
-    const lines = elementCount(shape) / length;
-    let isEven = true;
-    let changes = false;
-    const follows = (line: number): boolean => {
+    const count = elementCount(shape) / length;
+    const kinds = new Set<Line>();
+    let fromZero = true;
+    for (let line = 0; line < count; line++) {
       const start = Math.floor(line / stride) * stride * length + (line % stride);
-      const found = lineOf(Array.from({ length }, (_, t) => at(start + t * stride)));
-      changes ||= found !== undefined && found !== "still";
-      isEven &&= found !== "wave";
-      return found !== undefined;
-    };
-    let line = 0;
-    while (line < lines && follows(line)) line++;
-    if (line === lines && changes) return isEven ? "even" : "wave";
+      const values = Array.from({ length }, (_, t) => at(start + t * stride));
+      const kind = lineOf(values);
+      kinds.add(kind);
+      if (kind === "none") break;
+      const first = values[0] as number;
+      fromZero &&= Math.abs(first * (first - 1)) < 1e-6;
+    }
+    if (kinds.has("none")) continue;
+    if (kinds.has("wave") ? fromZero && count > 1 : kinds.has("power")) return "wave";
+    if (kinds.has("even") && !kinds.has("wave") && length >= shortest.even) return "even";
   }
   return undefined;
 }
 
-function lineOf(x: readonly number[]): "still" | "even" | "wave" | undefined {
+type Line = "still" | "even" | "power" | "wave" | "none";
+
+/** How the values go on along one line. */
+function lineOf(x: readonly number[]): Line {
   const scale = Math.max(...x.map(Math.abs));
   const tolerance = scale * (x.length < 8 ? 1e-5 : 1e-3);
-  if (x.every((value) => Math.abs(value - (x[0] as number)) <= scale * 1e-6)) return "still";
+  const first = x[0] as number;
+  if (x.every((value) => Math.abs(value - first) <= scale * 1e-6)) return "still";
   const inner = x.slice(1, -1);
   const sums = inner.map((_, i) => (x[i] as number) + (x[i + 2] as number));
   const obeys = (k: number): boolean =>
     inner.every((value, i) => Math.abs((sums[i] as number) - k * value) <= tolerance);
   if (obeys(2)) return "even";
   const largest = inner.reduce((best, value, i) => (Math.abs(value) > Math.abs(inner[best] as number) ? i : best), 0);
-  return obeys((sums[largest] as number) / (inner[largest] as number)) ? "wave" : undefined;
+  if (!obeys((sums[largest] as number) / (inner[largest] as number))) return "none";
+  const ratio = (x[1] as number) / first;
+  return x.every((value, t) => Math.abs(value - first * ratio ** t) <= tolerance) ? "power" : "wave";
 }

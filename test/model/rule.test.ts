@@ -176,7 +176,7 @@ const cases: readonly Case[] = [
     inputs: [x, { name: "ids", dtype: "int64", dims: ["batch"] }],
     initializers: {
       w: [[8, 6], count(48, (i) => i)],
-      ramp: [[6], count(6, (i) => i / 5)],
+      ramp: [[8, 6], count(48, (i) => Math.floor(i / 6) / 5)],
       powers: [[6], count(6, (i) => 10_000 ** (-i / 6))],
       sines: [[9, 6], count(54, (i) => Math.sin(Math.floor(i / 6) * 0.5 ** (i % 6)))],
       table: [[9, 6], count(54, (i) => i)],
@@ -225,7 +225,7 @@ const cases: readonly Case[] = [
     title: "a file without weights has them as inputs, also before the data, and constants do not hide that",
     nodes: ["h = MatMul(x, w)", "p = Relu(h)", "a = Add(p, ramp)", "y = Add(a, b)"],
     inputs: [{ name: "w", dtype: "float32", dims: [8, 6] }, x, { name: "b", dtype: "float32", dims: [6] }],
-    initializers: { ramp: [[6], count(6, (i) => i)] },
+    initializers: { ramp: [[8, 1], count(8, (i) => i)] },
     trained: ["w", "b"],
     untrained: { ramp: "positions" },
   },
