@@ -33,6 +33,8 @@ export class Builder implements Emit {
   /** Prefix of the names made next, usually the forward node's name. */
   scope = "";
   private readonly names = new Set<string>();
+  /** Names that nodes still to come will have: nothing else takes them. */
+  private readonly promised = new Set<string>();
   private readonly constants = new Map<string, string>();
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
@@ -47,6 +49,14 @@ export class Builder implements Emit {
     for (const node of from.nodes) {
       this.names.add(node.name);
       if (withNodes) this.append(node);
+    }
+  }
+
+  /** Keeps the names of nodes and tensors that are still to be added from what is named freely before. */
+  reserve(nodes: readonly Pick<Node, "name" | "outputs">[]): void {
+    for (const { name, outputs } of nodes) {
+      this.promised.add(name);
+      for (const taken of [name, ...outputs]) if (taken) this.names.add(taken);
     }
   }
 
@@ -106,7 +116,10 @@ export class Builder implements Emit {
     return this.constant("int64", [values.length], values);
   }
 
-  /** Adds a node and returns the names of its outputs. Throws if the op is unknown or the shapes do not fit. */
+  /**
+   * Adds a node and returns the names of its outputs. Throws if the op is unknown or the shapes do not fit, and
+   * `duplicate tensor: …` for an output that there is already.
+   */
   add(
     op: string,
     inputs: readonly (string | undefined)[],
@@ -114,7 +127,8 @@ export class Builder implements Emit {
     options: AddOptions = {},
   ): string[] {
     const domain = options.domain ?? "";
-    const name = this.fresh(options.name ?? (this.scope ? `${this.scope}/${op}` : op));
+    const wish = options.name ?? (this.scope ? `${this.scope}/${op}` : op);
+    const name = options.name !== undefined && this.promised.delete(wish) ? wish : this.fresh(wish);
     const outputs =
       options.outputs ??
       Array.from({ length: options.count ?? 1 }, (_, i) => this.fresh(i ? `${name}:${i}` : `${name}:0`));
@@ -128,6 +142,7 @@ export class Builder implements Emit {
       phase: this.phase,
     };
     const types = this.infer(node);
+    this.refuseSecond(node);
     outputs.forEach((output, i) => {
       if (!output) return;
       const type: TensorType | undefined = types[i];
@@ -194,9 +209,28 @@ export class Builder implements Emit {
     }
   }
 
-  /** Adds a node whose outputs are declared already. Throws `graph too large: …`. */
+  /** Throws for outputs that another node makes, or that are given. */
+  private refuseSecond(node: Node): void {
+    for (const [i, output] of node.outputs.entries()) {
+      if (!output) continue;
+      if (this.isGiven(output) || node.outputs.indexOf(output) !== i)
+        throw new NodeError(`duplicate tensor: ${output}`, node);
+    }
+  }
+
+  /** Whether a node makes a tensor already, or none ever does. */
+  private isGiven(name: string): boolean {
+    const known = this.tensors.get(name);
+    return this.makers.has(name) || known?.data !== undefined || known?.category === "input";
+  }
+
+  /**
+   * Adds a node whose outputs are declared already. Throws `duplicate tensor: …` for one that there is already, and
+   * `graph too large: …`.
+   */
   append(node: Node): void {
     if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
+    this.refuseSecond(node);
     this.names.add(node.name);
     this.positions.set(node.name, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
@@ -233,6 +267,7 @@ export class Builder implements Emit {
   rename(from: string, to: string): void {
     const made = this.makers.get(from);
     if (made === undefined) throw new Error(`no node makes tensor: ${from}`);
+    if (this.isGiven(to)) throw new Error(`duplicate tensor: ${to}`);
     const swap = (name: string): string => (name === from ? to : name);
     for (let i = made; i < this.nodes.length; i++) {
       const node = this.nodes[i] as Node;

@@ -1,8 +1,9 @@
 import Table from "cli-table3";
-import { formatBytes, formatCount } from "../format.js";
+import { few, formatBytes, formatCount } from "../format.js";
 import { shortClass } from "../graph/origins.js";
 import type { InspectedValue, Inspection } from "../run/inspect.js";
 import { moduleText } from "../run/modules.js";
+import { byReason } from "../run/notes.js";
 import { tableText } from "./table.js";
 
 /** The most inputs or outputs that are listed. */
@@ -29,10 +30,20 @@ export function inspectionSummary(found: Inspection): string {
   if (found.modules.length) {
     lines.push(`parameters: ${formatCount(parameters)} (${formatBytes(parameterBytes)})`, modulesText(found));
   }
+  lines.push(...untrainedLines(found));
   if (losses.length) lines.push("losses that fit", ...fittingLines(found));
   lines.push(...notes.map((note) => `note: ${note}`));
   if (command) lines.push("to profile it:", `  ${command} --budget 60%`);
   return lines.join("\n");
+}
+
+/** The float tensors that are not trained: how many for each reason, and the first names. */
+function untrainedLines({ untrained }: Inspection): string[] {
+  if (!untrained.length) return [];
+  return [
+    `float tensors that are not trained: ${formatCount(untrained.length)}`,
+    ...byReason(untrained).map(([reason, names]) => `  ${formatCount(names.length)}  ${reason}: ${few(names)}`),
+  ];
 }
 
 /** Each dimension to bind, with the size that was taken here. */

@@ -1,5 +1,5 @@
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
-import { gradientName, nextName, originalName } from "../graph/names.js";
+import { gradientOf, nextName, originalName } from "../graph/names.js";
 import type { Model, ModelValue } from "../model/model.js";
 import { callOf, ownOpset } from "../ops/call.js";
 import { checkNode } from "../ops/check-node.js";
@@ -35,7 +35,7 @@ export interface StepNames {
   /** The model's inputs and the target: given anew for each step. */
   readonly inputs: readonly string[];
   readonly loss: string;
-  /** Gradient of each parameter: `NAME.grad`. */
+  /** Gradient of each parameter: `NAME.grad`, numbered where the model has a tensor of that name. */
   readonly gradients: ReadonlyMap<string, string>;
   /** What takes the place of each state in the next step: `NAME.next` of `NAME`. */
   readonly next: ReadonlyMap<string, string>;
@@ -113,7 +113,10 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const trained = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within).map((t) => t.name);
   const flat = standardised(graph);
   const gradients = new Map(
-    trained.map((name) => [name, gradientName(name)] as const).filter(([, grad]) => flat.tensors.has(grad)),
+    trained.flatMap((name): [string, string][] => {
+      const gradient = gradientOf(flat, name);
+      return gradient === undefined ? [] : [[name, gradient]];
+    }),
   );
   const apart = separate(flat);
   const whole = prune({ ...apart, outputs: [...new Set([graph.loss, ...gradients.values()])] });
@@ -185,14 +188,16 @@ interface Next {
   readonly isCopy: boolean;
 }
 
-/** `NAME.next` for each state. Throws if that name is taken. */
+/** `NAME.next` for each state, numbered where that name is taken. */
 function nextNames(graph: Graph, fixed: ReadonlySet<string>, made: ReadonlySet<string>) {
   const names = new Map<string, Next>();
   const nodes: Node[] = [];
   const taken = new Set(fixed);
+  const given = new Set<string>();
   for (const { before, after } of graph.state) {
-    const to = nextName(before);
-    if (to !== after && graph.tensors.has(to)) throw new Error(`name of the next state is taken: ${to}`);
+    let to = nextName(before);
+    for (let i = 2; given.has(to) || (to !== after && graph.tensors.has(to)); i++) to = `${nextName(before)}_${i}`;
+    given.add(to);
     const isCopy = taken.has(after) || !made.has(after);
     taken.add(after);
     names.set(before, { from: after, to, isCopy });

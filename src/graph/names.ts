@@ -75,6 +75,18 @@ export const sliceName = (name: string, slice: number): string => `${name}@slice
 /** Name of the gradient of a parameter in a training step, and scope of the nodes that make a node's gradient. */
 export const gradientName = (name: string): string => `${name}.grad`;
 
+/**
+ * Name of the gradient that a training step makes of a parameter: numbered where the model has a tensor of the plain
+ * name. undefined if the step makes none.
+ */
+export function gradientOf({ tensors }: Pick<Graph, "tensors">, parameter: string): string | undefined {
+  const plain = gradientName(parameter);
+  for (let count = 1, name = plain; ; name = `${plain}_${++count}`) {
+    const tensor = tensors.get(name);
+    if (!tensor || (tensor.category === "gradient" && tensor.within)) return tensor && name;
+  }
+}
+
 /** Name of what takes the place of a state. */
 export const nextName = (state: string): string => `${state}.next`;
 

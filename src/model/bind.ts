@@ -1,6 +1,5 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
-import { few } from "../format.js";
 import { NodeError } from "../graph/errors.js";
 import {
   type Graph,
@@ -22,7 +21,8 @@ import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
-import { type Roles, roles } from "./roles.js";
+import { type Roles, roles, type Untrained } from "./roles.js";
+import { readsOf } from "./subgraphs.js";
 
 export interface BindOptions {
   readonly dims?: Dims;
@@ -46,6 +46,8 @@ interface Reading {
   readonly evaluate: BindOptions["evaluate"];
   readonly opset: number;
   readonly outputs: ReadonlySet<string>;
+  /** Names of the tensors that are trained: a Constant node may make one. */
+  readonly parameters: ReadonlySet<string>;
   /** Tensors of the file that stand for another one: folded identities and normalised nodes. */
   readonly alias: Map<string, string>;
   /** State that a node has renewed: its newest value by the name of its first. */
@@ -55,24 +57,31 @@ interface Reading {
 /** A constant larger than this is left to the graph: folding would only keep it in memory for the whole step. */
 const foldLimitBytes = 64 * 2 ** 20;
 
+/** A model's forward pass, what it leaves untrained, and what a user should know. */
+export interface Bound {
+  readonly graph: Graph;
+  readonly untrained: readonly Untrained[];
+  readonly notes: readonly string[];
+}
+
 /**
  * The model's forward pass as a graph: symbolic dimensions bound, branches taken, constants folded, every shape known.
  *
  * Tells parameters from constants: see `roles`. Throws `unbound dimension: …`, `unknown dimension: …`,
  * `unknown output: …`, `unknown op: …`, `shape mismatch: …`.
  */
-export function bindModel(model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
+export function bindModel(model: Model, options: BindOptions): Bound {
   checkDims(model, options.dims ?? {});
   const wanted = wantedOutputs(model, options.output);
   const whole = withBranchesTaken(model, wanted, (part) => bindPart(part, model, options).graph);
   const needed = neededPart(whole, wanted);
-  const { graph, notes } = bindPart(needed, model, options);
-  const unused = [...whole.initializers].flatMap(([name, { dtype, shape }]) =>
-    isFloat(dtype) && shape.length > 0 && !needed.initializers.has(name) ? [name] : [],
-  );
-  if (unused.length)
-    notes.push(`${unused.length} float tensors are not needed for ${wanted.join(", ")}: ${few(unused)}`);
-  return { graph, notes };
+  const bound = bindPart(needed, model, options);
+  const read = new Set(whole.nodes.flatMap(readsOf));
+  const unneeded = [...whole.initializers].flatMap(([name, { dtype, shape }]): Untrained[] => {
+    if (!isFloat(dtype) || needed.initializers.has(name)) return [];
+    return [{ name, shape, reason: read.has(name) ? "no wanted output depends on it" : "no node reads it" }];
+  });
+  return { ...bound, untrained: [...bound.untrained, ...unneeded] };
 }
 
 /** Names of the tensors that are wanted. Throws `unknown output: …`, and why an output cannot be read. */
@@ -90,7 +99,7 @@ function wantedOutputs({ outputs, nodes, unreadable = new Map() }: Model, output
 }
 
 /** Binds a part of a model that holds no more branches; `model` is the whole one. */
-function bindPart(part: Model, model: Model, options: BindOptions): { graph: Graph; notes: string[] } {
+function bindPart(part: Model, model: Model, options: BindOptions): Bound {
   const dims = options.dims ?? {};
   checkOpset(part);
   const found = roles(part);
@@ -100,10 +109,12 @@ function bindPart(part: Model, model: Model, options: BindOptions): { graph: Gra
     evaluate: options.evaluate,
     opset: part.opset,
     outputs: new Set(part.outputs.map((output) => output.name)),
+    parameters: found.parameters,
     alias: new Map(),
     renewed: new Map(),
   };
   const { b, alias } = reading;
+  b.reserve(part.nodes);
   declareResidents(b, part, found, (input) => boundShape(input, dims, model));
   for (const raw of part.nodes) {
     try {
@@ -126,13 +137,17 @@ function bindPart(part: Model, model: Model, options: BindOptions): { graph: Gra
     state: [...reading.renewed].map(([before, after]) => ({ before, after })),
   });
   const origins = originsOf(part.nodes, graph);
+  const unused = [...found.parameters].flatMap((name): Untrained[] => {
+    const { shape } = b.type(name);
+    return graph.tensors.has(name) ? [] : [{ name, shape, reason: "no output depends on it" }];
+  });
   const notes = [
     ...found.notes,
     ...modes.notes,
     ...(part.opset > ownOpset ? [opsetNote(part.opset, graph)] : []),
     ...part.outputs.flatMap((output) => outputNote(output, b.type(output.name).shape, dims, model) ?? []),
   ];
-  return { graph: origins ? { ...graph, origins } : graph, notes };
+  return { graph: origins ? { ...graph, origins } : graph, untrained: [...found.untrained, ...unused], notes };
 }
 
 /** Throws `unsupported: opset …` for a file whose standard ops are to be read by rules that mutwo does not know. */
@@ -176,7 +191,7 @@ function addNode(reading: Reading, node: Node, opset?: number): void {
   const normal = opset === undefined ? undefined : op.normalize && expand(b, node, op.normalize, opset);
   if (!normal) {
     const constants = folded(b, node, evaluate);
-    if (constants) declareConstants(b, node, constants);
+    if (constants) declareConstants(reading, node, constants);
     else addWithState(reading, node);
     return;
   }
@@ -258,10 +273,10 @@ function opsetNote(opset: number, { nodes }: Graph): string {
   return `opset ${opset} is converted down to ${ownOpset}${kept}`;
 }
 
-function declareConstants(b: Builder, node: Node, values: readonly Value[]): void {
+function declareConstants({ b, parameters }: Reading, node: Node, values: readonly Value[]): void {
   values.forEach(({ dtype, shape, data }, i) => {
     const name = node.outputs[i];
-    if (name) b.declare({ name, dtype, shape, data, category: "constant" });
+    if (name) b.declare({ name, dtype, shape, data, category: parameters.has(name) ? "parameter" : "constant" });
   });
 }
 

@@ -6,6 +6,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { type BatchNormMode, bindModel } from "./bind.js";
 import type { Model } from "./model.js";
 import { openOnnx } from "./onnx.js";
+import type { Untrained } from "./roles.js";
 
 /** SHA-256 of a file, read piece by piece: model files are large. */
 export function sha256Of(file: string): string {
@@ -37,6 +38,8 @@ export function checkModel(file: string, expected: string): void {
 export interface BoundModel {
   readonly graph: Graph;
   readonly model: Model;
+  /** Float tensors of the file that are not trained, each with the reason. */
+  readonly untrained: readonly Untrained[];
   /** Things that the reader noticed and a user should know. */
   readonly notes: readonly string[];
 }
@@ -63,13 +66,13 @@ export function readModel(
   const own = canEvaluate(options.runtime) ? undefined : openCpu();
   const runtime = own ?? (options.runtime as CpuRuntime);
   try {
-    const { graph, notes } = bindModel(model, {
+    const { graph, untrained, notes } = bindModel(model, {
       dims: options.dims ?? {},
       batchNorm: options.batchNorm,
       output: options.output,
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
-    return { graph, model, notes };
+    return { graph, model, untrained, notes };
   } finally {
     own?.close();
   }

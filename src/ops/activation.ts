@@ -85,7 +85,7 @@ const biased = (
       const bias = call.inputs[1];
       return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
     }),
-    { pointwise: true, schema, body: (call) => [body(call.b, shifted(call))] },
+    { pointwise: true, schema, holds: { 1: "weight" }, body: (call) => [body(call.b, shifted(call))] },
   );
 };
 
@@ -127,6 +127,7 @@ export const activation: OpTable = {
     ),
     {
       pointwise: true,
+      holds: { 1: "weight" },
       body: ({ b, x }) => {
         const m = math(b);
         return [m.where(m.less(x(0), 0), m.mul(x(0), x(1)), x(0))];

@@ -144,7 +144,7 @@ export const elementwise: OpTable = {
       const to = (i: number): string => reduceTo(call.b, dY, call.input(i).shape);
       return [call.wants(0) ? to(0) : undefined, call.wants(1) ? math(call.b).neg(to(1)) : undefined];
     }),
-    { ...fusible, inputTypes: "equal", inPlace: [0, 1] },
+    { ...fusible, holds: { 1: "standard" }, inputTypes: "equal", inPlace: [0, 1] },
   ),
   Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))], {
     ...fusible,
@@ -162,7 +162,7 @@ export const elementwise: OpTable = {
         call.wants(1) ? m.neg(to(m.mul(quotient, call.y(0)), 1)) : undefined,
       ];
     }),
-    { ...fusible, inputTypes: "equal", inPlace: [0, 1] },
+    { ...fusible, holds: { 1: "standard" }, scales: [1], inputTypes: "equal", inPlace: [0, 1] },
   ),
   Pow: native(
     inferBroadcast(),
@@ -185,7 +185,7 @@ export const elementwise: OpTable = {
         return m.mul(dY, m.mul(call.y(0), log));
       },
     ),
-    { ...fusible, inputTypes: "any", inPlace: [0], types: { T: 0, T1: 1 } },
+    { ...fusible, holds: { 1: "setting" }, inputTypes: "any", inPlace: [0], types: { T: 0, T1: 1 } },
   ),
   // A mod B = A − B·⌊A/B⌋, with fmod rounding towards zero
   Mod: binary(
@@ -198,7 +198,7 @@ export const elementwise: OpTable = {
         return m.neg(m.mul(dY, whole));
       },
     ],
-    { defaults: { fmod: int(0) } },
+    { holds: { 1: "setting" }, defaults: { fmod: int(0) } },
   ),
   And: logical,
   Or: logical,

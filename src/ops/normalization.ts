@@ -140,6 +140,7 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
   return native((call) => [...sameType(call), rowStatistics(call), rowStatistics(call), ...sameType(call)], "none", {
     schema: contribSchemas[`Skip${inner}`],
     flops: (call) => 9 * inputSize(call),
+    holds: { 2: "weight", 3: "weight", 4: "weight" },
     types: null,
     body: expand,
     normalize: expand,

@@ -76,4 +76,8 @@ export function onlyY(call: GradientCall): void {
 }
 
 /** Traits of a normalization of input 0 whose results input 1 scales. */
-export const normalizing: Traits = { flops: (call) => 8 * inputSize(call), scales: [1] };
+export const normalizing: Traits = {
+  flops: (call) => 8 * inputSize(call),
+  scales: [1],
+  holds: { 1: "weight", 2: "weight" },
+};

@@ -116,6 +116,13 @@ export interface Op {
   readonly buffers?: readonly number[];
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
+  /**
+   * What a float tensor that a model file holds is for at an input, whatever its values are: "weight": what the op learns
+   * (a kernel, the scale of a norm); "setting": what somebody chose (an exponent, a bound); "standard": what is taken away
+   * from input 0 or divides it, as the mean and deviation of a data set do. Default: "weight" for all of a `product`,
+   * else its values say (model/roles.ts).
+   */
+  readonly holds?: Readonly<Record<number, "weight" | "setting" | "standard">>;
   /** Inputs that multiply or divide by what they hold (scales, variances): seeded with 1. Default: none. */
   readonly scales?: readonly number[];
   /**

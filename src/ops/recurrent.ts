@@ -222,6 +222,7 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
       choices: { direction: ["forward", "reverse", "bidirectional"] },
       // states that lie in the file itself are zeros that an exporter has folded: not to be trained
       buffers: [5, 6],
+      holds: { 1: "weight", 2: "weight", 3: "weight", 7: "weight" },
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);
         return 2 * directions.length * steps * batch * gates * hidden * (features + hidden);

@@ -35,6 +35,7 @@ const extremum = (comparison: "GreaterOrEqual" | "LessOrEqual"): Op =>
     {
       ...variadic,
       ...fusible,
+      holds: { 0: "setting", 1: "setting", 2: "setting", 3: "setting" },
       body: ({ b, x, inputs }) => [
         inputs.map((_, i) => x(i)).reduce((p, q) => b.op("Where", [b.op(comparison, [p, q]), p, q])),
       ],

@@ -6,6 +6,7 @@ import type { Finding } from "../run/finding.js";
 import { findingsOf, headFindings } from "../run/findings.js";
 import { moduleText } from "../run/modules.js";
 import type { NodeRow } from "../run/node-rows.js";
+import { byReason } from "../run/notes.js";
 import { peakIntervalOf } from "../run/planned-rows.js";
 import type { Profile } from "../run/profile.js";
 import type { Run } from "../run/run.js";
@@ -110,6 +111,9 @@ function findings(run: Run) {
     // lists that hold nothing are left out with their heads
     warnings: nullIfEmpty(run.warnings.map(({ text }) => text)),
     notes: nullIfEmpty(run.model.notes),
+    untrained: nullIfEmpty(
+      byReason(run.model.untrained ?? []).map(([reason, names]) => ({ reason, names: names.join(", ") })),
+    ),
   };
 }
 

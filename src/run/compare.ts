@@ -1,5 +1,5 @@
 import { type DType, type Graph, is16Bit } from "../graph/graph.js";
-import { gradientName } from "../graph/names.js";
+import { gradientOf } from "../graph/names.js";
 import { valuesOf } from "../graph/values.js";
 import { layout } from "../memory/layout.js";
 import { loadWithValues } from "../runtime/load.js";
@@ -64,7 +64,7 @@ export async function compare(
 function resultsOf(graph: Graph): ReadonlySet<string> {
   const gradients = [...graph.tensors.values()]
     .filter((t) => t.category === "parameter" && t.within)
-    .map((t) => gradientName(t.name));
+    .flatMap((t) => gradientOf(graph, t.name) ?? []);
   return new Set([...(graph.loss ? [graph.loss] : []), ...gradients, ...graph.state.map((pair) => pair.after)]);
 }
 

@@ -4,6 +4,7 @@ import { namesOf } from "../graph/origins.js";
 import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
 import { type BoundModel, readModel } from "../model/read.js";
+import type { Untrained } from "../model/roles.js";
 import { appendLoss } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { trainingStep } from "../step/training.js";
@@ -55,6 +56,8 @@ export interface Inspection {
   readonly parameterBytes: number;
   readonly modules: readonly ModuleParameters[];
   readonly losses: readonly LossFit[];
+  /** Float tensors of the file that are not trained, each with the reason. */
+  readonly untrained: readonly Untrained[];
   readonly notes: readonly string[];
   /** Why no training step can be made of it; null if one can. */
   readonly problem: string | null;
@@ -92,7 +95,7 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     const inputs = model.inputs.filter(({ name }) => !model.initializers.has(name));
     return { ...said, inputs, ...nothingKnown, problem };
   }
-  const { graph, notes } = bound;
+  const { graph, untrained, notes } = bound;
   const data = new Set(graph.inputs);
   const parameters = [...graph.tensors.values()].filter(({ category }) => category === "parameter");
   const losses = graph.outputs.flatMap((name) => lossesOf(graph, name));
@@ -105,6 +108,7 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     parameterBytes: bytes(parameters),
     modules: parametersByModule(graph, parameters),
     losses,
+    untrained,
     notes,
     problem,
     command:
@@ -125,7 +129,15 @@ function readableOutputs(file: string, dims: Dims): BoundModel {
   }
 }
 
-const nothingKnown = { parameters: 0, parameterBytes: 0, modules: [], losses: [], notes: [], command: null } as const;
+const nothingKnown = {
+  parameters: 0,
+  parameterBytes: 0,
+  modules: [],
+  losses: [],
+  untrained: [],
+  notes: [],
+  command: null,
+} as const;
 
 const count = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 

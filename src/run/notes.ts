@@ -1,5 +1,6 @@
 import { few, formatBytes } from "../format.js";
 import type { Graph, Tensor } from "../graph/graph.js";
+import type { Untrained } from "../model/roles.js";
 import type { Plan } from "../plan/plan.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { frozenNames } from "../step/training.js";
@@ -78,20 +79,44 @@ export const withoutPlanned = ({ warnings }: Pick<Run, "warnings">): Warning[] =
     .filter(({ about }) => about !== "planned")
     .map((warning) => (warning.kind === "replayed" ? replayed(null) : warning));
 
-/** A note on parameters without a gradient, as `untrainedNotes` words it. */
+/** A note on parameters without a gradient, as `untrainedParameters` words it. */
 export const untrainedNote = /^\d+ parameters have no path to the loss/;
 
 /** Which parameters the step leaves as they are, and why. */
-export function untrainedNotes(parameters: readonly Tensor[], step: Graph, freeze: readonly string[]): string[] {
+export function untrainedParameters(parameters: readonly Tensor[], step: Graph, freeze: readonly string[]) {
   const trained = new Set([...step.tensors.values()].filter((t) => t.within).map((t) => t.name));
   const frozen = frozenNames(parameters, freeze);
-  const untrained = parameters.filter(({ name }) => !trained.has(name) && !frozen.has(name)).map(({ name }) => name);
-  return [
+  const untrained = parameters.flatMap(({ name, shape }): Untrained[] =>
+    trained.has(name) ? [] : [{ name, shape, reason: frozen.has(name) ? "frozen" : "no path to the loss" }],
+  );
+  const apart = untrained.filter(({ name }) => !frozen.has(name)).map(({ name }) => name);
+  const notes = [
     ...(frozen.size ? [`${frozen.size} parameters are frozen: ${few([...frozen])}`] : []),
-    ...(untrained.length
-      ? [`${untrained.length} parameters have no path to the loss and stay as they are: ${few(untrained)}`]
+    ...(apart.length
+      ? [`${apart.length} parameters have no path to the loss and stay as they are: ${few(apart)}`]
       : []),
   ];
+  return { untrained, notes };
+}
+
+/** The names of tensors that are not trained, by the reason. */
+export function byReason(untrained: readonly Untrained[]): [reason: string, names: string[]][] {
+  const names = new Map<string, string[]>();
+  for (const { name, reason } of untrained) {
+    const list = names.get(reason);
+    if (list) list.push(name);
+    else names.set(reason, [name]);
+  }
+  return [...names];
+}
+
+/** How many float tensors the file holds that are not trained, by reason, and the first of their names. */
+export function heldNotes(untrained: readonly Untrained[]): string[] {
+  if (!untrained.length) return [];
+  const reasons = byReason(untrained)
+    .map(([reason, names]) => `${names.length}: ${reason}`)
+    .join("; ");
+  return [`${untrained.length} float tensors are not trained (${reasons}): ${few(untrained.map(({ name }) => name))}`];
 }
 
 /** Names the first node of the unplanned step that makes a NaN or an infinity out of finite values. */

@@ -15,7 +15,7 @@ import { stepFor } from "../step/step.js";
 import { lossOutput } from "../step/training.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
-import { culprit, unfitWarnings, untrainedNotes, uselessPlan, warningsOf } from "./notes.js";
+import { culprit, heldNotes, unfitWarnings, untrainedParameters, uselessPlan, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
@@ -121,11 +121,12 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
 /** What the run says of its model: the file, the options that shaped the step, and what a user should know of both. */
 function modelInfo(
   file: string,
-  { graph, model, notes }: BoundModel,
+  { graph, model, untrained, notes }: BoundModel,
   step: Graph,
   options: ProfileModelOptions & { readonly dims: ModelInfo["dims"] },
 ): ModelInfo {
   const parameters = [...graph.tensors.values()].filter((tensor) => tensor.category === "parameter");
+  const leftAlone = untrainedParameters(parameters, step, options.freeze ?? []);
   return {
     file: path.basename(file),
     path: file,
@@ -136,7 +137,8 @@ function modelInfo(
     ...modelOptions(options),
     parameters: parameters.reduce((sum, t) => sum + elementCount(t.shape), 0),
     parameterBytes: parameters.reduce((sum, t) => sum + tensorBytes(t), 0),
-    notes: [...notes, ...untrainedNotes(parameters, step, options.freeze ?? [])],
+    untrained: [...untrained, ...leftAlone.untrained],
+    notes: [...notes, ...heldNotes(untrained), ...leftAlone.notes],
   };
 }
 

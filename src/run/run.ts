@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
+import type { Untrained } from "../model/roles.js";
 import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
@@ -63,6 +64,8 @@ export interface ModelInfo extends ModelOptions {
   readonly dims: Readonly<Record<string, number>>;
   readonly parameters: number;
   readonly parameterBytes: number;
+  /** Every float tensor of the file that the step leaves as it is, with the reason; absent from runs of older versions. */
+  readonly untrained?: readonly Untrained[];
   /** Things the reader noticed and a user should know. */
   readonly notes: readonly string[];
 }

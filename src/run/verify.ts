@@ -1,6 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { type Graph, tensorBytes } from "../graph/graph.js";
-import { gradientName } from "../graph/names.js";
+import { gradientOf } from "../graph/names.js";
 import { type Value, valuesOf } from "../graph/values.js";
 import { readModel } from "../model/read.js";
 import { readSafetensors } from "../model/safetensors.js";
@@ -94,16 +94,17 @@ async function verifyGraph(file: string, trial: Trial): Promise<Verification> {
   const isComplete = referenced.length > 0 && inFile.size === referenced.length;
   const compared = new Set(inFile.values());
   const freeze = isComplete ? parameters.filter((name) => !compared.has(name)) : [];
-  const first = await execute(trial, { optimizer: "sgd", freeze, steps: 1 }, (step) => [
-    ...parameters.map(gradientName).filter((name) => step.tensors.has(name)),
-    ...step.state.map((pair) => pair.after),
-  ]);
+  const made = new Map<string, string>();
+  const first = await execute(trial, { optimizer: "sgd", freeze, steps: 1 }, (step) => {
+    for (const name of parameters) made.set(name, gradientOf(step, name) ?? "");
+    return [...[...made.values()].filter(Boolean), ...step.state.map((pair) => pair.after)];
+  });
   const expected = numbersOf(trial, "loss")[0] as number;
   const actual = first.losses[0] as number;
   const loss = { expected, actual, relativeError: relative(actual, expected) };
   const { gradients, missing } = compareGradients(
     new Map(referenced.map((name) => [name, numbersOf(trial, `grad.${name}`)])),
-    (name) => first.observed.get(gradientName(inFile.get(name) ?? name)),
+    (name) => first.observed.get(made.get(inFile.get(name) ?? name) ?? ""),
   );
   const buffers = compareBuffers(trial, first.observed);
   const trained = await compareCurves(trial, freeze);

@@ -22,6 +22,7 @@ function rebuild(graph: Graph, start: Graph, add: (b: Builder, node: Node) => vo
   const made = new Set(graph.nodes.flatMap((node) => node.outputs));
   const given = new Map([...start.tensors].filter(([name]) => !made.has(name)));
   const b = new Builder({ tensors: given, nodes: [] });
+  b.reserve(graph.nodes);
   for (const node of graph.nodes) add(b, node);
   // categories are the graph's, whatever the new nodes are
   for (const [name, { category }] of graph.tensors) {

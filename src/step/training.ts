@@ -1,9 +1,10 @@
 import { Builder } from "../build/build.js";
+import { NodeError } from "../graph/errors.js";
 import { type Graph, isFloat, type Node, prune, type Tensor, tensorOf } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
 import { matchingNames } from "../graph/pattern.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
-import { backward } from "./gradient.js";
+import { backward, dependents } from "./gradient.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, lossInRows } from "./loss.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
@@ -139,9 +140,29 @@ function appendMicroBatch(b: Builder, task: Task, micro: number, before: Readonl
   b.scope = suffixed("loss", micro);
   const { loss, target, isMean, seeds } = appendSeeds(b, task, forward, nameOf(task.output));
   const gradients = backward(b, forward, seeds, task.wanted);
+  refuseLost(forward, seeds, task.wanted, gradients);
   if (gradients.size === 0)
     throw new Error(`no trainable parameters: ${model.name} (export with do_constant_folding=False, or freeze fewer)`);
   return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
+}
+
+/** Throws `no gradient: …` for a parameter that the loss depends on through differentiable ops and that got none. */
+function refuseLost(
+  forward: readonly Node[],
+  seeds: ReadonlyMap<string, string>,
+  wanted: ReadonlySet<string>,
+  gradients: ReadonlyMap<string, string>,
+): void {
+  const lost = [...wanted].filter((name) => !gradients.has(name));
+  if (!lost.length) return;
+  for (const name of lost) {
+    const reached = dependents(forward, new Set([name]));
+    if (![...seeds.keys()].some((seed) => reached.has(seed))) continue;
+    const reader = forward.find((node) => node.inputs.includes(name)) as Node;
+    throw new NodeError(`no gradient: parameter ${name} of ${reader.op}`, reader, {
+      hint: `it is on the loss's path; --freeze '${name}' leaves it as it is`,
+    });
+  }
 }
 
 /** Appends the loss of an output, whole or in slices of rows, and the gradients from which the backward phase starts. */

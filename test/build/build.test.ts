@@ -145,3 +145,37 @@ test("new Builder(graph) goes on where the graph ends, or from its tensors alone
   const again = new Builder(graph, false);
   assert.deepEqual([again.nodes.length, again.type("y").dtype, again.fresh("y")], [0, "float32", "y_2"]);
 });
+
+test("a second tensor of one name is an error, whoever makes it", () => {
+  const message = (name: string): RegExp => new RegExp(`^Error: duplicate tensor: ${name}( \\(node \\S+\\))?$`);
+  const b = started();
+  b.op("Relu", ["x"], {}, { outputs: ["y"] });
+  const one = b.constant("float32", [], 1);
+  for (const name of ["x", "y", one]) {
+    assert.throws(() => b.op("Relu", ["x"], {}, { outputs: [name] }), message(name));
+    assert.throws(() => b.declare({ name, dtype: "float32", shape: [2, 3], category: "input" }), message(name));
+  }
+  const { nodes } = b;
+  assert.throws(() => b.append({ ...(nodes[0] as (typeof nodes)[0]), name: "again" }), message("y"));
+  const z = b.op("Relu", ["y"]);
+  assert.throws(() => b.rename(z, "y"), message("y"));
+  const parts = { count: 2, outputs: ["part", "part"] };
+  assert.throws(() => b.add("Split", ["x", b.vector([1, 1])], {}, parts), message("part"));
+});
+
+test("Builder.reserve(nodes) keeps their names for them", () => {
+  const b = started();
+  b.reserve([
+    { name: "layer/Relu", outputs: ["Relu:0", ""] },
+    { name: "const.float32.-1", outputs: ["layer/Relu:0"] },
+  ]);
+  assert.equal(b.op("Relu", ["x"]), "Relu:0_2");
+  assert.equal(b.scalar(-1, "x"), "const.float32.-1_2");
+  b.scope = "layer";
+  assert.equal(b.op("Relu", ["x"]), "layer/Relu_2:0");
+  assert.deepEqual(b.add("Relu", ["x"], {}, { name: "layer/Relu", outputs: ["Relu:0"] }), ["Relu:0"]);
+  assert.deepEqual(
+    b.nodes.map(({ name }) => name),
+    ["Relu", "layer/Relu_2", "layer/Relu"],
+  );
+});

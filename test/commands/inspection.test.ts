@@ -24,6 +24,7 @@ const found: Inspection = {
     { loss: "sum", output: "y0", shape: [8, 10], problem: "no" },
     { loss: "mse:output=y1", output: "y1", shape: [8, 10], problem: "no" },
   ],
+  untrained: ["a", "b", "c", "d"].map((name) => ({ name, shape: [], reason: "a single number" })),
   notes: ["as it is"],
   problem: null,
   command: "mutwo profile m.onnx --loss ce --optimizer adam --dim batch=8",
@@ -41,6 +42,8 @@ test("inspectionSummary(found) is a screen that ends in the command to go on wit
     "parameters: 1,500 (5.86 KiB)",
     "  y0 [8, 10]: ce  bce",
     "  y1 [8, 10]: none",
+    "float tensors that are not trained: 4",
+    "  4  a single number: a, b, c, …",
     "note: as it is",
   ])
     assert.ok(lines.includes(line), line);

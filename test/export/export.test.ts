@@ -9,6 +9,7 @@ import { exportStep } from "../../src/export/export.js";
 import { exportRun, writeOnnx } from "../../src/export/export-file.js";
 import { type Graph, tensorBytes, tensorOf } from "../../src/graph/graph.js";
 import { savedActivations } from "../../src/memory/activations.js";
+import { bindModel } from "../../src/model/bind.js";
 import type { Model } from "../../src/model/model.js";
 import { encodeOnnx, openOnnx, parseOnnx } from "../../src/model/onnx.js";
 import { readModel } from "../../src/model/read.js";
@@ -95,6 +96,32 @@ for (const [file, options, dims] of cases)
 const mlp = stepOf("mlp.ts.onnx", { loss: "mse", optimizer: "adam" });
 
 const resnet = stepOf("resnet_bottleneck_dynamic.onnx", { loss: "ce", optimizer: "sgd" }, { batch: 8 });
+
+test("exportStep(graph) gives gradients and next states under names that are free", async () => {
+  const source = openOnnx(fixture("mlp.ts.onnx"));
+  const [weight = ""] = source.initializers.keys();
+  const wishes = [`${weight}.grad`, `${weight}.next`, `${weight}.m`, "loss", "target", "parameters"];
+  const activations = source.nodes.slice(0, wishes.length).map(({ outputs }) => outputs[0]);
+  const to = (name: string): string => wishes[activations.indexOf(name)] ?? name;
+  const model: Model = {
+    ...source,
+    nodes: source.nodes.map((node) => ({ ...node, inputs: node.inputs.map(to), outputs: node.outputs.map(to) })),
+    valueInfo: [],
+  };
+  const { graph: forward } = bindModel(model, { evaluate: (node, inputs) => runtime.evaluate(node, inputs) });
+  const step = trainingStep(forward, { loss: "mse", optimizer: "adam" });
+  const graph = lower(step, runtime.hasKernel);
+  const values = initialValues(graph, step, 0);
+  const { model: written, names } = exportStep(graph, { values, feedState: true });
+  assert.equal(names.gradients.get(weight), `${weight}.grad_2`);
+  assert.equal(names.next.get(weight), `${weight}.next_2`);
+  const shapes = new Map(written.outputs.map(({ name, dims }) => [name, dims]));
+  assert.deepEqual(shapes.get(`${weight}.grad_2`), source.initializers.get(weight)?.shape);
+  const { step: loaded } = loadWithValues(graph, runtime, values);
+  const expected = await runInterpreted(graph, loaded, names, 2);
+  loaded.close();
+  assert.deepEqual(differing(await runExported(written, names, graph, values, 2), expected), []);
+});
 
 test("exportStep(graph) names inputs and outputs after the model's own names", () => {
   const { model, names } = exportStep(mlp.graph, { values: mlp.values });

@@ -46,22 +46,22 @@ function bind(model: Model, options: Partial<BindOptions> = {}) {
     folded.push(`${op} ${name}`);
     return [{ dtype: "float32" as const, shape: [2], data: bytesOf("float32", [10, 20]) }];
   };
-  const { graph, notes } = bindModel(model, { dims: { batch: 3 }, evaluate, ...options });
+  const { graph, notes, untrained } = bindModel(model, { dims: { batch: 3 }, evaluate, ...options });
   const nodes = graph.nodes.map(({ op, inputs, outputs }) => `${outputs} = ${op}(${inputs})`);
-  return { graph, notes, folded, nodes };
+  return { graph, notes, untrained, folded, nodes };
 }
 
 test("bindModel(model) binds dimensions and tells parameters from constants", () => {
-  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, const_1)")], { w: [1, 2], const_1: [3, 4] }));
+  const { graph } = bind(modelOf([node("h = Mul(x, w)"), node("y = Add(h, mask)")], { w: [1, 2], mask: [0, 1] }));
   assert.deepEqual(
     [...graph.tensors.values()].map(({ name, category, shape }) => `${category} ${name} [${shape}]`),
-    ["input x [3,2]", "parameter w [2]", "constant const_1 [2]", "activation h [3,2]", "activation y [3,2]"],
+    ["input x [3,2]", "parameter w [2]", "constant mask [2]", "activation h [3,2]", "activation y [3,2]"],
   );
 });
 
 test("bindModel(model) folds a node whose inputs are all constants, once, and keeps no node for it", () => {
-  const nodes = [node("k = Sqrt(const_1)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
-  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], const_1: [3, 4] }));
+  const nodes = [node("k = Sqrt(mask)"), node("h = Mul(x, w)"), node("y = Add(h, k)")];
+  const { graph, folded, nodes: left } = bind(modelOf(nodes, { w: [1, 2], mask: [0, 1] }));
   assert.deepEqual(folded, ["Sqrt k"]);
   assert.deepEqual([...(graph.tensors.get("k")?.data ?? [])], [...bytesOf("float32", [10, 20])]);
   assert.deepEqual(left, ["h = Mul(x,w)", "y = Add(h,k)"]);
@@ -83,7 +83,7 @@ test("bindModel(model, {output}) leaves out what that output does not need, befo
   const dims = { n_x: 3 };
   const chosen = bind(model, { output: null, dims });
   assert.deepEqual([chosen.nodes, chosen.graph.outputs, chosen.graph.inputs], [["y = Mul(x,w)"], ["y"], ["x"]]);
-  assert.deepEqual(chosen.notes, ["1 float tensors are not needed for y: v"]);
+  assert.deepEqual(chosen.untrained, [{ name: "v", shape: [2], reason: "no wanted output depends on it" }]);
   assert.deepEqual(bind(model, { output: "best", dims }).graph.outputs, ["best"]);
   assert.throws(() => bind(model, { dims }), { message: "unsupported element type: string (text)" });
   assert.throws(() => bind(model, { output: "q", dims }), { message: "unknown output: q (one of best, y, z)" });
@@ -160,7 +160,7 @@ test("bindModel(model, {batchNorm}) runs batch norm as asked; without, as the fi
 
 test("bindModel(model) names the node of whatever is wrong, once", () => {
   assert.throws(() => bind(modelOf([node("y = Frobnicate(x)")])), {
-    message: "unknown op: Frobnicate (node y); export it as standard ONNX ops, of opset 7 to 24",
+    message: "unknown op: Frobnicate (node y); export it as standard ONNX ops, of opset 9 to 23",
   });
   assert.throws(() => bind(modelOf([node("y = Mul(x, w)")], { w: [1, 2, 3] })), {
     message: "shape mismatch: [3,2] and [3] do not broadcast (axis 1) (node y: Mul of x float32[3,2], w float32[3])",
@@ -168,13 +168,17 @@ test("bindModel(model) names the node of whatever is wrong, once", () => {
   const fails = (): never => {
     throw new Error("out of luck");
   };
-  const constant = modelOf([node("k = Sqrt(const_1)"), node("y = Add(x, k)")], { const_1: [3, 4] });
+  const constant = modelOf([node("k = Sqrt(mask)"), node("y = Add(x, k)")], { mask: [0, 1] });
   assert.throws(() => bind(constant, { evaluate: fails }), { message: "out of luck (node k)", node: "k" });
 });
 
-test("bindModel(model) notes parameters that no node uses, and an opset that is converted", () => {
+test("bindModel(model) lists tensors that no node reads, and notes an opset that is converted", () => {
   const nodes = [node("y = Mul(x, w)")];
   const unused = { w: [1, 2], a: [1], b: [1], c: [1], d: [1] };
-  const { notes } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
-  assert.deepEqual(notes, ["opset 21 is converted down to 18", "4 float tensors are not needed for y: a, b, c, …"]);
+  const { notes, untrained } = bind(modelOf(nodes, unused, { opset: 21, opsets: { "": 21 } }));
+  assert.deepEqual(notes, ["opset 21 is converted down to 18"]);
+  assert.deepEqual(
+    untrained.map(({ name, reason }) => `${name}: ${reason}`),
+    ["a", "b", "c", "d"].map((name) => `${name}: no node reads it`),
+  );
 });

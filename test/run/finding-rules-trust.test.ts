@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { inferenceNote } from "../../src/model/bind.js";
 import { readModel } from "../../src/model/read.js";
 import { trustRules } from "../../src/run/finding-rules-trust.js";
-import { untrainedNote, untrainedNotes } from "../../src/run/notes.js";
+import { untrainedNote, untrainedParameters } from "../../src/run/notes.js";
 import type { Run } from "../../src/run/run.js";
 import { samplesOf } from "../../src/run/samples.js";
 import { at } from "../at.js";
@@ -64,5 +64,6 @@ testRules(trustRules, {
 test("findings: the note on untrained parameters is the one that is looked for", () => {
   const { graph } = readModel(at("fixtures/mlp.ts.onnx"), {});
   const parameters = [...graph.tensors.values()].filter(({ category }) => category === "parameter");
-  assert.match(untrainedNotes(parameters, { ...graph, tensors: new Map() }, [])[0] ?? "", untrainedNote);
+  const { notes } = untrainedParameters(parameters, { ...graph, tensors: new Map() }, []);
+  assert.match(notes[0] ?? "", untrainedNote);
 });

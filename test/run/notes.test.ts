@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Tensor } from "../../src/graph/graph.js";
-import { untrainedNotes, uselessPlan, warningsOf, withoutPlanned } from "../../src/run/notes.js";
+import { heldNotes, untrainedParameters, uselessPlan, warningsOf, withoutPlanned } from "../../src/run/notes.js";
 import { goldenRun } from "../golden-run.js";
 
 const { before, after, equality } = goldenRun("mlp-cpu");
@@ -42,17 +42,30 @@ test("withoutPlanned(run) keeps what is about the unplanned step and about the r
   );
 });
 
-test("untrainedNotes(parameters, step, freeze) tells frozen parameters from those without a path to the loss", () => {
+test("untrainedParameters(parameters, step, freeze) tells frozen parameters from those without a path to the loss", () => {
   const parameter = (name: string): Tensor => ({ name, dtype: "float32", shape: [2], category: "parameter" });
   const empty = parseGraph("graph step(float32[2] x) => (y) { y = Relu(x) }");
   const trained = { ...parameter("head"), within: { tensor: "flat", offsetBytes: 0 } };
   const step = { ...empty, tensors: new Map([...empty.tensors, ["head", trained]]) };
   const parameters = ["head", "body.0", "body.1", "body.2", "body.3", "lost"].map(parameter);
-  assert.deepEqual(untrainedNotes(parameters, step, ["body.*"]), [
+  const { notes, untrained } = untrainedParameters(parameters, step, ["body.*"]);
+  assert.deepEqual(notes, [
     "4 parameters are frozen: body.0, body.1, body.2, …",
     "1 parameters have no path to the loss and stay as they are: lost",
   ]);
-  assert.deepEqual(untrainedNotes([parameter("head")], step, []), []);
+  assert.deepEqual(
+    untrained.map(({ name, reason }) => `${name}: ${reason}`),
+    ["body.0: frozen", "body.1: frozen", "body.2: frozen", "body.3: frozen", "lost: no path to the loss"],
+  );
+  assert.deepEqual(untrainedParameters([parameter("head")], step, []), { untrained: [], notes: [] });
+});
+
+test("heldNotes(untrained) counts the reasons and names the first tensors", () => {
+  const left = (name: string, reason: string) => ({ name, shape: [], reason });
+  assert.deepEqual(heldNotes([]), []);
+  assert.deepEqual(heldNotes([left("a", "a mask"), left("b", "a single number"), left("c", "a mask")]), [
+    "3 float tensors are not trained (2: a mask; 1: a single number): a, b, c",
+  ]);
 });
 
 test("uselessPlan(profile, plan) says that decisions lower no peak, and nothing of those that do", () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { type Graph, tensorOf } from "../../src/graph/graph.js";
+import { type Graph, isFloat, tensorOf } from "../../src/graph/graph.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
@@ -10,6 +11,7 @@ import { initialValues, seededGraph } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
+import { addNormalized, buildSample, graphOf, samples } from "../sampled.js";
 
 const runtime = openCpu({ threads: 1 });
 
@@ -89,3 +91,54 @@ test("dropout_block of a file trains, the same way for the same seed", async () 
   assert.deepEqual(made, await losses(graph, options, 3));
   assert.ok((made.at(-1) as number) < 0.8 * (made[0] as number), made.join(" "));
 });
+
+/** Names and shapes of what a step of a model trains; what is wrong with it if there is none. */
+function trainedOf(model: Graph, loss: string, precision?: string): string[] {
+  try {
+    const step = trainingStep(model, { loss, optimizer: "sgd", ...(precision && { precision }) });
+    return [...step.tensors.values()].flatMap(({ name, shape, category, within }) =>
+      category === "parameter" && within ? [`${name} [${shape}]`] : [],
+    );
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+const precisions = ["mixed", "mixed:type=bfloat16"];
+
+test("mixed precision trains the same parameters of every op sample, also where outputs are called as ours would be", () => {
+  let trainable = 0;
+  for (const [i, sample] of samples.entries()) {
+    const { b, node } = buildSample(sample, "float32");
+    const outputs = addNormalized(b, { ...node, outputs: node.outputs.map((name, k) => name && `node:${k}`) }, sample);
+    const output = outputs.find((name) => name && isFloat(b.type(name).dtype));
+    if (!output) continue;
+    const { tensors, ...graph } = graphOf(b, [output]);
+    const parameters = [...tensors].map(
+      ([name, tensor]) =>
+        [
+          name,
+          tensor.category === "input" && isFloat(tensor.dtype) ? { ...tensor, category: "parameter" } : tensor,
+        ] as const,
+    );
+    const model: Graph = { ...graph, tensors: new Map(parameters) as Graph["tensors"] };
+    const expected = trainedOf(model, "mse");
+    if (expected.some((text) => /^x\d+ \[/.test(text))) trainable++;
+    for (const precision of precisions)
+      assert.deepEqual(trainedOf(model, "mse", precision), expected, `sample ${i}, ${sample.op}`);
+  }
+  assert.ok(trainable > 100, `${trainable} samples`);
+});
+
+const fixtures = readdirSync(at("fixtures")).filter((name) => name.endsWith(".onnx"));
+
+for (const file of fixtures)
+  test(`mixed precision trains the same parameters of ${file}`, () => {
+    const { graph } = readModel(at("fixtures", file), {
+      dims: /dynamic|dropout|resnet18/.test(file) ? { batch: 2 } : {},
+      runtime,
+    });
+    const expected = trainedOf(graph, "mse");
+    assert.ok(expected.length > 1, expected.join());
+    for (const precision of precisions) assert.deepEqual(trainedOf(graph, "mse", precision), expected);
+  });

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/parse.js";
 import { phases } from "../../src/graph/graph.js";
+import { gradientOf } from "../../src/graph/names.js";
 import { valuesOf } from "../../src/graph/values.js";
+import { bindModel } from "../../src/model/bind.js";
+import type { Model } from "../../src/model/model.js";
+import { openOnnx } from "../../src/model/onnx.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
@@ -101,3 +105,71 @@ test("a training step lowers the loss on one batch when it is run again and agai
     loaded.close();
   }
 });
+
+/** A model with its tensors called otherwise; inputs and outputs keep their places. */
+function renamedModel(model: Model, names: ReadonlyMap<string, string>): Model {
+  const to = (name: string): string => names.get(name) ?? name;
+  return {
+    ...model,
+    inputs: model.inputs.map((input) => ({ ...input, name: to(input.name) })),
+    outputs: model.outputs.map((output) => ({ ...output, name: to(output.name) })),
+    initializers: new Map([...model.initializers].map(([name, value]) => [to(name), value])),
+    nodes: model.nodes.map((node) => ({ ...node, inputs: node.inputs.map(to), outputs: node.outputs.map(to) })),
+    valueInfo: [],
+  };
+}
+
+const strange = ["x y", "a@b", "W@recompute", "..", "é\u2028", "toString", "__proto__", "n".repeat(10_000)];
+
+for (const [file, options] of [
+  ["mlp.ts.onnx", { loss: "mse", optimizer: "adam", accumulate: 2, clipNorm: 1 }],
+  ["lstm.ts.onnx", { loss: "ce", optimizer: "sgd:lr=0.1,momentum=0.9", precision: "mixed:type=bfloat16" }],
+  ["bert_tiny.ts.onnx", { loss: "ce:chunks=2", optimizer: "adamw" }],
+  ["resnet_basic.ts.onnx", { loss: "ce", optimizer: "sgd" }],
+] as const)
+  test(`trainingStep(${file}) computes the same bits where tensors are called as the step calls its own`, async () => {
+    const model = openOnnx(at("fixtures", file));
+    const stepOf = (of: Model) => {
+      const { graph } = bindModel(of, { evaluate: (node, inputs) => runtime.evaluate(node, inputs) });
+      const step = trainingStep(graph, options);
+      return { graph, step, lowered: lower(step, runtime.hasKernel) };
+    };
+    const plain = stepOf(model);
+    const own = new Set([...model.initializers.keys(), ...model.nodes.flatMap(({ outputs }) => outputs)]);
+    const parameters = [...plain.graph.tensors.values()].filter(({ category }) => category === "parameter");
+    const made = [plain.step, plain.lowered]
+      .flatMap(({ tensors, nodes }) => [...tensors.keys(), ...nodes.map(({ name }) => name)])
+      .filter((name) => !own.has(name) && !plain.graph.inputs.includes(name));
+    // the whole gradients first: activations take their names
+    const gradients = parameters.flatMap(({ name }) => gradientOf(plain.step, name) ?? []);
+    const wishes = [...new Set([...strange, ...gradients, ...made])];
+    const held = new Set(parameters.map(({ name }) => name));
+    const order = [...own].filter((name) => name && !held.has(name));
+    const names = new Map(order.map((name, i) => [name, wishes[i] ?? name] as const));
+    const renamed = stepOf(renamedModel(model, names));
+    const taken = [...names.values()].filter((name) => plain.step.tensors.has(name) && !own.has(name));
+    assert.ok(taken.length > 10, `${taken.length} names`);
+    const results = async ({ graph, step, lowered }: ReturnType<typeof stepOf>): Promise<unknown[]> => {
+      const values = initialValues(lowered, step, 0);
+      // seeded by name: the same values by place
+      for (const [i, name] of step.inputs.entries())
+        values.set(name, initialValues(plain.lowered, plain.step, 0).get(plain.step.inputs[i] as string) as Uint8Array);
+      const gradientNames = [...graph.tensors.values()].flatMap(({ name, category }) =>
+        category === "parameter" ? (gradientOf(lowered, name) ?? []) : [],
+      );
+      assert.equal(gradientNames.length, parameters.length);
+      const { step: loaded } = loadWithValues(lowered, runtime, values);
+      try {
+        const { observed } = await loaded.run({ observe: new Set(gradientNames) });
+        const ends = [lowered.loss as string, ...lowered.state.map(({ before }) => before)].map((name) =>
+          loaded.read(name),
+        );
+        return [...gradientNames.map((name) => observed.get(name) ?? loaded.read(name)), ...ends].map((bytes) =>
+          Buffer.from(bytes).toString("hex"),
+        );
+      } finally {
+        loaded.close();
+      }
+    };
+    assert.deepEqual(await results(renamed), await results(plain));
+  });

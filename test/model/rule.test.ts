@@ -1,0 +1,254 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Attribute, elementCount, int } from "../../src/graph/graph.js";
+import { bytesOf } from "../../src/graph/values.js";
+import type { Model, ModelNode, ModelValue } from "../../src/model/model.js";
+import { roles } from "../../src/model/roles.js";
+import { randoms } from "../sampled.js";
+
+/** Values of a held tensor: as they are, or random. */
+type Values = readonly [shape: readonly number[], values?: readonly number[]];
+
+interface Case {
+  readonly title: string;
+  readonly producer?: string;
+  /** `y = Op(a, b)`, or with an output that has no name of its own in the text. */
+  readonly nodes: readonly string[];
+  readonly attributes?: Readonly<Record<string, Readonly<Record<string, Attribute>>>>;
+  readonly initializers?: Readonly<Record<string, Values>>;
+  readonly constants?: Readonly<Record<string, Values>>;
+  readonly inputs?: readonly ModelValue[];
+  readonly trained: readonly string[];
+  /** What is not, with the start of the reason. */
+  readonly untrained?: Readonly<Record<string, string>>;
+}
+
+const tensorOf = ([shape, values]: Values, seed: number) => {
+  const random = randoms(seed);
+  const data = values ?? Array.from({ length: elementCount(shape) }, () => random() - 0.5);
+  return { dtype: "float32" as const, shape, data: bytesOf("float32", data) };
+};
+
+const nodeOf = (text: string, attributes: Case["attributes"] = {}): ModelNode => {
+  const [, output = "", op = "", inputs = ""] = /^(\S+) = (\w+)\((.*)\)$/.exec(text) ?? [];
+  return {
+    name: `node of ${output}`,
+    domain: "",
+    op,
+    inputs: inputs.split(", "),
+    outputs: [output],
+    attributes: attributes[output] ?? {},
+  };
+};
+
+const x: ModelValue = { name: "x", dtype: "float32", dims: ["batch", 8] };
+
+const modelOf = (one: Case): Model => ({
+  irVersion: 8,
+  opset: 18,
+  opsets: { "": 18 },
+  producer: one.producer ?? "",
+  graphName: "g",
+  inputs: one.inputs ?? [x],
+  outputs: [{ name: "y", dtype: "float32", dims: [] }],
+  initializers: new Map(Object.entries(one.initializers ?? {}).map(([name, of], i) => [name, tensorOf(of, i + 1)])),
+  nodes: [
+    ...Object.entries(one.constants ?? {}).map(([name, of], i): ModelNode => {
+      const attributes = { value: { type: "tensor", value: tensorOf(of, i + 100) } } as const;
+      return { name: `constant ${name}`, domain: "", op: "Constant", inputs: [], outputs: [name], attributes };
+    }),
+    ...one.nodes.map((text) => nodeOf(text, one.attributes)),
+  ],
+  valueInfo: [],
+  metadata: {},
+  graphMetadata: {},
+});
+
+const count = (n: number, of: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => of(i));
+
+const cases: readonly Case[] = [
+  {
+    title: "jax2onnx calls all of them const_N, epsilon and scale of a norm among them",
+    producer: "jax2onnx",
+    nodes: [
+      "h = MatMul(x, const_0)",
+      "b = Reshape(const_1, shape)",
+      "a = Add(h, b)",
+      "v = Add(a, const_2)",
+      "s = Mul(v, const_3)",
+      "y = MatMul(s, const_4)",
+    ],
+    initializers: {
+      const_0: [[8, 6]],
+      const_1: [[6], count(6, () => 0)],
+      const_2: [[], [1e-5]],
+      const_3: [[6], count(6, () => 1)],
+      const_4: [[6, 4]],
+      shape: [[2], [1, 6]],
+    },
+    trained: ["const_0", "const_1", "const_3", "const_4"],
+    untrained: { const_2: "a single number", shape: "a setting of Reshape" },
+  },
+  {
+    title: "tf2onnx folds and transposes kernels under names of its own, and writes scalars as initializers",
+    producer: "tf2onnx 1.16",
+    nodes: [
+      "r = Mul(x, rescaling/Cast/x:0)",
+      "h = MatMul(r, const_fold_opt__21)",
+      "a = Add(h, dense/BiasAdd/ReadVariableOp:0)",
+      "l = Max(a, alpha)",
+      "y = MatMul(l, const_fold_opt__7)",
+    ],
+    initializers: {
+      "rescaling/Cast/x:0": [[], [1 / 255]],
+      const_fold_opt__21: [[8, 6]],
+      "dense/BiasAdd/ReadVariableOp:0": [[6]],
+      alpha: [[6]],
+      const_fold_opt__7: [[6, 1]],
+    },
+    trained: ["const_fold_opt__21", "dense/BiasAdd/ReadVariableOp:0", "const_fold_opt__7"],
+    untrained: { "rescaling/Cast/x:0": "a single number", alpha: "a setting of Max" },
+  },
+  {
+    title: "paddle2onnx writes weights and scalars alike as Constant nodes",
+    producer: "PaddlePaddle",
+    nodes: ["h = MatMul(x, fc_0.w_0)", "a = Add(h, fc_0.b_0)", "s = Mul(a, scale)", "y = PRelu(s, slope)"],
+    constants: { "fc_0.w_0": [[8, 6]], "fc_0.b_0": [[6]], scale: [[1], [0.5]], slope: [[1], [0.25]] },
+    trained: ["fc_0.w_0", "fc_0.b_0", "slope"],
+    untrained: { scale: "a single number" },
+  },
+  {
+    title: "a bias of one output is a weight, a number of that shape behind more outputs is not",
+    nodes: ["h = MatMul(x, w)", "o = Add(h, one)", "l = MatMul(o, head)", "y = Add(l, bias)"],
+    initializers: { w: [[8, 6]], one: [[1], [1]], head: [[6, 1]], bias: [[1], [0.3]] },
+    trained: ["w", "head", "bias"],
+    untrained: { one: "a single number" },
+  },
+  {
+    title: "PyTorch's literals are Constant nodes, its parameters initializers under the modules' names",
+    producer: "pytorch 2.9",
+    nodes: [
+      "h = MatMul(x, onnx::MatMul_12)",
+      "a = Add(h, /Constant_output_0)",
+      "e = Exp(logit_scale)",
+      "y = Mul(a, e)",
+    ],
+    initializers: { "onnx::MatMul_12": [[8, 6]], logit_scale: [[], [2.6]] },
+    constants: { "/Constant_output_0": [[6]] },
+    trained: ["onnx::MatMul_12", "logit_scale"],
+    untrained: { "/Constant_output_0": "a literal in the PyTorch model's code" },
+  },
+  {
+    title: "mean and deviation of the data standardise the input, also as a factor",
+    nodes: ["c = Sub(x, mean)", "d = Div(c, deviation)", "e = Mul(d, factor)", "h = MatMul(e, w)", "y = Sub(h, b)"],
+    initializers: { mean: [[8]], deviation: [[8]], factor: [[8]], w: [[8, 6]], b: [[6]] },
+    trained: ["w", "b"],
+    untrained: {
+      mean: "standardises the model's input",
+      deviation: "standardises the model's input",
+      factor: "standardises the model's input",
+    },
+  },
+  {
+    title: "masks are told by their values, whatever they are called",
+    nodes: ["h = MatMul(x, w)", "s = Mul(h, keep)", "q = Softmax(s)", "a = Add(q, window)", "y = Add(a, free)"],
+    initializers: {
+      w: [[8, 6]],
+      keep: [[6], [1, 0, 1, 1, 0, 1]],
+      window: [[6], [0, 0, -1e9, -1e9, 0, 0]],
+      free: [[6]],
+    },
+    trained: ["w", "free"],
+    untrained: { keep: "a mask, by its values", window: "a mask, by its values" },
+  },
+  {
+    title: "ramps, frequencies and tables of sines are told by their values; weights of even values are not",
+    nodes: [
+      "h = MatMul(x, w)",
+      "p = Relu(h)",
+      "q = Add(p, ramp)",
+      "r = Mul(q, powers)",
+      "t = Gather(sines, ids)",
+      "s = Add(r, t)",
+      "u = Gather(table, ids)",
+      "y = Add(s, u)",
+    ],
+    inputs: [x, { name: "ids", dtype: "int64", dims: ["batch"] }],
+    initializers: {
+      w: [[8, 6], count(48, (i) => i)],
+      ramp: [[8, 6], count(48, (i) => Math.floor(i / 6) / 5)],
+      powers: [[6], count(6, (i) => 10_000 ** (-i / 6))],
+      sines: [[9, 6], count(54, (i) => Math.sin(Math.floor(i / 6) * 0.5 ** (i % 6)))],
+      table: [[9, 6], count(54, (i) => i)],
+    },
+    trained: ["w", "table"],
+    untrained: { ramp: "positions", powers: "positions", sines: "positions" },
+  },
+  {
+    title: "frequencies that a product multiplies with positions",
+    nodes: ["f = Cast(ids)", "a = MatMul(f, frequencies)", "c = Cos(a)", "h = MatMul(x, w)", "y = Mul(h, c)"],
+    attributes: { f: { to: int(1) } },
+    inputs: [x, { name: "ids", dtype: "int64", dims: ["batch", 1] }],
+    initializers: { frequencies: [[1, 8], count(8, (i) => 100 ** (-i / 8))], w: [[8, 8]] },
+    trained: ["w"],
+    untrained: { frequencies: "frequencies" },
+  },
+  {
+    title: "statistics of a norm, filling, and what has no gradient",
+    nodes: [
+      "n = BatchNormalization(x, scale, shift, mean, variance)",
+      "j = Concat(n, zeros)",
+      "g = Greater(j, limits)",
+      "f = Cast(g)",
+      "y = Mul(j, f)",
+    ],
+    attributes: { j: { axis: int(1) }, f: { to: int(1) } },
+    initializers: {
+      scale: [[8]],
+      shift: [[8]],
+      mean: [[8]],
+      variance: [[8], count(8, () => 1)],
+      zeros: [[4, 2], count(8, () => 0)],
+      limits: [[10]],
+      nobody: [[3]],
+    },
+    trained: ["scale", "shift"],
+    untrained: {
+      mean: "running statistics or state of BatchNormalization",
+      variance: "running statistics",
+      zeros: "filling of one value",
+      limits: "no gradient passes Greater",
+      nobody: "no node reads it",
+    },
+  },
+  {
+    title: "a file without weights has them as inputs, also before the data, and constants do not hide that",
+    nodes: ["h = MatMul(x, w)", "p = Relu(h)", "a = Add(p, ramp)", "y = Add(a, b)"],
+    inputs: [{ name: "w", dtype: "float32", dims: [8, 6] }, x, { name: "b", dtype: "float32", dims: [6] }],
+    initializers: { ramp: [[8, 1], count(8, (i) => i)] },
+    trained: ["w", "b"],
+    untrained: { ramp: "positions" },
+  },
+  {
+    title: "an input with a default is a weight like any other, one without stays data where the file has weights",
+    nodes: ["h = MatMul(x, w)", "a = Mul(h, other)", "y = LayerNormalization(a, gamma)"],
+    inputs: [
+      x,
+      { name: "w", dtype: "float32", dims: [8, 6] },
+      { name: "other", dtype: "float32", dims: [4, 6] },
+      { name: "gamma", dtype: "float32", dims: [6] },
+    ],
+    initializers: { w: [[8, 6]] },
+    trained: ["w", "gamma"],
+  },
+];
+
+for (const one of cases)
+  test(`roles(model): ${one.title}`, () => {
+    const { parameters, untrained } = roles(modelOf(one));
+    assert.deepEqual([...parameters].sort(), [...one.trained].sort());
+    const wanted = Object.entries(one.untrained ?? {}).filter(([name]) => name !== "shape");
+    const found = new Map(untrained.map(({ name, reason }) => [name, reason]));
+    assert.deepEqual([...found.keys()].filter((name) => name !== "shape").sort(), wanted.map(([name]) => name).sort());
+    for (const [name, reason] of wanted) assert.ok(found.get(name)?.startsWith(reason), `${name}: ${found.get(name)}`);
+  });
