@@ -160,7 +160,7 @@ test("bindModel(model, {batchNorm}) runs batch norm as asked; without, as the fi
 
 test("bindModel(model) names the node of whatever is wrong, once", () => {
   assert.throws(() => bind(modelOf([node("y = Frobnicate(x)")])), {
-    message: "unknown op: Frobnicate (node y); export it as standard ONNX ops, of opset 9 to 23",
+    message: "unknown op: Frobnicate (node y); export it as standard ONNX ops, of opset 7 to 24",
   });
   assert.throws(() => bind(modelOf([node("y = Mul(x, w)")], { w: [1, 2, 3] })), {
     message: "shape mismatch: [3,2] and [3] do not broadcast (axis 1) (node y: Mul of x float32[3,2], w float32[3])",
