@@ -8,6 +8,7 @@ import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
+import { fourier } from "./fourier.js";
 import { fused } from "./fused.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -62,6 +63,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   indexing,
   selection,
   windowFunctions,
+  fourier,
   bitwise,
   windows,
   sampling,
