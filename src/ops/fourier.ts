@@ -163,7 +163,8 @@ export const fourier: OpTable = {
       const made = b.op("Conv", [channels, weight], { strides: ints([step]), kernel_shape: ints([length]) });
       return [reshape(b, b.op("Transpose", [made], { perm: ints([0, 2, 1]) }), [batch, frames, bins, 2])];
     },
-    { hostInputs: [1, 3] },
+    // a window is none of the weights
+    { hostInputs: [1, 3], buffers: [2] },
   ),
   MelWeightMatrix: native(
     (call) => {

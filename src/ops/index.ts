@@ -20,6 +20,7 @@ import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
 import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
+import { regions } from "./regions.js";
 import { resizing } from "./resize.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
@@ -67,6 +68,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   bitwise,
   windows,
   sampling,
+  regions,
   criterion,
   attention,
   fused(opOf),
