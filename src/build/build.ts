@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { NodeError } from "../graph/errors.js";
 import {
   type Attributes,
@@ -97,11 +98,12 @@ export class Builder implements Emit {
     if (elementCount(shape) > maxConstant)
       throw new Error(`constant too large: [${shape}], the most is ${maxConstant}`);
     const list = typeof values === "number" ? new Array<number>(elementCount(shape)).fill(values) : values;
-    const key = `${dtype}[${shape}]${list}`;
+    const data = bytesOf(dtype, list);
+    const key = `${dtype}[${shape}]${list.length > 256 ? createHash("sha256").update(data).digest("hex") : list}`;
     const known = this.constants.get(key);
     if (known) return known;
     const name = this.fresh(list.length === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
-    this.tensors.set(name, { name, dtype, shape, category: "constant", data: bytesOf(dtype, list) });
+    this.tensors.set(name, { name, dtype, shape, category: "constant", data });
     this.constants.set(key, name);
     return name;
   }

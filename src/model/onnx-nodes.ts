@@ -161,7 +161,7 @@ export function sequencesAsSplits(
   const known = smallConstants(nodes, constants);
   const readers = new Map<string, ModelNode[]>();
   for (const node of nodes) if (node.op === "SplitToSequence") readers.set(node.outputs[0] ?? "", []);
-  for (const node of nodes) for (const name of node.inputs) readers.get(name)?.push(node);
+  for (const node of nodes) for (const name of readsOf(node)) readers.get(name)?.push(node);
   const replaced = new Map<ModelNode, readonly ModelNode[]>();
   for (const node of nodes) {
     const [input = "", split = ""] = node.inputs;

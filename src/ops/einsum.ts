@@ -1,6 +1,7 @@
-import { elementCount, ints, type TensorType } from "../graph/graph.js";
+import { elementCount, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
+import { math } from "./math.js";
 import type { OpCall, OpTable } from "./op.js";
 import { expandTo, reshape, sumOver } from "./shapes.js";
 
@@ -28,6 +29,8 @@ function labelsOf(term: string, rank: number): string[] {
 function equationOf(call: OpCall): Equation {
   const equation = call.text("equation", "").replaceAll(" ", "");
   const where = `(op Einsum, node ${call.node.name})`;
+  if (!/^[a-z,.]*(->[a-z.]*)?$/i.test(equation) || /(^|[^.])\.{1,2}([^.]|$)|\.{4}|\.{3}[^,>]*\.{3}/.test(equation))
+    throw new Error(`not an equation: ${equation} ${where}`);
   const [left = "", right] = equation.split("->");
   const terms = left.split(",");
   if (terms.length !== call.inputs.length)
@@ -38,7 +41,9 @@ function equationOf(call: OpCall): Equation {
     const labels = labelsOf(term, shape.length);
     if (labels.length !== shape.length)
       throw new Error(`shape mismatch: [${shape}] for ${term} of ${equation} ${where}`);
-    if (new Set(labels).size < labels.length) throw new Error(`unsupported: diagonal ${term} of ${equation} ${where}`);
+    for (const [axis, label] of labels.entries())
+      if (shape[labels.indexOf(label)] !== shape[axis])
+        throw new Error(`shape mismatch: diagonal ${term} of [${shape}] in ${equation} ${where}`);
     labels.forEach((label, axis) => {
       const [known, size] = [sizes.get(label) ?? 1, shape[axis] as number];
       if (known !== 1 && size !== 1 && known !== size)
@@ -57,7 +62,7 @@ function equationOf(call: OpCall): Equation {
   const output =
     right === undefined ? [...dots, ...once.sort()] : labelsOf(right, right.replace("...", "").length + dots.length);
   if (new Set(output).size < output.length || output.some((label) => !sizes.has(label)))
-    throw new Error(`unsupported: output ${right} of ${equation} ${where}`);
+    throw new Error(`the output's labels are not each of one input axis: ${right} of ${equation} ${where}`);
   return { inputs, output, sizes };
 }
 
@@ -68,6 +73,51 @@ function ordered(b: Emit, x: Labelled, labels: readonly string[]): Labelled {
     name: perm.every((from, axis) => from === axis) ? x.name : b.op("Transpose", [x.name], { perm: ints(perm) }),
     labels,
   };
+}
+
+/** For each label that stands at several axes their common size and the places of the label; none if each stands once. */
+function repeatedOf(labels: readonly string[]): readonly (readonly number[])[] {
+  return [...new Set(labels)].flatMap((label) => {
+    const axes = labels.flatMap((other, axis) => (other === label ? [axis] : []));
+    return axes.length > 1 ? [axes] : [];
+  });
+}
+
+/** The elements whose places along axes of one label are equal: each label once, where it stands first. */
+function diagonal(b: Emit, x: Labelled): Labelled {
+  const [axes] = repeatedOf(x.labels);
+  if (!axes) return x;
+  const rest = x.labels.flatMap((_, axis) => (axes.includes(axis) ? [] : [axis]));
+  const { shape } = b.type(x.name);
+  const size = shape[axes[0] as number] as number;
+  const turned = b.op("Transpose", [x.name], { perm: ints([...axes, ...rest]) });
+  const flat = reshape(b, turned, [size ** axes.length, ...rest.map((axis) => shape[axis] as number)]);
+  const step = axes.reduce((sum, _, i) => sum + size ** i, 0);
+  const places = b.vector(Array.from({ length: size }, (_, i) => i * step));
+  const labels = [x.labels[axes[0] as number] as string, ...rest.map((axis) => x.labels[axis] as string)];
+  return diagonal(b, { name: b.op("Gather", [flat, places], { axis: int(0) }), labels });
+}
+
+/** The inverse of `diagonal`: a tensor with each label once, spread over all axes of `labels`, zero off the diagonals. */
+function offDiagonalZero(b: Emit, x: string, once: readonly string[], labels: readonly string[]): string {
+  if (once.length === labels.length) return x;
+  const { shape } = b.type(x);
+  const sizes = labels.map((label) => shape[once.indexOf(label)] as number);
+  // at its first axis each label has its size; along the others the mask repeats
+  const sparse = reshape(
+    b,
+    x,
+    sizes.map((size, axis) => (labels.indexOf(labels[axis] as string) === axis ? size : 1)),
+  );
+  const m = math(b);
+  return repeatedOf(labels).reduce((made, [first = 0, ...others]) => {
+    return others.reduce((part, axis) => {
+      const size = sizes[first] as number;
+      const shapeOf = labels.map((_, k) => (k === first || k === axis ? size : 1));
+      const same = Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+      return m.where(b.constant("bool", shapeOf, same), part, 0);
+    }, made);
+  }, sparse);
 }
 
 /** Sums over the axes whose label is not among those kept. */
@@ -128,7 +178,7 @@ function contract(
   output: readonly string[],
   sizes: ReadonlyMap<string, number>,
 ): string {
-  const narrow = operands.map((operand) => narrowed(b, operand, sizes));
+  const narrow = operands.map((operand) => narrowed(b, diagonal(b, operand), sizes));
   const wanted = new Set(output);
   const [first, ...rest] = narrow as [Labelled, ...Labelled[]];
   const all = rest.reduce((sum, operand, i) => {
@@ -168,9 +218,12 @@ export const einsum: OpTable = {
         if (!call.wants(i)) return undefined;
         const { shape } = call.input(i);
         const others = inputs.flatMap((other, k) => (k === i ? [] : [{ name: call.x(k), labels: other }]));
+        const once = labels.filter((label, axis) => labels.indexOf(label) === axis);
+        const sizeOf = (label: string): number => shape[labels.indexOf(label)] as number;
         // axes of size 1 were repeated: their gradients are sums, so the label is not kept
-        const long = labels.filter((label, axis) => shape[axis] === sizes.get(label));
-        return reshape(b, contract(b, [{ name: dY, labels: output }, ...others], long, sizes), shape);
+        const long = once.filter((label) => sizeOf(label) === sizes.get(label));
+        const sum = contract(b, [{ name: dY, labels: output }, ...others], long, sizes);
+        return offDiagonalZero(b, reshape(b, sum, once.map(sizeOf)), once, labels);
       });
     }),
     {

@@ -8,6 +8,7 @@ import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
+import { fourier } from "./fourier.js";
 import { fused } from "./fused.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -19,6 +20,7 @@ import { pooling } from "./pooling.js";
 import { randomOps } from "./random.js";
 import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
+import { regions } from "./regions.js";
 import { resizing } from "./resize.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
@@ -62,9 +64,11 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   indexing,
   selection,
   windowFunctions,
+  fourier,
   bitwise,
   windows,
   sampling,
+  regions,
   criterion,
   attention,
   fused(opOf),

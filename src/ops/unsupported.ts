@@ -14,7 +14,7 @@ const kinds: readonly (readonly [pattern: RegExp, what: string, hint: string])[]
   [
     /^(Sequence|ConcatFromSequence$|SplitToSequence$)/,
     "sequence op",
-    "let the model take and return tensors, and loop a fixed number of times",
+    "let the model take and return tensors, and reach those in lists by indices that do not depend on data",
   ],
   [/^Optional/, "optional op", "give every optional input of the model a tensor in the export"],
   [
@@ -30,7 +30,7 @@ const kinds: readonly (readonly [pattern: RegExp, what: string, hint: string])[]
   [
     /^(Unique|NonMaxSuppression)$/,
     "output shape that depends on values:",
-    "leave it out of the export, or use a mask of fixed shape",
+    "name an output that does not need it (--loss …:output=NAME), or export it with a mask of fixed shape",
   ],
 ];
 
