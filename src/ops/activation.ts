@@ -9,6 +9,7 @@ import {
   ofOutput0,
   type Partial1,
   sameType,
+  type Traits,
   unary,
 } from "./kinds.js";
 import { math } from "./math.js";
@@ -82,6 +83,27 @@ const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: str
     { pointwise: true, body: (call) => [body(call.b, shifted(call))] },
   );
 };
+
+/** x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ)). */
+const swish = (otherwise: number, traits: Traits): Op =>
+  unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const scaled = m.mul(call.x(0), alpha(otherwise)(call));
+      const s = m.sigmoid(scaled);
+      return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
+    },
+    {
+      inPlace: [],
+      defaults: { alpha: float(otherwise) },
+      body: (call) => {
+        const m = math(call.b);
+        const a = alpha(otherwise)(call);
+        return [m.mul(call.x(0), m.sigmoid(a === 1 ? call.x(0) : m.mul(call.x(0), a)))];
+      },
+      ...traits,
+    },
+  );
 
 /** Activation functions. */
 export const activation: OpTable = {
@@ -244,21 +266,6 @@ export const activation: OpTable = {
   }),
   "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
   "com.microsoft:BiasGelu": biased(gelu, geluGradient),
-  // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
-  "com.microsoft:QuickGelu": unary(
-    (call, dY) => {
-      const m = math(call.b);
-      const scaled = m.mul(call.x(0), alpha(1.702)(call));
-      const s = m.sigmoid(scaled);
-      return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
-    },
-    {
-      inPlace: [],
-      defaults: { alpha: float(1.702) },
-      body: (call) => {
-        const m = math(call.b);
-        return [m.mul(call.x(0), m.sigmoid(m.mul(call.x(0), alpha(1.702)(call))))];
-      },
-    },
-  ),
+  "com.microsoft:QuickGelu": swish(1.702, {}),
+  Swish: swish(1, { since: 24, types: null }),
 };

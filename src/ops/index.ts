@@ -4,11 +4,15 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { contribAttention } from "./contrib-attention.js";
+import { contribFused } from "./contrib-fused.js";
+import { contribNormalization } from "./contrib-normalization.js";
 import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { fused } from "./fused.js";
+import { groupQuery } from "./group-query.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
 import { movement } from "./movement.js";
@@ -20,6 +24,7 @@ import { randomOps } from "./random.js";
 import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
 import { resizing } from "./resize.js";
+import { rotary } from "./rotary.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
 import { swapping } from "./swap.js";
@@ -67,6 +72,11 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   sampling,
   criterion,
   attention,
+  rotary,
+  contribAttention,
+  groupQuery,
+  contribNormalization,
+  contribFused,
   fused(opOf),
   swapping,
 );
