@@ -25,7 +25,12 @@ const activations: Readonly<Record<string, readonly string[]>> = {
   ThresholdedRelu: ["alpha"],
   Softplus: [],
   Softsign: [],
+  ParametricSoftplus: ["alpha", "beta"],
+  ScaledTanh: ["alpha", "beta"],
 };
+
+/** Activations α·f(β·x) that are no ops of their own. */
+const scaled: Readonly<Record<string, string>> = { ParametricSoftplus: "Softplus", ScaledTanh: "Tanh" };
 
 /** The activation that attribute `activation` names, of parameters by their names; itself without one. */
 function activated(
@@ -42,6 +47,12 @@ function activated(
   if (activation === "Clip") {
     const bounds = values.map((value) => (value === undefined ? undefined : b.scalar(value, y)));
     return b.op("Clip", [y, ...bounds]);
+  }
+  const inner = scaled[activation];
+  if (inner) {
+    const m = math(b);
+    const [alpha = 1, beta = 1] = values;
+    return m.mul(b.op(inner, [m.mul(y, beta)]), alpha);
   }
   const attributes: Attributes = Object.fromEntries(
     names.flatMap((name, i) => (values[i] === undefined ? [] : [[name, float(values[i] as number)]])),

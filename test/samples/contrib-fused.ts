@@ -90,6 +90,9 @@ export const contribFused: readonly Sample[] = [
   fusedGemm("HardSigmoid", { activation_alpha: float(0.3), activation_beta: float(0.4) }),
   fusedGemm("ThresholdedRelu", { activation_alpha: float(0.3) }),
   fusedGemm("Softplus"),
+  ...["ParametricSoftplus", "ScaledTanh"].map((activation) =>
+    fusedGemm(activation, { activation_alpha: float(0.6), activation_beta: float(1.4) }),
+  ),
   {
     op: "com.microsoft:FusedGemm",
     inputs: [tensor([4, 3]), tensor([2, 4])],
