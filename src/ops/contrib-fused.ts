@@ -187,7 +187,7 @@ export const contribFused: OpTable = {
     halved,
     (call) => {
       const { b } = call;
-      const width = (call.input(0).shape.at(-1) as number) / 2;
+      const width = halved(call)[0]?.shape.at(-1) as number;
       const [left, right] = b.add(
         "Split",
         [total(call, [0, 1]), b.vector([width, width])],

@@ -15,12 +15,12 @@ function embeddedTypes(call: OpCall): TensorType[] {
   const width = table.shape[1] ?? 0;
   const places = call.inputs[8]?.shape;
   const isEven = [1, 7].every((index) => !call.inputs[index] || sameShape(call.input(index).shape, ids.shape));
-  const tables = [2, 3, 4].flatMap((index) => call.inputs[index]?.shape ?? []);
-  const isWide = [5, 6].every((index) => !call.inputs[index] || call.input(index).shape.join() === String(width));
+  const tables = [2, 3, 4].flatMap((index) => (call.inputs[index] ? [`[${call.inputs[index].shape}]`] : []));
+  const isWide = [5, 6].every((index) => call.input(index).shape.join() === String(width));
   const arePlaced = places ? places[1] === positions && (places[0] === batch || places[0] === 1) : true;
   const isLong = places !== undefined || (call.input(3).shape[0] as number) >= positions;
   if (ids.shape.length !== 2 || !isEven || !isWide || !arePlaced || !isLong || !call.inputs[1] !== !call.inputs[4])
-    throw new NodeError(`shape mismatch: ids [${ids.shape}] for tables of [${tables}]`, call.node);
+    throw new NodeError(`shape mismatch: ids [${ids.shape}] for tables ${tables.join(", ")}`, call.node);
   const y = { dtype: table.dtype, shape: [batch, positions, width] };
   return [y, { dtype: "int32", shape: [batch] }, y];
 }
@@ -29,7 +29,7 @@ function embeddedTypes(call: OpCall): TensorType[] {
 function embedded(call: BodyCall): string[] {
   const { b, node } = call;
   const m = math(b);
-  const [batch = 0, positions = 0] = call.input(0).shape;
+  const [batch = 0, positions = 0] = embeddedTypes(call)[0]?.shape ?? [];
   const rows = (table: number, ids: number): string =>
     b.op("Gather", [call.x(table), cast(b, call.x(ids), "int64")], { axis: int(0) });
   const places = (): string => {
@@ -39,8 +39,10 @@ function embedded(call: BodyCall): string[] {
   };
   const words = m.add(rows(2, 0), places());
   const sum = call.inputs[4] ? m.add(words, rows(4, 1)) : words;
-  const affine = [call.x(5), call.inputs[6] ? call.x(6) : undefined];
-  const y = b.op("LayerNormalization", [sum, ...affine], { axis: int(-1), epsilon: float(epsilonOf(call, 1e-12)) });
+  const y = b.op("LayerNormalization", [sum, call.x(5), call.x(6)], {
+    axis: int(-1),
+    epsilon: float(epsilonOf(call, 1e-12)),
+  });
   const count = (): string => {
     if (!call.inputs[7]) return b.constant("int32", [batch], 0);
     const ones = cast(b, m.equal(call.x(7), 1), "int32");
@@ -71,7 +73,14 @@ function groupNormed(call: BodyCall, x: string, isLast: boolean): string {
   const { b } = call;
   const { dtype } = b.type(x);
   const first = isLast ? channelsFirst(b, x) : x;
-  const normal = b.op("GroupNormalization", [first, cast(b, call.x(1), dtype), cast(b, call.x(2), dtype)], {
+  const channels = b.type(first).shape[1];
+  const affine = [1, 2].map((index) => {
+    const { shape } = call.input(index);
+    if (shape.join() !== String(channels))
+      throw new NodeError(`shape mismatch: [${shape}] for ${channels} channels`, call.node);
+    return cast(b, call.x(index), dtype);
+  });
+  const normal = b.op("GroupNormalization", [first, ...affine], {
     num_groups: int(call.int("groups", 1)),
     epsilon: float(epsilonOf(call)),
   });

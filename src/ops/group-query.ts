@@ -1,5 +1,5 @@
 import { NodeError } from "../graph/errors.js";
-import { int, type TensorType } from "../graph/graph.js";
+import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { type Attended, asHeads, asRows, attend, attentionFlops, cut, mismatch, unsupportedForm } from "./attending.js";
 import { composite } from "./composite.js";
 import { math } from "./math.js";
@@ -57,6 +57,8 @@ function groupedSizes(call: OpCall): Grouped {
 function positionsOf(call: BodyCall, { batch, queries, isFirst }: Grouped): { totals: string; before?: string } {
   const { b } = call;
   const m = math(b);
+  const lengths = call.input(5).shape;
+  if (elementCount(lengths) !== batch) throw mismatch(call, `seqlens_k [${lengths}] for ${batch} sequences`);
   const totals = m.add(cast(b, reshape(b, call.x(5), [batch, 1, 1, 1]), "int64"), 1);
   return isFirst ? { totals } : { totals, before: m.sub(totals, queries) };
 }
@@ -106,7 +108,7 @@ function rotaryRows(call: BodyCall, { batch, queries, isFirst }: Grouped, { befo
   if (call.inputs[9] && !isFirst) return reshape(b, call.x(9), [batch, queries]);
   if (call.inputs[9]) {
     // of the first prompt ONNX Runtime reads the first place alone
-    const flat = reshape(b, cast(b, call.x(9), "int64"), [call.input(9).shape.reduce((p, n) => p * n, 1)]);
+    const flat = reshape(b, cast(b, call.x(9), "int64"), [elementCount(call.input(9).shape)]);
     return m.add(b.op("Slice", [flat, b.vector([0]), b.vector([1])]), own);
   }
   return before ? m.add(reshape(b, before, [batch, 1]), own) : own;
@@ -130,6 +132,8 @@ function grouped(call: BodyCall): string[] {
   const normal = [normed(inHeads[0] as string, 14), normed(inHeads[1] as string, 15)];
   const turned = (): string[] => {
     if (!call.int("do_rotary", 0)) return normal;
+    if (!call.inputs[9] && keys > (call.input(7).shape[0] as number))
+      throw mismatch(call, `${keys} positions for caches of [${call.input(7).shape}]`);
     const rows = rotaryRows(call, sizes, positions);
     const rotation = rotationOf(call, [7, 8], rows, call.int("rotary_interleaved", 0) !== 0);
     if (2 * rotation.pairs > width) throw mismatch(call, `${rotation.pairs} pairs for heads of ${width}`);

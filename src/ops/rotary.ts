@@ -37,9 +37,9 @@ export function rotated(b: Emit, x: string, { cosines, sines, pairs, interleaved
 /** A cache of cosines or sines for each position, [batch or 1, 1, positions, pairs]; `rows` picks from a table. */
 function perPosition(call: BodyCall, index: number, rows: string | undefined): string {
   const { b } = call;
+  const pairs = call.input(index).shape.at(-1) as number;
   const cache = rows ? b.op("Gather", [call.x(index), rows], { axis: int(0) }) : call.x(index);
   const { shape } = b.type(cache);
-  const pairs = shape.at(-1) as number;
   const positions = shape.at(-2) as number;
   return reshape(b, cache, [shape.length > 2 ? (shape[0] as number) : 1, 1, positions, pairs]);
 }
@@ -104,6 +104,8 @@ export const rotary: OpTable = {
         shape.length === 4 ? (shape[1] as number) : call.int("num_heads", 0) || (shape[2] as number) / width;
       const positions = (shape.length === 4 ? shape[2] : shape[1]) as number;
       const isEach = call.input(1).shape.length === 2;
+      if (!isEach && positions > (call.input(2).shape[0] as number))
+        throw mismatch(call, `${positions} positions for caches of [${call.input(2).shape}]`);
       const rows = isEach ? call.x(1) : math(b).add(steps(b, [positions]), call.x(1));
       return [rotateInput(call, heads, [2, 3], rows)];
     },
