@@ -45,7 +45,7 @@ function groupShape(call: OpCall): number[] {
   const { shape } = call.input(0);
   const [n = 1, c = 1] = shape;
   const groups = call.int("num_groups", 1);
-  if (groups < 1 || c % groups) throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
+  if (c % groups) throw new NodeError(`shape mismatch: ${c} channels in ${groups} groups`, call.node);
   return [n, groups, elementCount(shape) / (n * groups)];
 }
 
@@ -61,13 +61,7 @@ function groupVector(call: BodyCall, index: number): string {
 
 const group: Op = native(
   (call) => {
-    const [, groups] = groupShape(call);
-    const channels = call.input(0).shape[1];
-    for (const index of [1, 2]) {
-      const { shape } = call.input(index);
-      if (shape.length !== 1 || (shape[0] !== channels && shape[0] !== groups))
-        throw new NodeError(`shape mismatch: [${shape}] for ${channels} channels in ${groups} groups`, call.node);
-    }
+    groupShape(call);
     return sameType(call);
   },
   ofOutput0((call, dY) => {

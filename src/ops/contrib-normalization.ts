@@ -73,7 +73,9 @@ function groupNormed(call: BodyCall, x: string, isLast: boolean): string {
   const { b } = call;
   const { dtype } = b.type(x);
   const first = isLast ? channelsFirst(b, x) : x;
-  const channels = b.type(first).shape[1];
+  const channels = b.type(first).shape[1] ?? 0;
+  if (call.int("groups", 1) < 1)
+    throw new NodeError(`shape mismatch: ${channels} channels in ${call.int("groups", 1)} groups`, call.node);
   const affine = [1, 2].map((index) => {
     const { shape } = call.input(index);
     if (shape.join() !== String(channels))
