@@ -83,7 +83,7 @@ export function bound(
   bytes: Uint8Array,
   dims: Readonly<Record<string, number>>,
   cpu: CpuRuntime,
-): { model: Model; graph: Graph; notes: string[] } {
+): { model: Model; graph: Graph; notes: readonly string[] } {
   const model = parseOnnx(bytes, { file: "m.onnx", folder: null });
   return { model, ...bindModel(model, { dims, evaluate: (one, inputs) => cpu.evaluate(one, inputs) }) };
 }

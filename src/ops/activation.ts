@@ -1,6 +1,5 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, text } from "../graph/graph.js";
-import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
 import {
@@ -11,6 +10,7 @@ import {
   ofOutput0,
   type Partial1,
   sameType,
+  type Traits,
   unary,
 } from "./kinds.js";
 import { math } from "./math.js";
@@ -71,11 +71,7 @@ const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
 
 /** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
-const biased = (
-  body: (b: Emit, x: string) => string,
-  gradient: (b: Emit, x: string, dY: string) => string,
-  schema: string,
-): Op => {
+const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
   const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
     call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
   return native(
@@ -85,9 +81,30 @@ const biased = (
       const bias = call.inputs[1];
       return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
     }),
-    { pointwise: true, schema, holds: { 1: "weight" }, body: (call) => [body(call.b, shifted(call))] },
+    { pointwise: true, holds: { 1: "weight" }, body: (call) => [body(call.b, shifted(call))] },
   );
 };
+
+/** x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ)). */
+const swish = (otherwise: number, traits: Traits): Op =>
+  unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const scaled = m.mul(call.x(0), alpha(otherwise)(call));
+      const s = m.sigmoid(scaled);
+      return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
+    },
+    {
+      inPlace: [],
+      defaults: { alpha: float(otherwise) },
+      body: (call) => {
+        const m = math(call.b);
+        const a = alpha(otherwise)(call);
+        return [m.mul(call.x(0), m.sigmoid(a === 1 ? call.x(0) : m.mul(call.x(0), a)))];
+      },
+      ...traits,
+    },
+  );
 
 /** Activation functions. */
 export const activation: OpTable = {
@@ -252,28 +269,11 @@ export const activation: OpTable = {
     },
   ),
   "com.microsoft:Gelu": unary((call, dY) => geluGradient(call.b, call.x(0), dY), {
-    schema: contribSchemas.Gelu,
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient, contribSchemas.FastGelu),
-  "com.microsoft:BiasGelu": biased(gelu, geluGradient, contribSchemas.BiasGelu),
-  // x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ))
-  "com.microsoft:QuickGelu": unary(
-    (call, dY) => {
-      const m = math(call.b);
-      const scaled = m.mul(call.x(0), alpha(1.702)(call));
-      const s = m.sigmoid(scaled);
-      return m.mul(dY, m.mul(s, m.add(m.mul(scaled, m.sub(1, s)), 1)));
-    },
-    {
-      schema: contribSchemas.QuickGelu,
-      inPlace: [],
-      defaults: { alpha: float(1.702) },
-      body: (call) => {
-        const m = math(call.b);
-        return [m.mul(call.x(0), m.sigmoid(m.mul(call.x(0), alpha(1.702)(call))))];
-      },
-    },
-  ),
+  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
+  "com.microsoft:BiasGelu": biased(gelu, geluGradient),
+  "com.microsoft:QuickGelu": swish(1.702, {}),
+  Swish: swish(1, { since: 24, types: null }),
 };

@@ -2,7 +2,7 @@ import { NodeError } from "../graph/errors.js";
 import { type Attribute, elementCount, isFloat, type Node, type TensorType } from "../graph/graph.js";
 import { ownOpset } from "./call.js";
 import type { Op, OpCall } from "./op.js";
-import { type AttributeSchema, type Parameter, parseSchema, type Schema, schemaOf, schemasOf } from "./schema.js";
+import { type AttributeSchema, type Parameter, type Schema, schemaOf, schemasOf } from "./schema.js";
 
 /** The most elements that a tensor of a model may have: kernels count them in 32 bits. */
 export const maxElements = 2 ** 31 - 1;
@@ -24,8 +24,6 @@ const windowNames = new Set(["kernel_shape", "strides", "dilations", "pads", "ou
 const autoPads = ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"];
 
 /** What is said of the op at an opset, of its own record where ONNX does not know it; undefined for ops of ours. */
-const schemaFor = (call: OpCall, op: Op): Schema | undefined =>
-  op.schema === undefined ? schemaOf(call.node, call.opset) : parseSchema(op.schema);
 
 /**
  * Throws one line if a node of a model file is not what its op's schema says at the file's opset: a required input is
@@ -34,7 +32,7 @@ const schemaFor = (call: OpCall, op: Op): Schema | undefined =>
  * Element types that a later opset allows are taken too, as kernels do, unless `exact`.
  */
 export function checkNode(call: OpCall, op: Op, exact = false): void {
-  const schema = schemaFor(call, op);
+  const schema = schemaOf(call.node, call.opset);
   if (!schema) return;
   checkCounts(call, schema);
   checkElementTypes(call, schema, exact);

@@ -4,12 +4,16 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { contribAttention } from "./contrib-attention.js";
+import { contribFused } from "./contrib-fused.js";
+import { contribNormalization } from "./contrib-normalization.js";
 import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { fourier } from "./fourier.js";
 import { fused } from "./fused.js";
+import { groupQuery } from "./group-query.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
 import { movement } from "./movement.js";
@@ -22,6 +26,7 @@ import { recurrent } from "./recurrent.js";
 import { reduction } from "./reduction.js";
 import { regions } from "./regions.js";
 import { resizing } from "./resize.js";
+import { rotary } from "./rotary.js";
 import { sampling } from "./sampling.js";
 import { selection } from "./selection.js";
 import { swapping } from "./swap.js";
@@ -71,6 +76,11 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   regions,
   criterion,
   attention,
+  rotary,
+  contribAttention,
+  groupQuery,
+  contribNormalization,
+  contribFused,
   fused(opOf),
   swapping,
 );

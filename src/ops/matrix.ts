@@ -1,9 +1,8 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
-import { contribSchemas } from "./contrib.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize, type Traits } from "./kinds.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { Normalize, OpCall, OpTable } from "./op.js";
 import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 
 /** Throws `shape mismatch: …` unless the two sizes that are multiplied along agree. */
@@ -55,19 +54,33 @@ const gemmFacts = (call: OpCall): GemmFacts => ({
   beta: call.float("beta", 1),
 });
 
-/** A FusedMatMul's attributes. Throws `unsupported: …` where the batch is to be transposed too. */
-function fusedFacts(call: OpCall): { transA: boolean; transB: boolean; alpha: number } {
-  const { node } = call;
-  for (const name of ["transBatchA", "transBatchB"])
-    if (call.int(name, 0)) throw new NodeError(`unsupported: FusedMatMul ${name}`, node);
-  return { transA: call.int("transA", 0) !== 0, transB: call.int("transB", 0) !== 0, alpha: call.float("alpha", 1) };
-}
+const fusedFacts = (call: OpCall): { transA: boolean; transB: boolean; alpha: number } => ({
+  transA: call.int("transA", 0) !== 0,
+  transB: call.int("transB", 0) !== 0,
+  alpha: call.float("alpha", 1),
+});
 
 /** A type with its last two axes exchanged if asked; a vector stays as it is. */
 function turned({ dtype, shape }: TensorType, turn: boolean): TensorType {
   if (!turn || shape.length < 2) return { dtype, shape };
   return { dtype, shape: [...shape.slice(0, -2), shape.at(-1) as number, shape.at(-2) as number] };
 }
+
+/** The order of a FusedMatMul's axes whose first one stands behind the batch: all in turn, unless it says so. */
+function batchOrder(call: OpCall, index: 0 | 1): number[] {
+  const axes = call.input(index).shape.map((_, axis) => axis);
+  const isLast = call.int(index ? "transBatchB" : "transBatchA", 0) !== 0 && axes.length > 2;
+  return isLast ? [...axes.slice(1, -1), 0, axes.length - 1] : axes;
+}
+
+/** Brings the axes of a FusedMatMul's operands into the order of a product of batches; leaves others alone. */
+const inBatchOrder: Normalize = (call) => {
+  const { b } = call;
+  if (!call.int("transBatchA", 0) && !call.int("transBatchB", 0)) return undefined;
+  const operand = (index: 0 | 1): string => b.op("Transpose", [call.x(index)], { perm: ints(batchOrder(call, index)) });
+  const { transBatchA: _, transBatchB: __, ...rest } = call.node.attributes;
+  return [b.op("FusedMatMul", [operand(0), operand(1)], rest, { domain: "com.microsoft", name: call.node.name })];
+};
 
 const matrices: Traits = { product: "matrices" };
 
@@ -149,8 +162,11 @@ export const matrix: OpTable = {
   "com.microsoft:FusedMatMul": native(
     (call) => {
       const { transA, transB } = fusedFacts(call);
-      const [a, b] = [call.input(0), call.input(1)];
-      const types = [turned(a, transA), turned(b, transB)];
+      const ordered = (index: 0 | 1): TensorType => {
+        const { dtype, shape } = call.input(index);
+        return { dtype, shape: batchOrder(call, index).map((axis) => shape[axis] as number) };
+      };
+      const types = [turned(ordered(0), transA), turned(ordered(1), transB)];
       return matMulType({
         ...call,
         inputs: types,
@@ -175,8 +191,8 @@ export const matrix: OpTable = {
     }),
     {
       ...matrices,
-      schema: contribSchemas.FusedMatMul,
       pins: "batches",
+      normalize: inBatchOrder,
       defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
       flops: (call, outputs) =>
         2 * outputSize(outputs) * (turned(call.input(0), fusedFacts(call).transA).shape.at(-1) ?? 1),

@@ -1,6 +1,5 @@
 import { NodeError } from "../graph/errors.js";
 import { float, int, ints, type TensorType } from "../graph/graph.js";
-import { contribSchemas } from "./contrib.js";
 import { inputSize, native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import {
@@ -79,7 +78,6 @@ const simplifiedLayer: Op = native(
   {
     ...normalizing,
     since: "none",
-    schema: contribSchemas.SimplifiedLayerNormalization,
     inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
@@ -138,7 +136,6 @@ const skip = (inner: "LayerNormalization" | "SimplifiedLayerNormalization"): Op 
       : [made[0] as string, made[1] ?? "", made[2] ?? "", sum];
   };
   return native((call) => [...sameType(call), rowStatistics(call), rowStatistics(call), ...sameType(call)], "none", {
-    schema: contribSchemas[`Skip${inner}`],
     flops: (call) => 9 * inputSize(call),
     holds: { 2: "weight", 3: "weight", 4: "weight" },
     types: null,

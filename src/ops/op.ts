@@ -84,11 +84,6 @@ export interface Op {
    * one for all float inputs.
    */
   readonly inputTypes?: "equal" | "any";
-  /**
-   * Inputs, outputs and attributes of an op that ONNX does not know, in the form of schemas.json (schemas.py says which):
-   * `| X:T bias?:T | Y:T | alpha=float | T=float32,float16`. Default: what ONNX says.
-   */
-  readonly schema?: string;
   /** The strings that an attribute may be, by its name; auto_pad is the same for all. Default: the op's rules tell. */
   readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** How many axes more than input 0 has attribute `axis` may name. Default: none. */

@@ -1,4 +1,5 @@
 import type { Attribute, Node } from "../graph/graph.js";
+import { contribSchemas } from "./contrib.js";
 import table from "./schemas.json";
 
 /** What an input or output of an op is. */
@@ -78,6 +79,19 @@ export function parseSchema(line: string): Schema {
 
 const lines: ReadonlyMap<string, readonly string[]> = new Map(Object.entries(table.ops));
 
+const contribLines: ReadonlyMap<string, string> = new Map(Object.entries(contribSchemas));
+
+const contribParsed = new Map<string, Schema>();
+
+/** The form of one of ONNX Runtime's own ops. */
+function contribSchemaOf(op: string): Schema | undefined {
+  const line = contribLines.get(op);
+  if (line === undefined) return undefined;
+  const schema = contribParsed.get(op) ?? parseSchema(line);
+  contribParsed.set(op, schema);
+  return schema;
+}
+
 const parsed = new Map<string, readonly Schema[]>();
 
 /** All forms that an op of the standard domain had, the oldest first; none if ONNX does not know it. */
@@ -90,11 +104,11 @@ export function schemasOf(op: string): readonly Schema[] {
 }
 
 /**
- * The form of a standard op at an opset; the oldest where the op came later, the newest where it has gone since.
- * undefined if ONNX does not know the op.
+ * The form of a standard op at an opset; the oldest where the op came later, the newest where it has gone since. Of an op
+ * that ONNX does not know, the one that ONNX Runtime gives it; undefined for others.
  */
 export function schemaOf({ domain, op }: Pick<Node, "domain" | "op">, opset: number): Schema | undefined {
-  if (domain) return undefined;
-  const schemas = schemasOf(op);
-  return schemas.findLast(({ since }) => since <= opset) ?? schemas[0];
+  if (domain && domain !== "com.microsoft") return undefined;
+  const schemas = domain ? [] : schemasOf(op);
+  return schemas.findLast(({ since }) => since <= opset) ?? schemas[0] ?? contribSchemaOf(op);
 }

@@ -35,7 +35,7 @@ after(() => cpu.close());
  */
 async function checkTypes(sample: Sample): Promise<void> {
   const { b, node, values } = buildSample(sample, "float32");
-  if (node.domain === "mutwo") return;
+  if (node.domain === "mutwo" || sample.elsewhere) return;
   const types = opOf(node).infer(callOf(node, b.tensors, sample.opsets?.[0]));
   const inputs = node.inputs.map((name) => {
     if (!name) return undefined;

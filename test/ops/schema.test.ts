@@ -11,7 +11,8 @@ test("schemaOf(node, opset) is the newest form of that opset, the oldest if the 
   );
   assert.equal(since("Gelu", 7), 20);
   assert.equal(since("Nope", 18), undefined);
-  assert.equal(schemaOf({ domain: "com.microsoft", op: "Gelu" }, 1), undefined);
+  assert.equal(schemaOf({ domain: "com.microsoft", op: "Gelu" }, 1)?.inputs.length, 1);
+  assert.equal(schemaOf({ domain: "ai.other", op: "Gelu" }, 1), undefined);
 });
 
 test("parseSchema(line) reads parameters, attributes and constraints", () => {
@@ -35,7 +36,7 @@ test("parseSchema(line) reads parameters, attributes and constraints", () => {
 
 test("every op of the standard domain has schemas, for the opsets that are read", () => {
   const without = [...ops].filter(
-    ([name, { schema }]) => !name.includes(":") && !schema && schemasOf(name).length === 0,
+    ([name]) => !name.includes(":") && !schemaOf({ domain: "", op: name }, opsetRange.newest),
   );
   assert.deepEqual(
     without.map(([name]) => name),

@@ -33,6 +33,13 @@ test("opOf(node) says why an op is not in the table", () => {
     );
   assert.match(message("Loop"), /; export what runs for one input: /);
   assert.match(message("Frobnicate"), /; export it as standard ONNX ops, of opset 7 to 24$/);
+  assert.match(message("MoE", "com.microsoft"), /^unknown op: com.microsoft:MoE .*; take the file as it was before /);
+  assert.match(
+    message("Conv", "com.microsoft.nchwc"),
+    /^unsupported: memory layout of one processor: com.microsoft.nchwc:Conv .* graphOptimizationLevel extended, not all$/,
+  );
+  assert.match(message("BeamSearch", "com.microsoft"), /^unsupported: op of text generation com.microsoft:BeamSearch /);
+  assert.match(message("PackedAttention", "com.microsoft"), /^unsupported: sequences packed without their padding: /);
   assert.match(message("QLinearAdd", "com.microsoft"), /^unsupported: quantised op com.microsoft:QLinearAdd /);
 });
 

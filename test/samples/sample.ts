@@ -32,6 +32,8 @@ export interface Sample {
   readonly step?: number;
   /** Opsets at which the node may stand in a model file, tried in turn; default 21, 18, 13, 23. */
   readonly opsets?: readonly number[];
+  /** Only other processors have a kernel for this form: shapes and gradients are checked, values by a test of their own. */
+  readonly elsewhere?: true;
   /** Values are drawn at random by the op: only types and shapes are compared. */
   readonly random?: true;
 }
