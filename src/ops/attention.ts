@@ -156,6 +156,6 @@ export const attention: OpTable = {
       const seen = rows ? math(b).mul(y, rows) : y;
       return [call.input(0).shape.length === 4 ? seen : asRows(b, seen), k, v, stage ?? ""];
     },
-    { since: 23, inputTypes: "any", flops: (call) => attentionFlops(sizesOf(call)), buffers: [3] },
+    { since: 23, inputTypes: "any", flops: (call) => attentionFlops(sizesOf(call)) },
   ),
 };

@@ -224,7 +224,7 @@ export const contribAttention: OpTable = {
         const sizes = projectedSizes(call);
         return 2 * sizes.queries * sizes.batch * elementCount(call.input(1).shape) + attentionFlops(sizes);
       },
-      buffers: [5],
+      holds: { 1: "weight", 2: "weight" },
     },
   ),
   /** (Q, K, V, bias, mask, added to the scores, past keys, past values) → (Y, keys, values, scores). */
@@ -240,6 +240,6 @@ export const contribAttention: OpTable = {
       const { y, stages } = attended(call, [q, k, v], sizes, 4, 5);
       return [asRows(b, y), k, v, stages[2]];
     },
-    { flops: (call) => attentionFlops(multiHeadSizes(call)), buffers: [5] },
+    { flops: (call) => attentionFlops(multiHeadSizes(call)), holds: { 3: "weight" } },
   ),
 };

@@ -77,6 +77,9 @@ const named =
 const plain = ({ node }: OpCall): Attributes =>
   Object.fromEntries(Object.entries(node.attributes).filter(([name]) => !name.startsWith("activation")));
 
+/** Matrices or kernels, and biases. */
+const operands = { 0: "weight", 1: "weight", 2: "weight" } as const;
+
 /** Input names, undefined for those that are absent. */
 const present = (call: OpCall, count: number): (string | undefined)[] =>
   call.node.inputs.slice(0, count).map((name) => name || undefined);
@@ -117,7 +120,7 @@ const activatedProduct = (op: "Gemm" | "FusedMatMul", domain: string, infer: Op[
       const y = call.b.op(op, present(call, inputs), plain(call), { domain });
       return [activated(call, call.b, y, named(call))];
     },
-    { flops: productFlops },
+    { flops: productFlops, holds: operands },
   );
 
 /** The sum of the inputs that there are. */
@@ -147,7 +150,7 @@ export const contribFused: OpTable = {
         throw new NodeError(`shape mismatch: Z [${call.input(3).shape}] for Y [${b.type(y).shape}]`, call.node);
       return [activated(call, b, call.inputs[3] ? math(b).add(y, call.x(3)) : y, listed(call))];
     },
-    { flops: productFlops },
+    { flops: productFlops, holds: operands },
   ),
   /** (X, W, bias), the channels of X and W last. */
   "com.microsoft:NhwcConv": composite(
@@ -157,7 +160,7 @@ export const contribFused: OpTable = {
       const [x, w] = [call.x(0), call.x(1)].map((name) => channelsFirst(b, name));
       return [channelsLast(b, b.op("Conv", [x, w, ...(call.inputs[2] ? [call.x(2)] : [])], plain(call)))];
     },
-    { flops: productFlops },
+    { flops: productFlops, holds: operands },
   ),
   "com.microsoft:FusedGemm": activatedProduct("Gemm", "", (call) => (matrix.Gemm as Op).infer(call), 3),
   "com.microsoft:FusedMatMulActivation": activatedProduct(
@@ -180,7 +183,7 @@ export const contribFused: OpTable = {
       const y = call.b.op("MatMul", [call.x(0), call.x(1)]);
       return [fastGelu(call.b, call.inputs[2] ? math(call.b).add(y, call.x(2)) : y)];
     },
-    { flops: productFlops },
+    { flops: productFlops, holds: operands },
   ),
   /** (X, bias): the first half of their sum times the Gelu of the second. */
   "com.microsoft:BiasSplitGelu": composite(
@@ -196,10 +199,13 @@ export const contribFused: OpTable = {
       );
       return [math(b).mul(left as string, gelu(b, right as string))];
     },
-    { flops: (call) => 10 * inputSize(call) },
+    { flops: (call) => 10 * inputSize(call), holds: { 1: "weight" } },
   ),
   /** (X, bias, skip). */
-  "com.microsoft:BiasAdd": composite(sameType, (call) => [total(call, [0, 1, 2])], { pointwise: true }),
+  "com.microsoft:BiasAdd": composite(sameType, (call) => [total(call, [0, 1, 2])], {
+    pointwise: true,
+    holds: { 1: "weight" },
+  }),
   /** (X, bias): the softmax of their sum over all axes from `axis` on. */
   "com.microsoft:BiasSoftmax": composite(
     inferBroadcast(),

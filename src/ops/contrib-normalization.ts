@@ -98,10 +98,12 @@ export const contribNormalization: OpTable = {
   /** (ids, segments, tables of words, places and segments, scale, bias, mask, places) → (Y, numbers of ones, sums). */
   "com.microsoft:EmbedLayerNormalization": composite(embeddedTypes, embedded, {
     flops: (call) => 10 * elementCount(embeddedTypes(call)[0]?.shape ?? []),
+    holds: { 2: "weight", 3: "weight", 4: "weight", 5: "weight", 6: "weight" },
   }),
   /** (X, scale, bias). */
   "com.microsoft:GroupNorm": composite(sameType, (call) => [groupNormed(call, call.x(0), isChannelsLast(call))], {
     flops: (call) => 9 * inputSize(call),
+    holds: { 1: "weight", 2: "weight" },
     inputTypes: "any",
   }),
   /** (X, scale, bias, skip, bias of the sum) → (Y, sum). */
@@ -111,6 +113,6 @@ export const contribNormalization: OpTable = {
       const sum = skipped(call, isChannelsLast(call));
       return [groupNormed(call, sum, isChannelsLast(call)), sum];
     },
-    { flops: (call) => 10 * inputSize(call), inputTypes: "any" },
+    { flops: (call) => 10 * inputSize(call), holds: { 1: "weight", 2: "weight", 4: "weight" }, inputTypes: "any" },
   ),
 };

@@ -194,6 +194,10 @@ export const groupQuery: OpTable = {
       ].map((shape): TensorType => ({ dtype, shape }));
     },
     grouped,
-    { flops: (call) => attentionFlops(groupedSizes(call)), buffers: [7, 8] },
+    {
+      flops: (call) => attentionFlops(groupedSizes(call)),
+      buffers: [7, 8],
+      holds: { 11: "weight", 14: "weight", 15: "weight" },
+    },
   ),
 };
