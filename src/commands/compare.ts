@@ -42,7 +42,7 @@ function figureHelp(): string {
 /** Prints the comparison and what was asserted of it. Throws one line for a run or an assertion that cannot be read. */
 export async function compare(given: readonly string[], flags: CompareFlags): Promise<void> {
   const { judgeAssertion, parseAssertion } = await import("../run/assertion.js");
-  const { readRun } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
   const rows = rowCount(flags.rows);
   const files = given.length ? given : newestRuns(2).reverse();
   const assertions = (flags.assert ?? []).map(parseAssertion);

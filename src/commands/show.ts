@@ -136,7 +136,8 @@ async function originText(graph: Graph, { name }: Node): Promise<string> {
 
 /** The step that a run profiled, with its plan if that is asked for. */
 async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
-  const { loadGraph, readRun, runFile } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
+  const { loadGraph, runFile } = await import("../run/run.js");
   const found = runFile(file);
   const run = readRun(found);
   const { lowered, planned } = flags;

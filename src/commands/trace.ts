@@ -38,7 +38,8 @@ async function trace(given: string | undefined, { out, format, step }: TraceFlag
   const place = givenOrNewest(given);
   const { writeFileSync } = await import("node:fs");
   const { checkFileWritable } = await import("../run/folder.js");
-  const { readRun, runFile } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
+  const { runFile } = await import("../run/run.js");
   const { timedSteps } = await import("../run/timed-steps.js");
   const run = readRun(place);
   const file = runFile(place);

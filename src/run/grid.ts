@@ -7,7 +7,7 @@ import { figures } from "./figures.js";
 import { checkReadable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
-import { readRun } from "./run.js";
+import { readRun } from "./read-run.js";
 
 /** One combination of a sweep, measured: what `points/ID.json` of the sweep's folder holds. */
 export interface GridPoint {

@@ -5,7 +5,8 @@ import path from "node:path";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Tensor } from "../../src/graph/graph.js";
-import { loadGraph, newRunId, readRun, saveGraph } from "../../src/run/run.js";
+import { readRun } from "../../src/run/read-run.js";
+import { loadGraph, newRunId, saveGraph } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-run-"));
