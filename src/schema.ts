@@ -20,7 +20,11 @@ export const number = v.pipe(v.number("a number"), v.finite("a finite number"));
 export const quantity = v.pipe(v.number("a number"), v.finite("a finite number"), v.minValue(0, "a number from 0 on"));
 
 /** A finite number above 0. */
-export const positive = v.pipe(v.number("a positive number"), v.finite("a positive number"), v.gtValue(0, "a positive number"));
+export const positive = v.pipe(
+  v.number("a positive number"),
+  v.finite("a positive number"),
+  v.gtValue(0, "a positive number"),
+);
 
 /** A whole number from 0 on that float64 holds exactly: bytes, a rank, a count. */
 export const count = v.pipe(
@@ -68,7 +72,9 @@ type Plain<T> = T extends string | number | boolean | null | undefined | Uint8Ar
 
 /** Whether two types have the same fields of the same types, `readonly` aside: `true`, else a type that `true` is not of. */
 export type Same<A, B> =
-  (<X>() => X extends Plain<A> ? 1 : 2) extends <X>() => X extends Plain<B> ? 1 : 2 ? true : { differ: [Plain<A>, Plain<B>] };
+  (<X>() => X extends Plain<A> ? 1 : 2) extends <X>() => X extends Plain<B> ? 1 : 2
+    ? true
+    : { differ: [Plain<A>, Plain<B>] };
 
 /** Of a long text so many characters. */
 const cut = (value: string, most: number): string => (value.length > most ? `${value.slice(0, most - 1)}…` : value);

@@ -1,167 +1,25 @@
-import { NodeError } from "../graph/errors.js";
-import { categories, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
-import { activationAccesses } from "../memory/activations.js";
-import { timeline } from "../memory/liveness.js";
-import { callOf } from "../ops/call.js";
-import { opOf } from "../ops/index.js";
+import { categories, type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { savedActivations } from "../memory/activations.js";
+import { peakHolders, timeline } from "../memory/liveness.js";
 import type { Plan } from "../plan/plan.js";
 import { shown } from "../schema.js";
+import { differs, firstOf, namesOf, repeated, unknown } from "./contradiction.js";
+import { contradictionInGraph } from "./graph-checks.js";
 import { bytesOf, rowOp } from "./node-rows.js";
 import type { Profile } from "./profile.js";
-import { loadGraph, type Run, type SavedGraph } from "./run.js";
+import { loadGraph, type Run } from "./run.js";
+import type { Samples } from "./samples.js";
 
 /*
- * How the parts of a run fit each other: graph, tables, timeline, plan. Each check relies on those before it, and gives
- * what does not fit, the first of it.
+ * How the parts of a run fit each other: graph, tables, timeline, plan.
  */
 
 /** What does not fit, with its place in run.json; undefined where everything does. */
 type Check = (run: Run, graph: Graph) => string | undefined;
 
-/** The first answer there is. */
-function firstOf<T>(list: readonly T[], ask: (one: T, index: number) => string | false | undefined) {
-  for (let index = 0; index < list.length; index++) {
-    const answer = ask(list[index] as T, index);
-    if (answer) return answer;
-  }
-  return undefined;
-}
-
-/** A second thing of a name that is one of a kind. */
-function repeated(place: string, names: readonly string[]): string | undefined {
-  const seen = new Set<string>();
-  return firstOf(names, (name, i) => {
-    if (seen.has(name)) return `${place}[${i}] is a second ${shown(name)}`;
-    seen.add(name);
-    return false;
-  });
-}
-
-/** A name that is not among those there are. */
-const unknown = (
-  place: string,
-  names: readonly string[],
-  known: { has(name: string): boolean },
-  what: string,
-): string | undefined =>
-  firstOf(names, (name, i) => !known.has(name) && `${place}[${i}] is ${shown(name)}, which is no ${what}`);
-
-/** A number that another one follows from. */
-const differs = (place: string, is: unknown, wanted: unknown): string | false =>
-  is !== wanted && `${place} is ${shown(is)}, not ${shown(wanted)}`;
-
-const namesOf = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name);
-
-const unknownState = (which: "before" | "after", { state }: SavedGraph, tensors: Graph["tensors"]) =>
-  firstOf(
-    state,
-    (pair, i) => !tensors.has(pair[which]) && `graph.state[${i}].${which} is ${shown(pair[which])}, which is no tensor`,
-  );
-
-/** Names that are given once, places in other tensors, what the graph takes and gives. */
-function tensorsFit(saved: SavedGraph, { tensors }: Graph): string | undefined {
-  const { inputs, outputs, loss } = saved;
-  return (
-    repeated("graph.tensors", namesOf(saved.tensors)) ??
-    repeated("graph.nodes", namesOf(saved.nodes)) ??
-    firstOf(saved.tensors, (tensor, i) => {
-      if (!Number.isSafeInteger(tensorBytes(tensor)))
-        return `graph.tensors[${i}].shape is ${shown(tensor.shape)}, more than there can be`;
-      const data = tensors.get(tensor.name)?.data;
-      if (data && data.length !== tensorBytes(tensor))
-        return `graph.tensors[${i}].dataBase64 is of ${data.length} bytes, not ${tensorBytes(tensor)}`;
-      if (!tensor.within) return false;
-      const whole = tensors.get(tensor.within.tensor);
-      const end = tensor.within.offsetBytes + tensorBytes(tensor);
-      return (
-        (!whole || whole.within || whole.name === tensor.name || end > tensorBytes(whole)) &&
-        `graph.tensors[${i}].within is ${shown(tensor.within)}, which has no place for it`
-      );
-    }) ??
-    unknown("graph.inputs", inputs, tensors, "tensor") ??
-    unknown("graph.outputs", outputs, tensors, "tensor") ??
-    unknownState("before", saved, tensors) ??
-    unknownState("after", saved, tensors) ??
-    (loss !== undefined && !tensors.has(loss) ? `graph.loss is ${shown(loss)}, which is no tensor` : undefined)
-  );
-}
-
-/** Nodes read tensors that are there by then, and each tensor is made once. */
-function scheduleFits({ nodes, tensors }: Graph): string | undefined {
-  const made = new Map<string, number>();
-  const place = (rank: number): string => `graph.nodes[${rank}]`;
-  return (
-    firstOf(nodes, ({ outputs }, rank) =>
-      firstOf(outputs, (name, i) => {
-        if (!name) return false;
-        if (!tensors.has(name)) return `${place(rank)}.outputs[${i}] is ${shown(name)}, which is no tensor`;
-        if (made.has(name)) return `${place(rank)}.outputs[${i}] is ${shown(name)}, which another node makes`;
-        made.set(name, rank);
-        return false;
-      }),
-    ) ??
-    firstOf(nodes, ({ inputs }, rank) =>
-      firstOf(inputs, (name, i) => {
-        if (!name) return false;
-        if (!tensors.has(name)) return `${place(rank)}.inputs[${i}] is ${shown(name)}, which is no tensor`;
-        return (made.get(name) ?? -1) >= rank && `${place(rank)}.inputs[${i}] is ${shown(name)}, which is made later`;
-      }),
-    )
-  );
-}
-
-/** What a node makes is what its op makes of its inputs; where a constant that decides it is not saved, anything. */
-function typesFit(graph: Graph): string | undefined {
-  return firstOf(graph.nodes, (node, rank) => {
-    const place = `graph.nodes[${rank}]`;
-    const op = known(node);
-    if (typeof op === "string") return `${place}.op: ${op}`;
-    if (op.hostInputs.some((i) => node.inputs[i] && !graph.tensors.get(node.inputs[i])?.data)) return false;
-    try {
-      const types = op.infer(callOf(node, graph.tensors));
-      return firstOf(node.outputs, (name, i) => {
-        if (!name) return false;
-        const { dtype, shape } = tensorOf(graph, name);
-        const type = types[i];
-        return (
-          (type?.dtype !== dtype || type.shape.join() !== shape.join()) &&
-          `tensor ${shown(name)} is ${dtype}[${shape}], and ${place} makes ${type ? `${type.dtype}[${type.shape}]` : "no such output"}`
-        );
-      });
-    } catch (error) {
-      return `${place}: ${error instanceof TypeError || error instanceof RangeError ? "attributes and inputs do not fit" : lineOf(error)}`;
-    }
-  });
-}
-
-const lineOf = (error: unknown): string => (error as Error).message.split("\n")[0] as string;
-
-/** The record of a node's op, or why there is none. */
-function known(node: Node): ReturnType<typeof opOf> | string {
-  try {
-    return opOf(node);
-  } catch (error) {
-    return error instanceof NodeError ? error.message : lineOf(error);
-  }
-}
-
-/** The entries of the origins lead to entries of their lists, and are of nodes. */
-function originsFit({ origins }: Graph): string | undefined {
-  if (!origins) return undefined;
-  const { modules, sources, nodes } = origins;
-  return firstOf(nodes, ([, module, source], i) => {
-    const place = `graph.origins.nodes[${i}]`;
-    if (module >= modules.length) return `${place} is of module ${module}, and there are ${modules.length}`;
-    return (
-      source !== undefined && source >= sources.length && `${place} is of source ${source}, and there are ${sources.length}`
-    );
-  });
-}
-
 /** A row for each node in the order of the schedule, and what it says of memory is what follows from the graph. */
 function nodeRowsFit(rows: Profile["nodes"], graph: Graph): string | undefined {
-  if (rows.length !== graph.nodes.length)
-    return `before.nodes has ${rows.length} rows for ${graph.nodes.length} nodes`;
+  if (rows.length !== graph.nodes.length) return `before.nodes has ${rows.length} rows for ${graph.nodes.length} nodes`;
   return firstOf(rows, (row, rank) => {
     const node = graph.nodes[rank] as Node;
     const place = `before.nodes[${rank}]`;
@@ -179,7 +37,7 @@ function nodeRowsFit(rows: Profile["nodes"], graph: Graph): string | undefined {
 
 /** A row for each saved activation, and what it says of memory and of who reads it is what follows from the graph. */
 function activationRowsFit(rows: Profile["activations"], graph: Graph): string | undefined {
-  const saved = [...activationAccesses(graph).values()];
+  const saved = [...savedActivations(graph).values()];
   const nodes = new Set(namesOf(graph.nodes));
   if (rows.length !== saved.length) return `before.activations has ${rows.length} rows, and ${saved.length} are saved`;
   return firstOf(rows, (row, i) => {
@@ -197,8 +55,33 @@ function activationRowsFit(rows: Profile["activations"], graph: Graph): string |
       differs(`${place}.lastForwardAccess`, row.lastForwardAccess, activation.lastForwardAccess) ||
       differs(`${place}.firstBackwardAccess`, row.firstBackwardAccess, activation.firstBackwardAccess) ||
       differs(`${place}.lastBackwardAccess`, row.lastBackwardAccess, activation.lastBackwardAccess) ||
+      ((row.fixed === null) !== (activation.fixed === null) &&
+        `${place}.fixed is ${shown(row.fixed)}, not ${shown(activation.fixed)}`) ||
       unknown(`${place}.recomputeSources`, row.recomputeSources, graph.tensors, "tensor") ||
       unknown(`${place}.recomputeNodes`, row.recomputeNodes, nodes, "node")
+    );
+  });
+}
+
+/** Each node row lists the activations whose last forward or first backward use it is. */
+function usesFit({ nodes, activations }: Profile): string | undefined {
+  const usesBy = (rankOf: (row: Profile["activations"][number]) => number): ReadonlyMap<number, string> => {
+    const names = new Map<number, string[]>();
+    for (const row of activations) {
+      const list = names.get(rankOf(row));
+      if (list) list.push(row.name);
+      else names.set(rankOf(row), [row.name]);
+    }
+    return new Map([...names].map(([rank, list]) => [rank, JSON.stringify(list)]));
+  };
+  const last = usesBy((row) => row.lastForwardAccess);
+  const first = usesBy((row) => row.firstBackwardAccess);
+  return firstOf(nodes, (row, rank) => {
+    if (JSON.stringify(row.lastForwardUses) !== (last.get(rank) ?? "[]"))
+      return `before.nodes[${rank}].lastForwardUses is ${shown(row.lastForwardUses)}, and the activations' rows say else`;
+    return (
+      JSON.stringify(row.firstBackwardUses) !== (first.get(rank) ?? "[]") &&
+      `before.nodes[${rank}].firstBackwardUses is ${shown(row.firstBackwardUses)}, and the activations' rows say else`
     );
   });
 }
@@ -241,36 +124,57 @@ function holdersFit(place: string, { peakHolders, timeline: { peakBytes } }: Pro
   return held !== peakBytes && `${place}.peakHolders hold ${held} bytes of a peak of ${peakBytes}`;
 }
 
-/** The measured times of a profile lie where their samples do. */
-function timesFit(place: string, { nodes, step, eagerStep }: Profile): string | undefined {
-  const problem = (where: string, { samplesMs, medianMs, meanMs }: Profile["step"]): string | false => {
-    if (samplesMs.length === 0) return false; // times of a table
-    let [least, most] = [Number.POSITIVE_INFINITY, 0];
-    for (const ms of samplesMs) {
-      if (ms < least) least = ms;
-      if (ms > most) most = ms;
-    }
-    const isOutside = (ms: number): boolean => ms < least * (1 - 1e-9) || ms > most * (1 + 1e-9);
-    if (isOutside(medianMs)) return `${where}.medianMs is ${medianMs}, and its samples from ${least} to ${most}`;
-    return isOutside(meanMs) && `${where}.meanMs is ${meanMs}, and its samples from ${least} to ${most}`;
-  };
+/** Median and mean lie between the least and the greatest sample. */
+function samplesFit(place: string, { samplesMs, medianMs, meanMs }: Samples): string | false {
+  if (samplesMs.length === 0) return `${place}.samplesMs is empty`;
+  let [least, most] = [Number.POSITIVE_INFINITY, 0];
+  for (const ms of samplesMs) {
+    if (ms < least) least = ms;
+    if (ms > most) most = ms;
+  }
+  const isOutside = (ms: number): boolean => ms < least * (1 - 1e-9) || ms > most * (1 + 1e-9);
+  if (isOutside(medianMs)) return `${place}.medianMs is ${medianMs}, and its samples from ${least} to ${most}`;
+  return isOutside(meanMs) && `${place}.meanMs is ${meanMs}, and its samples from ${least} to ${most}`;
+}
+
+/** The measured times of a profile, and the workspace of its kernels. Of a run of tables samples are not known. */
+function measuresFit(place: string, { backend, nodes, step, eagerStep, offloaded, workspaceBytes }: Profile) {
+  const mostBytes = nodes.reduce((most, row) => Math.max(most, row.workspaceBytes ?? 0), 0);
+  if (workspaceBytes === null ? nodes.some((row) => row.workspaceBytes !== null) : workspaceBytes < mostBytes)
+    return `${place}.workspaceBytes is ${workspaceBytes}, and ${mostBytes} of one of the nodes`;
+  if (backend === "tables") return undefined;
   return (
-    firstOf(nodes, ({ time }, rank) => problem(`${place}.nodes[${rank}].time`, time)) ||
-    problem(`${place}.step`, step) ||
-    (eagerStep && problem(`${place}.eagerStep`, eagerStep)) ||
+    firstOf(nodes, ({ time }, rank) => samplesFit(`${place}.nodes[${rank}].time`, time)) ||
+    samplesFit(`${place}.step`, step) ||
+    (eagerStep && samplesFit(`${place}.eagerStep`, eagerStep)) ||
+    (offloaded && samplesFit(`${place}.offloaded.step`, offloaded.step)) ||
     undefined
   );
 }
 
-/** The timeline of the unplanned step is that of its graph. */
-function timelineOfGraphFits({ timeline: memory }: Profile, graph: Graph): string | undefined {
+/** The timeline of the unplanned step is that of its graph, and so is who holds its peak. */
+function timelineOfGraphFits({ timeline: memory, peakHolders: listed }: Profile, graph: Graph): string | undefined {
   const made = timeline(graph);
   for (const category of categories) {
     const rank = memory.byCategory[category].findIndex((bytes, i) => bytes !== made.byCategory[category][i]);
     if (rank >= 0)
       return `before.timeline.byCategory.${category}[${rank}] is ${memory.byCategory[category][rank]}, and ${made.byCategory[category][rank]} follows from the graph`;
   }
-  return differs("before.timeline.residentBytes", memory.residentBytes, made.residentBytes) || undefined;
+  const holders = peakHolders(graph, made.peakRank);
+  return (
+    differs("before.timeline.residentBytes", memory.residentBytes, made.residentBytes) ||
+    firstOf(holders, ({ name, bytes, category, producer }, i) => {
+      const place = `before.peakHolders[${i}]`;
+      const held = listed[i];
+      return (
+        differs(`${place}.name`, held?.name, name) ||
+        differs(`${place}.bytes`, held?.bytes, bytes) ||
+        differs(`${place}.category`, held?.category, category) ||
+        differs(`${place}.producer`, held?.producer, producer)
+      );
+    }) ||
+    undefined
+  );
 }
 
 /** Decisions on activations that there are, places that there are, sums that add up. */
@@ -302,7 +206,9 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
     (feasible && budgetBytes !== null && peakBytes > budgetBytes
       ? `plan.feasible is true, and its peak of ${peakBytes} is above its budget of ${budgetBytes}`
       : undefined) ||
-    (obstacle && !nodes.has(obstacle.node) ? `plan.obstacle.node is ${shown(obstacle.node)}, which is no node` : undefined) ||
+    (obstacle && !nodes.has(obstacle.node)
+      ? `plan.obstacle.node is ${shown(obstacle.node)}, which is no node`
+      : undefined) ||
     unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation")
   );
 }
@@ -316,23 +222,26 @@ function outcomeFits({ plan, after, equality, paired }: Run): string | undefined
   if (!after) return equality || paired ? "equality or paired is there, and after is null" : undefined;
   if (equality && equality.different.length > equality.compared)
     return `equality.different has ${equality.different.length} of ${equality.compared} tensors`;
-  return equality?.bitwise && equality.different.length ? "equality.bitwise is true, and some differ" : undefined;
+  if (equality?.bitwise && (equality.different.length || equality.worstRelativeError !== 0))
+    return "equality.bitwise is true, and some differ";
+  return (
+    (paired && (samplesFit("paired.unplanned", paired.unplanned) || samplesFit("paired.planned", paired.planned))) ||
+    undefined
+  );
 }
 
 /** In this order: each may rely on those before it. */
 const checks: readonly Check[] = [
-  (run, graph) => tensorsFit(run.graph, graph),
-  (_, graph) => scheduleFits(graph),
-  (_, graph) => typesFit(graph),
-  (_, graph) => originsFit(graph),
+  (run, graph) => contradictionInGraph(run.graph, graph),
   ({ before }, graph) => nodeRowsFit(before.nodes, graph),
   ({ before }) => timelineFits("before", before),
   ({ before }, graph) => timelineOfGraphFits(before, graph),
   ({ before }, graph) => activationRowsFit(before.activations, graph),
-  ({ before }) => timesFit("before", before),
-  ({ plan, before }, graph) => plan && planFits(plan, before, graph) || undefined,
+  ({ before }) => usesFit(before),
+  ({ before }) => measuresFit("before", before),
+  ({ plan, before }, graph) => (plan && planFits(plan, before, graph)) || undefined,
   (run) => outcomeFits(run),
-  ({ after }) => (after && (timelineFits("after", after) ?? timesFit("after", after))) || undefined,
+  ({ after }) => (after && (timelineFits("after", after) ?? measuresFit("after", after))) || undefined,
 ];
 
 /** What does not fit in a run whose parts are what they should be, with its place in run.json; undefined if all does. */

@@ -1,6 +1,6 @@
 import { categories, dtypes, phases } from "../graph/graph.js";
-import { count, exactly, flag, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
 import { copy, device, memory } from "../runtime/runtime-schema.js";
+import { count, exactly, flag, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
 import { type Run, runFormatVersion, type Warning } from "./run.js";
 
 /*
@@ -14,15 +14,18 @@ const phase = oneOf(phases);
 const names = list(text);
 const shape = list(count);
 
+// of 64 bits: some are beyond what float64 holds exactly
+const integer = v.pipe(number, v.integer("a whole number"));
+
 const samples = object({ samplesMs: list(quantity), medianMs: quantity, meanMs: quantity, spreadMs: quantity });
 
 const attribute = v.variant(
   "type",
   [
-    object({ type: exactly("int"), value: number }),
+    object({ type: exactly("int"), value: integer }),
     object({ type: exactly("float"), value: number }),
     object({ type: exactly("string"), value: text }),
-    object({ type: exactly("ints"), value: list(number) }),
+    object({ type: exactly("ints"), value: list(integer) }),
     object({ type: exactly("floats"), value: list(number) }),
     object({ type: exactly("strings"), value: names }),
     object({
@@ -267,7 +270,10 @@ export const runSchema = object({
   format: exactly("mutwo-run"),
   version: exactly(runFormatVersion),
   id: text,
-  createdAt: v.pipe(text, v.check((time) => !Number.isNaN(Date.parse(time)), "a time (2026-01-31T12:00:00.000Z)")),
+  createdAt: v.pipe(
+    text,
+    v.check((time) => !Number.isNaN(Date.parse(time)), "a time (2026-01-31T12:00:00.000Z)"),
+  ),
   command: text,
   model,
   environment,
