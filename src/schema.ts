@@ -109,6 +109,9 @@ export function problemIn(schema: v.GenericSchema, value: unknown): string | und
   const path = issue.path ?? [];
   const place = placeOf(path.map(({ key }) => key));
   const last = path.at(-1);
+  // a list where an object is wanted lacks the object's first field
+  if (last && Array.isArray(last.input) && typeof last.key === "string")
+    return `${placeOf(path.slice(0, -1).map(({ key }) => key)) || "it"} is ${shown(last.input)}, not an object`;
   if (last && isRecord(last.input) && !Object.hasOwn(last.input, last.key as string)) return `${place} is missing`;
   return `${place || "it"} is ${shown(issue.input)}, not ${issue.message}`;
 }

@@ -1,3 +1,4 @@
+import { own } from "../graph/own.js";
 import type { Model, ModelValue } from "./model.js";
 
 /** Size of each symbolic dimension: `{ batch: 32 }`. */
@@ -32,14 +33,14 @@ export const boundShape = (input: ModelValue, dims: Dims): number[] =>
   input.dims.map((dim, axis) => {
     if (typeof dim === "number") return dim;
     const symbol = dim ?? `${input.name}.${axis}`;
-    const size = dims[symbol];
+    const size = own(dims, symbol);
     if (size === undefined) throw new Error(`unbound dimension: ${symbol} (pass --dim ${symbol}=N)`);
     return size;
   });
 
 /** Throws `contradicting dimension: …` for an output whose shape is not what the file declares. */
 export function checkOutput(output: ModelValue, shape: readonly number[], dims: Dims): void {
-  const declared = output.dims.map((dim) => (typeof dim === "string" ? dims[dim] : dim) ?? null);
+  const declared = output.dims.map((dim) => (typeof dim === "string" ? own(dims, dim) : dim) ?? null);
   const fits = declared.length === shape.length && declared.every((dim, axis) => dim === null || dim === shape[axis]);
   if (output.dims.length > 0 && !fits)
     throw new Error(`contradicting dimension: output ${output.name} is [${shape}], the model says [${output.dims}]`);

@@ -1,4 +1,5 @@
 import type { Graph } from "../graph/graph.js";
+import { own } from "../graph/own.js";
 import { layout } from "../memory/layout.js";
 import { parseFit } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
@@ -62,7 +63,7 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
   const { bytes: limitBytes, dim: named } = parseFit(options.fit);
   const { model } = run;
   const dim = batchDim(model, named);
-  const runBatch = model.dims[dim] as number;
+  const runBatch = own(model.dims, dim) as number;
   const { fit: _, ...rest } = withDefaults(options);
   return withSteps(run, (stepWith) => {
     const steps = new Map<number, Graph>();

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { own } from "../graph/own.js";
 import { sha256Of } from "../model/read.js";
 import { figures } from "./figures.js";
 import { checkReadable, checkWritable } from "./folder.js";
@@ -87,7 +88,7 @@ export function readPoints(folder: string): GridPoint[] {
   const key = ({ dims }: GridPoint): number[] =>
     Object.keys(dims)
       .sort()
-      .map((name) => dims[name] as number);
+      .map((name) => own(dims, name) as number);
   return files
     .map((name) => readPoint(path.join(points, name)))
     .sort((a, z) => {

@@ -1,6 +1,7 @@
 import { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Tensor, tensorBytes } from "../graph/graph.js";
 import { namesOf } from "../graph/origins.js";
+import { own } from "../graph/own.js";
 import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
 import { readModel } from "../model/read.js";
@@ -81,7 +82,7 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     nodes: model.nodes.length,
     outputs: model.outputs,
     dims,
-    guessed: [...symbols.keys()].filter((name) => given[name] === undefined),
+    guessed: [...symbols.keys()].filter((name) => own(given, name) === undefined),
   };
   let bound: ReturnType<typeof readModel>;
   try {

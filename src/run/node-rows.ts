@@ -86,6 +86,7 @@ export function tables(
   const firstBackward = namesBy((row) => row.firstBackwardAccess);
   const nodes = graph.nodes.map((node, rank): NodeRow => {
     const op = opOf(node);
+    const bytes = bytesOf(graph, node);
     const outputs = node.outputs.map((name) =>
       name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
     );
@@ -96,8 +97,10 @@ export function tables(
       phase: node.phase,
       time: times[rank] as Samples,
       flops: op.flops(callOf(node, graph.tensors), outputs),
-      ...bytesOf(graph, node),
+      inputBytes: bytes.inputBytes,
+      outputBytes: bytes.outputBytes,
       liveBytes: memory.totalBytes[rank] as number,
+      activeBytes: bytes.activeBytes,
       workspaceBytes: workspace ? (workspace[rank] as number) : null,
       lastForwardUses: lastForward.get(rank) ?? [],
       firstBackwardUses: firstBackward.get(rank) ?? [],

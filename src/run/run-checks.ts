@@ -1,4 +1,5 @@
 import { categories, type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { originalName } from "../graph/names.js";
 import { savedActivations } from "../memory/activations.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import type { Plan } from "../plan/plan.js";
@@ -181,6 +182,9 @@ function timelineOfGraphFits({ timeline: memory, peakHolders: listed }: Profile,
 function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined {
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const nodes = new Set(namesOf(graph.nodes));
+  // of the planned step: copies and parts of swaps go by what they are copies and parts of
+  const isPlanned = (name: string): boolean =>
+    nodes.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
   const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints } = plan;
   const made = decisions.filter(({ action }) => action !== "keep").length;
   return (
@@ -198,7 +202,7 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
       if (decision.swap && decision.action !== "swap") return `${place}.swap, and it is a ${decision.action}`;
       if (decision.savedBytes > row.memoryBytes)
         return `${place}.savedBytes is ${decision.savedBytes}, and the activation has ${row.memoryBytes}`;
-      const [strange] = [decision.swap?.outDone, decision.swap?.prefetch].filter((name) => name && !nodes.has(name));
+      const [strange] = [decision.swap?.outDone, decision.swap?.prefetch].filter((name) => name && !isPlanned(name));
       return strange !== undefined && `${place}.swap names ${shown(strange)}, which is no node`;
     }) ||
     (kept + made !== rows.size && `plan.kept is ${kept}, with ${made} decisions on ${rows.size} activations`) ||
@@ -206,7 +210,7 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
     (feasible && budgetBytes !== null && peakBytes > budgetBytes
       ? `plan.feasible is true, and its peak of ${peakBytes} is above its budget of ${budgetBytes}`
       : undefined) ||
-    (obstacle && !nodes.has(obstacle.node)
+    (obstacle && !isPlanned(obstacle.node)
       ? `plan.obstacle.node is ${shown(obstacle.node)}, which is no node`
       : undefined) ||
     unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation")

@@ -22,6 +22,7 @@ import { loadGraph, type Run } from "../../src/run/run.js";
 import { timedSteps } from "../../src/run/timed-steps.js";
 import { goldenRun } from "../golden-run.js";
 import { isOfJavaScript, mutants } from "../mutants.js";
+import { refuses, withPlace } from "../refusals.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-read-run-"));
 
@@ -30,6 +31,91 @@ const file = (text: string): string => {
   writeFileSync(name, text);
   return name;
 };
+
+const golden = goldenRun("resnet-h100");
+
+test("readRun(file) refuses what is not a whole run of this version, in one line", () => {
+  assert.throws(() => readRun("/nonexistent/run.json"), /cannot read run: .* \(ENOENT\)/);
+  assert.throws(() => readRun(file('{"format": "mutwo-run", "ver')), /not JSON or is truncated/);
+  assert.throws(() => readRun(file('{"a": 1}')), /not a mutwo run/);
+  assert.throws(
+    () => readRun(file('{"format": "mutwo-run", "version": 99}')),
+    /format version 99, this mutwo reads 1:/,
+  );
+  assert.throws(() => readRun(file('{"format": "mutwo-run", "version": 1}')), /is damaged: id is missing/);
+});
+
+test("readRun(folder) reads the run.json in it, and names it where it cannot", () => {
+  const name = file(JSON.stringify(golden));
+  assert.deepEqual(readRun(folder), readRun(name));
+  const none = mkdtempSync(path.join(folder, "none-"));
+  assert.throws(() => readRun(none), { message: `cannot read run: ${path.join(none, "run.json")} (ENOENT)` });
+});
+
+test("readRun(file) reads warnings that are plain sentences, and says what each is about", () => {
+  const sentences = [
+    ["replayed from a recording: nothing was executed, and the planned step's time is simulated", "run"],
+    ["the unplanned step does not fit into the device", "unplanned"],
+    ["the unplanned step's loss is not finite from iteration 1 on", "unplanned"],
+    ["the planned step's loss is not finite from iteration 1 on", "planned"],
+    ["2 tensors of the planned step differ from the unplanned one's", "planned"],
+    ["no PDF and no plots: no usable browser", "run"],
+  ] as const;
+  const old = { ...golden, warnings: sentences.map(([text]) => text) };
+  assert.deepEqual(
+    readRun(file(JSON.stringify(old))).warnings,
+    sentences.map(([text, about]) => ({ about, text, ...(/^replayed/.test(text) ? { kind: "replayed" } : {}) })),
+  );
+});
+
+test("readRun(file) says where a field is not what it should be: what is there, what is wanted", () => {
+  refuses(golden, [
+    ["model", undefined, "run is damaged: model is missing"],
+    ["model.file", 5, "run is damaged: model.file is 5, not a text"],
+    ["model.dims.batch", "8", 'run is damaged: model.dims.batch is "8", not a whole number'],
+    ["model.dims", { ["__proto__"]: 0.5 }, "run is damaged: model.dims.__proto__ is 0.5, not a whole number"],
+    ["environment", null, "run is damaged: environment is null, not an object"],
+    ["createdAt", "soon", 'run is damaged: createdAt is "soon", not a time (2026-01-31T12:00:00.000Z)'],
+    ["graph.nodes.0", null, "run is damaged: graph.nodes[0] is null, not an object"],
+    ["graph.nodes.0.inputs", undefined, "run is damaged: graph.nodes[0].inputs is missing"],
+    [
+      "graph.nodes.0.attributes.group.type",
+      "toString",
+      /^run is damaged: graph\.nodes\[0\]\.attributes\.group\.type is "toString", not an attribute/,
+    ],
+    ["graph.tensors.0.shape.0", -4, "run is damaged: graph.tensors[0].shape[0] is -4, not a whole number from 0 on"],
+    ["before.step", null, "run is damaged: before.step is null, not an object"],
+    ["before.nodes.0.time", {}, "run is damaged: before.nodes[0].time.samplesMs is missing"],
+    ["before.nodes.3.time.medianMs", -1, "run is damaged: before.nodes[3].time.medianMs is -1, not a number from 0 on"],
+    ["before.step.samplesMs.1", "NaN", 'run is damaged: before.step.samplesMs[1] is "NaN", not a number'],
+    ["before.timeline", undefined, "run is damaged: before.timeline is missing"],
+    ["plan", "x", 'run is damaged: plan is "x", not an object'],
+    ["plan.decisions", undefined, "run is damaged: plan.decisions is missing"],
+    [
+      "plan.decisions.0.action",
+      "explode",
+      'run is damaged: plan.decisions[0].action is "explode", not one of keep, recompute, swap',
+    ],
+    ["after", {}, "run is damaged: after.backend is missing"],
+    ["tradeoff", [], "run is damaged: tradeoff is [], not points of a trade-off"],
+    ["warnings", "all is well", 'run is damaged: warnings is "all is well", not a list'],
+    [
+      "warnings",
+      ["a sentence", null],
+      "run is damaged: warnings[1] is null, not a warning: a sentence, and which step it is about",
+    ],
+    ["warnings", [{ about: "weather", text: "a" }], /^run is damaged: warnings\[0\]/],
+  ]);
+});
+
+test("readRun(file) escapes what a file holds, and keeps to one line", () => {
+  const name = `\u001b[31m${"x".repeat(500)}\n`;
+  const changed = withPlace(golden, ["model", "dims"], { [name]: "\u2028\u0007" });
+  assert.throws(
+    () => readRun(file(JSON.stringify(changed))),
+    ({ message }: Error) => message.length < 300 && !/[\p{Cc}\u2028]/u.test(message),
+  );
+});
 
 /** What the commands make of a run, without writing it. */
 function everything(run: Run, other: Run): void {
