@@ -1,6 +1,7 @@
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { checkWritable } from "../run/folder.js";
+import { targetOf, writeWhole } from "../files.js";
+import { checkFileWritable } from "../run/folder.js";
 import type { Message } from "./connection.js";
 
 /** One output of a cell. */
@@ -95,15 +96,12 @@ const cannotWrite = (file: string, error: unknown): Error =>
 
 /** Throws `cannot write notebook …` before a long run whose result could not be written. */
 export function checkOutput(file: string): void {
-  const folder = path.dirname(path.resolve(file));
   try {
-    statSync(folder);
-    if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
-      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    statSync(path.dirname(targetOf(file)));
+    checkFileWritable("notebook", file);
   } catch (error) {
-    throw cannotWrite(file, error);
+    throw cannotWrite(file, (error as Error).cause ?? error);
   }
-  checkWritable(folder, (error) => cannotWrite(file, error));
 }
 
 /** Writes an .ipynb whole or not at all. Throws `cannot write notebook …`. */
@@ -115,12 +113,9 @@ export function writeNotebook(file: string, notebook: Notebook): void {
     const { data } = output;
     if (typeof data?.["text/plain"] === "string") data["text/plain"] = lines(data["text/plain"]);
   }
-  const temporary = `${file}.${process.pid}.tmp`;
   try {
-    writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);
-    renameSync(temporary, file);
+    writeWhole(file, `${JSON.stringify(notebook, null, 1)}\n`);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw cannotWrite(file, error);
   }
 }

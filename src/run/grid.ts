@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { writeWhole } from "../files.js";
 import { own } from "../graph/own.js";
 import { sha256Of } from "../model/read.js";
 import { figures } from "./figures.js";
-import { checkReadable, checkWritable } from "./folder.js";
+import { checkFileWritable, checkReadable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import { readRun } from "./read-run.js";
@@ -56,8 +57,9 @@ export async function sweepPoints(
 ): Promise<void> {
   checkReadable("model", model);
   const hash = sha256Of(model);
-  checkWritable(folder);
+  for (const part of ["", "points", "runs"]) checkWritable(path.join(folder, part));
   mkdirSync(path.join(folder, "points"), { recursive: true });
+  for (const name of ["sweep.csv", "sweep.html"]) checkFileWritable("sweep", path.join(folder, name), [model]);
   let failures = 0;
   for (const [done, options] of points.entries()) {
     onProgress(sayPoint(options), done, points.length);
@@ -68,9 +70,7 @@ export async function sweepPoints(
     const point = { id, command, dims: options.dims ?? {}, budget: options.budget ?? null };
     const result = await measure([...mutwo, ...commandWords("profile", model, options)], folder, signal);
     signal?.throwIfAborted();
-    // whole or not at all
-    writeFileSync(`${file}.new`, `${JSON.stringify({ ...point, ...result })}\n`);
-    renameSync(`${file}.new`, file);
+    writeWhole(file, `${JSON.stringify({ ...point, ...result })}\n`);
     if (result.error !== undefined) failures++;
     // what is wrong with the first points is wrong with all
     if (failures === points.length) throw new Error(result.error);

@@ -165,7 +165,7 @@ function hurtBy(name: Parameters<typeof goldenRun>[0], seed: number, count: numb
 }
 
 test("readRun(file) refuses each changed field in a line, or all that is made of the run works", () => {
-  const count = Number(process.env.MUTANTS ?? 250);
+  const count = Number(process.env.MUTANTS ?? 120);
   for (const [seed, name] of (["mlp-cpu", "resnet-h100", "gpt2-h100"] as const).entries()) {
     const { hurt, read } = hurtBy(name, seed, count);
     assert.deepEqual(hurt, []);
