@@ -1,16 +1,20 @@
 import { createHash } from "node:crypto";
 import {
   chmodSync,
-  copyFileSync,
+  closeSync,
   lstatSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readlinkSync,
+  readSync,
   realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
@@ -78,7 +82,7 @@ export function targetOf(file: string): string {
 export function replaceFile(from: string, file: string): void {
   const target = targetOf(file);
   const stat = statSync(target, { throwIfNoEntry: false });
-  if (stat && (!stat.isFile() || stat.nlink > 1)) {
+  if (isWrittenInto(stat)) {
     moveInto(from, target);
     return;
   }
@@ -93,14 +97,34 @@ export function replaceFile(from: string, file: string): void {
   }
 }
 
+/** Writes one file's bytes into another, which stays: the system's own copy would remove it where it fails. */
 function moveInto(from: string, target: string): void {
-  copyFileSync(from, target);
+  const source = openSync(from, "r");
+  try {
+    const into = openSync(target, "w");
+    try {
+      const part = Buffer.alloc(2 ** 24);
+      for (let size = readSync(source, part); size > 0; size = readSync(source, part))
+        for (let done = 0; done < size; ) done += writeSync(into, part, done, size - done);
+    } finally {
+      closeSync(into);
+    }
+  } finally {
+    closeSync(source);
+  }
   rmSync(from);
 }
+
+/** Whether a file is written into, not replaced: it has other names, or is no file (`/dev/stdout`). */
+const isWrittenInto = (stat: Stats | undefined): boolean => stat !== undefined && (!stat.isFile() || stat.nlink > 1);
 
 /** Writes a file as `replaceFile` does, from a temporary folder beside it. */
 export function writeWhole(file: string, content: string | Uint8Array): void {
   const target = targetOf(file);
+  if (isWrittenInto(statSync(target, { throwIfNoEntry: false }))) {
+    writeFileSync(target, content);
+    return;
+  }
   let folder: string;
   try {
     folder = temporaryFolder(path.dirname(target));

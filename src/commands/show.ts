@@ -59,7 +59,6 @@ function checkStep(_: ShowFlags, { loss, optimizer }: OptionsOf<"show">): void {
 
 async function show(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<void> {
   // a pager or `head` may have seen enough
-  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 2));
   process.stdout.write(await listing(file, options, flags));
 }
 

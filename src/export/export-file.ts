@@ -1,6 +1,6 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
-import { replaceFile, temporaryFolder } from "../files.js";
+import { replaceFile, targetOf, temporaryFolder } from "../files.js";
 import type { Graph } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
@@ -93,7 +93,7 @@ export function exportRun(run: Run, file: string, options: ExportRunOptions = {}
     feedState: options.feedState,
     hideShapes: options.hideShapes,
   });
-  const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
+  const files = writeTogether(path.dirname(targetOf(file)), file, (place) => {
     const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));
     if (!options.feedState || names.values.size === 0) return written;
     writeSafetensors(place(".safetensors"), names.values);

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { targetOf, writeWhole } from "../files.js";
 import { checkFileWritable } from "../run/folder.js";
+import { list, number, object, problemIn, record, text, v } from "../schema.js";
 import type { Message } from "./connection.js";
 
 /** One output of a cell. */
@@ -38,24 +39,49 @@ export interface Notebook {
 /** A cell's text. */
 export const sourceOf = (cell: Cell): string => (Array.isArray(cell.source) ? cell.source.join("") : cell.source);
 
+const lines = v.union([text, list(text)], "a text or a list of texts");
+
+/** What of a notebook is read here. */
+const notebookSchema = object({
+  nbformat: number,
+  nbformat_minor: v.optional(number),
+  metadata: v.optional(record(v.unknown())),
+  cells: list(
+    object({
+      cell_type: text,
+      source: lines,
+      metadata: v.optional(object({ tags: v.optional(list(text)) })),
+      outputs: v.optional(
+        list(
+          object({
+            output_type: text,
+            text: v.optional(lines),
+            data: v.optional(record(v.unknown())),
+            traceback: v.optional(list(text)),
+          }),
+        ),
+      ),
+    }),
+  ),
+});
+
 /** Reads an .ipynb. Throws `cannot read notebook: …` or `not a notebook: …`. */
 export function readNotebook(file: string): Notebook {
-  let text: string;
+  let content: string;
   try {
-    text = readFileSync(file, "utf8");
+    content = readFileSync(file, "utf8");
   } catch (error) {
     throw new Error(`cannot read notebook: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
   let notebook: Notebook;
   try {
-    notebook = JSON.parse(text) as Notebook;
+    notebook = JSON.parse(content) as Notebook;
   } catch (error) {
     throw new Error(`not a notebook: ${file}`, { cause: error });
   }
   if (!(notebook?.nbformat >= 4)) throw new Error(`not a notebook of format 4: ${file}`);
-  const isText = (source: unknown): boolean => typeof (Array.isArray(source) ? source.join("") : source) === "string";
-  if (!Array.isArray(notebook.cells) || !notebook.cells.every((cell) => isText(cell?.source)))
-    throw new Error(`not a notebook, it has no cells: ${file}`);
+  const problem = problemIn(notebookSchema, notebook);
+  if (problem !== undefined) throw new Error(`not a notebook: ${problem} (${file})`);
   return notebook;
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { writeWhole } from "../files.js";
 import { own } from "../graph/own.js";
 import { sha256Of } from "../model/read.js";
+import { count, flag, number, object, problemIn, record, type Same, text, v } from "../schema.js";
 import { figures } from "./figures.js";
 import { checkFileWritable, checkReadable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
@@ -30,6 +31,21 @@ export interface GridPoint {
   /** The line that the run ended with, where it failed. */
   readonly error?: string;
 }
+
+const pointSchema = object({
+  id: text,
+  command: text,
+  dims: record(count),
+  budget: v.nullable(text),
+  feasible: v.nullable(flag),
+  figures: record(v.nullable(number)),
+  backend: v.nullable(text),
+  run: v.nullable(text),
+  error: v.optional(text),
+});
+
+// the type and the schema say the same, or this does not compile
+true satisfies Same<v.InferOutput<typeof pointSchema>, GridPoint>;
 
 /** The dimensions that any of the points has. */
 export const dimsOf = (points: readonly GridPoint[]): string[] => [
@@ -101,11 +117,16 @@ export function readPoints(folder: string): GridPoint[] {
 }
 
 function readPoint(file: string): GridPoint {
+  let point: GridPoint;
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as GridPoint;
+    point = JSON.parse(readFileSync(file, "utf8")) as GridPoint;
   } catch (error) {
     throw new Error(`point of a sweep cannot be read: ${file}`, { cause: error });
   }
+  const problem = problemIn(pointSchema, point);
+  if (problem !== undefined)
+    throw new Error(`point of a sweep is damaged: ${problem} (${file}; remove it to measure it again)`);
+  return point;
 }
 
 type Outcome = Pick<GridPoint, "feasible" | "figures" | "backend" | "run" | "error">;
