@@ -1,4 +1,4 @@
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import type { Model, ModelValue } from "./model.js";
 
 /** Size of each symbolic dimension: `{ batch: 32 }`. */

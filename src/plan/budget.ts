@@ -1,4 +1,4 @@
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 
 /** Bytes of each unit that a budget may have. */
 const sizes: Readonly<Record<string, number>> = {

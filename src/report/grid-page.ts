@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatMs } from "../format.js";
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import { figures } from "../run/figures.js";
 import { dimsOf, type GridPoint } from "../run/grid.js";
 import { actionColors, type Figure, figure, label, mib } from "./figure.js";

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import { sayFigure } from "../run/assertion.js";
 import { figures } from "../run/figures.js";
 import type { GridPoint } from "../run/grid.js";

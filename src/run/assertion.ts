@@ -1,5 +1,5 @@
 import { formatBytes, formatCount, formatMs, nearest } from "../format.js";
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import { parseBudget } from "../plan/budget.js";
 import { type Figure, figures } from "./figures.js";
 import type { Run } from "./run.js";

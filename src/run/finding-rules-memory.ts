@@ -1,7 +1,7 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { elementCount, isFloat } from "../graph/graph.js";
-import { own } from "../graph/own.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
+import { own } from "../own.js";
 import { counted, type Rule, rule, type Words } from "./finding.js";
 import { type Facts, planNames } from "./finding-facts.js";
 import { growing, peakAtBatch, scoresOf } from "./lever-bytes.js";

@@ -1,6 +1,6 @@
 import { few, formatMs, formatPercent } from "../format.js";
-import { own } from "../graph/own.js";
 import { opOf } from "../ops/index.js";
+import { own } from "../own.js";
 import { counted, type Rule, rule } from "./finding.js";
 import type { Facts, Speed } from "./finding-facts.js";
 import { branches, moduleTree } from "./module-tree.js";

@@ -1,6 +1,6 @@
 import type { Graph } from "../graph/graph.js";
-import { own } from "../graph/own.js";
 import { layout } from "../memory/layout.js";
+import { own } from "../own.js";
 import { parseFit } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";

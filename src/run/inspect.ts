@@ -1,10 +1,10 @@
 import { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Tensor, tensorBytes } from "../graph/graph.js";
 import { namesOf } from "../graph/origins.js";
-import { own } from "../graph/own.js";
 import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
 import { readModel } from "../model/read.js";
+import { own } from "../own.js";
 import { appendLoss } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { trainingStep } from "../step/training.js";

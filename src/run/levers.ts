@@ -1,6 +1,6 @@
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
 import { parseNamed } from "../step/settings.js";

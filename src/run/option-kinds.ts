@@ -1,4 +1,4 @@
-import { own } from "../graph/own.js";
+import { own } from "../own.js";
 import type { BackendOption } from "../runtime/backends.js";
 
 /** Commands whose options are those of the table; all but show have a function of the library. */

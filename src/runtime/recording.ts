@@ -4,8 +4,8 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
 import { originalName } from "../graph/names.js";
-import { own } from "../graph/own.js";
 import { opOf } from "../ops/index.js";
+import { own } from "../own.js";
 import {
   count,
   exactly,

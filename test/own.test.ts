@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { own } from "../../src/graph/own.js";
-import { boundShape } from "../../src/model/dimensions.js";
-import { sizes } from "../../src/run/option-kinds.js";
-import { numericSettings, parseNamed } from "../../src/step/settings.js";
+import { boundShape } from "../src/model/dimensions.js";
+import { own } from "../src/own.js";
+import { sizes } from "../src/run/option-kinds.js";
+import { numericSettings, parseNamed } from "../src/step/settings.js";
 
 const inherited = ["toString", "constructor", "hasOwnProperty", "__proto__"];
 
