@@ -67,17 +67,17 @@ export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
 export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
 export type { Profile, ProfileOptions } from "./run/profile.js";
+export { readRun } from "./run/read-run.js";
 export { type PlanOptions, planRun, sweepRun } from "./run/replan.js";
-export {
-  type Environment,
-  type Equality,
-  type ModelInfo,
-  type PairedTimes,
-  type Run,
-  readRun,
-  type SavedGraph,
-  type SavedTensor,
-  type Warning,
+export type {
+  Environment,
+  Equality,
+  ModelInfo,
+  PairedTimes,
+  Run,
+  SavedGraph,
+  SavedTensor,
+  Warning,
 } from "./run/run.js";
 export type { Samples } from "./run/samples.js";
 export type { TradeoffPoint } from "./run/tradeoff.js";

@@ -23,7 +23,7 @@ export const adviseCommand = (root: Command): Command =>
 export async function advise(given: string | undefined, flags: AdviseFlags): Promise<void> {
   if (!/^[1-9]\d*$/.test(flags.count))
     throw new Error(`count is not a whole number from 1 on: ${flags.count} (use --count 3)`);
-  const { readRun } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
   const { adviseRun } = await import("../run/advise.js");
   const { progressBar } = await import("./progress.js");
   const run = readRun(givenOrNewest(given));

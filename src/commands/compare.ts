@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Verdict } from "../run/assertion.js";
 import type { Differences } from "../run/differences.js";
@@ -42,11 +41,18 @@ function figureHelp(): string {
 /** Prints the comparison and what was asserted of it. Throws one line for a run or an assertion that cannot be read. */
 export async function compare(given: readonly string[], flags: CompareFlags): Promise<void> {
   const { judgeAssertion, parseAssertion } = await import("../run/assertion.js");
-  const { readRun } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
   const rows = rowCount(flags.rows);
   const files = given.length ? given : newestRuns(2).reverse();
   const assertions = (flags.assert ?? []).map(parseAssertion);
+  if (flags.out !== undefined) {
+    const { checkFileWritable } = await import("../run/folder.js");
+    const { runFile } = await import("../run/run.js");
+    checkFileWritable("page", flags.out, files.map(runFile));
+  }
   const runs = files.map(readRun);
+  if (flags.out !== undefined && runs.length < 2)
+    throw new Error(`comparing takes two runs or more: --out ${flags.out}`);
   const [base, ...others] = runs as [(typeof runs)[number], ...typeof runs];
   if (others.length === 0 && assertions.length === 0)
     throw new Error(`comparing takes two runs or more: ${files.join(" ")} (or one with --assert 'peakBytes < 4GiB')`);
@@ -57,18 +63,14 @@ export async function compare(given: readonly string[], flags: CompareFlags): Pr
   );
   const { differencesOf } = await import("../run/differences.js");
   const differences = others.length ? differencesOf(runs) : undefined;
-  if (flags.out !== undefined) await writePage(flags.out, differences);
+  if (flags.out !== undefined && differences) {
+    const { writeWhole } = await import("../files.js");
+    const { compareHtml } = await import("../report/compare-page.js");
+    writeWhole(flags.out, compareHtml(differences));
+  }
   if (flags.json) printJson({ ...(differences && (await asJson(differences, rows))), assertions: verdicts });
   else process.stdout.write(await asText(differences, verdicts, rows, flags.markdown ?? false));
   if (verdicts.some(({ holds }) => !holds)) process.exitCode = 1;
-}
-
-async function writePage(file: string, differences: Differences | undefined): Promise<void> {
-  if (!differences) throw new Error(`comparing takes two runs or more: --out ${file}`);
-  const { checkFileWritable } = await import("../run/folder.js");
-  const { compareHtml } = await import("../report/compare-page.js");
-  checkFileWritable("page", file);
-  writeFileSync(file, compareHtml(differences));
 }
 
 function rowCount(word = "10"): number {

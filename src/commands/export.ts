@@ -25,7 +25,7 @@ export const exportCommand = (root: Command): Command =>
 
 export async function exportFile(given: string | undefined, { out, json, ...options }: ExportFlags): Promise<void> {
   const { exportRun } = await import("../export/export-file.js");
-  const { readRun } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
   const { files, recomputed, names } = exportRun(readRun(givenOrNewest(given)), out, options);
   if (json) {
     const gradients = Object.fromEntries(names.gradients);

@@ -17,7 +17,7 @@ export const planCommand = (root: Command): Command => {
 
 export async function plan(given: string | undefined, options: OptionsOf<"plan">, flags: OutcomeFlags): Promise<void> {
   const file = givenOrNewest(given);
-  const { readRun } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
   const { readTables, tableFile } = await import("../report/read-tables.js");
   const { planRun, sweepRun } = await import("../run/replan.js");
   const { progressBar } = await import("./progress.js");

@@ -14,7 +14,8 @@ export const reportCommand = (root: Command): Command =>
 
 export async function report(given: string | undefined, flags: { pdf?: boolean }): Promise<void> {
   const file = givenOrNewest(given);
-  const { readRun, runFile } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
+  const { runFile } = await import("../run/run.js");
   const { rewriteReport } = await import("../report/write.js");
   for (const written of await rewriteReport(readRun(file), path.dirname(runFile(file)), flags.pdf ?? false))
     process.stdout.write(`report: ${written}\n`);

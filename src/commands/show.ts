@@ -59,7 +59,6 @@ function checkStep(_: ShowFlags, { loss, optimizer }: OptionsOf<"show">): void {
 
 async function show(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<void> {
   // a pager or `head` may have seen enough
-  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => process.exit(code === "EPIPE" ? 0 : 2));
   process.stdout.write(await listing(file, options, flags));
 }
 
@@ -136,7 +135,8 @@ async function originText(graph: Graph, { name }: Node): Promise<string> {
 
 /** The step that a run profiled, with its plan if that is asked for. */
 async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowFlags): Promise<Shown> {
-  const { loadGraph, readRun, runFile } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
+  const { loadGraph, runFile } = await import("../run/run.js");
   const found = runFile(file);
   const run = readRun(found);
   const { lowered, planned } = flags;

@@ -36,19 +36,20 @@ export const traceCommand = (root: Command): Command =>
 
 async function trace(given: string | undefined, { out, format, step }: TraceFlags): Promise<void> {
   const place = givenOrNewest(given);
-  const { writeFileSync } = await import("node:fs");
+  const { writeWhole } = await import("../files.js");
   const { checkFileWritable } = await import("../run/folder.js");
-  const { readRun, runFile } = await import("../run/run.js");
+  const { readRun } = await import("../run/read-run.js");
+  const { runFile } = await import("../run/run.js");
   const { timedSteps } = await import("../run/timed-steps.js");
   const run = readRun(place);
   const file = runFile(place);
   if (step === "planned" && !run.plan) throw new Error(`run has no plan: ${file}`);
   const { file: name, viewer } = formats[format];
   const written = out ?? path.join(path.dirname(file), name);
-  checkFileWritable("trace", written);
+  checkFileWritable("trace", written, [file]);
   const steps = timedSteps(run).filter((one) => step === undefined || one.name === step);
   const { traceJson } = await import("../report/trace.js");
   const { memorySnapshot } = await import("../report/memory-snapshot.js");
-  writeFileSync(written, format === "perfetto" ? traceJson(run, steps) : memorySnapshot(run, steps));
+  writeWhole(written, format === "perfetto" ? traceJson(run, steps) : memorySnapshot(run, steps));
   process.stdout.write(`trace: ${written} (open it in ${viewer})\n`);
 }

@@ -1,5 +1,6 @@
-import { closeSync, mkdtempSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
+import { replaceFile, targetOf, temporaryFolder } from "../files.js";
 import type { Graph } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
@@ -8,6 +9,7 @@ import type { ExternalPlace } from "../model/onnx-tensor.js";
 import { checkModel, readModel } from "../model/read.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { rewrite } from "../plan/rewrite.js";
+import { checkFileWritable } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { openRuntime } from "../runtime/open.js";
 import { seededGraph } from "../step/initial.js";
@@ -34,6 +36,9 @@ export interface ExportedStep {
 
 /** Initializers of that many bytes together and more go to a file of their own: one ONNX file ends at 2 GiB. */
 const inlineBytes = 2 ** 30;
+
+/** How files beside a model with its data are called, behind the model's own name. */
+const dataEndings = [".data", "_data"];
 
 /** External data starts on such boundaries, so that it can be mapped into memory. */
 const alignment = 4096;
@@ -77,6 +82,10 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
  * cannot be written.
  */
 export function exportRun(run: Run, file: string, options: ExportRunOptions = {}): ExportedStep {
+  const given = options.model ?? run.model.path;
+  const sources = [given, ...dataEndings.map((ending) => given + ending)];
+  for (const ending of ["", ".data", ...(options.feedState ? [".safetensors"] : [])])
+    checkFileWritable("output file", file + ending, sources);
   const { graph, recomputed } = stepOf(run, options);
   const { loss, optimizer, sha256 } = run.model;
   const { model, names } = exportStep(graph, {
@@ -85,7 +94,7 @@ export function exportRun(run: Run, file: string, options: ExportRunOptions = {}
     feedState: options.feedState,
     hideShapes: options.hideShapes,
   });
-  const files = writeTogether(path.dirname(path.resolve(file)), file, (place) => {
+  const files = writeTogether(path.dirname(targetOf(file)), file, (place) => {
     const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));
     if (!options.feedState || names.values.size === 0) return written;
     writeSafetensors(place(".safetensors"), names.values);
@@ -139,11 +148,11 @@ function writeTogether(
 ): string[] {
   let temporary: string | undefined;
   try {
-    temporary = mkdtempSync(path.join(folder, ".mutwo-"));
+    temporary = temporaryFolder(folder);
     const inside = path.join(temporary, "step.onnx");
     const endings = fill((ending) => inside + ending);
     // the ONNX file last: whoever sees it finds its data
-    for (const ending of [...endings].reverse()) renameSync(inside + ending, file + ending);
+    for (const ending of [...endings].reverse()) replaceFile(inside + ending, file + ending);
     return endings.map((ending) => file + ending);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

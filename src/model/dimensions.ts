@@ -1,3 +1,4 @@
+import { own } from "../own.js";
 import { dimensionExpression } from "./dimension-expressions.js";
 import type { Model, ModelValue } from "./model.js";
 
@@ -47,8 +48,7 @@ export function checkDims(model: Inputs, dims: Dims): void {
 
 /** The size of a symbolic dimension, if it is given or follows from what is. Throws for one that follows and is none. */
 function sizeOf(symbol: string, dims: Dims, isDimension: (name: string) => boolean): number | undefined {
-  if (Object.hasOwn(dims, symbol)) return dims[symbol];
-  const size = dimensionExpression(symbol, isDimension)?.size(dims);
+  const size = own(dims, symbol) ?? dimensionExpression(symbol, isDimension)?.size(dims);
   if (size !== undefined && (!Number.isSafeInteger(size) || size < 0))
     throw new Error(`dimension is not a whole number: ${symbol} is ${size}`);
   return size;
@@ -63,7 +63,7 @@ export function boundShape(input: ModelValue, dims: Dims, model: Inputs = { inpu
     const size = sizeOf(symbol, dims, isDimension);
     if (size !== undefined) return size;
     const names = dim === null ? undefined : dimensionExpression(dim, isDimension)?.names;
-    const open = (names ?? [symbol]).filter((name) => !Object.hasOwn(dims, name));
+    const open = (names ?? [symbol]).filter((name) => own(dims, name) === undefined);
     const pass = open.map((name) => `--dim ${name}=N`).join(" ");
     throw new Error(
       `unbound dimension: ${open.join(", ")} (pass ${pass}${names ? `, of which ${input.name} has ${symbol}` : ""})`,

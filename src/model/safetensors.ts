@@ -92,12 +92,12 @@ function readEntry(name: string, entry: unknown, dataBytes: number, file: string
 export function writeSafetensors(file: string, values: ReadonlyMap<string, Value>): void {
   const short = new Map(Object.entries(names).map(([name, dtype]) => [dtype, name]));
   let at = 0;
-  const header: Record<string, Entry> = {};
-  for (const [name, { dtype, shape, data }] of values) {
-    header[name] = { dtype: short.get(dtype) as string, shape, data_offsets: [at, at + data.length] };
+  const header = [...values].map(([name, { dtype, shape, data }]): [string, Entry] => {
+    const begin = at;
     at += data.length;
-  }
-  const text = Buffer.from(JSON.stringify(header));
+    return [name, { dtype: short.get(dtype) as string, shape, data_offsets: [begin, at] }];
+  });
+  const text = Buffer.from(JSON.stringify(Object.fromEntries(header)));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
   writeFileSync(file, Buffer.concat([length, text, ...[...values.values()].map(({ data }) => data)]));

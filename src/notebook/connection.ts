@@ -1,10 +1,11 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
+import { temporaryFolder } from "../files.js";
 
 /** A message of Jupyter's protocol, as far as it is used here. */
 export interface Message {
@@ -32,7 +33,7 @@ const delimiter = "<IDS|MSG>";
 /** Opens sockets for a kernel, in a private folder where that is possible. */
 export async function openConnection(): Promise<Connection> {
   const { Dealer, Subscriber } = await import("zeromq");
-  const folder = mkdtempSync(path.join(tmpdir(), "mutwo-kernel-"));
+  const folder = temporaryFolder(tmpdir(), "mutwo-kernel");
   const key = randomUUID();
   // sockets in a private folder: no port to reserve, nothing listens on the network; their paths may have 107 bytes
   const ipc = process.platform !== "win32" && Buffer.byteLength(folder) < 100;

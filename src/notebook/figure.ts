@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { gzipSync } from "node:zlib";
-import type { Figure } from "../report/figure.js";
+import { type Figure, readText } from "../report/figure.js";
 import { plotlySource } from "../report/plotly.js";
 import { type Bundle, escapeHtml, runningKernel } from "./cell.js";
 import { picture } from "./picture.js";
@@ -95,7 +95,7 @@ export function figureBundle(figure: AnyFigure): Bundle {
   const { data, layout } = plain;
   const svg = picture(plain);
   const traces = `${data.length} ${data.length === 1 ? "trace" : "traces"}`;
-  const title = layout.title?.text ?? "figure";
+  const title = readText(layout.title?.text ?? "figure");
   const html = figureHtml(json, svg, { title, height: layout.height ?? 400 });
   return {
     ...(json.length <= mostJsonBytes ? { "application/vnd.plotly.v1+json": plain } : {}),

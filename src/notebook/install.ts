@@ -1,6 +1,7 @@
-import { accessSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { accessSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
+import { writeWhole } from "../files.js";
 import { ownPath } from "../root.js";
 
 /** Where the kernel's launcher lies, seen from src/ and from dist/. */
@@ -29,8 +30,7 @@ export function installKernel(options: { dataDir?: string } = {}): string {
   try {
     accessSync(kernelFile);
     mkdirSync(folder, { recursive: true });
-    writeFileSync(`${file}.tmp`, `${JSON.stringify(spec, null, 2)}\n`);
-    renameSync(`${file}.tmp`, file);
+    writeWhole(file, `${JSON.stringify(spec, null, 2)}\n`);
   } catch (error) {
     throw new Error(`cannot install kernel (${(error as NodeJS.ErrnoException).code}): ${folder}`, { cause: error });
   }

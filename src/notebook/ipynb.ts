@@ -1,6 +1,8 @@
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
-import { checkWritable } from "../run/folder.js";
+import { targetOf, writeWhole } from "../files.js";
+import { checkFileWritable } from "../run/folder.js";
+import { list, number, object, problemIn, record, text, v } from "../schema.js";
 import type { Message } from "./connection.js";
 
 /** One output of a cell. */
@@ -37,24 +39,49 @@ export interface Notebook {
 /** A cell's text. */
 export const sourceOf = (cell: Cell): string => (Array.isArray(cell.source) ? cell.source.join("") : cell.source);
 
+const lines = v.union([text, list(text)], "a text or a list of texts");
+
+/** What of a notebook is read here. */
+const notebookSchema = object({
+  nbformat: number,
+  nbformat_minor: v.optional(number),
+  metadata: v.optional(record(v.unknown())),
+  cells: list(
+    object({
+      cell_type: text,
+      source: lines,
+      metadata: v.optional(object({ tags: v.optional(list(text)) })),
+      outputs: v.optional(
+        list(
+          object({
+            output_type: text,
+            text: v.optional(lines),
+            data: v.optional(record(v.unknown())),
+            traceback: v.optional(list(text)),
+          }),
+        ),
+      ),
+    }),
+  ),
+});
+
 /** Reads an .ipynb. Throws `cannot read notebook: …` or `not a notebook: …`. */
 export function readNotebook(file: string): Notebook {
-  let text: string;
+  let content: string;
   try {
-    text = readFileSync(file, "utf8");
+    content = readFileSync(file, "utf8");
   } catch (error) {
     throw new Error(`cannot read notebook: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
   let notebook: Notebook;
   try {
-    notebook = JSON.parse(text) as Notebook;
+    notebook = JSON.parse(content) as Notebook;
   } catch (error) {
     throw new Error(`not a notebook: ${file}`, { cause: error });
   }
   if (!(notebook?.nbformat >= 4)) throw new Error(`not a notebook of format 4: ${file}`);
-  const isText = (source: unknown): boolean => typeof (Array.isArray(source) ? source.join("") : source) === "string";
-  if (!Array.isArray(notebook.cells) || !notebook.cells.every((cell) => isText(cell?.source)))
-    throw new Error(`not a notebook, it has no cells: ${file}`);
+  const problem = problemIn(notebookSchema, notebook);
+  if (problem !== undefined) throw new Error(`not a notebook: ${problem} (${file})`);
   return notebook;
 }
 
@@ -95,15 +122,12 @@ const cannotWrite = (file: string, error: unknown): Error =>
 
 /** Throws `cannot write notebook …` before a long run whose result could not be written. */
 export function checkOutput(file: string): void {
-  const folder = path.dirname(path.resolve(file));
   try {
-    statSync(folder);
-    if (statSync(file, { throwIfNoEntry: false })?.isDirectory())
-      throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    statSync(path.dirname(targetOf(file)));
+    checkFileWritable("notebook", file);
   } catch (error) {
-    throw cannotWrite(file, error);
+    throw cannotWrite(file, (error as Error).cause ?? error);
   }
-  checkWritable(folder, (error) => cannotWrite(file, error));
 }
 
 /** Writes an .ipynb whole or not at all. Throws `cannot write notebook …`. */
@@ -115,12 +139,9 @@ export function writeNotebook(file: string, notebook: Notebook): void {
     const { data } = output;
     if (typeof data?.["text/plain"] === "string") data["text/plain"] = lines(data["text/plain"]);
   }
-  const temporary = `${file}.${process.pid}.tmp`;
   try {
-    writeFileSync(temporary, `${JSON.stringify(notebook, null, 1)}\n`);
-    renameSync(temporary, file);
+    writeWhole(file, `${JSON.stringify(notebook, null, 1)}\n`);
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw cannotWrite(file, error);
   }
 }

@@ -1,6 +1,7 @@
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Page } from "puppeteer-core";
+import { writeWhole } from "../files.js";
 import { withBrowser } from "../report/pdf.js";
 import { ownPath } from "../root.js";
 import { escapeHtml } from "./cell.js";
@@ -76,18 +77,14 @@ export async function writeNotebookReport(file: string): Promise<string[]> {
   const { dir, name } = path.parse(file);
   const [page, pdf] = [path.join(dir, `${name}.html`), path.join(dir, `${name}.pdf`)];
   const html = notebookHtml(readNotebook(file), name);
-  const put = (target: string, content: string | Uint8Array): void => {
-    writeFileSync(`${target}.tmp`, content);
-    renameSync(`${target}.tmp`, target);
-  };
-  put(page, html);
+  writeWhole(page, html);
   await withBrowser(async (browser) => {
     const tab = await browser.newPage();
     await tab.setViewport({ width: 1000, height: 1400 });
     await tab.setContent(html, { waitUntil: "load", timeout: 120_000 });
     await chartsDrawn(tab);
     const margin = { top: "14mm", bottom: "16mm", left: "12mm", right: "12mm" };
-    put(pdf, await tab.pdf({ format: "A4", printBackground: true, margin, outline: true, timeout: 120_000 }));
+    writeWhole(pdf, await tab.pdf({ format: "A4", printBackground: true, margin, outline: true, timeout: 120_000 }));
   });
   return [page, pdf];
 }

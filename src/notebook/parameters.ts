@@ -40,7 +40,9 @@ function literal(name: string, text: string, type: Declaration["type"]): string 
   const isBoolean = text === "true" || text === "false";
   if ((type === "number" && !isNumber) || (type === "boolean" && !isBoolean))
     throw new Error(`parameter is not a ${type}: ${name}=${text}`);
-  if (type === "string" || (!isNumber && !isBoolean)) return JSON.stringify(text);
+  // U+2028 and U+2029 end a line of older TypeScript
+  if (type === "string" || (!isNumber && !isBoolean))
+    return JSON.stringify(text).replace(/[\u2028\u2029]/g, (mark) => `\\u${mark.charCodeAt(0).toString(16)}`);
   return isNumber ? String(Number(text)) : text;
 }
 

@@ -1,4 +1,4 @@
-import type { Figure } from "../report/figure.js";
+import { type Figure, readText } from "../report/figure.js";
 import { escapeHtml } from "./cell.js";
 import { type Axis, type Scale, scaleOf, type Value } from "./scale.js";
 
@@ -58,8 +58,10 @@ const isFlat = ({ orientation }: Trace): boolean => orientation === "h";
 
 const place = (value: number): string => String(Math.round(value * 10) / 10);
 
-const words = (x: number, y: number, anchor: string, text: string): string =>
-  `<text x="${place(x)}" y="${place(y)}" text-anchor="${anchor}">${escapeHtml(text.length > 40 ? `…${text.slice(-39)}` : text)}</text>`;
+const words = (x: number, y: number, anchor: string, label: string): string => {
+  const text = readText(label);
+  return `<text x="${place(x)}" y="${place(y)}" text-anchor="${anchor}">${escapeHtml(text.length > 40 ? `…${text.slice(-39)}` : text)}</text>`;
+};
 
 const isKnown = (value: Value | null | undefined): value is Value =>
   value !== null && value !== undefined && !Number.isNaN(value);
@@ -202,7 +204,7 @@ function legend(traces: readonly Trace[], top: number): { svg: string; height: n
   let [x, y] = [60, top];
   const items = traces.map((trace, i) => {
     const name = trace.name as string;
-    const room = 30 + 6.5 * name.length;
+    const room = 30 + 6.5 * readText(name).length;
     if (x + room > width - 20) [x, y] = [60, y + 18];
     const own = trace.fillcolor ?? trace.line?.color ?? trace.marker?.color;
     const color = typeof own === "string" ? own : (palette[i % palette.length] as string);
@@ -238,7 +240,7 @@ export function picture({ data, layout }: Pick<Figure, "data"> & { readonly layo
     const own = traces.filter(({ xaxis = "x" }) => xaxis === pair);
     return plot(own, { x, y }, place, settings.barmode);
   });
-  const title = settings.title?.text ?? "";
+  const title = readText(settings.title?.text ?? "");
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="Helvetica,Arial,sans-serif" font-size="11" fill="#222">`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,

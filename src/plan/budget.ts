@@ -1,3 +1,5 @@
+import { own } from "../own.js";
+
 /** Bytes of each unit that a budget may have. */
 const sizes: Readonly<Record<string, number>> = {
   b: 1,
@@ -19,7 +21,7 @@ export function parseBudget(text: string): { readonly bytes: number } | { readon
   const [, number = "", unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+|%)\s*$/i.exec(text) ?? [];
   const value = Number(number);
   if (value > 0 && unit === "%" && value <= 100) return { share: value / 100 };
-  const factor = sizes[unit.toLowerCase()];
+  const factor = own(sizes, unit.toLowerCase());
   const bytes = Math.floor(value * (factor ?? 0));
   if (bytes > 0 && Number.isSafeInteger(bytes)) return { bytes };
   throw new Error(`budget is not a size: ${text} (use 4GiB, 500MB or 60%)`);

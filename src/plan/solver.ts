@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { temporaryFolder } from "../files.js";
 import { ownPath } from "../root.js";
 
 /** A variable of a program: from 0 to `upper`, without limit if that is absent. */
@@ -54,7 +55,7 @@ const endings: readonly string[] = ["optimal", "infeasible", "time limit"] satis
 /** Starts to solve a program with HiGHS, in a process beside this one. */
 export function startSolve(program: IntegerProgram, timeLimitMs: number): Solving {
   if (!existsSync(script)) return { collect: () => undefined };
-  const folder = mkdtempSync(path.join(tmpdir(), "mutwo-highs-"));
+  const folder = temporaryFolder(tmpdir(), "mutwo-highs");
   const [programFile, resultFile] = ["program.json", "result.json"].map((name) => path.join(folder, name));
   writeFileSync(programFile as string, JSON.stringify({ ...program, timeLimitMs }));
   const child = spawn(process.execPath, [script, programFile as string, resultFile as string], { stdio: "ignore" });

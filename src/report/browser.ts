@@ -1,7 +1,9 @@
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
-import type { Browser } from "puppeteer-core";
+import type { Browser, LaunchOptions, PuppeteerNode } from "puppeteer-core";
 import { cacheFolder } from "../cache.js";
+import { temporaryFolder } from "../files.js";
 
 const flags = [
   "--no-sandbox",
@@ -15,68 +17,99 @@ const flags = [
   "--font-render-hinting=none",
 ];
 
-/**
- * Unpacks the Chromium that ships in @sparticuz/chromium (Linux x64) into a private folder named by its version, with
- * libraries and a font for systems that have none. The package itself would take any file of its name in the common
- * temporary folder.
- */
-async function embeddedChromium(): Promise<{ executablePath: string; env: Record<string, string | undefined> }> {
+/** Where the package of the embedded Chromium lies, and its version. */
+function embeddedPackage(): { root: string; version: string } {
   const root = path.join(path.dirname(require.resolve("@sparticuz/chromium")), "../..");
-  const { version } = require(path.join(root, "package.json")) as { version: string };
-  const folder = cacheFolder(`chromium-${version}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return { root, ...(require(path.join(root, "package.json")) as { version: string }) };
+}
+
+/**
+ * Unpacks the Chromium that ships in @sparticuz/chromium (Linux x64), with libraries and a font for systems that have
+ * none, into a private folder named by its version: beside it first, so that the folder is whole or not there, however
+ * many begin at once or are killed. The package itself would take any file of its name in the common temporary folder.
+ */
+export async function unpackChromium(): Promise<string> {
+  const { root, version } = embeddedPackage();
+  const folder = cacheFolder(`browser-${version}`);
+  if (existsSync(folder)) return folder;
+  mkdirSync(path.dirname(folder), { recursive: true, mode: 0o700 });
+  const temporary = temporaryFolder(path.dirname(folder));
   const before = process.env.TMPDIR;
-  process.env.TMPDIR = folder;
+  process.env.TMPDIR = temporary;
   try {
     const { default: chromium } = await import("@sparticuz/chromium");
-    const executablePath = await chromium.executablePath();
-    const libraries = path.join(folder, "al2023/lib");
-    if (!existsSync(libraries)) {
-      const { inflate } = require(path.join(root, "build/cjs/lambdafs.cjs")) as {
-        inflate(file: string): Promise<string>;
-      };
-      await inflate(path.join(root, "bin/al2023.tar.br"));
-    }
+    await chromium.executablePath();
+    const { inflate } = require(path.join(root, "build/cjs/lambdafs.cjs")) as {
+      inflate(file: string): Promise<string>;
+    };
+    await inflate(path.join(root, "bin/al2023.tar.br"));
     const fonts = path.join(folder, "fonts");
-    mkdirSync(fonts, { recursive: true });
+    mkdirSync(path.join(temporary, "fonts"), { recursive: true });
     writeFileSync(
-      path.join(fonts, "fonts.conf"),
+      path.join(temporary, "fonts", "fonts.conf"),
       `<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig><dir>${fonts}</dir><cachedir>${folder}/fontcache</cachedir></fontconfig>\n`,
     );
-    const places = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
-    const hasLibraries = places.some((place) => existsSync(path.join(place, "libnss3.so")));
-    const hasFonts = ["truetype", "opentype"].some((kind) => existsSync(`/usr/share/fonts/${kind}`));
-    return {
-      executablePath,
-      env: {
-        ...process.env,
-        TMPDIR: before,
-        ...(hasLibraries ? {} : { LD_LIBRARY_PATH: libraries }),
-        ...(hasFonts ? {} : { FONTCONFIG_PATH: fonts }),
-      },
-    };
+    renameSync(temporary, folder);
+  } catch (error) {
+    // another run was faster
+    if (!existsSync(folder)) throw error;
   } finally {
+    rmSync(temporary, { recursive: true, force: true });
     if (before === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = before;
   }
+  return folder;
 }
 
-/** Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. Throws `no usable browser: …`. */
+async function embeddedChromium(): Promise<{ executablePath: string; env: Record<string, string | undefined> }> {
+  const folder = await unpackChromium();
+  const places = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
+  const hasLibraries = places.some((place) => existsSync(path.join(place, "libnss3.so")));
+  const hasFonts = ["truetype", "opentype"].some((kind) => existsSync(`/usr/share/fonts/${kind}`));
+  return {
+    executablePath: path.join(folder, "chromium"),
+    env: {
+      ...process.env,
+      ...(hasLibraries ? {} : { LD_LIBRARY_PATH: path.join(folder, "al2023/lib") }),
+      ...(hasFonts ? {} : { FONTCONFIG_PATH: path.join(folder, "fonts") }),
+    },
+  };
+}
+
+/**
+ * Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. It is spoken to through a
+ * pipe, whose end is its end too, even where this process is killed. Throws `no usable browser: …`.
+ */
 export async function launchBrowser(): Promise<Browser> {
   const { default: puppeteer } = await import("puppeteer-core");
-  const common = { args: flags, handleSIGINT: false };
+  const userDataDir = temporaryFolder(tmpdir(), "mutwo-browser");
+  const removeData = (): void => {
+    process.removeListener("exit", removeData);
+    try {
+      rmSync(userDataDir, { recursive: true, force: true });
+    } catch {} // the browser still writes: the next run removes it
+  };
+  process.once("exit", removeData);
+  const common = { args: flags, handleSIGINT: false, pipe: true, userDataDir };
   try {
-    const wanted = process.env.CHROMIUM_PATH;
-    if (wanted) return await puppeteer.launch({ ...common, executablePath: wanted });
-    if (process.platform === "linux" && process.arch === "x64")
-      return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
-    const debian = "/usr/bin/chromium";
-    return await puppeteer.launch(
-      existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
-    );
+    const browser = await launched(puppeteer, common);
+    browser.process()?.once("exit", removeData);
+    return browser;
   } catch (error) {
+    removeData();
     throw new Error(`no usable browser: ${(error as Error).message.trim().split("\n")[0]} (set CHROMIUM_PATH)`, {
       cause: error,
     });
   }
+}
+
+async function launched(puppeteer: Pick<PuppeteerNode, "launch">, common: LaunchOptions): Promise<Browser> {
+  const wanted = process.env.CHROMIUM_PATH;
+  if (wanted) return await puppeteer.launch({ ...common, executablePath: wanted });
+  if (process.platform === "linux" && process.arch === "x64")
+    return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
+  const debian = "/usr/bin/chromium";
+  return await puppeteer.launch(
+    existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
+  );
 }

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { inspect } from "node:util";
-import Papa from "papaparse";
 import { ownPath } from "../root.js";
+import { csvText } from "./csv.js";
 import type { CsvOptions, Danfo, DataFrame } from "./data-frame.js";
 
 /** What of a danfo DataFrame is needed to show it. */
@@ -175,8 +175,7 @@ function sortValues(
 function toCSV(this: DataFrame, { sep = ",", header = true, filePath }: CsvOptions = {}): string | undefined {
   const isNone = (value: unknown): boolean => value === null || value === undefined || Number.isNaN(value);
   const data = (this.values as unknown[][]).map((row) => row.map((value) => (isNone(value) ? "" : value)));
-  const settings = { delimiter: sep, newline: "\n", header };
-  const text = `${Papa.unparse({ fields: [...this.columns], data }, settings)}\n`;
+  const text = csvText({ fields: [...this.columns], data }, { delimiter: sep, header });
   if (filePath === undefined) return text;
   writeFileSync(filePath.endsWith(".csv") ? filePath : `${filePath}.csv`, text);
   return undefined;

@@ -45,10 +45,36 @@ export function largest<Row>(rows: readonly Row[], value: (row: Row) => number, 
   return { shown: rows.filter((row) => kept.has(row)), note: ` (the largest ${most} of ${rows.length})` };
 }
 
+/**
+ * A text as Plotly shows it letter by letter: it takes what looks like a tag for one (`<a href=…>` becomes a link), and
+ * what looks like an entity.
+ */
+export const label = (text: string): string => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+const entities: Readonly<Record<string, string>> = { "&lt;": "<", "&gt;": ">", "&amp;": "&" };
+
+/** What a label reads like: its entities as the letters that they stand for. */
+export const readText = (text: string): string =>
+  text.replace(/&(?:lt|gt|amp);/g, (entity) => entities[entity] as string);
+
+/** A part of a figure with all its texts as labels; templates are markup, and make their own of names. */
+function labelled(part: unknown): unknown {
+  if (typeof part === "string") return label(part);
+  if (Array.isArray(part)) return typeof part[0] === "number" ? part : part.map(labelled);
+  if (typeof part !== "object" || part === null) return part;
+  return Object.fromEntries(
+    Object.entries(part).map(([key, value]) => [key, key === "hovertemplate" ? value : labelled(value)]),
+  );
+}
+
 /** More bars than this are not told apart on a page: charts show the largest and say so. */
 const mostBars = 40;
 
-export const figure = (title: string, x: object, y: object, data: readonly object[], more: object = {}): Figure => ({
+/** A figure of Plotly: its texts are shown as they are, whatever stands in them. */
+export const figure = (title: string, x: object, y: object, data: readonly object[], more: object = {}): Figure =>
+  labelled(plainFigure(title, x, y, data, more)) as Figure;
+
+const plainFigure = (title: string, x: object, y: object, data: readonly object[], more: object): Figure => ({
   data,
   layout: {
     title: { text: title, font: { size: 15 } },

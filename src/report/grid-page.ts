@@ -1,7 +1,8 @@
 import { formatBytes, formatCount, formatMs } from "../format.js";
+import { own } from "../own.js";
 import { figures } from "../run/figures.js";
 import { dimsOf, type GridPoint } from "../run/grid.js";
-import { actionColors, type Figure, figure, mib } from "./figure.js";
+import { actionColors, type Figure, figure, label, mib } from "./figure.js";
 import { pageHtml } from "./page.js";
 import type { PageTable } from "./tables.js";
 
@@ -48,7 +49,7 @@ function bars(points: readonly GridPoint[], { title, unit, of, unplanned, planne
   const budgets = [...new Set(measured.flatMap(({ budget }) => (budget === null ? [] : [budget])))];
   const first = new Map(sizes.map((size) => [size, measured.find((point) => sizesOf(point) === size)]));
   const amountOf = (point: GridPoint | undefined, name: string): number | null => {
-    const value = point?.figures[name] ?? null;
+    const value = (point && own(point.figures, name)) ?? null;
     return value === null ? null : of(value);
   };
   const plannedOf = (point: GridPoint): number | null =>
@@ -59,7 +60,7 @@ function bars(points: readonly GridPoint[], { title, unit, of, unplanned, planne
     x: sizes,
     y: values,
     marker: { color },
-    hovertemplate: `%{x}, ${name.replace(/%/g, "%%")}: %{y:.4g} ${unit}<extra></extra>`,
+    hovertemplate: `%{x}, ${label(name).replace(/%/g, "%%")}: %{y:.4g} ${unit}<extra></extra>`,
   });
   return figure(
     title,
@@ -88,7 +89,7 @@ function bars(points: readonly GridPoint[], { title, unit, of, unplanned, planne
 
 /** From where to where a figure goes over the points. */
 function range(points: readonly GridPoint[], name: string, say: (value: number) => string): string {
-  const values = points.flatMap(({ figures: known }) => known[name] ?? []);
+  const values = points.flatMap(({ figures: known }) => own(known, name) ?? []);
   if (values.length === 0) return "known nowhere";
   return `${say(Math.min(...values))} to ${say(Math.max(...values))}`;
 }
@@ -104,10 +105,10 @@ function pointsTable(points: readonly GridPoint[]): PageTable {
       ...figures.map(({ name, what, unit }) => ({ name, title: what, kind: unit })),
     ],
     rows: points.map((point) => [
-      ...dims.map((dim) => point.dims[dim] ?? null),
+      ...dims.map((dim) => own(point.dims, dim) ?? null),
       point.budget ?? "none",
       resultOf(point),
-      ...figures.map(({ name }) => point.figures[name] ?? null),
+      ...figures.map(({ name }) => own(point.figures, name) ?? null),
     ]),
   };
 }

@@ -1,9 +1,10 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
-import Papa from "papaparse";
+import { own } from "../own.js";
 import { sayFigure } from "../run/assertion.js";
 import { figures } from "../run/figures.js";
 import type { GridPoint } from "../run/grid.js";
+import { csvText } from "./csv.js";
 import { gridHtml } from "./grid-page.js";
 import type { TextTable } from "./text-tables.js";
 
@@ -24,10 +25,10 @@ export function gridTable(points: readonly GridPoint[]): TextTable {
     title: `${points.length} points${failures ? `, ${failures} failed` : ""}`,
     head: [...dims, "budget", ...shown.map(({ what }) => what), ""],
     rows: points.map((point) => [
-      ...dims.map((dim) => String(point.dims[dim] ?? "")),
+      ...dims.map((dim) => String(own(point.dims, dim) ?? "")),
       point.budget ?? "none",
       ...shown.map((figure) => {
-        const value = point.figures[figure.name] ?? null;
+        const value = own(point.figures, figure.name) ?? null;
         return value === null ? "–" : sayFigure(figure, value);
       }),
       point.error ?? (point.feasible === false ? "does not fit" : ""),
@@ -38,18 +39,19 @@ export function gridTable(points: readonly GridPoint[]): TextTable {
 /** All figures of all points, a row each, units in the names of the columns. */
 export function gridCsv(points: readonly GridPoint[]): string {
   const dims = dimsOf(points);
-  const rows = points.map(({ id, command, budget, feasible, backend, run, error, ...point }) => ({
-    ...Object.fromEntries(dims.map((dim) => [`dim_${dim}`, point.dims[dim] ?? ""])),
-    budget: budget ?? "",
-    feasible: feasible ?? "",
-    ...Object.fromEntries(figures.map(({ name }) => [name, point.figures[name] ?? ""])),
-    backend: backend ?? "",
-    error: error ?? "",
-    run: run ?? "",
-    command,
-    id,
-  }));
-  return `${Papa.unparse(rows, { newline: "\n" })}\n`;
+  const fields = [
+    ...dims.map((dim) => `dim_${dim}`),
+    ...["budget", "feasible"],
+    ...figures.map(({ name }) => name),
+    ...["backend", "error", "run", "command", "id"],
+  ];
+  const data = points.map(({ id, command, budget, feasible, backend, run, error, ...point }) => [
+    ...dims.map((dim) => own(point.dims, dim)),
+    ...[budget, feasible],
+    ...figures.map(({ name }) => own(point.figures, name)),
+    ...[backend, error, run, command, id],
+  ]);
+  return csvText({ fields, data });
 }
 
 /** Writes sweep.csv and sweep.html into a sweep's folder; returns where. */

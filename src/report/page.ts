@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import Handlebars from "handlebars";
 import { ownPath } from "../root.js";
-import { type Figure, shorten } from "./figure.js";
+import { type Figure, readText, shorten } from "./figure.js";
 import { compressed, packed } from "./page-data.js";
 import { plotlySource } from "./plotly.js";
 import type { PageTable } from "./tables.js";
@@ -97,7 +97,7 @@ function view({ heading, sub, sections, figures, captions, tables, memory }: Pag
     sections,
     texts: Object.fromEntries(drawn.map(([name]) => [name, captions[name] ?? ""])),
     heights: Object.fromEntries(drawn.map(([name, figure]) => [name, Number(figure?.layout.height ?? 420)])),
-    titles: Object.fromEntries(drawn.map(([name, figure]) => [name, figure?.layout.title.text ?? ""])),
+    titles: Object.fromEntries(drawn.map(([name, figure]) => [name, readText(figure?.layout.title.text ?? "")])),
     data: compressed(JSON.stringify(packed(data))),
   };
 }

@@ -103,11 +103,14 @@ export const nodesSum = (profile: Profile): string => {
   return `${formatMs(profile.nodesMs)} (${share >= 0 ? "+" : "−"}${formatPercent(Math.abs(share))})`;
 };
 
+/** A relative difference. */
+const errorText = (error: number | null): string => error?.toExponential(1) ?? "what is not finite";
+
 /** How the planned step's results compare with the unplanned one's. */
 export function equalityLine({ compared, different, bitwise, worstRelativeError, runToRun }: Equality): string {
   if (different.length) return `${different.length} of ${compared} tensors differ`;
   if (bitwise !== false) return `${compared} tensors are equal bit by bit`;
-  return `${compared} tensors are equal within ${worstRelativeError.toExponential(1)}; two runs of the unplanned step differ by ${(runToRun ?? 0).toExponential(1)}`;
+  return `${compared} tensors are equal within ${errorText(worstRelativeError)}; two runs of the unplanned step differ by ${errorText(runToRun ?? 0)}`;
 }
 
 /** How many activations are recomputed, swapped and kept. */

@@ -1,4 +1,3 @@
-import Papa from "papaparse";
 import { sourceText } from "../graph/origins.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import type { Interval } from "../memory/peak-interval.js";
@@ -16,6 +15,7 @@ import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
 import type { Cell, Column } from "./column.js";
+import { csvText, parseCsvText } from "./csv.js";
 import { danfo } from "./danfo.js";
 import type { DataFrame } from "./data-frame.js";
 import { moduleColumns } from "./module-columns.js";
@@ -175,7 +175,10 @@ export const estimatedPrefix = "estimated_";
 const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind === "ratio";
 
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
-  `${Papa.unparse({ fields: columns.map((column) => headingOf(column, run)), data: rows.map((row) => columns.map(({ value }) => value(row, run))) }, { newline: "\n" })}\n`;
+  csvText({
+    fields: columns.map((column) => headingOf(column, run)),
+    data: rows.map((row) => columns.map(({ value }) => value(row, run))),
+  });
 
 /** Both tables of a run's steps, each made once. */
 const known = new WeakMap<Run, Partial<Record<Which, Rows>>>();
@@ -257,15 +260,15 @@ export const pageTables = (run: Run): Readonly<Record<string, PageTable>> => ({
  * booleans where the column holds them; estimated times have the names of measured ones. Throws `column missing: …` or `row … has no number in …`.
  */
 export function parseCsv<Row>(columns: readonly Column<Row>[], text: string): Record<string, Cell>[] {
-  const { data, meta } = Papa.parse<Record<string, string>>(text, { header: true, skipEmptyLines: true });
+  const { fields, rows } = parseCsvText(text);
   const headings = new Map(
-    columns.map(({ name }) => [name, [name, `${estimatedPrefix}${name}`].find((one) => meta.fields?.includes(one))]),
+    columns.map(({ name }) => [name, [name, `${estimatedPrefix}${name}`].find((one) => fields.includes(one))]),
   );
   for (const { name } of columns) if (!headings.get(name)) throw new Error(`column missing: ${name}`);
-  return data.map((row, index) =>
+  return rows.map((row, index) =>
     Object.fromEntries(
       columns.map(({ name, kind }): [string, Cell] => {
-        const cell = row[headings.get(name) ?? ""] ?? "";
+        const cell = row.get(headings.get(name) ?? "") ?? "";
         if (kind === "text") return [name, cell];
         if (kind === "yes") return [name, cell === "" ? null : cell === "true"];
         if (cell !== "" && !Number.isFinite(Number(cell)))

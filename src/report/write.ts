@@ -1,5 +1,6 @@
-import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { replaceFile, temporaryFolder } from "../files.js";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
 import { findingsJson } from "./finding-text.js";
@@ -61,7 +62,7 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
 /** Makes the report of a saved run again in its folder, each file replaced whole; returns the paths. */
 export async function rewriteReport(run: Run, folder: string, pictures: boolean): Promise<string[]> {
   const made = new Map<string, string>();
-  const temporary = mkdtempSync(path.join(folder, ".mutwo-"));
+  const temporary = temporaryFolder(folder);
   try {
     const put = (name: string): string => {
       made.set(path.join(temporary, name), path.join(folder, name));
@@ -81,7 +82,7 @@ export async function rewriteReport(run: Run, folder: string, pictures: boolean)
       });
     writeFileSync(put("report.html"), html);
     writeFileSync(put("findings.json"), findingsJson(run));
-    for (const [from, to] of made) renameSync(from, to);
+    for (const [from, to] of made) replaceFile(from, to);
     return [...made.values()];
   } finally {
     rmSync(temporary, { recursive: true, force: true });

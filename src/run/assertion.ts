@@ -1,4 +1,5 @@
 import { formatBytes, formatCount, formatMs, nearest } from "../format.js";
+import { own } from "../own.js";
 import { parseBudget } from "../plan/budget.js";
 import { type Figure, figures } from "./figures.js";
 import type { Run } from "./run.js";
@@ -61,7 +62,7 @@ function amountOf({ unit }: Figure, text: string): number | undefined {
   const value = Number(number);
   if (name === "") return value;
   if (unit === "ms") {
-    const factor = msPerUnit[name];
+    const factor = own(msPerUnit, name);
     return factor === undefined ? undefined : value * factor;
   }
   if (unit === "count") return undefined;

@@ -60,6 +60,9 @@ export async function compare(
   return { equality, paired: both <= 0.95 * free ? await timeInTurn(baseline, planned, start) : null };
 }
 
+/** What JSON can hold of a number. */
+const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
 /** Loss, gradients and next state of a step. */
 function resultsOf(graph: Graph): ReadonlySet<string> {
   const gradients = [...graph.tensors.values()]
@@ -103,8 +106,8 @@ async function compareResults(baseline: Graph, planned: Graph, start: Start): Pr
     compared: comparedSteps * observe.size,
     different,
     bitwise: greatest(found) === 0,
-    worstRelativeError: greatest(found),
-    runToRun,
+    worstRelativeError: finite(greatest(found)),
+    runToRun: runToRun === null ? null : finite(runToRun),
   };
 }
 

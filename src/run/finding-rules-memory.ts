@@ -1,6 +1,7 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { elementCount, isFloat } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
+import { own } from "../own.js";
 import { counted, type Rule, rule, type Words } from "./finding.js";
 import { type Facts, planNames } from "./finding-facts.js";
 import { growing, peakAtBatch, scoresOf } from "./lever-bytes.js";
@@ -272,7 +273,7 @@ export const memoryRules: readonly Rule[] = [
     test: (facts, limit) => {
       const { isGpu, run, batchDim, peak, plan } = facts;
       const memory = run.before.device.memoryBytes;
-      const batch = batchDim === undefined ? undefined : run.model.dims[batchDim];
+      const batch = batchDim === undefined ? undefined : own(run.model.dims, batchDim);
       if (!isGpu || batch === undefined || batchDim === undefined || !(memory > 0) || peak.bytes > limit * memory)
         return null;
       if (plan && !plan.feasible) return null;

@@ -1,5 +1,6 @@
 import { few, formatMs, formatPercent } from "../format.js";
 import { opOf } from "../ops/index.js";
+import { own } from "../own.js";
 import { counted, type Rule, rule } from "./finding.js";
 import type { Facts, Speed } from "./finding-facts.js";
 import { branches, moduleTree } from "./module-tree.js";
@@ -80,7 +81,7 @@ export const timeRules: readonly Rule[] = [
     say: (found: Portion, facts) => {
       const { dims } = facts.run.model;
       const dim = facts.batchDim;
-      const changed = dim === undefined ? undefined : { dims: { ...dims, [dim]: 2 * (dims[dim] ?? 1) } };
+      const changed = dim === undefined ? undefined : { dims: { ...dims, [dim]: 2 * (own(dims, dim) ?? 1) } };
       return {
         title: "Kernels are too short for the device",
         evidence: `${portionText(facts, found)}; each is under 5 µs, about what a launch takes`,

@@ -54,7 +54,7 @@ export const trustRules: readonly Rule[] = [
     test: ({ run: { equality } }) => (equality?.different.length ? equality : null),
     say: (equality, facts) => ({
       title: "The planned step computes something else",
-      evidence: `${equality.different.length} of ${equality.compared} tensors differ, by up to ${equality.worstRelativeError.toExponential(1)}: ${few(equality.different)}`,
+      evidence: `${equality.different.length} of ${equality.compared} tensors differ, by ${equality.worstRelativeError === null ? "what is not finite" : `up to ${equality.worstRelativeError.toExponential(1)}`}: ${few(equality.different)}`,
       todo: "Do not train with this plan; run it with --deterministic, and report what remains.",
       command: facts.command({ deterministic: true }),
       ...(equality.different[0] === undefined ? {} : { module: facts.moduleOfTensor(equality.different[0]) }),

@@ -1,5 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
+import { own } from "../own.js";
 import { parseFit } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
@@ -62,7 +63,7 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
   const { bytes: limitBytes, dim: named } = parseFit(options.fit);
   const { model } = run;
   const dim = batchDim(model, named);
-  const runBatch = model.dims[dim] as number;
+  const runBatch = own(model.dims, dim) as number;
   const { fit: _, ...rest } = withDefaults(options);
   return withSteps(run, (stepWith) => {
     const steps = new Map<number, Graph>();

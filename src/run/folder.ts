@@ -5,12 +5,13 @@ import {
   constants,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import path from "node:path";
+import { folderMode, isSameFile, targetOf, temporaryFolder } from "../files.js";
 
 const notWritable =
   (folder: string) =>
@@ -27,7 +28,7 @@ export async function writeFolder<T>(folder: string, fill: (temporary: string) =
   let temporary: string;
   try {
     mkdirSync(parent, { recursive: true });
-    temporary = mkdtempSync(path.join(parent, ".mutwo-"));
+    temporary = temporaryFolder(parent);
   } catch (error) {
     throw notWritable(parent)(error as NodeJS.ErrnoException);
   }
@@ -35,7 +36,7 @@ export async function writeFolder<T>(folder: string, fill: (temporary: string) =
   process.once("exit", remove);
   try {
     const result = await fill(temporary);
-    chmodSync(temporary, 0o755);
+    chmodSync(temporary, folderMode());
     renameSync(temporary, folder);
     return result;
   } catch (error) {
@@ -56,18 +57,26 @@ export function checkWritable(folder: string, refusal = notWritable(folder)): vo
   let existing = path.resolve(folder);
   while (!existsSync(existing) && path.dirname(existing) !== existing) existing = path.dirname(existing);
   try {
-    rmSync(mkdtempSync(path.join(existing, ".mutwo-")), { recursive: true });
+    rmSync(temporaryFolder(existing), { recursive: true });
   } catch (error) {
     throw refusal(error as NodeJS.ErrnoException);
   }
 }
 
-/** Throws `WHAT not writable: …` if a file could not be written; leaves one that is there as it is. */
-export function checkFileWritable(what: string, file: string): void {
-  const isNew = !existsSync(file);
+/**
+ * Throws `WHAT not writable: …` if a file could not be written, and `WHAT would overwrite …` if it is one of those that it
+ * is made of; leaves one that is there as it is.
+ */
+export function checkFileWritable(what: string, file: string, sources: readonly string[] = []): void {
+  const source = sources.find((one) => isSameFile(one, file));
+  if (source !== undefined) throw new Error(`${what} would overwrite what it is made of: ${file} (name another file)`);
+  const target = targetOf(file);
   try {
-    closeSync(openSync(file, "a"));
-    if (isNew) rmSync(file);
+    const stat = statSync(target, { throwIfNoEntry: false });
+    // to open a pipe waits for who reads it
+    if (stat?.isFIFO() || stat?.isSocket()) throw Object.assign(new Error("no file"), { code: "no file" });
+    closeSync(openSync(target, "a"));
+    if (!stat) rmSync(target);
   } catch (error) {
     throw new Error(`${what} not writable: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }

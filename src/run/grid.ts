@@ -1,13 +1,16 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
+import { writeWhole } from "../files.js";
 import { sha256Of } from "../model/read.js";
+import { own } from "../own.js";
+import { count, flag, number, object, problemIn, record, type Same, text, v } from "../schema.js";
 import { figures } from "./figures.js";
-import { checkReadable, checkWritable } from "./folder.js";
+import { checkFileWritable, checkReadable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
-import { readRun } from "./run.js";
+import { readRun } from "./read-run.js";
 
 /** One combination of a sweep, measured: what `points/ID.json` of the sweep's folder holds. */
 export interface GridPoint {
@@ -28,6 +31,21 @@ export interface GridPoint {
   /** The line that the run ended with, where it failed. */
   readonly error?: string;
 }
+
+const pointSchema = object({
+  id: text,
+  command: text,
+  dims: record(count),
+  budget: v.nullable(text),
+  feasible: v.nullable(flag),
+  figures: record(v.nullable(number)),
+  backend: v.nullable(text),
+  run: v.nullable(text),
+  error: v.optional(text),
+});
+
+// the type and the schema say the same, or this does not compile
+true satisfies Same<v.InferOutput<typeof pointSchema>, GridPoint>;
 
 /** The dimensions that any of the points has. */
 export const dimsOf = (points: readonly GridPoint[]): string[] => [
@@ -55,8 +73,9 @@ export async function sweepPoints(
 ): Promise<void> {
   checkReadable("model", model);
   const hash = sha256Of(model);
-  checkWritable(folder);
+  for (const part of ["", "points", "runs"]) checkWritable(path.join(folder, part));
   mkdirSync(path.join(folder, "points"), { recursive: true });
+  for (const name of ["sweep.csv", "sweep.html"]) checkFileWritable("sweep", path.join(folder, name), [model]);
   let failures = 0;
   for (const [done, options] of points.entries()) {
     onProgress(sayPoint(options), done, points.length);
@@ -67,9 +86,7 @@ export async function sweepPoints(
     const point = { id, command, dims: options.dims ?? {}, budget: options.budget ?? null };
     const result = await measure([...mutwo, ...commandWords("profile", model, options)], folder, signal);
     signal?.throwIfAborted();
-    // whole or not at all
-    writeFileSync(`${file}.new`, `${JSON.stringify({ ...point, ...result })}\n`);
-    renameSync(`${file}.new`, file);
+    writeWhole(file, `${JSON.stringify({ ...point, ...result })}\n`);
     if (result.error !== undefined) failures++;
     // what is wrong with the first points is wrong with all
     if (failures === points.length) throw new Error(result.error);
@@ -87,7 +104,7 @@ export function readPoints(folder: string): GridPoint[] {
   const key = ({ dims }: GridPoint): number[] =>
     Object.keys(dims)
       .sort()
-      .map((name) => dims[name] as number);
+      .map((name) => own(dims, name) as number);
   return files
     .map((name) => readPoint(path.join(points, name)))
     .sort((a, z) => {
@@ -100,11 +117,16 @@ export function readPoints(folder: string): GridPoint[] {
 }
 
 function readPoint(file: string): GridPoint {
+  let point: GridPoint;
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as GridPoint;
+    point = JSON.parse(readFileSync(file, "utf8")) as GridPoint;
   } catch (error) {
     throw new Error(`point of a sweep cannot be read: ${file}`, { cause: error });
   }
+  const problem = problemIn(pointSchema, point);
+  if (problem !== undefined)
+    throw new Error(`point of a sweep is damaged: ${problem} (${file}; remove it to measure it again)`);
+  return point;
 }
 
 type Outcome = Pick<GridPoint, "feasible" | "figures" | "backend" | "run" | "error">;

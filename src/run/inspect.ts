@@ -5,6 +5,7 @@ import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
 import { type BoundModel, readModel } from "../model/read.js";
 import type { Untrained } from "../model/roles.js";
+import { own } from "../own.js";
 import { appendLoss } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { trainingStep } from "../step/training.js";
@@ -84,7 +85,7 @@ export function inspectModel(file: string, given: Dims = {}): Inspection {
     nodes: model.nodes.length,
     outputs: model.outputs,
     dims,
-    guessed: [...symbols.keys()].filter((name) => given[name] === undefined),
+    guessed: [...symbols.keys()].filter((name) => own(given, name) === undefined),
   };
   let bound: BoundModel;
   try {

@@ -1,5 +1,6 @@
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import { own } from "../own.js";
 import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
 import { parseNamed } from "../step/settings.js";
@@ -172,7 +173,7 @@ function batches(scene: Scene): Candidate[] {
   const { run, bytes } = scene;
   const { dims, accumulate = 1 } = run.model;
   const dim = batchOf(run.model);
-  const batch = dim === undefined ? commonBatch(bytes.graph) : dims[dim];
+  const batch = dim === undefined ? commonBatch(bytes.graph) : own(dims, dim);
   if (batch === undefined || batch < 2) return [];
   const grows = growing(bytes.graph, batch);
   const fits = (timelineBytes: number): boolean =>

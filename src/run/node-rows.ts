@@ -1,4 +1,4 @@
-import { type Graph, type Phase, tensorBytes, tensorOf } from "../graph/graph.js";
+import { type Graph, type Node, type Phase, tensorBytes, tensorOf } from "../graph/graph.js";
 import { type ActivationRow, activationRows } from "../memory/activation-rows.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import { callOf } from "../ops/call.js";
@@ -47,6 +47,24 @@ export function copyMs(copies: readonly CopyTime[], bytes: number, timeOf = slow
   return p[1] + ((q[1] - p[1]) * (bytes - p[0])) / (q[0] - p[0]);
 }
 
+/** A node's op as tables name it, with its domain. */
+export const rowOp = ({ domain, op }: Pick<Node, "domain" | "op">): string => (domain ? `${domain}.${op}` : op);
+
+/** What a node reads, writes and needs of the device, bytes: nothing for a view. */
+export function bytesOf(graph: Graph, node: Node): Pick<NodeRow, "inputBytes" | "outputBytes" | "activeBytes"> {
+  if (opOf(node).view) return { inputBytes: 0, outputBytes: 0, activeBytes: 0 };
+  const sum = (names: readonly string[]): number => {
+    let bytes = 0;
+    for (const name of new Set(names)) {
+      const tensor = name ? tensorOf(graph, name) : undefined;
+      if (tensor && !tensor.host) bytes += tensorBytes(tensor);
+    }
+    return bytes;
+  };
+  const { inputs, outputs } = node;
+  return { inputBytes: sum(inputs), outputBytes: sum(outputs), activeBytes: sum([...inputs, ...outputs]) };
+}
+
 /** Everything of a profile that follows from the graph and the nodes' times; `estimated`: copies were not measured. */
 export function tables(
   graph: Graph,
@@ -68,25 +86,21 @@ export function tables(
   const firstBackward = namesBy((row) => row.firstBackwardAccess);
   const nodes = graph.nodes.map((node, rank): NodeRow => {
     const op = opOf(node);
-    const sum = (names: Iterable<string>): number =>
-      [...new Set(names)].reduce(
-        (bytes, name) => bytes + (name && !tensorOf(graph, name).host ? tensorBytes(tensorOf(graph, name)) : 0),
-        0,
-      );
+    const bytes = bytesOf(graph, node);
     const outputs = node.outputs.map((name) =>
       name ? tensorOf(graph, name) : { dtype: "float32" as const, shape: [0] },
     );
     return {
       rank,
       name: node.name,
-      op: node.domain ? `${node.domain}.${node.op}` : node.op,
+      op: rowOp(node),
       phase: node.phase,
       time: times[rank] as Samples,
       flops: op.flops(callOf(node, graph.tensors), outputs),
-      inputBytes: op.view ? 0 : sum(node.inputs),
-      outputBytes: op.view ? 0 : sum(node.outputs),
+      inputBytes: bytes.inputBytes,
+      outputBytes: bytes.outputBytes,
       liveBytes: memory.totalBytes[rank] as number,
-      activeBytes: op.view ? 0 : sum([...node.inputs, ...node.outputs]),
+      activeBytes: bytes.activeBytes,
       workspaceBytes: workspace ? (workspace[rank] as number) : null,
       lastForwardUses: lastForward.get(rank) ?? [],
       firstBackwardUses: firstBackward.get(rank) ?? [],

@@ -1,3 +1,4 @@
+import { own } from "../own.js";
 import type { BackendOption } from "../runtime/backends.js";
 
 /** Commands whose options are those of the table; all but show have a function of the library. */
@@ -162,8 +163,9 @@ export const sizes = (): Kind<Readonly<Record<string, number>>> => ({
   parse(word, before = {}) {
     const [, name, size] = /^([^=]+)=(\d+)$/.exec(word) ?? [];
     if (!name || !Number(size)) throw new Error("use NAME=N with a positive whole number, batch=32");
-    if (before[name] !== undefined && before[name] !== Number(size))
-      throw new Error(`contradicting dimension: ${name} is ${before[name]} and ${size}`);
+    const known = own(before, name);
+    if (known !== undefined && known !== Number(size))
+      throw new Error(`contradicting dimension: ${name} is ${known} and ${size}`);
     return { ...before, [name]: Number(size) };
   },
   words: (value) => Object.entries(value).map(([name, size]) => `${name}=${size}`),

@@ -1,5 +1,5 @@
-import { writeFileSync } from "node:fs";
 import path from "node:path";
+import { writeWhole } from "../files.js";
 import { formatBytes } from "../format.js";
 import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
@@ -15,6 +15,7 @@ import { stepFor } from "../step/step.js";
 import { lossOutput } from "../step/training.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
+import { checkFileWritable } from "./folder.js";
 import { culprit, heldNotes, unfitWarnings, untrainedParameters, uselessPlan, warningsOf } from "./notes.js";
 import { checkOptions } from "./option-checks.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
@@ -38,6 +39,7 @@ import {
  */
 export async function profileModel(file: string, options: ProfileModelOptions): Promise<Run> {
   checkOptions("profile", options);
+  if (options.record !== undefined) checkFileWritable("recording", options.record, [file]);
   try {
     return await profileChecked(file, options);
   } catch (error) {
@@ -90,7 +92,7 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
       progress("compare", 0, 1);
       if (executes) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
     }
-    if (recorder && options.record !== undefined) writeFileSync(options.record, encodeRecording(recorder.recording()));
+    if (recorder && options.record !== undefined) writeWhole(options.record, encodeRecording(recorder.recording()));
     return {
       format: "mutwo-run",
       version: runFormatVersion,

@@ -5,8 +5,25 @@ import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
 import { originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
+import { own } from "../own.js";
+import {
+  count,
+  exactly,
+  flag,
+  list,
+  number,
+  object,
+  problemIn,
+  quantity,
+  record,
+  type Same,
+  shown,
+  text,
+  v,
+} from "../schema.js";
 import { signatureOf } from "./kernel-key.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
+import { copy, device, memory } from "./runtime-schema.js";
 
 /** Version of recordings; a file of another version is refused. */
 const recordingVersion = 1;
@@ -48,6 +65,35 @@ export interface RecordedSetting {
   /** The options that decide what the step is. */
   readonly options: Readonly<Record<string, unknown>>;
 }
+
+const times = list(quantity);
+/** Of a step that was run once at least. */
+const measured = v.pipe(times, v.minLength(1, "a list of measured times"));
+
+const recordingSchema = object({
+  format: exactly("mutwo-recording"),
+  version: exactly(recordingVersion),
+  backend: text,
+  device,
+  fuses: flag,
+  kernels: list(text),
+  nodes: record(v.strictTuple([quantity, count], "a time and bytes")),
+  copies: v.nullable(list(copy)),
+  steps: record(
+    object({
+      nodeMs: times,
+      workspaceBytes: v.nullable(list(count)),
+      step: measured,
+      eagerStep: v.nullable(measured),
+      memory: v.nullable(memory),
+      losses: list(v.nullable(number)),
+    }),
+  ),
+  setting: v.optional(object({ model: text, options: record(v.unknown()) })),
+});
+
+// the type and the schema say the same, or this does not compile
+true satisfies Same<v.InferOutput<typeof recordingSchema>, Recording>;
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex").slice(0, 16);
 
@@ -145,7 +191,9 @@ export function readRecording(file: string): Recording {
   }
   if (recording?.format !== "mutwo-recording") throw new Error(`not a recording: ${file}`);
   if (recording.version !== recordingVersion)
-    throw new Error(`recording has version ${recording.version}, this mutwo reads ${recordingVersion}: ${file}`);
+    throw new Error(`recording has version ${shown(recording.version)}, this mutwo reads ${recordingVersion}: ${file}`);
+  const problem = problemIn(recordingSchema, recording);
+  if (problem !== undefined) throw new Error(`recording is damaged: ${problem} (${file})`);
   return recording;
 }
 
@@ -178,9 +226,12 @@ export function openReplay(recording: Recording): Runtime {
 }
 
 function replayed(recording: Recording, graph: Graph): Measurement {
-  const whole = recording.steps[scheduleOf(graph)];
+  const whole = own(recording.steps, scheduleOf(graph));
   const { copies } = recording;
   if (whole) {
+    for (const name of ["nodeMs", "workspaceBytes"] as const)
+      if (whole[name] && whole[name].length !== graph.nodes.length)
+        throw new Error(`recording is damaged: ${name} of ${whole[name].length} nodes for ${graph.nodes.length}`);
     const { nodeMs, workspaceBytes, step, eagerStep, memory, losses } = whole;
     return { nodes: nodeMs.map((ms) => [ms]), step, eagerStep, workspaceBytes, memory, copies, losses };
   }
@@ -189,8 +240,8 @@ function replayed(recording: Recording, graph: Graph): Measurement {
     // copies of a swap take no time of the stream that computes
     const known = opOf(node).swap ? ([0, 0] as const) : undefined;
     // a copy of batch norm leaves out the running statistics: it takes as long as the node itself
-    const own = original.get(originalName(node.name)) ?? node;
-    const recorded = known ?? recording.nodes[keyOf(node, graph)] ?? recording.nodes[keyOf(own, graph)];
+    const first = original.get(originalName(node.name)) ?? node;
+    const recorded = known ?? own(recording.nodes, keyOf(node, graph)) ?? own(recording.nodes, keyOf(first, graph));
     if (!recorded) throw new NodeError(`not in the recording: ${node.op} of this size`, node);
     return recorded;
   });

@@ -31,7 +31,7 @@ export function numericSettings<K extends string>(
 ): Record<K, number> {
   const values: Record<K, number> = { ...defaults };
   for (const [key, text] of what.settings) {
-    if (!(key in defaults)) {
+    if (!Object.hasOwn(defaults, key)) {
       const known = Object.keys(defaults);
       throw new Error(
         `unknown setting of ${what.name}: ${key} (${known.length ? `one of ${known.join(", ")}` : "it has none"})`,

@@ -22,7 +22,9 @@
 
   const ticksOf = ({ ticktext, tickfont }, width) =>
     ticktext && {
-      ticktext: ticktext.map((text) => mutwo.shorten(text, width < narrow ? 16 : width < 700 ? 28 : 48)),
+      ticktext: ticktext.map((text) =>
+        mutwo.label(mutwo.shorten(mutwo.readText(text), width < narrow ? 16 : width < 700 ? 28 : 48)),
+      ),
       tickfont: isPaper() ? { size: 7 } : tickfont,
     };
 

@@ -26,9 +26,15 @@
 
   const shorten = (name, most = 60) => (name.length > most ? `…${name.slice(1 - most)}` : name);
 
-  /** A field of a CSV file. */
+  /** A text as Plotly shows it letter by letter, whatever looks like a tag in it. */
+  const label = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+  /** What a label reads like. */
+  const readText = (text) => text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+
+  /** A field of a CSV file; before a text that a spreadsheet would run as a formula stands an apostrophe. */
   const csvField = (value) => {
-    const text = String(value ?? "");
+    const text = typeof value === "string" ? value.replace(/^(?='*[=+\-@\t\r])/, "'") : String(value ?? "");
     return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
 
@@ -37,5 +43,5 @@
   /** The part of an address that leads to a row. */
   const hashFor = (kind, name) => `#${kind}-${encodeURIComponent(name.toWellFormed ? name.toWellFormed() : name)}`;
 
-  Object.assign(window.mutwo, { bytes, written, shorten, csv, hashFor });
+  Object.assign(window.mutwo, { bytes, written, shorten, label, readText, csv, hashFor });
 }

@@ -78,7 +78,8 @@
       line: { width: 1, simplify: false, color: "rgba(128,128,128,0.9)" },
       y: pick(step.total).map(mib),
       text: ranks.map(
-        (rank) => `${mutwo.bytes(step.total[rank])} at ${mutwo.shorten(step.name[rank], 40)} (${step.op[rank]})`,
+        (rank) =>
+          `${mutwo.bytes(step.total[rank])} at ${mutwo.label(`${mutwo.shorten(step.name[rank], 40)} (${step.op[rank]})`)}`,
       ),
       hovertemplate: "%{text}",
     };
@@ -134,7 +135,7 @@
     xanchor: "left",
     showarrow: false,
     font: { size: 14 },
-    text: `${count > 1 ? `${title}: ` : ""}timeline's peak ${mutwo.bytes(total.reduce((most, bytes) => Math.max(most, bytes), 0))}`,
+    text: `${count > 1 ? `${mutwo.label(title)}: ` : ""}timeline's peak ${mutwo.bytes(total.reduce((most, bytes) => Math.max(most, bytes), 0))}`,
   });
 
   const figureOf = ({ steps, budget, colors }, along) => {

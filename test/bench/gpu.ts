@@ -107,7 +107,7 @@ async function main(): Promise<void> {
       before.arenaBytes === before.allocatedBytes ? "equal" : "differs",
       plan?.feasible ? `${percent(plan.peakBytes / before.arenaBytes - 1)}` : "infeasible",
       plannedMs === undefined ? "–" : `${ms(plannedMs)} (${percent(plannedMs / predictedMs - 1)})`,
-      equality ? (equality.bitwise ? "bits" : equality.worstRelativeError.toExponential(1)) : "–",
+      equality ? (equality.bitwise ? "bits" : (equality.worstRelativeError ?? Number.NaN).toExponential(1)) : "–",
       seconds.toFixed(1),
     ]);
     const { memory, eagerStep, step, nodesMs, copies } = before;

@@ -21,8 +21,18 @@ const save = (name: string, changed: object): string => {
 
 const base = save("base.json", {});
 
+const { samplesMs, medianMs, meanMs, spreadMs } = run.before.step;
+
 const slower = save("slower.json", {
-  before: { ...run.before, step: { ...run.before.step, medianMs: 1.1 * run.before.step.medianMs } },
+  before: {
+    ...run.before,
+    step: {
+      samplesMs: samplesMs.map((ms) => 1.1 * ms),
+      medianMs: 1.1 * medianMs,
+      meanMs: 1.1 * meanMs,
+      spreadMs: 1.1 * spreadMs,
+    },
+  },
 });
 
 const compare = (...words: string[]) =>

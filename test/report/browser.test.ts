@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import { cacheFolder } from "../../src/cache.js";
+import { temporaryFolder } from "../../src/files.js";
 import { launchBrowser } from "../../src/report/browser.js";
+import { at } from "../at.js";
 
 test("launchBrowser() starts CHROMIUM_PATH if that is set, and says in one line why it cannot", async () => {
   const before = process.env.CHROMIUM_PATH;
@@ -15,4 +24,81 @@ test("launchBrowser() starts CHROMIUM_PATH if that is set, and says in one line 
     if (before === undefined) delete process.env.CHROMIUM_PATH;
     else process.env.CHROMIUM_PATH = before;
   }
+});
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-browser-test-"));
+
+/** A process that unpacks the browser into a cache of its own, or holds one. */
+const holder = (what: "hold" | "unpack", cache: string, temporary = folder): ChildProcess =>
+  spawn(process.execPath, ["--import", "tsx", at("browser-holder.ts"), what], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, MUTWO_CACHE: cache, TMPDIR: temporary },
+  });
+
+/** Processes below one, by what the system says of their parents. */
+function descendants(pid: number): number[] {
+  const parents = readdirSync("/proc").flatMap((name): [number, number][] => {
+    try {
+      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
+      return [[Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1])]];
+    } catch {
+      return [];
+    }
+  });
+  const below = (parent: number): number[] =>
+    parents.flatMap(([child, of]) => (of === parent && child !== parent ? [child, ...below(child)] : []));
+  return below(pid);
+}
+
+const isThere = (pid: number): boolean => {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
+  }
+};
+
+const linux = process.platform === "linux" && process.arch === "x64";
+
+test("a browser ends with the process that started it, even killed, and the next run removes its folder", {
+  skip: !linux,
+}, async () => {
+  const child = holder("hold", process.env.MUTWO_CACHE ?? cacheFolder());
+  const [said] = (await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer];
+  assert.equal(said.toString(), "held\n");
+  const browser = descendants(child.pid as number);
+  assert.ok(browser.length > 0);
+  child.kill("SIGKILL");
+  for (let tries = 0; tries < 100 && browser.some(isThere); tries++) await setTimeout(100);
+  assert.deepEqual(browser.filter(isThere), []);
+  const ofBrowser = (): string[] => readdirSync(folder).filter((name) => name.startsWith("mutwo-browser-"));
+  assert.equal(ofBrowser().length, 1);
+  rmSync(temporaryFolder(folder, "mutwo-browser"), { recursive: true });
+  assert.deepEqual(ofBrowser(), []);
+});
+
+test("unpackChromium() of several first runs at once, after one that was killed, leaves one whole folder", {
+  skip: !linux,
+}, async () => {
+  const cache = mkdtempSync(path.join(folder, "cache-"));
+  const first = holder("unpack", cache);
+  // until something of it is unpacked
+  while (!readdirSync(cache).some((name) => readdirSync(path.join(cache, name)).length)) await setTimeout(20);
+  first.kill("SIGKILL");
+  await once(first, "exit");
+  const others = [1, 2, 3].map(() => holder("unpack", cache));
+  const said = await Promise.all(
+    others.map(async (child) =>
+      ((await once(child.stdout as NodeJS.ReadableStream, "data")) as [Buffer])[0].toString(),
+    ),
+  );
+  assert.equal(new Set(said).size, 1);
+  await Promise.all(others.map((child) => child.exitCode ?? once(child, "exit")));
+  const made = (said[0] as string).trim();
+  assert.deepEqual(readdirSync(cache), [path.basename(made)]);
+  assert.equal(spawnSync(path.join(made, "chromium"), ["--version"], { encoding: "utf8" }).error, undefined);
+  assert.deepEqual(
+    ["al2023/lib", "fonts/fonts.conf"].filter((part) => !existsSync(path.join(made, part))),
+    [],
+  );
 });

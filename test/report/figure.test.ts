@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { categories, type Phase, phases } from "../../src/graph/graph.js";
-import { bars, categoryColors, phaseBorders, phaseColors, shorten } from "../../src/report/figure.js";
+import { bars, categoryColors, figure, phaseBorders, phaseColors, readText, shorten } from "../../src/report/figure.js";
 
 test("categoryColors and phaseColors tell all categories and all phases apart", () => {
   assert.equal(new Set(categories.map((category) => categoryColors[category])).size, categories.length);
@@ -50,4 +50,16 @@ test("bars(rows) shows the largest, the largest on top, and says how many there 
   // Plotly draws the last at the top
   assert.deepEqual([x[0], x.at(-1), text.at(-1), x.length], [10, 49, "row 49", 40]);
   assert.equal(chart(40).layout.title.text, "Rows");
+});
+
+test("figure(title, …) shows names as they are, whatever looks like markup in them", () => {
+  const name = '<a href="x">b</a> & <b>';
+  const { data, layout } = figure(name, {}, { ticktext: [name] }, [
+    { text: [name], name, y: [1], hovertemplate: "%{text}<br>" },
+  ]);
+  const shown = '&lt;a href="x"&gt;b&lt;/a&gt; &amp; &lt;b&gt;';
+  assert.equal(layout.title.text, shown);
+  assert.deepEqual((layout.yaxis as { ticktext: string[] }).ticktext, [shown]);
+  assert.deepEqual(data, [{ text: [shown], name: shown, y: [1], hovertemplate: "%{text}<br>" }]);
+  assert.equal(readText(shown), name);
 });

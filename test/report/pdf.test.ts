@@ -7,7 +7,7 @@ import { reportPdf, targetPages, withBrowser } from "../../src/report/pdf.js";
 import { reportHtml } from "../../src/report/report.js";
 import { writeRun } from "../../src/report/write.js";
 import { profileModel } from "../../src/run/pipeline.js";
-import { readRun } from "../../src/run/run.js";
+import { readRun } from "../../src/run/read-run.js";
 import { at } from "../at.js";
 import { goldenRun } from "../golden-run.js";
 import { shownData } from "../page-data.js";

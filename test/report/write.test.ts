@@ -5,7 +5,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { reportHtml } from "../../src/report/report.js";
 import { rewriteReport, writeRun } from "../../src/report/write.js";
-import { readRun } from "../../src/run/run.js";
+import { readRun } from "../../src/run/read-run.js";
 import { goldenRun } from "../golden-run.js";
 
 const newFolder = (): string => mkdtempSync(path.join(tmpdir(), "mutwo-write-"));

@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { warningsOf } from "../../src/run/notes.js";
+import { readRun } from "../../src/run/read-run.js";
 import { makePlan, type PlanSettings, planProblem, planRun, sweepRun } from "../../src/run/replan.js";
-import { loadGraph, type Run, readRun } from "../../src/run/run.js";
+import { loadGraph, type Run } from "../../src/run/run.js";
 import { goldenRun } from "../golden-run.js";
 
 const saved = goldenRun("gpt2-h100");

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { runSummary } from "../../src/commands/summary.js";
 import { reportHtml } from "../../src/report/report.js";
 import type { ProfileModelOptions } from "../../src/run/options.js";
@@ -93,4 +94,18 @@ test("profileModel(replay of another model) names what the recording lacks", asy
     profileModel(fixture("mlp.ts.onnx"), { loss: "mse", optimizer: "sgd", backend: `replay:${recorded("resnet50")}` }),
     /^Error: (not in the recording|no kernel): [^\n]+$/,
   );
+});
+
+test("readRecording(file) says where a recording is not what it should be", () => {
+  const good = JSON.parse(gunzipSync(readFileSync(at("recordings/resnet_bottleneck.recording"))).toString());
+  const file = path.join(mkdtempSync(path.join(os.tmpdir(), "mutwo-damaged-")), "damaged.recording");
+  const refuses = (changed: object, problem: RegExp): void => {
+    writeFileSync(file, gzipSync(JSON.stringify({ ...good, ...changed })));
+    assert.throws(() => readRecording(file), problem);
+  };
+  refuses({ device: null }, /^Error: recording is damaged: device is null, not an object \(/);
+  refuses({ nodes: { a: [-1, 0] } }, /^Error: recording is damaged: nodes\.a\[0\] is -1, not a number from 0 on \(/);
+  refuses({ nodes: { a: [1] } }, /^Error: recording is damaged: nodes\.a/);
+  refuses({ steps: { a: {} } }, /^Error: recording is damaged: steps\.a\.nodeMs is missing \(/);
+  refuses({ version: "__proto__" }, /^Error: recording has version "__proto__", this mutwo reads 1: /);
 });
