@@ -197,6 +197,16 @@ function partsOf(holder: PeakHolder, modules: Modules): PeakPart[] {
  * planned step of a run without one.
  */
 export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
+  const trees = known.get(run) ?? {};
+  known.set(run, trees);
+  trees[which] ??= makeTree(run, which);
+  return trees[which];
+}
+
+/** Trees that were made, by their run. */
+const known = new WeakMap<Run, Partial<Record<Which, ModuleTree>>>();
+
+function makeTree(run: Run, which: Which): ModuleTree {
   const modules = modulesOf(run);
   const root = sprout(run.model.file, "");
   const { nodes } = stepOf(run, which);
