@@ -1,5 +1,6 @@
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { readText } from "../files.js";
 import { checkWritable } from "../run/folder.js";
 import type { Message } from "./connection.js";
 
@@ -39,12 +40,7 @@ export const sourceOf = (cell: Cell): string => (Array.isArray(cell.source) ? ce
 
 /** Reads an .ipynb. Throws `cannot read notebook: …` or `not a notebook: …`. */
 export function readNotebook(file: string): Notebook {
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read notebook: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const text = readText("notebook", file);
   let notebook: Notebook;
   try {
     notebook = JSON.parse(text) as Notebook;

@@ -3,8 +3,15 @@ import path from "node:path";
 import type { Browser } from "puppeteer-core";
 import { cacheFolder } from "../cache.js";
 
+/** Takes the browser's sandbox away. */
+const noSandbox = "--no-sandbox";
+
 const flags = [
-  "--no-sandbox",
+  // no network at all: every name and address is unknown, the proxy's too, and nothing goes past it
+  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--proxy-server=nowhere.invalid:9",
+  "--proxy-bypass-list=<-loopback>",
+  "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
   "--disable-gpu",
   "--disable-quic",
   "--no-first-run",
@@ -61,22 +68,34 @@ async function embeddedChromium(): Promise<{ executablePath: string; env: Record
   }
 }
 
-/** Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. Throws `no usable browser: …`. */
+/** Whether a browser runs without its sandbox. */
+export const isBare = (browser: Browser): boolean => browser.process()?.spawnargs.includes(noSandbox) ?? false;
+
+/**
+ * Starts a browser that reaches no network: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. In
+ * its sandbox, unless it cannot start in one here. Throws `no usable browser: …`.
+ */
 export async function launchBrowser(): Promise<Browser> {
-  const { default: puppeteer } = await import("puppeteer-core");
-  const common = { args: flags, handleSIGINT: false };
   try {
-    const wanted = process.env.CHROMIUM_PATH;
-    if (wanted) return await puppeteer.launch({ ...common, executablePath: wanted });
-    if (process.platform === "linux" && process.arch === "x64")
-      return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
-    const debian = "/usr/bin/chromium";
-    return await puppeteer.launch(
-      existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
-    );
+    // Chromium refuses to be root's in a sandbox
+    if (process.getuid?.() === 0) return await launched([...flags, noSandbox]);
+    return await launched(flags).catch(() => launched([...flags, noSandbox]));
   } catch (error) {
     throw new Error(`no usable browser: ${(error as Error).message.trim().split("\n")[0]} (set CHROMIUM_PATH)`, {
       cause: error,
     });
   }
+}
+
+async function launched(args: string[]): Promise<Browser> {
+  const { default: puppeteer } = await import("puppeteer-core");
+  const common = { args, handleSIGINT: false };
+  const wanted = process.env.CHROMIUM_PATH;
+  if (wanted) return await puppeteer.launch({ ...common, executablePath: wanted });
+  if (process.platform === "linux" && process.arch === "x64")
+    return await puppeteer.launch({ ...common, headless: "shell", ...(await embeddedChromium()) });
+  const debian = "/usr/bin/chromium";
+  return await puppeteer.launch(
+    existsSync(debian) ? { ...common, executablePath: debian } : { ...common, channel: "chrome" },
+  );
 }

@@ -1,14 +1,13 @@
 import {
-  accessSync,
   chmodSync,
   closeSync,
-  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
   renameSync,
   rmSync,
+  statSync,
 } from "node:fs";
 import path from "node:path";
 
@@ -65,19 +64,12 @@ export function checkWritable(folder: string, refusal = notWritable(folder)): vo
 /** Throws `WHAT not writable: …` if a file could not be written; leaves one that is there as it is. */
 export function checkFileWritable(what: string, file: string): void {
   const isNew = !existsSync(file);
+  // to open a pipe is to wait for its reader
+  if (!isNew && statSync(file).isFIFO()) throw new Error(`${what} not writable: ${file} (a pipe, not a file)`);
   try {
     closeSync(openSync(file, "a"));
     if (isNew) rmSync(file);
   } catch (error) {
     throw new Error(`${what} not writable: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
-}
-
-/** Throws `cannot read WHAT: …` if a file is not there or may not be read. */
-export function checkReadable(what: string, file: string): void {
-  try {
-    accessSync(file, constants.R_OK);
-  } catch (error) {
-    throw new Error(`cannot read ${what}: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
 }

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { checkFile, readText } from "../files.js";
 import { sha256Of } from "../model/read.js";
 import { figures } from "./figures.js";
-import { checkReadable, checkWritable } from "./folder.js";
+import { checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import { readRun } from "./run.js";
@@ -53,7 +54,7 @@ export async function sweepPoints(
   points: readonly OptionsOf<"profile">[],
   { folder, mutwo, signal, onProgress = () => {} }: SweepOptions,
 ): Promise<void> {
-  checkReadable("model", model);
+  checkFile("model", model);
   const hash = sha256Of(model);
   checkWritable(folder);
   mkdirSync(path.join(folder, "points"), { recursive: true });
@@ -101,7 +102,7 @@ export function readPoints(folder: string): GridPoint[] {
 
 function readPoint(file: string): GridPoint {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as GridPoint;
+    return JSON.parse(readText("point of a sweep", file)) as GridPoint;
   } catch (error) {
     throw new Error(`point of a sweep cannot be read: ${file}`, { cause: error });
   }

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import path from "node:path";
+import { readText } from "../files.js";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
 import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
@@ -163,12 +164,7 @@ export const runFile = (place: string): string =>
  */
 export function readRun(place: string): Run {
   const file = runFile(place);
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read run: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const text = readText("run", file);
   let run: Run;
   try {
     run = JSON.parse(text) as Run;
