@@ -1,164 +1,109 @@
-import { createHash } from "node:crypto";
-import {
-  chmodSync,
-  closeSync,
-  lstatSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  type Stats,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { hostname } from "node:os";
-import path from "node:path";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { totalmem } from "node:os";
+import { gunzipSync } from "node:zlib";
+import { formatBytes } from "./format.js";
 
-/*
- * Files and folders that appear whole: temporary folders that the next run finds and removes if their owner was killed,
- * and files that take the place of others without taking their links and modes.
- */
+/** The most bytes that a file of each kind may have; of a compressed one also what it unpacks to. */
+export const mostBytes = {
+  model: 2 ** 31,
+  safetensors: 2 ** 34,
+  run: 5e8,
+  recording: 5e8,
+  table: 5e8,
+  notebook: 5e8,
+  "device spec": 2 ** 20,
+  "point of a sweep": 2 ** 24,
+} as const;
 
-/** Which machine, and which of its tables of processes: elsewhere the same number is another process. */
-function placeOfProcess(): string {
-  let table = "";
-  try {
-    table = readlinkSync("/proc/self/ns/pid");
-  } catch {} // not Linux
-  return createHash("sha256").update(`${hostname()} ${table}`).digest("hex").slice(0, 8);
+/** What a file of the user's is, in words. */
+export type FileKind = keyof typeof mostBytes;
+
+/** A file that is open for reading; whoever opened it closes it. */
+export interface OpenFile {
+  readonly descriptor: number;
+  readonly bytes: number;
 }
 
-/** Whether a process is there, whoever owns it. */
-function isAlive(pid: number): boolean {
+/** Most bytes that one call of the system reads. */
+const mostAtOnce = 2 ** 30;
+
+/** A file that cannot be read as it is, whatever stands in it. */
+export class UnreadableFile extends Error {}
+
+const cannotRead = (kind: string, file: string, why: unknown, cause?: unknown): UnreadableFile =>
+  new UnreadableFile(`cannot read ${kind}: ${file} (${why})`, { cause });
+
+const isNot = (found: Stats): string => {
+  if (found.isDirectory()) return "EISDIR";
+  const what = found.isFIFO() ? "a pipe" : found.isSocket() ? "a socket" : "a device";
+  return `${what}, not a file`;
+};
+
+/**
+ * Opens a file that a user names, for reading; never waits for a writer. Throws `cannot read KIND: FILE (…)` with the
+ * system's code, for what is not a regular file, and for one with more than `most` bytes.
+ */
+export function openFile(kind: string, file: string, most: number = Number.POSITIVE_INFINITY): OpenFile {
+  let descriptor: number;
   try {
-    process.kill(pid, 0);
-    return true;
+    descriptor = openSync(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+    const { code } = error as NodeJS.ErrnoException;
+    // a socket cannot be opened at all
+    throw cannotRead(kind, file, code === "ENXIO" ? "not a file" : code, error);
   }
+  const found = fstatSync(descriptor);
+  const problem = found.isFile() ? tooLarge(found.size, most) : isNot(found);
+  if (problem === undefined) return { descriptor, bytes: found.size };
+  closeSync(descriptor);
+  throw cannotRead(kind, file, problem);
+}
+
+const tooLarge = (bytes: number, most: number): string | undefined =>
+  bytes > most ? `${formatBytes(bytes)}, at most ${formatBytes(most)} are read` : undefined;
+
+/** Throws as `openFile` does; leaves nothing open. */
+export const checkFile = (kind: FileKind, file: string): void =>
+  closeSync(openFile(kind, file, mostBytes[kind]).descriptor);
+
+/** The bytes of a file that a user names. Throws as `openFile` does, for more than its kind or the machine may have. */
+export function readFile(kind: FileKind, file: string): Buffer {
+  const { descriptor, bytes } = openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+  try {
+    return readPart(descriptor, 0, bytes);
+  } catch (error) {
+    throw cannotRead(kind, file, (error as NodeJS.ErrnoException).code, error);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** The text of such a file. */
+export const readText = (kind: FileKind, file: string): string => readFile(kind, file).toString("utf8");
+
+/** So many bytes of an open file from an offset on; fewer where it ends before. */
+export function readPart(descriptor: number, offset: number, bytes: number): Buffer {
+  // memory of its own, not a part of a pool: values are views of it, and need its alignment
+  const data = Buffer.allocUnsafeSlow(bytes);
+  let done = 0;
+  while (done < bytes) {
+    const got = readSync(descriptor, data, done, Math.min(bytes - done, mostAtOnce), offset + done);
+    if (got === 0) break;
+    done += got;
+  }
+  return data.subarray(0, done);
 }
 
 /**
- * Makes a temporary folder in another one, named by the process that owns it, for its owner to remove; removes those of
- * the same prefix whose owners were killed. Throws what the system does.
+ * What a compressed file holds. Throws as `openFile` does, also where it unpacks to more than its kind may have; zlib's
+ * own error if it is not compressed, or truncated.
  */
-export function temporaryFolder(parent: string, prefix = ".mutwo"): string {
-  const place = placeOfProcess();
-  removeAbandoned(parent, prefix, place);
-  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${place}-`));
-}
-
-function removeAbandoned(parent: string, prefix: string, place: string): void {
-  for (const name of readdirSync(parent)) {
-    if (!name.startsWith(`${prefix}-`)) continue;
-    const [, pid, where] = /^-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
-    if (where !== place || isAlive(Number(pid))) continue;
-    try {
-      rmSync(path.join(parent, name), { recursive: true, force: true });
-    } catch {} // of another user, or being removed by another run
-  }
-}
-
-/** Where a file is written: what a link leads to, whether or not anything is there. */
-export function targetOf(file: string): string {
-  let target = path.resolve(file);
-  for (let links = 0; links < 40; links++) {
-    const stat = lstatSync(target, { throwIfNoEntry: false });
-    if (!stat?.isSymbolicLink()) break;
-    target = path.resolve(path.dirname(target), readlinkSync(target));
-  }
-  return target;
-}
-
-/**
- * Puts a file in the place of another, whole where that can be: what a link leads to is replaced, not the link; the mode
- * of a file that was there stays; one with other names, and what is no file (`/dev/stdout`), is written into.
- */
-export function replaceFile(from: string, file: string): void {
-  const target = targetOf(file);
-  const stat = statSync(target, { throwIfNoEntry: false });
-  if (isWrittenInto(stat)) {
-    moveInto(from, target);
-    return;
-  }
-  if (stat) chmodSync(from, stat.mode & 0o7777);
+export function readCompressed(kind: FileKind, file: string): Buffer {
+  const packed = readFile(kind, file);
   try {
-    renameSync(from, target);
+    return gunzipSync(packed, { maxOutputLength: mostBytes[kind] });
   } catch (error) {
-    const { code = "" } = error as NodeJS.ErrnoException;
-    // another disk, or a folder that takes no new files and holds one that may be written
-    if (code !== "EXDEV" && !(stat && ["EACCES", "EPERM"].includes(code))) throw error;
-    moveInto(from, target);
+    if ((error as NodeJS.ErrnoException).code !== "ERR_BUFFER_TOO_LARGE") throw error;
+    throw cannotRead(kind, file, `unpacks to more than ${formatBytes(mostBytes[kind])}`, error);
   }
 }
-
-/** Writes one file's bytes into another, which stays: the system's own copy would remove it where it fails. */
-function moveInto(from: string, target: string): void {
-  const source = openSync(from, "r");
-  try {
-    const into = openSync(target, "w");
-    try {
-      const part = Buffer.alloc(2 ** 24);
-      for (let size = readSync(source, part); size > 0; size = readSync(source, part))
-        for (let done = 0; done < size; ) done += writeSync(into, part, done, size - done);
-    } finally {
-      closeSync(into);
-    }
-  } finally {
-    closeSync(source);
-  }
-  rmSync(from);
-}
-
-/** Whether a file is written into, not replaced: it has other names, or is no file (`/dev/stdout`). */
-const isWrittenInto = (stat: Stats | undefined): boolean => stat !== undefined && (!stat.isFile() || stat.nlink > 1);
-
-/** Writes a file as `replaceFile` does, from a temporary folder beside it. */
-export function writeWhole(file: string, content: string | Uint8Array): void {
-  const target = targetOf(file);
-  if (isWrittenInto(statSync(target, { throwIfNoEntry: false }))) {
-    writeFileSync(target, content);
-    return;
-  }
-  let folder: string;
-  try {
-    folder = temporaryFolder(path.dirname(target));
-  } catch (error) {
-    // a folder that takes nothing new may hold a file that may be written
-    if (!statSync(target, { throwIfNoEntry: false })) throw error;
-    writeFileSync(target, content);
-    return;
-  }
-  try {
-    const made = path.join(folder, "file");
-    writeFileSync(made, content);
-    replaceFile(made, target);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
-
-/** Whether two paths lead to the same file. */
-export function isSameFile(a: string, z: string): boolean {
-  const [one, other] = [a, z].map((file) => statSync(targetOf(file), { throwIfNoEntry: false }));
-  if (one && other) return one.dev === other.dev && one.ino === other.ino;
-  return !one && !other && realPlace(a) === realPlace(z);
-}
-
-/** The path of a file that need not be there, without links. */
-function realPlace(file: string): string {
-  const target = targetOf(file);
-  try {
-    return path.join(realpathSync(path.dirname(target)), path.basename(target));
-  } catch {
-    return target;
-  }
-}
-
-/** The mode of a new folder, as the user's mask has it. */
-export const folderMode = (): number => 0o777 & ~process.umask();

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { at } from "./at.js";
-import { program } from "./program.js";
+import { program, tsx } from "./program.js";
 
 // a library loaded before all others notes what any process asks the network for: names, and addresses elsewhere
 
@@ -67,15 +67,35 @@ const compiler = spawnSync("gcc", ["-shared", "-fPIC", "-O1", "-o", shim, path.j
 const skip =
   (process.platform !== "linux" && "for Linux only") || (compiler.error && "no C compiler") || compiler.stderr || false;
 
+/** Where a process works, and its temporary folder. */
+const [work, temporary] = ["work", "temporary"].map((name) => path.join(place, name)) as [string, string];
+for (const folder of [work, temporary]) mkdirSync(folder);
+
+/** What ONNX Runtime's telemetry leaves where it is on. */
+const left = (): string[] =>
+  [work, temporary].flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => /mat-debug|\.ses$/.test(name)),
+  );
+
+/** What a process and those that it starts ask the network for. They leave nothing of the telemetry. */
 function asked(command: readonly string[], env: NodeJS.ProcessEnv = {}): string[] {
   rmSync(notes, { force: true });
   const { status, stderr } = spawnSync(process.execPath, command, {
     encoding: "utf8",
-    cwd: place,
+    cwd: work,
     // a variable of CI's and one of the tests' quieten ONNX Runtime by themselves
-    env: { ...process.env, CI: undefined, ORT_DISABLE_TELEMETRY: undefined, LD_PRELOAD: shim, ASKED: notes, ...env },
+    env: {
+      ...process.env,
+      CI: undefined,
+      ORT_DISABLE_TELEMETRY: undefined,
+      LD_PRELOAD: shim,
+      ASKED: notes,
+      TMPDIR: temporary,
+      ...env,
+    },
   });
   assert.equal(status, 0, stderr);
+  assert.deepEqual(left(), []);
   return existsSync(notes) ? [...new Set(readFileSync(notes, "utf8").trim().split("\n"))].sort() : [];
 }
 
@@ -84,6 +104,26 @@ const settings = ["--loss", "ce", "--optimizer", "sgd", "--dim", "batch=4", "--b
 
 test("profiling, planning, executing, PDF and pictures ask the network for nothing", { skip }, () => {
   assert.deepEqual(asked([...program, "profile", model, ...settings]), []);
+});
+
+test("a process that keeps the library loaded for 12 s asks for nothing", { skip }, () => {
+  // telemetry that is on looks up its host some 9 s after the library is loaded
+  const open = `require(${JSON.stringify(at("../src/runtime/cpu.ts"))}).openCpu(); setTimeout(() => {}, 12_000)`;
+  assert.deepEqual(asked([...tsx, "--eval", open]), []);
+});
+
+test("the points of a sweep ask the network for nothing", { skip }, () => {
+  const points = ["--dim", "batch=1,2", "--loss", "ce", "--optimizer", "sgd", "--out", path.join(work, "sweep")];
+  assert.deepEqual(asked([...program, "sweep", model, ...points]), []);
+});
+
+test("a notebook's kernel asks the network for nothing", { skip }, () => {
+  const code = `const { profileModel } = require(${JSON.stringify(at("../dist/index.js"))}); await profileModel(${JSON.stringify(model)}, { loss: "ce", optimizer: "sgd", dims: { batch: 1 } }).then(({ before }) => console.log(before.backend));`;
+  const cell = { cell_type: "code", source: code, metadata: {}, outputs: [], execution_count: null };
+  const notebook = path.join(work, "profile.ipynb");
+  writeFileSync(notebook, JSON.stringify({ nbformat: 4, nbformat_minor: 5, metadata: {}, cells: [cell] }));
+  assert.deepEqual(asked([...program, "notebook", "run", notebook]), []);
+  assert.match(readFileSync(notebook, "utf8"), /"cpu/);
 });
 
 test("mutwo doctor asks the network for nothing", { skip }, () => {

@@ -11,6 +11,7 @@ import {
   type Tensor,
   type TensorType,
 } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { bytesOf } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
 import { checkInputs, checkNode, checkOutputs } from "../ops/check-node.js";
@@ -39,6 +40,10 @@ export class Builder implements Emit {
   private readonly constants = new Map<string, string>();
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
+  /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */
+  private readonly readers = new Map<string, number[]>();
+  /** Where to look on for a free name: all numbers of a wish below it are taken. */
+  private readonly next = new Map<string, number>();
 
   /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
   constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
@@ -64,7 +69,12 @@ export class Builder implements Emit {
   /** A name that is not taken yet; takes it. */
   fresh(wish: string): string {
     let name = wish;
-    for (let i = 2; this.names.has(name); i++) name = `${wish}_${i}`;
+    if (this.names.has(wish)) {
+      let i = this.next.get(wish) ?? 2;
+      while (this.names.has(`${wish}_${i}`)) i++;
+      name = `${wish}_${i}`;
+      this.next.set(wish, i + 1);
+    }
     this.names.add(name);
     return name;
   }
@@ -200,15 +210,27 @@ export class Builder implements Emit {
     try {
       const result = work();
       const nodes = this.nodes.splice(start);
-      for (const { name, outputs } of nodes) {
-        this.names.delete(name);
+      for (const { name, inputs, outputs } of nodes) {
+        this.release(name);
         this.positions.delete(name);
         for (const output of outputs) this.makers.delete(output);
+        for (const input of inputs) {
+          const list = this.readers.get(input);
+          while (list && (list.at(-1) ?? -1) >= start) list.pop();
+        }
       }
       return { result, nodes };
     } finally {
       Object.assign(this, { phase, category, scope });
     }
+  }
+
+  /** Gives a name back. */
+  private release(name: string): void {
+    this.names.delete(name);
+    const [, wish = "", number] = /^(.*)_(\d+)$/s.exec(name) ?? [];
+    const next = this.next.get(wish);
+    if (next !== undefined && Number(number) < next) this.next.set(wish, Number(number));
   }
 
   /** Throws for outputs that another node makes, or that are given. */
@@ -235,6 +257,7 @@ export class Builder implements Emit {
     this.refuseSecond(node);
     this.names.add(node.name);
     this.positions.set(node.name, this.nodes.length);
+    for (const input of node.inputs) if (input) addTo(this.readers, input, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
     this.nodes.push(node);
   }
@@ -256,10 +279,14 @@ export class Builder implements Emit {
    * Answers whether it could: not if no node makes it or if it has a place already.
    */
   placeWithin(name: string, within: NonNullable<Tensor["within"]>): boolean {
-    const producer = this.producer(name);
+    let origin = name;
+    let producer = this.producer(origin);
+    while (producer && opOf(producer).view) {
+      origin = producer.inputs[0] as string;
+      producer = this.producer(origin);
+    }
     if (!producer) return false;
-    if (opOf(producer).view) return this.placeWithin(producer.inputs[0] as string, within);
-    const tensor = this.type(name);
+    const tensor = this.type(origin);
     if (tensor.within || tensor.category === "activation") return false;
     this.redeclare({ ...tensor, category: "gradient", within });
     return true;
@@ -271,11 +298,13 @@ export class Builder implements Emit {
     if (made === undefined) throw new Error(`no node makes tensor: ${from}`);
     if (this.isGiven(to)) throw new Error(`duplicate tensor: ${to}`);
     const swap = (name: string): string => (name === from ? to : name);
-    for (let i = made; i < this.nodes.length; i++) {
+    const readers = this.readers.get(from) ?? [];
+    for (const i of new Set([made, ...readers])) {
       const node = this.nodes[i] as Node;
-      if (node.inputs.includes(from) || node.outputs.includes(from))
-        this.nodes[i] = { ...node, inputs: node.inputs.map(swap), outputs: node.outputs.map(swap) };
+      this.nodes[i] = { ...node, inputs: node.inputs.map(swap), outputs: node.outputs.map(swap) };
     }
+    this.readers.delete(from);
+    this.readers.set(to, readers);
     this.tensors.set(to, { ...this.type(from), name: to });
     this.tensors.delete(from);
     this.makers.set(to, made);

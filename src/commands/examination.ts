@@ -55,7 +55,11 @@ export async function examine(): Promise<Finding[]> {
       "browser (PDF, PNG)",
       async () => {
         const { withBrowser } = await import("../report/pdf.js");
-        return withBrowser((browser) => browser.version());
+        const { isBare } = await import("../report/browser.js");
+        return withBrowser(async (browser) => {
+          const version = await browser.version();
+          return isBare(browser) ? `${version}, without its sandbox (which does not start here)` : version;
+        });
       },
       "export CHROMIUM_PATH=/path/to/chrome (or do without: --no-pictures)",
     ),

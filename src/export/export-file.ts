@@ -1,6 +1,5 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
-import { replaceFile, targetOf, temporaryFolder } from "../files.js";
 import type { Graph } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
@@ -15,6 +14,7 @@ import { openRuntime } from "../runtime/open.js";
 import { seededGraph } from "../step/initial.js";
 import { lower } from "../step/lower.js";
 import { lossOutput, trainingStep } from "../step/training.js";
+import { replaceFile, targetOf, temporaryFolder } from "../written-files.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */

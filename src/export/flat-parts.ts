@@ -1,5 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { bytesPerElement, elementCount, type Graph, int, type Node, producers, type Tensor } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { reshape } from "../ops/shapes.js";
 
 /** One parameter's share of a flat tensor. */
@@ -23,7 +24,7 @@ const placeOf = ({ dtype }: Tensor, offset: number): string => `${dtype} ${offse
 /** Which parts each flat tensor of a training step consists of, and tensors of their own for them, made in `b`. */
 export class FlatParts {
   /** Flat tensors that have been cut. */
-  private readonly cut = new Map<string, readonly Part[]>();
+  private readonly cut = new Map<string, Part[]>();
   /** Where in a flat buffer each tensor lies that nodes have written so far. */
   private readonly written = new Map<string, Map<number, Part>>();
   /** Tensors joined again, by the names of the parts. */
@@ -40,6 +41,7 @@ export class FlatParts {
   ) {
     this.made = producers(graph);
     for (const tensor of graph.tensors.values()) if (tensor.within && !this.made.has(tensor.name)) this.label(tensor);
+    for (const parts of this.cut.values()) parts.sort(byOffset);
     this.buffers = [...this.cut.keys()];
     for (const { name, category } of graph.tensors.values())
       if (category === "optimizer state") this.cutLike(name, this.cut.get(this.bufferOf(name) ?? "") ?? []);
@@ -53,7 +55,7 @@ export class FlatParts {
 
   /** Keeps the parts that stand for a tensor. */
   set(name: string, parts: readonly Part[]): void {
-    this.cut.set(name, parts);
+    this.cut.set(name, [...parts]);
   }
 
   /** Takes note of the parts of flat buffers that a node writes. */
@@ -114,7 +116,7 @@ export class FlatParts {
     const buffer = tensor.within?.tensor ?? "";
     const part = { ...this.partOf(tensor), parameter: tensor.name };
     this.labels.set(placeOf(tensor, part.offset), tensor.name);
-    this.cut.set(buffer, [...(this.cut.get(buffer) ?? []), part].sort(byOffset));
+    addTo(this.cut, buffer, part);
   }
 
   private partOf(tensor: Tensor): Part {

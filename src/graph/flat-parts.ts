@@ -1,4 +1,5 @@
 import { bytesPerElement, type DType, elementCount, type Graph, producers, type Tensor } from "./graph.js";
+import { addTo } from "./lists.js";
 import { perGraph } from "./memo.js";
 
 /** A parameter's place in a flat buffer, in elements. */
@@ -24,9 +25,7 @@ const flatBuffers = perGraph((graph): readonly FlatBuffer[] => {
   for (const { name, within, dtype, shape, category } of graph.tensors.values()) {
     if (!within || made.has(name) || category !== "parameter") continue;
     const begin = within.offsetBytes / bytesPerElement(dtype);
-    const list = parts.get(within.tensor) ?? [];
-    list.push({ parameter: name, begin, end: begin + elementCount(shape) });
-    parts.set(within.tensor, list);
+    addTo(parts, within.tensor, { parameter: name, begin, end: begin + elementCount(shape) });
   }
   return [...parts].flatMap(([name, list]): FlatBuffer[] => {
     const whole = graph.tensors.get(name);
@@ -68,10 +67,25 @@ export function flatParts(graph: Graph, tensor: Tensor): readonly FlatPart[] | u
   const extent = extentOf(graph, tensor);
   if (!extent) return undefined;
   const { buffer, begin, end } = extent;
-  return buffer.parts.flatMap((part): FlatPart[] => {
+  const found: FlatPart[] = [];
+  for (let i = firstReaching(buffer.parts, begin); i < buffer.parts.length; i++) {
+    const part = buffer.parts[i] as FlatPart;
+    if (part.begin >= end) break;
     const [first, last] = [Math.max(part.begin, begin), Math.min(part.end, end)];
-    return first < last ? [{ parameter: part.parameter, begin: first - begin, end: last - begin }] : [];
-  });
+    if (first < last) found.push({ parameter: part.parameter, begin: first - begin, end: last - begin });
+  }
+  return found;
+}
+
+/** Index of the first part, of those in order, that ends behind an element. */
+function firstReaching(parts: readonly FlatPart[], element: number): number {
+  let [low, high] = [0, parts.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((parts[middle] as FlatPart).end > element) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Names of the flat buffers of parameters. */

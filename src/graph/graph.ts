@@ -1,3 +1,4 @@
+import { addTo } from "./lists.js";
 import type { Origins } from "./origins.js";
 
 /** Element types, by numpy's names. */
@@ -222,10 +223,7 @@ export function consumers(graph: Graph): Map<string, number[]> {
   const read = new Map<string, number[]>();
   graph.nodes.forEach((node, index) => {
     for (const name of new Set(node.inputs)) {
-      if (!name) continue;
-      const list = read.get(name);
-      if (list) list.push(index);
-      else read.set(name, [index]);
+      if (name) addTo(read, name, index);
     }
   });
   return read;
@@ -234,8 +232,7 @@ export function consumers(graph: Graph): Map<string, number[]> {
 /** The graph without nodes that neither its outputs nor its state depend on, and without tensors that nothing uses. */
 export function prune(graph: Graph): Graph {
   const parts = new Map<string, string[]>();
-  for (const tensor of graph.tensors.values())
-    if (tensor.within) parts.set(tensor.within.tensor, [...(parts.get(tensor.within.tensor) ?? []), tensor.name]);
+  for (const tensor of graph.tensors.values()) if (tensor.within) addTo(parts, tensor.within.tensor, tensor.name);
   const wanted = new Set<string>();
   const want = (name: string): void => {
     if (!name || wanted.has(name)) return;

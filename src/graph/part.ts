@@ -1,4 +1,5 @@
 import { consumers, type Graph, type Node, producers } from "./graph.js";
+import { addTo } from "./lists.js";
 
 /**
  * The part of a graph that consists of some of its nodes, in the same order: a graph again. What they read and do not
@@ -39,8 +40,7 @@ export function neighbours(graph: Graph, node: Node, distance: number): Set<Node
   const makers = producers(graph);
   const readers = consumers(graph);
   const parts = new Map<string, string[]>();
-  for (const { name, within } of graph.tensors.values())
-    if (within) parts.set(within.tensor, [...(parts.get(within.tensor) ?? []), name]);
+  for (const { name, within } of graph.tensors.values()) if (within) addTo(parts, within.tensor, name);
   const before = ({ inputs }: Node): (number | undefined)[] =>
     inputs.flatMap((name) => [name, ...(parts.get(name) ?? [])].map((part) => makers.get(part)));
   const after = ({ outputs }: Node): (number | undefined)[] =>

@@ -124,12 +124,25 @@ function pressures({ free, size, start, end, count }: Packing): Float64Array {
     Array.from(size, (bytes, one) => ({ bytes, start: start[one] as number, end: end[one] as number })),
     count,
   );
-  return Float64Array.from({ length: free }, (_, one) => {
-    let most = 0;
-    for (let rank = start[one] as number; rank <= (end[one] as number); rank++)
-      most = Math.max(most, live[rank] as number);
-    return most;
-  });
+  const most = greatest(live);
+  return Float64Array.from({ length: free }, (_, one) => most(start[one] as number, end[one] as number));
+}
+
+/** Answers for the greatest of the values from one place to another: of two overlapping stretches of a power of two. */
+function greatest(values: Float64Array): (first: number, last: number) => number {
+  const levels = [values];
+  for (let width = 1; 2 * width <= values.length; width *= 2) {
+    const below = levels.at(-1) as Float64Array;
+    const level = new Float64Array(values.length - 2 * width + 1);
+    for (let i = 0; i < level.length; i++) level[i] = Math.max(below[i] as number, below[i + width] as number);
+    levels.push(level);
+  }
+  return (first, last) => {
+    if (last < first) return 0;
+    const depth = 31 - Math.clz32(last - first + 1);
+    const level = levels[depth] as Float64Array;
+    return Math.max(level[first] as number, level[last + 1 - 2 ** depth] as number);
+  };
 }
 
 /** Bytes that are live at each rank. */

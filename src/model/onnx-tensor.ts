@@ -1,5 +1,8 @@
-import { closeSync, openSync, readSync, realpathSync, type Stats, statSync } from "node:fs";
+import { closeSync, realpathSync, type Stats, statSync } from "node:fs";
+import { totalmem } from "node:os";
 import path from "node:path";
+import { openFile, readPart } from "../files.js";
+import { formatBytes } from "../format.js";
 import {
   bytesPerElement,
   type DType,
@@ -110,16 +113,14 @@ function readExternal(tensor: ProtoTensor, name: string, expected: number, from:
     );
   if (offset + length > found.size)
     throw new Error(`truncated external data: ${location} has ${found.size} bytes, ${name} needs ${offset + length}`);
-  const data = new Uint8Array(length);
-  const handle = openSync(real, "r");
+  if (length > totalmem())
+    throw new Error(`tensor too large: ${name} (${formatBytes(length)}; this machine has ${formatBytes(totalmem())})`);
+  const { descriptor } = openFile("external data", real);
   try {
-    for (let done = 0; done < length; ) {
-      const got = readSync(handle, data, done, Math.min(length - done, 2 ** 30), offset + done);
-      if (got === 0) throw new Error(`truncated external data: ${location} (${name})`);
-      done += got;
-    }
+    const data = readPart(descriptor, offset, length);
+    if (data.length < length) throw new Error(`truncated external data: ${location} (${name})`);
+    return new Uint8Array(data.buffer, data.byteOffset, length);
   } finally {
-    closeSync(handle);
+    closeSync(descriptor);
   }
-  return data;
 }

@@ -1,5 +1,7 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
+import { mostBytes, readFile } from "../files.js";
+import { formatBytes } from "../format.js";
 import { type Attribute, dtypeOfNumber, onnxNumbers } from "../graph/graph.js";
 import type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model.js";
 import { attributeTypes, readAttribute, writeAttribute } from "./onnx-attributes.js";
@@ -21,23 +23,16 @@ import { scopeOf } from "./scopes.js";
 import { readsOf } from "./subgraphs.js";
 
 /** protobuf's own limit. */
-const maxBytes = 2 ** 31;
+const maxBytes = mostBytes.model;
 
 /** Reads an ONNX file with its external data. Throws one line for anything that is wrong with it. */
 export function openOnnx(file: string): Model {
-  let bytes: Uint8Array;
-  try {
-    const { size } = statSync(file);
-    if (size >= maxBytes)
-      throw new Error(
-        `not an ONNX file: ${file} (2 GiB and more need external data: torch.onnx.export(…, dynamo=True, external_data=True))`,
-      );
-    bytes = readFileSync(file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(code ? `cannot read model: ${file} (${code})` : message, { cause: error });
-  }
-  return parseOnnx(bytes, { file, folder: path.dirname(path.resolve(file)) });
+  const { size } = statSync(file, { throwIfNoEntry: false }) ?? { size: 0 };
+  if (size >= maxBytes)
+    throw new Error(
+      `not an ONNX file: ${file} (${formatBytes(size)}; 2 GiB and more need external data: torch.onnx.export(…, dynamo=True, external_data=True))`,
+    );
+  return parseOnnx(readFile("model", file), { file, folder: path.dirname(path.resolve(file)) });
 }
 
 /** Parses ONNX bytes; `folder` is where external data may lie (null: nowhere). Throws one line for anything wrong. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
+import { openFile } from "../files.js";
 import type { Graph } from "../graph/graph.js";
 import { type CpuRuntime, openCpu } from "../runtime/cpu.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -8,11 +9,11 @@ import type { Model } from "./model.js";
 import { openOnnx } from "./onnx.js";
 import type { Untrained } from "./roles.js";
 
-/** SHA-256 of a file, read piece by piece: model files are large. */
+/** SHA-256 of a model file, read piece by piece: such files are large. Throws `cannot read model: …`. */
 export function sha256Of(file: string): string {
   const hash = createHash("sha256");
   const piece = Buffer.alloc(2 ** 20);
-  const descriptor = openSync(file, "r");
+  const { descriptor } = openFile("model", file);
   try {
     for (let read = readSync(descriptor, piece); read > 0; read = readSync(descriptor, piece))
       hash.update(piece.subarray(0, read));
@@ -24,12 +25,7 @@ export function sha256Of(file: string): string {
 
 /** Whether a file is the model that was read once, by its SHA-256. Throws `cannot read model: …` or `the model has changed since the run: …`. */
 export function checkModel(file: string, expected: string): void {
-  let sha256: string;
-  try {
-    sha256 = sha256Of(file);
-  } catch (error) {
-    throw new Error(`cannot read model: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const sha256 = sha256Of(file);
   if (sha256 !== expected)
     throw new Error(`the model has changed since the run: ${file} (sha256 ${sha256.slice(0, 12)}…)`);
 }

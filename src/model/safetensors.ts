@@ -1,4 +1,5 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
+import { readFile } from "../files.js";
 import { bytesPerElement, type DType, elementCount } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 
@@ -33,12 +34,7 @@ const maxHeaderBytes = 100_000_000;
  * views. Throws one line for a file that cannot be read, is truncated, or whose header does not fit its data.
  */
 export function readSafetensors(file: string): Map<string, Value> {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    throw new Error(`cannot read safetensors: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const bytes = readFile("safetensors", file);
   const length = bytes.length >= 8 ? Number(bytes.readBigUInt64LE(0)) : -1;
   if (length < 2 || length > maxHeaderBytes || length > bytes.length - 8)
     throw new Error(`not a safetensors file, or truncated: ${file}`);

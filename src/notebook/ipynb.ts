@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
-import { targetOf, writeWhole } from "../files.js";
+import { readText } from "../files.js";
 import { checkFileWritable } from "../run/folder.js";
 import { list, number, object, problemIn, record, text, v } from "../schema.js";
+import { targetOf, writeWhole } from "../written-files.js";
 import type { Message } from "./connection.js";
 
 /** One output of a cell. */
@@ -67,12 +68,7 @@ const notebookSchema = object({
 
 /** Reads an .ipynb. Throws `cannot read notebook: …` or `not a notebook: …`. */
 export function readNotebook(file: string): Notebook {
-  let content: string;
-  try {
-    content = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read notebook: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const content = readText("notebook", file);
   let notebook: Notebook;
   try {
     notebook = JSON.parse(content) as Notebook;

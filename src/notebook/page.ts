@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import type { Page } from "puppeteer-core";
-import { writeWhole } from "../files.js";
 import { withBrowser } from "../report/pdf.js";
 import { ownPath } from "../root.js";
+import { writeWhole } from "../written-files.js";
 import { escapeHtml } from "./cell.js";
 import { bringsLibrary, libraryHtml } from "./figure.js";
 import { type Cell, type Notebook, type Output, readNotebook, sourceOf } from "./ipynb.js";

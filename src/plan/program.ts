@@ -1,3 +1,4 @@
+import { addTo } from "../graph/lists.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { type Allowed, allowedActions } from "./allowed.js";
 import type { Compiled, CompiledNode } from "./compiled.js";
@@ -139,7 +140,7 @@ export class PlanProgram extends Rows {
     const { nodes, owner } = this.graph;
     const readers = new Map<number, number[]>();
     nodes.forEach(({ inputs }, rank) => {
-      for (const name of inputs) readers.set(name, [...(readers.get(name) ?? []), rank]);
+      for (const name of inputs) addTo(readers, name, rank);
     });
     for (let rank = nodes.length - 1; rank >= 0; rank--) {
       const z = this.again[rank];

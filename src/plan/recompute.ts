@@ -1,4 +1,5 @@
 import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { copyName } from "../graph/names.js";
 import {
   activationOf,
@@ -37,8 +38,7 @@ export function insertRecomputation(
   const made = producerRanks(graph);
   const blocks = new Map<number, SavedActivation[]>();
   for (const activation of saved.values())
-    if (evicted.has(activation.name))
-      blocks.set(activation.firstBackwardAccess, [...(blocks.get(activation.firstBackwardAccess) ?? []), activation]);
+    if (evicted.has(activation.name)) addTo(blocks, activation.firstBackwardAccess, activation);
   const state = new Set(graph.state.map(({ after }) => after));
   const tensors = new Map(graph.tensors);
   const nodeCopy = copyNames(new Set(graph.nodes.map(({ name }) => name)));

@@ -2,8 +2,8 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { temporaryFolder } from "../files.js";
 import { ownPath } from "../root.js";
+import { temporaryFolder } from "../written-files.js";
 
 /** A variable of a program: from 0 to `upper`, without limit if that is absent. */
 export interface Column {

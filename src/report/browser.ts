@@ -3,10 +3,17 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Browser, LaunchOptions, PuppeteerNode } from "puppeteer-core";
 import { cacheFolder } from "../cache.js";
-import { temporaryFolder } from "../files.js";
+import { temporaryFolder } from "../written-files.js";
+
+/** Takes the browser's sandbox away. */
+const noSandbox = "--no-sandbox";
 
 const flags = [
-  "--no-sandbox",
+  // no network at all: every name and address is unknown, the proxy's too, and nothing goes past it
+  "--host-resolver-rules=MAP * ~NOTFOUND",
+  "--proxy-server=nowhere.invalid:9",
+  "--proxy-bypass-list=<-loopback>",
+  "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
   "--disable-gpu",
   "--disable-quic",
   "--no-first-run",
@@ -76,9 +83,13 @@ async function embeddedChromium(): Promise<{ executablePath: string; env: Record
   };
 }
 
+/** Whether a browser runs without its sandbox. */
+export const isBare = (browser: Browser): boolean => browser.process()?.spawnargs.includes(noSandbox) ?? false;
+
 /**
- * Starts a browser: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. It is spoken to through a
- * pipe, whose end is its end too, even where this process is killed. Throws `no usable browser: …`.
+ * Starts a browser that reaches no network: CHROMIUM_PATH, the embedded Chromium, Debian's, or an installed Chrome. In
+ * its sandbox, unless it cannot start in one here. It is spoken to through a pipe, whose end is its end too, even where
+ * this process is killed. Throws `no usable browser: …`.
  */
 export async function launchBrowser(): Promise<Browser> {
   const { default: puppeteer } = await import("puppeteer-core");
@@ -90,9 +101,12 @@ export async function launchBrowser(): Promise<Browser> {
     } catch {} // the browser still writes: the next run removes it
   };
   process.once("exit", removeData);
-  const common = { args: flags, handleSIGINT: false, pipe: true, userDataDir };
+  const start = (args: string[]): Promise<Browser> =>
+    launched(puppeteer, { args, handleSIGINT: false, pipe: true, userDataDir });
+  const bare = [...flags, noSandbox];
   try {
-    const browser = await launched(puppeteer, common);
+    // Chromium refuses to be root's in a sandbox
+    const browser = await (process.getuid?.() === 0 ? start(bare) : start(flags).catch(() => start(bare)));
     browser.process()?.once("exit", removeData);
     return browser;
   } catch (error) {

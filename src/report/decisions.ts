@@ -1,4 +1,5 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
+import { addTo } from "../graph/lists.js";
 import type { Decision } from "../plan/plan.js";
 import { modulesOf, moduleText } from "../run/modules.js";
 import type { Run } from "../run/run.js";
@@ -37,7 +38,7 @@ export function decisionGroups(run: Run): DecisionGroup[] {
   const groups = new Map<string, Decision[]>();
   for (const decision of run.plan?.decisions ?? []) {
     const name = groupOf(decision);
-    groups.set(name, [...(groups.get(name) ?? []), decision]);
+    addTo(groups, name, decision);
   }
   const sum = (decisions: readonly Decision[], value: (one: Decision) => number): number =>
     decisions.reduce((all, one) => all + value(one), 0);

@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import path from "node:path";
+import { readText } from "../files.js";
 import { type Attributes, categories, elementCount, type Phase, producers, tensorBytes } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { layout } from "../memory/layout.js";
@@ -48,8 +49,8 @@ function tableBeside(nodes: string): string {
  */
 export function readTables(nodes: string): Run {
   const activations = tableBeside(nodes);
-  const text = readTable(nodes);
-  const rows = readTable(activations);
+  const text = readText("table", nodes);
+  const rows = readText("table", activations);
   const { graph, times, costs } = inFile(nodes, () => nodesOf(path.basename(nodes), text));
   const loaded = loadGraph(graph);
   const derived = inFile(nodes, () => tables(loaded, times, null, null));
@@ -113,14 +114,6 @@ export function readTables(nodes: string): Run {
       },
     ],
   };
-}
-
-function readTable(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read table: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
 }
 
 /** What is done with a file's text; whatever is wrong with it names the file. */

@@ -1,17 +1,6 @@
-import {
-  accessSync,
-  chmodSync,
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
-import { folderMode, isSameFile, targetOf, temporaryFolder } from "../files.js";
+import { folderMode, isSameFile, targetOf, temporaryFolder } from "../written-files.js";
 
 const notWritable =
   (folder: string) =>
@@ -79,14 +68,5 @@ export function checkFileWritable(what: string, file: string, sources: readonly 
     if (!stat) rmSync(target);
   } catch (error) {
     throw new Error(`${what} not writable: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
-}
-
-/** Throws `cannot read WHAT: …` if a file is not there or may not be read. */
-export function checkReadable(what: string, file: string): void {
-  try {
-    accessSync(file, constants.R_OK);
-  } catch (error) {
-    throw new Error(`cannot read ${what}: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
   }
 }

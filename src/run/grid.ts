@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import path from "node:path";
-import { writeWhole } from "../files.js";
+import { checkFile, readText } from "../files.js";
 import { sha256Of } from "../model/read.js";
 import { own } from "../own.js";
 import { count, flag, number, object, problemIn, record, type Same, text, v } from "../schema.js";
+import { writeWhole } from "../written-files.js";
 import { figures } from "./figures.js";
-import { checkFileWritable, checkReadable, checkWritable } from "./folder.js";
+import { checkFileWritable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";
 import type { OptionsOf } from "./options.js";
 import { readRun } from "./read-run.js";
@@ -71,7 +72,7 @@ export async function sweepPoints(
   points: readonly OptionsOf<"profile">[],
   { folder, mutwo, signal, onProgress = () => {} }: SweepOptions,
 ): Promise<void> {
-  checkReadable("model", model);
+  checkFile("model", model);
   const hash = sha256Of(model);
   for (const part of ["", "points", "runs"]) checkWritable(path.join(folder, part));
   mkdirSync(path.join(folder, "points"), { recursive: true });
@@ -119,7 +120,7 @@ export function readPoints(folder: string): GridPoint[] {
 function readPoint(file: string): GridPoint {
   let point: GridPoint;
   try {
-    point = JSON.parse(readFileSync(file, "utf8")) as GridPoint;
+    point = JSON.parse(readText("point of a sweep", file)) as GridPoint;
   } catch (error) {
     throw new Error(`point of a sweep cannot be read: ${file}`, { cause: error });
   }

@@ -82,12 +82,10 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] extends number ? number : { -
 
 type Costs = Mutable<ModuleCosts>;
 
-interface Line {
-  source: Source;
-  nodes: number;
-  ms: number;
-  peakBytes: number;
-}
+type Line = { -readonly [K in keyof LineCosts]: LineCosts[K] };
+
+/** Trees that were made, by their run. */
+const known = { unplanned: new WeakMap<Run, ModuleTree>(), planned: new WeakMap<Run, ModuleTree>() };
 
 /** A module while the tree is made. */
 interface Growing {
@@ -197,6 +195,8 @@ function partsOf(holder: PeakHolder, modules: Modules): PeakPart[] {
  * planned step of a run without one.
  */
 export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
+  const before = known[which].get(run);
+  if (before) return before;
   const modules = modulesOf(run);
   const root = sprout(run.model.file, "");
   const { nodes } = stepOf(run, which);
@@ -206,7 +206,9 @@ export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
   addActivations(root, modules, run);
   const ms = nodes.reduce((sum, { time }) => sum + time.medianMs, 0);
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-  return { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
+  const tree = { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
+  known[which].set(run, tree);
+  return tree;
 }
 
 function addNodes(root: Growing, modules: Modules, nodes: readonly NodeRow[]): void {

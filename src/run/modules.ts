@@ -86,6 +86,8 @@ class ModuleFinder implements Modules {
   private readonly read: ReadonlyMap<string, readonly number[]>;
   private readonly paths: ReadonlySet<string>;
   private readonly nodeShares = new Map<string, readonly Share[]>();
+  private readonly nodeModules = new Map<string, NodeModule>();
+  private readonly tensorModules = new Map<string, string>();
   private readonly tensorShares = new Map<string, readonly Share[]>();
 
   constructor(loaded: Graph) {
@@ -100,6 +102,14 @@ class ModuleFinder implements Modules {
   }
 
   ofNode(name: string): NodeModule {
+    const before = this.nodeModules.get(name);
+    if (before) return before;
+    const found = this.moduleOfNode(name);
+    this.nodeModules.set(name, found);
+    return found;
+  }
+
+  private moduleOfNode(name: string): NodeModule {
     const module = this.sharesOfNode(name)
       .map((one) => one.module)
       .reduce(wholeOf);
@@ -118,9 +128,13 @@ class ModuleFinder implements Modules {
   }
 
   ofTensor(name: string): string {
-    return this.sharesOfTensor(name)
+    const before = this.tensorModules.get(name);
+    if (before !== undefined) return before;
+    const found = this.sharesOfTensor(name)
       .map((one) => one.module)
       .reduce(wholeOf);
+    this.tensorModules.set(name, found);
+    return found;
   }
 
   sharesOfTensor(name: string): readonly Share[] {

@@ -1,4 +1,5 @@
 import { type Graph, type Node, type Phase, tensorBytes, tensorOf } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { type ActivationRow, activationRows } from "../memory/activation-rows.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import { callOf } from "../ops/call.js";
@@ -79,7 +80,7 @@ export function tables(
   const activations = activationRows(graph, nodeMs, { swapMs, swapMeasured: Boolean(copies?.length) && !estimated });
   const namesBy = (rank: (row: ActivationRow) => number): Map<number, string[]> => {
     const names = new Map<number, string[]>();
-    for (const row of activations) names.set(rank(row), [...(names.get(rank(row)) ?? []), row.name]);
+    for (const row of activations) addTo(names, rank(row), row.name);
     return names;
   };
   const lastForward = namesBy((row) => row.lastForwardAccess);

@@ -1,7 +1,8 @@
+import { checkFile } from "../files.js";
 import { backendOptions, checkBackend, estimateBackend } from "../runtime/backends.js";
 import { readDeviceSpec } from "../runtime/device-spec.js";
 import type { TrainingOptions } from "../step/training.js";
-import { checkFileWritable, checkReadable } from "./folder.js";
+import { checkFileWritable } from "./folder.js";
 import {
   type CommandName,
   choice,
@@ -36,7 +37,7 @@ export const optionTable = {
     group: "step",
     commands: ["verify"],
     required: ["verify"],
-    check: (file: string) => checkReadable("safetensors", file),
+    check: (file: string) => checkFile("safetensors", file),
   },
   /** `ce`, `mse`, `l1`, `bce` or `sum`, with settings: `ce:axis=1,output=logits`. */
   loss: {

@@ -1,5 +1,4 @@
 import path from "node:path";
-import { writeWhole } from "../files.js";
 import { formatBytes } from "../format.js";
 import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
@@ -13,6 +12,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
 import { lossOutput } from "../step/training.js";
+import { writeWhole } from "../written-files.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
 import { checkFileWritable } from "./folder.js";

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readText } from "../files.js";
 import { problemIn, shown } from "../schema.js";
 import { type Run, runFile, runFormatVersion, type Warning } from "./run.js";
 import { contradictionIn } from "./run-checks.js";
@@ -11,12 +11,7 @@ import { runSchema, type SavedRun } from "./run-schema.js";
  */
 export function readRun(place: string): Run {
   const file = runFile(place);
-  let text: string;
-  try {
-    text = readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read run: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
+  const text = readText("run", file);
   let saved: SavedRun;
   try {
     saved = JSON.parse(text) as SavedRun;

@@ -1,4 +1,5 @@
 import type { Graph, Node } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { knownName, originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 import { pcieLink } from "../plan/link.js";
@@ -92,7 +93,7 @@ function reasonsOf({ graph: saved, plan, before }: Run, planned: Graph): Readonl
   const evicted = new Set([...decided.values()].flatMap((one) => (one.action === "recompute" ? [one.activation] : [])));
   const reasons = new Map<string, Decision[]>();
   const add = (node: string, decision: Decision | undefined): void => {
-    if (decision) reasons.set(node, [...(reasons.get(node) ?? []), decision]);
+    if (decision) addTo(reasons, node, decision);
   };
   const times = (rank: number): number => before.nodes[rank]?.time.medianMs ?? 0;
   for (const [activation, copies] of copiesOf(loadGraph(saved), planned, evicted, times))

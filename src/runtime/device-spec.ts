@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readText } from "../files.js";
 import { fittedEfficiencies, type PartialEfficiencies, workKinds } from "./efficiency.js";
 
 /** What an estimate knows of a GPU: peaks as a data sheet states them, dense, without sparsity. */
@@ -181,14 +181,7 @@ export function readDeviceSpec(nameOrFile: string): DeviceSpec {
   // a word without a dot or a slash is meant as a name
   if (!/[./\\]/.test(nameOrFile))
     throw new Error(`unknown device: ${nameOrFile} (one of ${deviceNames.join(", ")}, or a FILE.json)`);
-  let text: string;
-  try {
-    text = readFileSync(nameOrFile, "utf8");
-  } catch (error) {
-    throw new Error(`cannot read device spec: ${nameOrFile} (${(error as NodeJS.ErrnoException).code})`, {
-      cause: error,
-    });
-  }
+  const text = readText("device spec", nameOrFile);
   let fields: unknown;
   try {
     fields = JSON.parse(text);

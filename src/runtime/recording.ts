@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gzipSync } from "node:zlib";
+import { readCompressed, UnreadableFile } from "../files.js";
 import { NodeError } from "../graph/errors.js";
 import type { Graph, Node } from "../graph/graph.js";
 import { originalName } from "../graph/names.js";
@@ -177,16 +177,11 @@ export const encodeRecording = (recording: Recording): Uint8Array => gzipSync(JS
 
 /** Reads a recording. Throws one line: no such file, not a recording, truncated, another version. */
 export function readRecording(file: string): Recording {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(file);
-  } catch (error) {
-    throw new Error(`cannot read recording: ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
-  }
   let recording: Recording;
   try {
-    recording = JSON.parse(gunzipSync(bytes).toString()) as Recording;
+    recording = JSON.parse(readCompressed("recording", file).toString()) as Recording;
   } catch (error) {
+    if (error instanceof UnreadableFile) throw error;
     throw new Error(`not a recording, or truncated: ${file}`, { cause: error });
   }
   if (recording?.format !== "mutwo-recording") throw new Error(`not a recording: ${file}`);

@@ -1,5 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Node, type Tensor, tensorBytes, tensorOf } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { gradientName, microName } from "../graph/names.js";
 
 /** The flat buffers, and the nodes that add a micro-batch's gradients by the tensor that they wait for. */
@@ -14,7 +15,7 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType
   for (const name of model.tensors.keys()) {
     if (!gradients.has(name)) continue;
     const tensor = tensorOf(model, name);
-    groups.set(tensor.dtype, [...(groups.get(tensor.dtype) ?? []), tensor]);
+    addTo(groups, tensor.dtype, tensor);
   }
   const alignment = (t: Tensor): number => [64, 32, 16, 8, 4].find((n) => tensorBytes(t) % n === 0) ?? 2;
   for (const group of groups.values()) group.sort((a, z) => alignment(z) - alignment(a));
@@ -80,8 +81,7 @@ export function accumulateGradients(
     const name = b.fresh(partialName(parameter, micro, count));
     b.op("Add", [before, gradient], {}, { outputs: [name], category: "gradient" });
     b.redeclare({ ...b.type(name), ...(within ? { within } : {}) });
-    const waiting = trained.accumulations.get(gradient) ?? [];
-    if (b.producer(gradient)) trained.accumulations.set(gradient, [...waiting, b.nodes.at(-1) as Node]);
+    if (b.producer(gradient)) addTo(trained.accumulations, gradient, b.nodes.at(-1) as Node);
     names.set(parameter, name);
   }
   return names;

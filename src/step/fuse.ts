@@ -1,4 +1,5 @@
 import { consumers, elementCount, type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { originOf } from "../graph/origin-of.js";
 import { commonPath } from "../graph/origins.js";
 import { peakBytes } from "../memory/liveness.js";
@@ -73,7 +74,7 @@ function sourcesOf(graph: Graph): Sources {
   const parts = new Map<string, number[]>();
   for (const { name, within } of graph.tensors.values()) {
     const rank = made.get(name);
-    if (within && rank !== undefined) parts.set(within.tensor, [...(parts.get(within.tensor) ?? []), rank]);
+    if (within && rank !== undefined) addTo(parts, within.tensor, rank);
   }
   return graph.nodes.map(({ inputs }, rank) => {
     const direct = new Set(inputs.flatMap((name) => made.get(name) ?? []));

@@ -1,4 +1,5 @@
 import { elementCount, float, type Graph, int, type Node, type Tensor, tensorBytes } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { randomFrom } from "../graph/random.js";
 import { bytesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
@@ -21,12 +22,12 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
   const values = new Map<string, Uint8Array>();
   const made = new Set(step.nodes.flatMap((node) => node.outputs));
   const flat = new Set([...step.tensors.values()].map((tensor) => tensor.within?.tensor));
-  const uses = usesOf(forward);
+  const read = readersOf(forward);
   for (const tensor of step.tensors.values()) {
     // a resident temporary is a slice of one that has a value
     if (made.has(tensor.name) || ["constant", "gradient", "temporary"].includes(tensor.category)) continue;
     if (flat.has(tensor.name) && tensor.category === "parameter") continue; // its parts have the values
-    values.set(tensor.name, tensor.data ?? seeded(tensor, uses.get(tensor.name) ?? [], forward, seed));
+    values.set(tensor.name, tensor.data ?? seeded(tensor, usesOf(read, tensor.name), forward, seed));
   }
   return values;
 }
@@ -45,19 +46,25 @@ export function seededGraph(graph: Graph, seed: number): Graph {
 
 type Use = { readonly node: Node; readonly slot: number };
 
-/** Who reads each tensor, seen through views and what else hands its elements on. */
-function usesOf(graph: Graph): Map<string, Use[]> {
-  const uses = new Map<string, Use[]>();
-  for (let i = graph.nodes.length - 1; i >= 0; i--) {
-    const node = graph.nodes[i] as Node;
-    const { view, passes } = opOf(node);
-    node.inputs.forEach((name, slot) => {
-      if (!name) return;
-      const list = uses.get(name) ?? [];
-      if ((view || passes) && slot === 0) list.push(...(uses.get(node.outputs[0] as string) ?? []));
-      else list.push({ node, slot });
-      uses.set(name, list);
-    });
+/** Who reads each tensor, in schedule order; of one node's reads, the last first. */
+function readersOf(graph: Graph): ReadonlyMap<string, readonly Use[]> {
+  const read = new Map<string, Use[]>();
+  for (const node of graph.nodes)
+    for (let slot = node.inputs.length - 1; slot >= 0; slot--) {
+      const name = node.inputs[slot];
+      if (name) addTo(read, name, { node, slot });
+    }
+  return read;
+}
+
+/** Who reads a tensor, seen through views and what else hands its elements on, the last of the schedule first. */
+function usesOf(read: ReadonlyMap<string, readonly Use[]>, name: string): Use[] {
+  const uses: Use[] = [];
+  const open = [...(read.get(name) ?? [])];
+  for (let use = open.pop(); use; use = open.pop()) {
+    const { view, passes } = opOf(use.node);
+    if (!((view || passes) && use.slot === 0)) uses.push(use);
+    else for (const further of read.get(use.node.outputs[0] as string) ?? []) open.push(further);
   }
   return uses;
 }

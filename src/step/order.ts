@@ -1,4 +1,5 @@
 import { type Graph, isForward, type Node } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import type { Group } from "./fused-node.js";
 
 /** Number of the pass that each node belongs to: forward, backward, and so on for each micro-batch, then the update. */
@@ -27,7 +28,7 @@ export function order(
     return group ? (group.members.at(-1) as number) : rank;
   });
   const members = new Map<number, number[]>();
-  unitOf.forEach((unit, rank) => void members.set(unit, [...(members.get(unit) ?? []), rank]));
+  for (const [rank, unit] of unitOf.entries()) addTo(members, unit, rank);
   const waiting = new Map<number, number>();
   const followers = new Map<number, Set<number>>();
   for (const [unit, ranks] of members) {

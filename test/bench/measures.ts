@@ -1,8 +1,11 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Graph, Node, Tensor } from "../../src/graph/graph.js";
 import { layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
+import { encodeModel, type ProtoNode, type ProtoTensor, type ProtoValue } from "../../src/model/onnx-proto.js";
 import { readModel } from "../../src/model/read.js";
 import { startBound } from "../../src/plan/bound.js";
 import { budgetBytesOf } from "../../src/plan/budget.js";
@@ -96,6 +99,61 @@ export function building(tell: Tell, runtime: CpuRuntime, subject: Subject): voi
   const lowered = timed(tell, `${name}: lower`, () => lowerFor(runtime, step));
   const { arenaBytes } = timed(tell, `${name}: layout`, () => layout(lowered));
   tell(`${name}: layout beyond the peak, %`, figureOf([100 * (arenaBytes / peakBytes(lowered) - 1)]));
+}
+
+/** Nodes of the long model. */
+const longNodes = 20_000;
+
+/** A model of so many nodes in a row: products, sums and activations, a weight and a bias for each four of them. */
+function longModel(length: number): Uint8Array {
+  const width = 4;
+  const node: ProtoNode[] = [];
+  const initializer: ProtoTensor[] = [];
+  const add = (opType: string, input: string[]): string => {
+    node.push({ opType, input, output: [`t${node.length}`], name: `/layers.${node.length >> 2}/${opType}` });
+    return `t${node.length - 1}`;
+  };
+  const weight = (dims: number[]): string => {
+    const name = `w${initializer.length}`;
+    const values = Float32Array.from({ length: dims.reduce((a, z) => a * z, 1) }, (_, i) => Math.sin(i) / width);
+    initializer.push({ name, dims, dataType: 1, rawData: new Uint8Array(values.buffer) });
+    return name;
+  };
+  let x = "x";
+  while (node.length < length) {
+    const product = add("MatMul", [x, weight([width, width])]);
+    x = add("Add", [add("Tanh", [add("Add", [product, weight([width])])]), x]);
+  }
+  const value = (name: string): ProtoValue => ({
+    name,
+    type: { tensorType: { elemType: 1, shape: { dim: [{ dimValue: 2 }, { dimValue: width }] } } },
+  });
+  const graph = { name: "long", node, initializer, input: [value("x")], output: [value(x)] };
+  return encodeModel({ irVersion: 8, opsetImport: [{ domain: "", version: 18 }], graph });
+}
+
+/** Time of whole commands over models of 5 000 and 20 000 nodes: it must be at most 6 s, and grow as the model does. */
+export function long(tell: Tell): void {
+  const folder = mkdtempSync(path.join(tmpdir(), "mutwo-bench-"));
+  try {
+    for (const nodes of [longNodes / 4, longNodes]) {
+      const file = path.join(folder, `long${nodes}.onnx`);
+      writeFileSync(file, longModel(nodes));
+      const step = ["--loss", "mse", "--optimizer", "sgd", "--no-pictures", "--out", folder];
+      for (const [what, words] of [
+        ["inspect", ["inspect", file]],
+        ["profile", ["profile", file, ...step]],
+        ["profile, estimated", ["profile", file, ...step, "--backend", "estimate", "--device-spec", "h100"]],
+      ] as const) {
+        const began = performance.now();
+        const { status } = spawnSync(process.execPath, [at("../dist/cli.js"), ...words], { stdio: "ignore" });
+        if (status !== 0) throw new Error(`mutwo ${what} ends with ${status}`);
+        tell(`${nodes} nodes in a row: ${what}, s`, figureOf([(performance.now() - began) / 1000]));
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 /** Plans a profiled step with mutwo's own planner for a share of its peak. */
@@ -217,6 +275,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
   });
   const runtime = openCpu();
   help(tell);
+  long(tell);
   await interpreter(tell, runtime);
   for (const [name, batch] of [
     ["resnet50", 64],

@@ -1,4 +1,5 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
+import { openFile } from "../../files.js";
 
 /** What a shared library says of itself. */
 export interface ElfFacts {
@@ -19,7 +20,7 @@ const segments = { load: 1, dynamic: 2 } as const;
  * `not a shared library: …` for anything else.
  */
 export function readElf(file: string): ElfFacts {
-  const handle = openSync(file, "r");
+  const { descriptor: handle } = openFile("library", file);
   try {
     const at = (position: number | bigint, bytes: number): Buffer => {
       const buffer = Buffer.alloc(bytes);

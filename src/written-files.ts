@@ -1,0 +1,164 @@
+import { createHash } from "node:crypto";
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { hostname } from "node:os";
+import path from "node:path";
+
+/*
+ * Files and folders that appear whole: temporary folders that the next run finds and removes if their owner was killed,
+ * and files that take the place of others without taking their links and modes.
+ */
+
+/** Which machine, and which of its tables of processes: elsewhere the same number is another process. */
+function placeOfProcess(): string {
+  let table = "";
+  try {
+    table = readlinkSync("/proc/self/ns/pid");
+  } catch {} // not Linux
+  return createHash("sha256").update(`${hostname()} ${table}`).digest("hex").slice(0, 8);
+}
+
+/** Whether a process is there, whoever owns it. */
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+/**
+ * Makes a temporary folder in another one, named by the process that owns it, for its owner to remove; removes those of
+ * the same prefix whose owners were killed. Throws what the system does.
+ */
+export function temporaryFolder(parent: string, prefix = ".mutwo"): string {
+  const place = placeOfProcess();
+  removeAbandoned(parent, prefix, place);
+  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${place}-`));
+}
+
+function removeAbandoned(parent: string, prefix: string, place: string): void {
+  for (const name of readdirSync(parent)) {
+    if (!name.startsWith(`${prefix}-`)) continue;
+    const [, pid, where] = /^-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
+    if (where !== place || isAlive(Number(pid))) continue;
+    try {
+      rmSync(path.join(parent, name), { recursive: true, force: true });
+    } catch {} // of another user, or being removed by another run
+  }
+}
+
+/** Where a file is written: what a link leads to, whether or not anything is there. */
+export function targetOf(file: string): string {
+  let target = path.resolve(file);
+  for (let links = 0; links < 40; links++) {
+    const stat = lstatSync(target, { throwIfNoEntry: false });
+    if (!stat?.isSymbolicLink()) break;
+    target = path.resolve(path.dirname(target), readlinkSync(target));
+  }
+  return target;
+}
+
+/**
+ * Puts a file in the place of another, whole where that can be: what a link leads to is replaced, not the link; the mode
+ * of a file that was there stays; one with other names, and what is no file (`/dev/stdout`), is written into.
+ */
+export function replaceFile(from: string, file: string): void {
+  const target = targetOf(file);
+  const stat = statSync(target, { throwIfNoEntry: false });
+  if (isWrittenInto(stat)) {
+    moveInto(from, target);
+    return;
+  }
+  if (stat) chmodSync(from, stat.mode & 0o7777);
+  try {
+    renameSync(from, target);
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    // another disk, or a folder that takes no new files and holds one that may be written
+    if (code !== "EXDEV" && !(stat && ["EACCES", "EPERM"].includes(code))) throw error;
+    moveInto(from, target);
+  }
+}
+
+/** Writes one file's bytes into another, which stays: the system's own copy would remove it where it fails. */
+function moveInto(from: string, target: string): void {
+  const source = openSync(from, "r");
+  try {
+    const into = openSync(target, "w");
+    try {
+      const part = Buffer.alloc(2 ** 24);
+      for (let size = readSync(source, part); size > 0; size = readSync(source, part))
+        for (let done = 0; done < size; ) done += writeSync(into, part, done, size - done);
+    } finally {
+      closeSync(into);
+    }
+  } finally {
+    closeSync(source);
+  }
+  rmSync(from);
+}
+
+/** Whether a file is written into, not replaced: it has other names, or is no file (`/dev/stdout`). */
+const isWrittenInto = (stat: Stats | undefined): boolean => stat !== undefined && (!stat.isFile() || stat.nlink > 1);
+
+/** Writes a file as `replaceFile` does, from a temporary folder beside it. */
+export function writeWhole(file: string, content: string | Uint8Array): void {
+  const target = targetOf(file);
+  if (isWrittenInto(statSync(target, { throwIfNoEntry: false }))) {
+    writeFileSync(target, content);
+    return;
+  }
+  let folder: string;
+  try {
+    folder = temporaryFolder(path.dirname(target));
+  } catch (error) {
+    // a folder that takes nothing new may hold a file that may be written
+    if (!statSync(target, { throwIfNoEntry: false })) throw error;
+    writeFileSync(target, content);
+    return;
+  }
+  try {
+    const made = path.join(folder, "file");
+    writeFileSync(made, content);
+    replaceFile(made, target);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Whether two paths lead to the same file. */
+export function isSameFile(a: string, z: string): boolean {
+  const [one, other] = [a, z].map((file) => statSync(targetOf(file), { throwIfNoEntry: false }));
+  if (one && other) return one.dev === other.dev && one.ino === other.ino;
+  return !one && !other && realPlace(a) === realPlace(z);
+}
+
+/** The path of a file that need not be there, without links. */
+function realPlace(file: string): string {
+  const target = targetOf(file);
+  try {
+    return path.join(realpathSync(path.dirname(target)), path.basename(target));
+  } catch {
+    return target;
+  }
+}
+
+/** The mode of a new folder, as the user's mask has it. */
+export const folderMode = (): number => 0o777 & ~process.umask();

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addTo } from "../../src/graph/lists.js";
+
+test("addTo(lists, key, value) makes the list of a key once and adds to it", () => {
+  const lists = new Map<string, number[]>();
+  addTo(lists, "a", 1);
+  const first = lists.get("a");
+  addTo(lists, "b", 2);
+  addTo(lists, "a", 3);
+  assert.deepEqual(
+    [...lists],
+    [
+      ["a", [1, 3]],
+      ["b", [2]],
+    ],
+  );
+  assert.equal(lists.get("a"), first);
+});

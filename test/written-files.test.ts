@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { test } from "node:test";
+import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/written-files.js";
+
+const folder = mkdtempSync(path.join(tmpdir(), "mutwo-files-"));
+const at = (name: string): string => path.join(folder, name);
+const modeOf = (name: string): number => statSync(at(name)).mode & 0o777;
+
+test("writeWhole(file) keeps the mode of a file that is there, and gives a new one what the user's mask says", () => {
+  writeFileSync(at("private"), "old");
+  chmodSync(at("private"), 0o600);
+  writeWhole(at("private"), "new");
+  assert.deepEqual([readFileSync(at("private"), "utf8"), modeOf("private")], ["new", 0o600]);
+  const mask = process.umask(0o027);
+  try {
+    writeWhole(at("fresh"), "new");
+    assert.deepEqual([modeOf("fresh"), folderMode()], [0o640, 0o750]);
+  } finally {
+    process.umask(mask);
+  }
+  assert.deepEqual(readdirSync(folder).sort(), ["fresh", "private"]);
+});
+
+test("writeWhole(file) writes through links, to what is not there yet too, and into files with other names", () => {
+  mkdirSync(at("elsewhere"));
+  symlinkSync("elsewhere/target", at("link"));
+  for (const text of ["first", "second"]) {
+    writeWhole(at("link"), text);
+    assert.ok(lstatSync(at("link")).isSymbolicLink());
+    assert.equal(readFileSync(at("elsewhere/target"), "utf8"), text);
+  }
+  assert.equal(targetOf(at("link")), at("elsewhere/target"));
+  linkSync(at("elsewhere/target"), at("second-name"));
+  writeWhole(at("link"), "third");
+  assert.equal(readFileSync(at("second-name"), "utf8"), "third");
+  assert.ok(isSameFile(at("link"), at("second-name")));
+  assert.ok(!isSameFile(at("link"), at("private")));
+});
+
+test("replaceFile(from, file) writes into what is no file, and leaves it there", async () => {
+  const pipe = at("pipe");
+  if (spawnSync("mkfifo", [pipe]).status !== 0) return; // no such thing here
+  const reader = spawn("cat", [pipe], { stdio: ["ignore", "pipe", "inherit"] });
+  const said = once(reader.stdout, "data");
+  writeFileSync(at("made"), "through");
+  replaceFile(at("made"), pipe);
+  assert.equal(String((await said)[0]), "through");
+  assert.ok(lstatSync(pipe).isFIFO());
+  assert.ok(!existsSync(at("made")));
+});
+
+test("temporaryFolder(parent) removes those whose owners are dead, of this machine alone", () => {
+  const own = temporaryFolder(folder);
+  const place = path.basename(own).split("-")[2] as string;
+  const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
+  const names = {
+    dead: `.mutwo-${dead}-${place}-abcdef`,
+    alive: `.mutwo-${process.ppid}-${place}-abcdef`,
+    elsewhere: `.mutwo-${dead}-00000000-abcdef`,
+    foreign: ".mutwo-abcdef",
+    other: `.mutwo-highs-${dead}-${place}-abcdef`,
+  };
+  for (const name of Object.values(names)) mkdirSync(at(path.join(name, "inside")), { recursive: true });
+  rmSync(temporaryFolder(folder), { recursive: true });
+  const left = Object.entries(names).flatMap(([what, name]) => (existsSync(at(name)) ? [what] : []));
+  assert.deepEqual(left, ["alive", "elsewhere", "foreign", "other"]);
+  assert.ok(existsSync(own));
+});
