@@ -4,6 +4,7 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { clipping } from "./clip.js";
 import { convolution } from "./convolution.js";
 import { criterion } from "./criterion.js";
 import { einsum } from "./einsum.js";
@@ -43,6 +44,7 @@ export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, O
 /** Every op that mutwo knows: "Op" for the standard ONNX domain, "domain:Op" for others. */
 export const ops: ReadonlyMap<string, Op> = joinTables(
   elementwise,
+  clipping,
   activation,
   variadicOps,
   reduction,
