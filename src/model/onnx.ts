@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import path from "node:path";
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, onnxNumbers, type TensorType } from "../graph/graph.js";
+import { inOneLine } from "../graph/message.js";
 import { shortestFloat } from "../graph/values.js";
 import { controlFlowHint } from "../ops/unsupported.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
@@ -45,9 +46,8 @@ export function parseOnnx(bytes: Uint8Array, from: ModelSource): Model {
   try {
     return readModelProto(decoded(bytes, from.file), from);
   } catch (error) {
-    // names in a damaged file may hold anything: the message stays one short line
-    const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
-    throw new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
+    // names in a damaged file may hold anything
+    throw inOneLine(error);
   }
 }
 
@@ -185,7 +185,8 @@ function readInput(value: ProtoValue): ModelValue {
 const readOutput = (value: ProtoValue): ModelValue =>
   value.type ? readInput(value) : { name: value.name, dtype: "float32", dims: [] };
 
-const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
+/** Text of a field; one that the file lacks reads as an empty list. */
+const decodeText = (bytes: Uint8Array | undefined): string => (bytes?.length ? new TextDecoder().decode(bytes) : "");
 
 /** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
 const attributeTypes = {
