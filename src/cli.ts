@@ -4,6 +4,7 @@ import { CommanderError } from "commander";
 import { Interrupted } from "./commands/process.js";
 import { program } from "./commands/program.js";
 import { complain, withoutColour } from "./commands/terminal.js";
+import { messageLine } from "./graph/message.js";
 import { WrongOptions } from "./run/option-checks.js";
 
 /**
@@ -30,8 +31,8 @@ async function main(argv: readonly string[]): Promise<void> {
       return; // commander has printed its line
     }
     const { message, stack } = error as Error;
-    const lines = error instanceof WrongOptions ? error.problems : [message.split("\n")[0] as string];
-    for (const line of lines) complain(line);
+    const lines = error instanceof WrongOptions ? error.problems : [message];
+    for (const line of lines) complain(messageLine(line));
     if (process.env.MUTWO_STACK) writeFileSync(2, `${stack}\n`);
     process.exitCode = error instanceof Interrupted ? Interrupted.exitStatus : 2;
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Starts everything with plain Node: installs what is missing, builds what is out of date, then runs.
 //   launch.mjs start | build | package | test [--all] [-t NAME] [FILE…] | test:nodes [22 24] [FILE…] | outdated | docs
-//   launch.mjs bench | bench:gpu | <any mutwo command>
+//   launch.mjs bench | bench:gpu | fuzz | <any mutwo command>
 import { spawnSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -143,6 +143,8 @@ if (command === "bench")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/index.ts"), ...rest], { cwd: root }));
 if (command === "bench:gpu")
   process.exit(run(process.execPath, ["--import", "tsx", at("test/bench/gpu.ts"), ...rest], { cwd: root }));
+if (command === "fuzz")
+  process.exit(run(process.execPath, ["--import", "tsx", at("test/fuzz/index.ts"), ...rest], { cwd: root }));
 if (command === "start")
   process.exit(run(process.execPath, [at("dist/cli.js"), "demo", "--out", at("reports"), ...rest]));
 createRequire(import.meta.url)(at("dist/cli.js"));

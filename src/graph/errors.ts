@@ -1,4 +1,5 @@
 import type { Node } from "./graph.js";
+import { messageLine } from "./message.js";
 
 export interface NodeErrorOptions {
   /** What somebody decides by: a node without a kernel may run in another way. */
@@ -19,7 +20,7 @@ export class NodeError extends Error {
 
   constructor(what: string, { name }: Pick<Node, "name">, { kind, detail, hint, cause }: NodeErrorOptions = {}) {
     super(
-      `${what} (node ${name}${detail ? `: ${detail}` : ""})${hint ? `; ${hint}` : ""}`,
+      messageLine(`${what} (node ${name}${detail ? `: ${detail}` : ""})${hint ? `; ${hint}` : ""}`),
       cause === undefined ? {} : { cause },
     );
     this.what = what;

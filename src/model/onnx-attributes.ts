@@ -3,7 +3,8 @@ import { shortestFloat } from "../graph/values.js";
 import { type ProtoAttribute, toNumber } from "./onnx-proto.js";
 import { type ModelSource, readTensor, writeTensor } from "./onnx-tensor.js";
 
-const decodeText = (bytes: Uint8Array | undefined): string => new TextDecoder().decode(bytes ?? new Uint8Array(0));
+/** Text of a field; one that the file lacks reads as an empty list. */
+const decodeText = (bytes: Uint8Array | undefined): string => (bytes?.length ? new TextDecoder().decode(bytes) : "");
 
 /** ONNX's numbers of attribute types (AttributeProto.AttributeType). */
 export const attributeTypes = {

@@ -3,6 +3,7 @@ import path from "node:path";
 import { mostBytes, readFile } from "../files.js";
 import { formatBytes } from "../format.js";
 import { type Attribute, dtypeOfNumber, onnxNumbers } from "../graph/graph.js";
+import { inOneLine } from "../graph/message.js";
 import type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model.js";
 import { attributeTypes, readAttribute, writeAttribute } from "./onnx-attributes.js";
 import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
@@ -40,14 +41,9 @@ export function parseOnnx(bytes: Uint8Array, from: ModelSource): Model {
   try {
     return readModelProto(decoded(bytes, from.file), from);
   } catch (error) {
-    throw shortError(error);
+    // names in a damaged file may hold anything
+    throw inOneLine(error);
   }
-}
-
-/** An error in one short line: names in a damaged file may hold anything. */
-function shortError(error: unknown): Error {
-  const message = (error as Error).message.replace(/[\p{Cc}\u2028\u2029]/gu, "\uFFFD");
-  return new Error(message.length > 500 ? `${message.slice(0, 500)}…` : message, { cause: error });
 }
 
 function decoded(bytes: Uint8Array, file: string): ProtoModel {
@@ -87,7 +83,7 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
   const read = readNodes(inlined(graph.node, reading.functions), reading);
   const nodes = sequencesAsSplits(read, initializers, types, new Set(outputNames));
   const order = sorted(nodes, new Set([...initializers.keys(), ...declared]), outputNames);
-  for (const [name, why] of order.unmade) unreadable.set(name, shortError(why));
+  for (const [name, why] of order.unmade) unreadable.set(name, inOneLine(why));
   checkLooseInputs(graph, order.nodes, unreadable);
   return {
     irVersion: toNumber(proto.irVersion),
@@ -141,7 +137,7 @@ function attempt(names: readonly string[], unreadable: Map<string, Error>, work:
   try {
     work();
   } catch (error) {
-    for (const name of names) unreadable.set(name, shortError(error));
+    for (const name of names) unreadable.set(name, inOneLine(error));
   }
 }
 

@@ -51,10 +51,15 @@ const inference: Op = native(
     const axes = channelAxes(call.input(0));
     const inverse = m.reciprocal(m.sqrt(m.add(call.x(4), epsilonOf(call))));
     const centred = (): string => m.sub(call.x(0), perChannel(b, call.x(3), rank));
+    const scaled = (): string => m.mul(call.x(1), inverse);
+    const dScale = (): string => m.mul(sumOver(b, m.mul(dY, centred()), axes, false), inverse);
     return [
-      call.wants(0) ? m.mul(dY, perChannel(b, m.mul(call.x(1), inverse), rank)) : undefined,
-      call.wants(1) ? m.mul(sumOver(b, m.mul(dY, centred()), axes, false), inverse) : undefined,
+      call.wants(0) ? m.mul(dY, perChannel(b, scaled(), rank)) : undefined,
+      call.wants(1) ? dScale() : undefined,
       call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
+      // statistics that the model computes; those of its file are never trained
+      call.wants(3) ? m.neg(m.mul(sumOver(b, dY, axes, false), scaled())) : undefined,
+      call.wants(4) ? m.mul(m.mul(dScale(), scaled()), m.mul(inverse, -0.5)) : undefined,
     ];
   }),
   {

@@ -48,7 +48,8 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset =
     constant,
     need(index) {
       const values = constant(index);
-      if (!values) throw new NodeError(`${node.op} needs a constant input ${index}: ${node.inputs[index]}`, node);
+      const name = node.inputs[index];
+      if (!values) throw new NodeError(`${node.op} needs a constant input ${index}${name ? `: ${name}` : ""}`, node);
       return values;
     },
     int: (name, otherwise) => attribute(node, name, "int")?.value ?? otherwise,

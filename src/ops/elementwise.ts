@@ -1,16 +1,6 @@
 import { type Attributes, dtypeOfNumber, elementCount, int, isFloat, onnxNumbers } from "../graph/graph.js";
 import { erfBody } from "./erf.js";
-import {
-  binary,
-  broadcastGradient,
-  comparison,
-  fusible,
-  inferBroadcast,
-  native,
-  ofOutput0,
-  sameType,
-  unary,
-} from "./kinds.js";
+import { binary, broadcastGradient, comparison, fusible, inferBroadcast, native, ofOutput0, unary } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, OpTable } from "./op.js";
 import { broadcastShape, cast, reduceTo } from "./shapes.js";
@@ -33,10 +23,6 @@ const predicate = (types: Record<string, number | `y${number}`>, defaults: Attri
   native((call) => [{ dtype: "bool", shape: call.input(0).shape }], "zero", { pointwise: true, types, defaults });
 
 const logical = binary("zero", { ...fusible, types: { T: 0, T1: "y0" } });
-
-/** A bound of Clip: a constant of its own where its value is known, so that no kernel reads the host's copy. */
-const bound = (call: GradientCall, index: number): string | number | undefined =>
-  call.inputs[index] ? (call.constant(index)?.[0] ?? call.x(index)) : undefined;
 
 export const elementwise: OpTable = {
   Abs: unary(
@@ -229,35 +215,6 @@ export const elementwise: OpTable = {
         const m = math(b);
         if (input(1).dtype !== "bool") throw new Error(`no kernel: Where of ${input(1).dtype}`);
         return [b.op("Or", [m.and(x(0), x(1)), m.and(m.not(x(0)), x(2))])];
-      },
-    },
-  ),
-  Clip: native(
-    sameType,
-    ofOutput0((call, dY) => {
-      const m = math(call.b);
-      const [low, high] = [bound(call, 1), bound(call, 2)];
-      const masks = [
-        low === undefined ? undefined : m.greaterOrEqual(call.x(0), low),
-        high === undefined ? undefined : m.lessOrEqual(call.x(0), high),
-      ].filter((mask) => mask !== undefined);
-      const inside = masks.length ? masks.reduce((p, q) => m.and(p, q)) : undefined;
-      return [inside ? m.masked(inside, dY) : dY];
-    }),
-    {
-      ...fusible,
-      passes: true,
-      inPlace: [0],
-      hostInputs: [1, 2],
-      gpuHostInputs: [],
-      // before opset 11 the bounds are attributes
-      normalize: (call) => {
-        const { min, max } = call.node.attributes;
-        if (!min && !max) return undefined;
-        const { b, x } = call;
-        const limit = (name: string): string | undefined =>
-          call.node.attributes[name] ? b.scalar(call.float(name, 0), x(0)) : undefined;
-        return [b.op("Clip", [x(0), limit("min"), limit("max")], {}, { name: call.node.name })];
       },
     },
   ),

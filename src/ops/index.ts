@@ -4,6 +4,7 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { clipping } from "./clip.js";
 import { contribAttention } from "./contrib-attention.js";
 import { contribFused } from "./contrib-fused.js";
 import { contribNormalization } from "./contrib-normalization.js";
@@ -50,6 +51,7 @@ export function joinTables(...tables: readonly OpTable[]): ReadonlyMap<string, O
 /** Every op that mutwo knows: "Op" for the standard ONNX domain, "domain:Op" for others. */
 export const ops: ReadonlyMap<string, Op> = joinTables(
   elementwise,
+  clipping,
   activation,
   variadicOps,
   reduction,

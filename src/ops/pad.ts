@@ -1,9 +1,9 @@
 import { NodeError } from "../graph/errors.js";
-import { elementCount } from "../graph/graph.js";
+import { elementCount, int } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { listOf, native, noFlops, ofOutput0 } from "./kinds.js";
 import type { OpCall, OpTable } from "./op.js";
-import { normalizeAxis, sumOver } from "./shapes.js";
+import { normalizeAxis, reshape, sumOver } from "./shapes.js";
 
 /** Begin and end pads of every axis; negative ones cut off. */
 function padsOf(call: OpCall): { begin: number[]; end: number[] } {
@@ -93,7 +93,14 @@ export const padding: OpTable = {
       const { b } = call;
       const mode = call.text("mode", "constant");
       const { begin, end } = padsOf(call);
-      if (mode === "constant") return [b.op("Pad", [dY, b.vector([...begin, ...end].map((n) => -n))])];
+      if (mode === "constant") {
+        const dX = b.op("Pad", [dY, b.vector([...begin, ...end].map((n) => -n))]);
+        if (!call.wants(2)) return [dX];
+        // dY where Y is padding: without what X's elements get
+        const ofX = b.op("Pad", [dX, b.vector([...begin, ...end])]);
+        const sum = b.op("ReduceSum", [b.op("Sub", [dY, ofX])], { keepdims: int(0) });
+        return [dX, undefined, reshape(b, sum, call.input(2).shape)];
+      }
       const source = Object.hasOwn(sources, mode) ? sources[mode] : undefined;
       const { shape } = call.input(0);
       if (!source || elementCount(shape) === 0)

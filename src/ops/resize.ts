@@ -30,7 +30,8 @@ function resized(call: OpCall): Resized[] {
   const scales = oldScales(call) ?? (isGiven(call, 2) ? call.need(2) : undefined);
   const sizes = isGiven(call, 3) ? call.need(3) : undefined;
   const given = scales ?? sizes;
-  if (!given || given.length !== axes.length)
+  if (!given) throw new NodeError("Resize lacks scales and sizes", call.node);
+  if (given.length !== axes.length)
     throw new Error(`shape mismatch: [${given}] for axes [${axes}] of [${shape}] (op Resize, node ${call.node.name})`);
   const ratios = (sizes ?? []).map((size, i) => size / (shape[axes[i] as number] as number));
   const policy = call.text("keep_aspect_ratio_policy", "stretch");

@@ -213,7 +213,7 @@ export const optionTable = {
   /** Threads of the CPU's kernels, default all cores. */
   threads: {
     flag: "--threads",
-    kind: count(1, 1024),
+    kind: count(1, 256),
     help: "threads of the CPU kernels (default: all cores)",
     group: "device",
     commands: ["profile"],

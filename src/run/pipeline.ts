@@ -1,6 +1,7 @@
 import path from "node:path";
 import { formatBytes } from "../format.js";
 import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
+import { inOneLine } from "../graph/message.js";
 import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
@@ -43,7 +44,7 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
   try {
     return await profileChecked(file, options);
   } catch (error) {
-    throw withSetting(error as Error, file, options.backend);
+    throw withSetting(inOneLine(error), file, options.backend);
   }
 }
 

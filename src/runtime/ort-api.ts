@@ -142,12 +142,25 @@ export function library(): Library {
   return loaded;
 }
 
-/** Throws what a status says, and frees it; null is success. */
+/** What ONNX Runtime says of a failure without the place in its sources, the function and the condition. */
+export function plainWords(message: string): string {
+  const [line = ""] = message.split("\n");
+  const said = line
+    .replace(/^.*\.(?:cc|h|cpp|cu|hpp):\d+ .* was false\. ?/, "")
+    .replace(/^.*\.(?:cc|h|cpp|cu|hpp):\d+ .*?\) (?:const )?(?=[A-Z])/, "")
+    .replace(/^(?:Non-zero status code.*Status Message: |Exception during initialization: )/, "")
+    .trim();
+  const isForeign = said === "" || /::|\.(?:cc|h|cpp|cu|hpp):\d|std:|bad_alloc/.test(said);
+  if (!isForeign) return said;
+  return /bad_alloc|[Aa]lloc/.test(line) ? "ONNX Runtime lacks memory for it" : "ONNX Runtime refuses it";
+}
+
+/** Throws what a status says in plain words, and frees it; null is success. */
 export function check(api: Api, status: unknown): void {
   if (!status) return;
   const message = api.getErrorMessage(status) as string;
   api.releaseStatus(status);
-  throw new Error(message.split("\n")[0]);
+  throw new Error(plainWords(message));
 }
 
 /** What a function of the API gives out through its last parameter. Throws what its status says. */

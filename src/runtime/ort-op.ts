@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, onnxNumbers } from "../graph/graph.js";
 import type { OpRequest } from "./kernel-key.js";
-import { type Api, cString, made, type Pointer } from "./ort-api.js";
+import { type Api, cString, made, type Pointer, plainWords } from "./ort-api.js";
 
 /** Since-versions to try: those of opset 18 first, newest first, then the newer ones. */
 const versions = [...Array.from({ length: 18 }, (_, i) => 18 - i), 19, 20, 21];
@@ -63,7 +63,7 @@ function newestOp(
     if (!reason || !/not found/i.test(message)) reason = message;
   }
   const asked = [...types].map(([name, dtype]) => `${name}=${dtype}`).join(" ");
-  const what = `no kernel: ${op} ${asked}: ${reason.split("\n")[0]}`;
+  const what = `no kernel: ${op} ${asked}: ${plainWords(reason)}`;
   throw new NodeError(what, { name: node }, { kind: "no kernel" });
 }
 

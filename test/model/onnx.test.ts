@@ -109,7 +109,7 @@ const wrong: readonly (readonly [what: string, graph: object, message: RegExp])[
   ["an unknown element type", weight({ dataType: 8 }), /unsupported element type: string \(w\)/],
   ["a sequence", { input: [{ name: "x", type: { sequenceType: {} } }] }, /unsupported: sequence or optional type of x/],
   ["a sparse initializer", { sparseInitializer: [{ values: { name: "w" } }] }, /unsupported: sparse initializer/],
-  ["a name of two lines", { node: [{ ...relu, input: ["a\nb"] }] }, /input that nothing makes: a.b/],
+  ["a name of two lines", { node: [{ ...relu, input: ["a\nb"] }] }, /input that nothing makes: a\\nb/],
   ["an input that nothing makes", { node: [{ ...relu, input: ["q"] }] }, /input that nothing makes: q/],
   ["an input without type", { input: [{ name: "x" }] }, /unsupported: no type of x/],
 ];

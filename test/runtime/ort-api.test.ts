@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import koffi from "koffi";
-import { type Api, check, cString, library, made, ortVersion, pointerArray } from "../../src/runtime/ort-api.js";
+import {
+  type Api,
+  check,
+  cString,
+  library,
+  made,
+  ortVersion,
+  plainWords,
+  pointerArray,
+} from "../../src/runtime/ort-api.js";
 
 /** An API whose statuses are texts. */
 function fakeApi() {
@@ -18,6 +27,17 @@ test("check(api, status) throws a status's first line and frees it; null is succ
   check(api, null);
   assert.throws(() => check(api, "it broke\nin detail"), { message: "it broke" });
   assert.deepEqual(released, ["it broke\nin detail"]);
+});
+
+test("plainWords(message) is what ONNX Runtime says without the place in its sources", () => {
+  const thrown =
+    "/onnxruntime_src/onnxruntime/core/providers/common.h:31 int64_t onnxruntime::HandleNegativeAxis(int64_t, int64_t) IsAxisInRange(axis, tensor_rank) was false. axis 7 is not in valid range [-2,1]";
+  assert.equal(plainWords(thrown), "axis 7 is not in valid range [-2,1]");
+  const mere =
+    "/onnxruntime_src/include/onnxruntime/core/framework/tensor.h:210 T* onnxruntime::Tensor::MutableData() [with T = float] utils::IsPrimitiveDataType<T>(dtype_) was false. onnxruntime::Tensor type mismatch";
+  assert.equal(plainWords(mere), "ONNX Runtime refuses it");
+  assert.equal(plainWords("std::bad_alloc"), "ONNX Runtime lacks memory for it");
+  assert.equal(plainWords("indices element out of data bounds\nat"), "indices element out of data bounds");
 });
 
 test("made(api, make) is what a call gives out, and throws its status", () => {

@@ -131,6 +131,20 @@ export const samples: readonly Sample[] = [
   { op: "Clip", inputs: [tensor([3, 5]), undefined, scalar(0.31)], differentiate: [0] },
   { op: "Clip", inputs: [tensor([3, 5]), scalar(0)], differentiate: [0] },
   { op: "Clip", inputs: [tensor([3, 5])], differentiate: [0] },
+  // bounds that are computed or trained
+  {
+    op: "Clip",
+    inputs: [tensor([4, 6]), { shape: [], values: [-0.52] }, { shape: [], values: [0.31] }],
+    differentiate: [0, 1, 2],
+  },
+  { op: "Clip", inputs: [tensor([3, 5]), { shape: [], values: [0.12] }], differentiate: [0, 1] },
+  { op: "Clip", inputs: [tensor([3, 5]), undefined, { shape: [], values: [0.12] }], differentiate: [2] },
+  // bounds that cross: all of Y is the upper one
+  {
+    op: "Clip",
+    inputs: [tensor([3, 5]), { shape: [], values: [0.41] }, { shape: [], values: [-0.31] }],
+    differentiate: [1, 2],
+  },
   // the bounds as attributes, as before opset 11
   {
     op: "Clip",

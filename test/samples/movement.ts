@@ -48,6 +48,13 @@ export const movement: readonly Sample[] = [
   },
   { op: "Pad", inputs: [tensor([2, 3]), vector(1, 0, 0, 2)], differentiate: [0] },
   { op: "Pad", inputs: [tensor([4, 3]), vector(-1, 1, 0, -1)], differentiate: [0] },
+  // a value that is computed or trained
+  { op: "Pad", inputs: [tensor([4, 3]), vector(-1, 1, 0, 2), { shape: [], values: [0.4] }], differentiate: [0, 2] },
+  {
+    op: "Pad",
+    inputs: [tensor([2, 3]), vector(1, 2), { shape: [], values: [0.4] }, vector(-1)],
+    differentiate: [2],
+  },
   { op: "Expand", inputs: [tensor([3, 1]), vector(2, 1, 4)], differentiate: [0] },
   { op: "Expand", inputs: [tensor([]), vector(2, 2)], differentiate: [0] },
   { op: "Tile", inputs: [tensor([2, 3]), vector(1, 3)], differentiate: [0] },

@@ -18,6 +18,8 @@ const backwardInputs: SampleInput[] = [
 
 export const samples: readonly Sample[] = [
   { op: "BatchNormalization", inputs: batchNorm([2, 3, 4, 5]), differentiate: [0, 1, 2] },
+  // statistics that the model computes
+  { op: "BatchNormalization", inputs: batchNorm([2, 3, 4]), differentiate: [3, 4] },
   {
     op: "BatchNormalization",
     inputs: batchNorm([4, 3]),
