@@ -150,6 +150,7 @@ test("commands refuse pipes and devices at once", { skip, timeout: 120_000 }, ()
 /** Files of src/ that read files otherwise: none that a user names as input. */
 const others: Readonly<Record<string, string>> = {
   "files.ts": "this is where it is done",
+  "writing.ts": "copies what was written",
   "run/folder.ts": "finds out whether a file can be written",
   "export/export-file.ts": "writes",
   "plan/solver.ts": "what the solver's process wrote",

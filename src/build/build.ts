@@ -17,6 +17,7 @@ import { callOf } from "../ops/call.js";
 import { checkInputs, checkNode, checkOutputs } from "../ops/check-node.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
+import { FreeNames } from "./free-names.js";
 
 /** More nodes than any step has: loops that are written out can otherwise ask for any number. */
 const maxNodes = 500_000;
@@ -34,49 +35,34 @@ export class Builder implements Emit {
   category: Category = "activation";
   /** Prefix of the names made next, usually the forward node's name. */
   scope = "";
-  private readonly names = new Set<string>();
-  /** Names that nodes still to come will have: nothing else takes them. */
-  private readonly promised = new Set<string>();
+  private readonly names = new FreeNames();
   private readonly constants = new Map<string, string>();
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
   /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */
   private readonly readers = new Map<string, number[]>();
-  /** Where to look on for a free name: all numbers of a wish below it are taken. */
-  private readonly next = new Map<string, number>();
 
   /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
   constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
     if (!from) return;
     for (const [name, tensor] of from.tensors) {
       this.tensors.set(name, tensor);
-      this.names.add(name);
+      this.names.take(name);
     }
     for (const node of from.nodes) {
-      this.names.add(node.name);
+      this.names.take(node.name);
       if (withNodes) this.append(node);
     }
   }
 
   /** Keeps the names of nodes and tensors that are still to be added from what is named freely before. */
   reserve(nodes: readonly Pick<Node, "name" | "outputs">[]): void {
-    for (const { name, outputs } of nodes) {
-      this.promised.add(name);
-      for (const taken of [name, ...outputs]) if (taken) this.names.add(taken);
-    }
+    this.names.reserve(nodes);
   }
 
   /** A name that is not taken yet; takes it. */
   fresh(wish: string): string {
-    let name = wish;
-    if (this.names.has(wish)) {
-      let i = this.next.get(wish) ?? 2;
-      while (this.names.has(`${wish}_${i}`)) i++;
-      name = `${wish}_${i}`;
-      this.next.set(wish, i + 1);
-    }
-    this.names.add(name);
-    return name;
+    return this.names.fresh(wish);
   }
 
   /** Type of a tensor; throws if there is none of that name. */
@@ -89,7 +75,7 @@ export class Builder implements Emit {
   /** Declares a tensor that no node makes. */
   declare(tensor: Tensor): string {
     if (this.tensors.has(tensor.name)) throw new Error(`duplicate tensor: ${tensor.name}`);
-    this.names.add(tensor.name);
+    this.names.take(tensor.name);
     this.tensors.set(tensor.name, tensor);
     return tensor.name;
   }
@@ -140,7 +126,7 @@ export class Builder implements Emit {
   ): string[] {
     const domain = options.domain ?? "";
     const wish = options.name ?? (this.scope ? `${this.scope}/${op}` : op);
-    const name = options.name !== undefined && this.promised.delete(wish) ? wish : this.fresh(wish);
+    const name = this.names.ofNode(wish, options.name !== undefined);
     const outputs =
       options.outputs ??
       Array.from({ length: options.count ?? 1 }, (_, i) => this.fresh(i ? `${name}:${i}` : `${name}:0`));
@@ -159,7 +145,7 @@ export class Builder implements Emit {
       if (!output) return;
       const type: TensorType | undefined = types[i];
       if (!type) throw new NodeError(`${op} has no output ${i}`, node);
-      this.names.add(output);
+      this.names.take(output);
       const known = this.tensors.get(output);
       this.tensors.set(output, {
         ...known,
@@ -211,7 +197,7 @@ export class Builder implements Emit {
       const result = work();
       const nodes = this.nodes.splice(start);
       for (const { name, inputs, outputs } of nodes) {
-        this.release(name);
+        this.names.release(name);
         this.positions.delete(name);
         for (const output of outputs) this.makers.delete(output);
         for (const input of inputs) {
@@ -223,14 +209,6 @@ export class Builder implements Emit {
     } finally {
       Object.assign(this, { phase, category, scope });
     }
-  }
-
-  /** Gives a name back. */
-  private release(name: string): void {
-    this.names.delete(name);
-    const [, wish = "", number] = /^(.*)_(\d+)$/s.exec(name) ?? [];
-    const next = this.next.get(wish);
-    if (next !== undefined && Number(number) < next) this.next.set(wish, Number(number));
   }
 
   /** Throws for outputs that another node makes, or that are given. */
@@ -255,7 +233,7 @@ export class Builder implements Emit {
   append(node: Node): void {
     if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.refuseSecond(node);
-    this.names.add(node.name);
+    this.names.take(node.name);
     this.positions.set(node.name, this.nodes.length);
     for (const input of node.inputs) if (input) addTo(this.readers, input, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
@@ -309,7 +287,7 @@ export class Builder implements Emit {
     this.tensors.delete(from);
     this.makers.set(to, made);
     this.makers.delete(from);
-    this.names.add(to);
+    this.names.take(to);
   }
 
   /** Name of a node's optional output, which the node makes from now on. Throws if there is no such node or output. */

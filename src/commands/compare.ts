@@ -64,7 +64,7 @@ export async function compare(given: readonly string[], flags: CompareFlags): Pr
   const { differencesOf } = await import("../run/differences.js");
   const differences = others.length ? differencesOf(runs) : undefined;
   if (flags.out !== undefined && differences) {
-    const { writeWhole } = await import("../written-files.js");
+    const { writeWhole } = await import("../writing.js");
     const { compareHtml } = await import("../report/compare-page.js");
     writeWhole(flags.out, compareHtml(differences));
   }

@@ -36,7 +36,7 @@ export const traceCommand = (root: Command): Command =>
 
 async function trace(given: string | undefined, { out, format, step }: TraceFlags): Promise<void> {
   const place = givenOrNewest(given);
-  const { writeWhole } = await import("../written-files.js");
+  const { writeWhole } = await import("../writing.js");
   const { checkFileWritable } = await import("../run/folder.js");
   const { readRun } = await import("../run/read-run.js");
   const { runFile } = await import("../run/run.js");

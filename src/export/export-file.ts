@@ -14,7 +14,7 @@ import { openRuntime } from "../runtime/open.js";
 import { seededGraph } from "../step/initial.js";
 import { lower } from "../step/lower.js";
 import { lossOutput, trainingStep } from "../step/training.js";
-import { replaceFile, targetOf, temporaryFolder } from "../written-files.js";
+import { replaceFile, targetOf, temporaryFolder } from "../writing.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */

@@ -5,7 +5,7 @@ import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Dealer, Subscriber } from "zeromq";
-import { temporaryFolder } from "../written-files.js";
+import { temporaryFolder } from "../writing.js";
 
 /** A message of Jupyter's protocol, as far as it is used here. */
 export interface Message {

@@ -2,7 +2,7 @@ import { accessSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import path from "node:path";
 import { ownPath } from "../root.js";
-import { writeWhole } from "../written-files.js";
+import { writeWhole } from "../writing.js";
 
 /** Where the kernel's launcher lies, seen from src/ and from dist/. */
 export const kernelFile = ownPath("src/notebook/tslab.cjs");

@@ -3,7 +3,7 @@ import path from "node:path";
 import { readText } from "../files.js";
 import { checkFileWritable } from "../run/folder.js";
 import { list, number, object, problemIn, record, text, v } from "../schema.js";
-import { targetOf, writeWhole } from "../written-files.js";
+import { targetOf, writeWhole } from "../writing.js";
 import type { Message } from "./connection.js";
 
 /** One output of a cell. */

@@ -3,7 +3,7 @@ import path from "node:path";
 import type { Page } from "puppeteer-core";
 import { withBrowser } from "../report/pdf.js";
 import { ownPath } from "../root.js";
-import { writeWhole } from "../written-files.js";
+import { writeWhole } from "../writing.js";
 import { escapeHtml } from "./cell.js";
 import { bringsLibrary, libraryHtml } from "./figure.js";
 import { type Cell, type Notebook, type Output, readNotebook, sourceOf } from "./ipynb.js";

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { ownPath } from "../root.js";
-import { temporaryFolder } from "../written-files.js";
+import { temporaryFolder } from "../writing.js";
 
 /** A variable of a program: from 0 to `upper`, without limit if that is absent. */
 export interface Column {

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Browser, LaunchOptions, PuppeteerNode } from "puppeteer-core";
 import { cacheFolder } from "../cache.js";
-import { temporaryFolder } from "../written-files.js";
+import { temporaryFolder } from "../writing.js";
 
 /** Takes the browser's sandbox away. */
 const noSandbox = "--no-sandbox";

@@ -2,7 +2,7 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
-import { replaceFile, temporaryFolder } from "../written-files.js";
+import { replaceFile, temporaryFolder } from "../writing.js";
 import { findingsJson } from "./finding-text.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml } from "./report.js";

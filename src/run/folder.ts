@@ -1,6 +1,6 @@
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
-import { folderMode, isSameFile, targetOf, temporaryFolder } from "../written-files.js";
+import { folderMode, isSameFile, targetOf, temporaryFolder } from "../writing.js";
 
 const notWritable =
   (folder: string) =>
@@ -63,7 +63,8 @@ export function checkFileWritable(what: string, file: string, sources: readonly 
   try {
     const stat = statSync(target, { throwIfNoEntry: false });
     // to open a pipe waits for who reads it
-    if (stat?.isFIFO() || stat?.isSocket()) throw Object.assign(new Error("no file"), { code: "no file" });
+    const odd = stat?.isFIFO() ? "a pipe" : stat?.isSocket() ? "a socket" : undefined;
+    if (odd) throw Object.assign(new Error(odd), { code: `${odd}, not a file` });
     closeSync(openSync(target, "a"));
     if (!stat) rmSync(target);
   } catch (error) {

@@ -6,7 +6,7 @@ import { checkFile, readText } from "../files.js";
 import { sha256Of } from "../model/read.js";
 import { own } from "../own.js";
 import { count, flag, number, object, problemIn, record, type Same, text, v } from "../schema.js";
-import { writeWhole } from "../written-files.js";
+import { writeWhole } from "../writing.js";
 import { figures } from "./figures.js";
 import { checkFileWritable, checkWritable } from "./folder.js";
 import { commandOf, commandWords } from "./option-forms.js";

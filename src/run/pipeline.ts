@@ -13,7 +13,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
 import { stepFor } from "../step/step.js";
 import { lossOutput } from "../step/training.js";
-import { writeWhole } from "../written-files.js";
+import { writeWhole } from "../writing.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
 import { checkFileWritable } from "./folder.js";

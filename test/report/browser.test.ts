@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { cacheFolder } from "../../src/cache.js";
 import { isBare, launchBrowser } from "../../src/report/browser.js";
-import { temporaryFolder } from "../../src/written-files.js";
+import { temporaryFolder } from "../../src/writing.js";
 import { at } from "../at.js";
 
 test("launchBrowser() starts CHROMIUM_PATH if that is set, and says in one line why it cannot", async () => {

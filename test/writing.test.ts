@@ -18,7 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/written-files.js";
+import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/writing.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-files-"));
 const at = (name: string): string => path.join(folder, name);
