@@ -4,7 +4,6 @@ import { CommanderError } from "commander";
 import { Interrupted } from "./commands/process.js";
 import { program } from "./commands/program.js";
 import { complain, withoutColour } from "./commands/terminal.js";
-import { messageLine } from "./graph/message.js";
 import { WrongOptions } from "./run/option-checks.js";
 
 /**
@@ -30,6 +29,7 @@ async function main(argv: readonly string[]): Promise<void> {
       if (error.exitCode !== 0) process.exitCode = 2;
       return; // commander has printed its line
     }
+    const { messageLine } = await import("./graph/message.js");
     const { message, stack } = error as Error;
     const lines = error instanceof WrongOptions ? error.problems : [message];
     for (const line of lines) complain(messageLine(line));

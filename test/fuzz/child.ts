@@ -1,5 +1,5 @@
 // Profiles mutants for test/fuzz/fuzz.ts.
-import { writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { exportRun } from "../../src/export/export-file.js";
 import type { ProfileModelOptions } from "../../src/run/options.js";
 import { profileModel } from "../../src/run/pipeline.js";
@@ -27,5 +27,7 @@ serve(async ({ mutant, file }: { mutant: Mutant; file: string }): Promise<Fate> 
     const problem = problemOf(error);
     const { message, stack = "" } = error instanceof Error ? error : { message: String(error) };
     return { message, problem, stack: problem ? stack : "" };
+  } finally {
+    for (const written of [file, `${file}.step`]) rmSync(written, { force: true });
   }
 });
