@@ -14,9 +14,9 @@ import {
 import { addTo } from "../graph/lists.js";
 import { bytesOf } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
-import { checkInputs, checkNode, checkOutputs } from "../ops/check-node.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
+import { checkedTypes } from "./checked-types.js";
 import { FreeNames } from "./free-names.js";
 
 /** More nodes than any step has: loops that are written out can otherwise ask for any number. */
@@ -164,28 +164,7 @@ export class Builder implements Emit {
    * checked first. Throws what the op's record and the checks do, with the node's op, inputs and shapes behind it.
    */
   infer(node: Node, fileOpset?: number): readonly TensorType[] {
-    const record = opOf(node);
-    const call = callOf(node, this.tensors, fileOpset);
-    try {
-      if (fileOpset !== undefined) checkNode(call, record);
-      checkInputs(call, record);
-      const types = record.infer(call);
-      checkOutputs(call, types, fileOpset !== undefined);
-      return types;
-    } catch (error) {
-      const isOwn = error instanceof NodeError && error.node === node.name;
-      const what = isOwn ? error.what : (error as Error).message;
-      const inputs = node.inputs.map((name, i) => {
-        const type = call.inputs[i];
-        return type ? `${name} ${type.dtype}[${type.shape}]` : "none";
-      });
-      const kind = isOwn ? error.kind : undefined;
-      throw new NodeError(what, node, {
-        kind,
-        detail: `${node.op} of ${inputs.join(", ") || "nothing"}`,
-        cause: error,
-      });
-    }
+    return checkedTypes(node, this.tensors, fileOpset);
   }
 
   /** Runs some work under other settings and takes out the nodes that it adds; their tensors stay declared. */
