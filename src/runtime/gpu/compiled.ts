@@ -5,8 +5,9 @@ import { fusedGraph } from "../../ops/fused.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
-import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
+import type { KernelSource } from "./source/kernel.js";
 import { maxPoolGradientSource } from "./source/pool.js";
 import { dropoutSource, randomSource, type Spread } from "./source/random.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
@@ -42,20 +43,34 @@ export const reduction: OwnNode = {
     const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor, context.cuda.multiprocessors);
     const [x, y] = [context.address(node.inputs[0] as string), context.address(node.outputs[0] as string)];
     if (!second) return context.launcher(first, () => [x, y]);
-    let parts: Pointer = 0n;
-    const one = context.launcher(first, () => [x, parts]);
-    const two = context.launcher(second, () => [parts, y]);
-    return () => {
-      parts = context.workspace.take(workspaceBytes);
-      try {
-        one();
-        two();
-      } finally {
-        context.workspace.giveBack(parts);
-      }
-    };
+    return inParts(context, workspaceBytes, first, second, (parts) => [
+      [x, parts],
+      [parts, y],
+    ]);
   },
 };
+
+/** Launches two kernels, the second on what the first leaves in the workspace. */
+function inParts(
+  { launcher, workspace }: NodeContext,
+  bytes: number,
+  first: KernelSource,
+  second: KernelSource,
+  operands: (parts: Pointer) => [Pointer[], Pointer[]],
+): () => void {
+  let parts: Pointer = 0n;
+  const one = launcher(first, () => operands(parts)[0]);
+  const two = launcher(second, () => operands(parts)[1]);
+  return () => {
+    parts = workspace.take(bytes);
+    try {
+      one();
+      two();
+    } finally {
+      workspace.giveBack(parts);
+    }
+  };
+}
 
 function reductionOf(
   node: Node,
@@ -82,9 +97,16 @@ export const scatterRows: OwnNode = {
   prepare(node, context) {
     const [table, index] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.inputs[1])];
     const width = elementCount(table.shape.slice(1));
-    const source = scatterSource(table.dtype, table.shape[0] as number, width, elementCount(index.shape));
+    const [size, count] = [table.shape[0] as number, elementCount(index.shape)];
+    const source = scatterSource(table.dtype, size, width, count, context.cuda.multiprocessors);
     const operands = [...node.inputs, ...node.outputs].map(context.address);
-    return context.launcher(source, () => operands);
+    const { first, second, workspaceBytes } = source;
+    if (!second) return context.launcher(first, () => operands);
+    const [before, at, rows, after] = operands as [Pointer, Pointer, Pointer, Pointer];
+    return inParts(context, workspaceBytes, first, second, (parts) => [
+      [before, at, rows, parts],
+      [before, parts, after],
+    ]);
   },
 };
 

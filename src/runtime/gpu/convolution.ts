@@ -1,5 +1,5 @@
 import { NodeError } from "../../graph/errors.js";
-import { type Graph, is16Bit, type Node } from "../../graph/graph.js";
+import type { Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
@@ -51,10 +51,10 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run; a bias
-  // would be one more node
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run, and there
+  // are none for bfloat16; a bias would be one more node
   fits: (node, graph, { cudnn, deterministic }) =>
-    (deterministic || node.domain !== "" || is16Bit(typeIn(graph, node.inputs[0]).dtype)) &&
+    (deterministic || node.domain !== "" || typeIn(graph, node.inputs[0]).dtype === "bfloat16") &&
     !node.inputs[2] &&
     cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
     convolutionOf(node, graph) !== undefined,

@@ -147,19 +147,34 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
   }
 });
 
-test("scatterSource(table, indices) adds rows in the order of their indices", options, () => {
-  const [size, width, count] = [21, 300, 600];
-  const source = scatterSource("float32", size, width, count);
-  const run = compiled([source]);
-  const [table, rows] = [valueLike("float32", [size, width]), valueLike("float32", [count, width])];
-  const index = valueLike("int64", [count, 1], size);
-  const add: Attributes = { reduction: { type: "string", value: "add" } };
-  const [expected] = cpu.evaluate(node("ScatterND", 3, add), [table, index, rows]);
-  assert.ok(expected);
-  const output = place(expected.data.length);
-  run(source, [placed(table.data), placed(index.data), placed(rows.data), output]);
-  near("float32", output, expected.data, "ScatterND");
-});
+for (const [what, size, width, count] of [
+  ["a table that fills the device", 21, 300, 600],
+  ["a table of two rows, in parts", 2, 300, 600],
+] as const)
+  test(`scatterSource(${what}) adds rows in the order of their indices`, options, () => {
+    const { first, second, workspaceBytes } = scatterSource(
+      "float32",
+      size,
+      width,
+      count,
+      size > 2 ? 1 : multiprocessors,
+    );
+    assert.equal(second !== undefined, size === 2);
+    const run = compiled([first, ...(second ? [second] : [])]);
+    const [table, rows] = [valueLike("float32", [size, width]), valueLike("float32", [count, width])];
+    const index = valueLike("int64", [count, 1], size);
+    const add: Attributes = { reduction: { type: "string", value: "add" } };
+    const [expected] = cpu.evaluate(node("ScatterND", 3, add), [table, index, rows]);
+    assert.ok(expected);
+    const output = place(expected.data.length);
+    const [before, at, given] = [placed(table.data), placed(index.data), placed(rows.data)];
+    if (second) {
+      const parts = place(workspaceBytes);
+      run(first, [before, at, given, parts]);
+      run(second, [before, parts, output]);
+    } else run(first, [before, at, given, output]);
+    near("float32", output, expected.data, "ScatterND");
+  });
 
 test("maxPoolGradientSource(window) gives each winner its windows' gradients", options, () => {
   const shape = [2, 3, 11, 9];
