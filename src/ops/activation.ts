@@ -109,7 +109,10 @@ const swish = (otherwise: number, traits: Traits): Op =>
 /** Activation functions. */
 export const activation: OpTable = {
   // from the output: the input need not be kept
-  Relu: unary((call, dY) => math(call.b).masked(math(call.b).greater(call.y(0), 0), dY), fusible),
+  Relu: unary((call, dY) => math(call.b).masked(math(call.b).greater(call.y(0), 0), dY), {
+    ...fusible,
+    in16Bits: "all",
+  }),
   LeakyRelu: unary(
     kinked(
       one,
@@ -118,6 +121,7 @@ export const activation: OpTable = {
     ),
     {
       ...fusible,
+      in16Bits: "all",
       defaults: { alpha: float(0.01) },
       body: (call) => {
         const m = math(call.b);
@@ -188,11 +192,14 @@ export const activation: OpTable = {
     },
     { defaults: { bias: float(0), lambd: float(0.5) } },
   ),
-  Sigmoid: unary((call, dY) => {
-    const m = math(call.b);
-    const y = call.y(0);
-    return m.mul(m.mul(dY, y), m.sub(1, y));
-  }, fusible),
+  Sigmoid: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      const y = call.y(0);
+      return m.mul(m.mul(dY, y), m.sub(1, y));
+    },
+    { ...fusible, in16Bits: "all" },
+  ),
   HardSigmoid: unary(
     (call, dY) => {
       const m = math(call.b);
@@ -200,6 +207,7 @@ export const activation: OpTable = {
       return m.masked(inside, m.mul(dY, call.float("alpha", 0.2)));
     },
     {
+      in16Bits: "all",
       defaults: { alpha: float(0.2), beta: float(0.5) },
       body: (call) => {
         const m = math(call.b);
@@ -219,6 +227,7 @@ export const activation: OpTable = {
       return m.mul(dY, m.where(m.less(x, 3), below3, 1));
     },
     {
+      in16Bits: "all",
       flops: (call) => 4 * elementCount(call.input(0).shape),
       body: ({ b, x }) => [math(b).mul(x(0), hardSigmoidBody(b, x(0)))],
     },
@@ -240,7 +249,10 @@ export const activation: OpTable = {
     },
     { body: ({ b, x }) => [math(b).div(x(0), math(b).add(math(b).abs(x(0)), 1))] },
   ),
-  Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0)))), fusible),
+  Tanh: unary((call, dY) => math(call.b).mul(dY, math(call.b).sub(1, math(call.b).square(call.y(0)))), {
+    ...fusible,
+    in16Bits: "all",
+  }),
   // with t = tanh(softplus(x)): t + x·σ(x)·(1 − t²)
   Mish: unary(
     (call, dY) => {

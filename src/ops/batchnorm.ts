@@ -100,6 +100,7 @@ const training: Op = native(
   }),
   {
     ...statistical,
+    in16Bits: "data",
     flops: (call) => 8 * inputSize(call),
     types: null,
     inPlaceOf: () => [[], [3], [4]],

@@ -123,7 +123,7 @@ export const elementwise: OpTable = {
   IsNaN: predicate({ T1: 0, T2: "y0" }),
   IsInf: predicate({ T1: 0, T2: "y0" }, { detect_negative: int(1), detect_positive: int(1) }),
 
-  Add: binary([(_, dY) => dY, (_, dY) => dY], fusible),
+  Add: binary([(_, dY) => dY, (_, dY) => dY], { ...fusible, in16Bits: "all" }),
   Sub: native(
     inferBroadcast(),
     ofOutput0((call, dY) => {
@@ -134,6 +134,7 @@ export const elementwise: OpTable = {
   ),
   Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))], {
     ...fusible,
+    in16Bits: "all",
     scales: [0, 1],
   }),
   // dA = dY/B, dB = −dA·Y

@@ -96,7 +96,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
-    { passes: true, empty: true },
+    { passes: true, empty: true, in16Bits: "all" },
   ),
   Concat: moving(
     (call) => {
@@ -120,7 +120,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", empty: true },
+    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all" },
   ),
   Split: moving(
     (call) => {

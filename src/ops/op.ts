@@ -80,6 +80,11 @@ export interface Op {
    */
   readonly product?: "matrices" | "windows" | "equation";
   /**
+   * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
+   * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
+   */
+  readonly in16Bits?: "all" | "data";
+  /**
    * Which element types may stand beside each other: "equal": one for all inputs; "any": what the kernel says. Default:
    * one for all float inputs.
    */

@@ -125,6 +125,7 @@ export const pooling: OpTable = {
       return [call.b.op("MaxPoolGradient", [dY, call.y(1)], attributes, { domain: "mutwo" })];
     }),
     {
+      in16Bits: "data",
       flops: poolFlops,
       defaults: { auto_pad: text("NOTSET"), storage_order: int(0), ceil_mode: int(0) },
       types: { T: 0, I: "int64" },
@@ -182,7 +183,11 @@ export const pooling: OpTable = {
       const each = call.b.op("Mul", [dY, call.b.scalar(1 / elementCount(shape.slice(2)), dY)]);
       return [call.b.op("Expand", [each, call.b.vector(shape)])];
     }),
-    { flops: inputSize, body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])] },
+    {
+      in16Bits: "all",
+      flops: inputSize,
+      body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])],
+    },
   ),
   /** The gradient goes to the elements that equal the maximum, in equal parts where several do. */
   GlobalMaxPool: native(

@@ -1,5 +1,14 @@
 import { Builder } from "../build/build.js";
-import { type Attribute, type DType, type Graph, int, type Node, onnxNumbers, type Tensor } from "../graph/graph.js";
+import {
+  type Attribute,
+  type DType,
+  type Graph,
+  int,
+  type Node,
+  onnxNumbers,
+  prune,
+  type Tensor,
+} from "../graph/graph.js";
 import { bytesOf, valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
 import { cast } from "../ops/shapes.js";
@@ -45,30 +54,91 @@ function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale:
   return { type, lossScale: loss_scale };
 }
 
+/** Numbers that a constant may have, in size, to be what it is in float16 too. */
+const [leastHalf, mostHalf] = [2 ** -14, 65504];
+
+/** What mixed precision knows while it goes through a graph. */
+class Halves {
+  /** The 16-bit form of float32 tensors. */
+  private readonly forms = new Map<string, string>();
+  /** Tensors that were made in 16 bits; their float32 form is a cast of those. */
+  private readonly made = new Set<string>();
+
+  constructor(
+    private readonly b: Builder,
+    private readonly type: DType,
+  ) {}
+
+  /** A tensor in 16 bits; of others than float32 tensors the tensor itself. */
+  of(name: string): string {
+    if (!name || this.b.type(name).dtype !== "float32") return name;
+    const form = this.forms.get(name) ?? cast(this.b, name, this.type);
+    this.forms.set(name, form);
+    return form;
+  }
+
+  /** Whether a node reads what was made in 16 bits, and beside it only what may be cast to them. */
+  keeps(inputs: readonly string[]): boolean {
+    const floats = inputs.filter((name) => name && this.b.type(name).dtype === "float32");
+    return (
+      floats.some((name) => this.made.has(name)) && floats.every((name) => this.made.has(name) || this.mayBe(name))
+    );
+  }
+
+  /** Adds a node that runs in 16 bits; its results stand in float32 too, under their own names. */
+  add(node: Node, inputs: readonly string[]): void {
+    const { b } = this;
+    const types = b.infer({ ...node, inputs });
+    const isHalf = (i: number): boolean => types[i]?.dtype === this.type;
+    const outputs = node.outputs.map((name, i) => (name && isHalf(i) ? b.fresh(`${name}.16`) : name));
+    addAs(b, { ...node, outputs }, inputs);
+    node.outputs.forEach((name, i) => {
+      if (!name || !isHalf(i)) return;
+      b.add("Cast", [outputs[i]], { to: int(onnxNumbers.float32) }, { outputs: [name] });
+      this.forms.set(name, outputs[i] as string);
+      this.made.add(name);
+    });
+  }
+
+  /** A parameter, or a number that 16 bits hold: autocast would cast the one and takes the other as a number. */
+  private mayBe(name: string): boolean {
+    const { category, data, dtype } = this.b.type(name);
+    if (category === "parameter") return true;
+    if (category !== "constant" || !data) return false;
+    const values = valuesOf(dtype, data);
+    const [value = 0] = values;
+    return values.length === 1 && (value === 0 || (Math.abs(value) >= leastHalf && Math.abs(value) <= mostHalf));
+  }
+}
+
 /**
- * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits,
- * and its result is cast back; parameters stay in float32. The loss is multiplied by a fixed scale, so that small gradients do not vanish in float16.
+ * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits;
+ * what its result goes through (`in16Bits` of the ops) stays in them, and is cast to float32 for all others, as PyTorch's
+ * autocast does. Parameters, statistics and losses are float32. The loss is multiplied by a fixed scale, so that small
+ * gradients do not vanish in float16.
  */
 const mixed: Precision["apply"] = (graph, named) => {
   const { type, lossScale } = mixedSettings(named);
-  const halves = new Map<string, string>();
+  let halves: Halves | undefined;
   const mixedGraph = rebuild(graph, graph, (b, node) => {
     b.scope = node.name;
+    halves ??= new Halves(b, type);
+    const { product, in16Bits } = opOf(node);
     const reads = node.inputs.filter(Boolean);
-    if (!opOf(node).product || reads.some((name) => b.type(name).dtype !== "float32")) {
-      addAs(b, node);
-      return;
-    }
-    const inputs = node.inputs.map((name) => {
-      if (!name) return name;
-      const half = halves.get(name) ?? cast(b, name, type);
-      halves.set(name, half);
-      return half;
-    });
-    const [made] = b.add(node.op, inputs, node.attributes, { domain: node.domain, name: node.name });
-    b.add("Cast", [made], { to: int(onnxNumbers.float32) }, { outputs: node.outputs });
+    const data = in16Bits === "data" ? node.inputs.slice(0, 1) : node.inputs;
+    if (product && reads.every((name) => b.type(name).dtype === "float32"))
+      halves.add(
+        node,
+        node.inputs.map((name) => halves?.of(name) ?? name),
+      );
+    else if (in16Bits && halves.keeps(data))
+      halves.add(
+        node,
+        node.inputs.map((name, i) => (i < data.length ? (halves?.of(name) ?? name) : name)),
+      );
+    else addAs(b, node);
   });
-  return { graph: mixedGraph, lossScale };
+  return { graph: prune(mixedGraph), lossScale };
 };
 
 const asDouble = (dtype: DType): DType => (dtype === "float32" ? "float64" : dtype);
