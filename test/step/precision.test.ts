@@ -9,6 +9,7 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues, seededGraph } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
+import { inPrecision } from "../../src/step/precision.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 import { addNormalized, buildSample, graphOf, samples } from "../sampled.js";
@@ -142,3 +143,35 @@ for (const file of fixtures)
     assert.ok(expected.length > 1, expected.join());
     for (const precision of precisions) assert.deepEqual(trainedOf(graph, "mse", precision), expected);
   });
+
+test("mixed precision keeps what products made in 16 bits until something needs float32, as autocast does", () => {
+  const forward = parseGraph(`graph net(float32[4,3,8,8] x, parameter float32[3,3,1,1] w, parameter float32[3] scale,
+      parameter float32[3] shift, buffer float32[3] mean, buffer float32[3] variance, float32[4,3,8,8] given) => (y) {
+      c = Conv(x, w)
+      n, m2, v2, m, i = mutwo.BatchNormalization(c, scale, shift, mean, variance)
+      r = Relu(n)
+      half = Mul(r, float32[]{0.5})
+      tiny = Mul(half, float32[]{1e-7})
+      both = Add(tiny, given)
+      own = Relu(given)
+      c2 = Conv(half, w)
+      s = Softmax(c2)
+      sum = Add(s, both)
+      y = Add(sum, own)
+    }`);
+  const { graph } = inPrecision(forward, "mixed:type=bfloat16");
+  /** Types of the first input of the nodes of each op. */
+  const reads = (op: string): (string | undefined)[] =>
+    graph.nodes.filter((node) => node.op === op).map((node) => graph.tensors.get(node.inputs[0] ?? "")?.dtype);
+  assert.deepEqual(reads("Conv"), ["bfloat16", "bfloat16"]);
+  assert.deepEqual(reads("BatchNormalization"), ["bfloat16"]);
+  // what the network is given was made in float32, and stays there; 1e-7 is no number of 16 bits
+  assert.deepEqual(reads("Relu"), ["bfloat16", "float32"]);
+  assert.deepEqual(reads("Mul"), ["bfloat16", "float32"]);
+  assert.deepEqual(reads("Softmax"), ["float32"]);
+  assert.equal(graph.tensors.get("scale")?.dtype, "float32");
+  assert.equal(graph.tensors.get("y")?.dtype, "float32");
+  // no cast that nothing reads: those of x, w twice at most, and of what float32 ops read
+  const read = new Set([...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs]);
+  for (const { op, outputs } of graph.nodes) if (op === "Cast") assert.ok(read.has(outputs[0] as string), outputs[0]);
+});

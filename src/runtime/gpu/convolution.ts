@@ -1,12 +1,15 @@
 import { NodeError } from "../../graph/errors.js";
-import type { Graph, Node } from "../../graph/graph.js";
+import type { DType, Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
 import { affordable, type ConvolutionKind, type ConvolutionSpec, convolutionsOf } from "./cudnn-convolutions.js";
 
-/** Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. */
-const smallWorkspace = 32 * 2 ** 20;
+/**
+ * Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. The fast ones of bfloat16
+ * copy their operands into another layout.
+ */
+const smallWorkspace = (dtype: DType): number => (dtype === "bfloat16" ? 256 : 32) * 2 ** 20;
 
 /** Workspace with which algorithms are tried. */
 const largestTrial = 2 ** 30;
@@ -81,7 +84,7 @@ export const convolution: OwnNode = {
       }
       // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
       // a planned one takes the same, whatever it has free: another algorithm gives other bits
-      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      const limit = Math.max(workspace.availableBytes, smallWorkspace(spec.dtype));
       // copies are made in the backward phase; before it, a name that ends like a mark is the model's
       const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
       const made = context.chosen.get(choice) ?? affordable(found, limit);
