@@ -124,7 +124,8 @@ class Barriers {
 
   /** A tensor itself, under another name, that cannot be read before the signal exists. */
   held(name: string, signal: string): string {
-    return this.put("Unsqueeze", `${name}/held`, [name, signal], this.b.type(name));
+    const { dtype, shape } = this.b.type(name);
+    return this.put("Unsqueeze", `${name}/held`, [name, signal], { dtype, shape });
   }
 
   private put(op: string, wish: string, inputs: readonly string[], type: TensorType, attributes: Attributes = {}) {

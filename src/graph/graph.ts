@@ -163,7 +163,7 @@ const fromOnnx = new Map(Object.entries(onnxNumbers).map(([dtype, number]) => [n
 
 /** Names of the element types that ONNX has and mutwo has not, by ONNX's numbers. */
 const otherTypes: ReadonlyMap<number, string> = new Map([
-  [0, "undefined"],
+  [0, "none"],
   [8, "string"],
   [14, "complex64"],
   [15, "complex128"],

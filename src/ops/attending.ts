@@ -25,6 +25,13 @@ export const mismatch = (call: OpCall, what: string): Error => new NodeError(`sh
 export const unsupportedForm = (call: OpCall, what: string): Error =>
   new NodeError(`unsupported: ${what} of ${call.node.op}`, call.node);
 
+/** Throws `shape mismatch: …` for an input that has none of these ranks; one that is absent has no rank. */
+export function checkRank(call: OpCall, index: number, ...ranks: readonly number[]): void {
+  const shape = call.inputs[index]?.shape;
+  if (shape && !ranks.includes(shape.length))
+    throw mismatch(call, `input ${index} of ${call.node.op} is [${shape}], not of rank ${ranks.join(" or ")}`);
+}
+
 /** [batch, positions, heads·width] as [batch, heads, positions, width]; a tensor of rank 4 as it is. */
 export function asHeads(b: Emit, x: string, heads: number): string {
   const { shape } = b.type(x);

@@ -23,8 +23,6 @@ const windowNames = new Set(["kernel_shape", "strides", "dilations", "pads", "ou
 
 const autoPads = ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"];
 
-/** What is said of the op at an opset, of its own record where ONNX does not know it; undefined for ops of ours. */
-
 /**
  * Throws one line if a node of a model file is not what its op's schema says at the file's opset: a required input is
  * absent, there are too many inputs or outputs, an element type is not allowed, an attribute is unknown, lacking, of

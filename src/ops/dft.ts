@@ -6,6 +6,9 @@ import { reshape } from "./shapes.js";
 /** Larger matrices of sines are not made: 128 MiB in float32. */
 export const mostElements = 2 ** 25;
 
+/** Longer transforms are not made: their constants would hold twice as many elements. */
+const longest = 2 ** 22;
+
 /** Above it a transform is written as two shorter ones, where its length has factors. */
 const manyElements = 2 ** 20;
 
@@ -62,6 +65,7 @@ function fitted(b: Emit, x: string, axis: number, size: number): string {
 /** The transform of x [batch, given, parts]: [batch, bins, 2]. Throws for a length that neither fits nor has factors. */
 export function transformed(b: Emit, x: string, transform: Transform): string {
   const { given, length, bins, parts } = transform;
+  if (length > longest) throw new Error(`Fourier transform of ${length} elements is too long: the most is ${longest}`);
   const { dtype, shape } = b.type(x);
   const batch = shape[0] as number;
   const rows = Math.min(given, length);
@@ -92,16 +96,26 @@ function inTwo(b: Emit, x: string, p: number, { length, parts, inverse }: Transf
     b.op("Transpose", [reshape(b, name, shape)], { perm: ints([0, 2, 1, 3]) });
   const columns = reshape(b, swap(x, [batch, p, q, parts]), [batch * q, p, parts]);
   const inner = transformed(b, columns, { given: p, length: p, bins: p, parts, inverse });
-  const turns = Array.from({ length: q }, (_, j) => Array.from({ length: p }, (_k, k) => circle(j * k, length))).flat();
   const { dtype } = b.type(x);
-  const constant = (values: readonly number[]): string => b.constant(dtype, [q, p, 2], values);
+  /** By which real and imaginary parts are multiplied, one behind the other. */
+  const turns = (weights: (i: number) => readonly number[]): string => {
+    const values: number[] = [];
+    for (let j = 0; j < q; j++) for (let k = 0; k < p; k++) values.push(...weights(j * k));
+    return b.constant(dtype, [q, p, 2], values);
+  };
   const turn = inverse ? 1 : -1;
   const spread = reshape(b, inner, [batch, q, p, 2]);
   const [re = "", im = ""] = b.add("Split", [spread, b.vector([1, 1])], { axis: int(3) }, { count: 2 });
   const crossed = b.op("Concat", [im, re], { axis: int(3) });
   const turned = m.add(
-    m.mul(spread, constant(turns.flatMap(([cos]) => [cos, cos]))),
-    m.mul(crossed, constant(turns.flatMap(([, sin]) => [-turn * sin, turn * sin]))),
+    m.mul(
+      spread,
+      turns((i) => [circle(i, length)[0], circle(i, length)[0]]),
+    ),
+    m.mul(
+      crossed,
+      turns((i) => [-turn * circle(i, length)[1], turn * circle(i, length)[1]]),
+    ),
   );
   const lines = reshape(b, swap(turned, [batch, q, p, 2]), [batch * p, q, 2]);
   const outer = transformed(b, lines, { given: q, length: q, bins: q, parts: 2, inverse });

@@ -1,6 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
-import { type Attended, asHeads, asRows, attend, attentionFlops, cut, mismatch, unsupportedForm } from "./attending.js";
+import { type Attended, asHeads, asRows, attend, attentionFlops, cut, checkRank, mismatch, unsupportedForm } from "./attending.js";
 import { composite } from "./composite.js";
 import { math } from "./math.js";
 import { inverseRms } from "./normalized.js";
@@ -134,6 +134,7 @@ function grouped(call: BodyCall): string[] {
     if (!call.int("do_rotary", 0)) return normal;
     if (!call.inputs[9] && keys > (call.input(7).shape[0] as number))
       throw mismatch(call, `${keys} positions for caches of [${call.input(7).shape}]`);
+    for (const cache of [7, 8]) checkRank(call, cache, 2);
     const rows = rotaryRows(call, sizes, positions);
     const rotation = rotationOf(call, [7, 8], rows, call.int("rotary_interleaved", 0) !== 0);
     if (2 * rotation.pairs > width) throw mismatch(call, `${rotation.pairs} pairs for heads of ${width}`);

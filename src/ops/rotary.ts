@@ -1,5 +1,5 @@
 import { elementCount, int } from "../graph/graph.js";
-import { asHeads, asRows, cut, mismatch, unsupportedForm } from "./attending.js";
+import { asHeads, asRows, checkRank, cut, mismatch, unsupportedForm } from "./attending.js";
 import { composite } from "./composite.js";
 import type { Emit } from "./emit.js";
 import { inputSize, sameType } from "./kinds.js";
@@ -68,6 +68,7 @@ function rotateInput(call: BodyCall, heads: number, caches: readonly [number, nu
   const { b } = call;
   const { shape } = call.input(0);
   const given = call.int("rotary_embedding_dim", 0);
+  for (const cache of caches) checkRank(call, cache, rows ? 2 : 3);
   const pairs = call.input(caches[0]).shape.at(-1) as number;
   const width = shape.length === 4 ? (shape[3] as number) : (shape[2] as number) / heads;
   if (!Number.isInteger(width) || (given && given !== 2 * pairs) || 2 * pairs > width)
@@ -84,6 +85,8 @@ export const rotary: OpTable = {
   RotaryEmbedding: composite(
     sameType,
     (call) => {
+      checkRank(call, 0, 3, 4);
+      checkRank(call, 3, 2);
       const heads = call.int("num_heads", call.input(0).shape.length === 4 ? (call.input(0).shape[1] as number) : 0);
       if (heads < 1) throw mismatch(call, `[${call.input(0).shape}] in ${heads} heads`);
       return [rotateInput(call, heads, [1, 2], call.inputs[3] ? call.x(3) : undefined)];
@@ -96,6 +99,8 @@ export const rotary: OpTable = {
     (call) => {
       const { b } = call;
       const { shape } = call.input(0);
+      checkRank(call, 0, 3, 4);
+      checkRank(call, 2, 2);
       const pairs = call.input(2).shape.at(-1) as number;
       if (call.int("is_packed_batching", 0)) throw unsupportedForm(call, "packed batches");
       if (call.float("scale", 1) !== 1) throw unsupportedForm(call, "scale");

@@ -65,6 +65,7 @@ const registered: readonly (readonly [ops: string, ...types: string[]])[] = [
   ["EyeLike", "float32 float64 int64 int32 uint64 | float32 float64 int64 int32 uint64"],
   ["NonZero", "float32 float16 int64 int32 uint8 bool"],
   ["GridSample", "float32 | float32"],
+  ["RoiAlign", `${floats} | int64`],
 ];
 
 /** Settings that these kernels refuse. */

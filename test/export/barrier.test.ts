@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph, printGraph } from "../../src/build/text.js";
 import { holdBack } from "../../src/export/barrier.js";
-import type { Graph } from "../../src/graph/graph.js";
+import { type Graph, tensorOf } from "../../src/graph/graph.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
@@ -40,6 +40,21 @@ test("holdBack(graph) lets a recomputed block read its input only once the backw
     "a2@recompute = Sqrt(a@recompute)",
     "z = Mul(a2@recompute, c)",
   ]);
+});
+
+test("holdBack(graph) holds a parameter back under a name that has no values of its own", () => {
+  const graph = parseGraph(`graph(float32[2] x, parameter float32[2] w) => (z) {
+  a = Relu(w)
+  b = Neg(x)
+backward:
+  c = Exp(b)
+  a@recompute = Relu(w)
+  z = Mul(a@recompute, c)
+}`);
+  const w = { ...tensorOf(graph, "w"), data: bytesOf("float32", [1, 2]) };
+  const held = holdBack({ ...graph, tensors: new Map(graph.tensors).set("w", w) });
+  assert.ok(later(held).includes("a@recompute = Relu(w/held)"));
+  assert.deepEqual(tensorOf(held, "w/held"), { name: "w/held", dtype: "float32", shape: [2], category: "temporary" });
 });
 
 test("holdBack(graph) takes a node of the model for what it is, though its name ends like a copy's", () => {

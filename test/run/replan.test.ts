@@ -100,7 +100,7 @@ test("sweepRun(run) adds the trade-off to a run and keeps its plan; run.json hol
   assert.equal(planRun(swept, { planner: "keepAll" }).tradeoff, swept.tradeoff);
   assert.throws(() => sweepRun(saved, { budget: "50%" }), /--sweep takes every planner and budget: --budget 50%/);
   writeFileSync(file, JSON.stringify({ ...swept, tradeoff: [] }));
-  assert.throws(() => readRun(file), /run contradicts itself: no points in the trade-off/);
+  assert.throws(() => readRun(file), /run is damaged: tradeoff is \[\], not points of a trade-off/);
 });
 
 test("planProblem: on the CPU nothing is swapped unless that is asked for; on a GPU it is", () => {

@@ -34,5 +34,5 @@ test("what an estimate has kernels for is what ONNX Runtime's CUDA provider has,
     maxBuffer: 2 ** 26,
   });
   assert.equal(status, 0, stderr);
-  assert.match(stdout, /^\d{4} nodes compared\n$/);
+  assert.match(stdout, /^\d{4,} nodes compared\n$/);
 });

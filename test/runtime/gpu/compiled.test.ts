@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
-import type { Graph, Node } from "../../../src/graph/graph.js";
+import { type Graph, type Node, tensorOf } from "../../../src/graph/graph.js";
 import {
   dropout,
   fusedNode,
@@ -17,8 +17,8 @@ import { fuse } from "../../../src/step/fuse.js";
 import { fakeContext } from "./fake-gpu.js";
 
 /** Whether a way to run nodes takes the first node of a graph. */
-function fits(own: OwnNode, text: string, compiles = true): boolean {
-  const graph = parseGraph(text);
+function fits(own: OwnNode, given: string | Graph, compiles = true): boolean {
+  const graph = typeof given === "string" ? parseGraph(given) : given;
   return own.fits(graph.nodes[0] as Node, graph, fakeContext(graph, { compiles }).context);
 }
 
@@ -40,7 +40,11 @@ test("nothing fits where kernels cannot be compiled", () => {
 test("reduction.fits(sum) where the axes that stay lie side by side, of floats, with elements", () => {
   assert.equal(fits(reduction, sum("2,3,4", "0,2")), true);
   assert.equal(fits(reduction, sum("2,3,4", "1")), false);
-  assert.equal(fits(reduction, sum("0,3", "0")), false);
+  // the builder refuses a reduction of nothing: a graph from elsewhere
+  const full = parseGraph(sum("4,3", "0"));
+  const empty = new Map(full.tensors).set("x", { ...tensorOf(full, "x"), shape: [0, 3] });
+  assert.equal(fits(reduction, full), true);
+  assert.equal(fits(reduction, { ...full, tensors: empty }), false);
   assert.equal(fits(reduction, "graph(int32[4] x) => (y) { y = ReduceSum(x) }"), false);
 });
 
