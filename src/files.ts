@@ -13,6 +13,7 @@ export const mostBytes = {
   notebook: 5e8,
   "device spec": 2 ** 20,
   "point of a sweep": 2 ** 24,
+  sums: 2 ** 20,
 } as const;
 
 /** What a file of the user's is, in words. */

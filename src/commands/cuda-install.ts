@@ -1,9 +1,7 @@
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import {
   copyFileSync,
   cpSync,
-  createReadStream,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -13,7 +11,6 @@ import {
   statSync,
 } from "node:fs";
 import path from "node:path";
-import { pipeline } from "node:stream/promises";
 import { formatBytes } from "../format.js";
 import { checkWritable } from "../run/folder.js";
 import { driverVersion } from "../runtime/libraries/cuda-facts.js";
@@ -28,6 +25,7 @@ import {
   installedFolder,
   providerFiles,
 } from "../runtime/libraries/ort-library.js";
+import { notedSums, noteSums, type Sum, sumOf, sumsFile } from "./sums.js";
 
 export interface CudaInstallOptions {
   /** For which CUDA; default what the driver runs and what libraries there are. */
@@ -110,6 +108,7 @@ export async function installCuda(options: CudaInstallOptions = {}): Promise<Cud
     mkdirSync(work);
     await (cudaMajor === 13 ? fetchFromNpm : fetchByOnnxruntime)({ work, made, folder, say, signal: options.signal });
     copyFileSync(bundledLibrary(), path.join(made, coreLibrary));
+    if (cudaMajor === 12) say(await noteSums(made, providerFiles));
     say("check");
     const problem = await problemOf(made, cudaMajor);
     if (problem) throw new Error(`not what was expected: ${problem}`);
@@ -228,26 +227,19 @@ async function problemOf(folder: string, cudaMajor: CudaMajor): Promise<string |
   const [provider] = providerFiles;
   const runtime = `libcudart.so.${cudaMajor}`;
   if (!readElf(path.join(folder, provider)).needed.includes(runtime)) return `${provider} does not need ${runtime}`;
-  const expected: Record<string, { bytes: number; sha256: string }> = cudaMajor === 13 ? { ...npmPackage.files } : {};
-  const core = { bytes: statSync(bundledLibrary()).size, sha256: await sha256(bundledLibrary()) };
-  for (const [name, { bytes, sha256: hash }] of Object.entries({ ...expected, [coreLibrary]: core })) {
-    const file = path.join(folder, name);
-    const size = statSync(file).size;
-    if (size !== bytes) return `${name} has ${size} bytes, not ${bytes}`;
-    if ((await sha256(file)) !== hash) return `${name} has another SHA-256 than ${hash}`;
+  const expected = cudaMajor === 13 ? npmPackage.files : notedSums(folder);
+  const core = await sumOf(bundledLibrary());
+  for (const [name, { bytes, sha256 }] of Object.entries<Sum>({ ...expected, [coreLibrary]: core })) {
+    const found = await sumOf(path.join(folder, name));
+    if (found.bytes !== bytes) return `${name} has ${found.bytes} bytes, not ${bytes}`;
+    if (found.sha256 !== sha256) return `${name} has another SHA-256 than ${sha256}`;
   }
   return undefined;
 }
 
-async function sha256(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
-}
-
 /** A folder with anything else in it is somebody's. */
 function refuseForeign(folder: string): void {
-  const known: readonly string[] = [...providerFiles, coreLibrary];
+  const known: readonly string[] = [...providerFiles, coreLibrary, sumsFile];
   if (!statSync(folder).isDirectory() || readdirSync(folder).some((name) => !known.includes(name)))
     throw new Error(`not an empty folder: ${folder}`);
 }

@@ -58,7 +58,8 @@ export async function examine(): Promise<Finding[]> {
         const { isBare } = await import("../report/browser.js");
         return withBrowser(async (browser) => {
           const version = await browser.version();
-          return isBare(browser) ? `${version}, without its sandbox (which does not start here)` : version;
+          const why = process.getuid?.() === 0 ? "Chromium has none for root" : "which does not start here";
+          return isBare(browser) ? `${version}, without its sandbox (${why})` : version;
         });
       },
       "export CHROMIUM_PATH=/path/to/chrome (or do without: --no-pictures)",

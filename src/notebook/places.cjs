@@ -5,6 +5,9 @@ const { SourceMap } = require("node:module");
 const path = require("node:path");
 const util = require("node:util");
 
+// calls below a cell's, which are left out, are often more than the ten that Node keeps
+Error.stackTraceLimit = 50;
+
 /** Lines that tslab puts before a cell's text. */
 const prefixLines = 1;
 /** What it puts before the code on its first line, at most: `(async function(exports, require) { `. */

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { program } from "../program.js";
+import { elf } from "../runtime/libraries/elf-bytes.js";
 
 const root = mkdtempSync(path.join(tmpdir(), "mutwo-install-"));
 
@@ -147,6 +149,47 @@ test("mutwo cuda install --cuda 12 runs onnxruntime-node's script outside of nod
   assert.equal(status, 2);
   assert.deepEqual(readdirSync(place), []);
   assert.equal(listing(), before);
+});
+
+test("mutwo cuda install --cuda 12 says that the provider is not pinned, notes its sums, and holds the files to them", {
+  skip,
+}, () => {
+  const [provider, shared] = ["cuda", "shared"].map((name) => `libonnxruntime_providers_${name}.so`) as [
+    string,
+    string,
+  ];
+  const library = elf(provider, ["libcudart.so.12"]);
+  // stands in for onnxruntime-node's script, which would fetch
+  const fetched = path.join(root, "fetched.cjs");
+  const place = path.join(root, "provider.so");
+  writeFileSync(place, library);
+  writeFileSync(
+    fetched,
+    `const path = require("node:path");
+const fs = require("node:fs");
+if (path.basename(process.argv[1] ?? "") === "install.cjs") {
+  const to = path.join(process.argv[1], "../../bin/napi-v6/linux/x64");
+  fs.mkdirSync(to, { recursive: true });
+  for (const name of ${JSON.stringify([provider, shared])}) fs.copyFileSync(${JSON.stringify(place)}, path.join(to, name));
+  process.exit();
+}
+`,
+  );
+  const target = path.join(root, "noted", "target");
+  const again = (): ReturnType<typeof install> =>
+    install(["--dir", target, "--cuda", "12"], { ...environment(), NODE_OPTIONS: `--require=${fetched}` });
+  const sha256 = createHash("sha256").update(library).digest("hex");
+  const said = `warning: not pinned, no SHA-256 is known beforehand: ${provider} has ${library.length} bytes, SHA-256 ${sha256}\n`;
+  const once = again().stderr;
+  assert.ok(once.includes(said), once);
+  const sums = { [provider]: { bytes: library.length, sha256 }, [shared]: { bytes: library.length, sha256 } };
+  assert.deepEqual(JSON.parse(readFileSync(path.join(target, "sha256.json"), "utf8")), sums);
+  const second = again();
+  assert.equal(second.stderr.includes("fetch "), false, second.stderr);
+  // another file is not taken for it: all are fetched anew
+  writeFileSync(path.join(target, shared), "changed");
+  assert.ok(again().stderr.includes(said));
+  assert.deepEqual(readFileSync(path.join(target, shared)), library);
 });
 
 test("mutwo doctor --json has a row for each part of the CUDA backend; without a provider it says how to get it", {

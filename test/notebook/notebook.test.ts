@@ -163,8 +163,11 @@ test("runNotebook(file) says in one line what is wrong with its input", async ()
   await reject("# markdown", /^Error: not a notebook: .*bad\.ipynb$/);
   await reject("null", /^Error: not a notebook of format 4: .*bad\.ipynb$/);
   await reject('{"nbformat": 3, "worksheets": []}', /^Error: not a notebook of format 4: .*bad\.ipynb$/);
-  await reject('{"nbformat": 4}', /^Error: not a notebook, it has no cells: .*bad\.ipynb$/);
-  await reject('{"nbformat": 4, "cells": [{}]}', /^Error: not a notebook, it has no cells: .*bad\.ipynb$/);
+  await reject('{"nbformat": 4}', /^Error: not a notebook: cells is missing \(.*bad\.ipynb\)$/);
+  await reject(
+    '{"nbformat": 4, "cells": [{}]}',
+    /^Error: not a notebook: cells\[0\]\.cell_type is missing \(.*bad\.ipynb\)$/,
+  );
   const parameter = (parameters: Record<string, string>, message: RegExp) =>
     assert.rejects(run("lines", { parameters }), message);
   await parameter({ colour: "red" }, /^Error: unknown parameter \(there are lines, word\): colour$/);

@@ -32,6 +32,24 @@ test("injectParameters(notebook, values) goes by the text where the declaration 
   assert.equal(injected("let free: unknown;", { free: "seven" }), 'free = "seven";');
 });
 
+test("injectParameters(notebook, values) knows every declared type that the cell itself says", () => {
+  assert.equal(injected("let sizes = [1, 2];", { sizes: "[4,8]" }), "sizes = [4,8];");
+  assert.equal(injected("let dims: Record<string, number> = {};", { dims: '{"batch":4}' }), 'dims = {"batch":4};');
+  assert.equal(injected("let budget: string | number;", { budget: "3" }), "budget = 3;");
+  assert.equal(injected('let kind: "adam" | "sgd" = "sgd";', { kind: "adam" }), 'kind = "adam";');
+  assert.equal(injected("let name = ``;", { name: "[not JSON" }), 'name = "[not JSON";');
+  assert.equal(injected("let other = somewhere();", { other: "7" }), "other = 7;");
+});
+
+test("injectParameters(notebook, values) writes U+2028 and U+2029, line ends of older TypeScript, as escapes", () => {
+  const text = 'a\u2028b\u2029c\n"';
+  const source = injected('let name = "";', { name: text }) as string;
+  assert.equal(source, 'name = "a\\u2028b\\u2029c\\n\\"";');
+  const inList = injected("let names = [''];", { names: JSON.stringify([text]) }) as string;
+  assert.doesNotMatch(source + inList, /[\u2028\u2029]/);
+  assert.deepEqual(JSON.parse(inList.slice("names = ".length, -1)), [text]);
+});
+
 test("injectParameters(notebook, values) replaces the cell that it put there before", () => {
   const given = notebook("let a = 1;");
   injectParameters(given, { a: "2" });
@@ -60,5 +78,9 @@ test("injectParameters(notebook, values) refuses what the cell does not declare,
   refuses("const a = 1;", { a: "2" }, /^Error: parameter is declared const: a$/);
   refuses("let a = 1;", { a: "many" }, /^Error: parameter is not a number: a=many$/);
   refuses("let a = true;", { a: "1" }, /^Error: parameter is not a boolean: a=1$/);
+  refuses("let a = [1];", { a: "3" }, /^Error: parameter is not a number\[\]: a=3$/);
+  refuses("let a = [1];", { a: '["b"]' }, /^Error: parameter is not a number\[\]: a=\["b"\]$/);
+  refuses('let a: "b" | "c" = "b";', { a: "d" }, /^Error: parameter is not a "b" \| "c": a=d$/);
+  refuses("let a: number | undefined;", { a: "b" }, /^Error: parameter is not a number \| undefined: a=b$/);
   refuses("let a = 1;", { a: "2" }, /^Error: no cell is tagged parameters: a$/, "other");
 });

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
@@ -11,6 +12,8 @@ import { cacheFolder } from "../../src/cache.js";
 import { isBare, launchBrowser } from "../../src/report/browser.js";
 import { temporaryFolder } from "../../src/writing.js";
 import { at } from "../at.js";
+import { descendants, isThere } from "../processes.js";
+import { tsx } from "../program.js";
 
 test("launchBrowser() starts CHROMIUM_PATH if that is set, and says in one line why it cannot", async () => {
   const before = process.env.CHROMIUM_PATH;
@@ -35,29 +38,6 @@ const holder = (what: "hold" | "unpack", cache: string, temporary = folder): Chi
     stdio: ["ignore", "pipe", "inherit"],
     env: { ...process.env, MUTWO_CACHE: cache, TMPDIR: temporary },
   });
-
-/** Processes below one, by what the system says of their parents. */
-function descendants(pid: number): number[] {
-  const parents = readdirSync("/proc").flatMap((name): [number, number][] => {
-    try {
-      const stat = readFileSync(`/proc/${name}/stat`, "utf8");
-      return [[Number(name), Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1])]];
-    } catch {
-      return [];
-    }
-  });
-  const below = (parent: number): number[] =>
-    parents.flatMap(([child, of]) => (of === parent && child !== parent ? [child, ...below(child)] : []));
-  return below(pid);
-}
-
-const isThere = (pid: number): boolean => {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-};
 
 const linux = process.platform === "linux" && process.arch === "x64";
 
@@ -108,10 +88,9 @@ test("launchBrowser()'s browser reaches nothing: no name, no address, not its ow
   timeout: 120_000,
 }, async () => {
   let asked = 0;
-  const server = createServer((socket) => {
-    asked++;
-    socket.destroy();
-  }).listen(0, "127.0.0.1");
+  const server = createServer((_request, response) => response.end())
+    .on("connection", () => asked++)
+    .listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as AddressInfo;
   const browser = await launchBrowser();
@@ -128,7 +107,7 @@ test("launchBrowser()'s browser reaches nothing: no name, no address, not its ow
     assert.equal(await inPage(`http://127.0.0.1:${port}/`), "TypeError");
     assert.equal(asked, 0);
     // whoever is not kept from it is counted
-    await assert.rejects(fetch(`http://127.0.0.1:${port}/`));
+    assert.equal((await fetch(`http://127.0.0.1:${port}/`)).status, 200);
     assert.equal(asked, 1);
   } finally {
     await browser.close();
@@ -144,4 +123,46 @@ test("isBare(browser) says whether the sandbox is off: as root always", { timeou
   } finally {
     await browser.close();
   }
+});
+
+// who is not root, and may read what lies here
+const somebody = process.getuid?.() === 0 ? ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] : ["env"];
+const [program, ...rest] = somebody as [string, ...string[]];
+const canRead = linux && spawnSync(program, [...rest, "test", "-r", at("browser-holder.ts")]).status === 0;
+
+/** A namespace of users in which no other can be made: there a sandbox cannot start. */
+const withoutNamespaces = [
+  ...["unshare", "--user", "--map-user=1000", "--keep-caps", "sh", "-c"],
+  'echo 0 > /proc/sys/user/max_user_namespaces && ! unshare --user true 2>/dev/null && exec "$@"',
+  "sh",
+];
+const started = (wrapper: readonly string[], ...command: string[]): { status: number | null; said: string } => {
+  const home = mkdtempSync(path.join(folder, "home-"));
+  chmodSync(home, 0o777);
+  chmodSync(folder, 0o755);
+  const { status, stdout, stderr } = spawnSync(program, [...rest, ...wrapper, process.execPath, ...command], {
+    encoding: "utf8",
+    timeout: 100_000,
+    env: { ...process.env, HOME: home, TMPDIR: home, MUTWO_CACHE: path.join(home, "cache") },
+  });
+  return { status, said: stdout + stderr };
+};
+const show = [...tsx, at("browser-holder.ts"), "show"];
+
+test("launchBrowser() of one who is not root is in its sandbox where one can be made", {
+  skip:
+    (!canRead && "others may not read this checkout") ||
+    (started(["unshare", "--user"], "--version").status !== 0 && "no namespaces of users here"),
+  timeout: 120_000,
+}, () => {
+  assert.deepEqual(started([], ...show), { status: 0, said: "in its sandbox\n" });
+});
+
+test("launchBrowser() of one who is not root does without where none can be made", {
+  skip:
+    (!canRead && "others may not read this checkout") ||
+    (started(withoutNamespaces, "--version").status !== 0 && "no namespaces of users here"),
+  timeout: 120_000,
+}, () => {
+  assert.deepEqual(started(withoutNamespaces, ...show), { status: 0, said: "without its sandbox\n" });
 });

@@ -1,4 +1,4 @@
-import { closeSync, readSync } from "node:fs";
+import { closeSync, fstatSync, readSync } from "node:fs";
 import { openFile } from "../../files.js";
 
 /** What a shared library says of itself. */
@@ -17,7 +17,7 @@ const segments = { load: 1, dynamic: 2 } as const;
 
 /**
  * Reads the dynamic section of a 64-bit little-endian ELF library, and little more of the file. Throws
- * `not a shared library: …` for anything else.
+ * `not a shared library: …` for anything else, and for a file that is cut off.
  */
 export function readElf(file: string): ElfFacts {
   const { descriptor: handle } = openFile("library", file);
@@ -29,6 +29,9 @@ export function readElf(file: string): ElfFacts {
     };
     const header = at(0, 64);
     if (header.readUInt32BE(0) !== 0x7f454c46 || header[4] !== 2 || header[5] !== 1) throw new Error("no ELF header");
+    // the table of sections is the last of a library
+    const sections = header.readBigUInt64LE(40) + BigInt(header.readUInt16LE(58) * header.readUInt16LE(60));
+    if (sections > fstatSync(handle).size) throw new Error("ends too early");
     const [size, count] = [header.readUInt16LE(54), header.readUInt16LE(56)];
     const programHeaders = at(header.readBigUInt64LE(32), size * count);
     const parts = Array.from({ length: count }, (_, i) => {

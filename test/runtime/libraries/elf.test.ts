@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -24,6 +24,15 @@ test("readElf(file) reads name and needs of a library, made up or real", () => {
     writeFileSync(place, bytes);
     assert.throws(() => readElf(place), /^Error: not a shared library: .*libtest\.so\.1 \(/);
   }
+});
+
+test("readElf(file) refuses a library that is cut off", { skip: process.platform !== "linux" }, () => {
+  const place = path.join(root, "libcut.so.1");
+  const whole = readFileSync(bundledLibrary());
+  writeFileSync(place, whole);
+  assert.equal(readElf(place).soname, "libonnxruntime.so.1");
+  truncateSync(place, whole.length - 1000);
+  assert.throws(() => readElf(place), /^Error: not a shared library: .*libcut\.so\.1 \(ends too early\)$/);
 });
 
 test("readElf(file) of a library without a name of its own", () => {
