@@ -1,6 +1,6 @@
 import { bytesPerElement, type DType, elementCount, type Graph, producers, type Tensor } from "./graph.js";
 import { addTo } from "./lists.js";
-import { perGraph } from "./memo.js";
+import { perObject } from "./memo.js";
 
 /** A parameter's place in a flat buffer, in elements. */
 export interface FlatPart {
@@ -19,7 +19,7 @@ interface FlatBuffer {
 }
 
 /** The flat buffers of parameters of a training step. */
-const flatBuffers = perGraph((graph): readonly FlatBuffer[] => {
+const flatBuffers = perObject((graph: Graph): readonly FlatBuffer[] => {
   const made = producers(graph);
   const parts = new Map<string, FlatPart[]>();
   for (const { name, within, dtype, shape, category } of graph.tensors.values()) {

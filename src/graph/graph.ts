@@ -1,4 +1,5 @@
 import { addTo } from "./lists.js";
+import { perObject } from "./memo.js";
 import type { Origins } from "./origins.js";
 
 /** Element types, by numpy's names. */
@@ -210,16 +211,16 @@ export function tensorOf(graph: Pick<Graph, "tensors" | "name">, name: string): 
 }
 
 /** For each tensor that a node makes, the index of that node. */
-export function producers(graph: Graph): Map<string, number> {
+export const producers = perObject((graph: Graph): ReadonlyMap<string, number> => {
   const made = new Map<string, number>();
   graph.nodes.forEach((node, index) => {
     for (const name of node.outputs) if (name) made.set(name, index);
   });
   return made;
-}
+});
 
 /** For each tensor that nodes read, the indices of those nodes in schedule order, each once. */
-export function consumers(graph: Graph): Map<string, number[]> {
+export const consumers = perObject((graph: Graph): ReadonlyMap<string, readonly number[]> => {
   const read = new Map<string, number[]>();
   graph.nodes.forEach((node, index) => {
     for (const name of new Set(node.inputs)) {
@@ -227,7 +228,7 @@ export function consumers(graph: Graph): Map<string, number[]> {
     }
   });
   return read;
-}
+});
 
 /** The graph without nodes that neither its outputs nor its state depend on, and without tensors that nothing uses. */
 export function prune(graph: Graph): Graph {

@@ -1,16 +1,14 @@
-import type { Graph } from "./graph.js";
-
 /**
- * The function, which then computes its answer once for each graph and keeps it as long as the graph. Graphs are never
- * changed after they are made, so an answer stays right; callers must not change it either.
+ * The function, which then computes its answer once for each object (a graph, a run) and keeps it as long as that. They
+ * are never changed after they are made, so an answer stays right; callers must not change it either.
  */
-export function perGraph<T extends object>(compute: (graph: Graph) => T): (graph: Graph) => T {
-  const known = new WeakMap<Graph, T>();
-  return (graph) => {
-    const before = known.get(graph);
+export function perObject<K extends object, T extends object>(compute: (key: K) => T): (key: K) => T {
+  const known = new WeakMap<K, T>();
+  return (key) => {
+    const before = known.get(key);
     if (before) return before;
-    const answer = compute(graph);
-    known.set(graph, answer);
+    const answer = compute(key);
+    known.set(key, answer);
     return answer;
   };
 }

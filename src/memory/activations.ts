@@ -1,5 +1,5 @@
 import { consumers, type Graph, isForward, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
-import { perGraph } from "../graph/memo.js";
+import { perObject } from "../graph/memo.js";
 import { opOf } from "../ops/index.js";
 import { viewsOf } from "./views.js";
 
@@ -28,7 +28,7 @@ export type Accesses = Omit<SavedActivation, "fixed">;
  * Who reads the saved activations of a training step, by name, in the order in which they are made. Views are not
  * listed, and neither is what lies in host memory.
  */
-export const activationAccesses = perGraph((graph): ReadonlyMap<string, Accesses> => {
+export const activationAccesses = perObject((graph: Graph): ReadonlyMap<string, Accesses> => {
   const read = consumers(graph);
   const views = viewsOf(graph);
   const isView = graph.nodes.map((node) => opOf(node).view);
@@ -60,7 +60,7 @@ export const activationAccesses = perGraph((graph): ReadonlyMap<string, Accesses
 });
 
 /** All saved activations of a training step by name, in the order in which they are made. Views are not listed. */
-export const savedActivations = perGraph((graph): ReadonlyMap<string, SavedActivation> => {
+export const savedActivations = perObject((graph: Graph): ReadonlyMap<string, SavedActivation> => {
   const withObstacle = (activation: Accesses): SavedActivation => ({
     ...activation,
     fixed: obstacle(graph, activation) ?? null,
@@ -86,17 +86,14 @@ function obstacle(graph: Graph, activation: Accesses): string | undefined {
 }
 
 /** Rank of the node that renews each state. */
-const renewals = perGraph((graph): ReadonlyMap<string, number> => {
-  const made = producerRanks(graph);
+const renewals = perObject((graph: Graph): ReadonlyMap<string, number> => {
+  const made = producers(graph);
   return new Map(graph.state.map(({ before, after }) => [before, made.get(after) ?? graph.nodes.length]));
 });
 
-/** Rank of the node that makes each tensor. */
-export const producerRanks = perGraph((graph): ReadonlyMap<string, number> => producers(graph));
-
 /** The saved activation that each of their tensors belongs to. */
-export const activationOf = perGraph(
-  (graph): ReadonlyMap<string, string> =>
+export const activationOf = perObject(
+  (graph: Graph): ReadonlyMap<string, string> =>
     new Map([...activationAccesses(graph).values()].flatMap(({ name, members }) => members.map((m) => [m, name]))),
 );
 
@@ -128,7 +125,7 @@ export function recomputeRanks(
   evicted: ReadonlySet<string>,
   standing: Pick<ReadonlySet<string>, "has"> = new Set(),
 ): number[] {
-  const made = producerRanks(graph);
+  const made = producers(graph);
   const owners = activationOf(graph);
   const found = new Set<number>();
   const stack = [...activation.backwardMembers];

@@ -1,8 +1,10 @@
 import { type Category, categories, type Graph, type Node, producers, tensorOf } from "../graph/graph.js";
-import { type Storages, storages } from "./storages.js";
+import { perObject } from "../graph/memo.js";
+import { storages } from "./storages.js";
 
 /** Live bytes while each node runs, by category; every storage counts once, by the tensor that holds it then. */
-export function timeline(graph: Graph, known: Storages = storages(graph)): Timeline {
+export const timeline = perObject((graph: Graph): Timeline => {
+  const known = storages(graph);
   const count = graph.nodes.length;
   // what begins and ends at each rank
   const changes = Object.fromEntries(categories.map((c) => [c, new Float64Array(count + 2)])) as Record<
@@ -36,7 +38,7 @@ export function timeline(graph: Graph, known: Storages = storages(graph)): Timel
     if (bytes > (totalBytes[peakRank] as number)) peakRank = rank;
   });
   return { byCategory, totalBytes, peakBytes: totalBytes[peakRank] ?? residentBytes, peakRank, residentBytes };
-}
+});
 
 /** Greatest number of bytes that are live at once, residents included. */
 export function peakBytes(graph: Graph): number {

@@ -1,6 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
-import { perGraph } from "../graph/memo.js";
+import { perObject } from "../graph/memo.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
 import { originOf, shownBy } from "./views.js";
 
@@ -64,7 +64,7 @@ interface Uses {
  * next value of a state with the state. Throws `state overwritten while still read: …` if a graph's state cannot be
  * updated in place.
  */
-export const storages = perGraph((graph): Storages => {
+export const storages = perObject((graph: Graph): Storages => {
   const uses = usesOf(graph);
   const given: Given = { all: [], host: [], of: new Map() };
   giveResidents(graph, uses, given);

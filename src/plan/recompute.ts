@@ -1,11 +1,10 @@
-import { type Graph, type Node, prune, type Tensor } from "../graph/graph.js";
+import { type Graph, type Node, producers, prune, type Tensor } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { copyName } from "../graph/names.js";
 import {
   activationOf,
   copyInputs,
   copyOutputs,
-  producerRanks,
   recomputeRanks,
   type SavedActivation,
   savedActivations,
@@ -35,7 +34,7 @@ export function insertRecomputation(
 ): Graph {
   const saved = savedActivations(graph);
   const owners = activationOf(graph);
-  const made = producerRanks(graph);
+  const made = producers(graph);
   const blocks = new Map<number, SavedActivation[]>();
   for (const activation of saved.values())
     if (evicted.has(activation.name)) addTo(blocks, activation.firstBackwardAccess, activation);

@@ -1,6 +1,6 @@
-import { type Graph, type Node, prune, tensorOf } from "../graph/graph.js";
+import { type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
 import { type SwapPart, swapName } from "../graph/names.js";
-import { type Accesses, activationAccesses, producerRanks } from "../memory/activations.js";
+import { type Accesses, activationAccesses } from "../memory/activations.js";
 import type { SwapPlacement } from "./plan.js";
 
 /** Ranks of the uses between which an activation is swapped. */
@@ -45,7 +45,7 @@ function swapsOf(graph: Graph, placements: ReadonlyMap<string, SwapPlacement | u
 
 /** The views that lead from an activation to what the backward phase reads of it, in schedule order. */
 function viewsFor(graph: Graph, { name, backwardMembers }: Accesses): Node[] {
-  const made = producerRanks(graph);
+  const made = producers(graph);
   const ranks = new Set<number>();
   for (const member of backwardMembers)
     for (let at = member; at !== name; ) {

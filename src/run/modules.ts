@@ -1,11 +1,11 @@
 import { flatBufferNames, flatParts } from "../graph/flat-parts.js";
 import { consumers, elementCount, type Graph, type Node, producers, type Tensor } from "../graph/graph.js";
-import { perGraph } from "../graph/memo.js";
+import { perObject } from "../graph/memo.js";
 import { parseName, sliceName } from "../graph/names.js";
 import { knownOriginal, moduleOfParameter, originOf } from "../graph/origin-of.js";
 import { commonPath, type OriginBasis, type Source } from "../graph/origins.js";
 import { originsOfStep } from "../model/origins.js";
-import { loadGraph, type Run, type SavedGraph } from "./run.js";
+import { loadGraph, type Run } from "./run.js";
 
 /** What belongs to no module of the model, by what it is. */
 export const outside = {
@@ -63,19 +63,11 @@ export interface Modules {
   sharesOfTensor(name: string): readonly Share[];
 }
 
-const known = new WeakMap<SavedGraph, Modules>();
-
 /** The modules of a run's nodes and tensors, found once for each run. */
-export function modulesOf({ graph }: Pick<Run, "graph">): Modules {
-  const before = known.get(graph);
-  if (before) return before;
-  const found = modulesIn(loadGraph(graph));
-  known.set(graph, found);
-  return found;
-}
+export const modulesOf = ({ graph }: Pick<Run, "graph">): Modules => modulesIn(loadGraph(graph));
 
 /** The modules of a graph's nodes and tensors. */
-export const modulesIn = perGraph((graph): Modules => new ModuleFinder(graph));
+export const modulesIn = perObject((graph: Graph): Modules => new ModuleFinder(graph));
 
 class ModuleFinder implements Modules {
   readonly basis: OriginBasis | null;

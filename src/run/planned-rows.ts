@@ -90,9 +90,9 @@ export interface Peak {
  * Where the planned step needs most memory, executed or not, of an infeasible plan too: it follows from the planned
  * graph. `undefined` without a plan.
  */
-export function plannedPeak({ graph, plan }: Pick<Run, "graph" | "plan">): Peak | undefined {
-  if (!plan) return undefined;
-  const planned = rewrite(loadGraph(graph), plan.decisions);
+export function plannedPeak(run: Pick<Run, "graph" | "plan">): Peak | undefined {
+  const planned = plannedGraph(run);
+  if (!planned) return undefined;
   const { peakRank, peakBytes } = timeline(planned);
   const { name, domain, op, phase } = planned.nodes[peakRank] as Graph["nodes"][number];
   return {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import type { Untrained } from "../model/roles.js";
 import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
@@ -144,7 +145,7 @@ export function saveGraph(graph: Graph): SavedGraph {
 }
 
 /** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
-export function loadGraph(saved: SavedGraph): Graph {
+export const loadGraph = perObject((saved: SavedGraph): Graph => {
   const tensors = new Map(
     saved.tensors.map(({ dataBase64, ...tensor }): [string, Tensor] => [
       tensor.name,
@@ -152,7 +153,7 @@ export function loadGraph(saved: SavedGraph): Graph {
     ]),
   );
   return { ...saved, tensors };
-}
+});
 
 /** The run.json that a path names: the file itself, or the one in a run's folder. */
 export const runFile = (place: string): string =>

@@ -1,4 +1,5 @@
 import { type Attributes, categories, dtypes, type Graph, type Node, phases } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import type { SavedGraph, SavedTensor } from "./run.js";
 
 /** What a row of a node table says of the graph; all rows together say enough to plan. */
@@ -16,7 +17,7 @@ export interface Wiring {
 }
 
 /** What the rows of a graph's node table say of it, by rank. */
-export function wiring(graph: Graph): Wiring[] {
+export const wiring = perObject((graph: Graph): readonly Wiring[] => {
   const maker = new Map(graph.nodes.flatMap(({ outputs }, rank) => outputs.map((name) => [name, rank] as const)));
   const first = new Map<string, number>();
   graph.nodes.forEach(({ inputs, outputs }, rank) => {
@@ -33,7 +34,7 @@ export function wiring(graph: Graph): Wiring[] {
     renews: renews.get(rank) ?? [],
     stepOutputs: stepOutputs.get(rank) ?? [],
   }));
-}
+});
 
 function byRank<T>(list: readonly T[], rankOf: (one: T) => number | undefined): Map<number, T[]> {
   const ranked = new Map<number, T[]>();

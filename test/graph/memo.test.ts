@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { perGraph } from "../../src/graph/memo.js";
+import type { Graph } from "../../src/graph/graph.js";
+import { perObject } from "../../src/graph/memo.js";
 
-test("perGraph(compute) computes once for each graph", () => {
+test("perObject(compute) computes once for each object", () => {
   let calls = 0;
-  const countOf = perGraph(({ nodes }) => {
+  const countOf = perObject(({ nodes }: Graph) => {
     calls++;
     return { nodes: nodes.length };
   });

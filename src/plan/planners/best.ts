@@ -1,5 +1,5 @@
 import { formatBytes, formatMs } from "../../format.js";
-import { perGraph } from "../../graph/memo.js";
+import { perObject } from "../../graph/memo.js";
 import { knownName } from "../../graph/names.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { limitsKey } from "../allowed.js";
@@ -52,7 +52,7 @@ interface Found extends Searched {
 }
 
 /** The search of a graph: run once, whatever the budget. */
-const lastSearch = perGraph((): { known?: Found } => ({}));
+const lastSearch = perObject((_: PlanProblem["graph"]): { known?: Found } => ({}));
 
 /** The search of a problem's graph, run if that was not done for the same times and limits. */
 export function frontOf(problem: PlanProblem): Found {

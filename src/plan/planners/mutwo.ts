@@ -1,4 +1,4 @@
-import { perGraph } from "../../graph/memo.js";
+import { perObject } from "../../graph/memo.js";
 import type { ActivationRow } from "../../memory/activation-rows.js";
 import { limitsKey } from "../allowed.js";
 import type { Planner, PlanProblem } from "../plan.js";
@@ -50,7 +50,7 @@ interface Ways extends Pick<PlanProblem, "nodeMs" | "rows"> {
 }
 
 /** The last ways to the lowest peak that were found for a graph. */
-const lastWays = perGraph((): { known?: Ways } => ({}));
+const lastWays = perObject((_: PlanProblem["graph"]): { known?: Ways } => ({}));
 
 /** The ways to the lowest peak, the same for every budget: those of the same step and times are found once. */
 function waysDown(problem: PlanProblem): Ways {
