@@ -86,6 +86,21 @@ export function valuesOf(dtype: DType, bytes: Uint8Array): number[] {
   return Array.from({ length: Math.floor(bytes.byteLength / size) }, (_, i) => get(view, i * size));
 }
 
+/**
+ * Numbers held by little-endian bytes, without a copy where that can be: of large tensors, whose numbers as a list would
+ * take eight bytes each.
+ */
+export function numbersIn(dtype: DType, bytes: Uint8Array): ArrayLike<number> {
+  const Typed = dtype === "float32" ? Float32Array : dtype === "float64" ? Float64Array : undefined;
+  if (!Typed) return valuesOf(dtype, bytes);
+  const aligned = bytes.byteOffset % Typed.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  return new Typed(
+    aligned.buffer as ArrayBuffer,
+    aligned.byteOffset,
+    Math.floor(bytes.byteLength / Typed.BYTES_PER_ELEMENT),
+  );
+}
+
 /** The number with the fewest digits that is the same float32: 1e-5 for 0.000009999999747378752. */
 export function shortestFloat(value: number): number {
   for (let digits = 6; digits < 9 && value !== 0; digits++) {

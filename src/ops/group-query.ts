@@ -1,6 +1,16 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
-import { type Attended, asHeads, asRows, attend, attentionFlops, cut, checkRank, mismatch, unsupportedForm } from "./attending.js";
+import {
+  type Attended,
+  asHeads,
+  asRows,
+  attend,
+  attentionFlops,
+  checkRank,
+  cut,
+  mismatch,
+  unsupportedForm,
+} from "./attending.js";
 import { composite } from "./composite.js";
 import { math } from "./math.js";
 import { inverseRms } from "./normalized.js";

@@ -1,6 +1,6 @@
-import { type DType, type Graph, is16Bit } from "../graph/graph.js";
+import { type DType, type Graph, isFloat } from "../graph/graph.js";
 import { gradientOf } from "../graph/names.js";
-import { valuesOf } from "../graph/values.js";
+import { numbersIn } from "../graph/values.js";
 import { layout } from "../memory/layout.js";
 import { loadWithValues } from "../runtime/load.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -18,8 +18,8 @@ const comparedSteps = 2;
 /** ‖a − b‖ / ‖b‖ of float tensors; 0 or 1 for others, equal or not. */
 function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
   if (Buffer.compare(a, b) === 0) return 0;
-  const [p, q] = [numbersOf(dtype, a), numbersOf(dtype, b)];
-  if (!p || !q) return 1;
+  if (!isFloat(dtype)) return 1;
+  const [p, q] = [numbersIn(dtype, a), numbersIn(dtype, b)];
   let [difference, norm] = [0, 0];
   for (let i = 0; i < q.length; i++) {
     const y = q[i] as number;
@@ -28,12 +28,6 @@ function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number 
   }
   return Math.sqrt(difference / Math.max(norm, Number.MIN_VALUE));
 }
-
-const numbersOf = (dtype: DType, bytes: Uint8Array): ArrayLike<number> | undefined => {
-  if (dtype === "float32") return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  if (dtype === "float64") return new Float64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8);
-  return is16Bit(dtype) ? (valuesOf(dtype, bytes) as number[]) : undefined;
-};
 
 type Observed = ReadonlyMap<string, Uint8Array>;
 

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type Graph, tensorBytes } from "../graph/graph.js";
 import { gradientOf } from "../graph/names.js";
-import { type Value, valuesOf } from "../graph/values.js";
+import { numbersIn, type Value, valuesOf } from "../graph/values.js";
 import { readModel } from "../model/read.js";
 import { readSafetensors } from "../model/safetensors.js";
 import { loadWithValues } from "../runtime/load.js";
@@ -25,7 +25,12 @@ const curves: Readonly<Record<string, string>> = {
   sgd: "sgd:lr=1e-2,momentum=0.9",
 };
 
-const norm = (values: readonly number[]): number => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
+/** Euclidean norm of a tensor, or of its difference from another. */
+function norm(values: ArrayLike<number>, other?: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += ((values[i] as number) - (other ? (other[i] as number) : 0)) ** 2;
+  return Math.sqrt(sum);
+}
 
 const relative = (actual: number, expected: number): number =>
   Math.abs(actual - expected) / Math.max(Math.abs(expected), Number.MIN_VALUE);
@@ -74,10 +79,10 @@ interface Trial {
 }
 
 /** Values of the reference as numbers. Throws `reference lacks …`. */
-function numbersOf({ reference, options }: Trial, name: string): number[] {
+function numbersOf({ reference, options }: Trial, name: string): ArrayLike<number> {
   const value = reference.get(name);
   if (!value) throw new Error(`reference lacks ${name}: ${options.reference}`);
-  return valuesOf(value.dtype, value.data);
+  return numbersIn(value.dtype, value.data);
 }
 
 /** Names of the reference's values that start with a prefix, without it. */
@@ -114,8 +119,8 @@ async function verifyGraph(file: string, trial: Trial): Promise<Verification> {
 
 /** Every reference gradient beside the one that the step makes, and those that it does not make. */
 function compareGradients(
-  referenced: ReadonlyMap<string, readonly number[]>,
-  made: (name: string) => readonly number[] | undefined,
+  referenced: ReadonlyMap<string, ArrayLike<number>>,
+  made: (name: string) => ArrayLike<number> | undefined,
 ): { gradients: Compared[]; missing: string[] } {
   const all = [...referenced.values()];
   const entries = all.reduce((sum, values) => sum + values.length, 0);
@@ -133,20 +138,20 @@ function compareGradients(
         `shape mismatch: grad.${name} has ${expected.length} entries, the model's gradient ${actual.length}`,
       );
     const scale = Math.max(norm(expected), 0.01 * g * Math.sqrt(expected.length));
-    gradients.push({ name, relativeError: norm(expected.map((x, k) => x - (actual[k] as number))) / scale });
+    gradients.push({ name, relativeError: norm(expected, actual) / scale });
   }
   return { gradients, missing };
 }
 
 /** Running statistics after one step beside the reference's. */
-function compareBuffers(trial: Trial, observed: ReadonlyMap<string, readonly number[]>): Compared[] {
+function compareBuffers(trial: Trial, observed: ReadonlyMap<string, ArrayLike<number>>): Compared[] {
   const after = new Map(trial.graph.state.map((pair) => [pair.before, pair.after]));
   return namesOf(trial, "buffer.")
     .filter((name) => after.has(name))
     .map((name) => {
       const expected = numbersOf(trial, `buffer.${name}`);
       const actual = observed.get(after.get(name) as string) ?? [];
-      return { name, relativeError: norm(expected.map((x, i) => x - (actual[i] as number))) / norm(expected) };
+      return { name, relativeError: norm(expected, actual) / norm(expected) };
     });
 }
 
@@ -155,7 +160,7 @@ async function compareCurves(trial: Trial, freeze: readonly string[]): Promise<R
   const compared: Record<string, Curve> = {};
   for (const [name, optimizer] of Object.entries(curves)) {
     if (!trial.reference.has(`${name}_curve`)) continue;
-    const expected = numbersOf(trial, `${name}_curve`);
+    const expected = Array.from(numbersOf(trial, `${name}_curve`));
     const { losses } = await execute(trial, { optimizer, freeze, steps: expected.length }, () => []);
     const errors = expected.map((x, i) => relative(losses[i] as number, x));
     compared[name] = { expected, actual: losses, maxRelativeError: greatest(errors) };
@@ -209,18 +214,18 @@ async function execute(
   trial: Trial,
   training: { readonly optimizer: string; readonly freeze: readonly string[]; readonly steps: number },
   observe: (step: Graph) => Iterable<string>,
-): Promise<{ losses: number[]; observed: Map<string, number[]> }> {
+): Promise<{ losses: number[]; observed: Map<string, ArrayLike<number>> }> {
   const { graph, runtime, options, precision } = trial;
   const { optimizer, freeze, steps } = training;
   const { step, baseline: lowered } = stepFor(runtime, graph, { loss: options.loss, optimizer, freeze, precision }, 0);
   const { step: loaded } = loadWithValues(lowered, runtime, firstValues(trial, step, lowered));
   try {
     const losses: number[] = [];
-    const observed = new Map<string, number[]>();
+    const observed = new Map<string, ArrayLike<number>>();
     const type = (name: string) => lowered.tensors.get(name)?.dtype ?? "float32";
     for (let i = 0; i < steps; i++) {
       const result = await loaded.run(i === 0 ? { observe: new Set(observe(lowered)) } : {});
-      for (const [name, bytes] of result.observed) observed.set(name, valuesOf(type(name), bytes));
+      for (const [name, bytes] of result.observed) observed.set(name, numbersIn(type(name), bytes));
       losses.push(valuesOf(type(lowered.loss as string), loaded.read(lowered.loss as string))[0] as number);
     }
     return { losses, observed };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dtypes, isFloat } from "../../src/graph/graph.js";
-import { bytesOf, shortestFloat, valuesOf } from "../../src/graph/values.js";
+import { bytesOf, numbersIn, shortestFloat, valuesOf } from "../../src/graph/values.js";
 
 test("valuesOf(dtype, bytesOf(dtype, values)) are the values", () => {
   for (const dtype of dtypes) {
@@ -9,6 +9,20 @@ test("valuesOf(dtype, bytesOf(dtype, values)) are the values", () => {
     assert.deepEqual(valuesOf(dtype, bytesOf(dtype, values)), values, dtype);
   }
   assert.deepEqual(valuesOf("int8", bytesOf("int8", [-128, 127])), [-128, 127]);
+});
+
+test("numbersIn(dtype, bytes) are the values too, wherever the bytes begin; floats of 32 and 64 bits are not copied", () => {
+  for (const dtype of dtypes)
+    for (const shift of [0, 1]) {
+      const bytes = bytesOf(dtype, [0, 1]);
+      const place = new Uint8Array(bytes.length + shift);
+      place.set(bytes, shift);
+      assert.deepEqual(Array.from(numbersIn(dtype, place.subarray(shift))), [0, 1], dtype);
+    }
+  const bytes = bytesOf("float32", [1]);
+  const numbers = numbersIn("float32", bytes);
+  bytes.set(bytesOf("float32", [2]));
+  assert.equal(numbers[0], 2);
 });
 
 test("bytesOf(float16) rounds to even, reaches subnormal numbers, overflows to infinity", () => {
