@@ -52,12 +52,19 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
   "mutwo:ConvFilterGradient": "filter",
 };
 
+/** Whether a tensor's place in a flat buffer is none that fast kernels take: they want multiples of 16 bytes. */
+const isOdd = (graph: Pick<Graph, "tensors">, name: string | undefined): boolean =>
+  (typeIn(graph, name).within?.offsetBytes ?? 0) % 16 !== 0;
+
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run, and there
-  // are none for bfloat16; a bias would be one more node
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run, there
+  // are none for bfloat16, and they fail on odd addresses; a bias would be one more node
   fits: (node, graph, { cudnn, deterministic }) =>
-    (deterministic || node.domain !== "" || typeIn(graph, node.inputs[0]).dtype === "bfloat16") &&
+    (deterministic ||
+      node.domain !== "" ||
+      typeIn(graph, node.inputs[0]).dtype === "bfloat16" ||
+      isOdd(graph, node.inputs[1])) &&
     !node.inputs[2] &&
     cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
     convolutionOf(node, graph) !== undefined,
