@@ -1,5 +1,5 @@
-/** The most characters that a message has. */
-const longest = 300;
+/** The most characters that a message has: behind `mutwo: ` a line of 300. */
+const longest = 300 - "mutwo: ".length;
 
 /** The most characters of a name in a message that would be too long. */
 const longestWord = 60;
@@ -22,7 +22,7 @@ function cut(text: string, most: number): string {
 }
 
 /**
- * A message as one printable line of at most 300 characters. Of a longer one long names are cut first, then its middle:
+ * A message as one printable line of at most 293 characters. Of a longer one long names are cut first, then its middle:
  * its start says what is wrong, its end what to do.
  */
 export function messageLine(message: string): string {
@@ -34,7 +34,7 @@ export function messageLine(message: string): string {
   );
 }
 
-/** An error whose message is one printable line of at most 300 characters: itself if it is one. */
+/** An error whose message is one printable line of at most 293 characters: itself if it is one. */
 export function inOneLine(error: unknown): Error {
   const given = error instanceof Error ? error : new Error(String(error));
   const line = messageLine(given.message);

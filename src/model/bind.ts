@@ -19,6 +19,7 @@ import { opsetRange } from "../ops/schema.js";
 import { unsupported } from "../ops/unsupported.js";
 import { withBranchesTaken } from "./branches.js";
 import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
+import { heldAnywhere } from "./held.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
@@ -78,8 +79,9 @@ export function bindModel(model: Model, options: BindOptions): Bound {
   const needed = neededPart(whole, wanted);
   const bound = bindPart(needed, model, options);
   const read = new Set(whole.nodes.flatMap(readsOf));
-  const unneeded = [...whole.initializers].flatMap(([name, { dtype, shape }]): Untrained[] => {
-    if (!isFloat(dtype) || needed.initializers.has(name)) return [];
+  const made = new Set(needed.nodes.flatMap(({ outputs }) => outputs));
+  const unneeded = heldAnywhere(whole).flatMap(({ name, shape }): Untrained[] => {
+    if (needed.initializers.has(name) || made.has(name)) return [];
     return [{ name, shape, reason: read.has(name) ? "no wanted output depends on it" : "no node reads it" }];
   });
   return { ...bound, untrained: [...bound.untrained, ...unneeded] };

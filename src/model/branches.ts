@@ -3,6 +3,7 @@ import type { Graph, Tensor } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { controlFlowHint } from "../ops/unsupported.js";
 import type { Decided, Expansion, Knowledge } from "./expansion.js";
+import { heldAnywhere } from "./held.js";
 import { loopOps } from "./loops.js";
 import type { Initializer, Model, ModelNode, ModelValue } from "./model.js";
 import { ancestorsOf, makersOf, neededPart } from "./needed.js";
@@ -215,9 +216,11 @@ function truth(condition: Tensor | undefined, node: ModelNode): boolean {
   return value !== 0;
 }
 
-/** The branch of an If that it takes, names prefixed with the If's. */
+/** The branch of an If that it takes, names prefixed with the If's; of the other the tensors, which nothing reads. */
 function branchOf(node: ModelNode, known: Knowledge): Expansion {
-  const branch = node.subgraphs?.[truth(known.type(node.inputs[0] ?? ""), node) ? "then_branch" : "else_branch"];
+  const isTrue = truth(known.type(node.inputs[0] ?? ""), node);
+  const { then_branch, else_branch } = node.subgraphs ?? {};
+  const [branch, other] = isTrue ? [then_branch, else_branch] : [else_branch, then_branch];
   if (!branch) throw new NodeError(`${node.op} lacks the branch that it takes`, node);
   const made = instanceOf(branch, known.freeScope(`${node.name}/`));
   // a branch may hand on a tensor from outside, or one tensor twice: each output is a tensor of its own
@@ -235,7 +238,11 @@ function branchOf(node: ModelNode, known: Knowledge): Expansion {
       },
     ];
   });
-  return { ...made, nodes: [...made.nodes, ...results] };
+  const left = other ? heldAnywhere(other) : [];
+  const scope = left.length ? known.freeScope(`${node.name}/not taken/`) : "";
+  const unread = left.map((held): [string, Initializer] => [`${scope}${held.name}`, held]);
+  const initializers = new Map([...made.initializers, ...unread]);
+  return { ...made, initializers, nodes: [...made.nodes, ...results] };
 }
 
 /** Gives scopes that no name of the model starts with: the one wished for, or one like it. Each is given once. */

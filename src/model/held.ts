@@ -22,6 +22,23 @@ export function heldTensors({ initializers, nodes }: Pick<Model, "initializers" 
   return held.filter(({ dtype }) => isFloat(dtype));
 }
 
+/**
+ * Every float tensor that a part of a file holds which nothing needs, its subgraphs included: Constant nodes that cannot be
+ * read are passed over.
+ */
+export function heldAnywhere({ initializers, nodes }: Pick<Model, "initializers" | "nodes">): Held[] {
+  const literals = nodes.flatMap((node): Held[] => {
+    if (node.subgraphs) return Object.values(node.subgraphs).flatMap(heldAnywhere);
+    if (node.op !== "Constant" || node.domain !== "") return [];
+    try {
+      return heldTensors({ initializers: new Map(), nodes: [node] });
+    } catch {
+      return [];
+    }
+  });
+  return [...heldTensors({ initializers, nodes: [] }), ...literals];
+}
+
 /** Elements decoded at a time where the first few mostly decide. */
 const pieceElements = 4096;
 

@@ -25,7 +25,8 @@ export interface Roles {
 
 /**
  * Which float tensors of a model are trained: initializers, Constant nodes and graph inputs alike, by what their readers
- * do with them. `mutwo help model` states the rule. Throws `not a number: …` for weights that hold NaN.
+ * do with them. `mutwo help model` states the rule. Throws `not a number: …` for weights that hold NaN, `not
+ * finite: …` for those of products and norms that hold infinities.
  */
 export function roles(model: Model): Roles {
   const rule = new Rule(model);
@@ -36,7 +37,11 @@ export function roles(model: Model): Roles {
   const notes: string[] = [];
   for (const tensor of held) {
     const { name, shape } = tensor;
-    const reason = rule.reasonAgainst(tensor) ?? (notFinite(tensor).infinite ? "infinite values: a mask" : undefined);
+    const found = rule.reasonAgainst(tensor);
+    const infinite = found ? 0 : notFinite(tensor).infinite;
+    if (infinite && rule.isWeight(name))
+      throw new Error(`not finite: ${infinite} of ${elementCount(shape)} values of weight ${name} are infinite`);
+    const reason = found ?? (infinite ? "infinite values: a mask" : undefined);
     if (reason) untrained.push({ name, shape, reason });
     else parameters.add(name);
     const { nan } = !reason || buffers.has(name) ? notFinite(tensor) : { nan: 0 };

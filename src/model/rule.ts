@@ -36,7 +36,7 @@ export class Rule {
   private readonly source = new Map<string, string>();
   /** Products with a weight: what each made, and whether it has one channel only. */
   private readonly products = new Map<string, { readonly single: boolean }>();
-  /** Tensors that the graph's float inputs became without meeting a weight. */
+  /** Tensors that the graph's inputs became without meeting a weight. */
   private readonly raw = new Set<string>();
   /** Held tensors by which the model's inputs are standardised. */
   private readonly standards = new Set<string>();
@@ -53,9 +53,9 @@ export class Rule {
     );
     this.held = new Map(heldTensors(model).map(({ name, shape }) => [name, shape]));
     for (const { name, dtype } of model.inputs)
-      if (isFloat(dtype) && !model.initializers.has(name)) {
+      if (!model.initializers.has(name)) {
         this.raw.add(name);
-        this.measured.add(name);
+        if (isFloat(dtype)) this.measured.add(name);
       }
     for (const [name, shape] of this.held) if (elementCount(shape) > 1) this.measured.add(name);
     for (const node of model.nodes) this.visit(node);
@@ -91,7 +91,8 @@ export class Rule {
     const weight = op.product && inputs.slice(0, 2).map((name) => this.held.get(this.rootOf(name)));
     if (weight?.some(Boolean)) {
       const shape = weight.find(Boolean) as readonly number[];
-      const ends = op.product === "windows" ? [shape[0]] : [shape.at(-1), shape.at(-2)];
+      // a vector is a column
+      const ends = op.product === "windows" ? [shape[0]] : [shape.at(-1), shape.at(-2) ?? 1];
       this.products.set(made, { single: ends.includes(1) });
     }
     if (handsOn && !stops) {
@@ -99,7 +100,7 @@ export class Rule {
       const product = this.products.get(first);
       if (product) this.products.set(made, product);
     }
-    this.visitRaw(node, handsOn === true);
+    this.visitRaw(node, Boolean(handsOn || op.passes) && data.every((name) => this.raw.has(name)));
   }
 
   /** Follows the model's inputs to the first weight, through what standardises them. */
@@ -108,7 +109,7 @@ export class Rule {
     const [made = ""] = node.outputs;
     const at = node.inputs.findIndex((name) => this.raw.has(name));
     if (at < 0) return;
-    if (handsOn) this.raw.add(made);
+    if (handsOn) for (const name of node.outputs) this.raw.add(name);
     if (!op.pointwise || node.inputs.length !== 2) return;
     const other = this.rootOf(node.inputs[1 - at] as string);
     const shape = this.held.get(other);

@@ -71,6 +71,9 @@ function sizesOf(call: OpCall, gates: number): Sizes {
     w.join() === [list.length, gates * hidden, features].join() &&
     r.join() === [list.length, gates * hidden, hidden].join();
   if (!fits) throw new Error(`shape mismatch: X [${x}], W [${w}], R [${r}] (op ${op}, node ${name})`);
+  const said = call.int("hidden_size", hidden);
+  if (said !== hidden)
+    throw new NodeError(`shape mismatch: hidden_size=${said} of ${op} with R [${r}], which has ${hidden}`, call.node);
   if (elementCount(x) === 0 || hidden === 0) throw new Error(`empty sequence: X [${x}] (op ${op}, node ${name})`);
   const [steps, batch] = batchFirst ? [second, first] : [first, second];
   return { steps, batch, features, hidden, directions: list, batchFirst };

@@ -19,7 +19,10 @@ interface Regions {
   readonly count: number;
 }
 
-/** Throws `shape mismatch: …`, `unsupported: …`. */
+/** The most samples of all bins of all regions: kernels and gradients hold several numbers for each. */
+const mostSamples = 2 ** 24;
+
+/** Throws `shape mismatch: …`, `unsupported: …`, `RoiAlign takes … samples`. */
 function regionsOf(call: OpCall): Regions {
   const [x, rois, batch] = [call.input(0).shape, call.input(1).shape, call.input(2).shape];
   if (x.length !== 4 || rois.length !== 2 || rois[1] !== 4 || batch.length !== 1 || batch[0] !== rois[0])
@@ -36,13 +39,17 @@ function regionsOf(call: OpCall): Regions {
   ];
   if (height < 1 || width < 1 || ratio < 0)
     throw new NodeError(`RoiAlign's output [${height},${width}] with sampling_ratio=${ratio} is none`, call.node);
+  const count = rois[0] as number;
+  const samples = count * height * width * Math.max(ratio, 1) ** 2;
+  if (samples > mostSamples)
+    throw new NodeError(`RoiAlign takes ${samples} samples, the most is ${mostSamples}`, call.node);
   return {
     mode,
     pooled: [height, width],
     ratio,
     scale: call.float("spatial_scale", 1),
     isHalfPixel: coordinates === "half_pixel",
-    count: rois[0] as number,
+    count,
   };
 }
 
@@ -149,6 +156,8 @@ function imageGradient(call: GradientCall, dY: string): string {
   const [rows, columns] = [samplesOf(call, regions, 0), samplesOf(call, regions, 1)];
   const points = [regions.count, regions.pooled[0], rows.most, regions.pooled[1], columns.most];
   const total = points.reduce((product, size) => product * size, 1);
+  if (total > mostSamples)
+    throw new NodeError(`RoiAlign takes ${total} samples, the most is ${mostSamples}`, call.node);
   const image = m.mul(reshape(b, call.x(2), [regions.count, 1, 1, 1, 1]), b.constant("int64", [], height * width));
   const corners = rows.taps.flatMap((row) =>
     columns.taps.map((column) => {

@@ -125,16 +125,20 @@ export const windows: OpTable = {
       const [n = 1, c = 1, ...rest] = shape;
       const size = call.int("size", 1);
       const squares = reshape(b, m.square(call.x(0)), [n, 1, c, elementCount(rest)]);
-      const before = Math.floor((size - 1) / 2);
+      const most = Math.max(c - 1, 0); // farther neighbours are none
+      const before = Math.min(Math.floor((size - 1) / 2), most);
+      const after = Math.min(Math.ceil((size - 1) / 2), most);
+      const window = before + 1 + after;
       const mean = b.op("AveragePool", [squares], {
-        kernel_shape: ints([size, 1]),
-        pads: ints([before, 0, size - 1 - before, 0]),
+        kernel_shape: ints([window, 1]),
+        pads: ints([before, 0, after, 0]),
         count_include_pad: int(1),
       });
-      const scale = m.add(m.mul(reshape(b, mean, shape), call.float("alpha", 1e-4)), call.float("bias", 1));
+      const alpha = (call.float("alpha", 1e-4) * window) / size;
+      const scale = m.add(m.mul(reshape(b, mean, shape), alpha), call.float("bias", 1));
       return [m.mul(call.x(0), m.pow(scale, -call.float("beta", 0.75)))];
     },
-    { flops: (call) => (call.int("size", 1) + 6) * inputSize(call) },
+    { flops: (call) => (Math.min(call.int("size", 1), 2 * (call.input(0).shape[1] ?? 1)) + 6) * inputSize(call) },
   ),
   /** (Σ|X|^p)^(1/p) over windows: the sum as a convolution of each channel with ones. */
   LpPool: composite(

@@ -161,7 +161,7 @@ export const sizes = (): Kind<Readonly<Record<string, number>>> => ({
   includes: (value) =>
     typeof value === "object" && value !== null && Object.values(value).every((size) => isCount(size, 1)),
   parse(word, before = {}) {
-    const [, name, size] = /^([^=]+)=(\d+)$/.exec(word) ?? [];
+    const [, name, size] = /^(.+)=(\d+)$/s.exec(word) ?? [];
     if (!name || !Number(size)) throw new Error("use NAME=N with a positive whole number, batch=32");
     const known = own(before, name);
     if (known !== undefined && known !== Number(size))

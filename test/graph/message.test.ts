@@ -7,14 +7,14 @@ test("printable(text) escapes what a terminal would obey, and leaves letters of 
   assert.equal(printable("ü 🙂 λ"), "ü 🙂 λ");
 });
 
-test("messageLine(message) has at most 300 characters: names are cut first, then the middle", () => {
+test("messageLine(message) makes, behind `mutwo: `, at most 300 characters: names are cut first, then the middle", () => {
   assert.equal(messageLine("short (node a)"), "short (node a)");
   const named = messageLine(`unknown op: ${"n".repeat(10_000)} (node ${"m".repeat(500)}); export it again`);
   assert.match(named, /^unknown op: n{40}…n{19} \(node m{40}…m{19}\); export it again$/);
   const listed = messageLine(`shape mismatch: ${"[1,2,3] and ".repeat(100)}(node a); do this`);
-  assert.equal(listed.length, 300);
+  assert.equal(`mutwo: ${listed}`.length, 300);
   assert.match(listed, /^shape mismatch: .*…1?,?.*\(node a\); do this$/);
-  assert.equal(messageLine("\u0000".repeat(1000)).length <= 300, true);
+  assert.equal(messageLine("\u0000".repeat(1000)).length <= 293, true);
 });
 
 test("inOneLine(error) is the error itself where its message is one line already", () => {

@@ -105,6 +105,19 @@ test("withBranchesTaken(model, …) keeps a branch's initializers, and names tha
   assert.deepEqual([...taken.initializers.keys()], ["yes", "y_2/w"]);
 });
 
+test("withBranchesTaken(model, …) keeps the tensors of the branch that is not taken: nothing reads them, readers list them", () => {
+  const w: Initializer = { dtype: "float32", shape: [1], data: new Uint8Array(4) };
+  const inner = { ...branch(node("b = Unknown(v)")), initializers: new Map([["v", w]]) };
+  const other = { ...branch(node("h = Foo(w)"), choose("i = If(x)", inner, inner)), initializers: new Map([["w", w]]) };
+  const taken = withBranchesTaken(
+    modelOf([choose("y = If(yes)", branch(node("h = Tanh(x)")), other)], { yes: truth(true) }),
+    ["y"],
+    binder(),
+  );
+  assert.deepEqual(shown(taken), ["y/h = Tanh(x)", "y = Identity(y/h)"]);
+  assert.deepEqual([...taken.initializers.keys()], ["yes", "y/not taken/w", "y/not taken/v"]);
+});
+
 test("withBranchesTaken(model, …) leaves an If alone that the outputs do not need", () => {
   const model = modelOf([node("y = Relu(x)"), choose("z = If(x)", branch(), branch())]);
   assert.equal(withBranchesTaken(model, ["y"], binder()), model);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOf } from "../../src/graph/values.js";
-import { formulaOf, heldTensors, isMask, isUniform } from "../../src/model/held.js";
+import { formulaOf, heldAnywhere, heldTensors, isMask, isUniform } from "../../src/model/held.js";
 import { randoms } from "../sampled.js";
 
 const tensor = (shape: number[], values: number[]) => ({
@@ -29,6 +29,23 @@ test("heldTensors(model) are the float initializers and what Constant nodes say,
   assert.deepEqual(
     held.map(({ name, shape, isLiteral }) => `${name} [${shape}] ${isLiteral}`),
     ["w [1] false", "a [2] true", "b [3] true", "c [] true"],
+  );
+});
+
+test("heldAnywhere(part) looks into subgraphs, and passes over what cannot be read", () => {
+  const node = (name: string, op: string, more: object) =>
+    ({ name, domain: "", op, inputs: [], outputs: [name], attributes: {}, ...more }) as never;
+  const value = { type: "tensor", value: tensor([2], [1, 2]) };
+  const inner = { initializers: new Map(), nodes: [node("a", "Constant", { attributes: { value } })] };
+  const nodes = [
+    node("bad", "Constant", {}),
+    node("odd", "Frobnicate", {}),
+    node("if", "If", { subgraphs: { inner } }),
+  ];
+  const held = heldAnywhere({ initializers: new Map([["w", tensor([1], [1])]]), nodes });
+  assert.deepEqual(
+    held.map(({ name }) => name),
+    ["w", "a"],
   );
 });
 

@@ -62,6 +62,8 @@ test("roles(model) refuses weights that are not numbers and takes infinite ones 
   const { parameters, untrained } = roles(infinite);
   assert.deepEqual([...parameters], ["w"]);
   assert.deepEqual(untrained, [{ name: "mask", shape: [2], reason: "infinite values: a mask" }]);
+  const product = modelOf({ w: [1, Number.POSITIVE_INFINITY] }, [node("MatMul", ["x", "w"], "y")]);
+  assert.throws(() => roles(product), /^Error: not finite: 1 of 2 values of weight w are infinite$/);
 });
 
 /** Models whose exporter has merged or renamed parameters: PyTorch's reference has more of them, or other names. */

@@ -150,6 +150,38 @@ const cases: readonly Case[] = [
     },
   },
   {
+    title:
+      "an input of bytes, and one whose channels are turned round, are standardised too; one with a weight beside is not",
+    inputs: [
+      { name: "bytes", dtype: "uint8", dims: ["batch", 3] },
+      { name: "x", dtype: "float32", dims: ["batch", 3] },
+    ],
+    nodes: [
+      "f = Cast(bytes)",
+      "c = Sub(f, mean)",
+      "d = Div(c, deviation)",
+      "t = Concat(d, x)",
+      "s = Sub(t, mean6)",
+      "j = Concat(s, token)",
+      "k = Sub(j, shift)",
+      "y = MatMul(k, w)",
+    ],
+    attributes: { f: { to: int(1) }, t: { axis: int(1) }, j: { axis: int(1) } },
+    initializers: { mean: [[3]], deviation: [[3]], mean6: [[6]], token: [[1, 2]], shift: [[8]], w: [[8, 6]] },
+    trained: ["token", "shift", "w"],
+    untrained: {
+      mean: "standardises the model's input",
+      deviation: "standardises the model's input",
+      mean6: "standardises the model's input",
+    },
+  },
+  {
+    title: "the bias of a product with a vector is one number",
+    nodes: ["h = MatMul(x, w)", "y = Add(h, b)"],
+    initializers: { w: [[8]], b: [[1]] },
+    trained: ["w", "b"],
+  },
+  {
     title: "masks are told by their values, whatever they are called",
     nodes: ["h = MatMul(x, w)", "s = Mul(h, keep)", "q = Softmax(s)", "a = Add(q, window)", "y = Add(a, free)"],
     initializers: {

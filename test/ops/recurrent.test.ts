@@ -113,6 +113,9 @@ test("a step of an LSTM costs ten nodes, of a GRU nine, of an RNN two", () => {
 test("recurrent nodes that cannot be unrolled are refused by name", () => {
   const relu6 = { activations: { type: "strings", value: ["Relu6"] } } as const;
   assert.throws(() => unrolled("RNN", 1, 3, relu6), { message: "unsupported: activation Relu6 of RNN (node layer)" });
+  assert.throws(() => unrolled("RNN", 1, 3, { hidden_size: int(5) }), {
+    message: "shape mismatch: hidden_size=5 of RNN with R [1,4,4], which has 4 (node layer)",
+  });
   assert.throws(() => unrolled("GRU", 3, 3, {}, [3, 2, 1]), {
     message: "shape mismatch: lengths [3] of 2 sequences (node layer)",
   });

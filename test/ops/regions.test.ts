@@ -73,6 +73,8 @@ test("RoiAlign refuses the gradient where nobody knows how many samples there ar
     /unsupported: RoiAlign coordinate_transformation_mode=middle/,
   );
   assert.throws(() => built({ output_height: int(0) }), /RoiAlign's output \[0,1\]/);
+  assert.throws(() => built({ sampling_ratio: int(2 ** 30) }), /RoiAlign takes \d+ samples, the most is 16777216/);
+  assert.throws(() => built({ output_height: int(2 ** 30) }), /RoiAlign takes \d+ samples/);
 });
 
 test("RoiAlign's regions have no gradient, as in torchvision", () => {

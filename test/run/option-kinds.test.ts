@@ -44,6 +44,12 @@ for (const [kind, word, message] of refused)
   test(`parse("${word}") of ${kind.metavar} says how to write it`, () =>
     assert.throws(() => kind.parse(word, undefined), { message }));
 
+test("sizes().parse(word) takes names that hold an equals sign", () => {
+  const { parse, words } = sizes();
+  assert.deepEqual(parse("a=b=4", undefined), { "a=b": 4 });
+  assert.deepEqual(words({ "a=b": 4 }), ["a=b=4"]);
+});
+
 test("sizes().parse(word, before) takes the same size again and refuses another", () => {
   assert.deepEqual(sizes().parse("a=2", { a: 2 }), { a: 2 });
   assert.throws(() => sizes().parse("a=3", { a: 2 }), { message: "contradicting dimension: a is 2 and 3" });

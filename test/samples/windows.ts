@@ -16,6 +16,12 @@ export const windows: readonly Sample[] = [
     differentiate: [0],
   },
   {
+    op: "LRN",
+    inputs: [tensor([1, 3, 2, 2])],
+    attributes: { size: int(1001), alpha: float(500) },
+    differentiate: [0],
+  },
+  {
     op: "LpPool",
     inputs: [tensor([2, 3, 6, 6])],
     attributes: { kernel_shape: ints([2, 2]), strides: ints([2, 2]) },
