@@ -68,7 +68,7 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
     const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
     keptNames(baseline, options); // a pattern without a match is refused before anything is measured
     // before values are made for it
-    if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes);
+    if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes + givenBytes(baseline));
     const values = executes ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -146,6 +146,12 @@ function modelInfo(
     untrained: [...untrained, ...leftAlone.untrained],
     notes: [...notes, ...heldNotes(untrained), ...leftAlone.notes],
   };
+}
+
+/** Bytes of what no node makes: first values of it lie beside the arena. */
+function givenBytes({ nodes, tensors }: Graph): number {
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
+  return [...tensors.values()].reduce((sum, tensor) => (made.has(tensor.name) ? sum : sum + tensorBytes(tensor)), 0);
 }
 
 /** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
