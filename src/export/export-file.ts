@@ -1,6 +1,7 @@
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import path from "node:path";
 import type { Graph } from "../graph/graph.js";
+import { inOneLine } from "../graph/message.js";
 import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
 import { encodeOnnx } from "../model/onnx.js";
@@ -82,6 +83,14 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
  * cannot be written.
  */
 export function exportRun(run: Run, file: string, options: ExportRunOptions = {}): ExportedStep {
+  try {
+    return exportChecked(run, file, options);
+  } catch (error) {
+    throw inOneLine(error);
+  }
+}
+
+function exportChecked(run: Run, file: string, options: ExportRunOptions): ExportedStep {
   const given = options.model ?? run.model.path;
   const sources = [given, ...dataEndings.map((ending) => given + ending)];
   for (const ending of ["", ".data", ...(options.feedState ? [".safetensors"] : [])])

@@ -35,6 +35,12 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset =
     const tensor = tensors.get(node.inputs[index] || "");
     return tensor?.category === "constant" && tensor.data ? valuesOf(tensor.dtype, tensor.data) : undefined;
   };
+  const need = (index: number): readonly number[] => {
+    const values = constant(index);
+    const name = node.inputs[index];
+    if (!values) throw new NodeError(`${node.op} needs a constant input ${index}${name ? `: ${name}` : ""}`, node);
+    return values;
+  };
   return {
     node,
     opset,
@@ -46,11 +52,12 @@ export function callOf(node: Node, tensors: ReadonlyMap<string, Tensor>, opset =
       return type;
     },
     constant,
-    need(index) {
-      const values = constant(index);
-      const name = node.inputs[index];
-      if (!values) throw new NodeError(`${node.op} needs a constant input ${index}${name ? `: ${name}` : ""}`, node);
-      return values;
+    need,
+    needOne(index) {
+      const values = need(index);
+      if (values.length !== 1)
+        throw new NodeError(`${node.op} needs one value: ${node.inputs[index]} has ${values.length}`, node);
+      return values[0] as number;
     },
     int: (name, otherwise) => attribute(node, name, "int")?.value ?? otherwise,
     float: (name, otherwise) => attribute(node, name, "float")?.value ?? otherwise,

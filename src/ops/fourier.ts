@@ -10,7 +10,7 @@ import { cast, normalizeAxis, reshape } from "./shapes.js";
 
 /** A positive whole number that an input gives. */
 function sizeOf(call: OpCall, index: number, what: string): number {
-  const [size = 0] = call.need(index);
+  const size = call.needOne(index);
   if (!Number.isSafeInteger(size) || size < 1) throw new NodeError(`${what} of ${call.node.op} is ${size}`, call.node);
   return size;
 }
@@ -19,8 +19,8 @@ function sizeOf(call: OpCall, index: number, what: string): number {
 function dftOf(call: OpCall): { axis: number; transform: Transform; real: boolean } {
   const { shape } = call.input(0);
   const rank = shape.length;
-  const given = call.inputs[2] ? call.need(2)[0] : call.opset < 20 ? call.int("axis", 1) : call.int("axis", -2);
-  const axis = normalizeAxis(given as number, rank);
+  const given = call.inputs[2] ? call.needOne(2) : call.opset < 20 ? call.int("axis", 1) : call.int("axis", -2);
+  const axis = normalizeAxis(given, rank);
   const parts = shape[rank - 1] as number;
   if (rank < 2 || axis === rank - 1 || parts > 2 || parts < 1)
     throw new NodeError(
@@ -84,7 +84,7 @@ function melWeights(call: OpCall): { dtype: DType; shape: number[]; values: numb
   const length = sizeOf(call, 1, "dft_length");
   const rate = sizeOf(call, 2, "sample_rate");
   const mel = (hertz: number): number => 2595 * Math.log10(1 + hertz / 700);
-  const [low, high] = [mel(call.need(3)[0] as number), mel(call.need(4)[0] as number)];
+  const [low, high] = [mel(call.needOne(3)), mel(call.needOne(4))];
   const rows = halfOf(length);
   if (rows * bins > mostElements)
     throw new NodeError(`MelWeightMatrix of ${rows}×${bins} elements is too large`, call.node);

@@ -212,9 +212,7 @@ export const indexing: OpTable = {
       const { shape } = call.input(0);
       const axis = call.int("axis", -1);
       const at = axis < 0 ? axis + shape.length + 1 : axis;
-      return [
-        { dtype: call.input(2).dtype, shape: [...shape.slice(0, at), call.need(1)[0] as number, ...shape.slice(at)] },
-      ];
+      return [{ dtype: call.input(2).dtype, shape: [...shape.slice(0, at), call.needOne(1), ...shape.slice(at)] }];
     },
     "zero",
     {
@@ -262,7 +260,8 @@ export const indexing: OpTable = {
   }),
   Range: indexed(
     (call) => {
-      const [start, limit, delta] = [0, 1, 2].map((i) => call.need(i)[0] as number) as [number, number, number];
+      const [start, limit, delta] = [0, 1, 2].map(call.needOne) as [number, number, number];
+      if (delta === 0) throw new NodeError("step 0: Range", call.node);
       return [{ dtype: call.input(0).dtype, shape: [Math.max(0, Math.ceil((limit - start) / delta))] }];
     },
     "zero",

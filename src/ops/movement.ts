@@ -22,6 +22,11 @@ function slices(call: OpCall): Slice[] {
   const [starts, ends] = [listOf(call, 1, "starts"), listOf(call, 2, "ends")];
   const axes = (call.inputs[3] ? call.need(3) : call.ints("axes")) ?? starts.map((_, i) => i);
   const steps = call.inputs[4] ? call.need(4) : starts.map(() => 1);
+  if ([ends, axes, steps].some(({ length }) => length !== starts.length))
+    throw new NodeError(
+      `shape mismatch: ${starts.length} starts, ${ends.length} ends, ${axes.length} axes, ${steps.length} steps of Slice`,
+      call.node,
+    );
   return starts.map((from, i) => {
     const axis = normalizeAxis(axes[i] as number, shape.length);
     const size = shape[axis] as number;

@@ -17,6 +17,8 @@ export interface OpCall {
   constant(index: number): readonly number[] | undefined;
   /** The values of a constant input; throws `<op> needs a constant input` if it is absent or not a constant. */
   need(index: number): readonly number[];
+  /** The one value of a constant input; throws as `need`, and `<op> needs one value` for none or several. */
+  needOne(index: number): number;
   int(name: string, otherwise: number): number;
   float(name: string, otherwise: number): number;
   text(name: string, otherwise: string): string;

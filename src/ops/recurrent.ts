@@ -76,6 +76,14 @@ function sizesOf(call: OpCall, gates: number): Sizes {
     throw new NodeError(`shape mismatch: hidden_size=${said} of ${op} with R [${r}], which has ${hidden}`, call.node);
   if (elementCount(x) === 0 || hidden === 0) throw new Error(`empty sequence: X [${x}] (op ${op}, node ${name})`);
   const [steps, batch] = batchFirst ? [second, first] : [first, second];
+  const d = list.length;
+  const state = batchFirst ? [batch, d, hidden] : [d, batch, hidden];
+  const wanted = { 3: [d, 2 * gates * hidden], 5: state, 6: state, 7: [d, 3 * hidden] };
+  for (const [index, shape] of Object.entries(wanted)) {
+    const given = call.inputs[Number(index)]?.shape;
+    if (given && given.join() !== shape.join())
+      throw new NodeError(`shape mismatch: input ${index} of ${op} is [${given}], not [${shape}]`, call.node);
+  }
   return { steps, batch, features, hidden, directions: list, batchFirst };
 }
 

@@ -101,7 +101,7 @@ const sumOfProduct = (call: GradientCall, product: string): string => sumOver(ca
 function inferTopK(call: OpCall): TensorType[] {
   const { dtype, shape } = call.input(0);
   const axis = axisOf(call, -1);
-  const k = call.inputs[1] ? (call.need(1)[0] as number) : call.int("k", 1);
+  const k = call.inputs[1] ? call.needOne(1) : call.int("k", 1);
   if (!(k >= 0 && k <= (shape[axis] as number)))
     throw new NodeError(`shape mismatch: k = ${k} of [${shape}]`, call.node);
   const out = shape.map((n, i) => (i === axis ? k : n));
@@ -183,11 +183,11 @@ export const reduction: OpTable = {
   // summed the other way
   CumSum: native(
     (call) => {
-      normalizeAxis(call.need(1)[0] ?? Number.NaN, call.input(0).shape.length);
+      normalizeAxis(call.needOne(1), call.input(0).shape.length);
       return sameType(call);
     },
     ofOutput0((call, dY) => [
-      call.b.op("CumSum", [dY, call.b.vector([call.need(1)[0] as number])], {
+      call.b.op("CumSum", [dY, call.b.vector([call.needOne(1)])], {
         exclusive: int(call.int("exclusive", 0)),
         reverse: int(call.int("reverse", 0) ? 0 : 1),
       }),

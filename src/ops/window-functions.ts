@@ -17,7 +17,7 @@ const mostElements = 2 ** 24;
 /** A window function of constant size: a constant. */
 function windowFunction(weight: Weight): Op {
   const typeOf = (call: OpCall): TensorType => {
-    const size = call.need(0)[0] ?? Number.NaN;
+    const size = call.needOne(0);
     if (!(size >= 1 && size <= mostElements))
       throw new NodeError(`${call.node.op} of ${size} elements: the most is ${mostElements}`, call.node);
     return { dtype: dtypeOfNumber(call.int("output_datatype", 1), call.node.name), shape: [size] };

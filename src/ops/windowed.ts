@@ -78,6 +78,11 @@ function foldOf(call: OpCall): Fold {
   const strides = call.ints("strides") ?? ones;
   const dilations = call.ints("dilations") ?? ones;
   const pads = call.ints("pads") ?? [...ones, ...ones].map(() => 0);
+  if ([kernel, strides, dilations].some(({ length }) => length !== rank) || pads.length !== 2 * rank)
+    throw new NodeError(
+      `shape mismatch: blocks [${kernel}], strides [${strides}], dilations [${dilations}], pads [${pads}] of image [${image}]`,
+      call.node,
+    );
   const at = (list: readonly number[], axis: number): number => list[axis] as number;
   const padded = image.map((size, axis) => size + at(pads, axis) + at(pads, axis + rank));
   const counts = padded.map((size, axis) =>
@@ -182,6 +187,12 @@ export const windows: OpTable = {
       const kernel = call.ints("kernel_shape") ?? [];
       const pads = call.ints("pads") ?? [...kernel, ...kernel].map(() => 0);
       const strides = call.ints("strides") ?? kernel.map(() => 1);
+      const rank = shape.length - 2;
+      if (kernel.length !== rank || strides.length !== rank || pads.length !== 2 * rank)
+        throw new NodeError(
+          `shape mismatch: window [${kernel}], strides [${strides}], pads [${pads}] for [${shape}]`,
+          call.node,
+        );
       const spatial = kernel.map((k, axis) => {
         const cut = (pads[axis] as number) + (pads[axis + kernel.length] as number);
         return ((shape[axis + 2] as number) - 1) * (strides[axis] as number) + k - cut;

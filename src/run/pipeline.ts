@@ -7,6 +7,7 @@ import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
 import { type BoundModel, readModel, sha256Of } from "../model/read.js";
 import { rewrite } from "../plan/rewrite.js";
+import { checkHostMemory } from "../runtime/host-memory.js";
 import { openRuntime } from "../runtime/open.js";
 import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -66,6 +67,8 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
     progress("build step", 0, 1);
     const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
     keptNames(baseline, options); // a pattern without a match is refused before anything is measured
+    // before values are made for it
+    if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes + givenBytes(baseline));
     const values = executes ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
     const measure = (stage: string, planned: Graph): Promise<Profile> =>
       profileGraph(planned, runtime, {
@@ -143,6 +146,12 @@ function modelInfo(
     untrained: [...untrained, ...leftAlone.untrained],
     notes: [...notes, ...heldNotes(untrained), ...leftAlone.notes],
   };
+}
+
+/** Bytes of what no node makes: first values of it lie beside the arena. */
+function givenBytes({ nodes, tensors }: Graph): number {
+  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
+  return [...tensors.values()].reduce((sum, tensor) => (made.has(tensor.name) ? sum : sum + tensorBytes(tensor)), 0);
 }
 
 /** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */

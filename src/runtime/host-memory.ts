@@ -1,10 +1,28 @@
+import os from "node:os";
 import koffi from "koffi";
+import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import type { Layout } from "../memory/layout.js";
 import type { Pointer } from "./ort-api.js";
 
 /** The arena starts on a cache line. */
 const lineBytes = 64n;
+
+/** Less is not asked for: it is there, and asking takes time. */
+const littleBytes = 2 ** 26;
+
+/** Bytes that this process can still have; macOS counts what it would give back as used. */
+const freeBytes = (): number => (process.platform === "darwin" ? os.totalmem() : process.availableMemory());
+
+/** Throws `out of memory: …` where the machine has not so many bytes left for a step's values. */
+export function checkHostMemory(bytes: number): void {
+  if (bytes <= littleBytes) return;
+  const free = freeBytes();
+  if (bytes <= free) return;
+  throw new Error(
+    `out of memory: the step's values need ${formatBytes(bytes)}, this machine has ${formatBytes(free)} free; bind smaller dimensions, or let --backend estimate plan without running it`,
+  );
+}
 
 /** A graph's arena in the host's memory. Host and device are one here: swapped tensors lie in a second buffer. */
 export class HostMemory {
@@ -14,10 +32,12 @@ export class HostMemory {
   /** Bytes before the first cache line. */
   private readonly shift: number;
 
+  /** Allocates both. Throws `out of memory: …` where the machine has not enough. */
   constructor(
     private readonly graph: Graph,
     private readonly layout: Layout,
   ) {
+    checkHostMemory(layout.arenaBytes + layout.hostBytes);
     this.arena = new ArrayBuffer(layout.arenaBytes + Number(lineBytes));
     this.swapped = new ArrayBuffer(layout.hostBytes);
     this.start = koffi.address(this.arena) as Pointer;

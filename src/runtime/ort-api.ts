@@ -150,7 +150,7 @@ export function plainWords(message: string): string {
     .replace(/^.*\.(?:cc|h|cpp|cu|hpp):\d+ .*?\) (?:const )?(?=[A-Z])/, "")
     .replace(/^(?:Non-zero status code.*Status Message: |Exception during initialization: )/, "")
     .trim();
-  const isForeign = said === "" || /::|\.(?:cc|h|cpp|cu|hpp):\d|std:|bad_alloc/.test(said);
+  const isForeign = said === "" || /::|\.(?:cc|h|cpp|cu|hpp):\d|std:|bad_alloc|onnxruntime|T !=/.test(said);
   if (!isForeign) return said;
   return /bad_alloc|[Aa]lloc/.test(line) ? "ONNX Runtime lacks memory for it" : "ONNX Runtime refuses it";
 }

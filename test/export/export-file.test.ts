@@ -3,11 +3,13 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
-import { writeOnnx } from "../../src/export/export-file.js";
+import { exportRun, writeOnnx } from "../../src/export/export-file.js";
+import { printable } from "../../src/graph/message.js";
 import { bytesOf } from "../../src/graph/values.js";
 import type { Model } from "../../src/model/model.js";
 import { openOnnx } from "../../src/model/onnx.js";
 import { decodeModel } from "../../src/model/onnx-proto.js";
+import { goldenRun } from "../golden-run.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-export-file-"));
 
@@ -51,6 +53,15 @@ const write = (name: string, largest?: number) => {
   const file = path.join(folder, name);
   return { file, endings: writeOnnx(model, file, `${file}.data`, `${name}.data`, largest) };
 };
+
+test("exportRun(run) refuses in one printable line, whatever the model's names hold", () => {
+  const run = goldenRun("mlp-cpu");
+  const named = { ...run, model: { ...run.model, path: path.join(folder, "\u001b[2Jno\nmodel.onnx") } };
+  assert.throws(
+    () => exportRun(named, path.join(folder, "out.onnx")),
+    ({ message }: Error) => message === printable(message) && message.includes("\\u001b[2Jno\\nmodel.onnx"),
+  );
+});
 
 test("writeOnnx(model) keeps all data inside as long as it is small", () => {
   const { file, endings } = write("inline.onnx");

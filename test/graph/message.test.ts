@@ -25,3 +25,16 @@ test("inOneLine(error) is the error itself where its message is one line already
   assert.equal(inOneLine(bad).cause, bad);
   assert.equal(inOneLine("thrown text").message, "thrown text");
 });
+
+test("inOneLine(error) says in our own words that JavaScript lacks memory", () => {
+  const refused = (work: () => unknown): string => {
+    try {
+      work();
+    } catch (error) {
+      return inOneLine(error).message;
+    }
+    return assert.fail("not refused");
+  };
+  for (const work of [() => new ArrayBuffer(2 ** 52), () => new Float32Array(2 ** 52), () => new Array(-1)])
+    assert.match(refused(work), /^out of memory: a tensor is too large for this machine; /);
+});

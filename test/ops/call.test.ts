@@ -34,6 +34,10 @@ test("callOf(node) says what is missing or of the wrong kind, and where", () => 
   const call = callOf(node, tensors);
   assert.throws(() => call.input(1), /^Error: Clip lacks input 1 \(node n\)$/);
   assert.throws(() => call.need(0), /^Error: Clip needs a constant input 0: x \(node n\)$/);
+  assert.equal(call.needOne(2), 3);
+  const two = { ...(tensors.get("high") as Tensor), shape: [2], data: bytesOf("float32", [3, 4]) };
+  const several = callOf(node, new Map(tensors).set("high", two));
+  assert.throws(() => several.needOne(2), /^Error: Clip needs one value: high has 2 \(node n\)$/);
   assert.throws(() => call.float("axis", 0), /^Error: attribute axis of Clip is int, not float \(node n\)$/);
   assert.throws(() => callOf({ ...node, inputs: ["lost"] }, tensors), /^Error: unknown tensor: lost \(node n\)$/);
 });

@@ -19,6 +19,15 @@ test("HostMemory puts tensors where the layout says, from a cache line on, and c
   assert.deepEqual(memory.read(constant), bytesOf("float32", [1, 2, 3]));
 });
 
+test("HostMemory refuses what the machine has not: it says what is needed and what there is", () => {
+  const huge = { ...layout(graph), arenaBytes: 2 ** 52 };
+  assert.throws(
+    () => new HostMemory(graph, huge),
+    /^Error: out of memory: the step's values need 4\.00 PiB, this machine has [\d.]+ [GM]iB free; /,
+  );
+  assert.throws(() => new HostMemory(graph, { ...layout(graph), hostBytes: 2 ** 52 }), /^Error: out of memory: /);
+});
+
 test("HostMemory.write(name, data) writes in place, read(name) is a copy; another size is refused", () => {
   const memory = new HostMemory(graph, layout(graph));
   memory.write("x", bytesOf("float32", [4, 5, 6]));

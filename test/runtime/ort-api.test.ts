@@ -36,6 +36,9 @@ test("plainWords(message) is what ONNX Runtime says without the place in its sou
   const mere =
     "/onnxruntime_src/include/onnxruntime/core/framework/tensor.h:210 T* onnxruntime::Tensor::MutableData() [with T = float] utils::IsPrimitiveDataType<T>(dtype_) was false. onnxruntime::Tensor type mismatch";
   assert.equal(plainWords(mere), "ONNX Runtime refuses it");
+  // types by the names that C++ compilers give them
+  for (const type of ["N11onnxruntime9BFloat16E", "f"])
+    assert.equal(plainWords(`Tensor type mismatch. T !=${type}`), "ONNX Runtime refuses it");
   assert.equal(plainWords("std::bad_alloc"), "ONNX Runtime lacks memory for it");
   assert.equal(plainWords("indices element out of data bounds\nat"), "indices element out of data bounds");
 });
