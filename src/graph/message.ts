@@ -34,17 +34,13 @@ export function messageLine(message: string): string {
   );
 }
 
-<<<<<<< HEAD
-/** An error whose message is one printable line of at most 293 characters: itself if it is one. */
-=======
 /** What JavaScript says where memory, or the most that an array or a text may hold, is not enough. */
 const lacksMemory = /^(Array buffer allocation failed|Invalid (typed array|array buffer|array|string) length)/;
 
 /**
- * An error whose message is one printable line of at most 300 characters: itself if it is one. Where JavaScript lacks
+ * An error whose message is one printable line of at most 293 characters: itself if it is one. Where JavaScript lacks
  * memory it says so in our own words.
  */
->>>>>>> mend
 export function inOneLine(error: unknown): Error {
   const given = error instanceof Error ? error : new Error(String(error));
   const isFull = given instanceof RangeError && lacksMemory.test(given.message);
