@@ -18,7 +18,7 @@ for (const folder of [out, temporary]) mkdirSync(folder);
 
 const words = [
   ...[...program, "profile", at("../notebooks/demo/resnet18.onnx"), "--loss", "ce", "--optimizer", "sgd"],
-  ...["--dim", "batch=4", "--budget", "80%", "--out", out],
+  ...["--dim", "batch=4", "--budget", "90%", "--out", out],
 ];
 const env = { ...process.env, TMPDIR: temporary };
 
