@@ -97,15 +97,18 @@ export async function examine(): Promise<Finding[]> {
 export function doctorSummary(all: readonly Finding[], columns = process.stdout.columns ?? 120): string {
   const findings = inShort(all);
   const widths = [24, 7];
+  const width = Math.max(20, columns - widths.reduce((sum, n) => sum + n, 4));
+  // the table would cut a word that is longer than its column
+  const parts = new RegExp(`\\S{${width - 2}}(?=\\S)`, "g");
   const table = new Table({
     head: ["", "works", "detail"],
     style: { head: [], border: [], compact: true },
-    colWidths: [...widths, Math.max(20, columns - widths.reduce((sum, n) => sum + n, 4))],
+    colWidths: [...widths, width],
     wordWrap: true,
   });
   const answer = (works: boolean): string =>
     works ? painted("green", "yes", process.stdout) : painted("red", "no", process.stdout);
-  for (const { what, works, detail } of findings) table.push([what, answer(works), detail]);
+  for (const { what, works, detail } of findings) table.push([what, answer(works), detail.replace(parts, "$&\n")]);
   const broken = findings.filter(({ mend }) => mend);
   return [
     table.toString(),

@@ -52,6 +52,8 @@ export function program(): Command {
     )
     .version(ownVersion())
     .option("--no-color", "no colours, as with NO_COLOR set (may stand anywhere)")
+    // descriptions are wrapped between words on narrow terminals too
+    .configureHelp({ minWidthToWrap: 20 })
     .configureOutput({ outputError: (said, write) => write(inColour(ownPrefix(said), process.stderr)) })
     .exitOverride();
   for (const addTo of commands) addTo(root);

@@ -34,6 +34,15 @@ test("doctorSummary(findings, columns) wraps long details inside that many colum
   assert.equal(words.filter((word) => word === "terminal,").length, 4);
 });
 
+test("doctorSummary(findings, columns) breaks a word that is longer than its column, and cuts none", () => {
+  const word = "HeadlessChrome/147.0.7727.0-of-a-long-name/and/a/folder";
+  for (const columns of [40, 60, 80]) {
+    const lines = doctorSummary([{ what: "browser", works: true, detail: `${word}, with more` }], columns).split("\n");
+    const details = lines.slice(3, -1).map((line) => line.split("│")[3]?.trim() ?? "");
+    assert.equal(details.join("").replaceAll(" ", ""), `${word},withmore`);
+  }
+});
+
 test("doctorSummary(findings) is one screen: a line a part that works, and below what mends what does not", () => {
   const findings = [
     ...Array.from({ length: 12 }, (_, i) => ({ what: `part ${i}`, works: true, detail: "1.0" })),

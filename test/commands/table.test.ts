@@ -14,6 +14,15 @@ test("tableText(table, columns) leaves out lines and margins where the terminal 
   );
 });
 
+test("tableText(table, columns) puts cells below each other where even that is too wide, each with its heading", () => {
+  const table = new Table({ head: ["", "unplanned", "best"], style: { head: [], border: [] } });
+  table.push(["peak, predicted", "3.10 GiB", "1.00 GiB"], ["step", { content: "12.5 ms" }, ""]);
+  assert.equal(
+    tableText(table, 30),
+    "peak, predicted\n  unplanned  3.10 GiB\n  best       1.00 GiB\nstep\n  unplanned  12.5 ms",
+  );
+});
+
 test("gridText(table): one line a row, numbers to the right; no lines where the terminal is narrower", () => {
   const words = {
     title: "a title",

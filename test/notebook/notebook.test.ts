@@ -76,7 +76,7 @@ const isRunning = (pid: number): boolean => {
 };
 
 const until = async (holds: () => boolean): Promise<void> => {
-  for (let i = 0; i < 200 && !holds(); i++) await pause(50);
+  for (let i = 0; i < 1200 && !holds(); i++) await pause(50);
   assert.ok(holds());
 };
 
