@@ -1,4 +1,5 @@
 import { type Graph, isForward } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
 import { type PeakHolder, peakHolders, timeline } from "../memory/liveness.js";
@@ -103,7 +104,7 @@ export function plannedPeak(run: Pick<Run, "graph" | "plan">): Peak | undefined 
 }
 
 /** The tables before planning: nothing is evicted, and a recomputation counts once, from what is kept. */
-export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows {
+export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "plan">): Rows => {
   const { before } = run;
   const wired = wiring(loadGraph(run.graph));
   return {
@@ -122,7 +123,7 @@ export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows
       activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
     })),
   };
-}
+});
 
 const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase) ? "forward" : "backward");
 
@@ -148,7 +149,7 @@ function common(
  * of the same nodes of the unplanned step; activations with how often each is made again there. The times of all copies
  * of nodes add up to the sum of the activations' totals. `undefined` without a plan.
  */
-export function plannedRows(run: Source): Rows | undefined {
+export const plannedRows = perObject((run: Source): Rows | undefined => {
   const { plan, before, after } = run;
   const planned = plannedGraph(run);
   if (!plan || !planned) return undefined;
@@ -183,7 +184,7 @@ export function plannedRows(run: Source): Rows | undefined {
       };
     }),
   };
-}
+});
 
 /** The rows of the planned step as it was executed; undefined where it was not, or under names of another version. */
 export const executedRows = (after: Run["after"], planned: Graph): readonly NodeRow[] | undefined =>
