@@ -184,8 +184,12 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   csvText({
     fields: columns.map((column) => headingOf(column, run)),
-    data: rows.map((row) => columns.map(({ value }) => value(row, run))),
+    data: cellsOf(columns, rows, run),
   });
+
+function* cellsOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): Generator<readonly Cell[]> {
+  for (const row of rows) yield columns.map(({ value }) => value(row, run));
+}
 
 /** Both tables of a run's steps. */
 export function rowsOf(run: Run, which: Which): Rows {

@@ -53,13 +53,30 @@ export interface Rows {
 
 type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
 
-const none: Omit<PlannedNodeRow, keyof NodeRow | keyof Wiring | "gtype"> = {
-  toOffload: [],
-  toDelete: [],
-  toPrefetch: [],
-  toRecompute: [],
-  inPeakInterval: null,
-};
+type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
+
+const noHints: Hints = { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
+
+/** The row of a node with what a plan has done there; fields by name, for long lists of spread objects take long. */
+function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: Plan | null): PlannedNodeRow {
+  const { inputs, outputs, attributes, tensors, renews, stepOutputs } = wired as Wiring;
+  const { toOffload, toDelete, toPrefetch, toRecompute } = hints;
+  return {
+    ...row,
+    inputs,
+    outputs,
+    attributes,
+    tensors,
+    renews,
+    stepOutputs,
+    toOffload,
+    toDelete,
+    toPrefetch,
+    toRecompute,
+    inPeakInterval: isOver(row.liveBytes, plan),
+    gtype: gtype(row),
+  };
+}
 
 /** Planned graphs that were made, by the plan and the graph that they were made from. */
 const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
@@ -108,13 +125,7 @@ export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "pla
   const { before } = run;
   const wired = wiring(loadGraph(run.graph));
   return {
-    nodes: before.nodes.map((row, rank) => ({
-      ...row,
-      ...(wired[rank] as Wiring),
-      ...none,
-      gtype: gtype(row),
-      inPeakInterval: isOver(row.liveBytes, run.plan),
-    })),
+    nodes: before.nodes.map((row, rank) => hintedRow(row, wired[rank], noHints, run.plan)),
     activations: before.activations.map((row) => ({
       ...row,
       ...common(run, row),
@@ -163,14 +174,9 @@ export const plannedRows = perObject((run: Source): Rows | undefined => {
   const hints = hintsOf(plan, rows, copies, placeOf);
   const wired = wiring(planned);
   return {
-    nodes: nodeRows.map((row, rank) => ({
-      ...row,
-      ...(wired[rank] as Wiring),
-      ...none,
-      ...hints.get(own.get(row.name) ?? -1),
-      gtype: gtype(row),
-      inPeakInterval: isOver(row.liveBytes, plan),
-    })),
+    nodes: nodeRows.map((row, rank) =>
+      hintedRow(row, wired[rank], hints.get(own.get(row.name) ?? -1) ?? noHints, plan),
+    ),
     activations: before.activations.map((row): PlannedActivationRow => {
       const decision = decided.get(row.name);
       const { activeForward, activeBackward } = residence(row, decision, copies.get(row.name), placeOf);
@@ -239,8 +245,6 @@ function residence(
     activeBackward: { first: begins || firstBackwardAccess, last: lastBackwardAccess },
   };
 }
-
-type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
 
 /** What is done at each node of the unplanned step, by rank. */
 function hintsOf(
