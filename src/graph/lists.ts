@@ -4,3 +4,17 @@ export function addTo<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
   if (list) list.push(value);
   else lists.set(key, [value]);
 }
+
+/** The least of some numbers, and of `first`; of any number of them: arguments of `Math.min` all lie on the stack. */
+export function least(numbers: Iterable<number>, first = Number.POSITIVE_INFINITY): number {
+  let found = first;
+  for (const number of numbers) found = Math.min(found, number);
+  return found;
+}
+
+/** The greatest of some numbers, and of `first`; of any number of them. */
+export function greatest(numbers: Iterable<number>, first = Number.NEGATIVE_INFINITY): number {
+  let found = first;
+  for (const number of numbers) found = Math.max(found, number);
+  return found;
+}

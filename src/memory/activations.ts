@@ -1,4 +1,5 @@
 import { consumers, type Graph, isForward, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
+import { greatest, least } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { opOf } from "../ops/index.js";
 import { viewsOf } from "./views.js";
@@ -49,10 +50,10 @@ export const activationAccesses = perObject((graph: Graph): ReadonlyMap<string, 
         members,
         backwardMembers: members.filter((member) => read.get(member)?.some(isBackward)),
         created,
-        firstForwardAccess: forward.length ? Math.min(...forward) : created,
-        lastForwardAccess: forward.length ? Math.max(...forward) : created,
-        firstBackwardAccess: Math.min(...backward),
-        lastBackwardAccess: Math.max(...backward),
+        firstForwardAccess: forward.length ? least(forward) : created,
+        lastForwardAccess: forward.length ? greatest(forward) : created,
+        firstBackwardAccess: least(backward),
+        lastBackwardAccess: greatest(backward),
       });
     }
   }

@@ -1,5 +1,6 @@
 import { NodeError } from "../graph/errors.js";
 import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
+import { greatest } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
 import { originOf, shownBy } from "./views.js";
@@ -210,7 +211,7 @@ function giveOutput(graph: Graph, uses: Uses, given: Given, output: Output): voi
 function checkRenewal(graph: Graph, uses: Uses, { node, rank, index }: Output, before: string): void {
   const readers = overlapping(graph, uses, before).map((name) => uses.lastRead.get(name) ?? -1);
   const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
-  if (Math.max(...readers) > rank || (node.inputs.includes(before) && !allowed))
+  if (greatest(readers) > rank || (node.inputs.includes(before) && !allowed))
     throw new NodeError(`state overwritten while still read: ${before}`, node);
 }
 

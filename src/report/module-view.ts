@@ -1,5 +1,6 @@
 import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js";
 import { phases } from "../graph/graph.js";
+import { greatest } from "../graph/lists.js";
 import { namesOf, shortClass, sourceText } from "../graph/origins.js";
 import { branches, type ModuleBranch, moduleTree } from "../run/module-tree.js";
 import { isOutside, moduleText } from "../run/modules.js";
@@ -22,7 +23,10 @@ const mostBars = 20;
 export function groupsOf(paths: readonly string[], most = mostGroups): (path: string) => string {
   const cut = (path: string, depth: number): string =>
     isOutside(path) ? path : namesOf(path).slice(0, depth).join(".");
-  const deepest = Math.max(1, ...paths.map((path) => (isOutside(path) ? 1 : namesOf(path).length)));
+  const deepest = greatest(
+    paths.map((path) => (isOutside(path) ? 1 : namesOf(path).length)),
+    1,
+  );
   let depth = 1;
   while (depth < deepest && new Set(paths.map((path) => cut(path, depth + 1))).size <= most) depth++;
   return (path) => cut(path, depth);

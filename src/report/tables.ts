@@ -1,6 +1,8 @@
+import { perObject } from "../graph/memo.js";
 import { sourceText } from "../graph/origins.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import type { Interval } from "../memory/peak-interval.js";
+import type { Plan } from "../plan/plan.js";
 import { branches, moduleTree } from "../run/module-tree.js";
 import { modulesOf, moduleText, type NodeModule } from "../run/modules.js";
 import {
@@ -93,8 +95,13 @@ export const nodeColumns = [...costColumns, ...graphColumns];
 
 const ranks = ({ first, last }: Interval): string => `${first}-${last}`;
 
-const decisionOf = (row: ActivationRow, run: Run): string =>
-  run.plan?.decisions.find((decision) => decision.activation === row.name)?.action ?? "keep";
+/** What a plan does with each activation that it decides on. */
+const actionsOf = perObject(
+  ({ decisions }: Plan): ReadonlyMap<string, string> =>
+    new Map(decisions.map(({ activation, action }) => [activation, action])),
+);
+
+const decisionOf = (row: ActivationRow, { plan }: Run): string => (plan && actionsOf(plan).get(row.name)) ?? "keep";
 
 /** Columns of the activation table (μ-TWO's table B). */
 export const activationColumns: readonly Column<PlannedActivationRow>[] = [
@@ -177,18 +184,17 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   csvText({
     fields: columns.map((column) => headingOf(column, run)),
-    data: rows.map((row) => columns.map(({ value }) => value(row, run))),
+    data: cellsOf(columns, rows, run),
   });
 
-/** Both tables of a run's steps, each made once. */
-const known = new WeakMap<Run, Partial<Record<Which, Rows>>>();
+function* cellsOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): Generator<readonly Cell[]> {
+  for (const row of rows) yield columns.map(({ value }) => value(row, run));
+}
 
+/** Both tables of a run's steps. */
 export function rowsOf(run: Run, which: Which): Rows {
-  const tables = known.get(run) ?? {};
-  known.set(run, tables);
-  const rows = tables[which] ?? (which === "unplanned" ? unplannedRows(run) : plannedRows(run));
+  const rows = which === "unplanned" ? unplannedRows(run) : plannedRows(run);
   if (!rows) throw new Error("run has no plan: planned tables (plan with --budget 4GiB)");
-  tables[which] = rows;
   return rows;
 }
 

@@ -1,4 +1,5 @@
 import { type DType, type Graph, isFloat } from "../graph/graph.js";
+import { greatest } from "../graph/lists.js";
 import { gradientOf } from "../graph/names.js";
 import { numbersIn } from "../graph/values.js";
 import { layout } from "../memory/layout.js";
@@ -91,16 +92,15 @@ async function compareResults(baseline: Graph, planned: Graph, start: Start): Pr
       }
     return found;
   };
-  const greatest = (found: ReadonlyMap<string, number>): number => Math.max(0, ...found.values());
   const varies = start.runtime.device.settings?.deterministic === "no";
-  const runToRun = varies ? greatest(differences(await observedSteps(baseline, observe, start))) : null;
+  const runToRun = varies ? greatest(differences(await observedSteps(baseline, observe, start)).values(), 0) : null;
   const found = differences(await observedSteps(planned, observe, start));
   const different = [...found].filter(([, error]) => !(error <= 10 * (runToRun ?? 0))).map(([name]) => name);
   return {
     compared: comparedSteps * observe.size,
     different,
-    bitwise: greatest(found) === 0,
-    worstRelativeError: finite(greatest(found)),
+    bitwise: greatest(found.values(), 0) === 0,
+    worstRelativeError: finite(greatest(found.values(), 0)),
     runToRun: runToRun === null ? null : finite(runToRun),
   };
 }

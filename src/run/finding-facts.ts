@@ -9,7 +9,7 @@ import { batchOf } from "./batch.js";
 import { leastPlan } from "./least.js";
 import { type StepBytes, stepBytes } from "./lever-bytes.js";
 import { type Lever, levers } from "./levers.js";
-import { type PeakPart, partsOfHolders } from "./module-tree.js";
+import { type PeakPart, partsOfHolders, peakParts } from "./module-tree.js";
 import { modulesOf, moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 import { commandOf } from "./option-forms.js";
@@ -179,7 +179,6 @@ function peakNow(run: Run, graph: Graph): PeakNow {
   const step = least ? rewrite(graph, least.decisions) : graph;
   const memory = least ? timeline(step) : before.timeline;
   const node = step.nodes[memory.peakRank];
-  const holders = least ? peakHolders(step, memory.peakRank) : before.peakHolders;
   let besideUpdateBytes = 0;
   step.nodes.forEach(({ phase }, rank) => {
     if (phase !== "update") besideUpdateBytes = Math.max(besideUpdateBytes, memory.totalBytes[rank] ?? 0);
@@ -189,7 +188,7 @@ function peakNow(run: Run, graph: Graph): PeakNow {
     bytes: plan ? (plan.feasible ? plan.peakBytes : plan.minimumPeakBytes) : before.arenaBytes,
     timelineBytes: memory.peakBytes,
     node: node && { name: node.name, phase: node.phase },
-    parts: partsOfHolders(run, holders),
+    parts: least ? partsOfHolders(run, peakHolders(step, memory.peakRank)) : peakParts(run),
     besideUpdateBytes,
   };
 }

@@ -1,5 +1,6 @@
 import { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Tensor, tensorBytes } from "../graph/graph.js";
+import { greatest } from "../graph/lists.js";
 import { namesOf } from "../graph/origins.js";
 import { type Dims, symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
@@ -216,7 +217,10 @@ function parametersByModule(graph: Graph, parameters: readonly Tensor[]): Module
     const path = modules.ofTensor(tensor.name);
     return { tensor, names: isOutside(path) ? [] : namesOf(path) };
   });
-  const deepest = Math.max(0, ...placed.map(({ names }) => names.length));
+  const deepest = greatest(
+    placed.map(({ names }) => names.length),
+    0,
+  );
   const at = (depth: number): Map<string, Tensor[]> => {
     const groups = new Map<string, Tensor[]>();
     for (const { tensor, names } of placed) {

@@ -1,4 +1,5 @@
 import { type Category, categories, type Phase, phases } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { namesOf, type OriginBasis, type Source } from "../graph/origins.js";
 import type { PeakHolder } from "../memory/liveness.js";
 import { isOutside, type Modules, modulesOf, type Share } from "./modules.js";
@@ -84,9 +85,6 @@ type Costs = Mutable<ModuleCosts>;
 
 type Line = { -readonly [K in keyof LineCosts]: LineCosts[K] };
 
-/** Trees that were made, by their run. */
-const known = { unplanned: new WeakMap<Run, ModuleTree>(), planned: new WeakMap<Run, ModuleTree>() };
-
 /** A module while the tree is made. */
 interface Growing {
   readonly name: string;
@@ -162,12 +160,20 @@ function dividedBytes(bytes: number, shares: readonly Share[]): number[] {
  * Who holds a step's peak, with flat buffers divided into their parameters and each with its module, the largest first:
  * their bytes add up to the peak. Throws `run has no plan: …` for the planned step of a run without one.
  */
-export function peakParts(run: Run, which: Which = "unplanned"): PeakPart[] {
-  return partsOfHolders(run, stepOf(run, which).holders);
+export const peakParts = (run: Run, which: Which = "unplanned"): readonly PeakPart[] => partsBy[which](run);
+
+const partsBy = perStep((run, which) => partsOfHolders(run, stepOf(run, which).holders));
+
+/** A function of a run and one of its steps, which computes its answer once for each. */
+function perStep<T extends object>(compute: (run: Run, which: Which) => T): Record<Which, (run: Run) => T> {
+  return {
+    unplanned: perObject((run: Run) => compute(run, "unplanned")),
+    planned: perObject((run: Run) => compute(run, "planned")),
+  };
 }
 
 /** The same of holders that are known already. */
-export function partsOfHolders(run: Pick<Run, "graph">, holders: readonly PeakHolder[]): PeakPart[] {
+export function partsOfHolders(run: Pick<Run, "graph">, holders: readonly PeakHolder[]): readonly PeakPart[] {
   const modules = modulesOf(run);
   return holders
     .flatMap((holder) => partsOf(holder, modules))
@@ -194,9 +200,9 @@ function partsOf(holder: PeakHolder, modules: Modules): PeakPart[] {
  * bytes at the peak, saved activations, and what the run's plan decides for them. Throws `run has no plan: …` for the
  * planned step of a run without one.
  */
-export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
-  const before = known[which].get(run);
-  if (before) return before;
+export const moduleTree = (run: Run, which: Which = "unplanned"): ModuleTree => treeBy[which](run);
+
+const treeBy = perStep((run, which): ModuleTree => {
   const modules = modulesOf(run);
   const root = sprout(run.model.file, "");
   const { nodes } = stepOf(run, which);
@@ -206,10 +212,8 @@ export function moduleTree(run: Run, which: Which = "unplanned"): ModuleTree {
   addActivations(root, modules, run);
   const ms = nodes.reduce((sum, { time }) => sum + time.medianMs, 0);
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-  const tree = { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
-  known[which].set(run, tree);
-  return tree;
-}
+  return { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
+});
 
 function addNodes(root: Growing, modules: Modules, nodes: readonly NodeRow[]): void {
   for (const { name, phase, time } of nodes) {

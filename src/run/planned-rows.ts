@@ -1,4 +1,5 @@
 import { type Graph, isForward } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
 import { type PeakHolder, peakHolders, timeline } from "../memory/liveness.js";
@@ -52,13 +53,30 @@ export interface Rows {
 
 type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
 
-const none: Omit<PlannedNodeRow, keyof NodeRow | keyof Wiring | "gtype"> = {
-  toOffload: [],
-  toDelete: [],
-  toPrefetch: [],
-  toRecompute: [],
-  inPeakInterval: null,
-};
+type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
+
+const noHints: Hints = { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
+
+/** The row of a node with what a plan has done there; fields by name, for long lists of spread objects take long. */
+function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: Plan | null): PlannedNodeRow {
+  const { inputs, outputs, attributes, tensors, renews, stepOutputs } = wired as Wiring;
+  const { toOffload, toDelete, toPrefetch, toRecompute } = hints;
+  return {
+    ...row,
+    inputs,
+    outputs,
+    attributes,
+    tensors,
+    renews,
+    stepOutputs,
+    toOffload,
+    toDelete,
+    toPrefetch,
+    toRecompute,
+    inPeakInterval: isOver(row.liveBytes, plan),
+    gtype: gtype(row),
+  };
+}
 
 /** Planned graphs that were made, by the plan and the graph that they were made from. */
 const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
@@ -103,17 +121,11 @@ export function plannedPeak(run: Pick<Run, "graph" | "plan">): Peak | undefined 
 }
 
 /** The tables before planning: nothing is evicted, and a recomputation counts once, from what is kept. */
-export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows {
+export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "plan">): Rows => {
   const { before } = run;
   const wired = wiring(loadGraph(run.graph));
   return {
-    nodes: before.nodes.map((row, rank) => ({
-      ...row,
-      ...(wired[rank] as Wiring),
-      ...none,
-      gtype: gtype(row),
-      inPeakInterval: isOver(row.liveBytes, run.plan),
-    })),
+    nodes: before.nodes.map((row, rank) => hintedRow(row, wired[rank], noHints, run.plan)),
     activations: before.activations.map((row) => ({
       ...row,
       ...common(run, row),
@@ -122,7 +134,7 @@ export function unplannedRows(run: Pick<Run, "graph" | "before" | "plan">): Rows
       activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
     })),
   };
-}
+});
 
 const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase) ? "forward" : "backward");
 
@@ -148,7 +160,7 @@ function common(
  * of the same nodes of the unplanned step; activations with how often each is made again there. The times of all copies
  * of nodes add up to the sum of the activations' totals. `undefined` without a plan.
  */
-export function plannedRows(run: Source): Rows | undefined {
+export const plannedRows = perObject((run: Source): Rows | undefined => {
   const { plan, before, after } = run;
   const planned = plannedGraph(run);
   if (!plan || !planned) return undefined;
@@ -162,14 +174,9 @@ export function plannedRows(run: Source): Rows | undefined {
   const hints = hintsOf(plan, rows, copies, placeOf);
   const wired = wiring(planned);
   return {
-    nodes: nodeRows.map((row, rank) => ({
-      ...row,
-      ...(wired[rank] as Wiring),
-      ...none,
-      ...hints.get(own.get(row.name) ?? -1),
-      gtype: gtype(row),
-      inPeakInterval: isOver(row.liveBytes, plan),
-    })),
+    nodes: nodeRows.map((row, rank) =>
+      hintedRow(row, wired[rank], hints.get(own.get(row.name) ?? -1) ?? noHints, plan),
+    ),
     activations: before.activations.map((row): PlannedActivationRow => {
       const decision = decided.get(row.name);
       const { activeForward, activeBackward } = residence(row, decision, copies.get(row.name), placeOf);
@@ -183,7 +190,7 @@ export function plannedRows(run: Source): Rows | undefined {
       };
     }),
   };
-}
+});
 
 /** The rows of the planned step as it was executed; undefined where it was not, or under names of another version. */
 export const executedRows = (after: Run["after"], planned: Graph): readonly NodeRow[] | undefined =>
@@ -238,8 +245,6 @@ function residence(
     activeBackward: { first: begins || firstBackwardAccess, last: lastBackwardAccess },
   };
 }
-
-type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
 
 /** What is done at each node of the unplanned step, by rank. */
 function hintsOf(

@@ -1,4 +1,5 @@
 import type { Graph } from "../graph/graph.js";
+import { greatest } from "../graph/lists.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { savedActivations } from "../memory/activations.js";
 import { layout } from "../memory/layout.js";
@@ -136,7 +137,10 @@ export function profileOffloaded(graph: Graph, swapped: Graph, measured: Profile
 
 /** Sizes of copies worth timing: those of the saved activations, and round ones between 64 KiB and the largest. */
 function copySizes(graph: Graph): number[] {
-  const largest = Math.max(0, ...[...savedActivations(graph).values()].map(({ bytes }) => bytes));
+  const largest = greatest(
+    [...savedActivations(graph).values()].map(({ bytes }) => bytes),
+    0,
+  );
   const sizes: number[] = [];
   for (let bytes = 2 ** 16; bytes < largest; bytes *= 4) sizes.push(bytes);
   return largest ? [...sizes, largest] : [];

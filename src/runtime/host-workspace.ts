@@ -17,25 +17,37 @@ export async function hostWorkspace(
 ): Promise<Float64Array | null> {
   const bytes = new Float64Array(graph.nodes.length);
   const known = new Map<string, number>();
+  /** Nodes of kinds that are known, which run together. */
+  let waiting: Prepared[] = [];
+  const runWaiting = (): void => {
+    const run = waiting;
+    waiting = [];
+    if (run.length)
+      kernels.within((invoke) => {
+        for (const prepared of run) invokeNode(invoke, prepared);
+      });
+  };
   for (const prepared of nodes) {
     if (prepared.own) {
-      prepared.own();
+      waiting.push(prepared);
       continue;
     }
     const node = graph.nodes[prepared.index] as Node;
     const kind = signatureOf(node, graph);
     const found = known.get(kind);
     if (found !== undefined) {
-      kernels.within((invoke) => invokeNode(invoke, prepared));
+      waiting.push(prepared);
       bytes[prepared.index] = found;
       continue;
     }
+    runWaiting();
     const taken = takenBy(prepared, node, graph, openFresh);
     if (taken === null) return null;
     bytes[prepared.index] = taken;
     known.set(kind, taken);
     if (known.size % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
+  runWaiting();
   return bytes;
 }
 

@@ -10,7 +10,7 @@ const mostInputs = 24;
 const leastShared = 1024;
 
 /** So many of the readers just before a node may be grouped with it: those further back would fit no better. */
-const mostReaders = 64;
+const mostReaders = 32;
 
 /** A group while it grows. */
 interface Growing {

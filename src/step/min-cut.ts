@@ -1,3 +1,5 @@
+import { least } from "../graph/lists.js";
+
 /** A flow network with float capacities (Dinic's algorithm). */
 export class Network {
   /** Edges at each vertex. An edge and the one back are neighbours in `to` and `room`: i and i ^ 1. */
@@ -89,7 +91,7 @@ export class Network {
   /** Sends as much along a path as goes through all of its edges. */
   private fill(path: readonly number[]): void {
     const { room } = this;
-    const flow = Math.min(...path.map((edge) => room[edge] as number));
+    const flow = least(path.map((edge) => room[edge] as number));
     for (const edge of path) {
       room[edge] = (room[edge] as number) - flow;
       room[edge ^ 1] = (room[edge ^ 1] as number) + flow;

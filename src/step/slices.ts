@@ -76,8 +76,10 @@ function sliced(graph: Graph, members: Members): Graph {
   );
   const isResident = (name: string): boolean =>
     !made.has(name) && !parted.has(name) && !(graph.tensors.get(name) as Tensor).within;
-  const renewals = graph.state.filter(({ before, after }) => members.made.has(after) && isResident(before));
-  const state = graph.state.filter((pair) => !renewals.includes(pair));
+  const isRenewal = ({ before, after }: Graph["state"][number]): boolean =>
+    members.made.has(after) && isResident(before);
+  const renewals = graph.state.filter(isRenewal);
+  const state = graph.state.filter((pair) => !isRenewal(pair));
   for (const node of graph.nodes) {
     if (!members.nodes.has(node)) b.append(node);
     if (node !== last) continue;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addTo } from "../../src/graph/lists.js";
+import { addTo, greatest, least } from "../../src/graph/lists.js";
 
 test("addTo(lists, key, value) makes the list of a key once and adds to it", () => {
   const lists = new Map<string, number[]>();
@@ -16,4 +16,10 @@ test("addTo(lists, key, value) makes the list of a key once and adds to it", () 
     ],
   );
   assert.equal(lists.get("a"), first);
+});
+
+test("least and greatest take more numbers than a call has arguments", () => {
+  const many = Array.from({ length: 500_000 }, (_, i) => i - 7);
+  assert.deepEqual([least(many), greatest(many)], [-7, 499_992]);
+  assert.deepEqual([least([], 3), greatest([], 3), greatest([])], [3, 3, Number.NEGATIVE_INFINITY]);
 });

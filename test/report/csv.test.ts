@@ -32,3 +32,12 @@ test("parseCsvText(text) gives back what csvText wrote, by names that all object
     data,
   );
 });
+
+test("csvText(many rows) has one header, and every row", () => {
+  const data = Array.from({ length: 1234 }, (_, i) => [i, `=${i}`]);
+  const lines = csvText({ fields: ["a", "b"], data })
+    .trimEnd()
+    .split("\n");
+  assert.deepEqual([lines.length, lines[0], lines[1], lines.at(-1)], [1235, "a,b", `0,"'=0"`, `1233,"'=1233"`]);
+  assert.equal(csvText({ fields: ["a", "b"], data }, { header: false }).split("\n").length, 1235);
+});

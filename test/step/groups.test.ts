@@ -70,19 +70,19 @@ test("groupsOf(random graph) leaves an order in which all is made before it is r
 
 test("groupsOf(50 000 element-wise nodes in a row) is one group, in time that grows as they do", () => {
   const rows = Array.from({ length: 50_000 }, (_, i): [string, string] => ["Relu", i ? `t${i - 1}` : "x"]);
-  const began = performance.now();
+  const began = process.cpuUsage();
   assert.deepEqual(
     membersOf(graphOf(rows)).map(({ length }) => length),
     [50_000],
   );
-  assert.ok(performance.now() - began < 20_000);
+  assert.ok(process.cpuUsage(began).user < 20e6);
 });
 
 test("groupsOf(readers of one large tensor) looks back at no more readers than it must", () => {
   const rows = Array.from({ length: 20_000 }, (_, i): [string, ...string[]] =>
     i % 2 ? ["CumSum", `t${i - 1}`] : ["Add", i ? `t${i - 1}` : "x", "x"],
   );
-  const began = performance.now();
+  const began = process.cpuUsage();
   assert.deepEqual(membersOf(graphOf(rows, 2048)), []);
-  assert.ok(performance.now() - began < 20_000);
+  assert.ok(process.cpuUsage(began).user < 20e6);
 });

@@ -1,3 +1,4 @@
+import { greatest } from "../../graph/lists.js";
 import type { Compiled } from "../compiled.js";
 import type { Planner, PlanProblem } from "../plan.js";
 import { alone, held } from "../schedule.js";
@@ -60,7 +61,7 @@ class Checkmate implements IntegerProgram {
   /** Backward nodes up to the last one that reads an activation: later ones see no difference. */
   private backwardRanks(): number[] {
     const { nodes } = this.graph;
-    const last = Math.max(-1, ...this.readsAt.flat());
+    const last = greatest(this.readsAt.flat(), -1);
     return nodes.flatMap((node, rank) => (node.forward || node.view || rank > last ? [] : [rank]));
   }
 
