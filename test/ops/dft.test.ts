@@ -105,4 +105,10 @@ test("STFT of complex numbers multiplies both parts by the window", async () => 
 test("a transform that needs too large a matrix is refused with what fits", async () => {
   const prime = { shape: [1, 15013, 1], values: new Array<number>(15013).fill(0) };
   await assert.rejects(made("DFT", [prime]), /Fourier transform of 15013 elements: .* give a dft_length/);
+  // so many constants would take all memory there is
+  const short = { shape: [1, 4, 1] };
+  await assert.rejects(
+    made("DFT", [short, scalar(1e9)]),
+    /Fourier transform of 1000000000 elements is too long: the most is 4194304/,
+  );
 });
