@@ -20,7 +20,6 @@ import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fus
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
 import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
-import { scatterSource } from "../../../../src/runtime/gpu/source/scatter.js";
 import { fuse } from "../../../../src/step/fuse.js";
 import { lower } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
@@ -146,35 +145,6 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
     near("float32", output, expected.data, `${op} of [${shape}] over ${axes}`);
   }
 });
-
-for (const [what, size, width, count] of [
-  ["a table that fills the device", 21, 300, 600],
-  ["a table of two rows, in parts", 2, 300, 600],
-] as const)
-  test(`scatterSource(${what}) adds rows in the order of their indices`, options, () => {
-    const { first, second, workspaceBytes } = scatterSource(
-      "float32",
-      size,
-      width,
-      count,
-      size > 2 ? 1 : multiprocessors,
-    );
-    assert.equal(second !== undefined, size === 2);
-    const run = compiled([first, ...(second ? [second] : [])]);
-    const [table, rows] = [valueLike("float32", [size, width]), valueLike("float32", [count, width])];
-    const index = valueLike("int64", [count, 1], size);
-    const add: Attributes = { reduction: { type: "string", value: "add" } };
-    const [expected] = cpu.evaluate(node("ScatterND", 3, add), [table, index, rows]);
-    assert.ok(expected);
-    const output = place(expected.data.length);
-    const [before, at, given] = [placed(table.data), placed(index.data), placed(rows.data)];
-    if (second) {
-      const parts = place(workspaceBytes);
-      run(first, [before, at, given, parts]);
-      run(second, [before, parts, output]);
-    } else run(first, [before, at, given, output]);
-    near("float32", output, expected.data, "ScatterND");
-  });
 
 test("maxPoolGradientSource(window) gives each winner its windows' gradients", options, () => {
   const shape = [2, 3, 11, 9];
