@@ -158,7 +158,7 @@ const others: Readonly<Record<string, string>> = {
   "report/plotly.ts": "a package's file",
   "notebook/page.ts": "mutwo's own templates",
   "commands/topics.ts": "mutwo's own topics",
-  "commands/cuda-install.ts": "what it fetched",
+  "commands/sums.ts": "what it fetched",
   "runtime/gpu/cubins.ts": "mutwo's own cache",
   "runtime/libraries/cuda-facts.ts": "what the kernel says",
   "runtime/libraries/cuda-places.ts": "what the kernel says",
