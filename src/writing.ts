@@ -118,8 +118,17 @@ function moveInto(from: string, target: string): void {
 /** Whether a file is written into, not replaced: it has other names, or is no file (`/dev/stdout`). */
 const isWrittenInto = (stat: Stats | undefined): boolean => stat !== undefined && (!stat.isFile() || stat.nlink > 1);
 
-/** Writes a file as `replaceFile` does, from a temporary folder beside it. */
+/** Writes a file as `replaceFile` does, from a temporary folder beside it. Throws `cannot write FILE (CODE)`. */
 export function writeWhole(file: string, content: string | Uint8Array): void {
+  try {
+    writeBeside(file, content);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+  }
+}
+
+function writeBeside(file: string, content: string | Uint8Array): void {
   const target = targetOf(file);
   if (isWrittenInto(statSync(target, { throwIfNoEntry: false }))) {
     writeFileSync(target, content);

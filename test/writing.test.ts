@@ -84,3 +84,10 @@ test("temporaryFolder(parent) removes those whose owners are dead, of this machi
   assert.deepEqual(left, ["alive", "elsewhere", "foreign", "other"]);
   assert.ok(existsSync(own));
 });
+
+test("writeWhole(file) that the system refuses says which file, and why", {
+  skip: process.platform !== "linux",
+}, () => {
+  assert.throws(() => writeWhole("/dev/full", "x"), { message: "cannot write /dev/full (ENOSPC)" });
+  assert.throws(() => writeWhole("/nowhere/at/all", "x"), { message: "cannot write /nowhere/at/all (ENOENT)" });
+});

@@ -17,7 +17,7 @@ import { checkSize, withoutIdle } from "../ops/check-node.js";
 import { opOf, ops } from "../ops/index.js";
 import { opsetRange } from "../ops/schema.js";
 import { unsupported } from "../ops/unsupported.js";
-import { withBranchesTaken } from "./branches.js";
+import { withoutControlFlow } from "./branches.js";
 import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
 import { heldAnywhere } from "./held.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
@@ -75,7 +75,7 @@ export interface Bound {
 export function bindModel(model: Model, options: BindOptions): Bound {
   checkDims(model, options.dims ?? {});
   const wanted = wantedOutputs(model, options.output);
-  const whole = withBranchesTaken(model, wanted, (part) => bindPart(part, model, options).graph);
+  const whole = withoutControlFlow(model, wanted, (part) => bindPart(part, model, options).graph);
   const needed = neededPart(whole, wanted);
   const bound = bindPart(needed, model, options);
   const read = new Set(whole.nodes.flatMap(readsOf));

@@ -47,7 +47,7 @@ const readsLikely = (node: ModelNode): readonly string[] =>
  * for each node once. Throws `unsupported: control flow …` where it depends on data or parameters, and the number where a
  * loop has too many trips or makes too many nodes.
  */
-export function withBranchesTaken(model: Model, outputs: readonly string[], bind: BindPart): Model {
+export function withoutControlFlow(model: Model, outputs: readonly string[], bind: BindPart): Model {
   const progress: Progress = { mayGuess: true, hasGuessed: false, isBinding: false, made: 0 };
   try {
     return writtenOut(model, outputs, bind, progress);

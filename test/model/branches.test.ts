@@ -1,24 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Tensor } from "../../src/graph/graph.js";
-import { withBranchesTaken } from "../../src/model/branches.js";
+import { withoutControlFlow } from "../../src/model/branches.js";
 import type { Initializer, Model, ModelNode, Subgraph } from "../../src/model/model.js";
+import { modelNode as node } from "./model-node.js";
 
 const truth = (yes: boolean): Initializer => ({ dtype: "bool", shape: [], data: Uint8Array.of(yes ? 1 : 0) });
-
-const node = (text: string, subgraphs?: Record<string, Subgraph>): ModelNode => {
-  const [output = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
-  const names = inputs.split(", ").filter((one) => one !== "");
-  return {
-    name: output,
-    domain: "",
-    op,
-    inputs: names,
-    outputs: [output],
-    attributes: {},
-    ...(subgraphs && { subgraphs }),
-  };
-};
 
 /** A branch of these nodes whose output is the last one's. */
 const branch = (...nodes: ModelNode[]): Subgraph => ({
@@ -62,13 +49,13 @@ const binder =
 
 const shown = ({ nodes }: Model): string[] => nodes.map(({ op, inputs, outputs }) => `${outputs} = ${op}(${inputs})`);
 
-test("withBranchesTaken(model, …) takes the branch that an initializer or a node says, its names prefixed", () => {
+test("withoutControlFlow(model, …) takes the branch that an initializer or a node says, its names prefixed", () => {
   const nodes = [
     node("c = False()"),
     choose("a = If(yes)", branch(node("h = Tanh(x)")), branch(node("h = Unknown(x)"))),
     choose("y = If(c)", branch(node("h = Unknown(a)")), branch(node("h = Neg(a)"), node("g = Add(h, x)"))),
   ];
-  assert.deepEqual(shown(withBranchesTaken(modelOf(nodes, { yes: truth(true) }), ["y"], binder())), [
+  assert.deepEqual(shown(withoutControlFlow(modelOf(nodes, { yes: truth(true) }), ["y"], binder())), [
     "c = False()",
     "a/h = Tanh(x)",
     "a = Identity(a/h)",
@@ -78,7 +65,7 @@ test("withBranchesTaken(model, …) takes the branch that an initializer or a no
   ]);
 });
 
-test("withBranchesTaken(model, …) takes branches in branches, and asks for each node once", () => {
+test("withoutControlFlow(model, …) takes branches in branches, and asks for each node once", () => {
   const inner = choose("i = If(d)", branch(node("t = Tanh(h)")), branch(node("t = Unknown(h)")));
   const nodes = [
     node("h = Relu(x)"),
@@ -86,7 +73,7 @@ test("withBranchesTaken(model, …) takes branches in branches, and asks for eac
     choose("y = If(c)", branch(node("d = True(h)"), inner), branch(node("u = Unknown(x)"))),
   ];
   const asked: string[][] = [];
-  assert.deepEqual(shown(withBranchesTaken(modelOf(nodes), ["y"], binder(asked))), [
+  assert.deepEqual(shown(withoutControlFlow(modelOf(nodes), ["y"], binder(asked))), [
     "h = Relu(x)",
     "c = True(h)",
     "y/d = True(h)",
@@ -97,19 +84,19 @@ test("withBranchesTaken(model, …) takes branches in branches, and asks for eac
   assert.deepEqual(asked, [["h", "c"], ["y/d"]]);
 });
 
-test("withBranchesTaken(model, …) keeps a branch's initializers, and names that are taken", () => {
+test("withoutControlFlow(model, …) keeps a branch's initializers, and names that are taken", () => {
   const weights = { ...branch(node("h = Mul(x, w)")), initializers: new Map([["w", truth(true)]]) };
   const nodes = [node("y/h = Relu(x)"), choose("y = If(yes)", weights, branch())];
-  const taken = withBranchesTaken(modelOf(nodes, { yes: truth(true) }), ["y"], binder());
+  const taken = withoutControlFlow(modelOf(nodes, { yes: truth(true) }), ["y"], binder());
   assert.deepEqual(shown(taken), ["y/h = Relu(x)", "y_2/h = Mul(x,y_2/w)", "y = Identity(y_2/h)"]);
   assert.deepEqual([...taken.initializers.keys()], ["yes", "y_2/w"]);
 });
 
-test("withBranchesTaken(model, …) keeps the tensors of the branch that is not taken: nothing reads them, readers list them", () => {
+test("withoutControlFlow(model, …) keeps the tensors of the branch that is not taken: nothing reads them, readers list them", () => {
   const w: Initializer = { dtype: "float32", shape: [1], data: new Uint8Array(4) };
   const inner = { ...branch(node("b = Unknown(v)")), initializers: new Map([["v", w]]) };
   const other = { ...branch(node("h = Foo(w)"), choose("i = If(x)", inner, inner)), initializers: new Map([["w", w]]) };
-  const taken = withBranchesTaken(
+  const taken = withoutControlFlow(
     modelOf([choose("y = If(yes)", branch(node("h = Tanh(x)")), other)], { yes: truth(true) }),
     ["y"],
     binder(),
@@ -118,15 +105,15 @@ test("withBranchesTaken(model, …) keeps the tensors of the branch that is not 
   assert.deepEqual([...taken.initializers.keys()], ["yes", "y/not taken/w", "y/not taken/v"]);
 });
 
-test("withBranchesTaken(model, …) leaves an If alone that the outputs do not need", () => {
+test("withoutControlFlow(model, …) leaves an If alone that the outputs do not need", () => {
   const model = modelOf([node("y = Relu(x)"), choose("z = If(x)", branch(), branch())]);
-  assert.equal(withBranchesTaken(model, ["y"], binder()), model);
+  assert.equal(withoutControlFlow(model, ["y"], binder()), model);
 });
 
-test("withBranchesTaken(model, …) refuses what it cannot know, and a circle", () => {
+test("withoutControlFlow(model, …) refuses what it cannot know, and a circle", () => {
   const refused = (nodes: ModelNode[]): string => {
     try {
-      return shown(withBranchesTaken(modelOf(nodes), ["y"], binder())).join();
+      return shown(withoutControlFlow(modelOf(nodes), ["y"], binder())).join();
     } catch (error) {
       return (error as Error).message.split(";")[0] ?? "";
     }

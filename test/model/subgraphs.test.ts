@@ -2,20 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ModelNode, Subgraph } from "../../src/model/model.js";
 import { instanceOf, readsOf } from "../../src/model/subgraphs.js";
-
-const node = (text: string, subgraphs?: Record<string, Subgraph>): ModelNode => {
-  const [output = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
-  const names = inputs.split(", ").filter((one) => one !== "");
-  return {
-    name: output,
-    domain: "",
-    op,
-    inputs: names,
-    outputs: [output],
-    attributes: {},
-    ...(subgraphs && { subgraphs }),
-  };
-};
+import { modelNode as node } from "./model-node.js";
 
 const graph = (nodes: ModelNode[], outputs: string[], more: Partial<Subgraph> = {}): Subgraph => ({
   inputs: [],

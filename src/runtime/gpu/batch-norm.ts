@@ -1,7 +1,8 @@
 import { elementCount, type Graph, isFloat, tensorBytes } from "../../graph/graph.js";
 import type { Pointer } from "../ort-api.js";
 import { type NodeContext, number, type OwnNode, typeIn } from "./context.js";
-import { type NormSource, type NormType, normGradientSource, normSource } from "./source/norm.js";
+import { type NormSource, normGradientSource, normSource } from "./source/norm.js";
+import type { NormType } from "./source/norm-kernels.js";
 import { reducedShape } from "./source/reduce.js";
 
 /** Whether a node's values and vectors of channels are of types that kernels are generated for. */

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { DType } from "../../../../src/graph/graph.js";
 import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
-import { type NormType, normGradientSource, normSource } from "../../../../src/runtime/gpu/source/norm.js";
+import { normGradientSource, normSource } from "../../../../src/runtime/gpu/source/norm.js";
+import type { NormType } from "../../../../src/runtime/gpu/source/norm-kernels.js";
 import { compiled, onHost, place, placed } from "./on-host.js";
 
 const random = randomFrom(3);

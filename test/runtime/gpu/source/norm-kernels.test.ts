@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { gridOf, type NormType } from "../../../../src/runtime/gpu/source/norm-kernels.js";
+
+// what the kernels compute is in norm.test.ts
+
+const typeOf = (before: number, kept: number, after: number, aligned = true): NormType => ({
+  shape: { before, kept, after },
+  dtype: "float32",
+  vector: "float32",
+  aligned,
+  multiprocessors: 4,
+});
+
+test("gridOf(images) reads by fours where rows and addresses allow it, in parts that hold whole fours", () => {
+  assert.deepEqual(gridOf(typeOf(64, 16, 3136)), { parts: 2, chunk: 100352, width: 4, isColumns: false, blocks: 32 });
+  assert.equal(gridOf(typeOf(64, 16, 3136, false)).width, 1);
+  assert.equal(gridOf(typeOf(64, 16, 49)).width, 1);
+  const { parts, chunk } = gridOf(typeOf(7, 3, 2500));
+  assert.ok(chunk % 4 === 0 && parts * chunk >= 7 * 2500 && (parts - 1) * chunk < 7 * 2500);
+});
+
+test("gridOf(rows of many channels) gives a block 32 of them", () => {
+  const grid = gridOf(typeOf(70, 40, 1));
+  assert.deepEqual([grid.isColumns, grid.blocks], [true, 2 * grid.parts]);
+  assert.equal(gridOf(typeOf(70, 3, 1)).isColumns, false);
+});
