@@ -159,6 +159,8 @@ export interface Op {
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
+  /** Nodes that do the same in less time with the kernels of a CPU. */
+  readonly onHost?: Normalize;
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

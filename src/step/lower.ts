@@ -1,5 +1,5 @@
 import { Builder } from "../build/build.js";
-import { expand } from "../build/expand.js";
+import { type Expansion, expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
@@ -13,12 +13,21 @@ import { absorbTransposes } from "./transposes.js";
 
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
- * that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ * that other nodes read keep their names. For a host (`isHost`), ops take the form that is faster there. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
  */
-export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean): Graph {
+export function lower(
+  graph: Graph,
+  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
+  isHost = false,
+): Graph {
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
+    const faster = isHost && op.onHost ? expand(b, node, op.onHost) : undefined;
+    if (faster) {
+      replace(node, faster);
+      return;
+    }
     if (op.view || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
@@ -26,7 +35,9 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
     const rule = widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
     if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
-    const body = expand(b, node, rule);
+    replace(node, expand(b, node, rule));
+  };
+  const replace = (node: Node, body: Expansion | undefined): void => {
     for (const inner of body?.nodes ?? []) add(inner);
     node.outputs.forEach((name, i) => {
       if (name) settle(b, body?.results[i] ?? "", name, node);
@@ -46,7 +57,7 @@ export interface Target {
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), !runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }

@@ -19,6 +19,7 @@ import { initialValues } from "../../src/step/initial.js";
 import { lowerFor } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
+import { besideTorch } from "./beside.js";
 import { errorsOf, fit, recordedSteps } from "./fit.js";
 import { type Figure, figureOf, type Tell } from "./history.js";
 import { toys } from "./toys.js";
@@ -295,6 +296,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
     ["resnet18", 8],
   ] as const)
     await running(tell, runtime, fixture(name, batch));
+  await besideTorch(tell);
   for (const file of more) {
     building(tell, runtime, { file, dims: { batch: 2 } });
     await running(tell, runtime, { file, dims: { batch: 2 } });

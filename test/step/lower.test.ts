@@ -42,6 +42,21 @@ test("lower(graph) refuses what has neither kernel nor body", () => {
   assert.throws(() => lower(graph, except("Exp")), /^Error: no kernel: Exp float32 \(node y\)$/);
 });
 
+test("lowerFor(runtime, graph) turns filters of transposed convolutions round where a host does the work", () => {
+  const ops = (attributes: string, size: number, runtime: { fuses?: boolean }): string[] => {
+    const graph = parseGraph(
+      `graph g(float32[2,4,${size},${size}] x, float32[4,2,3,3] w) => (y) { y = ConvTranspose<${attributes}>(x, w) }`,
+    );
+    return lowerFor({ ...runtime, hasKernel: () => true }, graph).nodes.map(({ op }) => op);
+  };
+  const turned = ["Reshape", "MatMul", "Reshape", "Transpose", "Reshape", "Conv"];
+  assert.deepEqual(ops("pads=[1,1,1,1]", 12, {}), turned);
+  assert.deepEqual(ops("group=2", 3, {}), turned, "group by group, whatever the size");
+  assert.deepEqual(ops("pads=[1,1,1,1]", 12, { fuses: true }), ["ConvTranspose"], "a GPU");
+  assert.deepEqual(ops("strides=[2,2]", 12, {}), ["ConvTranspose"], "zeros between the elements");
+  assert.deepEqual(ops("", 3, {}), ["ConvTranspose"], "too few positions");
+});
+
 test("lowerFor(runtime, graph) fuses only where the runtime does", () => {
   const graph = parseGraph("graph g(float32[4] x) => (y) { a = Exp(x) y = Sin(a) }");
   const hasKernel = (): boolean => true;
