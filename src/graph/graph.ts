@@ -211,22 +211,29 @@ export function tensorOf(graph: Pick<Graph, "tensors" | "name">, name: string): 
 }
 
 /** For each tensor that a node makes, the index of that node. */
-export const producers = perObject((graph: Graph): ReadonlyMap<string, number> => {
+export const producers = ({ nodes }: Pick<Graph, "nodes">): ReadonlyMap<string, number> => madeBy(nodes);
+
+const madeBy = perObject((nodes: readonly Node[]): ReadonlyMap<string, number> => {
   const made = new Map<string, number>();
-  graph.nodes.forEach((node, index) => {
+  nodes.forEach((node, index) => {
     for (const name of node.outputs) if (name) made.set(name, index);
   });
   return made;
 });
 
 /** For each tensor that nodes read, the indices of those nodes in schedule order, each once. */
-export const consumers = perObject((graph: Graph): ReadonlyMap<string, readonly number[]> => {
+export const consumers = ({ nodes }: Pick<Graph, "nodes">): ReadonlyMap<string, readonly number[]> => readBy(nodes);
+
+const readBy = perObject((nodes: readonly Node[]): ReadonlyMap<string, readonly number[]> => {
   const read = new Map<string, number[]>();
-  graph.nodes.forEach((node, index) => {
-    for (const name of new Set(node.inputs)) {
-      if (name) addTo(read, name, index);
+  nodes.forEach(({ inputs }, index) => {
+    for (const name of inputs) {
+      const known = read.get(name);
+      if (!known) read.set(name, [index]);
+      else if (known.at(-1) !== index) known.push(index);
     }
   });
+  read.delete("");
   return read;
 });
 

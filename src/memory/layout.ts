@@ -1,4 +1,5 @@
 import { type Graph, tensorBytes } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { type FlatBuffer, pack } from "./pack.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
@@ -21,7 +22,7 @@ export interface Layout {
  * side, and the buffer right after the residents or at the end of the arena. The same graph gives the same offsets on
  * every machine.
  */
-export function layout(graph: Graph): Layout {
+export const layout = perObject((graph: Graph): Layout => {
   const { all, host, of } = storages(graph);
   const device = arena(graph, all);
   const outside = arena(graph, host);
@@ -34,7 +35,7 @@ export function layout(graph: Graph): Layout {
       ...groups,
     ]);
   return { arenaBytes: device.bytes, offsets: named(device), hostBytes: outside.bytes, hostOffsets: named(outside) };
-}
+});
 
 interface Arena {
   readonly bytes: number;

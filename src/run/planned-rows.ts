@@ -2,7 +2,7 @@ import { type Graph, isForward } from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
-import { type PeakHolder, peakHolders, timeline } from "../memory/liveness.js";
+import { type PeakHolder, peakHolders, type Timeline, timeline } from "../memory/liveness.js";
 import { type Interval, peakInterval } from "../memory/peak-interval.js";
 import { opOf } from "../ops/index.js";
 import type { Decision, Plan } from "../plan/plan.js";
@@ -57,12 +57,24 @@ type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", str
 
 const noHints: Hints = { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
 
-/** The row of a node with what a plan has done there; fields by name, for long lists of spread objects take long. */
+/** The row of a node with what a plan has done there; fields by name, for spread objects take ten times the time and memory. */
 function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: Plan | null): PlannedNodeRow {
   const { inputs, outputs, attributes, tensors, renews, stepOutputs } = wired as Wiring;
   const { toOffload, toDelete, toPrefetch, toRecompute } = hints;
   return {
-    ...row,
+    rank: row.rank,
+    name: row.name,
+    op: row.op,
+    phase: row.phase,
+    time: row.time,
+    flops: row.flops,
+    inputBytes: row.inputBytes,
+    outputBytes: row.outputBytes,
+    liveBytes: row.liveBytes,
+    activeBytes: row.activeBytes,
+    workspaceBytes: row.workspaceBytes,
+    lastForwardUses: row.lastForwardUses,
+    firstBackwardUses: row.firstBackwardUses,
     inputs,
     outputs,
     attributes,
@@ -78,6 +90,42 @@ function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: 
   };
 }
 
+type Copied = Pick<PlannedActivationRow, "swapOutMs" | "swapInMs" | "inPeakInterval">;
+
+type Residence = Pick<PlannedActivationRow, "prefetchPrompt" | "activeForward" | "activeBackward">;
+
+/** The row of an activation with what a plan has done with it; fields by name, as those of nodes are. */
+const placedRow = (row: ActivationRow, copied: Copied, residence: Residence): PlannedActivationRow => ({
+  name: row.name,
+  producer: row.producer,
+  dtype: row.dtype,
+  shape: row.shape,
+  memoryBytes: row.memoryBytes,
+  createdRank: row.createdRank,
+  firstForwardAccess: row.firstForwardAccess,
+  lastForwardAccess: row.lastForwardAccess,
+  firstBackwardAccess: row.firstBackwardAccess,
+  lastBackwardAccess: row.lastBackwardAccess,
+  inactiveMs: row.inactiveMs,
+  swapMs: row.swapMs,
+  swapMeasured: row.swapMeasured,
+  recomputeSources: row.recomputeSources,
+  recomputeNodes: row.recomputeNodes,
+  recomputeCount: row.recomputeCount,
+  recomputeMs: row.recomputeMs,
+  totalRecomputeMs: row.totalRecomputeMs,
+  recomputeBytes: row.recomputeBytes,
+  recomputeRatio: row.recomputeRatio,
+  fixed: row.fixed,
+  idleAtPeak: row.idleAtPeak,
+  swapOutMs: copied.swapOutMs,
+  swapInMs: copied.swapInMs,
+  inPeakInterval: copied.inPeakInterval,
+  prefetchPrompt: residence.prefetchPrompt,
+  activeForward: residence.activeForward,
+  activeBackward: residence.activeBackward,
+});
+
 /** Planned graphs that were made, by the plan and the graph that they were made from. */
 const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
 
@@ -91,9 +139,17 @@ export function plannedGraph({ graph, plan }: Pick<Run, "graph" | "plan">): Grap
   return planned;
 }
 
+/** Intervals that were found, by the timeline and the budget: each activation's row asks for it. */
+const peakIntervals = perObject((_: Timeline): Map<number, Interval | undefined> => new Map());
+
 /** The nodes of the unplanned step at which more lives than the budget, around its peak; undefined if there are none. */
-export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined =>
-  typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
+export function peakIntervalOf({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined {
+  if (typeof plan?.budgetBytes !== "number") return undefined;
+  const known = peakIntervals(before.timeline);
+  if (!known.has(plan.budgetBytes))
+    known.set(plan.budgetBytes, peakInterval(before.timeline.totalBytes, plan.budgetBytes));
+  return known.get(plan.budgetBytes);
+}
 
 /** Where a step needs most memory: the node, and who lives there. */
 export interface Peak {
@@ -126,13 +182,13 @@ export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "pla
   const wired = wiring(loadGraph(run.graph));
   return {
     nodes: before.nodes.map((row, rank) => hintedRow(row, wired[rank], noHints, run.plan)),
-    activations: before.activations.map((row) => ({
-      ...row,
-      ...common(run, row),
-      prefetchPrompt: null,
-      activeForward: { first: row.createdRank, last: row.lastForwardAccess },
-      activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
-    })),
+    activations: before.activations.map((row) =>
+      placedRow(row, common(run, row), {
+        prefetchPrompt: null,
+        activeForward: { first: row.createdRank, last: row.lastForwardAccess },
+        activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
+      }),
+    ),
   };
 });
 
@@ -141,10 +197,7 @@ const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase)
 const isOver = (bytes: number, plan: Plan | null): boolean | null =>
   typeof plan?.budgetBytes === "number" ? bytes > plan.budgetBytes : null;
 
-function common(
-  run: Pick<Run, "before" | "plan">,
-  row: ActivationRow,
-): Pick<PlannedActivationRow, "swapOutMs" | "swapInMs" | "inPeakInterval"> {
+function common(run: Pick<Run, "before" | "plan">, row: ActivationRow): Copied {
   const copies = run.before.copies ?? [];
   const interval = peakIntervalOf(run);
   const isLive = interval && row.createdRank <= interval.last && interval.first <= row.lastBackwardAccess;
@@ -180,14 +233,11 @@ export const plannedRows = perObject((run: Source): Rows | undefined => {
     activations: before.activations.map((row): PlannedActivationRow => {
       const decision = decided.get(row.name);
       const { activeForward, activeBackward } = residence(row, decision, copies.get(row.name), placeOf);
-      return {
-        ...row,
-        ...common(run, row),
-        ...again(row, copies.get(row.name)),
+      return placedRow({ ...row, ...again(row, copies.get(row.name)) }, common(run, row), {
         prefetchPrompt: decision?.action === "swap" ? (decision.swap?.prefetch ?? null) : null,
         activeForward,
         activeBackward,
-      };
+      });
     }),
   };
 });

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
-import { perObject } from "../graph/memo.js";
+import { inheritAnswers, perObject } from "../graph/memo.js";
 import type { Untrained } from "../model/roles.js";
 import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
@@ -125,9 +125,9 @@ export interface Run {
   readonly warnings: readonly Warning[];
 }
 
-/** The graph as run.json holds it. */
+/** The graph as run.json holds it; what has been computed of it so far is known of the graph that it is read as. */
 export function saveGraph(graph: Graph): SavedGraph {
-  return {
+  const saved: SavedGraph = {
     name: graph.name,
     nodes: graph.nodes,
     tensors: [...graph.tensors.values()].map(({ data, ...tensor }) =>
@@ -142,6 +142,8 @@ export function saveGraph(graph: Graph): SavedGraph {
     loss: graph.loss,
     ...(graph.origins && { origins: graph.origins }),
   };
+  inheritAnswers(loadGraph(saved), graph);
+  return saved;
 }
 
 /** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
