@@ -198,7 +198,11 @@ export const isFloat = (dtype: DType): boolean => dtype.includes("float");
 export const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
 
 /** Number of elements of a shape; 1 for a scalar. */
-export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+export function elementCount(shape: readonly number[]): number {
+  let product = 1;
+  for (const size of shape) product *= size;
+  return product;
+}
 
 /** Bytes of a tensor's elements, whether or not it shares another tensor's storage. */
 export const tensorBytes = (tensor: TensorType): number => elementCount(tensor.shape) * elementBytes[tensor.dtype];

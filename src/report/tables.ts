@@ -5,14 +5,8 @@ import type { Interval } from "../memory/peak-interval.js";
 import type { Plan } from "../plan/plan.js";
 import { branches, moduleTree } from "../run/module-tree.js";
 import { modulesOf, moduleText, type NodeModule } from "../run/modules.js";
-import {
-  type PlannedActivationRow,
-  type PlannedNodeRow,
-  plannedRows,
-  type Rows,
-  unplannedRows,
-  type Which,
-} from "../run/planned-rows.js";
+import { plannedRows, type Rows, unplannedRows, type Which } from "../run/planned-rows.js";
+import type { PlannedActivationRow, PlannedNodeRow } from "../run/row-fields.js";
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";

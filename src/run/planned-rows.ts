@@ -1,4 +1,4 @@
-import { type Graph, isForward } from "../graph/graph.js";
+import type { Graph } from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
@@ -9,38 +9,18 @@ import type { Decision, Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { copyMs, type NodeRow, tables } from "./node-rows.js";
 import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
+import {
+  type Copied,
+  type Hints,
+  hintedRow,
+  noHints,
+  type PlannedActivationRow,
+  type PlannedNodeRow,
+  placedRow,
+} from "./row-fields.js";
 import { loadGraph, type Run } from "./run.js";
 import { samplesOf } from "./samples.js";
-import { type Wiring, wiring } from "./wiring.js";
-
-/** A node row with what a plan has done at the node (the rest of μ-TWO's table A); names of activations. */
-export interface PlannedNodeRow extends NodeRow, Wiring {
-  readonly gtype: "forward" | "backward";
-  /** Copied to the host after this node. */
-  readonly toOffload: readonly string[];
-  /** Freed after this node, to be made again. */
-  readonly toDelete: readonly string[];
-  /** Their copies back begin before this node. */
-  readonly toPrefetch: readonly string[];
-  /** Made again before this node. */
-  readonly toRecompute: readonly string[];
-  /** Whether more lives here than the budget; null without one. */
-  readonly inPeakInterval: boolean | null;
-}
-
-/** An activation row with what a plan has done with it (the rest of μ-TWO's table B); ranks of the unplanned step. */
-export interface PlannedActivationRow extends ActivationRow {
-  /** Node before which its copy back begins; null for what is not swapped. */
-  readonly prefetchPrompt: string | null;
-  /** Between which nodes of each phase it is on the device. */
-  readonly activeForward: Interval;
-  readonly activeBackward: Interval;
-  /** One copy each way, ms. */
-  readonly swapOutMs: number;
-  readonly swapInMs: number;
-  /** Whether it is live at a node where more lives than the budget; null without one. */
-  readonly inPeakInterval: boolean | null;
-}
+import { wiring } from "./wiring.js";
 
 /** Which of a run's steps. */
 export type Which = "unplanned" | "planned";
@@ -52,79 +32,6 @@ export interface Rows {
 }
 
 type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
-
-type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
-
-const noHints: Hints = { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
-
-/** The row of a node with what a plan has done there; fields by name, for spread objects take ten times the time and memory. */
-function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: Plan | null): PlannedNodeRow {
-  const { inputs, outputs, attributes, tensors, renews, stepOutputs } = wired as Wiring;
-  const { toOffload, toDelete, toPrefetch, toRecompute } = hints;
-  return {
-    rank: row.rank,
-    name: row.name,
-    op: row.op,
-    phase: row.phase,
-    time: row.time,
-    flops: row.flops,
-    inputBytes: row.inputBytes,
-    outputBytes: row.outputBytes,
-    liveBytes: row.liveBytes,
-    activeBytes: row.activeBytes,
-    workspaceBytes: row.workspaceBytes,
-    lastForwardUses: row.lastForwardUses,
-    firstBackwardUses: row.firstBackwardUses,
-    inputs,
-    outputs,
-    attributes,
-    tensors,
-    renews,
-    stepOutputs,
-    toOffload,
-    toDelete,
-    toPrefetch,
-    toRecompute,
-    inPeakInterval: isOver(row.liveBytes, plan),
-    gtype: gtype(row),
-  };
-}
-
-type Copied = Pick<PlannedActivationRow, "swapOutMs" | "swapInMs" | "inPeakInterval">;
-
-type Residence = Pick<PlannedActivationRow, "prefetchPrompt" | "activeForward" | "activeBackward">;
-
-/** The row of an activation with what a plan has done with it; fields by name, as those of nodes are. */
-const placedRow = (row: ActivationRow, copied: Copied, residence: Residence): PlannedActivationRow => ({
-  name: row.name,
-  producer: row.producer,
-  dtype: row.dtype,
-  shape: row.shape,
-  memoryBytes: row.memoryBytes,
-  createdRank: row.createdRank,
-  firstForwardAccess: row.firstForwardAccess,
-  lastForwardAccess: row.lastForwardAccess,
-  firstBackwardAccess: row.firstBackwardAccess,
-  lastBackwardAccess: row.lastBackwardAccess,
-  inactiveMs: row.inactiveMs,
-  swapMs: row.swapMs,
-  swapMeasured: row.swapMeasured,
-  recomputeSources: row.recomputeSources,
-  recomputeNodes: row.recomputeNodes,
-  recomputeCount: row.recomputeCount,
-  recomputeMs: row.recomputeMs,
-  totalRecomputeMs: row.totalRecomputeMs,
-  recomputeBytes: row.recomputeBytes,
-  recomputeRatio: row.recomputeRatio,
-  fixed: row.fixed,
-  idleAtPeak: row.idleAtPeak,
-  swapOutMs: copied.swapOutMs,
-  swapInMs: copied.swapInMs,
-  inPeakInterval: copied.inPeakInterval,
-  prefetchPrompt: residence.prefetchPrompt,
-  activeForward: residence.activeForward,
-  activeBackward: residence.activeBackward,
-});
 
 /** Planned graphs that were made, by the plan and the graph that they were made from. */
 const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
@@ -191,11 +98,6 @@ export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "pla
     ),
   };
 });
-
-const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase) ? "forward" : "backward");
-
-const isOver = (bytes: number, plan: Plan | null): boolean | null =>
-  typeof plan?.budgetBytes === "number" ? bytes > plan.budgetBytes : null;
 
 function common(run: Pick<Run, "before" | "plan">, row: ActivationRow): Copied {
   const copies = run.before.copies ?? [];

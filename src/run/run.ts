@@ -130,12 +130,14 @@ export function saveGraph(graph: Graph): SavedGraph {
   const saved: SavedGraph = {
     name: graph.name,
     nodes: graph.nodes,
-    tensors: [...graph.tensors.values()].map(({ data, ...tensor }) =>
+    tensors: [...graph.tensors.values()].map((one) => {
+      if (!one.data) return one;
+      const { data, ...tensor } = one;
       // small constants decide shapes (axes, pads), so they are kept
-      data && tensor.category === "constant" && data.length <= 1024
+      return tensor.category === "constant" && data.length <= 1024
         ? { ...tensor, dataBase64: Buffer.from(data).toString("base64") }
-        : tensor,
-    ),
+        : tensor;
+    }),
     inputs: graph.inputs,
     outputs: graph.outputs,
     state: graph.state,
@@ -149,10 +151,11 @@ export function saveGraph(graph: Graph): SavedGraph {
 /** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
 export const loadGraph = perObject((saved: SavedGraph): Graph => {
   const tensors = new Map(
-    saved.tensors.map(({ dataBase64, ...tensor }): [string, Tensor] => [
-      tensor.name,
-      dataBase64 === undefined ? tensor : { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) },
-    ]),
+    saved.tensors.map((one): [string, Tensor] => {
+      if (one.dataBase64 === undefined) return [one.name, one];
+      const { dataBase64, ...tensor } = one;
+      return [one.name, { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) }];
+    }),
   );
   return { ...saved, tensors };
 });
