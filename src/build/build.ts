@@ -47,10 +47,10 @@ export class Builder implements Emit {
   /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
   constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
     if (!from) return;
-    for (const [name, tensor] of from.tensors) {
+    from.tensors.forEach((tensor, name) => {
       this.tensors.set(name, tensor);
       this.names.take(name);
-    }
+    });
     for (const node of from.nodes) {
       this.names.take(node.name);
       if (withNodes) this.append(node);

@@ -267,10 +267,14 @@ export function prune(graph: Graph): Graph {
   }
   nodes.reverse();
   for (const node of nodes) for (const name of node.outputs) if (name) wanted.add(name);
+  const tensors = new Map<string, Tensor>();
+  graph.tensors.forEach((tensor, name) => {
+    if (wanted.has(name)) tensors.set(name, tensor);
+  });
   return {
     ...graph,
     nodes,
-    tensors: new Map([...graph.tensors].filter(([name]) => wanted.has(name))),
+    tensors,
     inputs: graph.inputs.filter((name) => wanted.has(name)),
   };
 }

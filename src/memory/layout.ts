@@ -26,14 +26,16 @@ export const layout = perObject((graph: Graph): Layout => {
   const { all, host, of } = storages(graph);
   const device = arena(graph, all);
   const outside = arena(graph, host);
-  const named = ({ offsets, groups }: Arena): Map<string, number> =>
-    new Map([
-      ...[...of].flatMap(([name, { storage, offsetBytes }]): [string, number][] => {
+  const named = ({ offsets, groups }: Arena): Map<string, number> => {
+    const places = new Map<string, number>();
+    if (offsets.size)
+      of.forEach(({ storage, offsetBytes }, name) => {
         const start = offsets.get(storage);
-        return start === undefined ? [] : [[name, start + offsetBytes]];
-      }),
-      ...groups,
-    ]);
+        if (start !== undefined) places.set(name, start + offsetBytes);
+      });
+    for (const [name, start] of groups) places.set(name, start);
+    return places;
+  };
   return { arenaBytes: device.bytes, offsets: named(device), hostBytes: outside.bytes, hostOffsets: named(outside) };
 });
 
