@@ -41,14 +41,16 @@ export class Builder implements Emit {
   private readonly makers = new Map<string, number>();
   /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */
   private readonly readers = new Map<string, number[]>();
+  /** Names of nodes that are copies of this builder's own. */
+  private readonly copied = new WeakSet<readonly string[]>();
 
   /** Starts from a graph's tensors, and from its nodes unless `withNodes` is false. */
   constructor(from?: Pick<Graph, "tensors" | "nodes">, withNodes = true) {
     if (!from) return;
-    for (const [name, tensor] of from.tensors) {
+    from.tensors.forEach((tensor, name) => {
       this.tensors.set(name, tensor);
       this.names.take(name);
-    }
+    });
     for (const node of from.nodes) {
       this.names.take(node.name);
       if (withNodes) this.append(node);
@@ -192,10 +194,11 @@ export class Builder implements Emit {
 
   /** Throws for outputs that another node makes, or that are given. */
   private refuseSecond(node: Node): void {
-    for (const [i, output] of node.outputs.entries()) {
+    const seen = node.outputs.length > 1 ? new Set<string>() : undefined;
+    for (const output of node.outputs) {
       if (!output) continue;
-      if (this.isGiven(output) || node.outputs.indexOf(output) !== i)
-        throw new NodeError(`duplicate tensor: ${output}`, node);
+      if (this.isGiven(output) || seen?.has(output)) throw new NodeError(`duplicate tensor: ${output}`, node);
+      seen?.add(output);
     }
   }
 
@@ -254,11 +257,14 @@ export class Builder implements Emit {
     const made = this.makers.get(from);
     if (made === undefined) throw new Error(`no node makes tensor: ${from}`);
     if (this.isGiven(to)) throw new Error(`duplicate tensor: ${to}`);
-    const swap = (name: string): string => (name === from ? to : name);
     const readers = this.readers.get(from) ?? [];
     for (const i of new Set([made, ...readers])) {
       const node = this.nodes[i] as Node;
-      this.nodes[i] = { ...node, inputs: node.inputs.map(swap), outputs: node.outputs.map(swap) };
+      this.nodes[i] = {
+        ...node,
+        inputs: this.swapped(node.inputs, from, to),
+        outputs: this.swapped(node.outputs, from, to),
+      };
     }
     this.readers.delete(from);
     this.readers.set(to, readers);
@@ -267,6 +273,16 @@ export class Builder implements Emit {
     this.makers.set(to, made);
     this.makers.delete(from);
     this.names.take(to);
+  }
+
+  /** The names with one instead of another, in a copy that later renames write into: a split has any number of them. */
+  private swapped(names: readonly string[], from: string, to: string): readonly string[] {
+    let at = names.indexOf(from);
+    if (at < 0) return names;
+    const copy = this.copied.has(names) ? (names as string[]) : [...names];
+    this.copied.add(copy);
+    for (; at >= 0; at = copy.indexOf(from, at + 1)) copy[at] = to;
+    return copy;
   }
 
   /** Name of a node's optional output, which the node makes from now on. Throws if there is no such node or output. */

@@ -198,7 +198,11 @@ export const isFloat = (dtype: DType): boolean => dtype.includes("float");
 export const is16Bit = (dtype: DType | undefined): boolean => dtype === "float16" || dtype === "bfloat16";
 
 /** Number of elements of a shape; 1 for a scalar. */
-export const elementCount = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+export function elementCount(shape: readonly number[]): number {
+  let product = 1;
+  for (const size of shape) product *= size;
+  return product;
+}
 
 /** Bytes of a tensor's elements, whether or not it shares another tensor's storage. */
 export const tensorBytes = (tensor: TensorType): number => elementCount(tensor.shape) * elementBytes[tensor.dtype];
@@ -211,22 +215,29 @@ export function tensorOf(graph: Pick<Graph, "tensors" | "name">, name: string): 
 }
 
 /** For each tensor that a node makes, the index of that node. */
-export const producers = perObject((graph: Graph): ReadonlyMap<string, number> => {
+export const producers = ({ nodes }: Pick<Graph, "nodes">): ReadonlyMap<string, number> => madeBy(nodes);
+
+const madeBy = perObject((nodes: readonly Node[]): ReadonlyMap<string, number> => {
   const made = new Map<string, number>();
-  graph.nodes.forEach((node, index) => {
+  nodes.forEach((node, index) => {
     for (const name of node.outputs) if (name) made.set(name, index);
   });
   return made;
 });
 
 /** For each tensor that nodes read, the indices of those nodes in schedule order, each once. */
-export const consumers = perObject((graph: Graph): ReadonlyMap<string, readonly number[]> => {
+export const consumers = ({ nodes }: Pick<Graph, "nodes">): ReadonlyMap<string, readonly number[]> => readBy(nodes);
+
+const readBy = perObject((nodes: readonly Node[]): ReadonlyMap<string, readonly number[]> => {
   const read = new Map<string, number[]>();
-  graph.nodes.forEach((node, index) => {
-    for (const name of new Set(node.inputs)) {
-      if (name) addTo(read, name, index);
+  nodes.forEach(({ inputs }, index) => {
+    for (const name of inputs) {
+      const known = read.get(name);
+      if (!known) read.set(name, [index]);
+      else if (known.at(-1) !== index) known.push(index);
     }
   });
+  read.delete("");
   return read;
 });
 
@@ -256,10 +267,14 @@ export function prune(graph: Graph): Graph {
   }
   nodes.reverse();
   for (const node of nodes) for (const name of node.outputs) if (name) wanted.add(name);
+  const tensors = new Map<string, Tensor>();
+  graph.tensors.forEach((tensor, name) => {
+    if (wanted.has(name)) tensors.set(name, tensor);
+  });
   return {
     ...graph,
     nodes,
-    tensors: new Map([...graph.tensors].filter(([name]) => wanted.has(name))),
+    tensors,
     inputs: graph.inputs.filter((name) => wanted.has(name)),
   };
 }

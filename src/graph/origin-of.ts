@@ -40,21 +40,17 @@ const mayBeMarked = (name: string): boolean =>
 const mostScopes = 64;
 
 /**
- * Names from which something may have its name, nearest first: itself, then without marks and without the last scope,
- * one after the other (names.ts): `/fc/Gemm@micro2.grad/MatMul`, …, `/fc/Gemm`, `/fc`.
+ * The first known of the names from which something may have its name, nearest first: itself, then without marks and
+ * without the last scope, one after the other (names.ts): `/fc/Gemm@micro2.grad/MatMul`, …, `/fc/Gemm`, `/fc`. Undefined
+ * if none is known.
  */
-function* originalNames(name: string): Generator<string> {
+export function knownOriginal(name: string, isKnown: (name: string) => boolean): string | undefined {
   let rest = name;
   for (let count = 0; rest && count < mostScopes; count++) {
-    yield rest;
-    const { original } = mayBeMarked(rest) ? parseName(rest) : { original: rest };
+    if (isKnown(rest)) return rest;
+    const original = mayBeMarked(rest) ? parseName(rest).original : rest;
     rest = original === rest ? rest.slice(0, Math.max(rest.lastIndexOf("/"), 0)) : original;
   }
-}
-
-/** The first of those names that is one of the known; undefined if none is. */
-export function knownOriginal(name: string, isKnown: (name: string) => boolean): string | undefined {
-  for (const one of originalNames(name)) if (isKnown(one)) return one;
   return undefined;
 }
 

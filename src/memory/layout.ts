@@ -1,4 +1,5 @@
 import { type Graph, tensorBytes } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { type FlatBuffer, pack } from "./pack.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
@@ -21,20 +22,22 @@ export interface Layout {
  * side, and the buffer right after the residents or at the end of the arena. The same graph gives the same offsets on
  * every machine.
  */
-export function layout(graph: Graph): Layout {
+export const layout = perObject((graph: Graph): Layout => {
   const { all, host, of } = storages(graph);
   const device = arena(graph, all);
   const outside = arena(graph, host);
-  const named = ({ offsets, groups }: Arena): Map<string, number> =>
-    new Map([
-      ...[...of].flatMap(([name, { storage, offsetBytes }]): [string, number][] => {
+  const named = ({ offsets, groups }: Arena): Map<string, number> => {
+    const places = new Map<string, number>();
+    if (offsets.size)
+      of.forEach(({ storage, offsetBytes }, name) => {
         const start = offsets.get(storage);
-        return start === undefined ? [] : [[name, start + offsetBytes]];
-      }),
-      ...groups,
-    ]);
+        if (start !== undefined) places.set(name, start + offsetBytes);
+      });
+    for (const [name, start] of groups) places.set(name, start);
+    return places;
+  };
   return { arenaBytes: device.bytes, offsets: named(device), hostBytes: outside.bytes, hostOffsets: named(outside) };
-}
+});
 
 interface Arena {
   readonly bytes: number;

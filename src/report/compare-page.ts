@@ -2,7 +2,13 @@ import type { Difference, Differences } from "../run/differences.js";
 import { differenceTables } from "./difference-tables.js";
 import { shorten } from "./figure.js";
 import { pageHtml } from "./page.js";
-import type { PageTable } from "./tables.js";
+import { type PageTable, pageTableOf } from "./tables.js";
+
+/** A difference, and the number of the run that differs from the base. */
+interface Row {
+  readonly run: number;
+  readonly row: Difference;
+}
 
 /** Rows of one kind of thing, of all runs against the base, as a table that the page sorts. */
 function table(
@@ -12,28 +18,19 @@ function table(
   columnName: string,
 ): PageTable {
   const isTyped = lists.some((list) => list.some((row) => row.what));
-  return {
-    columns: [
-      { name: "run", title: "run", kind: "count" },
-      { name: columnName, title: what, kind: "text" },
-      ...(isTyped ? [{ name: "kind", title: "what it is", kind: "text" as const }] : []),
-      { name: "base", title: "base", kind },
-      { name: "there", title: "there", kind },
-      { name: "difference", title: "difference", kind },
-      { name: "size", title: "size of the difference", kind },
+  const type = { name: "kind", title: "what it is", kind: "text" as const, value: ({ row }: Row) => row.what };
+  return pageTableOf<Row>(
+    [
+      { name: "run", title: "run", kind: "count", value: ({ run }) => run },
+      { name: columnName, title: what, kind: "text", value: ({ row }) => row.name },
+      ...(isTyped ? [type] : []),
+      { name: "base", title: "base", kind, value: ({ row }) => row.base },
+      { name: "there", title: "there", kind, value: ({ row }) => row.other },
+      { name: "difference", title: "difference", kind, value: ({ row }) => row.difference },
+      { name: "size", title: "size of the difference", kind, value: ({ row }) => Math.abs(row.difference) },
     ],
-    rows: lists.flatMap((list, i) =>
-      list.map(({ name, what, base, other, difference }) => [
-        i + 2,
-        name,
-        ...(isTyped ? [what] : []),
-        base,
-        other,
-        difference,
-        Math.abs(difference),
-      ]),
-    ),
-  };
+    lists.flatMap((list, i) => list.map((row) => ({ run: i + 2, row }))),
+  );
 }
 
 /** Runs beside each other as one HTML page: figures and settings, then modules, nodes and activations, sortable. */
@@ -57,7 +54,7 @@ export function compareHtml(differences: Differences): string {
       { name: "holders", title: "Modules at the peak", what: "What each module holds at the unplanned peak" },
       { name: "nodes", title: "Nodes", what: "Time of each node, medians" },
       { name: "activations", title: "Saved activations", what: "Bytes of each saved activation" },
-    ].filter(({ name }) => tables[name as keyof typeof tables].rows.length > 0),
+    ].filter(({ name }) => tables[name as keyof typeof tables].count > 0),
   };
   return pageHtml({
     heading: runs

@@ -3,28 +3,26 @@ import Papa from "papaparse";
 /** What a spreadsheet would run as a formula; with apostrophes before it, so that reading takes off what writing has put. */
 const formula = /^'*[=+\-@\t\r]/;
 
-/** Rows that are written at once. */
+/** Rows that are written at once: those of a whole table would fill the memory. */
 const rowsAtOnce = 500;
 
 /**
- * Rows as CSV text with a line each, after one of the fields' names. A text that a spreadsheet would run begins with an
- * apostrophe then (`'=1+1`), as papaparse writes it; numbers stay numbers.
+ * Columns as CSV text with a line a row, after one of the fields' names. A text that a spreadsheet would run begins with
+ * an apostrophe then (`'=1+1`), as papaparse writes it; numbers stay numbers.
  */
 export function csvText(
-  table: { readonly fields: readonly string[]; readonly data: Iterable<readonly unknown[]> },
+  { fields, columns }: { readonly fields: readonly string[]; readonly columns: readonly (readonly unknown[])[] },
   settings: { readonly delimiter?: string; readonly header?: boolean } = {},
 ): string {
   const parts: string[] = [];
-  let rows: (readonly unknown[])[] = [];
-  const write = (): void => {
-    const header = parts.length === 0 && settings.header !== false;
+  const count = columns[0]?.length ?? 0;
+  for (let from = 0; from === 0 || from < count; from += rowsAtOnce) {
+    const size = Math.min(rowsAtOnce, count - from);
+    const data = Array.from({ length: size }, (_, row) => columns.map((cells) => cells[from + row]));
+    const header = from === 0 && settings.header !== false;
     const config = { newline: "\n", escapeFormulae: formula, ...settings, header };
-    parts.push(`${Papa.unparse({ fields: [...table.fields], data: rows }, config)}\n`);
-    rows = [];
-  };
-  // part by part: cells of all rows at once would fill the memory
-  for (const row of table.data) if (rows.push(row) === rowsAtOnce) write();
-  if (rows.length || parts.length === 0) write();
+    parts.push(`${Papa.unparse({ fields: [...fields], data }, config)}\n`);
+  }
   return parts.join("");
 }
 

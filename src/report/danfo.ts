@@ -174,8 +174,9 @@ function sortValues(
 /** `df.toCSV({sep, header, filePath})`: text, or nothing where it goes to a file. */
 function toCSV(this: DataFrame, { sep = ",", header = true, filePath }: CsvOptions = {}): string | undefined {
   const isNone = (value: unknown): boolean => value === null || value === undefined || Number.isNaN(value);
-  const data = (this.values as unknown[][]).map((row) => row.map((value) => (isNone(value) ? "" : value)));
-  const text = csvText({ fields: [...this.columns], data }, { delimiter: sep, header });
+  const rows = this.values as unknown[][];
+  const columns = this.columns.map((_, column) => rows.map((row) => (isNone(row[column]) ? "" : row[column])));
+  const text = csvText({ fields: [...this.columns], columns }, { delimiter: sep, header });
   if (filePath === undefined) return text;
   writeFileSync(filePath.endsWith(".csv") ? filePath : `${filePath}.csv`, text);
   return undefined;

@@ -4,7 +4,7 @@ import type { Decision } from "../plan/plan.js";
 import { modulesOf, moduleText } from "../run/modules.js";
 import type { Run } from "../run/run.js";
 import { groupsOf } from "./module-view.js";
-import type { PageTable } from "./tables.js";
+import { type PageTable, pageTableOf } from "./tables.js";
 
 /** What decisions have in common, and what they come to. */
 export interface DecisionGroup {
@@ -68,30 +68,24 @@ export function decisionTable(run: Run): PageTable {
   const modules = modulesOf(run);
   const estimated = run.before.estimated ? "estimated " : "";
   const decisions = run.plan?.decisions ?? [];
-  return {
-    columns: [
-      { name: "group", title: "group", kind: "text" },
-      { name: "order", title: "#", kind: "count" },
-      { name: "activation_name", title: "activation", kind: "text" },
-      { name: "module", title: "module", kind: "text" },
-      { name: "action", title: "action", kind: "text" },
-      { name: "saved_bytes", title: "saved", kind: "bytes" },
-      { name: "added_time_ms", title: `${estimated}added time`, kind: "ms" },
-      { name: "recompute_ratio", title: `${estimated}ratio`, kind: "ratio" },
-      { name: "inactive_time_ms", title: `${estimated}idle`, kind: "ms" },
-      { name: "peak_after_bytes", title: "peak after", kind: "bytes" },
+  return pageTableOf<Decision>(
+    [
+      { name: "group", title: "group", kind: "text", value: groupOf },
+      { name: "order", title: "#", kind: "count", value: (one) => one.order + 1 },
+      { name: "activation_name", title: "activation", kind: "text", value: (one) => one.activation },
+      {
+        name: "module",
+        title: "module",
+        kind: "text",
+        value: (one) => (modules.basis === null ? "" : moduleText(modules.ofTensor(one.activation))),
+      },
+      { name: "action", title: "action", kind: "text", value: (one) => one.action },
+      { name: "saved_bytes", title: "saved", kind: "bytes", value: (one) => one.savedBytes },
+      { name: "added_time_ms", title: `${estimated}added time`, kind: "ms", value: (one) => one.addedMs },
+      { name: "recompute_ratio", title: `${estimated}ratio`, kind: "ratio", value: (one) => one.recomputeRatio },
+      { name: "inactive_time_ms", title: `${estimated}idle`, kind: "ms", value: (one) => one.inactiveMs },
+      { name: "peak_after_bytes", title: "peak after", kind: "bytes", value: (one) => one.peakBytesAfter },
     ],
-    rows: decisions.map((one) => [
-      groupOf(one),
-      one.order + 1,
-      one.activation,
-      modules.basis === null ? "" : moduleText(modules.ofTensor(one.activation)),
-      one.action,
-      one.savedBytes,
-      one.addedMs,
-      one.recomputeRatio,
-      one.inactiveMs,
-      one.peakBytesAfter,
-    ]),
-  };
+    decisions,
+  );
 }

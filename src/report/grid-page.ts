@@ -4,7 +4,7 @@ import { figures } from "../run/figures.js";
 import { dimsOf, type GridPoint } from "../run/grid.js";
 import { actionColors, type Figure, figure, label, mib } from "./figure.js";
 import { pageHtml } from "./page.js";
-import type { PageTable } from "./tables.js";
+import { type PageTable, pageTableOf } from "./tables.js";
 
 /** The sizes of a point in words: `batch 8`; what an export with fixed sizes has is its only one. */
 const sizesOf = ({ dims }: GridPoint): string =>
@@ -97,20 +97,25 @@ function range(points: readonly GridPoint[], name: string, say: (value: number) 
 /** All figures of all points, a row each. */
 function pointsTable(points: readonly GridPoint[]): PageTable {
   const dims = dimsOf(points);
-  return {
-    columns: [
-      ...dims.map((dim) => ({ name: `dim_${dim}`, title: dim, kind: "count" as const })),
-      { name: "budget", title: "budget", kind: "text" },
-      { name: "result", title: "result", kind: "text" },
-      ...figures.map(({ name, what, unit }) => ({ name, title: what, kind: unit })),
+  return pageTableOf<GridPoint>(
+    [
+      ...dims.map((dim) => ({
+        name: `dim_${dim}`,
+        title: dim,
+        kind: "count" as const,
+        value: (point: GridPoint) => own(point.dims, dim) ?? null,
+      })),
+      { name: "budget", title: "budget", kind: "text", value: (point) => point.budget ?? "none" },
+      { name: "result", title: "result", kind: "text", value: resultOf },
+      ...figures.map(({ name, what, unit }) => ({
+        name,
+        title: what,
+        kind: unit,
+        value: (point: GridPoint) => own(point.figures, name) ?? null,
+      })),
     ],
-    rows: points.map((point) => [
-      ...dims.map((dim) => own(point.dims, dim) ?? null),
-      point.budget ?? "none",
-      resultOf(point),
-      ...figures.map(({ name }) => own(point.figures, name) ?? null),
-    ]),
-  };
+    points,
+  );
 }
 
 /** What became of a point, in words. */

@@ -51,7 +51,7 @@ export function gridCsv(points: readonly GridPoint[]): string {
     ...figures.map(({ name }) => own(point.figures, name)),
     ...[backend, error, run, command, id],
   ]);
-  return csvText({ fields, data });
+  return csvText({ fields, columns: fields.map((_, column) => data.map((row) => row[column])) });
 }
 
 /** Writes sweep.csv and sweep.html into a sweep's folder; returns where. */

@@ -44,18 +44,20 @@ const contentPolicy = once(() => {
 /** Texts in a cell that is no name are cut after so many characters; the CSV has them whole. */
 const mostCharacters = 300;
 
-/** A table by columns: what is alike stands together. */
-const byColumns = ({ columns, rows }: PageTable) => ({
-  count: rows.length,
-  columns: columns.map((column, i) => ({
-    ...column,
-    values: rows.map((row) => {
-      const cell = row[i] ?? null;
-      const isCut = typeof cell === "string" && cell.length > mostCharacters && !column.name.endsWith("_name");
-      return isCut ? `${cell.slice(0, mostCharacters)}… (${cell.length} characters, whole in the CSV)` : cell;
-    }),
-  })),
+/** A table whose long texts are cut. */
+const shortened = ({ count, columns }: PageTable): PageTable => ({
+  count,
+  columns: columns.map((column) =>
+    column.kind === "text" && !column.name.endsWith("_name")
+      ? { ...column, values: column.values.map((cell) => (typeof cell === "string" ? cut(cell) : cell)) }
+      : column,
+  ),
 });
+
+const cut = (text: string): string =>
+  text.length > mostCharacters
+    ? `${text.slice(0, mostCharacters)}… (${text.length} characters, whole in the CSV)`
+    : text;
 
 /** One section of a page: the template that shows it, its head, and what the template shows. */
 export interface PageSection {
@@ -86,7 +88,7 @@ function view({ heading, sub, sections, figures, captions, tables, memory }: Pag
   const drawn = Object.entries(figures).filter(([, figure]) => figure !== null);
   const data = {
     figures,
-    tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, byColumns(table)])),
+    tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, shortened(table)])),
     memory: memory ?? null,
   };
   return {

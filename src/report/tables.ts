@@ -5,14 +5,8 @@ import type { Interval } from "../memory/peak-interval.js";
 import type { Plan } from "../plan/plan.js";
 import { branches, moduleTree } from "../run/module-tree.js";
 import { modulesOf, moduleText, type NodeModule } from "../run/modules.js";
-import {
-  type PlannedActivationRow,
-  type PlannedNodeRow,
-  plannedRows,
-  type Rows,
-  unplannedRows,
-  type Which,
-} from "../run/planned-rows.js";
+import { plannedRows, type Rows, unplannedRows, type Which } from "../run/planned-rows.js";
+import type { PlannedActivationRow, PlannedNodeRow } from "../run/row-fields.js";
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
@@ -158,7 +152,7 @@ function frame<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: 
   const { DataFrame: Frame } = danfo();
   const names = columns.map((column) => headingOf(column, run));
   if (rows.length === 0) return new Frame([], { columns: names });
-  const cells = columns.map(({ value }) => rows.map((row) => value(row, run) ?? Number.NaN));
+  const cells = columns.map((column) => cellsOf(column, rows, run).map((cell) => cell ?? Number.NaN));
   return new Frame(Object.fromEntries(cells.map((column, i) => [names[i], column])), {
     dtypes: columns.map(({ kind }, i) => dtypeOf(kind, cells[i] as Cell[])),
   });
@@ -184,11 +178,20 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   csvText({
     fields: columns.map((column) => headingOf(column, run)),
-    data: cellsOf(columns, rows, run),
+    columns: columns.map((column) => cellsOf(column, rows, run)),
   });
 
-function* cellsOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): Generator<readonly Cell[]> {
-  for (const row of rows) yield columns.map(({ value }) => value(row, run));
+/** Cells that were made for one of a run's tables, by rows and column. */
+const madeCells = perObject((_: Run): Map<unknown, Map<unknown, readonly Cell[]>> => new Map());
+
+/** A column's cells, made once: CSV, page and DataFrame show the same. */
+function cellsOf<Row>(column: Column<Row>, rows: readonly Row[], run: Run): readonly Cell[] {
+  const made = madeCells(run);
+  const known = made.get(rows) ?? new Map<unknown, readonly Cell[]>();
+  made.set(rows, known);
+  const cells = known.get(column) ?? rows.map((row) => column.value(row, run));
+  known.set(column, cells);
+  return cells;
 }
 
 /** Both tables of a run's steps. */
@@ -235,20 +238,39 @@ export const moduleCsv = (run: Run, which: Which = "unplanned"): string =>
 /** The sweep over budgets as CSV text, with a header line: all times are predicted. */
 export const tradeoffCsv = (run: Run): string => csv(tradeoffColumns, run.tradeoff ?? [], run);
 
-/** A table for the report's page: what each column is called and how it is written, and all rows. */
-export interface PageTable {
-  readonly columns: readonly Pick<Column<never>, "title" | "kind" | "name">[];
-  readonly rows: readonly (readonly Cell[])[];
+/** A column of a table of the report's page: what it is called, how its cells are written, and all of them. */
+export interface PageColumn extends Pick<Column<never>, "title" | "kind" | "name"> {
+  readonly values: readonly Cell[];
 }
 
+/** A table for the report's page, by columns: what is alike stands together. */
+export interface PageTable {
+  /** Rows. */
+  readonly count: number;
+  readonly columns: readonly PageColumn[];
+}
+
+/** A table for the page of what its rows hold. */
+export const pageTableOf = <Row>(
+  columns: readonly (Omit<PageColumn, "values"> & { readonly value: (row: Row, index: number) => Cell })[],
+  rows: readonly Row[],
+): PageTable => ({
+  count: rows.length,
+  columns: columns.map(({ value, ...column }) => ({ ...column, values: rows.map(value) })),
+});
+
 const pageTable = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): PageTable => ({
-  columns: columns.map(({ title, kind, name }) => ({
-    title:
-      run.before.estimated && isTime(kind) ? `estimated ${title.replace(" (simulated unless measured)", "")}` : title,
-    kind,
-    name,
-  })),
-  rows: rows.map((row) => columns.map(({ value }) => value(row, run))),
+  count: rows.length,
+  columns: columns.map((column) => {
+    const { title, kind, name } = column;
+    const isEstimated = run.before.estimated && isTime(kind);
+    return {
+      title: isEstimated ? `estimated ${title.replace(" (simulated unless measured)", "")}` : title,
+      kind,
+      name,
+      values: cellsOf(column, rows, run),
+    };
+  }),
 });
 
 /** The tables of the report's page, by the name that a grid's `data-table` has there. */

@@ -87,14 +87,16 @@ export function peakFrozen({ graph, peakIf }: StepBytes, parameter: string): num
  */
 export function growing(graph: Graph, batch: number): ReadonlySet<string> {
   const parameters = [...graph.tensors.values()].filter(({ category }) => category === "parameter");
-  const shapes = new Set(parameters.map(({ shape }) => [...shape].sort().join()));
+  // a matrix and its transpose are alike
+  const sizesOf = (shape: readonly number[]): string => (shape.length < 2 ? shape : [...shape].sort()).join();
+  const shapes = new Set(parameters.map(({ shape }) => sizesOf(shape)));
   const grows = new Set(graph.inputs.filter((name) => tensorOf(graph, name).shape.some((size) => size % batch === 0)));
   for (const { inputs, outputs, phase } of graph.nodes) {
     if (phase === "update" || !inputs.some((name) => grows.has(name))) continue;
     for (const name of outputs) {
       if (!name) continue;
       const { shape, within } = tensorOf(graph, name);
-      const isOfParameter = within || (phase === "backward" && shapes.has([...shape].sort().join()));
+      const isOfParameter = within || (phase === "backward" && shapes.has(sizesOf(shape)));
       if (!isOfParameter && elementCount(shape) % batch === 0) grows.add(name);
     }
   }

@@ -14,11 +14,12 @@ export interface Life {
 
 /** The lives of all storages of a graph, by the tensor that holds each at the time; at every rank they add up to its timeline. */
 export function livesOf(graph: Graph): Life[] {
-  return storages(graph).all.flatMap(({ tenants, bytes, end }) =>
-    tenants.flatMap(({ tensor, from }, i): Life[] => {
+  const lives: Life[] = [];
+  for (const { tenants, bytes, end } of storages(graph).all)
+    tenants.forEach(({ tensor, from }, i) => {
       const last = (tenants[i + 1]?.from ?? end + 1) - 1;
       const first = Math.max(from, 0);
-      return last < first ? [] : [{ name: tensor, category: tensorOf(graph, tensor).category, bytes, first, last }];
-    }),
-  );
+      if (last >= first) lives.push({ name: tensor, category: tensorOf(graph, tensor).category, bytes, first, last });
+    });
+  return lives;
 }

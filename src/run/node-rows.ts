@@ -1,5 +1,5 @@
 import { type Graph, type Node, type Phase, tensorBytes, tensorOf } from "../graph/graph.js";
-import { addTo } from "../graph/lists.js";
+import { addTo, eachOnce } from "../graph/lists.js";
 import { type ActivationRow, activationRows } from "../memory/activation-rows.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import { callOf } from "../ops/call.js";
@@ -56,7 +56,7 @@ export function bytesOf(graph: Graph, node: Node): Pick<NodeRow, "inputBytes" | 
   if (opOf(node).view) return { inputBytes: 0, outputBytes: 0, activeBytes: 0 };
   const sum = (names: readonly string[]): number => {
     let bytes = 0;
-    for (const name of new Set(names)) {
+    for (const name of eachOnce(names)) {
       const tensor = name ? tensorOf(graph, name) : undefined;
       if (tensor && !tensor.host) bytes += tensorBytes(tensor);
     }

@@ -1,46 +1,26 @@
-import { type Graph, isForward } from "../graph/graph.js";
+import type { Graph } from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import { knownName } from "../graph/names.js";
 import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
-import { type PeakHolder, peakHolders, timeline } from "../memory/liveness.js";
+import { type PeakHolder, peakHolders, type Timeline, timeline } from "../memory/liveness.js";
 import { type Interval, peakInterval } from "../memory/peak-interval.js";
 import { opOf } from "../ops/index.js";
 import type { Decision, Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { copyMs, type NodeRow, tables } from "./node-rows.js";
 import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
+import {
+  type Copied,
+  type Hints,
+  hintedRow,
+  noHints,
+  type PlannedActivationRow,
+  type PlannedNodeRow,
+  placedRow,
+} from "./row-fields.js";
 import { loadGraph, type Run } from "./run.js";
 import { samplesOf } from "./samples.js";
-import { type Wiring, wiring } from "./wiring.js";
-
-/** A node row with what a plan has done at the node (the rest of μ-TWO's table A); names of activations. */
-export interface PlannedNodeRow extends NodeRow, Wiring {
-  readonly gtype: "forward" | "backward";
-  /** Copied to the host after this node. */
-  readonly toOffload: readonly string[];
-  /** Freed after this node, to be made again. */
-  readonly toDelete: readonly string[];
-  /** Their copies back begin before this node. */
-  readonly toPrefetch: readonly string[];
-  /** Made again before this node. */
-  readonly toRecompute: readonly string[];
-  /** Whether more lives here than the budget; null without one. */
-  readonly inPeakInterval: boolean | null;
-}
-
-/** An activation row with what a plan has done with it (the rest of μ-TWO's table B); ranks of the unplanned step. */
-export interface PlannedActivationRow extends ActivationRow {
-  /** Node before which its copy back begins; null for what is not swapped. */
-  readonly prefetchPrompt: string | null;
-  /** Between which nodes of each phase it is on the device. */
-  readonly activeForward: Interval;
-  readonly activeBackward: Interval;
-  /** One copy each way, ms. */
-  readonly swapOutMs: number;
-  readonly swapInMs: number;
-  /** Whether it is live at a node where more lives than the budget; null without one. */
-  readonly inPeakInterval: boolean | null;
-}
+import { wiring } from "./wiring.js";
 
 /** Which of a run's steps. */
 export type Which = "unplanned" | "planned";
@@ -52,31 +32,6 @@ export interface Rows {
 }
 
 type Source = Pick<Run, "graph" | "before" | "plan" | "after">;
-
-type Hints = Record<"toOffload" | "toDelete" | "toPrefetch" | "toRecompute", string[]>;
-
-const noHints: Hints = { toOffload: [], toDelete: [], toPrefetch: [], toRecompute: [] };
-
-/** The row of a node with what a plan has done there; fields by name, for long lists of spread objects take long. */
-function hintedRow(row: NodeRow, wired: Wiring | undefined, hints: Hints, plan: Plan | null): PlannedNodeRow {
-  const { inputs, outputs, attributes, tensors, renews, stepOutputs } = wired as Wiring;
-  const { toOffload, toDelete, toPrefetch, toRecompute } = hints;
-  return {
-    ...row,
-    inputs,
-    outputs,
-    attributes,
-    tensors,
-    renews,
-    stepOutputs,
-    toOffload,
-    toDelete,
-    toPrefetch,
-    toRecompute,
-    inPeakInterval: isOver(row.liveBytes, plan),
-    gtype: gtype(row),
-  };
-}
 
 /** Planned graphs that were made, by the plan and the graph that they were made from. */
 const plannedGraphs = new WeakMap<Plan, { readonly graph: Run["graph"]; readonly planned: Graph }>();
@@ -91,9 +46,17 @@ export function plannedGraph({ graph, plan }: Pick<Run, "graph" | "plan">): Grap
   return planned;
 }
 
+/** Intervals that were found, by the timeline and the budget: each activation's row asks for it. */
+const peakIntervals = perObject((_: Timeline): Map<number, Interval | undefined> => new Map());
+
 /** The nodes of the unplanned step at which more lives than the budget, around its peak; undefined if there are none. */
-export const peakIntervalOf = ({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined =>
-  typeof plan?.budgetBytes === "number" ? peakInterval(before.timeline.totalBytes, plan.budgetBytes) : undefined;
+export function peakIntervalOf({ before, plan }: Pick<Run, "before" | "plan">): Interval | undefined {
+  if (typeof plan?.budgetBytes !== "number") return undefined;
+  const known = peakIntervals(before.timeline);
+  if (!known.has(plan.budgetBytes))
+    known.set(plan.budgetBytes, peakInterval(before.timeline.totalBytes, plan.budgetBytes));
+  return known.get(plan.budgetBytes);
+}
 
 /** Where a step needs most memory: the node, and who lives there. */
 export interface Peak {
@@ -126,25 +89,17 @@ export const unplannedRows = perObject((run: Pick<Run, "graph" | "before" | "pla
   const wired = wiring(loadGraph(run.graph));
   return {
     nodes: before.nodes.map((row, rank) => hintedRow(row, wired[rank], noHints, run.plan)),
-    activations: before.activations.map((row) => ({
-      ...row,
-      ...common(run, row),
-      prefetchPrompt: null,
-      activeForward: { first: row.createdRank, last: row.lastForwardAccess },
-      activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
-    })),
+    activations: before.activations.map((row) =>
+      placedRow(row, common(run, row), {
+        prefetchPrompt: null,
+        activeForward: { first: row.createdRank, last: row.lastForwardAccess },
+        activeBackward: { first: row.firstBackwardAccess, last: row.lastBackwardAccess },
+      }),
+    ),
   };
 });
 
-const gtype = ({ phase }: NodeRow): PlannedNodeRow["gtype"] => (isForward(phase) ? "forward" : "backward");
-
-const isOver = (bytes: number, plan: Plan | null): boolean | null =>
-  typeof plan?.budgetBytes === "number" ? bytes > plan.budgetBytes : null;
-
-function common(
-  run: Pick<Run, "before" | "plan">,
-  row: ActivationRow,
-): Pick<PlannedActivationRow, "swapOutMs" | "swapInMs" | "inPeakInterval"> {
+function common(run: Pick<Run, "before" | "plan">, row: ActivationRow): Copied {
   const copies = run.before.copies ?? [];
   const interval = peakIntervalOf(run);
   const isLive = interval && row.createdRank <= interval.last && interval.first <= row.lastBackwardAccess;
@@ -180,14 +135,11 @@ export const plannedRows = perObject((run: Source): Rows | undefined => {
     activations: before.activations.map((row): PlannedActivationRow => {
       const decision = decided.get(row.name);
       const { activeForward, activeBackward } = residence(row, decision, copies.get(row.name), placeOf);
-      return {
-        ...row,
-        ...common(run, row),
-        ...again(row, copies.get(row.name)),
+      return placedRow({ ...row, ...again(row, copies.get(row.name)) }, common(run, row), {
         prefetchPrompt: decision?.action === "swap" ? (decision.swap?.prefetch ?? null) : null,
         activeForward,
         activeBackward,
-      };
+      });
     }),
   };
 });

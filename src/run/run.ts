@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Category, DType, Graph, Node, Tensor } from "../graph/graph.js";
-import { perObject } from "../graph/memo.js";
+import { inheritAnswers, perObject } from "../graph/memo.js";
 import type { Untrained } from "../model/roles.js";
 import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
@@ -125,32 +125,37 @@ export interface Run {
   readonly warnings: readonly Warning[];
 }
 
-/** The graph as run.json holds it. */
+/** The graph as run.json holds it; what has been computed of it so far is known of the graph that it is read as. */
 export function saveGraph(graph: Graph): SavedGraph {
-  return {
+  const saved: SavedGraph = {
     name: graph.name,
     nodes: graph.nodes,
-    tensors: [...graph.tensors.values()].map(({ data, ...tensor }) =>
+    tensors: [...graph.tensors.values()].map((one) => {
+      if (!one.data) return one;
+      const { data, ...tensor } = one;
       // small constants decide shapes (axes, pads), so they are kept
-      data && tensor.category === "constant" && data.length <= 1024
+      return tensor.category === "constant" && data.length <= 1024
         ? { ...tensor, dataBase64: Buffer.from(data).toString("base64") }
-        : tensor,
-    ),
+        : tensor;
+    }),
     inputs: graph.inputs,
     outputs: graph.outputs,
     state: graph.state,
     loss: graph.loss,
     ...(graph.origins && { origins: graph.origins }),
   };
+  inheritAnswers(loadGraph(saved), graph);
+  return saved;
 }
 
 /** The graph of a run, without the values of its large tensors: enough to plan, not to execute. */
 export const loadGraph = perObject((saved: SavedGraph): Graph => {
   const tensors = new Map(
-    saved.tensors.map(({ dataBase64, ...tensor }): [string, Tensor] => [
-      tensor.name,
-      dataBase64 === undefined ? tensor : { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) },
-    ]),
+    saved.tensors.map((one): [string, Tensor] => {
+      if (one.dataBase64 === undefined) return [one.name, one];
+      const { dataBase64, ...tensor } = one;
+      return [one.name, { ...tensor, data: new Uint8Array(Buffer.from(dataBase64, "base64")) }];
+    }),
   );
   return { ...saved, tensors };
 });

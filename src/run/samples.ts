@@ -11,7 +11,7 @@ export interface Samples {
 /** Median, mean and spread of measured times, ms. Throws if there is none. */
 export function samplesOf(samplesMs: readonly number[]): Samples {
   if (samplesMs.length === 0) throw new Error("no samples");
-  const sorted = [...samplesMs].sort((a, z) => a - z);
+  const sorted = new Float64Array(samplesMs).sort();
   const quantile = (q: number): number => {
     const at = q * (sorted.length - 1);
     const [low, high] = [sorted[Math.floor(at)] as number, sorted[Math.ceil(at)] as number];

@@ -7,8 +7,9 @@ import type { Decision } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
 import { type Modules, modulesOf } from "./modules.js";
-import { executedRows, type PlannedNodeRow, plannedRows, unplannedRows } from "./planned-rows.js";
+import { executedRows, plannedRows, unplannedRows } from "./planned-rows.js";
 import { copiesOf } from "./recomputed-copies.js";
+import type { PlannedNodeRow } from "./row-fields.js";
 import { loadGraph, type Run } from "./run.js";
 
 /** The steps of a run: as it was built, and as it was planned. */

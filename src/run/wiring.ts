@@ -1,4 +1,4 @@
-import { type Attributes, categories, dtypes, type Graph, type Node, phases } from "../graph/graph.js";
+import { type Attributes, categories, dtypes, type Graph, type Node, phases, type Tensor } from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import type { SavedGraph, SavedTensor } from "./run.js";
 
@@ -30,11 +30,18 @@ export const wiring = perObject((graph: Graph): readonly Wiring[] => {
     inputs,
     outputs,
     attributes,
-    tensors: (tensors.get(rank) ?? []).map(({ data, range, ...saved }) => saved),
+    tensors: (tensors.get(rank) ?? []).map(withoutValues),
     renews: renews.get(rank) ?? [],
     stepOutputs: stepOutputs.get(rank) ?? [],
   }));
 });
+
+/** Most tensors of a saved graph have no values: those are not copied. */
+function withoutValues(tensor: Tensor): SavedTensor {
+  if (!tensor.data && !tensor.range) return tensor;
+  const { data, range, ...saved } = tensor;
+  return saved;
+}
 
 function byRank<T>(list: readonly T[], rankOf: (one: T) => number | undefined): Map<number, T[]> {
   const ranked = new Map<number, T[]>();

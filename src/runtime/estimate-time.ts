@@ -1,4 +1,5 @@
 import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
+import { eachOnce } from "../graph/lists.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import type { DeviceSpec } from "./device-spec.js";
@@ -38,8 +39,14 @@ export function workOf(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32:
   const op = opOf(node);
   if (op.view || op.swap) return undefined;
   const typed = (name: string) => tensorOf(graph, name);
-  const onDevice = (names: readonly string[]): number =>
-    [...new Set(names)].reduce((sum, name) => sum + (name && !typed(name).host ? tensorBytes(typed(name)) : 0), 0);
+  const onDevice = (names: readonly string[]): number => {
+    let bytes = 0;
+    for (const name of eachOnce(names)) {
+      const tensor = name ? typed(name) : undefined;
+      if (tensor && !tensor.host) bytes += tensorBytes(tensor);
+    }
+    return bytes;
+  };
   const outputs = node.outputs.filter(Boolean).map(typed);
   const flops = op.flops(callOf(node, graph.tensors), outputs);
   const [read, written] = [onDevice(node.inputs), onDevice(node.outputs)];

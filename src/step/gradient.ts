@@ -51,7 +51,7 @@ export function backward(
       const input = node.inputs[index];
       if (!result || !input || !needed.has(input)) return;
       const [expected, actual] = [b.type(input).shape, b.type(result).shape];
-      if (expected.join() !== actual.join())
+      if (expected.length !== actual.length || expected.some((size, axis) => size !== actual[axis]))
         throw new Error(
           `shape mismatch: gradient [${actual}] for ${input} [${expected}] (op ${node.op}, node ${node.name})`,
         );
