@@ -8,7 +8,7 @@ const findSignature =
 const runSignature =
   "int (uintptr_t handle, void *alpha, uintptr_t aType, uintptr_t a, uintptr_t bType, uintptr_t b, uintptr_t convolution, int algorithm, uintptr_t workspace, size_t bytes, void *beta, uintptr_t outType, uintptr_t out)";
 
-/** Functions of cuDNN 9 that return a status (cudnn_cnn.h, cudnn_ops.h). */
+/** Functions of cuDNN 9 that return a status (cudnn_cnn.h, cudnn_ops.h, cudnn_graph.h). */
 const functions = {
   cudnnCreate: "int (_Out_ uintptr_t *handle)",
   cudnnDestroy: "int (uintptr_t handle)",
@@ -32,6 +32,13 @@ const functions = {
   cudnnConvolutionForward: runSignature,
   cudnnConvolutionBackwardData: runSignature,
   cudnnConvolutionBackwardFilter: runSignature,
+  cudnnBackendCreateDescriptor: "int (int kind, _Out_ uintptr_t *made)",
+  cudnnBackendDestroyDescriptor: "int (uintptr_t made)",
+  cudnnBackendSetAttribute: "int (uintptr_t made, int name, int type, int64_t count, const void *elements)",
+  cudnnBackendGetAttribute:
+    "int (uintptr_t made, int name, int type, int64_t asked, _Out_ int64_t *count, void *elements)",
+  cudnnBackendFinalize: "int (uintptr_t made)",
+  cudnnBackendExecute: "int (uintptr_t handle, uintptr_t plan, uintptr_t pack)",
 } as const;
 
 type Name = keyof typeof functions;
@@ -68,7 +75,7 @@ export class Cudnn {
   readonly version: number;
   private readonly functions: Readonly<Record<Name, NativeCall>>;
   private readonly errorString: (status: number) => string;
-  private readonly handle: Pointer;
+  readonly handle: Pointer;
   private readonly created: (() => void)[] = [];
   private readonly tensors = new Map<string, Pointer>();
 
@@ -107,6 +114,15 @@ export class Cudnn {
     const made = pointerFrom((out) => this.call(`cudnnCreate${what}Descriptor`, out));
     this.created.push(() => this.call(`cudnnDestroy${what}Descriptor`, made));
     return made;
+  }
+
+  /** A new descriptor of the graph interface, the caller's to destroy. */
+  createBackend(kind: number): Pointer {
+    return pointerFrom((out) => this.call("cudnnBackendCreateDescriptor", kind, out));
+  }
+
+  destroyBackend(made: Pointer): void {
+    this.call("cudnnBackendDestroyDescriptor", made);
   }
 
   /** The descriptor of contiguous tensors of a type. */
