@@ -53,7 +53,15 @@ export const cudnnSupports = (dtype: DType): boolean => types[dtype] !== undefin
 export const widened = (values: readonly number[], filler: number): number[] =>
   values.length >= 2 ? [...values] : [...new Array<number>(2 - values.length).fill(filler), ...values];
 
-const widenedShape = (shape: readonly number[]): number[] => [...shape.slice(0, 2), ...widened(shape.slice(2), 1)];
+/** A shape with at least two spatial axes. */
+export const widenedShape = (shape: readonly number[]): number[] => [
+  ...shape.slice(0, 2),
+  ...widened(shape.slice(2), 1),
+];
+
+/** Strides of a tensor without gaps, the last axis first, in elements. */
+export const contiguous = (dims: readonly number[]): number[] =>
+  dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
 
 /** An array of C's ints, which stays where it is. */
 export const ints = (values: readonly number[]): Int32Array => {
@@ -76,7 +84,7 @@ export class Cudnn {
   private readonly functions: Readonly<Record<Name, NativeCall>>;
   private readonly errorString: (status: number) => string;
   readonly handle: Pointer;
-  private readonly created: (() => void)[] = [];
+  private readonly closing: (() => void)[] = [];
   private readonly tensors = new Map<string, Pointer>();
 
   /** Opens cuDNN from the library in `file`, for work in `stream`. */
@@ -112,8 +120,13 @@ export class Cudnn {
   /** A new descriptor, which lives as long as this does. */
   create(what: "Tensor" | "Filter" | "Convolution"): Pointer {
     const made = pointerFrom((out) => this.call(`cudnnCreate${what}Descriptor`, out));
-    this.created.push(() => this.call(`cudnnDestroy${what}Descriptor`, made));
+    this.atClose(() => this.call(`cudnnDestroy${what}Descriptor`, made));
     return made;
+  }
+
+  /** What is done when this is closed, the last first. */
+  atClose(work: () => void): void {
+    this.closing.push(work);
   }
 
   /** A new descriptor of the graph interface, the caller's to destroy. */
@@ -121,8 +134,9 @@ export class Cudnn {
     return pointerFrom((out) => this.call("cudnnBackendCreateDescriptor", kind, out));
   }
 
+  /** Whether that works says nothing of use. */
   destroyBackend(made: Pointer): void {
-    this.call("cudnnBackendDestroyDescriptor", made);
+    this.functions.cudnnBackendDestroyDescriptor(made);
   }
 
   /** The descriptor of contiguous tensors of a type. */
@@ -131,7 +145,7 @@ export class Cudnn {
     const known = this.tensors.get(key);
     if (known) return known;
     const dims = widenedShape(shape);
-    const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+    const strides = contiguous(dims);
     const made = this.create("Tensor");
     this.call("cudnnSetTensorNdDescriptor", made, this.typeOf(dtype), dims.length, ints(dims), ints(strides));
     this.tensors.set(key, made);
@@ -147,8 +161,8 @@ export class Cudnn {
   }
 
   close(): void {
-    for (const destroy of this.created.reverse()) destroy();
-    this.created.length = 0;
+    for (const destroy of this.closing.reverse()) destroy();
+    this.closing.length = 0;
     this.tensors.clear();
     this.call("cudnnDestroy", this.handle);
   }
