@@ -3,7 +3,7 @@ import { count, exactly, list, object, oneOf, quantity, v } from "../../schema.j
 import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Cuda } from "./cuda.js";
-import type { Cudnn } from "./cudnn.js";
+import { type Cudnn, unlessRefused } from "./cudnn.js";
 import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { planBy, plansOf } from "./cudnn-plans.js";
@@ -136,5 +136,6 @@ function algorithms(cudnn: Cudnn, spec: ConvolutionSpec, trial: Trial, plans: re
     ...one,
     ms: trial.time(() => one.run(trial.a, trial.b, trial.out, trial.workspace), best),
   });
-  return algorithmsOf(cudnn, spec, trial).map((one, i) => (plans.length && i < retimed ? again(one) : one));
+  if (!plans.length) return [...algorithmsOf(cudnn, spec, trial)];
+  return unlessRefused(() => algorithmsOf(cudnn, spec, trial).map((one, i) => (i < retimed ? again(one) : one))) ?? [];
 }

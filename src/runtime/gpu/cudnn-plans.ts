@@ -1,5 +1,5 @@
 import { is16Bit } from "../../graph/graph.js";
-import { type Cudnn, contiguous, widened, widenedShape } from "./cudnn.js";
+import { type Cudnn, contiguous, unlessRefused, widened, widenedShape } from "./cudnn.js";
 import type { Convolution, ConvolutionSpec, Recipe, Trial } from "./cudnn-convolutions.js";
 import {
   type ExecutionPlan,
@@ -53,16 +53,6 @@ export function isAllowed(
   return is16Bit(dtype) || tf32 || !has("tensorCore");
 }
 
-/** What `work` makes; undefined where cuDNN refuses. Throws what else goes wrong. */
-function unlessRefused<Made>(work: () => Made): Made | undefined {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith("cuDNN: ")) return undefined;
-    throw error;
-  }
-}
-
 /** A plan as one way to compute the convolution. */
 function convolutionBy(plan: ExecutionPlan, { kind }: ConvolutionSpec, recipe: PlanRecipe, ms: number): Convolution {
   return {
@@ -92,25 +82,26 @@ export function plansOf(
 ): readonly Convolution[] {
   if (spec.dtype === "float64") return []; // its factors are doubles, and few engines know it
   const found: Convolution[] = [];
-  const isEnough = (): boolean =>
-    found.length >= enough && found.some(({ workspaceBytes }) => workspaceBytes <= modestBytes);
-  unlessRefused(() => {
-    const graph = graphOf(cudnn, spec);
-    try {
-      for (const heuristic of heuristics)
-        unlessRefused(() => {
-          if (found.some(({ workspaceBytes }) => workspaceBytes <= modestBytes)) return;
-          for (const proposal of graph.proposals(heuristic)) {
-            if (isEnough() || proposal.rank >= mostTries) break;
-            const made = tried(graph, proposal, heuristic, spec, trial, found);
-            if (made) found.push(made);
-          }
-        });
-    } finally {
-      graph.destroy();
+  const hasModest = (): boolean => found.some(({ workspaceBytes }) => workspaceBytes <= modestBytes);
+  const isEnough = (): boolean => found.length >= enough && hasModest();
+  const tryAll = (graph: OperationGraph, heuristic: HeuristicsMode): void => {
+    for (const proposal of graph.proposals(heuristic)) {
+      if (isEnough() || proposal.rank >= mostTries) return;
+      const made = tried(graph, proposal, heuristic, spec, trial, found);
+      if (made) found.push(made);
     }
-  });
-  return found;
+  };
+  const graph = unlessRefused(() => graphOf(cudnn, spec));
+  try {
+    for (const heuristic of graph ? heuristics : [])
+      if (!hasModest()) unlessRefused(() => tryAll(graph as OperationGraph, heuristic));
+    return found;
+  } catch (error) {
+    for (const one of found) one.destroy();
+    throw error;
+  } finally {
+    graph?.destroy();
+  }
 }
 
 /** A proposal, timed; undefined if it may not, or cannot, run in the workspace. */

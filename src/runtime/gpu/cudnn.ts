@@ -77,6 +77,16 @@ export const factors = (dtype: DType): [Uint8Array, Uint8Array] => {
   return [bytes(1), bytes(0)];
 };
 
+/** What `work` makes; undefined where cuDNN refuses. Throws what else goes wrong. */
+export function unlessRefused<Made>(work: () => Made): Made | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("cuDNN: ")) return undefined;
+    throw error;
+  }
+}
+
 /** cuDNN on one stream, and the descriptors made for it. Every call throws `cuDNN: <what it says> (<call>)` if it fails. */
 export class Cudnn {
   /** 91002 is 9.10.2. */
