@@ -159,7 +159,7 @@ const others: Readonly<Record<string, string>> = {
   "notebook/page.ts": "mutwo's own templates",
   "commands/topics.ts": "mutwo's own topics",
   "commands/sums.ts": "what it fetched",
-  "runtime/gpu/cubins.ts": "mutwo's own cache",
+  "runtime/gpu/kept.ts": "mutwo's own cache",
   "runtime/libraries/cuda-facts.ts": "what the kernel says",
   "runtime/libraries/cuda-places.ts": "what the kernel says",
 };

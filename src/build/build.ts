@@ -12,7 +12,7 @@ import {
   type TensorType,
 } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
-import { bytesOf } from "../graph/values.js";
+import { bytesOf, repeated } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
@@ -37,6 +37,8 @@ export class Builder implements Emit {
   scope = "";
   private readonly names = new FreeNames();
   private readonly constants = new Map<string, string>();
+  /** Those whose elements are all the same, by that element. */
+  private readonly alike = new Map<string, string>();
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
   /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */
@@ -95,12 +97,23 @@ export class Builder implements Emit {
   constant(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
     if (elementCount(shape) > maxConstant)
       throw new Error(`constant too large: [${shape}], the most is ${maxConstant}`);
-    const list = typeof values === "number" ? new Array<number>(elementCount(shape)).fill(values) : values;
-    const data = bytesOf(dtype, list);
-    const key = `${dtype}[${shape}]${list.length > 256 ? createHash("sha256").update(data).digest("hex") : list}`;
+    // the dropouts of a transformer have masks of ones with hundreds of millions of elements: made and hashed once
+    const alike = typeof values === "number" && `${dtype}[${shape}] of ${Object.is(values, -0) ? "-0" : values}`;
+    const made = alike && this.alike.get(alike);
+    if (made) return made;
+    const name = this.shared(dtype, shape, values);
+    if (alike) this.alike.set(alike, name);
+    return name;
+  }
+
+  private shared(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
+    const count = typeof values === "number" ? elementCount(shape) : values.length;
+    const data = typeof values === "number" ? repeated(dtype, values, count) : bytesOf(dtype, values);
+    const list = typeof values !== "number" ? values : new Array<number>(Math.min(count, 256)).fill(values);
+    const key = `${dtype}[${shape}]${count > 256 ? createHash("sha256").update(data).digest("hex") : list}`;
     const known = this.constants.get(key);
     if (known) return known;
-    const name = this.fresh(list.length === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
+    const name = this.fresh(count === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
     this.tensors.set(name, { name, dtype, shape, category: "constant", data });
     this.constants.set(key, name);
     return name;

@@ -78,6 +78,14 @@ export function bytesOf(dtype: DType, values: ArrayLike<number>): Uint8Array {
   return bytes;
 }
 
+/** Little-endian bytes of `count` equal numbers. */
+export function repeated(dtype: DType, value: number, count: number): Uint8Array {
+  const one = bytesOf(dtype, [value]);
+  const bytes = new Uint8Array(count * one.length);
+  Buffer.from(bytes.buffer).fill(one);
+  return bytes;
+}
+
 /** Numbers held by little-endian bytes; int64 beyond 2^53 loses its last digits. */
 export function valuesOf(dtype: DType, bytes: Uint8Array): number[] {
   const size = bytesPerElement(dtype);

@@ -1,6 +1,6 @@
 import { few } from "../format.js";
 import { bytesPerElement, type DType, elementCount, isFloat, type TensorType } from "../graph/graph.js";
-import { valuesOf } from "../graph/values.js";
+import { numbersIn, valuesOf } from "../graph/values.js";
 import { heldTensors } from "./held.js";
 import type { Model } from "./model.js";
 import { Rule } from "./rule.js";
@@ -38,13 +38,14 @@ export function roles(model: Model): Roles {
   for (const tensor of held) {
     const { name, shape } = tensor;
     const found = rule.reasonAgainst(tensor);
-    const infinite = found ? 0 : notFinite(tensor).infinite;
+    const odd = !found || buffers.has(name) ? notFinite(tensor) : { nan: 0, infinite: 0 };
+    const infinite = found ? 0 : odd.infinite;
     if (infinite && rule.isWeight(name))
       throw new Error(`not finite: ${infinite} of ${elementCount(shape)} values of weight ${name} are infinite`);
     const reason = found ?? (infinite ? "infinite values: a mask" : undefined);
     if (reason) untrained.push({ name, shape, reason });
     else parameters.add(name);
-    const { nan } = !reason || buffers.has(name) ? notFinite(tensor) : { nan: 0 };
+    const nan = !reason || buffers.has(name) ? odd.nan : 0;
     if (nan) throw new Error(`not a number: ${nan} of ${elementCount(shape)} values of ${name} are NaN`);
   }
   const holdsWeights = [...parameters].some((name) => rule.isWeight(name));
@@ -80,25 +81,31 @@ const isNumber = (dim: unknown): boolean => typeof dim === "number";
 
 type Initializer = TensorType & { readonly data: Uint8Array };
 
-/** Bits of a float's last bytes: those of the exponent, and those of the mantissa beside them. */
+/** Bits of a 16-bit float's last bytes: those of the exponent, and those of the mantissa beside them. */
 const exponents: Readonly<Partial<Record<DType, readonly [last: number, before: number]>>> = {
   float16: [0x7c, 0],
   bfloat16: [0x7f, 0x80],
-  float32: [0x7f, 0x80],
-  float64: [0x7f, 0xf0],
 };
 
-/** How many elements are NaN, and how many infinite; reads the bytes where they are, aligned or not. */
+/** How many elements are NaN, and how many infinite. */
 function notFinite({ dtype, data }: Initializer): { nan: number; infinite: number } {
+  const found = { nan: 0, infinite: 0 };
+  const count = (value: number): void => void found[Number.isNaN(value) ? "nan" : "infinite"]++;
+  if (dtype === "float32" || dtype === "float64") {
+    const numbers = numbersIn(dtype, data) as Float32Array | Float64Array;
+    for (let i = 0; i < numbers.length; i++) {
+      const value = numbers[i] as number;
+      if (!Number.isFinite(value)) count(value);
+    }
+    return found;
+  }
   const [last, before] = exponents[dtype] ?? [0, 0];
   const size = bytesPerElement(dtype);
-  const found = { nan: 0, infinite: 0 };
   if (!last) return found;
-  for (let end = size - 1; end < data.length; end += size) {
-    if (((data[end] as number) & last) !== last || ((data[end - 1] as number) & before) !== before) continue;
-    const [value] = valuesOf(dtype, data.subarray(end - size + 1, end + 1));
-    found[Number.isNaN(value) ? "nan" : "infinite"]++;
-  }
+  // where the bytes are, aligned or not: as a list they would take eight each
+  for (let end = size - 1; end < data.length; end += size)
+    if (((data[end] as number) & last) === last && ((data[end - 1] as number) & before) === before)
+      count(valuesOf(dtype, data.subarray(end - size + 1, end + 1))[0] as number);
   return found;
 }
 

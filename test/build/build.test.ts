@@ -65,6 +65,11 @@ test("Builder.constant shares equal constants; one number stands for every eleme
   const ones = b.constant("float32", [3], 1);
   assert.equal(b.constant("float32", [3], [1, 1, 1]), ones);
   assert.notEqual(b.constant("float64", [3], 1), ones);
+  const many = b.constant("bool", [2, 300], 1);
+  assert.equal(b.constant("bool", [2, 300], 1), many);
+  assert.equal(b.constant("bool", [2, 300], new Array<number>(600).fill(1)), many);
+  assert.notEqual(b.constant("bool", [300, 2], 1), many);
+  assert.notEqual(b.constant("bool", [2, 300], 0), many);
   assert.notEqual(b.constant("float32", [1, 3], 1), ones);
   assert.deepEqual(b.type(ones).data, new Uint8Array(new Float32Array([1, 1, 1]).buffer));
   assert.equal(b.type(b.scalar(0.5, "x")).dtype, "float32");

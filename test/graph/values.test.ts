@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dtypes, isFloat } from "../../src/graph/graph.js";
-import { bytesOf, numbersIn, shortestFloat, valuesOf } from "../../src/graph/values.js";
+import { bytesOf, numbersIn, repeated, shortestFloat, valuesOf } from "../../src/graph/values.js";
 
 test("valuesOf(dtype, bytesOf(dtype, values)) are the values", () => {
   for (const dtype of dtypes) {
@@ -59,4 +59,14 @@ test("shortestFloat(value) is the same float32 with fewer digits", () => {
     assert.ok(String(found).length <= String(Math.fround(short)).length);
   }
   assert.equal(shortestFloat(Math.fround(1e-5)), 1e-5);
+});
+
+test("repeated(dtype, value, count) is what bytesOf makes of a list", () => {
+  for (const dtype of ["float32", "float64", "bfloat16", "int64", "bool"] as const)
+    for (const [value, count] of [
+      [1, 3],
+      [0, 2],
+      [7, 0],
+    ] as const)
+      assert.deepEqual(repeated(dtype, value, count), bytesOf(dtype, new Array<number>(count).fill(value)), dtype);
 });

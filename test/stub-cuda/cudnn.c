@@ -76,7 +76,7 @@ int cudnnBackendDestroyDescriptor(void *descriptor) {
 }
 int cudnnBackendGetAttribute(void *descriptor, int name, int type, int64_t asked, int64_t *count, void *elements) {
   GATE(cudnnBackendGetAttribute);
-  enum { descriptorType = 15, engineNotes = 1305, engineBehaviour = 1307 };
+  enum { descriptorType = 15, engineNotes = 1303, engineBehaviour = 1305 };
   if (count) *count = name == engineNotes || name == engineBehaviour ? 0 : 1;
   // descriptors to be filled in are the caller's; everything else is a number
   if (elements && asked > 0 && type != descriptorType) *(int64_t *)elements = 0;

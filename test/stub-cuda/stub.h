@@ -24,7 +24,7 @@ static void note(const char *line) {
   pthread_mutex_unlock(&lock);
 }
 
-/** Logs a call; the error that STUB_CUDA_FAIL="<function>:<nth call>=<error>" asks for, or 0. */
+/** Logs a call; the error that STUB_CUDA_FAIL="<function>:<nth call, 0 for each>=<error>" asks for, or 0. */
 static int gate(const char *name) {
   static struct {
     char name[80];
@@ -41,7 +41,7 @@ static int gate(const char *name) {
   const char *fail = getenv("STUB_CUDA_FAIL");
   char wanted[80];
   int at, error;
-  return fail && sscanf(fail, "%79[^:]:%d=%d", wanted, &at, &error) == 3 && !strcmp(wanted, name) && calls == at ? error : 0;
+  return fail && sscanf(fail, "%79[^:]:%d=%d", wanted, &at, &error) == 3 && !strcmp(wanted, name) && (calls == at || at == 0) ? error : 0;
 }
 
 #define GATE(name)                \

@@ -2,7 +2,7 @@ import koffi from "koffi";
 import { cacheFolder } from "../../cache.js";
 import { type NativeCall, NativeLibrary, pointerFrom } from "../native-library.js";
 import { type Pointer, pointerArray } from "../ort-api.js";
-import { cachedCubin } from "./cubins.js";
+import { cachedBytes } from "./kept.js";
 import { Nvrtc } from "./nvrtc.js";
 import { type KernelSource, prelude } from "./source/kernel.js";
 
@@ -52,7 +52,7 @@ export class Compiler {
     const program = `${head}\n${bodies.sort().join("\n")}`;
     const { flags, version } = this.nvrtc;
     const key = [program, flags.join(" "), version];
-    const cubin = cachedCubin(cacheFolder("kernels"), key, () => this.nvrtc.build(program));
+    const cubin = cachedBytes(cacheFolder("kernels"), key, () => this.nvrtc.build(program));
     const module = pointerFrom((out) => this.call("cuModuleLoadData", out, cubin));
     this.modules.push(module);
     for (const name of fresh.keys())

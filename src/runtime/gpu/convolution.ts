@@ -1,29 +1,18 @@
 import { NodeError } from "../../graph/errors.js";
-import type { DType, Graph, Node } from "../../graph/graph.js";
+import type { Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
-import { affordable, type ConvolutionKind, type ConvolutionSpec, convolutionsOf } from "./cudnn-convolutions.js";
+import { smallWorkspace, waysOf } from "./convolution-search.js";
+import { affordable, type ConvolutionKind, type ConvolutionSpec } from "./cudnn-convolutions.js";
 
-/**
- * Workspace that an algorithm may take beyond what lies idle in the arena at its node, bytes. The fast ones of bfloat16
- * copy their operands into another layout.
- */
-const smallWorkspace = (dtype: DType): number => (dtype === "bfloat16" ? 256 : 32) * 2 ** 20;
-
-/** Workspace with which algorithms are tried. */
-const largestTrial = 2 ** 30;
+type Found = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic"> & {
+  /** Which inputs of the node are cuDNN's two operands. */
+  readonly operands: readonly [number, number];
+};
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
-function convolutionOf(
-  node: Node,
-  graph: Pick<Graph, "tensors">,
-):
-  | (Pick<ConvolutionSpec, "kind" | "dtype" | "x" | "w" | "y" | "pads" | "strides" | "dilations" | "groups"> & {
-      /** Which inputs of the node are cuDNN's two operands. */
-      readonly operands: readonly [number, number];
-    })
-  | undefined {
+function convolutionOf(node: Node, graph: Pick<Graph, "tensors">): Found | undefined {
   const [first, second] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
   const out = typeIn(graph, node.outputs[0]);
   const rank = first.shape.length - 2;
@@ -40,11 +29,24 @@ function convolutionOf(
     groups: number(node, "group", 1),
   };
   const kind = kinds[`${node.domain}:${node.op}`] as ConvolutionKind;
-  if (kind === "forward") return { kind, ...common, x: first.shape, w: second.shape, y: out.shape, operands: [0, 1] };
-  if (kind === "filter") return { kind, ...common, x: first.shape, w: out.shape, y: second.shape, operands: [0, 1] };
-  // a transposed convolution computes what the input gradient of a convolution does: from y to x
-  return { kind, ...common, x: out.shape, w: second.shape, y: first.shape, operands: [1, 0] };
+  const shapes = {
+    forward: { x: first.shape, w: second.shape, y: out.shape },
+    filter: { x: first.shape, w: out.shape, y: second.shape },
+    // a transposed convolution computes what the input gradient of a convolution does: from y to x
+    input: { x: out.shape, w: second.shape, y: first.shape },
+  }[kind];
+  const operands = kind === "input" ? ([1, 0] as const) : ([0, 1] as const);
+  const found = { kind, ...common, ...shapes, operands };
+  return hasItsShape(found) ? found : undefined;
 }
+
+/** Whether the shapes are those of a convolution with these pads: a transposed one may be given its output's instead. */
+const hasItsShape = ({ x, w, y, pads, strides, dilations }: Omit<Found, "operands">): boolean =>
+  pads.every((pad, axis) => {
+    const at = (shape: readonly number[]): number => shape[axis + 2] as number;
+    const span = at(x) + 2 * pad - (dilations[axis] as number) * (at(w) - 1) - 1;
+    return at(y) === Math.floor(span / (strides[axis] as number)) + 1;
+  });
 
 const kinds: Readonly<Record<string, ConvolutionKind>> = {
   ":Conv": "forward",
@@ -52,46 +54,31 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
   "mutwo:ConvFilterGradient": "filter",
 };
 
-/** Whether a tensor's place in a flat buffer is none that fast kernels take: they want multiples of 16 bytes. */
-const isOdd = (graph: Pick<Graph, "tensors">, name: string | undefined): boolean =>
-  (typeIn(graph, name).within?.offsetBytes ?? 0) % 16 !== 0;
+/** Bytes of which all these addresses are multiples; 16 is as much as kernels ask for. */
+const alignmentOf = (addresses: readonly Pointer[]): number =>
+  [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
 
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run, there
-  // are none for bfloat16, and they fail on odd addresses; a bias would be one more node
-  fits: (node, graph, { cudnn, deterministic }) =>
-    (deterministic ||
-      node.domain !== "" ||
-      typeIn(graph, node.inputs[0]).dtype === "bfloat16" ||
-      isOdd(graph, node.inputs[1])) &&
-    !node.inputs[2] &&
-    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
-    convolutionOf(node, graph) !== undefined,
+  // a bias would be one more node: ONNX Runtime's kernel adds it at once
+  fits: (node, graph, { cudnn }) =>
+    !node.inputs[2] && cudnn.supports(typeIn(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new NodeError("cuDNN has no such convolution", node);
     const { operands, ...rest } = found;
-    const spec: ConvolutionSpec = { ...rest, tf32: context.tf32, deterministic: context.deterministic };
-    const key = JSON.stringify(spec);
     const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
     const out = context.address(node.outputs[0] as string);
-    const { workspace, cuda, cudnn } = context;
+    const alignment = alignmentOf([a, b, out]);
+    const spec: ConvolutionSpec = { ...rest, alignment, tf32: context.tf32, deterministic: context.deterministic };
+    const key = JSON.stringify(spec);
+    const { workspace } = context;
     return () => {
-      let found = context.convolutions.get(key);
-      if (!found) {
-        const limit = Math.max(workspace.availableBytes, Math.min(largestTrial, Math.floor(cuda.freeBytes() / 2)));
-        const at = workspace.take(limit);
-        try {
-          found = convolutionsOf(cudnn, spec, { a, b, out }, at, limit);
-        } finally {
-          workspace.giveBack(at);
-        }
-        context.convolutions.set(key, found);
-      }
+      const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });
+      context.convolutions.set(key, found);
       // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
       // a planned one takes the same, whatever it has free: another algorithm gives other bits
-      const limit = Math.max(workspace.availableBytes, smallWorkspace(spec.dtype));
+      const limit = Math.max(workspace.availableBytes, smallWorkspace);
       // copies are made in the backward phase; before it, a name that ends like a mark is the model's
       const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
       const made = context.chosen.get(choice) ?? affordable(found, limit);

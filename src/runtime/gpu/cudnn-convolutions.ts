@@ -1,6 +1,7 @@
 import { type DType, is16Bit } from "../../graph/graph.js";
 import type { Pointer } from "../ort-api.js";
 import { type Cudnn, factors, ints, widened } from "./cudnn.js";
+import type { HeuristicsMode } from "./cudnn-graph.js";
 
 /** The three convolutions; operands in the order in which cuDNN names them: two inputs, then the output. */
 const convolutions = {
@@ -33,16 +34,40 @@ export interface ConvolutionSpec {
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   readonly groups: number;
+  /** Bytes of which the operands' addresses are multiples, at most 16. */
+  readonly alignment: number;
   readonly tf32: boolean;
   readonly deterministic: boolean;
 }
 
-/** One algorithm for a convolution. */
+/** How a convolution is made again without a search. */
+export type Recipe =
+  /** An algorithm of the legacy interface, and cudnnMathType_t. */
+  | { readonly by: "algorithm"; readonly number: number; readonly math: number }
+  /** A plan of the graph interface: a heuristic's proposal, by its place in the list. */
+  | { readonly by: "plan"; readonly heuristic: HeuristicsMode; readonly rank: number; readonly engine: number };
+
+/** One way to compute a convolution. */
 export interface Convolution {
   readonly workspaceBytes: number;
   /** Time when it was tried, ms. */
   readonly ms: number;
+  readonly recipe: Recipe;
   run(a: Pointer, b: Pointer, out: Pointer, workspace: Pointer): void;
+  /** Gives back what it holds. */
+  destroy(): void;
+}
+
+/** Where convolutions are tried: operands in cuDNN's order, whose bytes may be anything (the output is overwritten). */
+export interface Trial {
+  readonly a: Pointer;
+  readonly b: Pointer;
+  readonly out: Pointer;
+  readonly workspace: Pointer;
+  /** Bytes of the workspace. */
+  readonly bytes: number;
+  /** Time of what `work` launches, ms; it may be rough where that is much more than `best`. */
+  time(work: () => void, best: number): number;
 }
 
 /** What cuDNN says of one algorithm for a convolution. */
@@ -121,28 +146,22 @@ function describe(cudnn: Cudnn, spec: ConvolutionSpec): Described {
   return { convolution, a, b, out };
 }
 
-/**
- * Times the algorithms of a convolution on its operands (their bytes may be anything, the output is overwritten) and
- * returns those whose workspace fits, fastest first. Throws if none does.
- */
-export function convolutionsOf(
+/** An algorithm of the legacy interface as one way to compute a convolution. */
+export function algorithmBy(
   cudnn: Cudnn,
   spec: ConvolutionSpec,
-  operands: { readonly a: Pointer; readonly b: Pointer; readonly out: Pointer },
-  workspace: Pointer,
-  bytes: number,
-): readonly Convolution[] {
-  const { kind, dtype } = spec;
-  const [one, zero] = factors(dtype);
-  const made = describe(cudnn, spec);
-  const found = tried(cudnn, spec, made, operands, workspace, bytes);
-  return found.map(({ number, math, bytes, ms }) => ({
+  { number, math, ms, bytes }: Pick<Algorithm, "number" | "math" | "ms" | "bytes">,
+  made = describe(cudnn, spec),
+): Convolution {
+  const [one, zero] = factors(spec.dtype);
+  return {
     workspaceBytes: bytes,
     ms,
+    recipe: { by: "algorithm", number, math },
     run(a, b, out, workspace) {
       cudnn.call("cudnnSetConvolutionMathType", made.convolution, math);
       cudnn.run(
-        `cudnnConvolution${convolutions[kind]}`,
+        `cudnnConvolution${convolutions[spec.kind]}`,
         one,
         made.a,
         a,
@@ -157,38 +176,38 @@ export function convolutionsOf(
         out,
       );
     },
-  }));
+    destroy: () => {}, // its descriptors live as long as cuDNN is open
+  };
 }
 
-/** The algorithms that may be taken, fastest first. */
-function tried(
-  cudnn: Cudnn,
-  { kind, x, w, deterministic }: ConvolutionSpec,
-  made: Described,
-  { a, b, out }: { readonly a: Pointer; readonly b: Pointer; readonly out: Pointer },
-  workspace: Pointer,
-  bytes: number,
-): Algorithm[] {
+/**
+ * Times the algorithms of cuDNN's legacy interface for a convolution and returns those that run in the trial's workspace,
+ * fastest first. Throws if none does.
+ */
+export function algorithmsOf(cudnn: Cudnn, spec: ConvolutionSpec, trial: Trial): readonly Convolution[] {
+  const made = describe(cudnn, spec);
   const asked = 16;
   const results = new Uint8Array(new ArrayBuffer(asked * performanceBytes));
   const found = [0];
   cudnn.run(
-    `cudnnFindConvolution${convolutions[kind]}AlgorithmEx`,
+    `cudnnFindConvolution${convolutions[spec.kind]}AlgorithmEx`,
     made.a,
-    a,
+    trial.a,
     made.b,
-    b,
+    trial.b,
     made.convolution,
     made.out,
-    out,
+    trial.out,
     asked,
     found,
     results,
-    workspace,
-    bytes,
+    trial.workspace,
+    trial.bytes,
   );
-  const algorithms = usable(algorithmsIn(results, found[0] as number), bytes, deterministic);
+  const algorithms = usable(algorithmsIn(results, found[0] as number), trial.bytes, spec.deterministic);
   if (!algorithms.length)
-    throw new Error(`cuDNN: no ${kind} convolution for x [${x}], w [${w}] in a workspace of ${bytes} bytes`);
-  return algorithms;
+    throw new Error(
+      `cuDNN: no ${spec.kind} convolution for x [${spec.x}], w [${spec.w}] in a workspace of ${trial.bytes} bytes`,
+    );
+  return algorithms.map((one) => algorithmBy(cudnn, spec, one, made));
 }

@@ -8,7 +8,7 @@ const findSignature =
 const runSignature =
   "int (uintptr_t handle, void *alpha, uintptr_t aType, uintptr_t a, uintptr_t bType, uintptr_t b, uintptr_t convolution, int algorithm, uintptr_t workspace, size_t bytes, void *beta, uintptr_t outType, uintptr_t out)";
 
-/** Functions of cuDNN 9 that return a status (cudnn_cnn.h, cudnn_ops.h). */
+/** Functions of cuDNN 9 that return a status (cudnn_cnn.h, cudnn_ops.h, cudnn_graph.h). */
 const functions = {
   cudnnCreate: "int (_Out_ uintptr_t *handle)",
   cudnnDestroy: "int (uintptr_t handle)",
@@ -32,6 +32,13 @@ const functions = {
   cudnnConvolutionForward: runSignature,
   cudnnConvolutionBackwardData: runSignature,
   cudnnConvolutionBackwardFilter: runSignature,
+  cudnnBackendCreateDescriptor: "int (int kind, _Out_ uintptr_t *made)",
+  cudnnBackendDestroyDescriptor: "int (uintptr_t made)",
+  cudnnBackendSetAttribute: "int (uintptr_t made, int name, int type, int64_t count, const void *elements)",
+  cudnnBackendGetAttribute:
+    "int (uintptr_t made, int name, int type, int64_t asked, _Out_ int64_t *count, void *elements)",
+  cudnnBackendFinalize: "int (uintptr_t made)",
+  cudnnBackendExecute: "int (uintptr_t handle, uintptr_t plan, uintptr_t pack)",
 } as const;
 
 type Name = keyof typeof functions;
@@ -46,7 +53,15 @@ export const cudnnSupports = (dtype: DType): boolean => types[dtype] !== undefin
 export const widened = (values: readonly number[], filler: number): number[] =>
   values.length >= 2 ? [...values] : [...new Array<number>(2 - values.length).fill(filler), ...values];
 
-const widenedShape = (shape: readonly number[]): number[] => [...shape.slice(0, 2), ...widened(shape.slice(2), 1)];
+/** A shape with at least two spatial axes. */
+export const widenedShape = (shape: readonly number[]): number[] => [
+  ...shape.slice(0, 2),
+  ...widened(shape.slice(2), 1),
+];
+
+/** Strides of a tensor without gaps, the last axis first, in elements. */
+export const contiguous = (dims: readonly number[]): number[] =>
+  dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
 
 /** An array of C's ints, which stays where it is. */
 export const ints = (values: readonly number[]): Int32Array => {
@@ -62,14 +77,24 @@ export const factors = (dtype: DType): [Uint8Array, Uint8Array] => {
   return [bytes(1), bytes(0)];
 };
 
+/** What `work` makes; undefined where cuDNN refuses. Throws what else goes wrong. */
+export function unlessRefused<Made>(work: () => Made): Made | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith("cuDNN: ")) return undefined;
+    throw error;
+  }
+}
+
 /** cuDNN on one stream, and the descriptors made for it. Every call throws `cuDNN: <what it says> (<call>)` if it fails. */
 export class Cudnn {
   /** 91002 is 9.10.2. */
   readonly version: number;
   private readonly functions: Readonly<Record<Name, NativeCall>>;
   private readonly errorString: (status: number) => string;
-  private readonly handle: Pointer;
-  private readonly created: (() => void)[] = [];
+  readonly handle: Pointer;
+  private readonly closing: (() => void)[] = [];
   private readonly tensors = new Map<string, Pointer>();
 
   /** Opens cuDNN from the library in `file`, for work in `stream`. */
@@ -105,8 +130,23 @@ export class Cudnn {
   /** A new descriptor, which lives as long as this does. */
   create(what: "Tensor" | "Filter" | "Convolution"): Pointer {
     const made = pointerFrom((out) => this.call(`cudnnCreate${what}Descriptor`, out));
-    this.created.push(() => this.call(`cudnnDestroy${what}Descriptor`, made));
+    this.atClose(() => this.call(`cudnnDestroy${what}Descriptor`, made));
     return made;
+  }
+
+  /** What is done when this is closed, the last first. */
+  atClose(work: () => void): void {
+    this.closing.push(work);
+  }
+
+  /** A new descriptor of the graph interface, the caller's to destroy. */
+  createBackend(kind: number): Pointer {
+    return pointerFrom((out) => this.call("cudnnBackendCreateDescriptor", kind, out));
+  }
+
+  /** Whether that works says nothing of use. */
+  destroyBackend(made: Pointer): void {
+    this.functions.cudnnBackendDestroyDescriptor(made);
   }
 
   /** The descriptor of contiguous tensors of a type. */
@@ -115,7 +155,7 @@ export class Cudnn {
     const known = this.tensors.get(key);
     if (known) return known;
     const dims = widenedShape(shape);
-    const strides = dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+    const strides = contiguous(dims);
     const made = this.create("Tensor");
     this.call("cudnnSetTensorNdDescriptor", made, this.typeOf(dtype), dims.length, ints(dims), ints(strides));
     this.tensors.set(key, made);
@@ -131,8 +171,8 @@ export class Cudnn {
   }
 
   close(): void {
-    for (const destroy of this.created.reverse()) destroy();
-    this.created.length = 0;
+    for (const destroy of this.closing.reverse()) destroy();
+    this.closing.length = 0;
     this.tensors.clear();
     this.call("cudnnDestroy", this.handle);
   }

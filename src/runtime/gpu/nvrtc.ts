@@ -11,6 +11,12 @@ const options = (capability: number, includes: readonly string[]): string[] => [
   ...includes.map((folder) => `--include-path=${folder}`),
 ];
 
+/** Optimises functions of a program in as many threads as there are; older versions do not know it. */
+const splitCompile = "--split-compile=0";
+
+/** NVRTC_ERROR_INVALID_OPTION. */
+const invalidOption = 5;
+
 /** Functions of NVRTC that return a result (nvrtc.h). */
 const functions = {
   nvrtcVersion: "int (_Out_ int *major, _Out_ int *minor)",
@@ -54,8 +60,12 @@ export class Nvrtc {
   build(source: string): Uint8Array {
     const program = pointerFrom((out) => this.call("nvrtcCreateProgram", out, source, "mutwo.cu", 0, null, null));
     try {
-      const list = pointerArray(this.flags.map(cString));
-      const result = this.api.nvrtcCompileProgram(program, list.length, list);
+      const compiled = (...more: string[]): number => {
+        const list = pointerArray([...this.flags, ...more].map(cString));
+        return this.api.nvrtcCompileProgram(program, list.length, list);
+      };
+      const split = compiled(splitCompile);
+      const result = split === invalidOption ? compiled() : split;
       if (result !== 0) throw new Error(`NVRTC: ${this.firstError(program) ?? this.errorString(result)}`);
       const bytes = numberFrom((out) => this.call("nvrtcGetCUBINSize", program, out));
       const cubin = new Uint8Array(new ArrayBuffer(bytes));

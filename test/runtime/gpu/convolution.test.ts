@@ -1,8 +1,18 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
+import { fakeCudnn } from "./fake-cudnn.js";
+import { fakeContext } from "./fake-gpu.js";
+
+// what is found is kept there
+process.env.MUTWO_CACHE = mkdtempSync(path.join(os.tmpdir(), "mutwo-convolution-"));
+
+after(() => rmSync(process.env.MUTWO_CACHE as string, { recursive: true }));
 
 const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true };
 
@@ -11,21 +21,44 @@ const fits = (text: string, deterministic = true): boolean => {
   return convolution.fits(graph.nodes[0] as Node, graph, { ...means, deterministic });
 };
 
-test("cuDNN runs a convolution where the bits must be the same each time", () => {
+test("cuDNN runs a convolution, its transpose and its filter's gradient", () => {
   assert.equal(fits("Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)"), true);
-  assert.equal(fits("Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)", false), false);
+  assert.equal(fits("Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)", false), true);
+  const graph = parseGraph(
+    "graph(float32[2,4,8,8] y, float32[4,3,3,3] w) => (x) { x = ConvTranspose<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(y, w) }",
+  );
+  assert.equal(convolution.fits(graph.nodes[0] as Node, graph, means), true);
 });
 
-test("cuDNN runs a convolution whose filter lies in a flat buffer where ONNX Runtime's kernels fail", () => {
+test("a transposed convolution whose pads follow from its output's shape is left to ONNX Runtime", () => {
+  const graph = parseGraph(
+    "graph(float32[2,4,8,8] y, float32[4,3,3,3] w) => (x) { x = ConvTranspose<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]>(y, w) }",
+  );
+  const x = { ...(graph.tensors.get("x") as Tensor), shape: [2, 3, 19, 19] };
+  const other = { ...graph, tensors: new Map([...graph.tensors, ["x", x] as const]) };
+  assert.equal(convolution.fits(graph.nodes[0] as Node, other, means), false);
+});
+
+/** How a step's convolution runs when its operands lie at these addresses. */
+function run(addresses: Readonly<Record<string, bigint>>) {
   const graph = parseGraph(
     "graph(float32[2,3,8,8] x, float32[4,3,3,3] w) => (y) { y = Conv<kernel_shape=[3,3]>(x, w) }",
   );
-  const at = (offsetBytes: number): boolean => {
-    const w = { ...(graph.tensors.get("w") as Tensor), within: { tensor: "parameters", offsetBytes } };
-    const placed = { ...graph, tensors: new Map([...graph.tensors, ["w", w] as const]) };
-    return convolution.fits(graph.nodes[0] as Node, placed, { ...means, deterministic: false });
-  };
-  assert.deepEqual([0, 16, 232].map(at), [false, false, true]);
+  const fake = fakeContext(graph);
+  const cudnn = fakeCudnn({ A: [{ engine: 5 }] });
+  const context = { ...fake.context, cudnn: cudnn.cudnn, address: (name: string) => addresses[name] as bigint };
+  convolution.prepare(graph.nodes[0] as Node, context)();
+  return { ...cudnn, keys: [...context.convolutions.keys()].map((key) => JSON.parse(key)) };
+}
+
+test("plans are made for the alignment that the operands have, and run on them", () => {
+  const { keys, lines } = run({ x: 4096n, w: 8192n, y: 12288n });
+  assert.equal(keys[0].alignment, 16);
+  assert.equal(lines.at(-1), "execute 5: ids 1,2,3 at 4096,8192,12288, workspace 0");
+  assert.deepEqual(
+    [8n, 4n, 2n].map((odd) => run({ x: 4096n, w: 8192n + odd, y: 12288n }).keys[0].alignment),
+    [8, 4, 2],
+  );
 });
 
 test("ONNX Runtime runs a convolution with a bias, with pads that differ, or with pads that follow from its size", () => {

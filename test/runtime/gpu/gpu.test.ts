@@ -110,13 +110,52 @@ test("mutwo profile --backend cuda calls the real provider, replays captured gra
   assert.equal(summary.measuredPeakBytes, summary.peakBytes);
   for (const call of [
     "cublasSgemm_v2",
-    "cudnnConvolutionBackwardFilter",
+    "cudnnBackendExecute",
     "cudaStreamBeginCapture",
     "cudaGraphLaunch",
     "cuLaunchKernel",
   ])
     assert.ok(calls.includes(call), call);
   assert.match(calls.at(-1) ?? "", held);
+});
+
+/** How often a function was called. */
+const times = (calls: readonly string[], name: string): number => calls.filter((call) => call === name).length;
+
+test("convolutions run as plans of cuDNN's graph interface, whose descriptors are all destroyed", { skip }, () => {
+  const { calls } = profile();
+  const [made, destroyed] = ["Create", "Destroy"].map((what) => times(calls, `cudnnBackend${what}Descriptor`));
+  assert.ok(made);
+  assert.equal(made, destroyed);
+  assert.ok(!calls.some((call) => call.startsWith("cudnnFindConvolution")));
+});
+
+test("where cuDNN's graph interface has no plan, convolutions run by its legacy interface", { skip }, () => {
+  const { status, stderr, calls } = profile({ STUB_CUDA_FAIL: "cudnnBackendFinalize:0=3000" });
+  assert.equal(status, 0, stderr);
+  const [made, destroyed] = ["Create", "Destroy"].map((what) => times(calls, `cudnnBackend${what}Descriptor`));
+  assert.equal(made, destroyed);
+  for (const kind of ["Forward", "BackwardData", "BackwardFilter"]) {
+    assert.ok(calls.includes(`cudnnFindConvolution${kind}AlgorithmEx`), kind);
+    assert.ok(calls.includes(`cudnnConvolution${kind}`), kind);
+  }
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("a plan that fails in the step itself ends it with one line", { skip }, () => {
+  const last = times(profile().calls, "cudnnBackendExecute");
+  const { status, stderr, calls } = profile({ STUB_CUDA_FAIL: `cudnnBackendExecute:${last}=8` });
+  assert.equal(status, 2);
+  assert.match(stderr, /^mutwo: .*cuDNN: CUDNN_STATUS_STUB \(cudnnBackendExecute\).*$/m);
+  const [made, destroyed] = ["Create", "Destroy"].map((what) => times(calls, `cudnnBackend${what}Descriptor`));
+  assert.equal(made, destroyed);
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("NVRTC of a version that cannot optimise in several threads compiles in one", { skip }, () => {
+  const { status, stderr, calls } = profile({ STUB_CUDA_FAIL: "nvrtcCompileProgram:1=5" });
+  assert.equal(status, 0, stderr);
+  assert.ok(calls.includes("cuLaunchKernel"));
 });
 
 test("mutwo profile --backend cuda without NVRTC fuses nothing and runs", { skip }, () => {

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { after, beforeEach, test } from "node:test";
+import { waysOf, worthKeeping } from "../../../src/runtime/gpu/convolution-search.js";
+import type { ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
+import { type FakeCudnnOptions, fakeCudnn } from "./fake-cudnn.js";
+import { fakeGpu } from "./fake-gpu.js";
+
+const root = mkdtempSync(path.join(os.tmpdir(), "mutwo-search-"));
+
+let caches = 0;
+
+beforeEach(() => {
+  process.env.MUTWO_CACHE = path.join(root, `${++caches}`);
+});
+
+after(() => rmSync(root, { recursive: true }));
+
+const MiB = 2 ** 20;
+
+const spec: ConvolutionSpec = {
+  kind: "forward",
+  dtype: "bfloat16",
+  x: [2, 3, 8, 8],
+  w: [4, 3, 3, 3],
+  y: [2, 4, 8, 8],
+  pads: [1, 1],
+  strides: [1, 1],
+  dilations: [1, 1],
+  groups: 1,
+  alignment: 16,
+  tf32: true,
+  deterministic: false,
+};
+
+/** The ways that are found, by their engines or algorithms; whatever was taken is given back when cuDNN is closed. */
+function search(options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {}, freeBytes = 2 ** 31) {
+  const fake = fakeCudnn(options);
+  const { gpu, memory, made } = fakeGpu();
+  const cuda = { ...gpu.cuda, freeBytes: () => freeBytes, elapsedMs: () => fake.state.ms, name: "Fake GPU" };
+  const operands = { a: 1n, b: 2n, out: 3n };
+  let ways: ReturnType<typeof waysOf> = [];
+  try {
+    ways = waysOf(
+      { ...gpu, cuda: cuda as unknown as typeof gpu.cuda, cudnn: fake.cudnn },
+      { ...spec, ...changes },
+      operands,
+    );
+  } finally {
+    fake.close();
+    assert.equal(fake.held.size, 0);
+    assert.equal(made.size, 0);
+    gpu.workspace.close();
+    assert.equal(memory.held.size, 0);
+  }
+  const ran = fake.lines.filter((line) => /^(execute|cudnn)/.test(line)).length;
+  const names = ways.map(({ recipe }) => (recipe.by === "plan" ? recipe.engine : `algorithm ${recipe.number}`));
+  return { names, ways, ran, found: fake.lines.some((line) => line.startsWith("cudnnFind")) };
+}
+
+const kept = (): number => {
+  try {
+    return readdirSync(path.join(process.env.MUTWO_CACHE as string, "convolutions")).length;
+  } catch {
+    return 0;
+  }
+};
+
+test("worthKeeping(found) leaves out what another one beats in time and workspace", () => {
+  const all = [
+    [3, 0],
+    [1, 100],
+    [2, 100],
+    [2, 50],
+    [4, 0],
+    [2, 60],
+  ].map(([ms, workspaceBytes]) => ({ ms: ms as number, workspaceBytes: workspaceBytes as number }));
+  assert.deepEqual(
+    worthKeeping(all).map(({ ms, workspaceBytes }) => [ms, workspaceBytes]),
+    [
+      [1, 100],
+      [2, 50],
+      [3, 0],
+    ],
+  );
+});
+
+const engines = [
+  { engine: 1, ms: 3, workspaceBytes: 0 },
+  { engine: 2, ms: 1, workspaceBytes: 100 * MiB },
+  { engine: 3, ms: 4, workspaceBytes: 50 * MiB },
+];
+
+test("waysOf(convolution) are the plans worth having, fastest first; the legacy interface is not asked", () => {
+  const { names, found } = search({ A: engines });
+  assert.deepEqual(names, [2, 1]);
+  assert.equal(found, false);
+});
+
+test("waysOf(convolution) without a plan are the legacy interface's algorithms, and without these an error", () => {
+  const algorithms = [[1, 2, 100] as const, [0, 5, 0] as const];
+  assert.deepEqual(search({ A: [{ engine: 1, refused: true }], algorithms }).names, ["algorithm 1", "algorithm 0"]);
+  assert.deepEqual(search({ A: engines, failsAt: 1, algorithms }, { x: [2, 3, 9, 9] }).names, [
+    "algorithm 1",
+    "algorithm 0",
+  ]);
+  assert.throws(
+    () => search({ failsAt: 1 }, { w: [4, 3, 1, 1] }),
+    /^Error: cuDNN: no forward convolution for x \[2,3,8,8\]/,
+  );
+});
+
+test("waysOf(convolution) in plain float32 are the fastest of both interfaces, timed alike", () => {
+  const algorithms = [[7, 2, 0] as const];
+  const plain = { dtype: "float32", tf32: false } as const;
+  assert.deepEqual(search({ A: engines, algorithms }, plain).names, [2, "algorithm 7"]);
+  assert.deepEqual(search({ A: engines, algorithms }, { ...plain, tf32: true }).names, [2, 1]);
+  assert.deepEqual(search({ A: engines }, { ...plain, x: [3, 3, 8, 8] }).names, [2, 1]); // without algorithms
+});
+
+test("waysOf(convolution) are known to the next process, and timed anew where cuDNN proposes another engine", () => {
+  const first = search({ A: engines });
+  const again = search({ A: engines });
+  assert.deepEqual([again.names, again.ran, kept()], [first.names, 0, 1]);
+  assert.deepEqual(
+    again.ways.map(({ ms }) => ms),
+    first.ways.map(({ ms }) => ms),
+  );
+  const other = search({ A: [...engines].reverse() });
+  assert.deepEqual(other.names, [2, 1]);
+  assert.ok(other.ran > 0);
+  const larger = search({ A: engines.map((one) => ({ ...one, workspaceBytes: one.workspaceBytes + MiB })) });
+  assert.ok(larger.ran > 0);
+});
+
+test("algorithms of the legacy interface are known to the next process too", () => {
+  const options = { algorithms: [[7, 2, 0] as const] };
+  assert.deepEqual(search(options).names, ["algorithm 7"]);
+  const again = search(options);
+  assert.deepEqual([again.names, again.found], [["algorithm 7"], false]);
+});
+
+test("waysOf(convolution) on a device that is nearly full takes what fits, and keeps nothing of that search", () => {
+  assert.deepEqual(search({ A: engines }, {}, 80 * MiB).names, [1]);
+  assert.equal(kept(), 0);
+  search({ A: engines });
+  assert.deepEqual(search({ A: engines }, {}, 80 * MiB).names, [1]);
+});
