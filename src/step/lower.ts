@@ -12,21 +12,25 @@ import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
 /**
- * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
- * that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops, and, for a
+ * runtime that fuses, by its parts where it has kernels for those. Tensors that other nodes read keep their names. Throws
+ * `no kernel: <op> <dtype> (node <name>)` where there is no body either.
  */
-export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], fuses = false): Graph {
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
-    if (op.view || op.swap || hasKernel(node, b)) {
+    const parts = fuses && op.parts ? expand(b, node, op.parts) : undefined;
+    const isInParts = parts?.nodes.every((part) => hasKernel(part, b)) ?? false;
+    if (!isInParts && (op.view || op.swap || hasKernel(node, b))) {
       b.append(node);
       return;
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
     const rule = widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
-    if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
-    const body = expand(b, node, rule);
+    if (!isInParts && !rule)
+      throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
+    const body = isInParts ? parts : expand(b, node, rule as Body);
     for (const inner of body?.nodes ?? []) add(inner);
     node.outputs.forEach((name, i) => {
       if (name) settle(b, body?.results[i] ?? "", name, node);
@@ -46,7 +50,7 @@ export interface Target {
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }
