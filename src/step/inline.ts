@@ -1,6 +1,6 @@
 import { type Graph, type Node, producers, tensorBytes, tensorOf } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
-import { againName, originalName } from "../graph/names.js";
+import { againName, parseName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 import type { Group } from "./fused-node.js";
 import { mostInputs } from "./groups.js";
@@ -15,8 +15,10 @@ const longest = 16;
 interface Unit {
   readonly group: Group;
   readonly slots: Map<number, readonly Node[]>;
-  /** Tensors that it makes. */
-  readonly makes: Set<string>;
+  /** Tensors that it makes, by which of its nodes. */
+  readonly makes: Map<string, Node>;
+  /** What it reads of others. */
+  reads: ReadonlySet<string>;
 }
 
 /** Pointwise nodes of one unit that make a tensor, and what they read of others. */
@@ -25,10 +27,14 @@ interface Chain {
   readonly leaves: ReadonlySet<string>;
 }
 
-const nodesOf = (unit: Unit): Node[] => [...unit.slots.values()].flat();
+/** The name of what something is a copy of, if it is one. */
+const firstName = (name: string): string => {
+  const { original, again } = parseName(name);
+  return again === undefined ? name : original;
+};
 
-const readsOf = (unit: Unit): Set<string> =>
-  new Set(nodesOf(unit).flatMap(({ inputs }) => inputs.filter((name) => name && !unit.makes.has(name))));
+const readsOf = ({ slots, makes }: Pick<Unit, "slots" | "makes">): Set<string> =>
+  new Set([...slots.values()].flat().flatMap(({ inputs }) => inputs.filter((name) => name && !makes.has(name))));
 
 /** Groups that make again what they would read of another one, where that reads no more. */
 class Inliner {
@@ -58,23 +64,26 @@ class Inliner {
     const unitOf = new Map<Group, Unit>();
     for (const [rank, node] of graph.nodes.entries()) {
       const group = groupOf.get(rank);
-      const unit = group && (unitOf.get(group) ?? { group, slots: new Map(), makes: new Set() });
-      for (const name of node.inputs)
-        if (name && this.maker.get(name) !== (unit ?? null))
-          this.readers.set(name, (this.readers.get(name) ?? new Set()).add(unit ?? rank));
-      if (!unit) continue;
+      if (!group) continue;
+      const unit = unitOf.get(group) ?? { group, slots: new Map(), makes: new Map(), reads: new Set() };
       unitOf.set(group, unit);
       this.units.set(rank, unit);
       unit.slots.set(rank, [node]);
       for (const name of node.outputs) {
-        unit.makes.add(name);
+        unit.makes.set(name, node);
         this.maker.set(name, unit);
       }
     }
+    for (const unit of unitOf.values()) {
+      unit.reads = readsOf(unit);
+      for (const name of unit.reads) this.readBy(name, unit);
+    }
+    for (const [rank, { inputs }] of graph.nodes.entries())
+      if (!this.units.has(rank)) for (const name of inputs) this.readBy(name, rank);
   }
 
   run(): { graph: Graph; groupOf: ReadonlyMap<number, Group> } {
-    for (const unit of new Set(this.units.values())) for (const name of readsOf(unit)) this.consider(name, unit);
+    for (const unit of new Set(this.units.values())) for (const name of unit.reads) this.consider(name, unit);
     return this.copies ? this.written() : { graph: this.graph, groupOf: this.groups((rank) => rank) };
   }
 
@@ -102,23 +111,25 @@ class Inliner {
   private chainOf(name: string, { group: { shape } }: Unit): Chain | undefined {
     const unit = this.maker.get(name);
     if (!unit) return undefined;
-    const isPart = (node: Node): boolean =>
-      opOf(node).fusible === "elements" && this.type(node.outputs[0] as string).shape.join() === shape.join();
-    const found = new Set([name]);
     const leaves = new Set<string>();
-    const nodes: Node[] = [];
-    for (const node of nodesOf(unit).reverse()) {
-      if (!node.outputs.some((output) => found.has(output))) continue;
-      if (!isPart(node) || nodes.push(node) > longest) return undefined;
-      for (const input of node.inputs.filter(Boolean)) (unit.makes.has(input) ? found : leaves).add(input);
-    }
-    return [...leaves].some((leaf) => this.renewed.has(leaf)) ? undefined : { nodes: nodes.reverse(), leaves };
+    const nodes = new Set<Node>();
+    const visit = (tensor: string): boolean => {
+      const node = unit.makes.get(tensor);
+      if (!node) {
+        if (tensor) leaves.add(tensor);
+        return !this.renewed.has(tensor);
+      }
+      if (nodes.has(node)) return true;
+      const isPart = opOf(node).fusible === "elements" && this.type(tensor).shape.join() === shape.join();
+      return isPart && nodes.size < longest && node.inputs.every(visit) && Boolean(nodes.add(node));
+    };
+    return visit(name) ? { nodes: [...nodes], leaves } : undefined;
   }
 
   /** Bytes that a unit reads in place of a tensor, if it makes the tensor itself; ∞ if it cannot. */
   private added({ leaves }: Chain, name: string, unit: Unit): number {
     if (unit === this.maker.get(name) || this.phaseOf(unit) === "update") return Number.POSITIVE_INFINITY;
-    const reads = readsOf(unit);
+    const { reads } = unit;
     const more = [...leaves].filter((leaf) => !reads.has(leaf));
     if (reads.size - 1 + more.length > mostInputs) return Number.POSITIVE_INFINITY;
     return more.reduce((sum, leaf) => sum + tensorBytes(this.type(leaf)), 0);
@@ -134,21 +145,29 @@ class Inliner {
       this.tensors.set(copy, { ...this.type(output), name: copy, category: "temporary" });
       const inputs = node.inputs.map((input) => names.get(input) ?? input);
       names.set(output, copy);
-      unit.makes.add(copy);
+      const own = { ...node, name: againName(firstName(node.name), this.copies), inputs, outputs: [copy], phase };
+      unit.makes.set(copy, own);
       this.maker.set(copy, unit);
-      return { ...node, name: againName(originalName(node.name), this.copies), inputs, outputs: [copy], phase };
+      return own;
     });
+    // what the copies are put before reads them instead
     const renamed = (node: Node): Node => ({ ...node, inputs: node.inputs.map((input) => names.get(input) ?? input) });
     let isPlaced = false;
     for (const [rank, slot] of unit.slots) {
       const at: number = isPlaced ? -1 : slot.findIndex(({ inputs }) => inputs.includes(name));
       const changed = slot.map(renamed);
+      for (const node of changed) for (const made of node.outputs) unit.makes.set(made, node);
       if (at >= 0) changed.splice(at, 0, ...copies);
       isPlaced ||= at >= 0;
       unit.slots.set(rank, changed);
     }
+    unit.reads = readsOf(unit);
     this.readers.get(name)?.delete(unit);
-    for (const leaf of leaves) this.readers.set(leaf, (this.readers.get(leaf) ?? new Set()).add(unit));
+    for (const leaf of leaves) this.readBy(leaf, unit);
+  }
+
+  private readBy(name: string, reader: Unit | number): void {
+    this.readers.set(name, (this.readers.get(name) ?? new Set()).add(reader));
   }
 
   /** The graph with the copies, and without what nobody reads any more. */
@@ -187,13 +206,13 @@ class Inliner {
 
   private again(name: string): string {
     for (;;) {
-      const copy = againName(originalName(name), ++this.copies);
+      const copy = againName(firstName(name), ++this.copies);
       if (!this.tensors.has(copy)) return copy;
     }
   }
 
   private phaseOf(unit: Unit): Node["phase"] {
-    return (nodesOf(unit).at(-1) as Node).phase;
+    return (this.graph.nodes[unit.group.members[0] as number] as Node).phase;
   }
 
   private type(name: string) {

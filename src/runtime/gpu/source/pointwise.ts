@@ -135,7 +135,7 @@ export function elementText(
   );
   const lines = [...once].map(([name, at]) => `  ${load(name, "s", `${name}[${at}]`)}`);
   if (width === 1)
-    return { once: lines, each: [`    const ${index} i = i0;`, ...inner.map((line) => `    ${line}`)] };
+    return { once: lines, each: [`const ${index} i = i0;`, ...inner].map((line) => `      ${line}`) };
   return {
     once: lines,
     each: [
