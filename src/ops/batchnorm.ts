@@ -4,7 +4,7 @@ import type { Emit } from "./emit.js";
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import { epsilonOf } from "./normalized.js";
-import type { Op, OpCall, OpTable } from "./op.js";
+import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
 import { reshape, sameShape, sumOver } from "./shapes.js";
 
 /** All axes but the channel's, which is axis 1. */
@@ -83,6 +83,33 @@ const inference: Op = native(
   },
 );
 
+/** A part of batch norm in training: an op of our own on which the gradient never walks. */
+const part = (infer: Op["infer"], flops: number, traits: Traits & Required<Pick<Traits, "body">>): Op =>
+  native(infer, "none", { inputTypes: "any", types: null, flops: (call) => flops * inputSize(call), ...traits });
+
+/** Mean, variance + epsilon and renewed statistics of a batch, given the running ones, in standard ops. */
+function batchStatistics({ b, x, ...call }: BodyCall, running: readonly [mean: string, variance: string]) {
+  const m = math(b);
+  const { shape } = call.input(0);
+  const axes = b.vector(channelAxes(call.input(0)));
+  const size = [shape[1] as number];
+  const momentum = call.float("momentum", 0.9);
+  const wide = b.op("ReduceMean", [x(0), axes]);
+  const mean = reshape(b, wide, size);
+  // ReduceSumSquare would be one node less, and takes seven times as long as ReduceMean on the CPU;
+  // about the mean: the difference of two large sums would lose the variance of a shifted channel
+  const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(x(0), wide)), axes]), size);
+  // an attribute would be rounded to float32, whatever X is
+  const spread = m.add(variance, epsilonOf(call));
+  const blend = (before: string, batch: string): string => m.add(m.mul(before, momentum), m.mul(batch, 1 - momentum));
+  return {
+    mean,
+    spread,
+    inverse: (): string => m.reciprocal(m.sqrt(spread)),
+    renewed: [() => blend(running[0], mean), () => blend(running[1], variance)] as const,
+  };
+}
+
 /** (X, scale, B, mean, var) → (Y, newMean, newVar, batchMean, batchInvStd): normalised with the batch's statistics. */
 const training: Op = native(
   (call) => {
@@ -108,72 +135,184 @@ const training: Op = native(
       [3, 1],
       [4, 2],
     ],
-    body: ({ b, x, node, ...call }) => {
-      const m = math(b);
-      const { shape } = call.input(0);
-      const axes = b.vector(channelAxes(call.input(0)));
-      const size = [shape[1] as number];
-      const epsilon = epsilonOf(call);
-      const momentum = call.float("momentum", 0.9);
-      const wide = b.op("ReduceMean", [x(0), axes]);
-      const mean = reshape(b, wide, size);
-      // ReduceSumSquare would be one node less, and takes seven times as long as ReduceMean on the CPU;
-      // about the mean: the difference of two large sums would lose the variance of a shifted channel
-      const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(x(0), wide)), axes]), size);
-      // an attribute would be rounded to float32, whatever X is
-      const spread = m.add(variance, epsilon);
+    body: (call) => {
+      const { b, x, node } = call;
+      const { mean, spread, inverse, renewed } = batchStatistics(call, [x(3), x(4)]);
       const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, spread], { epsilon: float(0) });
-      const renewed = (output: number, running: string, batch: string): string =>
-        node.outputs[output] ? m.add(m.mul(running, momentum), m.mul(batch, 1 - momentum)) : "";
       return [
         y,
-        renewed(1, x(3), mean),
-        renewed(2, x(4), variance),
+        ...renewed.map((value, i) => (node.outputs[1 + i] ? value() : "")),
         mean,
-        node.outputs[4] ? m.reciprocal(m.sqrt(spread)) : "",
+        node.outputs[4] ? inverse() : "",
       ];
+    },
+    parts: ({ b, x, node }) => {
+      const [, newMean, newVariance] = node.outputs;
+      const { epsilon, momentum } = node.attributes;
+      const [before, after, mean, inverse] = b.add(
+        "BatchNormalizationStatistics",
+        [x(0), x(3), x(4)],
+        { ...(epsilon && { epsilon }), ...(momentum && { momentum }) },
+        {
+          domain: "mutwo",
+          outputs: ["newMean", "newVar", "batchMean", "batchInvStd"].map((name, i) =>
+            i > 1 || [newMean, newVariance][i] ? b.fresh(`${b.scope}/${name}`) : "",
+          ),
+        },
+      ) as [string, string, string, string];
+      const [y = ""] = b.add("BatchNormalizationApply", [x(0), x(1), x(2), mean, inverse], {}, { domain: "mutwo" });
+      return [y, before, after, mean, inverse];
     },
   },
 );
 
+/** (X, mean, var) → (newMean, newVar, batchMean, batchInvStd). */
+const statistics: Op = part(
+  (call) => {
+    const [, vector] = channels(call, 3);
+    return [vector, vector, vector, vector];
+  },
+  4,
+  {
+    buffers: [1, 2],
+    inPlaceOf: () => [[1], [2]],
+    state: [
+      [1, 0],
+      [2, 1],
+    ],
+    body: (call) => {
+      const { x, node } = call;
+      const { mean, inverse, renewed } = batchStatistics(call, [x(1), x(2)]);
+      return [...renewed.map((value, i) => (node.outputs[i] ? value() : "")), mean, node.outputs[3] ? inverse() : ""];
+    },
+  },
+);
+
+/** (X, scale, B, mean, invStd) → Y = (X − mean)·invStd·scale + B. */
+const apply: Op = part((call) => channels(call, 5).slice(0, 1), 4, {
+  pointwise: true,
+  fusible: "elements",
+  channelInputs: [1, 2, 3, 4],
+  inPlace: [0],
+  body: ({ b, x }) => [affine(b, x(0), math(b).mul(x(1), x(4)), x(2), x(3))],
+});
+
+/** Type of the gradient of X, and of a vector of channels, given (dY, X, vector, …). */
+function gradientTypes(call: OpCall): [TensorType, TensorType] {
+  const { dtype, shape } = call.input(1);
+  if (!sameShape(call.input(0).shape, shape))
+    throw new NodeError(`shape mismatch: dY [${call.input(0).shape}] for X [${shape}]`, call.node);
+  return [
+    { dtype, shape },
+    { dtype: call.input(2).dtype, shape: [shape[1] as number] },
+  ];
+}
+
+/** dScale and dB in standard ops. */
+function vectorGradients({ b, x, input }: BodyCall): [dScale: string, dB: string] {
+  const m = math(b);
+  const axes = channelAxes(input(1));
+  const dB = sumOver(b, x(0), axes, false);
+  const product = m.mul(m.sub(x(1), perChannel(b, x(3), input(1).shape.length)), x(0));
+  return [m.mul(sumOver(b, product, axes, false), x(4)), dB];
+}
+
 /**
- * (dY, X, scale, batchMean, batchInvStd) → (dX, dScale, dB), the gradient of the op above:
- * dB = Σ dY, dScale = Σ dY·(X − mean)·invStd, dX = a·dY − a·invStd·dScale/n·(X − mean) − a·dB/n with a = scale·invStd.
+ * Factors of dX = slope·dY + tilt·(X − mean) + level: slope = scale·invStd, tilt = −slope·invStd·dScale/n,
+ * level = −slope·dB/n.
+ */
+function factors({ b, x, input }: BodyCall, dScale: string, dB: string): [slope: string, tilt: string, level: string] {
+  const m = math(b);
+  const { shape } = input(1);
+  const slope = m.mul(x(2), x(4));
+  const perElement = m.mul(slope, -(shape[1] as number) / elementCount(shape));
+  return [slope, m.mul(m.mul(perElement, x(4)), dScale), m.mul(perElement, dB)];
+}
+
+/**
+ * (dY, X, scale, batchMean, batchInvStd) → (dX, dScale, dB), the gradient of batch norm in training:
+ * dB = Σ dY, dScale = Σ dY·(X − mean)·invStd, dX as in `factors`.
  */
 const trainingGradient: Op = native(
   (call) => {
-    const { shape } = call.input(1);
-    const vector = { dtype: call.input(2).dtype, shape: [shape[1] as number] };
-    if (!sameShape(call.input(0).shape, shape))
-      throw new NodeError(`shape mismatch: dY [${call.input(0).shape}] for X [${shape}]`, call.node);
-    return [{ dtype: call.input(1).dtype, shape }, vector, vector];
+    const [dX, vector] = gradientTypes(call);
+    return [dX, vector, vector];
   },
   "none",
   {
     flops: (call) => 9 * inputSize(call),
     inputTypes: "any",
     types: null,
-    body: ({ b, x, node, input }) => {
+    body: (call) => {
+      const { b, x, node } = call;
       const m = math(b);
-      const type = input(1);
-      const rank = type.shape.length;
-      const axes = channelAxes(type);
-      const [dY, X, scale, mean, invStd] = [x(0), x(1), x(2), x(3), x(4)];
-      const dB = sumOver(b, dY, axes, false);
-      const product = m.mul(m.sub(X, perChannel(b, mean, rank)), dY);
-      const dScale = m.mul(sumOver(b, product, axes, false), invStd);
+      const [dScale, dB] = vectorGradients(call);
       if (!node.outputs[0]) return ["", dScale, dB];
-      const a = m.mul(scale, invStd);
-      const perElement = m.mul(a, -(type.shape[1] as number) / elementCount(type.shape));
-      const rest = affine(b, X, m.mul(m.mul(perElement, invStd), dScale), m.mul(perElement, dB), mean);
-      return [m.add(rest, m.mul(dY, perChannel(b, a, rank))), dScale, dB];
+      const [slope, tilt, level] = factors(call, dScale, dB);
+      const rest = affine(b, x(1), tilt, level, x(3));
+      return [m.add(rest, m.mul(x(0), perChannel(b, slope, call.input(1).shape.length))), dScale, dB];
+    },
+    parts: ({ b, x, node }) => {
+      const [dX, ...vectors] = node.outputs;
+      const wanted = [dX, dX, dX, ...vectors];
+      const [slope, tilt, level, dScale, dB] = b.add(
+        "BatchNormalizationGradientSums",
+        [0, 1, 2, 3, 4].map(x),
+        {},
+        {
+          domain: "mutwo",
+          outputs: ["slope", "tilt", "level", "dScale", "dB"].map((name, i) =>
+            wanted[i] ? b.fresh(`${b.scope}/${name}`) : "",
+          ),
+        },
+      ) as [string, string, string, string, string];
+      const operands = [x(0), x(1), x(3), slope, tilt, level];
+      const made = dX ? b.add("BatchNormalizationGradientApply", operands, {}, { domain: "mutwo" }) : [];
+      return [made[0] ?? "", dScale, dB];
     },
   },
 );
 
-/** Batch normalization: with frozen statistics the standard op, in training two ops of our own. */
+/** (dY, X, scale, batchMean, batchInvStd) → (slope, tilt, level, dScale, dB): all that the gradients sum. */
+const gradientSums: Op = part(
+  (call) => {
+    const [, vector] = gradientTypes(call);
+    return [vector, vector, vector, vector, vector];
+  },
+  4,
+  {
+    fusible: "channels",
+    channelInputs: [2, 3, 4],
+    body: (call) => {
+      const [dScale, dB] = vectorGradients(call);
+      return [...factors(call, dScale, dB), dScale, dB].map((name, i) => (call.node.outputs[i] ? name : ""));
+    },
+  },
+);
+
+/** (dY, X, mean, slope, tilt, level) → dX = slope·dY + (tilt·(X − mean) + level). */
+const gradientApply: Op = part((call) => gradientTypes(call).slice(0, 1), 5, {
+  pointwise: true,
+  fusible: "elements",
+  channelInputs: [2, 3, 4, 5],
+  inPlace: [0, 1],
+  body: ({ b, x, input }) => {
+    const m = math(b);
+    const sloped = m.mul(x(0), perChannel(b, x(3), input(1).shape.length));
+    return [m.add(affine(b, x(1), x(4), x(5), x(2)), sloped)];
+  },
+});
+
+/**
+ * Batch normalization: with frozen statistics the standard op, in training two ops of our own; where nodes are fused, each
+ * of them is sums over the channels and a pointwise op, which become parts of other kernels.
+ */
 export const batchNormalization: OpTable = {
   BatchNormalization: inference,
   "mutwo:BatchNormalization": training,
   "mutwo:BatchNormalizationGradient": trainingGradient,
+  "mutwo:BatchNormalizationStatistics": statistics,
+  "mutwo:BatchNormalizationApply": apply,
+  "mutwo:BatchNormalizationGradientSums": gradientSums,
+  "mutwo:BatchNormalizationGradientApply": gradientApply,
 };

@@ -12,6 +12,8 @@ import type { Op, OpCall, OpTable } from "./op.js";
 
 /** One op inside a fused node: `x0…` are the node's inputs, `c0…` constants, `y0…` its outputs, `t0…` what stays inside. */
 export interface InnerNode {
+  /** The standard one if absent. */
+  readonly domain?: string;
   readonly op: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -24,7 +26,7 @@ export interface InnerConstant {
   readonly dataBase64: string;
 }
 
-/** What a fused node computes: standard ops, in order. */
+/** What a fused node computes: pointwise ops, and reductions of one kind, in order. */
 export interface FusedBody {
   readonly nodes: readonly InnerNode[];
   readonly constants: Readonly<Record<string, InnerConstant>>;
@@ -73,7 +75,7 @@ export function fusedGraph(opOf: OpLookup, node: Node, inputs: readonly (TensorT
   const nodes = body.nodes.map((inner, i): Node => {
     const whole: Node = {
       name: `${node.name}/${i}`,
-      domain: "",
+      domain: inner.domain ?? "",
       op: inner.op,
       inputs: inner.inputs,
       outputs: inner.outputs,
@@ -128,7 +130,7 @@ export const fused = (opOf: OpLookup): OpTable => {
         }
       for (const inner of graph.nodes) {
         const inputs = inner.inputs.map((name) => (name ? names.get(name) : undefined));
-        const made = b.add(inner.op, inputs, inner.attributes, { count: inner.outputs.length });
+        const made = b.add(inner.op, inputs, inner.attributes, { domain: inner.domain, count: inner.outputs.length });
         inner.outputs.forEach((name, i) => void names.set(name, made[i] as string));
       }
       return node.outputs.map((name, i) => (name ? (names.get(`y${i}`) as string) : ""));

@@ -72,10 +72,13 @@ export interface Op {
   /** Each output element depends on the inputs' elements in its place alone, as they are broadcast. Default: no. */
   readonly pointwise?: true;
   /**
-   * How the op can be a part of a fused node: each element by itself (a pointwise op), or one value for each row of
-   * trailing axes. The GPU's generator has an expression for it. Default: it cannot.
+   * How the op can be a part of a fused node: each element by itself (a pointwise op), one value for each row of trailing
+   * axes, or sums over all axes but the channel's (axis 1 of input 0). The GPU's generator has an expression for it.
+   * Default: it cannot.
    */
-  readonly fusible?: "elements" | "rows";
+  readonly fusible?: "elements" | "rows" | "channels";
+  /** Inputs with one number for each channel of input 0 (its axis 1), which all elements of the channel meet. */
+  readonly channelInputs?: readonly number[];
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
    * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
@@ -159,8 +162,13 @@ export interface Op {
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
-  /** Nodes that do the same in less time with the kernels of a CPU. */
+  /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
   readonly onHost?: Normalize;
+  /**
+   * The op as others of which fused nodes are made, for runtimes that fuse and have kernels for them all; there it comes
+   * before a kernel of its own.
+   */
+  readonly parts?: Body;
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

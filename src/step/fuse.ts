@@ -4,6 +4,7 @@ import { commonPath } from "../graph/origins.js";
 import { peakBytes } from "../memory/liveness.js";
 import { type Group, write } from "./fused-node.js";
 import { groupsOf, sourcesOf } from "./groups.js";
+import { inline } from "./inline.js";
 import { order, passesOf } from "./order.js";
 import { rematerialize } from "./rematerialize.js";
 
@@ -24,14 +25,13 @@ export function fuse(graph: Graph): Graph {
 }
 
 /** Groups the fusible nodes of a graph and writes each group as one node. */
-function group(graph: Graph): Graph {
+function group(given: Graph): Graph {
+  const { graph, groupOf: all } = inline(given, groupsOf(given, sourcesOf(given), passesOf(given)));
+  const groupOf = new Map([...all].filter(([, { members }]) => members.length > 1));
   const read = consumers(graph);
-  const sources = sourcesOf(graph);
-  const passes = passesOf(graph);
-  const groupOf = groupsOf(graph, sources, passes);
   const written = new Map<Group, Node>();
   for (const one of new Set(groupOf.values())) written.set(one, write(graph, one, leavesOf(graph, read, one)));
-  const nodes = order(graph, sources, passes, groupOf, written);
+  const nodes = order(graph, sourcesOf(graph), passesOf(graph), groupOf, written);
   return prune({ ...graph, nodes, ...originsOfFused(graph, written) });
 }
 

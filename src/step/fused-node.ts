@@ -1,12 +1,12 @@
 import { elementCount, type Graph, type Node, type Tensor, tensorOf } from "../graph/graph.js";
 import { type FusedBody, fusedAttributes, type InnerConstant, type InnerNode } from "../ops/fused.js";
+import { opOf } from "../ops/index.js";
 
 export interface Group {
   /** Ranks, in order. */
   readonly members: readonly number[];
   /** What the group goes over. */
   readonly shape: readonly number[];
-  readonly reducedAxes: number;
 }
 
 /** What the members of a group read, under the names that it has inside of the node. */
@@ -24,13 +24,17 @@ class Operands {
     this.names.set(name, inner);
   }
 
-  /** The name of a tensor inside; what no member makes becomes an input or a constant. */
-  of(name: string): string {
+  /**
+   * The name of a tensor inside; what no member makes becomes an input or a constant. A vector of the channels is another
+   * input than the same vector along the last axis.
+   */
+  of(name: string, isOfChannels: boolean): string {
     if (!name) return "";
-    const known = this.names.get(name);
+    const key = isOfChannels ? `${name} of channels` : name;
+    const known = this.names.get(key);
     if (known) return known;
     const inner = this.constant(name) ?? `x${this.inputs.push(name) - 1}`;
-    this.names.set(name, inner);
+    this.names.set(key, inner);
     return inner;
   }
 
@@ -64,24 +68,33 @@ export function write(graph: Graph, { members, shape }: Group, leaves: (name: st
   const outputs: string[] = [];
   const nodes: InnerNode[] = [];
   /** Inner names of results by what they are computed from. */
-  const known = new Map<string, string>();
+  const known = new Map<string, readonly string[]>();
   let count = 0;
   for (const rank of members) {
-    const { op, inputs: from, outputs: to, attributes } = graph.nodes[rank] as Node;
-    const name = to[0] as string;
-    const inputs = from.map((input) => operands.of(input));
-    const key = JSON.stringify([op, inputs, attributes]);
+    const node = graph.nodes[rank] as Node;
+    const { domain, op, inputs: from, outputs: to, attributes } = node;
+    const ofChannels = opOf(node).channelInputs;
+    const inputs = from.map((input, i) => operands.of(input, ofChannels?.includes(i) ?? false));
+    const key = JSON.stringify([domain, op, inputs, attributes]);
     const same = known.get(key);
-    const isOutput = leaves(name);
-    if (same && !isOutput) {
-      operands.set(name, same);
+    if (same && !to.some(leaves)) {
+      to.forEach((name, i) => void operands.set(name, same[i] as string));
       continue;
     }
-    const own = isOutput ? `y${outputs.length}` : `t${count++}`;
-    if (isOutput) outputs.push(name);
+    const own = to.map((name) => {
+      if (!name) return "";
+      const inner = leaves(name) ? `y${outputs.push(name) - 1}` : `t${count++}`;
+      operands.set(name, inner);
+      return inner;
+    });
     if (!same) known.set(key, own);
-    operands.set(name, own);
-    nodes.push({ op, inputs, outputs: [own], ...(Object.keys(attributes).length ? { attributes } : {}) });
+    nodes.push({
+      ...(domain && { domain }),
+      op,
+      inputs,
+      outputs: own,
+      ...(Object.keys(attributes).length ? { attributes } : {}),
+    });
   }
   const { inputs, constants } = operands;
   const body: FusedBody = { nodes, constants, inPlace: inPlaceOf(graph, inputs, outputs, shape) };

@@ -6,12 +6,17 @@ import { normalizeAxes } from "../ops/shapes.js";
 /** Rows that are longer are not kept on the chip: reading them several times would cost what fusing saves. */
 export const longestRow = 16384;
 
-/** How a node can be a member: each element by itself, or one value for each row of that many trailing axes. */
+/**
+ * How a node can be a member: each element by itself, one value for each row of that many trailing axes, or sums over all
+ * axes but the channel's.
+ */
 export interface Fusible {
   /** The shape whose elements the node goes over. */
   readonly shape: readonly number[];
-  /** Number of trailing axes that a reduction makes one; 0 for a pointwise node. */
+  /** Number of trailing axes that a reduction makes one; 0 for a node that has none. */
   readonly reducedAxes: number;
+  /** Whether it sums over the elements of each channel. */
+  readonly overChannels: boolean;
 }
 
 const fusibleTypes = new Set(["float32", "float16", "bfloat16", "float64", "bool", "int32", "int64", "uint8", "int8"]);
@@ -19,12 +24,14 @@ const fusibleTypes = new Set(["float32", "float16", "bfloat16", "float64", "bool
 /** How a node of a graph may be a member of a fused node; undefined if it may not. */
 export function fusible(node: Node, graph: Pick<Graph, "tensors" | "name">): Fusible | undefined {
   const kind = opOf(node).fusible;
-  if (!kind || node.outputs.length !== 1 || node.inputs.some((name, i) => !name && i === 0)) return undefined;
+  const isOverChannels = kind === "channels";
+  if (!kind || (node.outputs.length !== 1 && !isOverChannels) || !node.inputs[0]) return undefined;
   const types = [...node.inputs, ...node.outputs].filter(Boolean).map((name) => tensorOf(graph, name));
   if (types.some(({ dtype, host }) => host || !fusibleTypes.has(dtype))) return undefined;
-  const output = tensorOf(graph, node.outputs[0] as string);
-  if (kind === "elements") return { shape: output.shape, reducedAxes: 0 };
+  if (kind === "elements")
+    return { shape: tensorOf(graph, node.outputs[0] as string).shape, reducedAxes: 0, overChannels: false };
   const { shape } = tensorOf(graph, node.inputs[0] as string);
+  if (isOverChannels) return { shape, reducedAxes: 0, overChannels: true };
   const call = callOf(node, graph.tensors);
   const given = call.inputs[1] ? call.constant(1) : call.ints("axes");
   const axes = normalizeAxes(given?.length ? given : shape.map((_, axis) => axis), shape.length).sort((a, z) => a - z);
@@ -33,7 +40,7 @@ export function fusible(node: Node, graph: Pick<Graph, "tensors" | "name">): Fus
   const isKept = call.int("keepdims", 1) !== 0 || count === shape.length;
   if (!isLast || !isKept || call.int("keepdims", 1) === 0) return undefined;
   if (elementCount(shape.slice(shape.length - count)) > longestRow) return undefined;
-  return { shape, reducedAxes: count };
+  return { shape, reducedAxes: count, overChannels: false };
 }
 
 /** A row value's shape: that of a full one with its trailing axes of size 1. */

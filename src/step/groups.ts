@@ -4,7 +4,7 @@ import type { Group } from "./fused-node.js";
 import { type Fusible, fusible, longestRow, rowShape } from "./fusible.js";
 
 /** Inputs of one fused node: every one is an address that a thread keeps. */
-const mostInputs = 24;
+export const mostInputs = 24;
 
 /** Tensors with more elements are worth reading once: their readers are grouped though none reads another. */
 const leastShared = 1024;
@@ -24,19 +24,23 @@ interface Growing {
   inputs: ReadonlySet<string>;
   /** Ranks of the nodes outside that those come from. */
   sources: ReadonlySet<number>;
+  /** Sums over channels that members make: known only when the whole node is over, so that no member reads them. */
+  sums: readonly string[];
 }
 
 /** What two groups go over together; undefined if that does not fit. */
 function joined(a: Fusible, z: Fusible): Fusible | undefined {
   if (a.reducedAxes && z.reducedAxes && a.reducedAxes !== z.reducedAxes) return undefined;
   const reducedAxes = a.reducedAxes || z.reducedAxes;
+  const overChannels = a.overChannels || z.overChannels;
+  if (overChannels && reducedAxes) return undefined;
   const [large, small] = elementCount(a.shape) >= elementCount(z.shape) ? [a, z] : [z, a];
   const isFull = large.shape.join() === small.shape.join();
   // a pointwise node on row values belongs to the rows of the group
   const isRow = reducedAxes > 0 && !small.reducedAxes && small.shape.join() === rowShape(large.shape, reducedAxes);
   if (!isFull && !isRow) return undefined;
   if (reducedAxes && elementCount(large.shape.slice(large.shape.length - reducedAxes)) > longestRow) return undefined;
-  return { shape: large.shape, reducedAxes };
+  return { shape: large.shape, reducedAxes, overChannels };
 }
 
 /** For each node the ranks of the nodes that its inputs come from; a flat buffer comes from its parts. */
@@ -103,8 +107,15 @@ class Grouper {
 
   /** Makes one group of a node and all groups near it that fit. */
   add(rank: number, over: Fusible): void {
-    const inputs = new Set(this.node(rank).inputs.filter(Boolean));
-    let own: Growing = { members: [rank], first: rank, over, inputs, sources: new Set(this.sources[rank]) };
+    const { inputs: from, outputs } = this.node(rank);
+    let own: Growing = {
+      members: [rank],
+      first: rank,
+      over,
+      inputs: new Set(from.filter(Boolean)),
+      sources: new Set(this.sources[rank]),
+      sums: over.overChannels ? outputs : [],
+    };
     this.groupOf.set(rank, own);
     for (const other of this.neighbours(rank)) own = this.join(other, own, rank) ?? own;
     this.spans.add(own.first, rank);
@@ -132,6 +143,8 @@ class Grouper {
     const first = Math.min(a.first, z.first);
     const isSamePart = this.passes[first] === this.passes[rank] && this.node(first).phase === this.node(rank).phase;
     if (!over || !isSamePart) return undefined;
+    const sums = [...a.sums, ...z.sums];
+    if (sums.some((name) => a.inputs.has(name) || z.inputs.has(name))) return undefined;
     const isOutside = (at: number | undefined): boolean => {
       const group = at === undefined ? undefined : groupOf.get(at);
       return group === undefined || (group !== a && group !== z);
@@ -145,7 +158,7 @@ class Grouper {
       large.members.push(member);
       groupOf.set(member, large);
     }
-    return Object.assign(large, { first, over, inputs, sources });
+    return Object.assign(large, { first, over, inputs, sources, sums });
   }
 
   /** Whether a path leads out of a set of nodes and back into it: then they cannot be one node. */
@@ -176,7 +189,7 @@ function lastBefore(readers: readonly number[], rank: number): readonly number[]
   return readers.slice(Math.max(0, low - mostReaders), low);
 }
 
-/** The group of each fusible node that can be grouped with others, by rank. */
+/** The group of each fusible node, by rank; one that cannot be grouped with others is a group alone. */
 export function groupsOf(
   graph: Graph,
   sources: readonly (readonly number[])[],
@@ -187,13 +200,11 @@ export function groupsOf(
     const over = fusible(node, graph);
     if (over) grouper.add(rank, over);
   }
-  const groups = new Map<Growing, Group>();
-  for (const one of new Set(grouper.groupOf.values()))
-    if (one.members.length > 1) groups.set(one, { ...one.over, members: one.members.sort((a, z) => a - z) });
-  return new Map(
-    [...grouper.groupOf].flatMap(([rank, one]) => {
-      const group = groups.get(one);
-      return group ? [[rank, group] as const] : [];
+  const groups = new Map(
+    [...new Set(grouper.groupOf.values())].map((one): [Growing, Group] => {
+      const { over, members } = one;
+      return [one, { shape: over.shape, members: members.sort((a, z) => a - z) }];
     }),
   );
+  return new Map([...grouper.groupOf].map(([rank, one]) => [rank, groups.get(one) as Group]));
 }

@@ -11,21 +11,28 @@ import { widerIntegers } from "./integers.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
+/** What an op's record says of a kind of runtime: in which parts it fuses, and what is faster on a host. */
+type Preference = "parts" | "onHost";
+
 /**
- * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
- * that other nodes read keep their names. For a host (`isHost`), ops take the form that is faster there. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops, and, for a
+ * runtime that prefers it, by its parts or its form on a host where there are kernels for those. Tensors that other nodes
+ * read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
  */
-export function lower(
-  graph: Graph,
-  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
-  isHost = false,
-): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?: Preference): Graph {
   const b = new Builder(graph, false);
+  const replace = (node: Node, body: Expansion | undefined): void => {
+    for (const inner of body?.nodes ?? []) add(inner);
+    node.outputs.forEach((name, i) => {
+      if (name) settle(b, body?.results[i] ?? "", name, node);
+    });
+  };
   const add = (node: Node): void => {
     const op = opOf(node);
-    const faster = isHost && op.onHost ? expand(b, node, op.onHost) : undefined;
-    if (faster) {
-      replace(node, faster);
+    const wish = preference && op[preference];
+    const preferred = wish && expand(b, node, wish);
+    if (preferred?.nodes.every((inner) => opOf(inner).view || hasKernel(inner, b))) {
+      replace(node, preferred);
       return;
     }
     if (op.view || op.swap || hasKernel(node, b)) {
@@ -36,12 +43,6 @@ export function lower(
     const rule = widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
     if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
     replace(node, expand(b, node, rule));
-  };
-  const replace = (node: Node, body: Expansion | undefined): void => {
-    for (const inner of body?.nodes ?? []) add(inner);
-    node.outputs.forEach((name, i) => {
-      if (name) settle(b, body?.results[i] ?? "", name, node);
-    });
   };
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
@@ -57,7 +58,8 @@ export interface Target {
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), !runtime.fuses);
+  const preference = runtime.fuses ? "parts" : "onHost";
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), preference);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }

@@ -63,14 +63,21 @@ function repeatables(uses: Uses): Set<string> {
   const isRenewed = (name: string): boolean =>
     state.has(name) && !made.has(name) && tensorOf(graph, name).category === "buffer";
   const depth = new Map<string, number>();
+  /**
+   * What batch norms are part of: in convolution networks these are most of all memory, of which a pass more is a tenth
+   * of the step.
+   */
+  const normed = new Set<string>();
   for (const name of forward) {
     const node = makerOf(uses, name);
     const how = fusible(node, graph);
-    if (!how || how.reducedAxes || shown.has(name) || state.has(name) || graph.outputs.includes(name)) continue;
+    if (!how || how.reducedAxes || how.overChannels || shown.has(name) || state.has(name)) continue;
+    if (graph.outputs.includes(name)) continue;
     if (node.inputs.some(isRenewed)) continue;
     // a reader that cannot take the chain in gets it as a node of its own, which is worth its time for large tensors only
     const isFree = laterReaders(uses, name).every((reader) => fusible(reader, graph)?.shape.join() === shapeOf(name));
-    if (!isFree && tensorBytes(tensorOf(graph, name)) < leastBytes) continue;
+    if (opOf(node).channelInputs || node.inputs.some((input) => normed.has(input))) normed.add(name);
+    if (!isFree && (normed.has(name) || tensorBytes(tensorOf(graph, name)) < leastBytes)) continue;
     const level = 1 + Math.max(0, ...node.inputs.map((input) => depth.get(input) ?? 0));
     if (level <= deepest) depth.set(name, level);
   }

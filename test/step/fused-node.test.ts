@@ -7,7 +7,7 @@ import { write } from "../../src/step/fused-node.js";
 /** All nodes of a graph over [2,3] as one; the outputs of the graph leave it. */
 function written(text: string, inputs = "float32[2,3] x, float32[3] z") {
   const graph = parseGraph(`graph(${inputs}) => ${text}`);
-  const group = { members: graph.nodes.map((_, rank) => rank), shape: [2, 3], reducedAxes: 0 };
+  const group = { members: graph.nodes.map((_, rank) => rank), shape: [2, 3] };
   const node = write(graph, group, (name) => graph.outputs.includes(name));
   const { nodes, constants, inPlace } = fusedBody(node);
   const lines = nodes.map(({ op, inputs: from, outputs }) => `${outputs} = ${op}(${from})`);
@@ -37,4 +37,18 @@ test("write(group) may write an output over full inputs of its type alone", () =
   assert.deepEqual(written("(y) { h = Mul(x, z) y = Exp(h) }").inPlace, [[0]]);
   assert.deepEqual(written("(y) { y = Greater(x, z) }").inPlace, [[]]);
   assert.deepEqual(written("(y) { y = Add(x, z) }", "float32[2,3] x, float32[2,3] z").inPlace, [[0, 1]]);
+});
+
+test("write(group) hands a vector of the channels over apart from the same one along the last axis", () => {
+  const { node, lines } = written("(y) { h = mutwo.BatchNormalizationApply(x, z, z, z, z) y = Mul(h, z) }");
+  assert.deepEqual(lines, ["t0 = BatchNormalizationApply(x0,x1,x1,x1,x1)", "y0 = Mul(t0,x2)"]);
+  assert.deepEqual(node.inputs, ["x", "z", "z"]);
+});
+
+test("write(group) names those of several results that leave it, and those that do not", () => {
+  const { node, lines } = written(
+    "(y, ds) { y = Neg(x) a, b, c, ds, db = mutwo.BatchNormalizationGradientSums(y, x, z, z, z) }",
+  );
+  assert.equal(lines[1], "t0,t1,t2,y1,t3 = BatchNormalizationGradientSums(y0,x0,x1,x1,x1)");
+  assert.deepEqual(node.outputs, ["y", "ds"]);
 });

@@ -4,22 +4,34 @@ import { parseGraph } from "../../src/build/text.js";
 import type { Node } from "../../src/graph/graph.js";
 import { fusible, longestRow, rowShape } from "../../src/step/fusible.js";
 
+const elements = { reducedAxes: 0, overChannels: false };
+
+const rows = (reducedAxes: number) => ({ reducedAxes, overChannels: false });
+
 const of = (text: string, x = "float32[4,3,5] x") => {
   const graph = parseGraph(`graph(${x}) => (y) { y = ${text} }`);
   return fusible(graph.nodes[0] as Node, graph);
 };
 
 test("fusible(pointwise node) goes over its output, by itself", () => {
-  assert.deepEqual(of("Exp(x)"), { shape: [4, 3, 5], reducedAxes: 0 });
-  assert.deepEqual(of("Add(x, z)", "float32[4,3,5] x, float32[7,1,1,1] z"), { shape: [7, 4, 3, 5], reducedAxes: 0 });
+  assert.deepEqual(of("Exp(x)"), { shape: [4, 3, 5], ...elements });
+  assert.deepEqual(of("Add(x, z)", "float32[4,3,5] x, float32[7,1,1,1] z"), { shape: [7, 4, 3, 5], ...elements });
 });
 
 test("fusible(reduction) goes over its input: the trailing axes, kept as axes of size 1", () => {
-  assert.deepEqual(of("ReduceSum(x, int64[1]{-1})"), { shape: [4, 3, 5], reducedAxes: 1 });
-  assert.deepEqual(of("ReduceMax<axes=[2,1]>(x)"), { shape: [4, 3, 5], reducedAxes: 2 });
-  assert.deepEqual(of("ReduceMean(x)"), { shape: [4, 3, 5], reducedAxes: 3 });
+  assert.deepEqual(of("ReduceSum(x, int64[1]{-1})"), { shape: [4, 3, 5], ...rows(1) });
+  assert.deepEqual(of("ReduceMax<axes=[2,1]>(x)"), { shape: [4, 3, 5], ...rows(2) });
+  assert.deepEqual(of("ReduceMean(x)"), { shape: [4, 3, 5], ...rows(3) });
   assert.equal(of("ReduceSum(x, int64[1]{1})"), undefined);
   assert.equal(of("ReduceSum<keepdims=0>(x, int64[1]{2})"), undefined);
+});
+
+test("fusible(sums over channels) goes over its first input, with several outputs", () => {
+  const graph = parseGraph(`graph(float32[2,3,4] d, float32[2,3,4] x, float32[3] v) => (ds, db) {
+  a, b, c, ds, db = mutwo.BatchNormalizationGradientSums(d, x, v, v, v)
+}`);
+  const over = fusible(graph.nodes[0] as Node, graph);
+  assert.deepEqual(over, { shape: [2, 3, 4], reducedAxes: 0, overChannels: true });
 });
 
 test("fusible(node) is none for rows that do not fit on the chip, other ops and other types", () => {

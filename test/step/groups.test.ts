@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node, Tensor } from "../../src/graph/graph.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { groupsOf, sourcesOf } from "../../src/step/groups.js";
@@ -20,7 +21,9 @@ function graphOf(rows: readonly (readonly [op: string, ...inputs: string[]])[], 
 
 const found = (graph: Graph) => groupsOf(graph, sourcesOf(graph), passesOf(graph));
 
-const membersOf = (graph: Graph): (readonly number[])[] => [...new Set(found(graph).values())].map((g) => g.members);
+/** Members of the groups of more than one. */
+const membersOf = (graph: Graph): (readonly number[])[] =>
+  [...new Set(found(graph).values())].map((g) => g.members).filter(({ length }) => length > 1);
 
 test("groupsOf(graph) makes no group that a path leaves and comes back to", () => {
   // t1 is no element-wise result: t0 and t2 with it would be made at once
@@ -62,7 +65,7 @@ test("groupsOf(random graph) leaves an order in which all is made before it is r
     });
     // large tensors are shared by their readers too
     const graph = graphOf(rows, round % 2 ? 4 : 2048);
-    grouped += found(graph).size;
+    grouped += membersOf(graph).flat().length;
     assert.ok(isOrdered(graph), JSON.stringify(rows));
   }
   assert.ok(grouped > 1000, `${grouped}`);
@@ -85,4 +88,23 @@ test("groupsOf(readers of one large tensor) looks back at no more readers than i
   const began = process.cpuUsage();
   assert.deepEqual(membersOf(graphOf(rows, 2048)), []);
   assert.ok(process.cpuUsage(began).user < 20e6);
+});
+
+test("groupsOf(sums over channels) takes in what they read, and nothing that reads them", () => {
+  const graph = parseGraph(`graph(float32[2,3,4] d, float32[2,3,4] x, float32[3] v) => (y) {
+  e = Neg(d)
+  slope, tilt, level, ds, db = mutwo.BatchNormalizationGradientSums(e, x, v, v, v)
+  f = mutwo.BatchNormalizationGradientApply(e, x, v, slope, tilt, level)
+  y = Exp(f)
+}`);
+  assert.deepEqual(membersOf(graph), [
+    [0, 1],
+    [2, 3],
+  ]);
+  // rows and channels are reduced in kernels of different kinds
+  const rows = parseGraph(`graph(float32[2,3,4] d, float32[2,3,4] x, float32[3] v) => (m, s) {
+  m = ReduceSum(d, int64[1]{-1})
+  s = mutwo.BatchNormalizationGradientSums(d, x, v, v, v)
+}`);
+  assert.deepEqual(membersOf(rows), []);
 });

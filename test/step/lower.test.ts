@@ -63,3 +63,15 @@ test("lowerFor(runtime, graph) fuses only where the runtime does", () => {
   assert.deepEqual(shown(lowerFor({ hasKernel }, graph)), ["a = Exp", "y = Sin"]);
   assert.deepEqual(shown(lowerFor({ hasKernel, fuses: true }, graph)), ["y = Fused"]);
 });
+
+test("lower(graph) for a runtime that fuses takes an op's parts where there are kernels for them all", () => {
+  const graph = parseGraph(`graph g(float32[2,3,4] x, float32[3] s, float32[3] m, float32[3] v) => (y) {
+  y = mutwo.BatchNormalization(x, s, s, m, v)
+}`);
+  const all = (): boolean => true;
+  const ops = (kernels: (node: Node) => boolean, fuses: boolean): string[] =>
+    lower(graph, kernels, fuses ? "parts" : undefined).nodes.map(({ op }) => op);
+  assert.deepEqual(ops(all, true), ["BatchNormalizationStatistics", "BatchNormalizationApply"]);
+  assert.deepEqual(ops(all, false), ["BatchNormalization"]);
+  assert.deepEqual(ops(except("BatchNormalizationApply"), true), ["BatchNormalization"]);
+});

@@ -23,7 +23,7 @@ test("passesOf(graph) counts forward with the loss, backward, and again for the 
 
 test("order(graph, …) puts a group where its last member stands, pass by pass", () => {
   const sources = [[], [], [0, 1], [2], [], [3, 4]];
-  const group: Group = { members: [0, 2], shape: [4], reducedAxes: 0 };
+  const group: Group = { members: [0, 2], shape: [4] };
   const whole = { ...graph.nodes[2]!, name: "whole" };
   const groupOf = new Map(group.members.map((rank) => [rank, group]));
   const names = (passes: readonly number[]): string[] =>
@@ -34,7 +34,7 @@ test("order(graph, …) puts a group where its last member stands, pass by pass"
 });
 
 test("order(graph, …) refuses groups that wait for each other", () => {
-  const group: Group = { members: [0, 3], shape: [4], reducedAxes: 0 };
+  const group: Group = { members: [0, 3], shape: [4] };
   const groupOf = new Map(group.members.map((rank) => [rank, group]));
   const written = new Map([[group, graph.nodes[3]!]]);
   assert.throws(

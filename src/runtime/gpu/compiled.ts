@@ -1,11 +1,12 @@
 import { NodeError } from "../../graph/errors.js";
-import { type DType, elementCount, type Graph, isFloat, type Node } from "../../graph/graph.js";
+import { type DType, elementCount, type Graph, isFloat, type Node, type Tensor } from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
 import { fusedGraph } from "../../ops/fused.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
-import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn, withPieces } from "./context.js";
+import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
 import type { KernelSource } from "./source/kernel.js";
 import { maxPoolGradientSource } from "./source/pool.js";
@@ -13,23 +14,69 @@ import { dropoutSource, randomSource, type Spread } from "./source/random.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
 import { scatterSource } from "./source/scatter.js";
 
-const bodyOf = (node: Node, graph: Pick<Graph, "tensors">): Graph =>
-  fusedGraph(
-    opOf,
-    node,
-    node.inputs.map((name) => (name ? typeIn(graph, name) : undefined)),
+/** What a fused node holds, or one node of which such a node could be made. */
+function bodyOf(node: Node, graph: Pick<Graph, "tensors">): Graph {
+  const types = node.inputs.map((name) => (name ? typeIn(graph, name) : undefined));
+  if (opOf(node).fusible === undefined) return fusedGraph(opOf, node, types);
+  const inputs = node.inputs.map((name, i) => (name ? `x${i}` : ""));
+  const outputs = node.outputs.map((name, i) => (name ? `y${i}` : ""));
+  const tensors = new Map(
+    [...node.inputs, ...node.outputs].flatMap((name, i): [string, Tensor][] => {
+      const inner = [...inputs, ...outputs][i] as string;
+      const isInput = i < inputs.length;
+      const { dtype, shape, data, category } = typeIn(graph, name);
+      const constant = category === "constant" && data && isInput;
+      return name
+        ? [
+            [
+              inner,
+              {
+                name: inner,
+                dtype,
+                shape,
+                category: isInput ? "input" : "temporary",
+                ...(constant && { data, category }),
+              },
+            ],
+          ]
+        : [];
+    }),
   );
+  const named = (names: readonly string[]): string[] => names.filter(Boolean);
+  return {
+    name: node.name,
+    nodes: [{ ...node, inputs, outputs }],
+    tensors,
+    inputs: named(inputs),
+    outputs: named(outputs),
+    state: [],
+  };
+}
 
-/** Element-wise chains and row reductions as one kernel. */
+/** Element-wise chains, and reductions over rows or channels with what is around them, and such nodes alone. */
 export const fusedNode: OwnNode = {
   fits: (node, graph, { compiles }) => compiles && canGenerate(bodyOf(node, graph)),
   prepare(node, context) {
-    const operands = [...node.inputs, ...node.outputs].map(context.address);
-    const aligned = operands.every((address) => address % 16n === 0n);
-    return context.launcher(
-      fusedSource(bodyOf(node, context.graph), aligned, context.cuda.multiprocessors),
-      () => operands,
+    const { address, cuda, graph, launcher } = context;
+    const body = bodyOf(node, graph);
+    const names = [...node.inputs, ...node.outputs].filter(Boolean);
+    const at = new Map([...body.inputs, ...body.outputs].map((inner, i) => [inner, address(names[i] as string)]));
+    const aligned = [...at.values()].every((operand) => operand % 16n === 0n);
+    const { launches, partsBytes } = fusedSource(body, aligned, cuda.multiprocessors);
+    let memory: Pointer = 0n;
+    const steps = launches.map(({ source, operands }) =>
+      launcher(source, () => operands.map((name) => (name === parts ? memory : (at.get(name) as Pointer)))),
     );
+    const run = (): void => {
+      for (const step of steps) step();
+    };
+    return partsBytes
+      ? () =>
+          withPieces(context, [partsBytes], ([piece]) => {
+            memory = piece as Pointer;
+            run();
+          })
+      : run;
   },
 };
 
@@ -52,24 +99,21 @@ export const reduction: OwnNode = {
 
 /** Launches two kernels, the second on what the first leaves in the workspace. */
 function inParts(
-  { launcher, workspace }: NodeContext,
+  context: NodeContext,
   bytes: number,
   first: KernelSource,
   second: KernelSource,
   operands: (parts: Pointer) => [Pointer[], Pointer[]],
 ): () => void {
   let parts: Pointer = 0n;
-  const one = launcher(first, () => operands(parts)[0]);
-  const two = launcher(second, () => operands(parts)[1]);
-  return () => {
-    parts = workspace.take(bytes);
-    try {
+  const one = context.launcher(first, () => operands(parts)[0]);
+  const two = context.launcher(second, () => operands(parts)[1]);
+  return () =>
+    withPieces(context, [bytes], ([piece]) => {
+      parts = piece as Pointer;
       one();
       two();
-    } finally {
-      workspace.giveBack(parts);
-    }
-  };
+    });
 }
 
 function reductionOf(

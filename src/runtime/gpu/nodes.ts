@@ -1,5 +1,5 @@
 import type { Graph, Node } from "../../graph/graph.js";
-import { batchNorm, batchNormGradient } from "./batch-norm.js";
+import { batchStatistics } from "./batch-norm.js";
 import { dropout, fusedNode, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { convolution } from "./convolution.js";
@@ -10,8 +10,10 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
   ":ConvTranspose": convolution,
   "mutwo:ConvFilterGradient": convolution,
-  "mutwo:BatchNormalization": batchNorm,
-  "mutwo:BatchNormalizationGradient": batchNormGradient,
+  "mutwo:BatchNormalizationStatistics": batchStatistics,
+  "mutwo:BatchNormalizationApply": fusedNode,
+  "mutwo:BatchNormalizationGradientSums": fusedNode,
+  "mutwo:BatchNormalizationGradientApply": fusedNode,
   "mutwo:Fused": fusedNode,
   "mutwo:MaxPoolGradient": maxPoolGradient,
   ":Dropout": dropout,

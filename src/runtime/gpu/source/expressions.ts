@@ -96,6 +96,10 @@ export const expressions: Readonly<Record<string, Expression>> = {
     const raised = low ? `(${a} < ${low} ? ${low} : ${a})` : a;
     return high ? `mutwo_min(${raised}, ${high})` : (raised as string);
   },
+  BatchNormalizationApply: ([x, scale, bias, mean, inverse]) =>
+    `((${x} - ${mean}) * (${inverse} * ${scale}) + ${bias})`,
+  BatchNormalizationGradientApply: ([dy, x, mean, slope, tilt, level]) =>
+    `(${slope} * ${dy} + (${tilt} * (${x} - ${mean}) + ${level}))`,
 };
 
 export interface Reduction {

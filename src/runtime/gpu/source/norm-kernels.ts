@@ -3,12 +3,10 @@ import { computeTypes } from "./expressions.js";
 import { type KernelSource, memoryTypes, named } from "./kernel.js";
 import type { ReducedShape } from "./reduce.js";
 
-/** What a batch norm goes over: values of one type, vectors of channels of another. */
-export interface NormType {
+/** How sums over channels go over memory. */
+export interface ChannelShape {
   /** [before, channels, after]. */
   readonly shape: ReducedShape;
-  readonly dtype: DType;
-  readonly vector: DType;
   /** Whether all full operands start on 16-byte boundaries. */
   readonly aligned: boolean;
   readonly multiprocessors: number;
@@ -20,18 +18,18 @@ const threads = 256;
 const blocksPerMultiprocessor = 8;
 
 /** How the elements of each channel are dealt out to blocks. */
-interface Grid {
+export interface Grid {
   /** Blocks that share a channel, or 32 of them. */
   readonly parts: number;
   /** Elements of a channel in each part. */
   readonly chunk: number;
   /** Elements that are read together. */
-  readonly width: number;
+  readonly width: 1 | 4;
   readonly isColumns: boolean;
   readonly blocks: number;
 }
 
-export function gridOf({ shape: { before, kept, after }, aligned, multiprocessors }: NormType): Grid {
+export function gridOf({ shape: { before, kept, after }, aligned, multiprocessors }: ChannelShape): Grid {
   const isColumns = after === 1 && kept >= 16;
   const width = aligned && after % 4 === 0 ? 4 : 1;
   const groups = isColumns ? Math.ceil(kept / 32) : kept;
@@ -45,107 +43,99 @@ export function gridOf({ shape: { before, kept, after }, aligned, multiprocessor
 export const read = (dtype: DType, name: string, at: string): string =>
   `mutwo_in<${computeTypes[dtype]}>(${name}[${at}])`;
 
+/** Bytes of the parts of one pair of sums. */
+export const partsBytes = ({ shape }: ChannelShape, grid: Grid): number => 16 * grid.parts * shape.kept;
+
+/** What a kernel sums, as text: `c` is the channel, `i0` the first element that is read, `count` how many were before. */
+export interface SumsText {
+  readonly parameters: string;
+  readonly begin: readonly string[];
+  readonly each: readonly string[];
+  /** The sums in double, pair by pair, each pair into parts of its own. */
+  readonly sums: readonly string[];
+}
+
 /**
- * A kernel that sums two terms of every element of a channel. A thread adds its few elements in their own precision;
+ * A kernel that sums pairs of terms of every element of a channel. A thread adds its few elements in their own precision;
  * threads, and blocks in the kernel that finishes, add up in double: what should cancel does, to the last bits of the
- * elements.
+ * elements. The parts stand behind the parameters.
  */
-export function sumsKernel(
-  type: NormType,
-  grid: Grid,
-  text: { parameters: string; begin: string; element: (at: string) => string; end: string },
-): KernelSource {
-  const { before, kept, after } = type.shape;
-  const { chunk, width, isColumns, blocks } = grid;
-  const compute = computeTypes[type.dtype] as string;
+export function sumsKernel({ shape }: ChannelShape, grid: Grid, text: SumsText): KernelSource {
+  const { before, kept, after } = shape;
+  const { chunk, width, isColumns, blocks, parts } = grid;
   const length = before * after;
-  const write = `out[2u * (part * ${kept}u + c)] = first; out[2u * (part * ${kept}u + c) + 1u] = second;`;
-  const sums = isColumns
-    ? `  __shared__ double shared[2][8][33];
+  const count = text.sums.length;
+  const each = (line: (k: number) => string): string => Array.from({ length: count }, (_, k) => line(k)).join(" ");
+  const write = each((k) => {
+    const pair = k >> 1;
+    return `out[${2 * pair * parts * kept}u + 2u * (part * ${kept}u + c) + ${k % 2}u] = sum${k};`;
+  });
+  const declared = each((k) => `double sum${k} = 0;`);
+  const loop = (header: string, index: string): string => `    unsigned count = 0;
+${text.begin.join("\n")}
+${header}
+      const unsigned i0 = ${index};
+${text.each.join("\n")}
+    }
+    ${text.sums.map((sum, k) => `sum${k} = ${sum};`).join(" ")}`;
+  const body = isColumns
+    ? `  __shared__ double shared[${count}][8][33];
   const unsigned c = (blockIdx.x % ${Math.ceil(kept / 32)}u) * 32u + threadIdx.x % 32u, part = blockIdx.x / ${Math.ceil(kept / 32)}u;
   const unsigned begin = part * ${chunk}u, end = min(${length}u, begin + ${chunk}u);
-  double first = 0, second = 0;
+  ${declared}
   if (c < ${kept}u) {
-    ${compute} a = 0, b = 0;
-    unsigned count = 0;
-${text.begin}
-    for (unsigned row = begin + threadIdx.x / 32u; row < end; row += 8u, count++) {
-      const unsigned i = row * ${kept}u + c;
-${text.element("i")}
-    }
-${text.end}
+${loop(`    for (unsigned row = begin + threadIdx.x / 32u; row < end; row += 8u, count++) {`, `row * ${kept}u + c`)}
   }
-  shared[0][threadIdx.x / 32u][threadIdx.x % 32u] = first;
-  shared[1][threadIdx.x / 32u][threadIdx.x % 32u] = second;
+  ${each((k) => `shared[${k}][threadIdx.x / 32u][threadIdx.x % 32u] = sum${k};`)}
   __syncthreads();
   if (threadIdx.x < 32u && c < ${kept}u) {
-    for (int w = 1; w < 8; w++) { first += shared[0][w][threadIdx.x]; second += shared[1][w][threadIdx.x]; }
+    for (int w = 1; w < 8; w++) { ${each((k) => `sum${k} += shared[${k}][w][threadIdx.x];`)} }
     ${write}
   }`
-    : `  __shared__ double shared[2][8];
+    : `  __shared__ double shared[${count}][8];
   const unsigned c = blockIdx.x % ${kept}u, part = blockIdx.x / ${kept}u;
   const unsigned begin = part * ${chunk}u, end = min(${length}u, begin + ${chunk}u);
-  double first = 0, second = 0;
+  ${declared}
   {
-    ${compute} a = 0, b = 0;
-    unsigned count = 0;
-${text.begin}
-    #pragma unroll 4
-    for (unsigned e = begin + ${width}u * threadIdx.x; e < end; e += ${width * threads}u, count += ${width}u) {
-      const unsigned i = (e / ${after}u) * ${kept * after}u + c * ${after}u + e % ${after}u;
-${text.element("i")}
-    }
-${text.end}
+${loop(
+  `    #pragma unroll 4
+    for (unsigned e0 = begin + ${width}u * threadIdx.x; e0 < end; e0 += ${width * threads}u, count += ${width}u) {`,
+  `(e0 / ${after}u) * ${kept * after}u + c * ${after}u + e0 % ${after}u`,
+)}
   }
-  for (int o = 16; o; o /= 2) {
-    first += __shfl_xor_sync(0xffffffffu, first, o);
-    second += __shfl_xor_sync(0xffffffffu, second, o);
-  }
-  if (threadIdx.x % 32 == 0) { shared[0][threadIdx.x / 32] = first; shared[1][threadIdx.x / 32] = second; }
+  for (int o = 16; o; o /= 2) { ${each((k) => `sum${k} += __shfl_xor_sync(0xffffffffu, sum${k}, o);`)} }
+  if (threadIdx.x % 32 == 0) { ${each((k) => `shared[${k}][threadIdx.x / 32] = sum${k};`)} }
   __syncthreads();
   if (threadIdx.x == 0) {
-    for (int w = 1; w < 8; w++) { first += shared[0][w]; second += shared[1][w]; }
+    for (int w = 1; w < 8; w++) { ${each((k) => `sum${k} += shared[${k}][w];`)} }
     ${write}
   }`;
   return named(
     (name) =>
-      `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${text.parameters}, double* out) {\n${sums}\n}\n`,
+      `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${text.parameters}, double* out) {\n${body}\n}\n`,
     blocks,
     threads,
   );
 }
 
-/** Full operands of one element or of four, as `NAME_v` in the code that follows. */
-export function elements(type: NormType, grid: Grid, names: readonly string[], code: string): string {
-  const compute = computeTypes[type.dtype] as string;
-  const memory = memoryTypes[type.dtype] as string;
-  if (grid.width === 1)
-    return [...names.map((name) => `      const ${compute} ${name}_v = ${read(type.dtype, name, "i")};`), code].join(
-      "\n",
-    );
-  return [
-    ...names.map(
-      (name) => `      const mutwo_four<${memory}> ${name}_4 = *(const mutwo_four<${memory}>*)(${name} + i);`,
-    ),
-    "      #pragma unroll",
-    "      for (int j = 0; j < 4; j++) {",
-    ...names.map((name) => `        const ${compute} ${name}_v = mutwo_in<${compute}>(${name}_4.v[j]);`),
-    code,
-    "      }",
-  ].join("\n");
-}
-
-/** A kernel with eight threads for each channel, which adds the parts up and makes of the sums what `code` says. */
-export function finishKernel(type: NormType, grid: Grid, parameters: string, code: string): KernelSource {
-  const { kept } = type.shape;
+/**
+ * A kernel with eight threads for each channel, which adds up the parts of a pair of sums and makes of them, `first` and
+ * `second`, what `code` says.
+ */
+export function finishKernel(
+  { shape: { kept } }: ChannelShape,
+  grid: Grid,
+  { parameters, code, pair = 0 }: { readonly parameters: string; readonly code: string; readonly pair?: number },
+): KernelSource {
   return named(
     (name) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const double* parts, ${parameters}) {
   const unsigned c = blockIdx.x * 32u + threadIdx.x / 8u, at = threadIdx.x % 8u;
   double first = 0, second = 0;
   if (c < ${kept}u)
     for (unsigned part = at; part < ${grid.parts}u; part += 8u) {
-      first += parts[2u * (part * ${kept}u + c)];
-      second += parts[2u * (part * ${kept}u + c) + 1u];
+      const unsigned sums = ${2 * pair * grid.parts * kept}u + 2u * (part * ${kept}u + c);
+      first += parts[sums];
+      second += parts[sums + 1u];
     }
   for (int o = 4; o; o /= 2) {
     first += __shfl_xor_sync(0xffffffffu, first, o);
@@ -161,47 +151,13 @@ ${code}
   );
 }
 
-/** A pass over all elements, from the end: what the sums read last is still in the cache. */
-export function applyKernel(
-  type: NormType,
-  grid: Grid,
-  text: { parameters: string; output: string; vectors: string; full: readonly string[]; value: string },
-): KernelSource {
-  const { before, kept, after } = type.shape;
-  const { width } = grid;
-  const groups = (before * kept * after) / width;
-  const memory = memoryTypes[type.dtype] as string;
-  const blocks = Math.max(1, Math.min(Math.ceil(groups / threads), type.multiprocessors * 16));
-  const result = `mutwo_out<${memory}>(${text.value})`;
-  const inner = elements(
-    type,
-    grid,
-    text.full,
-    width === 1 ? `      ${text.output}[i] = ${result};` : `        result.v[j] = ${result};`,
-  );
-  const body = `  for (unsigned q = blockIdx.x * ${threads}u + threadIdx.x; q < ${groups}u; q += gridDim.x * ${threads}u) {
-    const unsigned i = ${width}u * (${groups - 1}u - q), c = (i / ${after}u) % ${kept}u;
-${text.vectors}
-    {
-${width === 4 ? `      mutwo_four<${memory}> result;\n` : ""}${inner}
-${width === 4 ? `      *(mutwo_four<${memory}>*)(${text.output} + i) = result;\n` : ""}    }
-  }`;
-  return named(
-    (name) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${text.parameters}) {\n${body}\n}\n`,
-    blocks,
-    threads,
-  );
-}
-
-/** What the kernels of one norm write their parameters with. */
-export const vocabulary = (type: NormType) => {
-  const [memory, vector, compute] = [memoryTypes[type.dtype], memoryTypes[type.vector], computeTypes[type.vector]];
+/** What kernels that finish write their vectors of channels with. */
+export const vectors = (dtype: DType) => {
+  const [memory, compute] = [memoryTypes[dtype], computeTypes[dtype]];
   return {
-    full: (name: string) => `const ${memory}* ${name}`,
-    fullOut: (name: string) => `${memory}* ${name}`,
-    given: (name: string) => `const ${vector}* ${name}`,
-    made: (name: string) => `${vector}* ${name}`,
-    load: (name: string) => `    const ${compute} ${name}_c = ${read(type.vector, name, "c")};`,
-    store: (name: string, value: string) => `    ${name}[c] = mutwo_out<${vector}>((${compute})(${value}));`,
+    given: (name: string): string => `const ${memory}* ${name}`,
+    made: (name: string): string => `${memory}* ${name}`,
+    value: (name: string): string => `(double)${read(dtype, name, "c")}`,
+    store: (name: string, value: string): string => `    ${name}[c] = mutwo_out<${memory}>((${compute})(${value}));`,
   };
 };

@@ -1,6 +1,7 @@
 import { elementCount, type Graph, type Node, type Tensor, type TensorType } from "../../../graph/graph.js";
 import { valuesOf } from "../../../graph/values.js";
 import { callOf } from "../../../ops/call.js";
+import { opOf } from "../../../ops/index.js";
 import { computeTypes, type Expression, expressions, literal } from "./expressions.js";
 import { type KernelSource, memoryTypes, named, parameters } from "./kernel.js";
 
@@ -9,6 +10,9 @@ export const scalarOf = (tensor: Tensor): number | undefined =>
   tensor.category === "constant" && tensor.data && elementCount(tensor.shape) === 1
     ? (valuesOf(tensor.dtype, tensor.data)[0] as number)
     : undefined;
+
+/** Whether a node of a body makes each element by itself. */
+export const isPointwise = (node: Node): boolean => node.op === "Cast" || expressions[node.op] !== undefined;
 
 /** The C expression of an inner node, given those of its inputs. */
 export function expressionOf(node: Node, body: Graph, value: (name: string) => string): string {
@@ -54,6 +58,104 @@ export function broadcastIndex(full: readonly number[], operand: readonly number
 export const isFull = (tensor: TensorType, shape: readonly number[]): boolean =>
   elementCount(tensor.shape) === elementCount(shape);
 
+/** How many elements of the full shape in a row meet the same element of an operand. */
+function repeatsOf(full: readonly number[], operand: readonly number[]): number {
+  let repeats = 1;
+  for (let axis = full.length - 1; axis >= 0; axis--) {
+    const size = full[axis] as number;
+    const own = operand[axis - full.length + operand.length] ?? 1;
+    if (own !== 1) break;
+    repeats *= size;
+  }
+  return repeats;
+}
+
+/** Text of a loop over the elements of a body, a few of them together. */
+export interface ElementText {
+  /** What a thread reads once. */
+  readonly once: readonly string[];
+  /** Reads, computes and writes `width` elements from `i0` on. */
+  readonly each: readonly string[];
+}
+
+/**
+ * The text that computes a body element by element: `x_v` is the value of x, `x_s` one that a thread reads once,
+ * `x_g` one for all elements that are read together, `x_4` those in memory. `channel` is the index of the channel where
+ * a thread stays in one; `further` is what it does beside with each element, given the values' names.
+ */
+export function elementText(
+  body: Graph,
+  used: readonly string[],
+  shape: readonly number[],
+  {
+    width,
+    index,
+    channel,
+    further,
+  }: {
+    readonly width: 1 | 4;
+    readonly index: string;
+    readonly channel?: string;
+    readonly further?: (value: (name: string) => string) => readonly string[];
+  },
+): ElementText {
+  const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
+  const compute = (name: string): string => computeTypes[type(name).dtype] as string;
+  const four = (name: string): string => `mutwo_four<${memoryTypes[type(name).dtype]}>`;
+  const load = (name: string, suffix: string, at: string): string =>
+    `const ${compute(name)} ${name}_${suffix} = mutwo_in<${compute(name)}>(${at});`;
+  const varying = used.filter((name) => scalarOf(type(name)) === undefined);
+  const full = varying.filter((name) => isFull(type(name), shape));
+  const isOfChannels = (own: readonly number[]): boolean =>
+    shape.every((n, axis) => (own[axis - shape.length + own.length] ?? 1) === (axis === 1 ? n : 1));
+  const once = new Map(
+    varying.flatMap((name): [string, string][] => {
+      const own = type(name).shape;
+      if (full.includes(name)) return [];
+      if (elementCount(own) === 1) return [[name, "0"]];
+      return channel !== undefined && isOfChannels(own) ? [[name, channel]] : [];
+    }),
+  );
+  const others = varying.filter((name) => !full.includes(name) && !once.has(name));
+  const isUniform = (name: string): boolean => width > 1 && repeatsOf(shape, type(name).shape) % width === 0;
+  const value = (name: string): string => {
+    const constant = scalarOf(type(name));
+    if (constant !== undefined) return literal(type(name).dtype, constant);
+    return `${name}_${once.has(name) ? "s" : others.includes(name) && isUniform(name) ? "g" : "v"}`;
+  };
+  const place = (name: string, at: string): string => `${name}[${broadcastIndex(shape, type(name).shape, at)}]`;
+  const inner = [
+    ...full.map((name) => load(name, "v", width === 4 ? `${name}_4.v[e]` : `${name}[i]`)),
+    ...others.filter((name) => !isUniform(name)).map((name) => load(name, "v", place(name, "i"))),
+    ...body.nodes.flatMap((node) => {
+      const [name = ""] = node.outputs;
+      return isPointwise(node) ? [`const ${compute(name)} ${name}_v = ${expressionOf(node, body, value)};`] : [];
+    }),
+  ];
+  const outputs = body.outputs.filter((name) => isFull(type(name), shape));
+  const result = (name: string): string => `mutwo_out<${memoryTypes[type(name).dtype]}>(${name}_v);`;
+  inner.push(
+    ...outputs.map((name) => `${width === 4 ? `${name}_4.v[e]` : `${name}[i]`} = ${result(name)}`),
+    ...(further?.(value) ?? []),
+  );
+  const lines = [...once].map(([name, at]) => `  ${load(name, "s", `${name}[${at}]`)}`);
+  if (width === 1) return { once: lines, each: [`const ${index} i = i0;`, ...inner].map((line) => `      ${line}`) };
+  return {
+    once: lines,
+    each: [
+      ...full.map((name) => `    const ${four(name)} ${name}_4 = *(const ${four(name)}*)(${name} + i0);`),
+      ...others.filter(isUniform).map((name) => `    ${load(name, "g", place(name, "i0"))}`),
+      ...outputs.map((name) => `    ${four(name)} ${name}_4;`),
+      "    #pragma unroll",
+      "    for (int e = 0; e < 4; e++) {",
+      `      const ${index} i = i0 + e;`,
+      ...inner.map((line) => `      ${line}`),
+      "    }",
+      ...outputs.map((name) => `    *(${four(name)}*)(${name} + i0) = ${name}_4;`),
+    ],
+  };
+}
+
 /** A kernel in which each thread makes a few elements of the full shape. */
 export function pointwiseKernel(
   body: Graph,
@@ -63,60 +165,20 @@ export function pointwiseKernel(
   multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
-  const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
   const width = aligned && count % 4 === 0 ? 4 : 1;
   const threads = 256;
   const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
-  const lines: string[] = [];
-  const full = used.filter((name) => isFull(type(name), shape));
-  const others = used.filter((name) => !full.includes(name) && scalarOf(type(name)) === undefined);
-  const single = others.filter((name) => elementCount(type(name).shape) === 1);
-  for (const name of single)
-    lines.push(
-      `  const ${computeTypes[type(name).dtype]} ${name}_s = mutwo_in<${computeTypes[type(name).dtype]}>(${name}[0]);`,
-    );
-  lines.push(
+  const { once, each } = elementText(body, used, shape, { width, index });
+  // sums over the same elements come right before: what they read last is still in the cache
+  const isBackward = body.nodes.some((node) => opOf(node).channelInputs);
+  const lines = [
+    ...once,
     `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count / width}u; q += gridDim.x * ${threads}u) {`,
-  );
-  const outputs = body.outputs;
-  if (width === 4) {
-    for (const name of full)
-      lines.push(
-        `    const mutwo_four<${memoryTypes[type(name).dtype]}> ${name}_4 = ((const mutwo_four<${memoryTypes[type(name).dtype]}>*)${name})[q];`,
-      );
-    for (const name of outputs) lines.push(`    mutwo_four<${memoryTypes[type(name).dtype]}> ${name}_4;`);
-    lines.push("    #pragma unroll", "    for (int e = 0; e < 4; e++) {", `      const ${index} i = 4 * q + e;`);
-  } else lines.push(`      const ${index} i = q;`);
-  const value = (name: string): string => {
-    const constant = scalarOf(type(name));
-    if (constant !== undefined) return literal(type(name).dtype, constant);
-    if (single.includes(name)) return `${name}_s`;
-    return `${name}_v`;
-  };
-  for (const name of full)
-    lines.push(
-      `      const ${computeTypes[type(name).dtype]} ${name}_v = mutwo_in<${computeTypes[type(name).dtype]}>(${width === 4 ? `${name}_4.v[e]` : `${name}[i]`});`,
-    );
-  for (const name of others)
-    if (!single.includes(name))
-      lines.push(
-        `      const ${computeTypes[type(name).dtype]} ${name}_v = mutwo_in<${computeTypes[type(name).dtype]}>(${name}[${broadcastIndex(shape, type(name).shape, "i")}]);`,
-      );
-  for (const node of body.nodes) {
-    const name = node.outputs[0] as string;
-    lines.push(`      const ${computeTypes[type(name).dtype]} ${name}_v = ${expressionOf(node, body, value)};`);
-  }
-  for (const name of outputs)
-    lines.push(
-      `      ${width === 4 ? `${name}_4.v[e]` : `${name}[i]`} = mutwo_out<${memoryTypes[type(name).dtype]}>(${name}_v);`,
-    );
-  if (width === 4) {
-    lines.push("    }");
-    for (const name of outputs)
-      lines.push(`    ((mutwo_four<${memoryTypes[type(name).dtype]}>*)${name})[q] = ${name}_4;`);
-  }
-  lines.push("  }");
+    `    const ${index} i0 = ${isBackward ? `${width}u * (${count / width - 1}u - q)` : `${width}u * q`};`,
+    ...each,
+    "  }",
+  ];
   return named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters(body)}) {\n${lines.join("\n")}\n}\n`,

@@ -1,13 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { gridOf, type NormType } from "../../../../src/runtime/gpu/source/norm-kernels.js";
+import { type ChannelShape, gridOf } from "../../../../src/runtime/gpu/source/norm-kernels.js";
 
 // what the kernels compute is in norm.test.ts
 
-const typeOf = (before: number, kept: number, after: number, aligned = true): NormType => ({
+const typeOf = (before: number, kept: number, after: number, aligned = true): ChannelShape => ({
   shape: { before, kept, after },
-  dtype: "float32",
-  vector: "float32",
   aligned,
   multiprocessors: 4,
 });

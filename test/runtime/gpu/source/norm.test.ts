@@ -1,23 +1,31 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { parseGraph } from "../../../../src/build/text.js";
 import type { DType } from "../../../../src/graph/graph.js";
 import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
-import { normGradientSource, normSource } from "../../../../src/runtime/gpu/source/norm.js";
-import type { NormType } from "../../../../src/runtime/gpu/source/norm-kernels.js";
-import { compiled, onHost, place, placed } from "./on-host.js";
+import { fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
+import { statisticsSource } from "../../../../src/runtime/gpu/source/norm.js";
+import type { ChannelShape } from "../../../../src/runtime/gpu/source/norm-kernels.js";
+import { compiled, onHost, place, placed, runLaunches } from "./on-host.js";
 
 const random = randomFrom(3);
 const epsilon = 1e-5;
 const momentum = 0.9;
 
-const typeOf = (before: number, kept: number, after: number, dtype: DType = "float32"): NormType => ({
+interface Case {
+  readonly shape: { readonly before: number; readonly kept: number; readonly after: number };
+  readonly dtype: DType;
+  readonly vector: DType;
+}
+
+const typeOf = (before: number, kept: number, after: number, dtype: DType = "float32"): Case => ({
   shape: { before, kept, after },
   dtype,
   vector: dtype === "float64" ? "float64" : "float32",
-  aligned: true,
-  multiprocessors: 4,
 });
+
+const over = (shape: Case["shape"]): ChannelShape => ({ shape, aligned: true, multiprocessors: 4 });
 
 const size = (dtype: DType): number => (dtype === "float64" ? 8 : 4);
 
@@ -27,7 +35,7 @@ const numbersOf = (count: number, value: (i: number) => number): number[] =>
 const rounded = (dtype: DType, values: readonly number[]): number[] => valuesOf(dtype, bytesOf(dtype, values));
 
 /** What the kernels of a norm give for those values, and what the definition gives in float64. */
-function both(type: NormType, centre: number) {
+function both(type: Case, centre: number) {
   const { dtype, vector, shape } = type;
   const { before, kept, after } = shape;
   const count = before * kept * after;
@@ -46,26 +54,53 @@ function both(type: NormType, centre: number) {
       numbersOf(kept, () => 0.5 + random()),
     ),
   ) as [number[], number[], number[], number[]];
-  const forward = normSource(type, epsilon, { momentum, mean: true, variance: true });
-  const backward = normGradientSource(type, { dX: true, dScale: true, dBias: true });
-  const run = compiled(
-    [forward, backward].flatMap(({ sums, finish, apply }) => [sums, finish, ...(apply ? [apply] : [])]),
-  );
+  const forward = statisticsSource(over(shape), { x: dtype, vector }, epsilon, {
+    momentum,
+    mean: true,
+    variance: true,
+  });
+  const [full, list] = [`${dtype}[${before},${kept},${after}]`, `${vector}[${kept}]`];
+  const vectorsGiven = (...names: string[]): string => names.map((name) => `${list} ${name}`).join(", ");
+  const kernelsOf = (text: string) => fusedSource(parseGraph(text), true, 4);
+  const applied = kernelsOf(`graph(${full} x, ${vectorsGiven("s", "b", "m", "v")}) => (y) {
+  y = mutwo.BatchNormalizationApply(x, s, b, m, v)
+}`);
+  const summed =
+    kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("s", "m", "v")}) => (slope, tilt, level, ds, db) {
+  slope, tilt, level, ds, db = mutwo.BatchNormalizationGradientSums(dy, x, s, m, v)
+}`);
+  const back = kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("m", "slope", "tilt", "level")}) => (dx) {
+  dx = mutwo.BatchNormalizationGradientApply(dy, x, m, slope, tilt, level)
+}`);
+  const run = compiled([
+    forward.sums,
+    forward.finish,
+    ...[applied, summed, back].flatMap(({ launches }) => launches.map(({ source }) => source)),
+  ]);
   const given = (type: DType, values: readonly number[]): Uint8Array => placed(bytesOf(type, values));
   const vectors = (n: number): Uint8Array[] => numbersOf(n, () => 0).map(() => place(kept * size(vector)));
   const [at, dAt] = [given(dtype, x), given(dtype, dY)];
-  const [s, b, m, v] = [scale, bias, mean, variance].map((values) => given(vector, values)) as Uint8Array[];
+  const [s, b, m, v] = [scale, bias, mean, variance].map((values) => given(vector, values)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
   const [batchMean, inverse, newMean, newVariance, slope, tilt, level, dScale, dBias] = vectors(9) as Uint8Array[];
   const [y, dX] = [place(count * size(dtype)), place(count * size(dtype))];
   const parts = place(forward.partsBytes);
   const all = (list: readonly (Uint8Array | undefined)[]): Uint8Array[] => list as Uint8Array[];
   run(forward.sums, all([at, parts]));
   run(forward.finish, all([parts, at, batchMean, inverse, m, newMean, v, newVariance]));
-  run(forward.apply as NonNullable<typeof forward.apply>, all([at, s, b, batchMean, inverse, y]));
-  const parts2 = place(backward.partsBytes);
-  run(backward.sums, all([dAt, at, batchMean, parts2]));
-  run(backward.finish, all([parts2, s, inverse, slope, tilt, level, dScale, dBias]));
-  run(backward.apply as NonNullable<typeof backward.apply>, all([dAt, at, batchMean, slope, tilt, level, dX]));
+  const operands = (named: Record<string, Uint8Array | undefined>): Map<string, Uint8Array> =>
+    new Map(Object.entries(named) as [string, Uint8Array][]);
+  runLaunches(run, applied, operands({ x: at, s, b, m: batchMean, v: inverse, y }));
+  runLaunches(
+    run,
+    summed,
+    operands({ dy: dAt, x: at, s, m: batchMean, v: inverse, slope, tilt, level, ds: dScale, db: dBias }),
+  );
+  runLaunches(run, back, operands({ dy: dAt, x: at, m: batchMean, slope, tilt, level, dx: dX }));
   const made = (type: DType, bytes: Uint8Array | undefined): number[] => valuesOf(type, bytes as Uint8Array);
   const actual = {
     y: made(dtype, y),
@@ -133,7 +168,7 @@ for (const [what, type, centre, limit] of [
   ["float64", typeOf(3, 5, 36, "float64"), 1, 1e-13],
   ["channels a thousand times their spread from 0", typeOf(4, 3, 400), 3000, 2e-3],
 ] as const)
-  test(`normSource and normGradientSource follow the definition: ${what}`, onHost, () => {
+  test(`statisticsSource and the parts of batch norm that are fused follow the definition: ${what}`, onHost, () => {
     const { actual, expected } = both(type, centre);
     for (const [name, values] of Object.entries(expected)) {
       const got = actual[name as keyof typeof actual];
@@ -157,9 +192,17 @@ test("the gradients of X cancel over a channel to the last bits of its elements"
   });
 });
 
-test("normGradientSource(without dX) has no pass over the elements; parts fill the device", () => {
-  const source = normGradientSource(typeOf(64, 16, 3136), { dX: false, dScale: true, dBias: false });
-  assert.equal(source.apply, undefined);
+test("statisticsSource(images) fills the device with parts", () => {
+  const source = statisticsSource(
+    over({ before: 64, kept: 16, after: 3136 }),
+    { x: "float32", vector: "float32" },
+    1e-5,
+    {
+      momentum,
+      mean: false,
+      variance: false,
+    },
+  );
   assert.equal(source.sums.blocks, 32);
   assert.equal(source.partsBytes, 16 * 2 * 16);
 });

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import koffi from "koffi";
+import { type Launches, parts } from "../../../../src/runtime/gpu/source/channels.js";
 import { type KernelSource, prelude } from "../../../../src/runtime/gpu/source/kernel.js";
 import { at } from "../../../at.js";
 
@@ -65,3 +66,17 @@ export const placed = (data: Uint8Array): Uint8Array => {
   bytes.set(data);
   return bytes;
 };
+
+/** Runs the kernels of a fused node in turn, on operands by the names that they have inside. */
+export function runLaunches(
+  run: (source: KernelSource, operands: readonly Uint8Array[]) => void,
+  { launches, partsBytes }: Launches,
+  operands: ReadonlyMap<string, Uint8Array>,
+): void {
+  const all = new Map(operands).set(parts, place(partsBytes));
+  for (const { source, operands: names } of launches)
+    run(
+      source,
+      names.map((name) => all.get(name) as Uint8Array),
+    );
+}
