@@ -72,9 +72,9 @@ export interface Op {
   /** Each output element depends on the inputs' elements in its place alone, as they are broadcast. Default: no. */
   readonly pointwise?: true;
   /**
-   * How the op can be a part of a fused node: each element by itself (a pointwise op), one value for each row of trailing
-   * axes, or sums over all axes but the channel's (axis 1 of input 0). The GPU's generator has an expression for it.
-   * Default: it cannot.
+   * How the op can be a part of a fused node: each element by itself (a pointwise op, or one with `channelInputs`), one
+   * value for each row of trailing axes, or sums over all axes but the channel's (axis 1 of input 0). The GPU's generator
+   * has an expression for it. Default: it cannot.
    */
   readonly fusible?: "elements" | "rows" | "channels";
   /** Inputs with one number for each channel of input 0 (its axis 1), which all elements of the channel meet. */
