@@ -125,6 +125,17 @@ export interface Op {
    * else its values say (model/roles.ts).
    */
   readonly holds?: Readonly<Record<number, "weight" | "setting" | "standard">>;
+  /** What it computes, where norms are written out with it (model/statistics.ts); "bound": the greater or smaller. Default: no such thing. */
+  readonly arithmetic?:
+    | "add"
+    | "subtract"
+    | "multiply"
+    | "divide"
+    | "power"
+    | "root"
+    | "reciprocal"
+    | "negate"
+    | "bound";
   /** Inputs that multiply or divide by what they hold (scales, variances): seeded with 1. Default: none. */
   readonly scales?: readonly number[];
   /**
