@@ -164,8 +164,8 @@ function isSlopes(at: (t: number) => number, heads: number): boolean {
 const mostAnchors = 32;
 const longestRow = 256;
 
-/** Places that decide whether it is worth to look at all. */
-const first = 1024;
+/** Places that decide whether it is worth looking at all. */
+const first = 4096;
 
 /**
  * Whether a tensor holds coordinates of places row by row, of several grids behind each other, with some anchors at each
@@ -174,7 +174,9 @@ const first = 1024;
  */
 function isTable({ x, shape, error }: Numbers): boolean {
   const isLine = shape.filter((size) => size > 1).length === 1;
-  if (isLine && x.length >= 256 && isCoordinates([(i) => x[i] as number], x.length, error)) return true;
+  const isTaken = (columns: readonly ((i: number) => number)[], length: number): boolean =>
+    isCoordinates(columns, Math.min(length, first), error) && isCoordinates(columns, length, error);
+  if (isLine && x.length >= longestRow && isTaken([(i) => x[i] as number], x.length)) return true;
   return shape.some((channels, axis) => {
     if (channels < 2 || channels > 8 || x.length < 64 * channels) return false;
     const stride = elementCount(shape.slice(axis + 1));
@@ -182,9 +184,7 @@ function isTable({ x, shape, error }: Numbers): boolean {
     const columns = Array.from({ length: channels }, (_, c) => (i: number) => x[place(i) + c * stride] as number);
     const logits = columns.map((column) => (i: number) => 1 / (1 + Math.exp(-column(i))));
     const length = x.length / channels;
-    return [columns, logits].some(
-      (of) => isCoordinates(of, Math.min(length, first), error) && isCoordinates(of, length, error),
-    );
+    return [columns, logits].some((of) => isTaken(of, length));
   });
 }
 

@@ -96,9 +96,9 @@ export class Rule {
     for (const [slot, name] of inputs.entries()) {
       if (!name || (passesOn && !stops && slot === 0)) continue;
       const root = this.rootOf(name);
-      if (op.buffers?.includes(slot)) this.buffers.add(root);
+      if (op.buffers?.[slot]) this.buffers.add(root);
       const kind = ((): Use["kind"] => {
-        if (op.buffers?.includes(slot)) return "state";
+        if (op.buffers?.[slot]) return "state";
         if (op.hostInputs.includes(slot)) return "host";
         if (stops) return "no gradient";
         const holds = op.holds?.[slot] ?? (op.product ? "weight" : "value");
@@ -178,7 +178,10 @@ export class Rule {
     const opsOf = (kind: Use["kind"]): string =>
       few([...new Set(uses.filter((use) => use.kind === kind).map(({ node }) => node.op))]);
     const kinds = new Set(uses.map(({ kind }) => kind));
-    if (kinds.has("state")) return `running statistics or state of ${opsOf("state")}`;
+    if (kinds.has("state")) {
+      const first = uses.find(({ kind }) => kind === "state") as Use;
+      return `${opOf(first.node).buffers?.[first.slot]} of ${opsOf("state")}`;
+    }
     if (kinds.has("host")) return `a setting of ${opsOf("host")}`;
     const said = this.signature.get(name);
     if (said)
@@ -209,9 +212,9 @@ export class Rule {
     if (this.standards.has(name)) return "standardises the model's input";
     if (this.norms.statistics.has(name)) return "statistics of a norm that is written out";
     const mask = maskOf(tensor);
-    // a bias of zeros and ones hides nothing
-    if (mask === "summand" || (mask && uses.some(({ node }) => opOf(node).arithmetic !== "add")))
-      return "a mask, by its values";
+    // zeros and ones that are added to what a product made are its bias
+    const isBias = this.norms.affine.has(name) && uses.every(({ node }) => opOf(node).arithmetic === "add");
+    if (mask && !(mask === "factor" && isBias)) return "a mask, by its values";
     if (this.isRegular(tensor, uses)) return "positions or frequencies, by its values";
     if (products.length) return undefined;
     const isJoined = uses.every(({ node }) => opOf(node).passes);

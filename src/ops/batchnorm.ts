@@ -36,7 +36,12 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
 }
 
 /** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
-const statistical: Traits = { inputTypes: "any", scales: [1, 4], buffers: [3, 4], holds: { 1: "weight", 2: "weight" } };
+const statistical: Traits = {
+  inputTypes: "any",
+  scales: [1, 4],
+  buffers: { 3: "running statistics", 4: "running statistics" },
+  holds: { 1: "weight", 2: "weight" },
+};
 
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
 const inference: Op = native(

@@ -114,8 +114,8 @@ export interface Op {
    * themselves.
    */
   readonly swap?: "out" | "outWait" | "in" | "inWait";
-  /** Inputs that hold running statistics: state or frozen, never trained. */
-  readonly buffers?: readonly number[];
+  /** Inputs that are never trained (running statistics, states, places), and what each holds. */
+  readonly buffers?: Readonly<Record<number, string>>;
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
   /**

@@ -281,7 +281,7 @@ const cases: readonly Case[] = [
     },
     trained: ["scale", "shift"],
     untrained: {
-      mean: "running statistics or state of BatchNormalization",
+      mean: "running statistics of BatchNormalization",
       variance: "running statistics",
       zeros: "filling of one value",
       limits: "no gradient passes Greater",
