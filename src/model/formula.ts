@@ -45,8 +45,15 @@ export function formulaOf({ dtype, shape, data }: Value): Formula | undefined {
 }
 
 /** Whether a tensor's elements in their order are one line of even steps: numbers that somebody filled in. */
-export function isFilled(value: Value): boolean {
-  return formulaOf({ ...value, shape: [elementCount(value.shape)] }) === "even";
+export function isFilled({ dtype, data }: Value): boolean {
+  const x = numbersIn(dtype, data);
+  const [first = 0, second = 0] = [x[0], x[1]];
+  for (let i = 2; i < x.length; i++) {
+    const expected = first + i * (second - first);
+    if (Math.abs((x[i] as number) - expected) > Math.abs(i * (second - first)) * 1e-3 + Math.abs(first) * 1e-3)
+      return false;
+  }
+  return true;
 }
 
 function hasTwo(x: ArrayLike<number>): boolean {
@@ -85,7 +92,7 @@ function alongAxis({ x, shape, error }: Numbers, axis: number, skipped: number, 
         if (kind === "none" || (kind === "power" && !isWhole)) return undefined;
         found[kind]++;
         const first = x[start] as number;
-        fromZero &&= Math.abs(first * (first - 1)) < 1e-6;
+        if (kind !== "still") fromZero &&= Math.abs(first * (first - 1)) < 1e-6;
         if (kind === "wave") {
           ks.least = Math.min(ks.least, k);
           ks.most = Math.max(ks.most, k);
@@ -93,7 +100,7 @@ function alongAxis({ x, shape, error }: Numbers, axis: number, skipped: number, 
         if (kind === "even") steps.add(Number(((x[start + stride] as number) - first).toPrecision(4)));
       }
   // somebody's sine of one frequency is no table
-  const isTable = (fromZero && isWhole && skipped === 0) || (ks.most - ks.least > 1e-3 && length >= shortest.even);
+  const isTable = fromZero || (ks.most - ks.least > 1e-3 && length >= shortest.even);
   if (found.wave ? isTable && found.wave > 1 : found.power) return "wave";
   if (found.wave || !found.even) return undefined;
   const isGrid = found.even > 1 && found.still > 1 && steps.size === 1;
@@ -215,16 +222,19 @@ function isCoordinates(columns: readonly ((i: number) => number)[], length: numb
   return false;
 }
 
-/** Whether a few numbers fill a long tensor in runs, or in one row of them over and over. */
-function isRepeated({ x }: Numbers): boolean {
+/** Whether a few numbers fill a long tensor: in runs, or in one row of them over and over. */
+function isRepeated({ x, shape }: Numbers): boolean {
   if (x.length < 64) return false;
   const distinct = new Set<number>();
   for (let i = 0; i < x.length; i++) if (distinct.add(x[i] as number).size > mostAnchors) return false;
-  if (distinct.size < 3) return false;
+  const last = shape.filter((size) => size > 1).at(-1) ?? 1;
   for (let lag = 1; lag <= mostAnchors && lag * 8 <= x.length; lag++) {
+    // rows that shift by one place are a table of distances, which may be learned
+    if (last % lag && lag % last) continue;
     let changes = 0;
     for (let i = 0; i + lag < x.length; i++) if (x[i] !== x[i + lag]) changes++;
-    if (changes * 8 <= x.length) return true;
+    // zeros and ones one after another are a bias
+    if (changes * 8 <= x.length) return lag > 1 || distinct.size > 2;
   }
   return false;
 }

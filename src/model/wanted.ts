@@ -7,9 +7,12 @@ import { handsOn } from "./statistics.js";
 /** The input or initializer that a tensor is under another name, type or shape; undefined for what is computed. */
 function handedOn(name: string, makers: ReadonlyMap<string, ModelNode>): string | undefined {
   let from = name;
+  // a node may read what it makes: that is refused later
+  const seen = new Set<ModelNode>();
   for (let node = makers.get(name); node; node = makers.get(from)) {
     const isKnown = node.domain === "" && ops.has(node.op) && node.inputs[0];
-    if (!isKnown || !handsOn(node)) return undefined;
+    if (!isKnown || seen.has(node) || !handsOn(node)) return undefined;
+    seen.add(node);
     from = node.inputs[0] as string;
   }
   return from;

@@ -158,6 +158,12 @@ const made: readonly (readonly [string, Parameters<typeof formulaOf>[0]])[] = [
       row === 0 ? 0 : sines(column < 8 ? (row - 1) % 10 : Math.floor((row - 1) / 10), column % 8, 8),
     ),
   ],
+  [
+    "sines of a grid of 4 by 4",
+    table(16, 8, (row, column) => sines(column < 4 ? row % 4 : Math.floor(row / 4), column % 4, 4)),
+  ],
+  ["two sizes of anchors at each place", table(36, 2, (_, column) => [10, 13][column] as number)],
+  ["a bias by distance for one head", table(16, 16, (from, to) => -0.25 * Math.abs(from - to))],
   ["sines from position 1 on", table(40, 16, (row, column) => sines(row + 1, column, 16))],
   ["sines in half precision", table(40, 16, (row, column) => sines(row, column, 16), "float16")],
   ["sines with a row of padding", table(60, 16, (row, column) => (row === 1 ? 0 : sines(row, column, 16)))],
@@ -199,6 +205,7 @@ const learned: readonly (readonly [string, Parameters<typeof formulaOf>[0]])[] =
         relative[(Math.floor(from / 7) - Math.floor(to / 7) + 6) * 13 + (from % 7) - (to % 7) + 6] as number,
     ),
   ],
+  ["the same of 16 places", table(16, 16, (from, to) => relative[from - to + 15] as number)],
   ["a table of relative bias", table(169, 4, () => random() * 0.04)],
   [
     "a class token for each of a batch",
@@ -225,4 +232,5 @@ for (const [title, value] of learned)
 test("isFilled(tensor) is about all elements in their order", () => {
   assert.ok(isFilled(table(4, 6, (row, column) => 6 * row + column)));
   assert.ok(!isFilled(table(8, 6, (row) => row)));
+  assert.ok(!isFilled(table(16, 16, (from, to) => Math.abs(from - to))));
 });

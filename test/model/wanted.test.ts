@@ -34,6 +34,8 @@ test("wantedOutputs(model, null) is the first of floats that is no input handed 
   assert.deepEqual(wantedOutputs(through, null).notes, ["the loss is of output y: a is only x handed on"]);
   const alone = modelOf(["a = Identity(x)"], { a: "float32" });
   assert.deepEqual(wantedOutputs(alone, null), { names: ["a"], notes: [] });
+  const circle = modelOf(["a = Identity(b)", "b = Identity(a)"], { a: "float32" });
+  assert.deepEqual(wantedOutputs(circle, null), { names: ["a"], notes: [] });
   const unknown = modelOf(["a = Frobnicate(x)"], { a: "float32" });
   assert.deepEqual(wantedOutputs(unknown, null), { names: ["a"], notes: [] });
   assert.throws(() => wantedOutputs(modelOf([], {}), null), /^Error: no output$/);
