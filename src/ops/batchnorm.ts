@@ -18,7 +18,10 @@ const perChannel = (b: Emit, vector: string, rank: number): string =>
 const inPrecisionOf = (b: Emit, x: string, vector: string): string => cast(b, x, b.type(vector).dtype);
 
 /** (x − mean)·scale/√spread + shift for each channel, by the inference kernel, in the precision of x. */
-const inferred = (b: Emit, [x, scale, shift, mean, spread]: readonly [string, string, string, string, string]): string =>
+const inferred = (
+  b: Emit,
+  [x, scale, shift, mean, spread]: readonly [string, string, string, string, string],
+): string =>
   cast(
     b,
     b.op("BatchNormalization", [inPrecisionOf(b, x, mean), scale, shift, mean, spread], { epsilon: float(0) }),
@@ -47,7 +50,12 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
 }
 
 /** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
-const statistical: Traits = { inputTypes: "any", scales: [1, 4], buffers: [3, 4], holds: { 1: "weight", 2: "weight" } };
+const statistical: Traits = {
+  inputTypes: "any",
+  scales: [1, 4],
+  buffers: { 3: "running statistics", 4: "running statistics" },
+  holds: { 1: "weight", 2: "weight" },
+};
 
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
 const inference: Op = native(

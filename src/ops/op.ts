@@ -117,8 +117,8 @@ export interface Op {
    * themselves.
    */
   readonly swap?: "out" | "outWait" | "in" | "inWait";
-  /** Inputs that hold running statistics: state or frozen, never trained. */
-  readonly buffers?: readonly number[];
+  /** Inputs that are never trained (running statistics, states, places), and what each holds. */
+  readonly buffers?: Readonly<Record<number, string>>;
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
   /**
@@ -128,6 +128,17 @@ export interface Op {
    * else its values say (model/roles.ts).
    */
   readonly holds?: Readonly<Record<number, "weight" | "setting" | "standard">>;
+  /** What it computes, where norms are written out with it (model/statistics.ts); "bound": the greater or smaller. Default: no such thing. */
+  readonly arithmetic?:
+    | "add"
+    | "subtract"
+    | "multiply"
+    | "divide"
+    | "power"
+    | "root"
+    | "reciprocal"
+    | "negate"
+    | "bound";
   /** Inputs that multiply or divide by what they hold (scales, variances): seeded with 1. Default: none. */
   readonly scales?: readonly number[];
   /**

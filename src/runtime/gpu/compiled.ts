@@ -49,10 +49,13 @@ export const fusedNode: OwnNode = {
     const run = (): void => {
       for (const step of steps) step();
     };
-    return partsBytes ? () => withPieces(context, [partsBytes], ([piece]) => {
-      memory = piece as Pointer;
-      run();
-    }) : run;
+    return partsBytes
+      ? () =>
+          withPieces(context, [partsBytes], ([piece]) => {
+            memory = piece as Pointer;
+            run();
+          })
+      : run;
   },
 };
 
