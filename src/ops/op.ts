@@ -180,6 +180,12 @@ export interface Op {
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
+  /**
+   * The op in fusible ops, or undefined to leave the node alone: preferred to a kernel where a runtime makes one of them
+   * and of what stands around, if all of them are fusible there. `joins`: only if input 0 is made by a fusible node, for
+   * alone it is no gain.
+   */
+  readonly parts?: { readonly of: Normalize; readonly joins?: true };
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

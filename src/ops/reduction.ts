@@ -177,6 +177,16 @@ export const reduction: OpTable = {
       flops: (call) => 5 * inputSize(call),
       defaults: lastAxis,
       normalize: flattenedBefore13,
+      parts: {
+        // x − max − ln Σ e^(x − max)
+        of: (call) => {
+          const { b } = call;
+          const m = math(b);
+          const axes = [axisOf(call, -1)];
+          const level = m.sub(call.x(0), b.op("ReduceMax", [call.x(0), b.vector(axes)]));
+          return [m.sub(level, m.log(sumOver(b, m.exp(level), axes)))];
+        },
+      },
     },
   ),
   Hardmax: native(alongAxis, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),

@@ -1,24 +1,38 @@
 import { Builder } from "../build/build.js";
-import { expand } from "../build/expand.js";
+import { type Expansion, expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { fuse } from "./fuse.js";
+import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
 /**
- * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops. Tensors
- * that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops, and for one
+ * that fuses also those whose parts fuse with what stands around. Tensors that other nodes read keep their names. Throws
+ * `no kernel: <op> <dtype> (node <name>)` where there is no body either.
  */
-export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean): Graph {
+export function lower(
+  graph: Graph,
+  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
+  fuses = false,
+): Graph {
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
+    const parts = fuses ? fusibleParts(b, node) : undefined;
+    if (parts) {
+      for (const inner of parts.nodes) b.append(inner);
+      node.outputs.forEach((name, i) => {
+        if (name) settle(b, parts.results[i] ?? "", name, node);
+      });
+      return;
+    }
     if (op.view || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
@@ -36,6 +50,16 @@ export function lower(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph, "
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
+/** A node in parts that can all be members of a fused one; undefined if it cannot be written so. */
+function fusibleParts(b: Builder, node: Node): Expansion | undefined {
+  const { parts } = opOf(node);
+  if (!parts) return undefined;
+  const maker = b.producer(node.inputs[0] ?? "");
+  if (parts.joins && !(maker && fusible(maker, { name: "", tensors: b.tensors }))) return undefined;
+  const expansion = expand(b, node, parts.of);
+  return expansion?.nodes.every((inner) => fusible(inner, { name: "", tensors: b.tensors })) ? expansion : undefined;
+}
+
 /** What lowering must know of a runtime. */
 export interface Target {
   /** Whether fused nodes (fuse.ts) are one kernel here. */
@@ -46,7 +70,7 @@ export interface Target {
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors));
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
 }

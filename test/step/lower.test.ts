@@ -1,8 +1,15 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
+import { bytesOf, valuesOf } from "../../src/graph/values.js";
+import { openCpu } from "../../src/runtime/cpu.js";
+import { loadWithValues } from "../../src/runtime/load.js";
 import { lower, lowerFor } from "../../src/step/lower.js";
+
+const cpu = openCpu({ threads: 1 });
+
+after(() => cpu.close());
 
 const except =
   (...ops: readonly string[]) =>
@@ -47,4 +54,55 @@ test("lowerFor(runtime, graph) fuses only where the runtime does", () => {
   const hasKernel = (): boolean => true;
   assert.deepEqual(shown(lowerFor({ hasKernel }, graph)), ["a = Exp", "y = Sin"]);
   assert.deepEqual(shown(lowerFor({ hasKernel, fuses: true }, graph)), ["y = Fused"]);
+});
+
+test("lower(graph, hasKernel, fuses) prefers an op's parts to its kernel where all of them fuse", () => {
+  const parts = (text: string, inputs: string, fuses = true) =>
+    lower(parseGraph(`graph g(${inputs}) => (y) { ${text} }`), () => true, fuses)
+      .nodes.map(({ op }) => op)
+      .join(" ");
+  const logSoftmax = "y = LogSoftmax<axis=-1>(x)";
+  assert.equal(parts(logSoftmax, "float32[4,8] x"), "ReduceMax Sub Exp ReduceSum Log Sub");
+  assert.equal(parts(logSoftmax, "float32[4,8] x", false), "LogSoftmax");
+  // an axis in the middle, and few rows that are too long
+  assert.equal(parts("y = LogSoftmax<axis=1>(x)", "float32[4,8,2] x"), "LogSoftmax");
+  assert.equal(parts(logSoftmax, "float32[4,50000] x"), "LogSoftmax");
+  // one place of each row: alone a kernel does it, beside others it is a part of theirs
+  const inputs = "float32[4,8] x, int64[4,1] i, float32[4,1] u";
+  assert.equal(parts("y = GatherElements<axis=1>(x, i)", inputs), "GatherElements");
+  assert.match(parts("a = Exp(x) y = GatherElements<axis=1>(a, i)", inputs), /^Exp .*Equal Where ReduceSum$/);
+  assert.match(parts("a = Exp(x) y = ScatterElements<axis=1>(a, i, u)", inputs), /^Exp .*Equal Where$/);
+  assert.match(
+    parts('a = Exp(x) y = ScatterElements<axis=1, reduction="add">(a, i, u)', inputs),
+    /^Exp .*Equal Where Add$/,
+  );
+  assert.equal(
+    parts('a = Exp(x) y = ScatterElements<axis=1, reduction="mul">(a, i, u)', inputs),
+    "Exp ScatterElements",
+  );
+  assert.match(parts("a = Exp(x) y = GatherElements<axis=0>(a, j)", "float32[4,8] x, int64[1,8] j"), /GatherElements$/);
+});
+
+test("lowerFor(runtime that fuses) gives the bits that elements picked by index have, negative indices too", async () => {
+  const text = `graph g(float32[3,5] x, int64[3,1] i, float32[3,1] u) => (y, z) {
+    a = Neg(x)
+    y = GatherElements<axis=1>(a, i)
+    z = ScatterElements<axis=1, reduction="add">(a, i, u)
+  }`;
+  const graph = parseGraph(text);
+  const values = new Map([
+    ["x", bytesOf("float32", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])],
+    ["i", bytesOf("int64", [0, -1, 3])],
+    ["u", bytesOf("float32", [100, 200, 300])],
+  ]);
+  const outcomes: number[][] = [];
+  for (const fuses of [false, true]) {
+    const lowered = lower(lower(graph, cpu.hasKernel, fuses), cpu.hasKernel);
+    const { step } = loadWithValues(lowered, cpu, values);
+    const { observed } = await step.run({ observe: new Set(["y", "z"]) });
+    outcomes.push(["y", "z"].flatMap((name) => valuesOf("float32", observed.get(name) as Uint8Array)));
+    step.close();
+  }
+  assert.deepEqual(outcomes[1], outcomes[0]);
+  assert.deepEqual(outcomes[0]?.slice(0, 3), [-1, -10, -14]);
 });
