@@ -97,6 +97,10 @@ export interface Op {
    * trailing axes. The GPU's generator has an expression for it. Default: it cannot.
    */
   readonly fusible?: "elements" | "rows";
+  /** An element of this value changes nothing in what a reduction makes of its row. Default: there is none. */
+  readonly neutral?: number;
+  /** A reduction that divides the sum by the number of elements. Default: it does not. */
+  readonly averages?: true;
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
    * attributes transA and transB may exchange), of windows, or by an equation. Default: none.

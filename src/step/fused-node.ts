@@ -1,5 +1,6 @@
 import { elementCount, type Graph, type Node, type Tensor, tensorOf } from "../graph/graph.js";
 import { type FusedBody, fusedAttributes, type InnerConstant, type InnerNode } from "../ops/fused.js";
+import { opOf } from "../ops/index.js";
 
 export interface Group {
   /** Ranks, in order. */
@@ -24,21 +25,23 @@ class Operands {
     this.names.set(name, inner);
   }
 
-  /** The name of a tensor inside; what no member makes becomes an input or a constant. */
-  of(name: string): string {
+  /**
+   * The name of a tensor inside; what no member makes becomes an input, or a constant if it is small enough to stand in the
+   * kernel's text: a scalar, or what the op reads on the host (`onHost`), the axes of a reduction.
+   */
+  of(name: string, onHost: boolean): string {
     if (!name) return "";
     const known = this.names.get(name);
     if (known) return known;
-    const inner = this.constant(name) ?? `x${this.inputs.push(name) - 1}`;
+    const inner = this.constant(name, onHost) ?? `x${this.inputs.push(name) - 1}`;
     this.names.set(name, inner);
     return inner;
   }
 
-  /** Takes a constant in that is small enough to stand in the kernel's text: a scalar, or the axes of a reduction. */
-  private constant(name: string): string | undefined {
+  private constant(name: string, onHost: boolean): string | undefined {
     const { category, data, dtype, shape } = tensorOf(this.graph, name);
     if (category !== "constant" || !data) return undefined;
-    if (elementCount(shape) !== 1 && (dtype !== "int64" || shape.length !== 1)) return undefined;
+    if (elementCount(shape) !== 1 && !onHost) return undefined;
     const inner = `c${Object.keys(this.constants).length}`;
     this.constants[inner] = { dtype, shape, dataBase64: Buffer.from(data).toString("base64") };
     return inner;
@@ -67,9 +70,11 @@ export function write(graph: Graph, { members, shape }: Group, leaves: (name: st
   const known = new Map<string, string>();
   let count = 0;
   for (const rank of members) {
-    const { op, inputs: from, outputs: to, attributes } = graph.nodes[rank] as Node;
+    const node = graph.nodes[rank] as Node;
+    const { op, inputs: from, outputs: to, attributes } = node;
     const name = to[0] as string;
-    const inputs = from.map((input) => operands.of(input));
+    const { hostInputs } = opOf(node);
+    const inputs = from.map((input, slot) => operands.of(input, hostInputs.includes(slot)));
     const key = JSON.stringify([op, inputs, attributes]);
     const same = known.get(key);
     const isOutput = leaves(name);

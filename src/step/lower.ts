@@ -5,6 +5,7 @@ import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, ty
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
+import { alignRows } from "./aligned.js";
 import { fuse } from "./fuse.js";
 import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
@@ -72,7 +73,8 @@ export interface Target {
 export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
-  return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
+  const products = absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors));
+  return writeInPlace(fuse(alignRows(products)));
 }
 
 /**
