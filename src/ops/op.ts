@@ -106,6 +106,8 @@ export interface Op {
    * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
    */
   readonly product?: "matrices" | "windows" | "equation";
+  /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
+  readonly addend?: (node: Node) => number | undefined;
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
    * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.

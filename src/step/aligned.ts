@@ -321,11 +321,13 @@ class RowWriter {
       category: "temporary",
     });
     b.append({ ...node, inputs, outputs: [whole] });
+    const none = shape.map(() => 0);
+    // padding by less than nothing cuts off
     b.append({
-      name: b.fresh(`${node.name}/Slice`),
+      name: b.fresh(`${node.name}/Pad`),
       domain: "",
-      op: "Slice",
-      inputs: [whole, b.vector([0]), b.vector([size]), b.vector([axis]), b.vector([1])],
+      op: "Pad",
+      inputs: [whole, b.vector([...none, ...none.with(axis, size - longer(size))])],
       outputs: [output],
       attributes: {},
       phase: node.phase,

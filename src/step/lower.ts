@@ -6,6 +6,7 @@ import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
 import { alignRows } from "./aligned.js";
+import { separateBiases } from "./bias.js";
 import { fuse } from "./fuse.js";
 import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
@@ -73,8 +74,8 @@ export interface Target {
 export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
-  const products = absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors));
-  return writeInPlace(fuse(alignRows(products)));
+  const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
+  return writeInPlace(fuse(alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel))));
 }
 
 /**

@@ -7,10 +7,10 @@ import { peakBytes } from "../../src/memory/liveness.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { alignRows } from "../../src/step/aligned.js";
 import { fuse } from "../../src/step/fuse.js";
+import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { absorbTransposes } from "../../src/step/transposes.js";
-import { initialValues } from "../../src/step/initial.js";
 import { twoSteps } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
