@@ -63,64 +63,112 @@ export function pointwiseKernel(
   multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
-  const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
-  const width = aligned && count % 4 === 0 ? 4 : 1;
-  const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
-  const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
-  const lines: string[] = [];
-  const full = used.filter((name) => isFull(type(name), shape));
-  const others = used.filter((name) => !full.includes(name) && scalarOf(type(name)) === undefined);
-  const single = others.filter((name) => elementCount(type(name).shape) === 1);
-  for (const name of single)
-    lines.push(
-      `  const ${computeTypes[type(name).dtype]} ${name}_s = mutwo_in<${computeTypes[type(name).dtype]}>(${name}[0]);`,
-    );
-  lines.push(
-    `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count / width}u; q += gridDim.x * ${threads}u) {`,
-  );
-  const outputs = body.outputs;
-  if (width === 4) {
-    for (const name of full)
-      lines.push(
-        `    const mutwo_four<${memoryTypes[type(name).dtype]}> ${name}_4 = ((const mutwo_four<${memoryTypes[type(name).dtype]}>*)${name})[q];`,
-      );
-    for (const name of outputs) lines.push(`    mutwo_four<${memoryTypes[type(name).dtype]}> ${name}_4;`);
-    lines.push("    #pragma unroll", "    for (int e = 0; e < 4; e++) {", `      const ${index} i = 4 * q + e;`);
-  } else lines.push(`      const ${index} i = q;`);
-  const value = (name: string): string => {
-    const constant = scalarOf(type(name));
-    if (constant !== undefined) return literal(type(name).dtype, constant);
-    if (single.includes(name)) return `${name}_s`;
-    return `${name}_v`;
-  };
-  for (const name of full)
-    lines.push(
-      `      const ${computeTypes[type(name).dtype]} ${name}_v = mutwo_in<${computeTypes[type(name).dtype]}>(${width === 4 ? `${name}_4.v[e]` : `${name}[i]`});`,
-    );
-  for (const name of others)
-    if (!single.includes(name))
-      lines.push(
-        `      const ${computeTypes[type(name).dtype]} ${name}_v = mutwo_in<${computeTypes[type(name).dtype]}>(${name}[${broadcastIndex(shape, type(name).shape, "i")}]);`,
-      );
-  for (const node of body.nodes) {
-    const name = node.outputs[0] as string;
-    lines.push(`      const ${computeTypes[type(name).dtype]} ${name}_v = ${expressionOf(node, body, value)};`);
-  }
-  for (const name of outputs)
-    lines.push(
-      `      ${width === 4 ? `${name}_4.v[e]` : `${name}[i]`} = mutwo_out<${memoryTypes[type(name).dtype]}>(${name}_v);`,
-    );
-  if (width === 4) {
-    lines.push("    }");
-    for (const name of outputs)
-      lines.push(`    ((mutwo_four<${memoryTypes[type(name).dtype]}>*)${name})[q] = ${name}_4;`);
-  }
-  lines.push("  }");
+  const fours = aligned ? Math.floor(count / 4) : 0;
+  const left = count - 4 * fours;
+  const blocks = Math.max(1, Math.min(Math.ceil(Math.max(fours, left) / threads), multiprocessors * 16));
+  const text = new PointwiseText(body, used, shape);
+  const lines = [...text.singles(), ...text.loop(4, 0, fours), ...text.loop(1, 4 * fours, left)];
   return named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters(body)}) {\n${lines.join("\n")}\n}\n`,
     blocks,
     threads,
   );
+}
+
+const threads = 256;
+
+/**
+ * The text of a pointwise kernel. Names in it: `x_s` a value that is the same everywhere, `x_v` one element's, `x_4` four
+ * elements that are read or written together.
+ */
+class PointwiseText {
+  private readonly index: string;
+  /** Inputs with one element for each of the full shape. */
+  private readonly full: readonly string[];
+  /** Inputs with one element in all. */
+  private readonly single: readonly string[];
+  private readonly broadcast: readonly string[];
+
+  constructor(
+    private readonly body: Graph,
+    used: readonly string[],
+    private readonly shape: readonly number[],
+  ) {
+    this.index = elementCount(shape) >= 2 ** 31 ? "unsigned long long" : "unsigned";
+    const varying = used.filter((name) => scalarOf(this.type(name)) === undefined);
+    this.full = used.filter((name) => isFull(this.type(name), shape));
+    const others = varying.filter((name) => !this.full.includes(name));
+    this.single = others.filter((name) => elementCount(this.type(name).shape) === 1);
+    this.broadcast = others.filter((name) => !this.single.includes(name));
+  }
+
+  /** Reads what is the same everywhere. */
+  singles(): string[] {
+    return this.single.map((name) => `  const ${this.compute(name)} ${name}_s = ${this.read(name, `${name}[0]`)};`);
+  }
+
+  /** A loop over `count` places from the element `start` on, each of `width` elements: four or one. */
+  loop(width: 4 | 1, start: number, count: number): string[] {
+    if (count === 0) return [];
+    const { index, body, full } = this;
+    const { outputs } = body;
+    const four = (name: string): string => `mutwo_four<${memoryTypes[this.type(name).dtype]}>`;
+    const lines = [
+      `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count}u; q += gridDim.x * ${threads}u) {`,
+    ];
+    if (width === 4)
+      lines.push(
+        ...full.map((name) => `    const ${four(name)} ${name}_4 = ((const ${four(name)}*)${name})[q];`),
+        ...outputs.map((name) => `    ${four(name)} ${name}_4;`),
+        "    #pragma unroll",
+        "    for (int e = 0; e < 4; e++) {",
+        `      const ${index} i = 4 * q + e;`,
+      );
+    else lines.push(`      const ${index} i = ${start ? `${start}u + q` : "q"};`);
+    const at = (name: string): string => (width === 4 ? `${name}_4.v[e]` : `${name}[i]`);
+    for (const name of full) lines.push(this.constant(name, this.read(name, at(name))));
+    for (const name of this.broadcast) {
+      const place = broadcastIndex(this.shape, this.type(name).shape, "i");
+      lines.push(this.constant(name, this.read(name, `${name}[${place}]`)));
+    }
+    for (const node of body.nodes)
+      lines.push(
+        this.constant(
+          node.outputs[0] as string,
+          expressionOf(node, body, (name) => this.value(name)),
+        ),
+      );
+    for (const name of outputs)
+      lines.push(`      ${at(name)} = mutwo_out<${memoryTypes[this.type(name).dtype]}>(${name}_v);`);
+    if (width === 4) {
+      lines.push("    }");
+      for (const name of outputs) lines.push(`    ((${four(name)}*)${name})[q] = ${name}_4;`);
+    }
+    lines.push("  }");
+    return lines;
+  }
+
+  private constant(name: string, expression: string): string {
+    return `      const ${this.compute(name)} ${name}_v = ${expression};`;
+  }
+
+  private read(name: string, place: string): string {
+    return `mutwo_in<${this.compute(name)}>(${place})`;
+  }
+
+  private value(name: string): string {
+    const { dtype } = this.type(name);
+    const constant = scalarOf(this.type(name));
+    if (constant !== undefined) return literal(dtype, constant);
+    return this.single.includes(name) ? `${name}_s` : `${name}_v`;
+  }
+
+  private compute(name: string): string {
+    return computeTypes[this.type(name).dtype] as string;
+  }
+
+  private type(name: string): Tensor {
+    return this.body.tensors.get(name) as Tensor;
+  }
 }
