@@ -1,19 +1,10 @@
 import { NodeError } from "../graph/errors.js";
-import {
-  type Attribute,
-  dtypeOfNumber,
-  elementCount,
-  int,
-  is16Bit,
-  isFloat,
-  type TensorType,
-  text,
-} from "../graph/graph.js";
+import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
-import { math } from "./math.js";
-import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, reshape, sameShape, sumOver, zeros } from "./shapes.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+import { pickedParts, placedParts } from "./picked.js";
+import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
@@ -62,28 +53,6 @@ function fitsBeside(call: OpCall, data: readonly number[], index: readonly numbe
   const axis = axisOf(call, 0);
   if (index.length !== data.length || index.some((n, i) => i !== axis && n > (data[i] as number)))
     throw new NodeError(`shape mismatch: indices [${index}] of [${data}], axis ${axis}`, call.node);
-}
-
-/**
- * Where on the last axis of `data` the one index of each row points, as booleans of data's shape; undefined for indices
- * of another shape.
- */
-function pointedAt(call: BodyCall): string | undefined {
-  const { b } = call;
-  const { shape } = call.input(0);
-  const axis = shape.length - 1;
-  const index = call.input(1);
-  if (axisOf(call, 0) !== axis || !sameShape(index.shape, shape.with(axis, 1))) return undefined;
-  const size = shape[axis] as number;
-  const whole = (value: number): string => b.constant(index.dtype, [], value);
-  const isNegative = b.op("Less", [call.x(1), whole(0)]);
-  const at = b.op("Where", [isNegative, b.op("Add", [call.x(1), whole(size)]), call.x(1)]);
-  const places = b.constant(
-    index.dtype,
-    [size],
-    Array.from({ length: size }, (_, i) => i),
-  );
-  return b.op("Equal", [at, places]);
 }
 
 const scatterNd: Op = indexed(
@@ -171,17 +140,7 @@ export const indexing: OpTable = {
     {
       picks: 1,
       pins: "always",
-      parts: {
-        // a sum with one term that is not zero
-        of: (call) => {
-          const chosen = pointedAt(call);
-          const { dtype, shape } = call.input(0);
-          if (!chosen || !isFloat(dtype)) return undefined;
-          const m = math(call.b);
-          return [sumOver(call.b, m.where(chosen, call.x(0), 0), [shape.length - 1])];
-        },
-        joins: true,
-      },
+      parts: pickedParts,
     },
   ),
   ScatterElements: indexed(
@@ -214,18 +173,7 @@ export const indexing: OpTable = {
       inPlace: [0],
       pins: "always",
       cpuRefuses: reduces16Bit,
-      parts: {
-        of: (call) => {
-          const reduction = call.text("reduction", "none");
-          if (reduction !== "none" && reduction !== "add") return undefined;
-          const chosen = pointedAt(call);
-          if (!chosen || !isFloat(call.input(0).dtype)) return undefined;
-          const m = math(call.b);
-          if (reduction === "none") return [m.where(chosen, call.x(2), call.x(0))];
-          return [m.add(call.x(0), m.where(chosen, call.x(2), 0))];
-        },
-        joins: true,
-      },
+      parts: placedParts,
     },
   ),
   GatherND: indexed(

@@ -58,7 +58,10 @@ export function separateBiases(
     const node = bare.get(rank) ?? given;
     const bias = behind.get(rank);
     const [sum = ""] = node.outputs;
-    if (bias === undefined) return b.append(node);
+    if (bias === undefined) {
+      b.append(node);
+      return;
+    }
     const product = b.declare({ ...b.type(sum), name: b.fresh(`${sum}.product`) });
     b.append({ ...node, outputs: [product] });
     b.append({ ...adding(product, bias, sum, node), name: b.fresh(`${node.name}/Add`) });

@@ -1,9 +1,10 @@
-import { elementCount, type Graph, type Node, type Tensor } from "../../../graph/graph.js";
+import type { Graph, Node, Tensor } from "../../../graph/graph.js";
 import { callOf } from "../../../ops/call.js";
 import { computeTypes, literal, type Reduction, reductions } from "./expressions.js";
 import { type KernelSource, memoryTypes, named, parameters } from "./kernel.js";
 import { broadcastIndex, expressionOf, isFull, scalarOf } from "./pointwise.js";
 import { fullNodesFor, levelsOf, type Reach, reachesOf } from "./reach.js";
+import { type RowGrid, rowGrid } from "./row-grid.js";
 
 /** How many trailing axes a reduction goes over. */
 export function reducedAxesOf(node: Node, body: Graph): number {
@@ -11,42 +12,6 @@ export function reducedAxesOf(node: Node, body: Graph): number {
   const { shape } = call.input(0);
   const axes = call.inputs[1] ? call.constant(1) : call.ints("axes");
   return axes?.length ? axes.length : shape.length;
-}
-
-/** Elements of a row that one thread keeps at most. */
-const mostPerThread = 32;
-
-/** How rows are dealt out to threads. */
-interface Grid {
-  readonly rows: number;
-  readonly columns: number;
-  /** Elements that are read and written together: 4 or 1. */
-  readonly width: number;
-  /** Threads of a row. */
-  readonly lanes: number;
-  readonly perThread: number;
-  readonly warpsPerBlock: number;
-  /** Whether threads keep their elements; else they read them again each time. */
-  readonly keeps: boolean;
-}
-
-function gridOf(shape: readonly number[], trailing: number, aligned: boolean): Grid {
-  const rows = elementCount(shape.slice(0, shape.length - trailing));
-  const columns = elementCount(shape.slice(shape.length - trailing));
-  const width = aligned && columns % 4 === 0 ? 4 : 1;
-  // one warp a row while its threads can keep the row, then as many as it takes
-  const lanes =
-    columns <= (32 * mostPerThread) / 2 ? 32 : Math.min(1024, 32 * Math.ceil(columns / (mostPerThread / 2) / 32));
-  const perThread = width * Math.ceil(columns / width / lanes);
-  return {
-    rows,
-    columns,
-    width,
-    lanes,
-    perThread,
-    warpsPerBlock: lanes === 32 ? 4 : 1,
-    keeps: perThread <= mostPerThread,
-  };
 }
 
 /**
@@ -61,7 +26,7 @@ export function rowKernel(
   aligned: boolean,
   multiprocessors: number,
 ): KernelSource {
-  const grid = gridOf(shape, trailing, aligned);
+  const grid = rowGrid(shape, trailing, aligned);
   const { rows, lanes, warpsPerBlock } = grid;
   const threads = lanes === 32 ? 32 * warpsPerBlock : lanes;
   const most = multiprocessors * (lanes === 32 ? 64 : 16);
@@ -91,7 +56,7 @@ class RowText {
     private readonly used: readonly string[],
     private readonly shape: readonly number[],
     private readonly trailing: number,
-    private readonly grid: Grid,
+    private readonly grid: RowGrid,
   ) {
     this.reach = reachesOf(body, used, shape, trailing);
     this.level = levelsOf(body);
