@@ -11,6 +11,7 @@ import { fuse } from "./fuse.js";
 import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
+import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -75,7 +76,8 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), runtime.fuses);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
-  return writeInPlace(fuse(alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel))));
+  const products = alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel));
+  return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
 }
 
 /**
