@@ -1,7 +1,7 @@
 import { isFloat } from "../graph/graph.js";
 import { math } from "./math.js";
 import type { BodyCall, Op } from "./op.js";
-import { axisOf, sameShape, sumOver } from "./shapes.js";
+import { axisOf, cast, sameShape, sumOver } from "./shapes.js";
 
 /**
  * Where on the last axis of `data` the one index of each row points, as booleans of data's shape; undefined for indices
@@ -14,11 +14,13 @@ function pointedAt(call: BodyCall): string | undefined {
   const index = call.input(1);
   if (axisOf(call, 0) !== axis || !sameShape(index.shape, shape.with(axis, 1))) return undefined;
   const size = shape[axis] as number;
-  const whole = (value: number): string => b.constant(index.dtype, [], value);
-  const isNegative = b.op("Less", [call.x(1), whole(0)]);
-  const at = b.op("Where", [isNegative, b.op("Add", [call.x(1), whole(size)]), call.x(1)]);
+  // half the bytes of int64
+  const given = cast(b, call.x(1), "int32");
+  const whole = (value: number): string => b.constant("int32", [], value);
+  const isNegative = b.op("Less", [given, whole(0)]);
+  const at = b.op("Where", [isNegative, b.op("Add", [given, whole(size)]), given]);
   const places = b.constant(
-    index.dtype,
+    "int32",
     [size],
     Array.from({ length: size }, (_, i) => i),
   );

@@ -11,7 +11,8 @@ import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { normalizeAxes } from "../ops/shapes.js";
 import { fusible } from "./fusible.js";
-import { isProduct, type Role, shapeOf, turned, withLongerRows } from "./long-rows.js";
+import { type Role, shapeOf, withLongerRows } from "./long-rows.js";
+import { isProduct, turned } from "./products.js";
 
 /** The fast kernels of matrix products want rows that start at multiples of so many bytes. */
 const rowBytes = 16;

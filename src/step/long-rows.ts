@@ -3,6 +3,7 @@ import { type Graph, int, type Node, producers, tensorOf } from "../graph/graph.
 import { valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
 import { math } from "../ops/math.js";
+import { isProduct, turned } from "./products.js";
 
 /** Columns of rows that are made longer are a multiple of this many. */
 const columns = 8;
@@ -19,12 +20,6 @@ export type Role =
   | "contracts"
   /** What its result has of each column stays apart: cut off behind it. */
   | "passes";
-
-/** Whether a product reads an operand transposed. */
-export const turned = (node: Node, slot: 0 | 1): boolean => node.attributes[slot ? "transB" : "transA"]?.value === 1;
-
-/** Whether a node is a product of matrices. */
-export const isProduct = (node: Node): boolean => opOf(node).product === "matrices";
 
 /** Shape of a tensor of a graph. */
 export const shapeOf = (graph: Pick<Graph, "tensors" | "name">, name: string): readonly number[] =>

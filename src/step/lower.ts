@@ -11,6 +11,7 @@ import { fuse } from "./fuse.js";
 import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
+import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -87,7 +88,8 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
-  return writeInPlace(fuse(alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel))));
+  const products = alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel));
+  return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
 }
 
 /** A rule that adds a convolution's bias in a node of its own; undefined if there is no kernel without a bias either. */
