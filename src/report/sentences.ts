@@ -107,10 +107,16 @@ export const nodesSum = (profile: Profile): string => {
 const errorText = (error: number | null): string => error?.toExponential(1) ?? "what is not finite";
 
 /** How the planned step's results compare with the unplanned one's. */
-export function equalityLine({ compared, different, bitwise, worstRelativeError, runToRun }: Equality): string {
-  if (different.length) return `${different.length} of ${compared} tensors differ`;
-  if (bitwise !== false) return `${compared} tensors are equal bit by bit`;
-  return `${compared} tensors are equal within ${errorText(worstRelativeError)}; two runs of the unplanned step differ by ${errorText(runToRun ?? 0)}`;
+export function equalityLine({ compared, different, bitwise, worstRelativeError, ...more }: Equality): string {
+  const { runToRun, deterministic, unstable = [] } = more;
+  const how = deterministic && runToRun !== null ? " under deterministic kernels" : "";
+  const varies = runToRun === 0 ? "not from run to run" : `by ${errorText(runToRun)} from run to run`;
+  const timed = how && `; with the kernels that were timed the unplanned step differs ${varies}`;
+  if (different.length) return `${different.length} of ${compared} tensors differ${how}${timed}`;
+  if (bitwise !== false) return `${compared} tensors are equal bit by bit${how}${timed}`;
+  if (!deterministic)
+    return `${compared} tensors are equal within ${errorText(worstRelativeError)}; two runs of the unplanned step differ by ${errorText(runToRun ?? 0)}`;
+  return `${compared - unstable.length} of ${compared} tensors are equal bit by bit${how}, the others, which no kernel computes the same each time, within ${errorText(worstRelativeError)}${timed}`;
 }
 
 /** How many activations are recomputed, swapped and kept. */

@@ -248,6 +248,8 @@ const equality = object({
   bitwise: flag,
   worstRelativeError: v.nullable(quantity),
   runToRun: v.nullable(quantity),
+  deterministic: v.optional(exactly(true)),
+  unstable: v.optional(names),
 });
 
 const tradeoffPoint = object({

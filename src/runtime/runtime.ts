@@ -118,6 +118,8 @@ export interface Runtime extends Target {
   load(graph: Graph, layout: Layout): LoadedStep;
   /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
   freeBytes?(): number;
+  /** The same device with kernels that give the same bits each time; absent where these do. It is closed before this one. */
+  deterministic?(): Runtime;
   /** Gives back all that the device holds for this runtime. */
   close(): void;
 }

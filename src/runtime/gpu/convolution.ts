@@ -2,7 +2,8 @@ import { NodeError } from "../../graph/errors.js";
 import type { DType, Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
-import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
+import { factors } from "./cudnn.js";
 import { affordable, type ConvolutionKind, type ConvolutionSpec, convolutionsOf } from "./cudnn-convolutions.js";
 
 /**
@@ -56,16 +57,27 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 const isOdd = (graph: Pick<Graph, "tensors">, name: string | undefined): boolean =>
   (typeIn(graph, name).within?.offsetBytes ?? 0) % 16 !== 0;
 
+/** What adds a bias of channels to a convolution's output. */
+function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext): () => void {
+  const { dtype, shape } = typeIn(graph, node.outputs[0]);
+  const ofChannels = cudnn.tensor(
+    dtype,
+    shape.map((size, axis) => (axis === 1 ? size : 1)),
+  );
+  const [one] = factors(dtype);
+  const [whole, from, to] = [cudnn.tensor(dtype, shape), address(bias), address(node.outputs[0] as string)];
+  return () => cudnn.run("cudnnAddTensor", one, ofChannels, from, one, whole, to);
+}
+
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run, there
-  // are none for bfloat16, and they fail on odd addresses; a bias would be one more node
+  // ONNX Runtime's own kernels for the forward and the transposed one are faster, but may differ from run to run (it
+  // times algorithms anew for each step), there are none for bfloat16, and they fail on odd addresses
   fits: (node, graph, { cudnn, deterministic }) =>
     (deterministic ||
-      node.domain !== "" ||
-      typeIn(graph, node.inputs[0]).dtype === "bfloat16" ||
-      isOdd(graph, node.inputs[1])) &&
-    !node.inputs[2] &&
+      isOdd(graph, node.inputs[1]) ||
+      // a bias is added by a kernel more
+      (!node.inputs[2] && (node.domain !== "" || typeIn(graph, node.inputs[0]).dtype === "bfloat16"))) &&
     cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
     convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
@@ -77,6 +89,7 @@ export const convolution: OwnNode = {
     const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
     const out = context.address(node.outputs[0] as string);
     const { workspace, cuda, cudnn } = context;
+    const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};
     return () => {
       let found = context.convolutions.get(key);
       if (!found) {
@@ -102,6 +115,7 @@ export const convolution: OwnNode = {
       } finally {
         if (at) workspace.giveBack(at);
       }
+      addBias();
     };
   },
 };

@@ -32,6 +32,8 @@ const functions = {
   cudnnConvolutionForward: runSignature,
   cudnnConvolutionBackwardData: runSignature,
   cudnnConvolutionBackwardFilter: runSignature,
+  cudnnAddTensor:
+    "int (uintptr_t handle, void *alpha, uintptr_t addedType, uintptr_t added, void *beta, uintptr_t type, uintptr_t to)",
 } as const;
 
 type Name = keyof typeof functions;

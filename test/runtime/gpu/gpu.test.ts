@@ -119,6 +119,27 @@ test("mutwo profile --backend cuda calls the real provider, replays captured gra
   assert.match(calls.at(-1) ?? "", held);
 });
 
+test("mutwo profile --backend cuda --planner compares under deterministic kernels, then times the others, and gives everything back", {
+  skip,
+}, () => {
+  const model = at("fixtures/resnet_bottleneck_dynamic.onnx");
+  const { status, stderr, calls } = mutwo(
+    `profile ${model} --loss ce --optimizer sgd --dim batch=2 --backend cuda --planner recomputeAll --iterations 1 --warmups 0 --no-pictures --json --out`
+      .split(" ")
+      .concat(path.join(root, "planned")),
+  );
+  assert.equal(status, 0, stderr);
+  // mutwo calls this one where the bits must be the same each time; ONNX Runtime's kernels never do
+  const [first, last] = [calls.indexOf("cudnnConvolutionForward"), calls.lastIndexOf("cudnnConvolutionForward")];
+  assert.ok(first > 0);
+  const launches = (from: number, to?: number): number =>
+    calls.slice(from, to).filter((call) => call === "cudaGraphLaunch").length;
+  assert.ok(launches(0, first) > 0, "steps are timed before");
+  assert.equal(launches(first, last), 0, "what is compared is launched by the host");
+  assert.ok(launches(last) > 0, "both steps are timed in turn after");
+  assert.match(calls.at(-1) ?? "", held);
+});
+
 test("mutwo profile --backend cuda without NVRTC fuses nothing and runs", { skip }, () => {
   const { status, stderr, calls } = profile({ NVRTC_LIBRARY: "/nowhere/libnvrtc.so" });
   assert.equal(status, 0, stderr);
