@@ -2,6 +2,7 @@ import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js"
 import type { Plan } from "../plan/plan.js";
 import { type Lever, levers } from "../run/levers.js";
 import type { Profile } from "../run/profile.js";
+import { roomBytes } from "../run/room.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
@@ -156,9 +157,19 @@ function timeCost({ before, paired }: Run, plan: Plan): string {
     : `${share} time (measured)`;
 }
 
+/** That an unplanned step is too large for its device; undefined where it is not. */
+export function unfitLine({ before }: Run): string | undefined {
+  const room = roomBytes(before);
+  if (room === null) return undefined;
+  const { name, memoryBytes } = before.device;
+  return `the step does not fit: its values need ${formatBytes(before.arenaBytes)}, ${name} has ${formatBytes(room)} of its ${formatBytes(memoryBytes)} for them`;
+}
+
 /** What the report says first. */
 export function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
+  const unfit = unfitLine(run);
+  if (!plan && unfit) return { text: `${unfit[0]?.toUpperCase()}${unfit.slice(1)}.`, good: false };
   if (!plan)
     return {
       text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)} (${timeSource(before)}).`,

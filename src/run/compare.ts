@@ -103,7 +103,8 @@ async function compareResults(baseline: Graph, planned: Graph, start: Start): Pr
   const observe = resultsOf(baseline);
   const expected = async (from: Start, steps?: number): Promise<Observed[]> => {
     const observed = await observedSteps(baseline, observe, from, steps);
-    for (const step of observed) for (const name of observe) if (!step.has(name)) throw new Error(`not observed: ${name}`);
+    for (const step of observed)
+      for (const name of observe) if (!step.has(name)) throw new Error(`not observed: ${name}`);
     return observed;
   };
   const exact = start.runtime.deterministic?.();

@@ -46,6 +46,11 @@ export function warningsOf(before: Profile, after: Profile | null, equality: Equ
       about: "unplanned",
       text: `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
     });
+  if (before.offloaded && after && !equality && after.backend !== "replay")
+    warnings.push({
+      about: "planned",
+      text: "the planned step is compared with nothing: the unplanned one does not fit, and the host would have to pin too much for the one with every activation swapped out",
+    });
   for (const [about, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
     const losses = profile?.losses ?? [];
     if (losses.includes(null))

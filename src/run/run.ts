@@ -113,6 +113,13 @@ export interface Equality {
   readonly unstable?: readonly string[];
 }
 
+/** What a process held on its device at most, as the driver sees it from outside. */
+export interface ProcessPeak {
+  readonly bytes: number;
+  /** What was done then: the first steps try algorithms with memory that they give back; two steps are timed in turn. */
+  readonly stage: "profile" | "execute plan" | "compare";
+}
+
 /** One profiled training step, with its plan if there is one: the whole content of run.json. */
 export interface Run {
   readonly format: "mutwo-run";
@@ -133,6 +140,8 @@ export interface Run {
   readonly equality: Equality | null;
   /** null without a planned step that was executed. */
   readonly paired: PairedTimes | null;
+  /** When this process held most on the device while the run was made; absent where nothing was executed on one. */
+  readonly processPeak?: ProcessPeak;
   /** Plans of every planner over the range of budgets; absent where none was asked for. */
   readonly tradeoff?: readonly TradeoffPoint[];
   readonly warnings: readonly Warning[];

@@ -111,20 +111,22 @@ test("compare(graph, planned) finds a wrong plan however much the timed kernels 
 });
 
 test("compare(graph, planned) finds one bit", async () => {
-  const exact = (graph: Graph): Runtime["load"] => (loaded, places) => {
-    const step = runtime.load(loaded, places);
-    const flipped = (results: ReadonlyMap<string, Uint8Array>) => {
-      const [name, bytes] = [...results].find(([name]) => name !== graph.loss) as [string, Uint8Array];
-      return new Map([...results, [name, bytes.map((byte, i) => (i === 0 ? byte ^ 1 : byte))]]);
+  const exact =
+    (graph: Graph): Runtime["load"] =>
+    (loaded, places) => {
+      const step = runtime.load(loaded, places);
+      const flipped = (results: ReadonlyMap<string, Uint8Array>) => {
+        const [name, bytes] = [...results].find(([name]) => name !== graph.loss) as [string, Uint8Array];
+        return new Map([...results, [name, bytes.map((byte, i) => (i === 0 ? byte ^ 1 : byte))]]);
+      };
+      return {
+        ...step,
+        run: async (options) => {
+          const result = await step.run(options);
+          return loaded === graph && options?.observe ? { ...result, observed: flipped(result.observed) } : result;
+        },
+      };
     };
-    return {
-      ...step,
-      run: async (options) => {
-        const result = await step.run(options);
-        return loaded === graph && options?.observe ? { ...result, observed: flipped(result.observed) } : result;
-      },
-    };
-  };
   const planned = { ...baseline };
   const { equality } = await compare(baseline, planned, { runtime: { ...runtime, load: exact(planned) }, values });
   assert.equal(equality.different.length, 2); // of one tensor, in both steps

@@ -49,6 +49,7 @@ const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
   load: (graph, layout) => loadOnGpu(graph, layout, gpu),
   freeBytes: () => gpu.cuda.freeBytes(),
+  peakProcessBytes: () => gpu.cuda.peakBytes(),
   ...(gpu.deterministic ? {} : { deterministic: () => deterministicOn(gpu) }),
   close: () => releases.close(),
 });
@@ -91,7 +92,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     ...settings,
     compiler,
     compiles: compiler !== undefined,
-    contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+    contextBytes: cuda.besideBytes(),
   };
 }
 
