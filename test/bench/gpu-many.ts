@@ -18,5 +18,8 @@ export async function many(places: Places): Promise<string> {
         since(began),
       ]);
     }
-  return table(["round", "model", "step ms", "before the step MB", "process MB", "process at most MB", "seconds"], rows);
+  return table(
+    ["round", "model", "step ms", "before the step MB", "process MB", "process at most MB", "seconds"],
+    rows,
+  );
 }

@@ -11,6 +11,7 @@ import type { Runtime } from "../../src/runtime/runtime.js";
 import { initialValues, seededGraph } from "../../src/step/initial.js";
 import { lowerFor } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
+import { wrongly } from "../bench/gpu-equality.js";
 
 const runtime = openCpu();
 
@@ -108,6 +109,14 @@ test("compare(graph, planned) finds a wrong plan however much the timed kernels 
   const { equality } = await compare(baseline, disturbed(), { runtime: withExact(off).runtime, values });
   assert.ok(equality.different.length > 0);
   assert.equal(equality.unstable, undefined);
+});
+
+test("compare(graph, planned) finds a recomputation of another value: the one with which the GPU is tried", async () => {
+  const decisions = first.map((activation) => ({ activation, action: "recompute" as const }));
+  const planned = rewrite(baseline, decisions);
+  const { equality } = await compare(baseline, wrongly(baseline, planned), { runtime, values });
+  assert.ok(equality.different.length > 0);
+  assert.throws(() => wrongly(baseline, baseline), /^Error: nothing is recomputed: /);
 });
 
 test("compare(graph, planned) finds one bit", async () => {
