@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
+import { tensorOf } from "../../src/graph/graph.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { savedActivations } from "../../src/memory/activations.js";
 import { idlePieces, layout, overlaid } from "../../src/memory/layout.js";
