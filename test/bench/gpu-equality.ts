@@ -11,7 +11,7 @@ import { makePlan } from "../../src/run/replan.js";
 import { openRuntime } from "../../src/runtime/open.js";
 import { initialValues } from "../../src/step/initial.js";
 import { stepFor } from "../../src/step/step.js";
-import { common, modelFile, type Places, table } from "./gpu-models.js";
+import { common, modelFile, type Places, progressOf, table } from "./gpu-models.js";
 
 const cases = [
   { name: "resnet50", batch: 32, budget: "60%" },
@@ -53,16 +53,22 @@ export function wrongly(baseline: Graph, planned: Graph): Graph {
 
 async function rowOf(places: Places, { name, batch, budget }: (typeof cases)[number]): Promise<string[]> {
   const options = withDefaults({ ...common, dims: { batch }, budget });
+  const say = progressOf();
   const runtime = openRuntime("cuda", {});
   try {
     const { graph } = readModel(modelFile(places, name), { dims: { batch }, runtime });
     const { step, baseline } = stepFor(runtime, graph, options, 0);
     const values = initialValues(baseline, step, 0);
+    say(`${name}: profile`);
     const before = await profileGraph(baseline, runtime, { values });
+    say("plan");
     const plan = makePlan(baseline, before, options);
     const planned = rewrite(baseline, plan.decisions);
+    say("compare");
     const right = (await compare(baseline, planned, { runtime, values })).equality;
+    say("compare with a wrong one");
     const wrong = (await compare(baseline, wrongly(baseline, planned), { runtime, values })).equality;
+    say("done");
     return [
       `${name} b${batch}, ${budget}`,
       plan.feasible ? String(plan.decisions.length) : "infeasible",

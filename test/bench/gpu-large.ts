@@ -1,16 +1,15 @@
 import { profileModel } from "../../src/run/pipeline.js";
-import { common, modelFile, type Places, since } from "./gpu-models.js";
+import { common, modelFile, type Places, progressOf, since } from "./gpu-models.js";
 
 /** A step larger than the GPU, ResNet-50 of batch 1,024 (about 90 GB): when each stage began, and what it came to. */
 export async function large(places: Places): Promise<string> {
   const lines: string[] = [];
   for (const budget of [undefined, "70GiB"]) {
-    const began = performance.now();
+    const [began, tell] = [performance.now(), progressOf()];
     let last = "";
     const say = (what: string): void => {
-      const line = `${since(began)} s: ${what}`;
-      process.stderr.write(`${line}\n`);
-      lines.push(line);
+      tell(what);
+      lines.push(`${since(began)} s: ${what}`);
     };
     const onProgress = (stage: string): void => {
       if (stage !== last) say(stage);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import path from "node:path";
 import { profileModel } from "../../src/run/pipeline.js";
 import type { Run } from "../../src/run/run.js";
-import { type BenchModel, common, modelFile, type Places, table } from "./gpu-models.js";
+import { type BenchModel, common, modelFile, type Places, progressOf, table } from "./gpu-models.js";
 
 interface Seen {
   readonly before: number;
@@ -18,7 +18,10 @@ async function seenDuring<T>({ scripts }: Places, work: () => Promise<T>): Promi
   watcher.stdout.setEncoding("utf8").on("data", (part: string) => {
     text += part;
   });
-  await once(watcher.stdout, "data");
+  await Promise.race([
+    once(watcher.stdout, "data"),
+    once(watcher, "close").then(() => Promise.reject(new Error("nothing watches"))),
+  ]);
   try {
     const result = await work();
     watcher.stdin.end();
@@ -46,9 +49,11 @@ function rowOf(what: string, { before: { memory }, processPeak }: Run, seen: See
 /** What mutwo says of the device's memory beside what NVML shows to another process, without and with a budget. */
 export async function memory(places: Places, models: readonly BenchModel[]): Promise<string> {
   const rows: string[][] = [];
+  const say = progressOf();
   for (const { name, batch, budget } of models)
     for (const asked of [{}, { budget }]) {
       const file = modelFile(places, name);
+      say(`${name} ${asked.budget ?? ""}`);
       const { seen, result } = await seenDuring(places, () =>
         profileModel(file, { ...common, dims: { batch }, ...asked }),
       );

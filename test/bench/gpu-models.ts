@@ -40,5 +40,11 @@ export function modelFile({ models }: Places, name: string): string {
 export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   `${[head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")}\n`;
 
-/** Time now, for a line of progress: seconds since `began`. */
+/** Seconds since `began`. */
 export const since = (began: number): string => ((performance.now() - began) / 1000).toFixed(1);
+
+/** Tells what begins, with the seconds since `began`: on stderr, at once. */
+export const progressOf =
+  (began = performance.now()): ((what: string) => void) =>
+  (what) =>
+    void process.stderr.write(`${since(began)} s: ${what}\n`);

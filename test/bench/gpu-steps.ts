@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import path from "node:path";
 import { profileModel } from "../../src/run/pipeline.js";
 import type { Run } from "../../src/run/run.js";
-import { type BenchModel, common, modelFile, type Places, since, table } from "./gpu-models.js";
+import { type BenchModel, common, modelFile, type Places, progressOf, since, table } from "./gpu-models.js";
 
 /** Time and peak of one model in PyTorch. */
 interface PeerStep {
@@ -25,10 +25,10 @@ function peer({ scripts }: Places, which: Peer, models: readonly BenchModel[]): 
   return {};
 }
 
-/** How mutwo runs them, and what it is compared with. */
-const ours = { TF32: { peers: ["eager", "compiled"] }, bfloat16: { peers: ["compiled, autocast"] } } as const;
+/** How mutwo runs them. */
+const precisions = { TF32: {}, bfloat16: { precision: "mixed:type=bfloat16" } } as const;
 
-type Precision = keyof typeof ours;
+type Precision = keyof typeof precisions;
 
 const ms = (value: number | undefined): string => value?.toFixed(2) ?? "–";
 
@@ -43,24 +43,68 @@ const percent = (share: number): string => `${share >= 0 ? "+" : ""}${(100 * sha
 const usedMB = ({ before: { memory } }: Run): number =>
   ((memory?.valuesBytes ?? 0) + (memory?.workspaceBytes ?? 0)) / 1e6;
 
-function timesOf(model: BenchModel, which: Precision, run: Run, theirs: Readonly<Record<Peer, PeerStep | undefined>>) {
-  const { before } = run;
-  const step = before.step.medianMs;
-  const stronger = theirs[which === "TF32" ? "compiled" : "compiled, autocast"];
+type Runs = Readonly<Record<Precision, Run>>;
+
+type Theirs = Readonly<Record<Peer, PeerStep | undefined>>;
+
+const timesHead = [
+  "step, ms",
+  "PyTorch eager",
+  "compiled",
+  "mutwo",
+  "of eager",
+  "of compiled",
+  "compiled, bf16 autocast",
+  "mutwo, bf16",
+  "of compiled",
+  "sum of nodes",
+];
+
+function timesOf({ name, batch }: BenchModel, runs: Runs, theirs: Theirs): string[] {
+  const [step, half] = [runs.TF32.before.step.medianMs, runs.bfloat16.before.step.medianMs];
+  const { eager, compiled, "compiled, autocast": cast } = theirs;
   return [
-    `${model.name} b${model.batch}, ${which}`,
-    ms(step),
-    ...ours[which].peers.map((one) => ms(theirs[one]?.stepMs)),
-    ...(which === "TF32" ? [] : ["–"]),
-    ratio(step, theirs.eager?.stepMs),
-    ratio(step, stronger?.stepMs),
-    mb(usedMB(run)),
-    mb(theirs.eager?.peakMB),
-    mb(stronger?.peakMB),
-    ratio(usedMB(run), which === "TF32" ? theirs.eager?.peakMB : stronger?.peakMB),
-    percent(before.nodesMs / step - 1),
+    `${name} b${batch}`,
+    ...[eager?.stepMs, compiled?.stepMs, step].map(ms),
+    ratio(step, eager?.stepMs),
+    ratio(step, compiled?.stepMs),
+    ...[cast?.stepMs, half].map(ms),
+    ratio(half, cast?.stepMs),
+    percent(runs.TF32.before.nodesMs / step - 1),
   ];
 }
+
+const peaksHead = [
+  "peak, MB",
+  "PyTorch eager",
+  "compiled",
+  "mutwo: values and workspace",
+  "of eager",
+  "compiled, bf16 autocast",
+  "mutwo, bf16",
+  "of compiled",
+];
+
+function peaksOf({ name, batch }: BenchModel, runs: Runs, theirs: Theirs): string[] {
+  const { eager, compiled, "compiled, autocast": cast } = theirs;
+  const [used, half] = [usedMB(runs.TF32), usedMB(runs.bfloat16)];
+  return [
+    `${name} b${batch}`,
+    ...[eager?.peakMB, compiled?.peakMB, used].map(mb),
+    ratio(used, eager?.peakMB),
+    ...[cast?.peakMB, half].map(mb),
+    ratio(half, cast?.peakMB),
+  ];
+}
+
+const plansHead = [
+  "planned, budget",
+  "arena: predicted, allocated",
+  "memory",
+  "step, ms (off prediction)",
+  "results",
+  "profile, plan, execute, compare, s",
+];
 
 /** Of the planned step: its memory, its time and how far that is off what was predicted, what it computes. */
 function planOf(model: BenchModel, { before, plan, paired, equality }: Run, seconds: string): string[] {
@@ -78,59 +122,44 @@ function planOf(model: BenchModel, { before, plan, paired, equality }: Run, seco
 
 /**
  * Step times and peaks beside PyTorch's, eager and compiled with CUDA graphs: in TF32, and in mixed precision beside
- * autocast. `record` keeps the runs of either precision as recordings.
+ * autocast; and what plans come to. `record` is the folder that keeps the runs as recordings.
  */
 export async function steps(
   places: Places,
   models: readonly BenchModel[],
   record?: string,
-): Promise<{ text: string; runs: unknown[] }> {
-  const theirs = Object.fromEntries(
-    (Object.keys(peers) as Peer[]).map((which) => [which, peer(places, which, models)]),
-  ) as Record<Peer, Readonly<Record<string, PeerStep>>>;
-  const [times, plans, runs]: [string[][], string[][], unknown[]] = [[], [], []];
+): Promise<{ text: string; results: unknown[] }> {
+  const all = (Object.keys(peers) as Peer[]).map((which) => [which, peer(places, which, models)] as const);
+  const [times, peaks, plans, results]: [string[][], string[][], string[][], unknown[]] = [[], [], [], []];
+  const say = progressOf();
   for (const model of models) {
-    const beside = Object.fromEntries(Object.entries(theirs).map(([which, all]) => [which, all[model.name]])) as Record<
-      Peer,
-      PeerStep | undefined
-    >;
-    for (const which of Object.keys(ours) as Precision[]) {
-      const began = performance.now();
-      const name = which === "TF32" ? model.name : `${model.name}_${which}`;
-      const run = await profileModel(modelFile(places, model.name), {
+    const run = (which: Precision): Promise<Run> => {
+      say(`${model.name}, ${which}`);
+      return profileModel(modelFile(places, model.name), {
         ...common,
+        ...precisions[which],
         dims: { batch: model.batch },
-        ...(which === "TF32" ? { budget: model.budget } : { precision: "mixed:type=bfloat16" }),
-        ...(record === undefined ? {} : { record: path.join(record, `${name}.recording`) }),
+        ...(which === "TF32" ? { budget: model.budget } : {}),
+        ...(record === undefined
+          ? {}
+          : { record: path.join(record, `${model.name}${which === "TF32" ? "" : `_${which}`}.recording`) }),
       });
-      times.push(timesOf(model, which, run, beside));
-      if (which === "TF32") plans.push(planOf(model, run, since(began)));
-      const { before, plan, paired, equality, processPeak } = run;
-      const { step, eagerStep, nodesMs, memory, copies } = before;
-      runs.push({ model, which, step, eagerStep, nodesMs, memory, copies, processPeak, beside, paired, equality });
-      runs.push({ plan: plan && { ...plan, decisions: plan.decisions.length }, seconds: since(began) });
-    }
+    };
+    const theirs = Object.fromEntries(all.map(([which, found]) => [which, found[model.name]])) as Theirs;
+    const began = performance.now();
+    const TF32 = await run("TF32");
+    plans.push(planOf(model, TF32, since(began)));
+    const runs: Runs = { TF32, bfloat16: await run("bfloat16") };
+    times.push(timesOf(model, runs, theirs));
+    peaks.push(peaksOf(model, runs, theirs));
+    results.push({ model, theirs, ours: Object.entries(runs).map(([which, one]) => ({ which, ...figuresOf(one) })) });
   }
-  const timesHead = [
-    "model",
-    "mutwo ms",
-    "PyTorch eager / compiled with autocast ms",
-    "PyTorch compiled ms",
-    "ratio to eager",
-    "ratio to compiled",
-    "values + workspace MB",
-    "PyTorch eager MB",
-    "PyTorch compiled MB",
-    "ratio of MB (TF32: eager, else compiled)",
-    "sum of nodes",
-  ];
-  const plansHead = [
-    "planned",
-    "arena: predicted, allocated",
-    "memory",
-    "step ms (off prediction)",
-    "results",
-    "whole s",
-  ];
-  return { text: `${table(timesHead, times)}\n${table(plansHead, plans)}`, runs };
+  return { text: [table(timesHead, times), table(peaksHead, peaks), table(plansHead, plans)].join("\n"), results };
 }
+
+/** What was measured, without tables of nodes. */
+const figuresOf = ({ before, plan, after, paired, equality, processPeak }: Run) => {
+  const { step, eagerStep, nodesMs, memory, copies } = before;
+  const planned = plan && { ...plan, decisions: plan.decisions.length };
+  return { step, eagerStep, nodesMs, memory, copies, processPeak, plan: planned, after: after?.step, paired, equality };
+};

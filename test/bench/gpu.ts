@@ -30,7 +30,7 @@ async function main(): Promise<void> {
   const { values: flags } = parseArgs({ options });
   const places: Places = {
     models: flags.fixtures ?? path.join(__dirname, "../fixtures"),
-    scripts: flags.fixtures ? path.join(flags.fixtures, "../bench") : __dirname,
+    scripts: __dirname,
   };
   const names = flags.models?.split(",");
   const models = benchModels.filter(({ name }) => names?.includes(name) ?? true);
@@ -45,8 +45,8 @@ async function main(): Promise<void> {
     return;
   }
   if (flags.record) mkdirSync(flags.record, { recursive: true });
-  const { text, runs } = await steps(places, models, flags.record);
-  process.stdout.write(flags.json ? `${JSON.stringify(runs)}\n` : text);
+  const { text, results } = await steps(places, models, flags.record);
+  process.stdout.write(flags.json ? `${JSON.stringify(results)}\n` : text);
 }
 
 void main().catch(({ message }: Error) => {
