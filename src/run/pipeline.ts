@@ -178,8 +178,8 @@ function givenBytes({ nodes, tensors }: Graph): number {
 
 type Measure = (stage: string, graph: Graph, places?: Layout) => Promise<Profile>;
 
-/** Host memory that is pinned without a second thought, bytes: CUDA pins a few GB a second. */
-const littlePinnedBytes = 8 * 2 ** 30;
+/** Host memory that is pinned without a second thought, bytes: CUDA pins about 1.2 GiB a second. */
+const littlePinnedBytes = 4 * 2 ** 30;
 
 /**
  * Measures the step as it is or, where the device cannot hold it, with every saved activation swapped out; `reference` is
