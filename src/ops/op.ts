@@ -163,8 +163,8 @@ export interface Op {
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
   /**
-   * The op as others of which fused nodes are made, for runtimes that fuse and have kernels for them all; there it comes
-   * before a kernel of its own.
+   * The op as others of which fused nodes are made, for runtimes that fuse and have kernels for those of them that are
+   * our own; there it comes before a kernel of its own.
    */
   readonly parts?: Body;
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */

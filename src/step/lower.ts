@@ -20,8 +20,10 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], fuses = fals
   const b = new Builder(graph, false);
   const add = (node: Node): void => {
     const op = opOf(node);
-    const parts = fuses && op.parts ? expand(b, node, op.parts) : undefined;
-    const isInParts = parts?.nodes.every((part) => hasKernel(part, b)) ?? false;
+    // also element-wise ops that kernels have no expression for
+    const finer = op.parts ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
+    const parts = fuses && finer ? expand(b, node, finer) : undefined;
+    const isInParts = parts?.nodes.every((part) => isFused(part) || hasKernel(part, b)) ?? false;
     if (!isInParts && (op.view || op.swap || hasKernel(node, b))) {
       b.append(node);
       return;
@@ -39,6 +41,9 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], fuses = fals
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
+
+/** Whether a node is of those standard ops that a runtime that fuses takes in, lowered or as it is. */
+const isFused = (node: Node): boolean => opOf(node).fusible !== undefined && opOf(node).types !== null;
 
 /** What lowering must know of a runtime. */
 export interface Target {

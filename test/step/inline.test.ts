@@ -36,7 +36,9 @@ backward:
 }`);
 
 test("inline(groups) makes a mask from the norm's input, which is read anyway, and the gradient before it in both passes", () => {
-  const { lines, groups } = inlined(block("a = Relu(n)", "g = Greater(a, float32[]{0})\n  e = Where(g, d, float32[]{0})"));
+  const { lines, groups } = inlined(
+    block("a = Relu(n)", "g = Greater(a, float32[]{0})\n  e = Where(g, d, float32[]{0})"),
+  );
   assert.deepEqual(lines, [
     "  d = MatMul(p, w)",
     "  q = MatMul(a, w)",

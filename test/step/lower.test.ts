@@ -60,3 +60,10 @@ test("lower(graph) for a runtime that fuses takes an op's parts where there are 
   assert.deepEqual(ops(all, false), ["BatchNormalization"]);
   assert.deepEqual(ops(except("BatchNormalizationApply"), true), ["BatchNormalization"]);
 });
+
+test("lower(graph) for a runtime that fuses writes element-wise ops out that kernels have no expression for", () => {
+  const graph = parseGraph("graph g(float32[2,3] x) => (y) { h = HardSwish(x) y = Relu(h) }");
+  const ops = (fuses: boolean): string[] => lower(graph, () => true, fuses).nodes.map(({ op }) => op);
+  assert.deepEqual(ops(true), ["HardSigmoid", "Mul", "Relu"]);
+  assert.deepEqual(ops(false), ["HardSwish", "Relu"]);
+});

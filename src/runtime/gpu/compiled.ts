@@ -5,7 +5,7 @@ import { fusedGraph } from "../../ops/fused.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
-import { type NodeContext, number, numbers, type OwnNode, typeIn, withPieces } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
 import type { KernelSource } from "./source/kernel.js";
@@ -49,10 +49,13 @@ export const fusedNode: OwnNode = {
     const run = (): void => {
       for (const step of steps) step();
     };
-    return partsBytes ? () => withPieces(context, [partsBytes], ([piece]) => {
-      memory = piece as Pointer;
-      run();
-    }) : run;
+    return partsBytes
+      ? () =>
+          context.workspace.withPieces([partsBytes], ([piece]) => {
+            memory = piece as Pointer;
+            run();
+          })
+      : run;
   },
 };
 
@@ -85,7 +88,7 @@ function inParts(
   const one = context.launcher(first, () => operands(parts)[0]);
   const two = context.launcher(second, () => operands(parts)[1]);
   return () =>
-    withPieces(context, [bytes], ([piece]) => {
+    context.workspace.withPieces([bytes], ([piece]) => {
       parts = piece as Pointer;
       one();
       two();

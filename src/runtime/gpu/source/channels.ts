@@ -67,7 +67,10 @@ export function channelKernels(
     const { finishing, outputs } = rule(node);
     const names = finishing.map((slot) => node.inputs[slot] as string);
     const { given, made, value, store } = vectors(type(names[0]).dtype);
-    const wanted = outputs(names.map((_, i) => `v${i}`), count).flatMap((result, i) => {
+    const wanted = outputs(
+      names.map((_, i) => `v${i}`),
+      count,
+    ).flatMap((result, i) => {
       const name = node.outputs[i] as string;
       return body.outputs.includes(name) ? [{ name, result }] : [];
     });

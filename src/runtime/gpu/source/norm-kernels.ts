@@ -65,8 +65,7 @@ export function sumsKernel({ shape }: ChannelShape, grid: Grid, text: SumsText):
   const { chunk, width, isColumns, blocks, parts } = grid;
   const length = before * after;
   const count = text.sums.length;
-  const each = (line: (k: number) => string): string =>
-    Array.from({ length: count }, (_, k) => line(k)).join(" ");
+  const each = (line: (k: number) => string): string => Array.from({ length: count }, (_, k) => line(k)).join(" ");
   const write = each((k) => {
     const pair = k >> 1;
     return `out[${2 * pair * parts * kept}u + 2u * (part * ${kept}u + c) + ${k % 2}u] = sum${k};`;

@@ -87,7 +87,12 @@ export function elementText(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
-  { width, index, channel, further }: {
+  {
+    width,
+    index,
+    channel,
+    further,
+  }: {
     readonly width: 1 | 4;
     readonly index: string;
     readonly channel?: string;
@@ -134,8 +139,7 @@ export function elementText(
     ...(further?.(value) ?? []),
   );
   const lines = [...once].map(([name, at]) => `  ${load(name, "s", `${name}[${at}]`)}`);
-  if (width === 1)
-    return { once: lines, each: [`const ${index} i = i0;`, ...inner].map((line) => `      ${line}`) };
+  if (width === 1) return { once: lines, each: [`const ${index} i = i0;`, ...inner].map((line) => `      ${line}`) };
   return {
     once: lines,
     each: [

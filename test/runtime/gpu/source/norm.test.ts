@@ -54,14 +54,19 @@ function both(type: Case, centre: number) {
       numbersOf(kept, () => 0.5 + random()),
     ),
   ) as [number[], number[], number[], number[]];
-  const forward = statisticsSource(over(shape), { x: dtype, vector }, epsilon, { momentum, mean: true, variance: true });
+  const forward = statisticsSource(over(shape), { x: dtype, vector }, epsilon, {
+    momentum,
+    mean: true,
+    variance: true,
+  });
   const [full, list] = [`${dtype}[${before},${kept},${after}]`, `${vector}[${kept}]`];
   const vectorsGiven = (...names: string[]): string => names.map((name) => `${list} ${name}`).join(", ");
   const kernelsOf = (text: string) => fusedSource(parseGraph(text), true, 4);
   const applied = kernelsOf(`graph(${full} x, ${vectorsGiven("s", "b", "m", "v")}) => (y) {
   y = mutwo.BatchNormalizationApply(x, s, b, m, v)
 }`);
-  const summed = kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("s", "m", "v")}) => (slope, tilt, level, ds, db) {
+  const summed =
+    kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("s", "m", "v")}) => (slope, tilt, level, ds, db) {
   slope, tilt, level, ds, db = mutwo.BatchNormalizationGradientSums(dy, x, s, m, v)
 }`);
   const back = kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("m", "slope", "tilt", "level")}) => (dx) {
@@ -188,11 +193,16 @@ test("the gradients of X cancel over a channel to the last bits of its elements"
 });
 
 test("statisticsSource(images) fills the device with parts", () => {
-  const source = statisticsSource(over({ before: 64, kept: 16, after: 3136 }), { x: "float32", vector: "float32" }, 1e-5, {
-    momentum,
-    mean: false,
-    variance: false,
-  });
+  const source = statisticsSource(
+    over({ before: 64, kept: 16, after: 3136 }),
+    { x: "float32", vector: "float32" },
+    1e-5,
+    {
+      momentum,
+      mean: false,
+      variance: false,
+    },
+  );
   assert.equal(source.sums.blocks, 32);
   assert.equal(source.partsBytes, 16 * 2 * 16);
 });
