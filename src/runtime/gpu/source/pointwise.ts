@@ -156,6 +156,9 @@ export function elementText(
   };
 }
 
+/** Blocks for each multiprocessor at most: threads that go on to further elements come to the end at different times. */
+const blocksPerMultiprocessor = 256;
+
 /** A kernel in which each thread makes a few elements of the full shape. */
 export function pointwiseKernel(
   body: Graph,
@@ -167,7 +170,7 @@ export function pointwiseKernel(
   const count = elementCount(shape);
   const width = aligned && count % 4 === 0 ? 4 : 1;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
+  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * blocksPerMultiprocessor));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   const { once, each } = elementText(body, used, shape, { width, index });
   // sums over the same elements come right before: what they read last is still in the cache
