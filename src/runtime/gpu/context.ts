@@ -70,18 +70,3 @@ export const numbers = (node: Node, name: string): readonly number[] | undefined
 /** An attribute that is a number. */
 export const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
-
-/** Runs work with pieces of the workspace of these sizes. */
-export function withPieces(
-  { workspace }: Pick<NodeContext, "workspace">,
-  sizes: readonly number[],
-  work: (pieces: Pointer[]) => void,
-): void {
-  const pieces: Pointer[] = [];
-  try {
-    for (const size of sizes) pieces.push(workspace.take(size));
-    work(pieces);
-  } finally {
-    for (const at of pieces.reverse()) workspace.giveBack(at);
-  }
-}

@@ -5,6 +5,7 @@ import { type Graph, type Node, tensorOf } from "../../../src/graph/graph.js";
 import {
   dropout,
   fusedNode,
+  maxPool,
   maxPoolGradient,
   randomNumbers,
   reduction,
@@ -66,6 +67,16 @@ test("scatterRows.fits(ScatterND) adds rows of floats by one index each", () => 
     `graph(float32[5,3] x, int64[${index}] i, float32[4,3] u) => (y) { y = ScatterND<reduction="${reduction}">(x, i, u) }`;
   assert.equal(fits(scatterRows, scatter("add", "4,1")), true);
   assert.equal(fits(scatterRows, scatter("none", "4,1")), false);
+});
+
+test("maxPool.fits(node) for floats of any width, indices in the order of memory", () => {
+  const pool = (dtype: string, more = "") =>
+    `graph(${dtype}[1,1,4,4] x) => (y) { y = MaxPool<kernel_shape=[2,2]${more}>(x) }`;
+  assert.equal(fits(maxPool, pool("bfloat16")), true);
+  assert.equal(fits(maxPool, pool("float32"), false), false);
+  assert.equal(fits(maxPool, pool("int8")), false);
+  assert.equal(fits(maxPool, pool("float32", ", storage_order=1")), false);
+  assert.equal(launched(maxPool, parseGraph(pool("float32"))).lines.length, 1);
 });
 
 test("maxPoolGradient.fits(node) needs the window: without it places are added up by index", () => {

@@ -14,8 +14,8 @@ export interface ChannelShape {
 
 const threads = 256;
 
-/** Blocks for each multiprocessor: enough to fill it several times over. */
-const blocksPerMultiprocessor = 8;
+/** Blocks for each multiprocessor: enough that those of the last round, which do not fill it, are few of them. */
+const blocksPerMultiprocessor = 16;
 
 /** How the elements of each channel are dealt out to blocks. */
 export interface Grid {

@@ -156,6 +156,9 @@ export function elementText(
   };
 }
 
+/** Blocks for each multiprocessor at most: threads that go on to further elements come to the end at different times. */
+const blocksPerMultiprocessor = 256;
+
 /** A kernel in which each thread makes a few elements of the full shape. */
 export function pointwiseKernel(
   body: Graph,
@@ -168,7 +171,10 @@ export function pointwiseKernel(
   const fours = aligned ? Math.floor(count / 4) : 0;
   const left = count - 4 * fours;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(Math.max(fours, left) / threads), multiprocessors * 16));
+  const blocks = Math.max(
+    1,
+    Math.min(Math.ceil(Math.max(fours, left) / threads), multiprocessors * blocksPerMultiprocessor),
+  );
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   // sums over the same elements come right before: what they read last is still in the cache
   const isBackward = body.nodes.some((node) => opOf(node).channelInputs);

@@ -11,7 +11,7 @@ const typeOf = (before: number, kept: number, after: number, aligned = true): Ch
 });
 
 test("gridOf(images) reads by fours where rows and addresses allow it, in parts that hold whole fours", () => {
-  assert.deepEqual(gridOf(typeOf(64, 16, 3136)), { parts: 2, chunk: 100352, width: 4, isColumns: false, blocks: 32 });
+  assert.deepEqual(gridOf(typeOf(64, 16, 3136)), { parts: 4, chunk: 50176, width: 4, isColumns: false, blocks: 64 });
   assert.equal(gridOf(typeOf(64, 16, 3136, false)).width, 1);
   assert.equal(gridOf(typeOf(64, 16, 49)).width, 1);
   const { parts, chunk } = gridOf(typeOf(7, 3, 2500));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
 
 // what the kernel computes is in fused.test.ts
 
@@ -8,7 +8,7 @@ const window = { kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0
 
 test("maxPoolGradientSource(small shape) launches no more blocks than it has work for, else as many as fill the device", () => {
   assert.equal(maxPoolGradientSource("float32", [1, 1, 32, 32], [16, 16], window, 132).blocks, 4);
-  assert.equal(maxPoolGradientSource("float32", [64, 64, 32, 32], [16, 16], window, 10).blocks, 320);
+  assert.equal(maxPoolGradientSource("float32", [64, 64, 32, 32], [16, 16], window, 10).blocks, 2560);
 });
 
 test("maxPoolGradientSource(window) has a loop over windows for each spatial axis, and a name for each window", () => {
@@ -21,4 +21,11 @@ test("maxPoolGradientSource(window) has a loop over windows for each spatial axi
   );
   const wider = maxPoolGradientSource("float32", [1, 1, 8], [7], { ...one, dilations: [2] }, 1);
   assert.notEqual(wider.name, line.name);
+});
+
+test("maxPoolSource(window) writes indices only where they are wanted", () => {
+  const source = (indexed: boolean) =>
+    maxPoolSource("bfloat16", [1, 1, 8, 8], [4, 4], window, { indexed, multiprocessors: 1 }).source;
+  assert.match(source(true), /__nv_bfloat16\* y, long long\* at\)/);
+  assert.doesNotMatch(source(false), / at\[/);
 });
