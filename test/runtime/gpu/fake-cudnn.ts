@@ -159,3 +159,15 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
   };
   return { cudnn, held, lines, state, close, finalized: () => finalized };
 }
+
+/** Does something with another folder for what is kept. */
+export function withCache<Made>(folder: string, work: () => Made): Made {
+  const before = process.env.MUTWO_CACHE;
+  process.env.MUTWO_CACHE = folder;
+  try {
+    return work();
+  } finally {
+    if (before === undefined) delete process.env.MUTWO_CACHE;
+    else process.env.MUTWO_CACHE = before;
+  }
+}
