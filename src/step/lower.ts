@@ -69,8 +69,8 @@ function preferredForm(
   const maker = b.producer(node.inputs[0] ?? "");
   if (op.parts?.joins && !(maker && fusible(maker, graph))) return undefined;
   const expansion = expand(b, node, finer);
-  const fits = expansion?.nodes.every((inner) =>
-    inner.domain === "mutwo" ? hasKernel(inner, graph) : fusible(inner, graph),
+  const fits = expansion?.nodes.every(
+    (inner) => hasKernel(inner, graph) && (inner.domain === "mutwo" || fusible(inner, graph)),
   );
   return fits ? expansion : undefined;
 }
