@@ -44,6 +44,8 @@ export interface Gpu extends Means {
 export interface NodeContext extends Gpu {
   readonly graph: Pick<Graph, "tensors" | "name">;
   address(name: string): Pointer;
+  /** Host tensors that hold nothing of use: they are not copied. */
+  readonly overlaid?: ReadonlySet<string> | undefined;
   /** An event that belongs to a tensor: the same each time. */
   event(name: string): Pointer;
   /** Address of the number of the step, which grows by one each time. */
