@@ -15,7 +15,7 @@ const largestTrial = 2 ** 30;
 
 /**
  * Workspace that a convolution may take beyond what lies idle in the arena at its node, bytes. The fast ones copy their
- * operands into another layout: with 32 MiB those of ResNet-50, batch 64, take twice to four times as long.
+ * operands into another layout: with 32 MiB those of ResNet-50, batch 64, take two to seven times as long.
  */
 export const smallWorkspace = 256 * 2 ** 20;
 

@@ -12,8 +12,9 @@ import {
 } from "./cudnn-graph.js";
 
 /**
- * How many plans are tried that fit, and how many proposals are looked at for it. Among three of the first the best of
- * all was found for 75 of 87 convolutions on an H100, and the three deeplabv3 ones lost up to 20 % of theirs.
+ * How many plans are tried that fit, and how many proposals are looked at for it. For 238 of 246 convolutions (those of
+ * ResNet-50, dilated and depthwise ones; TF32, float16, bfloat16; an H100) the best of three was within 5 % of the best of
+ * up to 18 plans and of the legacy interface, for all within 24 %.
  */
 const enough = 3;
 
