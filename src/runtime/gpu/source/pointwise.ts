@@ -156,28 +156,28 @@ export function elementText(
   };
 }
 
-/** Blocks for each multiprocessor at most: threads that go on to further elements come to the end at different times. */
-const blocksPerMultiprocessor = 256;
-
-/** A kernel in which each thread makes a few elements of the full shape. */
+/**
+ * A kernel in which each thread makes a few elements of the full shape, all of them next to each other: blocks that went on
+ * to further ones would lose the lines of the cache that they share with others.
+ */
 export function pointwiseKernel(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
   aligned: boolean,
-  multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
   const width = aligned && count % 4 === 0 ? 4 : 1;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * blocksPerMultiprocessor));
+  const blocks = Math.max(1, Math.ceil(count / width / threads));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   const { once, each } = elementText(body, used, shape, { width, index });
   // sums over the same elements come right before: what they read last is still in the cache
   const isBackward = body.nodes.some((node) => opOf(node).channelInputs);
   const lines = [
+    `  const ${index} q = (${index})blockIdx.x * ${threads}u + threadIdx.x;`,
+    `  if (q < ${count / width}u) {`,
     ...once,
-    `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count / width}u; q += gridDim.x * ${threads}u) {`,
     `    const ${index} i0 = ${isBackward ? `${width}u * (${count / width - 1}u - q)` : `${width}u * q`};`,
     ...each,
     "  }",
