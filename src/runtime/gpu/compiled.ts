@@ -156,11 +156,7 @@ export const maxPool: OwnNode = {
   },
   prepare(node, context) {
     const [x, y] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const indexed = Boolean(node.outputs[1]);
-    const source = maxPoolSource(x.dtype, x.shape, y.shape.slice(2), windowIn(node), {
-      indexed,
-      multiprocessors: context.cuda.multiprocessors,
-    });
+    const source = maxPoolSource(x.dtype, x.shape, y.shape.slice(2), windowIn(node), Boolean(node.outputs[1]));
     const operands = [...node.inputs, ...node.outputs].filter(Boolean).map(context.address);
     return context.launcher(source, () => operands);
   },
@@ -172,8 +168,7 @@ export const maxPoolGradient: OwnNode = {
     compiles && isFloat(typeIn(graph, node.inputs[0]).dtype) && numbers(node, "kernel_shape") !== undefined,
   prepare(node, context) {
     const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const { multiprocessors } = context.cuda;
-    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), windowIn(node), multiprocessors);
+    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), windowIn(node));
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     return context.launcher(source, () => operands);
   },

@@ -86,7 +86,7 @@ test("maxPoolGradient.fits(node) needs the window: without it places are added u
   assert.equal(fits(maxPoolGradient, gradient("")), false);
   const window = { kernel: [2, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
   assert.deepEqual(launched(maxPoolGradient, parseGraph(gradient("kernel_shape=[2,2], "))).sources, [
-    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window, 4),
+    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window),
   ]);
 });
 

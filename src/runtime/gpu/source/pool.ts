@@ -5,11 +5,7 @@ import { type KernelSource, memoryTypes, named } from "./kernel.js";
 
 const threads = 256;
 
-/** Blocks for each multiprocessor at most. */
-const blocksPerMultiprocessor = 256;
-
-const blocksFor = (count: number, multiprocessors: number): number =>
-  Math.max(1, Math.min(Math.ceil(count / threads), multiprocessors * blocksPerMultiprocessor));
+const blocksFor = (count: number): number => Math.max(1, Math.ceil(count / threads));
 
 /** Type of an index into tensors of so many elements: division by a constant takes several times as long in 64 bits. */
 const indexType = (...counts: readonly number[]): string =>
@@ -35,7 +31,7 @@ export function maxPoolSource(
   shape: readonly number[],
   pooled: readonly number[],
   window: Window,
-  { indexed, multiprocessors }: { readonly indexed: boolean; readonly multiprocessors: number },
+  indexed: boolean,
 ): KernelSource {
   const [memory, compute] = [memoryTypes[dtype], computeTypes[dtype]];
   const spatial = shape.slice(2);
@@ -63,12 +59,13 @@ export function maxPoolSource(
     (
       name,
     ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${memory}* x, ${memory}* y${indexed ? ", long long* at" : ""}) {
-  for (${index} i = blockIdx.x * ${threads}u + threadIdx.x; i < ${count}u; i += gridDim.x * ${threads}u) {
+  const ${index} i = (${index})blockIdx.x * ${threads}u + threadIdx.x;
+  if (i < ${count}u) {
 ${lines.join("\n")}
   }
 }
 `,
-    blocksFor(count, multiprocessors),
+    blocksFor(count),
     threads,
   );
 }
@@ -82,7 +79,6 @@ export function maxPoolGradientSource(
   shape: readonly number[],
   pooled: readonly number[],
   window: Window,
-  multiprocessors: number,
 ): KernelSource {
   const memory = memoryTypes[dtype] as string;
   const compute = computeTypes[dtype] as string;
@@ -118,12 +114,13 @@ export function maxPoolGradientSource(
     (
       name,
     ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${memory}* dy, const long long* index, ${memory}* dx) {
-  for (${index} i = blockIdx.x * ${threads}u + threadIdx.x; i < ${count}u; i += gridDim.x * ${threads}u) {
+  const ${index} i = (${index})blockIdx.x * ${threads}u + threadIdx.x;
+  if (i < ${count}u) {
 ${lines.join("\n")}
   }
 }
 `,
-    blocksFor(count, multiprocessors),
+    blocksFor(count),
     threads,
   );
 }

@@ -228,10 +228,11 @@ for (const [what, dtype, shape, window] of [
       const [expected] = cpu.evaluate(gradient, [dY, index]);
       assert.ok(expected);
       const spatial = y.shape.slice(2);
-      const [pool, alone] = [true, false].map((indexed) =>
-        maxPoolSource(dtype, shape, spatial, window, { indexed, multiprocessors }),
-      ) as [KernelSource, KernelSource];
-      const back = maxPoolGradientSource(dtype, shape, spatial, window, multiprocessors);
+      const [pool, alone] = [true, false].map((indexed) => maxPoolSource(dtype, shape, spatial, window, indexed)) as [
+        KernelSource,
+        KernelSource,
+      ];
+      const back = maxPoolGradientSource(dtype, shape, spatial, window);
       const run = compiled([pool, alone, back]);
       const [most, at, again, dX] = [y, index, y, expected].map(({ data }) => place(data.length)) as Uint8Array[];
       run(pool, [placed(x.data), most as Uint8Array, at as Uint8Array]);
@@ -252,11 +253,9 @@ function only(body: Graph, multiprocessors: number): KernelSource {
 }
 
 test("fusedSource(body, multiprocessors): the same text, a grid that is no larger than the device asks", () => {
-  const pointwise = parseGraph("graph(float32[16384,16384] x) => (y) { y = Exp(x) }");
   const rows = parseGraph("graph(float32[100000,64] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   const long = parseGraph("graph(float32[100000,2048] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   for (const [body, perMultiprocessor] of [
-    [pointwise, 256],
     [rows, 64],
     [long, 16],
   ] as const) {
@@ -266,7 +265,9 @@ test("fusedSource(body, multiprocessors): the same text, a grid that is no large
   }
 });
 
-test("fusedSource(small body) launches no more blocks than it has work for", () => {
+test("fusedSource(body) launches no more blocks than it has work for", () => {
   const body = parseGraph("graph(float32[2,512] x) => (y) { y = Exp(x) }");
   assert.equal(only(body, 132).blocks, 1);
+  const large = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
+  assert.equal(only(large, 132).blocks, (4096 * 4096) / 1024);
 });
