@@ -23,7 +23,7 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], fuses = fals
     // also element-wise ops that kernels have no expression for
     const finer = op.parts ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
     const parts = fuses && finer ? expand(b, node, finer) : undefined;
-    const isInParts = parts?.nodes.every((part) => isFused(part) || hasKernel(part, b)) ?? false;
+    const isInParts = parts?.nodes.every((part) => hasKernel(part, b) || isWidened(part, b)) ?? false;
     if (!isInParts && (op.view || op.swap || hasKernel(node, b))) {
       b.append(node);
       return;
@@ -42,8 +42,11 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], fuses = fals
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
-/** Whether a node is of those standard ops that a runtime that fuses takes in, lowered or as it is. */
-const isFused = (node: Node): boolean => opOf(node).fusible !== undefined && opOf(node).types !== null;
+/** Whether a node is of 16 bits and of a standard op that fused nodes hold: `widerRule` casts around it, inside of them. */
+const isWidened = (node: Node, { tensors }: Pick<Graph, "tensors">): boolean =>
+  opOf(node).fusible !== undefined &&
+  opOf(node).types !== null &&
+  [...node.inputs, ...node.outputs].some((name) => is16Bit(tensors.get(name)?.dtype));
 
 /** What lowering must know of a runtime. */
 export interface Target {
