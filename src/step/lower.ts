@@ -70,10 +70,17 @@ function preferredForm(
   if (op.parts?.joins && !(maker && fusible(maker, graph))) return undefined;
   const expansion = expand(b, node, finer);
   const fits = expansion?.nodes.every(
-    (inner) => hasKernel(inner, graph) && (inner.domain === "mutwo" || fusible(inner, graph)),
+    (inner) =>
+      (hasKernel(inner, graph) || isWidened(inner, graph)) && (inner.domain === "mutwo" || fusible(inner, graph)),
   );
   return fits ? expansion : undefined;
 }
+
+/** Whether a node is of 16 bits and of a standard op that fused nodes hold: `widerRule` casts around it, inside of them. */
+const isWidened = (node: Node, { tensors }: Pick<Graph, "tensors">): boolean =>
+  opOf(node).fusible !== undefined &&
+  opOf(node).types !== null &&
+  [...node.inputs, ...node.outputs].some((name) => is16Bit(tensors.get(name)?.dtype));
 
 /** What lowering must know of a runtime. */
 export interface Target {

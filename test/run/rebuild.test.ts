@@ -6,7 +6,7 @@ import { at } from "../at.js";
 import { goldenRun } from "../golden-run.js";
 
 for (const [name, file] of [
-  ["resnet-h100", "resnet_bottleneck_dynamic.onnx"],
+  ["gpt2-h100", "gpt2_tiny.dynamo.onnx"],
   ["mlp-cpu", "mlp.ts.onnx"],
 ] as const)
   test(`withSteps(run, work) builds the run's own step again, and others of its model: ${name}`, () => {
