@@ -50,8 +50,29 @@ export interface GradientCall extends BodyCall {
   output(index: number): TensorType;
 }
 
-/** Gives the gradient of each input (undefined where it is zero or not wanted), emitting nodes through `call.b`. */
-export type GradientRule = (call: GradientCall) => readonly (string | undefined)[];
+/** The places `start`, `start + step`, … along an axis, `count` of them; a negative step goes downward. */
+export interface Cut {
+  readonly axis: number;
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+/** The gradient of some places of an input, which has the cuts' counts along their axes; that of all others is zero. */
+export interface PartialGradient {
+  readonly gradient: string;
+  /** One for each axis at most. */
+  readonly cuts: readonly Cut[];
+}
+
+/**
+ * Gives the gradient of each input (undefined where it is zero or not wanted), emitting nodes through `call.b`. Several
+ * of one input are parts that are added up.
+ */
+export type GradientRule = (call: GradientCall) => readonly (InputGradient | undefined)[];
+
+/** The gradient of an input: the name of the whole, or what is known of some of its places. */
+export type InputGradient = string | PartialGradient | readonly PartialGradient[];
 
 /** Everything mutwo knows of an op. */
 export interface Op {
