@@ -2,7 +2,7 @@ import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
-import type { Op, OpCall, OpTable } from "./op.js";
+import type { Cut, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
@@ -78,6 +78,15 @@ const scatterNd: Op = indexed(
   { choices, types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
 );
 
+/** The places of a known index along an axis of that size, if they are evenly spaced; undefined if they are not. */
+function evenly(index: readonly number[], size: number, axis: number): Cut | undefined {
+  const places = index.map((at) => (at < 0 ? at + size : at));
+  const [start = 0, second = start + 1] = places;
+  const step = second - start;
+  const isEven = step !== 0 && places.every((at, i) => at === start + i * step);
+  return isEven && places.length > 0 ? { axis, start, step, count: places.length } : undefined;
+}
+
 /** Ops that pick elements by index, and ops that make indices and shapes. */
 export const indexing: OpTable = {
   /** The rows' gradients are added where they came from. */
@@ -97,11 +106,9 @@ export const indexing: OpTable = {
       const outer = elementCount(data.shape.slice(0, axis));
       const size = data.shape[axis] as number;
       const known = call.constant(1);
-      if (known && count === 1) {
-        // a single place that is known: a class token, say
-        const start = ((known[0] as number) + size) % size;
-        return [{ gradient: reshape(b, dY, data.shape.with(axis, 1)), cuts: [{ axis, start, step: 1, count: 1 }] }];
-      }
+      const cut = known && evenly(known, size, axis);
+      // a class token, say, or what each trip of a loop takes
+      if (cut) return [{ gradient: reshape(b, dY, data.shape.with(axis, count)), cuts: [cut] }];
       const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
       if (axis === 0) {
         const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
