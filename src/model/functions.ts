@@ -31,7 +31,9 @@ export function inlined(
       const body = bodyOf(node);
       if (!body) made.push(node);
       else
-        for (const inner of bound(body, node, `${node.name || `${node.opType}_${index}`}/`).map(numbered).reverse())
+        for (const inner of bound(body, node, `${node.name || `${node.opType}_${index}`}/`)
+          .map(numbered)
+          .reverse())
           open.push(inner);
     }
   };
@@ -79,7 +81,14 @@ function sizes(bodyOf: (node: ProtoNode) => ProtoFunction | undefined): (body: P
         open.add(next);
         continue;
       }
-      if (!known.has(body)) known.set(body, sum(body, calls.map((one) => known.get(one) ?? { callsItself: one.name })));
+      if (!known.has(body))
+        known.set(
+          body,
+          sum(
+            body,
+            calls.map((one) => known.get(one) ?? { callsItself: one.name }),
+          ),
+        );
       stack.pop();
       open.delete(body);
     }

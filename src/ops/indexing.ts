@@ -3,7 +3,7 @@ import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorT
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
-import type { Cut, Op, OpCall, OpTable } from "./op.js";
+import type { Cut, GradientCall, Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
@@ -82,9 +82,36 @@ function evenly(index: readonly number[], size: number, axis: number): Cut | und
   return isEven && places.length > 0 ? { axis, start, step, count: places.length } : undefined;
 }
 
+/** The gradient of what a Gather reads: its rows' gradients, added where they came from. */
+function scattered(call: GradientCall, dY: string, axis: number): string {
+  const { b } = call;
+  const data = call.input(0);
+  const count = elementCount(call.input(1).shape);
+  const inner = elementCount(data.shape.slice(axis + 1));
+  const outer = elementCount(data.shape.slice(0, axis));
+  const size = data.shape[axis] as number;
+  const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
+  if (axis === 0) {
+    const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
+    // ScatterND alone among these ops takes no int32
+    const index2 = cast(b, b.op("Reshape", [flatIndex, b.vector([count, 1])]), "int64");
+    const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
+    return b.op("Reshape", [sum, b.vector(data.shape)]);
+  }
+  const blocks = b.op("Reshape", [dY, b.vector([outer, count, inner])]);
+  const index3 = b.op("Expand", [
+    b.op("Reshape", [flatIndex, b.vector([1, count, 1])]),
+    b.vector([outer, count, inner]),
+  ]);
+  const sum = b.op("ScatterElements", [zeros(b, { dtype: data.dtype, shape: [outer, size, inner] }), index3, blocks], {
+    axis: int(1),
+    ...add,
+  });
+  return b.op("Reshape", [sum, b.vector(data.shape)]);
+}
+
 /** Ops that pick elements by index, and ops that make indices and shapes. */
 export const indexing: OpTable = {
-  /** The rows' gradients are added where they came from. */
   Gather: indexed(
     (call) => {
       const { dtype, shape } = call.input(0);
@@ -93,37 +120,18 @@ export const indexing: OpTable = {
       return [{ dtype, shape: [...shape.slice(0, axis), ...call.input(1).shape, ...shape.slice(axis + 1)] }];
     },
     ofOutput0((call, dY) => {
-      const { b } = call;
-      const data = call.input(0);
+      const { shape } = call.input(0);
       const axis = axisOf(call, 0);
-      const index = call.input(1);
-      const count = elementCount(index.shape);
-      const inner = elementCount(data.shape.slice(axis + 1));
-      const outer = elementCount(data.shape.slice(0, axis));
-      const size = data.shape[axis] as number;
       const known = call.constant(1);
-      const cut = known && evenly(known, size, axis);
-      // a class token, say, or what each trip of a loop takes
-      if (cut) return [{ gradient: reshape(b, dY, data.shape.with(axis, count)), cuts: [cut] }];
-      const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
-      if (axis === 0) {
-        const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
-        // ScatterND alone among these ops takes no int32
-        const index2 = cast(b, b.op("Reshape", [flatIndex, b.vector([count, 1])]), "int64");
-        const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
-        return [b.op("Reshape", [sum, b.vector(data.shape)])];
-      }
-      const blocks = b.op("Reshape", [dY, b.vector([outer, count, inner])]);
-      const index3 = b.op("Expand", [
-        b.op("Reshape", [flatIndex, b.vector([1, count, 1])]),
-        b.vector([outer, count, inner]),
-      ]);
-      const sum = b.op(
-        "ScatterElements",
-        [zeros(b, { dtype: data.dtype, shape: [outer, size, inner] }), index3, blocks],
-        { axis: int(1), ...add },
-      );
-      return [b.op("Reshape", [sum, b.vector(data.shape)])];
+      const cut = known && evenly(known, shape[axis] as number, axis);
+      if (!cut) return [scattered(call, dY, axis)];
+      // several places that nothing else reads are scattered too: position embeddings
+      return [
+        (isOnly) =>
+          isOnly && cut.count > 1
+            ? scattered(call, dY, axis)
+            : { gradient: reshape(call.b, dY, shape.with(axis, cut.count)), cuts: [cut] },
+      ];
     }),
     // a table of rows: they start as small as embeddings do, with variance 1/2500
     { picks: 1, fanIn: () => 2500, empty: true },

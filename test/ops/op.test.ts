@@ -92,7 +92,10 @@ async function staysInChannel(op: string): Promise<boolean> {
     const channelOf = (i: number): number =>
       Math.floor(i / elementCount(type.shape.slice(2))) % (type.shape[type.shape.length > 1 ? 1 : 0] as number);
     const x = values.get("x0") as number[];
-    const [before, made] = [await run(values), await run(new Map([...values, ["x0", x.with(0, (x[0] as number) + 9)]]))];
+    const [before, made] = [
+      await run(values),
+      await run(new Map([...values, ["x0", x.with(0, (x[0] as number) + 9)]])),
+    ];
     const differ = made.flatMap((v, i) => (Object.is(v, before[i]) ? [] : [channelOf(i)]));
     close();
     if (differ.some((channel) => channel !== 0)) return false;
