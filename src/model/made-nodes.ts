@@ -47,7 +47,7 @@ function constantOf(node: ModelNode | undefined): number | undefined {
 function nodesIn(body: Subgraph, handedOn: readonly string[], outer: ValueOf): number {
   const makers = makersOf(body.nodes);
   const inputs = new Set(body.inputs);
-  const valueOf: ValueOf = (name) => {
+  const numberOf: ValueOf = (name) => {
     if (inputs.has(name)) return undefined;
     const own = body.initializers.get(name);
     if (own) return held(own);
@@ -65,8 +65,8 @@ function nodesIn(body: Subgraph, handedOn: readonly string[], outer: ValueOf): n
     const inner = node.op === "Loop" && node.domain === "" ? node.subgraphs?.body : undefined;
     if (!inner || !isNeeded(node) || !alwaysGoesOn(inner)) continue;
     const [limit = "", condition = ""] = node.inputs;
-    const starts = condition === "" || condition === body.inputs[1] || valueOf(condition) === 1;
-    if (starts) count += Math.max(0, valueOf(limit) ?? 0) * nodesIn(inner, inner.outputs.slice(1), valueOf);
+    const starts = condition === "" || condition === body.inputs[1] || numberOf(condition) === 1;
+    if (starts) count += Math.max(0, numberOf(limit) ?? 0) * nodesIn(inner, inner.outputs.slice(1), numberOf);
   }
   return count;
 }

@@ -1,10 +1,11 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
+import { gatherGradient } from "./gathered.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
-import type { Cut, GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
+import type { Op, OpCall, OpTable } from "./op.js";
+import { axisOf, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
@@ -73,43 +74,6 @@ const scatterNd: Op = indexed(
   { choices, types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
 );
 
-/** The places of a known index along an axis of that size, if they are evenly spaced; undefined if they are not. */
-function evenly(index: readonly number[], size: number, axis: number): Cut | undefined {
-  const places = index.map((at) => (at < 0 ? at + size : at));
-  const [start = 0, second = start + 1] = places;
-  const step = second - start;
-  const isEven = step !== 0 && places.every((at, i) => at === start + i * step);
-  return isEven && places.length > 0 ? { axis, start, step, count: places.length } : undefined;
-}
-
-/** The gradient of what a Gather reads: its rows' gradients, added where they came from. */
-function scattered(call: GradientCall, dY: string, axis: number): string {
-  const { b } = call;
-  const data = call.input(0);
-  const count = elementCount(call.input(1).shape);
-  const inner = elementCount(data.shape.slice(axis + 1));
-  const outer = elementCount(data.shape.slice(0, axis));
-  const size = data.shape[axis] as number;
-  const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
-  if (axis === 0) {
-    const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
-    // ScatterND alone among these ops takes no int32
-    const index2 = cast(b, b.op("Reshape", [flatIndex, b.vector([count, 1])]), "int64");
-    const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
-    return b.op("Reshape", [sum, b.vector(data.shape)]);
-  }
-  const blocks = b.op("Reshape", [dY, b.vector([outer, count, inner])]);
-  const index3 = b.op("Expand", [
-    b.op("Reshape", [flatIndex, b.vector([1, count, 1])]),
-    b.vector([outer, count, inner]),
-  ]);
-  const sum = b.op("ScatterElements", [zeros(b, { dtype: data.dtype, shape: [outer, size, inner] }), index3, blocks], {
-    axis: int(1),
-    ...add,
-  });
-  return b.op("Reshape", [sum, b.vector(data.shape)]);
-}
-
 /** Ops that pick elements by index, and ops that make indices and shapes. */
 export const indexing: OpTable = {
   Gather: indexed(
@@ -119,20 +83,7 @@ export const indexing: OpTable = {
       checkIndices(call, shape.slice(axis, axis + 1));
       return [{ dtype, shape: [...shape.slice(0, axis), ...call.input(1).shape, ...shape.slice(axis + 1)] }];
     },
-    ofOutput0((call, dY) => {
-      const { shape } = call.input(0);
-      const axis = axisOf(call, 0);
-      const known = call.constant(1);
-      const cut = known && evenly(known, shape[axis] as number, axis);
-      if (!cut) return [scattered(call, dY, axis)];
-      // several places that nothing else reads are scattered too: position embeddings
-      return [
-        (isOnly) =>
-          isOnly && cut.count > 1
-            ? scattered(call, dY, axis)
-            : { gradient: reshape(call.b, dY, shape.with(axis, cut.count)), cuts: [cut] },
-      ];
-    }),
+    gatherGradient,
     // a table of rows: they start as small as embeddings do, with variance 1/2500
     { picks: 1, fanIn: () => 2500, empty: true },
   ),
