@@ -165,22 +165,24 @@ const training: Op = native(
         node.outputs[4] ? inverse() : "",
       ];
     },
-    parts: ({ b, x, node }) => {
-      const [, newMean, newVariance] = node.outputs;
-      const { epsilon, momentum } = node.attributes;
-      const [before, after, mean, inverse] = b.add(
-        "BatchNormalizationStatistics",
-        [x(0), x(3), x(4)],
-        { ...(epsilon && { epsilon }), ...(momentum && { momentum }) },
-        {
-          domain: "mutwo",
-          outputs: ["newMean", "newVar", "batchMean", "batchInvStd"].map((name, i) =>
-            i > 1 || [newMean, newVariance][i] ? b.fresh(`${b.scope}/${name}`) : "",
-          ),
-        },
-      ) as [string, string, string, string];
-      const [y = ""] = b.add("BatchNormalizationApply", [x(0), x(1), x(2), mean, inverse], {}, { domain: "mutwo" });
-      return [y, before, after, mean, inverse];
+    parts: {
+      of: ({ b, x, node }) => {
+        const [, newMean, newVariance] = node.outputs;
+        const { epsilon, momentum } = node.attributes;
+        const [before, after, mean, inverse] = b.add(
+          "BatchNormalizationStatistics",
+          [x(0), x(3), x(4)],
+          { ...(epsilon && { epsilon }), ...(momentum && { momentum }) },
+          {
+            domain: "mutwo",
+            outputs: ["newMean", "newVar", "batchMean", "batchInvStd"].map((name, i) =>
+              i > 1 || [newMean, newVariance][i] ? b.fresh(`${b.scope}/${name}`) : "",
+            ),
+          },
+        ) as [string, string, string, string];
+        const [y = ""] = b.add("BatchNormalizationApply", [x(0), x(1), x(2), mean, inverse], {}, { domain: "mutwo" });
+        return [y, before, after, mean, inverse];
+      },
     },
   },
 );
@@ -193,7 +195,7 @@ const statistics: Op = part(
   },
   4,
   {
-    buffers: [1, 2],
+    buffers: { 1: "running mean", 2: "running variance" },
     inPlaceOf: () => [[1], [2]],
     state: [
       [1, 0],
@@ -280,23 +282,25 @@ const trainingGradient: Op = native(
       const [slope, tilt, level] = factors(call, dScale, dB);
       return [appliedGradient(call, [x(3), slope, tilt, level]), dScale, dB];
     },
-    parts: ({ b, x, node }) => {
-      const [dX, ...vectors] = node.outputs;
-      const wanted = [dX, dX, dX, ...vectors];
-      const [slope, tilt, level, dScale, dB] = b.add(
-        "BatchNormalizationGradientSums",
-        [0, 1, 2, 3, 4].map(x),
-        {},
-        {
-          domain: "mutwo",
-          outputs: ["slope", "tilt", "level", "dScale", "dB"].map((name, i) =>
-            wanted[i] ? b.fresh(`${b.scope}/${name}`) : "",
-          ),
-        },
-      ) as [string, string, string, string, string];
-      const operands = [x(0), x(1), x(3), slope, tilt, level];
-      const made = dX ? b.add("BatchNormalizationGradientApply", operands, {}, { domain: "mutwo" }) : [];
-      return [made[0] ?? "", dScale, dB];
+    parts: {
+      of: ({ b, x, node }) => {
+        const [dX, ...vectors] = node.outputs;
+        const wanted = [dX, dX, dX, ...vectors];
+        const [slope, tilt, level, dScale, dB] = b.add(
+          "BatchNormalizationGradientSums",
+          [0, 1, 2, 3, 4].map(x),
+          {},
+          {
+            domain: "mutwo",
+            outputs: ["slope", "tilt", "level", "dScale", "dB"].map((name, i) =>
+              wanted[i] ? b.fresh(`${b.scope}/${name}`) : "",
+            ),
+          },
+        ) as [string, string, string, string, string];
+        const operands = [x(0), x(1), x(3), slope, tilt, level];
+        const made = dX ? b.add("BatchNormalizationGradientApply", operands, {}, { domain: "mutwo" }) : [];
+        return [made[0] ?? "", dScale, dB];
+      },
     },
   },
 );

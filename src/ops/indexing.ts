@@ -5,6 +5,7 @@ import { gatherGradient } from "./gathered.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
+import { pickedParts, placedParts } from "./picked.js";
 import { axisOf, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
@@ -99,7 +100,11 @@ export const indexing: OpTable = {
         ...add,
       }),
     ]),
-    { picks: 1, pins: "always" },
+    {
+      picks: 1,
+      pins: "always",
+      parts: pickedParts,
+    },
   ),
   ScatterElements: indexed(
     (call) => {
@@ -127,7 +132,13 @@ export const indexing: OpTable = {
         call.wants(2) ? b.op("GatherElements", [dY, call.x(1)], axis) : undefined,
       ];
     }),
-    { choices, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
+    {
+      choices,
+      inPlace: [0],
+      pins: "always",
+      cpuRefuses: reduces16Bit,
+      parts: placedParts,
+    },
   ),
   GatherND: indexed(
     (call) => {

@@ -107,11 +107,17 @@ export interface Op {
   readonly fusible?: "elements" | "rows" | "channels";
   /** Inputs with one number for each channel of input 0 (its axis 1), which all elements of the channel meet. */
   readonly channelInputs?: readonly number[];
+  /** An element of this value changes nothing in what a reduction makes of its row. Default: there is none. */
+  readonly neutral?: number;
+  /** A reduction that divides the sum by the number of elements. Default: it does not. */
+  readonly averages?: true;
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
    * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
    */
   readonly product?: "matrices" | "windows" | "equation";
+  /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
+  readonly addend?: (node: Node) => number | undefined;
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
    * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
@@ -204,10 +210,11 @@ export interface Op {
   /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
   readonly onHost?: Normalize;
   /**
-   * The op as others of which fused nodes are made, for runtimes that fuse and have kernels for them all; there it comes
-   * before a kernel of its own.
+   * The op in fusible ops, or undefined to leave the node alone: preferred to a kernel where a runtime makes one of them
+   * and of what stands around, if all of them are fusible there. `joins`: only if input 0 is made by a fusible node, for
+   * alone it is no gain.
    */
-  readonly parts?: Body;
+  readonly parts?: { readonly of: Normalize; readonly joins?: true };
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

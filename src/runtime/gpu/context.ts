@@ -25,6 +25,8 @@ export interface Gpu extends Means {
   readonly stream: Pointer;
   /** Streams for copies to the host and back. */
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
+  /** A few bytes on the device, which sessions have as input and output. */
+  readonly scratch: Pointer;
   readonly workspace: Workspace;
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;

@@ -2,8 +2,9 @@ import { NodeError } from "../../graph/errors.js";
 import type { Graph, Node } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import type { Pointer } from "../ort-api.js";
-import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
+import { factors } from "./cudnn.js";
 import { affordable, type ConvolutionKind, type ConvolutionSpec } from "./cudnn-convolutions.js";
 
 type Found = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic"> & {
@@ -58,11 +59,26 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 const alignmentOf = (addresses: readonly Pointer[]): number =>
   [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
 
+/** What adds a bias of channels to a convolution's output. */
+function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext): () => void {
+  const { dtype, shape } = typeIn(graph, node.outputs[0]);
+  const ofChannels = cudnn.tensor(
+    dtype,
+    shape.map((size, axis) => (axis === 1 ? size : 1)),
+  );
+  const [one] = factors(dtype);
+  const [whole, from, to] = [cudnn.tensor(dtype, shape), address(bias), address(node.outputs[0] as string)];
+  return () => cudnn.run("cudnnAddTensor", one, ofChannels, from, one, whole, to);
+}
+
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // a bias would be one more node: ONNX Runtime's kernel adds it at once
-  fits: (node, graph, { cudnn }) =>
-    !node.inputs[2] && cudnn.supports(typeIn(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
+  // a bias is added by a kernel more: ONNX Runtime's adds it at once, but may differ from run to run (it times algorithms
+  // anew for each step)
+  fits: (node, graph, { cudnn, deterministic }) =>
+    (deterministic || !node.inputs[2]) &&
+    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
+    convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new NodeError("cuDNN has no such convolution", node);
@@ -73,6 +89,7 @@ export const convolution: OwnNode = {
     const spec: ConvolutionSpec = { ...rest, alignment, tf32: context.tf32, deterministic: context.deterministic };
     const key = JSON.stringify(spec);
     const { workspace } = context;
+    const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};
     return () => {
       const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });
       context.convolutions.set(key, found);
@@ -89,6 +106,7 @@ export const convolution: OwnNode = {
       } finally {
         if (at) workspace.giveBack(at);
       }
+      addBias();
     };
   },
 };

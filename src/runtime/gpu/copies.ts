@@ -1,19 +1,25 @@
-import { bytesPerElement, elementCount, type Node, tensorBytes } from "../../graph/graph.js";
-import { type NodeContext, number, type OwnNode, typeIn } from "./context.js";
+import { tensorBytes } from "../../graph/graph.js";
+import { type NodeContext, type OwnNode, typeIn } from "./context.js";
 import { onDevice, toDevice, toHost } from "./cuda.js";
 
-/** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
-function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
-  const { shape, dtype } = typeIn(context.graph, whole);
-  const given = number(node, "axis", 0);
-  const axis = given < 0 ? given + shape.length : given;
-  const rows = elementCount(shape.slice(0, axis));
-  const inner = elementCount(shape.slice(axis + 1)) * bytesPerElement(dtype);
-  const pitch = (shape[axis] as number) * inner;
+/** The tensor of which others are parts: rows of them, `pitch` bytes apart. */
+interface Whole {
+  readonly whole: string;
+  readonly rows: number;
+  readonly pitch: number;
+  /** Whether the parts are copied into it, or out of it. */
+  readonly joins: boolean;
+}
+
+/** Copies between one tensor and parts of it along an axis: contiguous rows of `width` bytes of each part. */
+export function copiedParts(
+  context: NodeContext,
+  { whole, rows, pitch, joins }: Whole,
+  parts: readonly { readonly name: string; readonly width: number }[],
+): () => void {
   let start = 0;
-  const pieces = names.map((name) => {
-    const width = name ? (typeIn(context.graph, name).shape[axis] as number) * inner : 0;
-    const piece = { at: name ? context.address(name) : 0n, within: context.address(whole) + BigInt(start), width };
+  const pieces = parts.map(({ name, width }) => {
+    const piece = { at: context.address(name), within: context.address(whole) + BigInt(start), width };
     start += width;
     return piece;
   });
@@ -27,18 +33,6 @@ function parts(node: Node, context: NodeContext, whole: string, names: readonly 
     }
   };
 }
-
-/** Concat: a kernel called by itself sees only one of the inputs that an op takes in any number. */
-export const concat: OwnNode = {
-  fits: () => true,
-  prepare: (node, context) => parts(node, context, node.outputs[0] as string, node.inputs, true),
-};
-
-/** Split: ONNX Runtime's passes addresses through host memory that a captured graph would read after it is freed. */
-export const split: OwnNode = {
-  fits: (node) => node.outputs.every((name) => name !== ""),
-  prepare: (node, context) => parts(node, context, node.inputs[0] as string, node.outputs, false),
-};
 
 /** Begins a copy between device and host, in a stream of its own, when all that was launched before is done. */
 export const beginsCopy = (direction: "out" | "in"): OwnNode => ({

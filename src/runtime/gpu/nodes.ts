@@ -3,7 +3,8 @@ import { batchStatistics } from "./batch-norm.js";
 import { dropout, fusedNode, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { convolution } from "./convolution.js";
-import { awaitsCopy, beginsCopy, concat, split } from "./copies.js";
+import { awaitsCopy, beginsCopy } from "./copies.js";
+import { concat, pad, split } from "./movement.js";
 
 /** Nodes that run without a kernel of ONNX Runtime. */
 const own: Readonly<Record<string, OwnNode>> = {
@@ -30,6 +31,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":ScatterND": scatterRows,
   ":Concat": concat,
   ":Split": split,
+  ":Pad": pad,
 };
 
 /** Whether a node runs without a kernel of ONNX Runtime. */

@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
+import type { Convolution } from "../../../src/runtime/gpu/cudnn-convolutions.js";
 import { fakeCudnn } from "./fake-cudnn.js";
 import { fakeContext } from "./fake-gpu.js";
 
@@ -61,8 +62,20 @@ test("plans are made for the alignment that the operands have, and run on them",
   );
 });
 
-test("ONNX Runtime runs a convolution with a bias, with pads that differ, or with pads that follow from its size", () => {
-  assert.equal(fits("Conv<kernel_shape=[3,3]>(x, w, b)"), false);
+test("a bias is added by a call more: where the bits must be the same each time", () => {
+  const text = "Conv<kernel_shape=[3,3]>(x, w, b)";
+  assert.deepEqual([fits(text), fits(text, false)], [true, false]);
+  const graph = parseGraph(`graph(float32[2,3,8,8] x, float32[4,3,3,3] w, float32[4] b) => (y) { y = ${text} }`);
+  const { context, lines, address } = fakeContext(graph, { deterministic: true });
+  const recipe = { algorithm: 0 } as unknown as Convolution["recipe"];
+  const one = { workspaceBytes: 0, ms: 1, recipe, run: () => void lines.push("convolution"), destroy: () => {} };
+  context.convolutions.get = () => [one];
+  convolution.prepare(graph.nodes[0] as Node, context)();
+  const added = `cudnnAddTensor 7 ${address("b")} 7 ${address("y")}`; // descriptor and place of each
+  assert.deepEqual(lines, ["convolution", added]);
+});
+
+test("ONNX Runtime runs a convolution with pads that differ, or with pads that follow from its size", () => {
   assert.equal(fits("Conv<kernel_shape=[3,3], pads=[0,0,1,1]>(x, w)"), false);
   assert.equal(fits('Conv<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x, w)'), false);
 });

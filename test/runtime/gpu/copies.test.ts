@@ -3,8 +3,8 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node } from "../../../src/graph/graph.js";
 import type { OwnNode } from "../../../src/runtime/gpu/context.js";
-import { awaitsCopy, beginsCopy, concat, split } from "../../../src/runtime/gpu/copies.js";
-import { fakeContext, fakeGpu } from "./fake-gpu.js";
+import { awaitsCopy, beginsCopy, copiedParts } from "../../../src/runtime/gpu/copies.js";
+import { fakeContext } from "./fake-gpu.js";
 
 /** What running the nodes of a graph asks of the device; tensors lie at 4096, 8192, … in the order of their names. */
 function asked(text: string, ...own: readonly OwnNode[]): string[] {
@@ -15,28 +15,26 @@ function asked(text: string, ...own: readonly OwnNode[]): string[] {
   return taken();
 }
 
-test("concat along the first axis copies each input behind the one before", () => {
-  assert.deepEqual(asked("graph(float32[2,3] a, float32[1,3] b) => (y) { y = Concat<axis=0>(a, b) }", concat), [
+test("copiedParts(whole, parts) copies each part behind the one before: at once, or row by row", () => {
+  const graph = parseGraph("graph(float32[2,3] a, float32[2,1] b) => (y) { y = Concat<axis=1>(a, b) }");
+  const lines = (rows: number, joins: boolean) => {
+    const { context, taken } = fakeContext(graph);
+    const parts = ["a", "b"].map((name, i) => ({ name, width: [24 / rows, 8 / rows][i] as number }));
+    copiedParts(context, { whole: "y", rows, pitch: 32 / rows, joins }, parts)();
+    return taken();
+  };
+  assert.deepEqual(lines(1, true), [
     "copy 24 bytes 4096→12288 kind 3 stream 1",
-    "copy 12 bytes 8192→12312 kind 3 stream 1",
+    "copy 8 bytes 8192→12312 kind 3 stream 1",
   ]);
-});
-
-test("concat along another axis copies rows, apart from each other in the output", () => {
-  assert.deepEqual(asked("graph(float32[2,3] a, float32[2,1] b) => (y) { y = Concat<axis=-1>(a, b) }", concat), [
+  assert.deepEqual(lines(2, true), [
     "copy 2 rows of 12 bytes 4096/12→12288/16",
     "copy 2 rows of 4 bytes 8192/4→12300/16",
   ]);
-});
-
-test("split copies rows out of the input, if all outputs are wanted", () => {
-  const [first, second] = asked("graph(float32[2,3] x) => (a, b) { a, b = Split<axis=1>(x, int64[2]{1,2}) }", split);
-  assert.match(first ?? "", /^copy 2 rows of 4 bytes 4096\/12→\d+\/4$/);
-  assert.match(second ?? "", /^copy 2 rows of 8 bytes 4100\/12→\d+\/8$/);
-  const graph = parseGraph("graph(float32[2,3] x) => (a, b) { a, b = Split<axis=1>(x, int64[2]{1,2}) }");
-  const [node] = graph.nodes as [Node];
-  const fits = (outputs: readonly string[]) => split.fits({ ...node, outputs }, graph, fakeGpu().gpu);
-  assert.deepEqual([fits(["a", "b"]), fits(["a", ""])], [true, false]);
+  assert.deepEqual(lines(2, false), [
+    "copy 2 rows of 12 bytes 12288/16→4096/12",
+    "copy 2 rows of 4 bytes 12300/16→8192/4",
+  ]);
 });
 
 test("beginsCopy(out) copies in its stream after what was launched; awaitsCopy holds up the kernels until it is done", () => {

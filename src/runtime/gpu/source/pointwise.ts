@@ -165,20 +165,27 @@ export function pointwiseKernel(
   multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
-  const width = aligned && count % 4 === 0 ? 4 : 1;
+  const fours = aligned ? Math.floor(count / 4) : 0;
+  const left = count - 4 * fours;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
+  const blocks = Math.max(1, Math.min(Math.ceil(Math.max(fours, left) / threads), multiprocessors * 16));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
-  const { once, each } = elementText(body, used, shape, { width, index });
   // sums over the same elements come right before: what they read last is still in the cache
   const isBackward = body.nodes.some((node) => opOf(node).channelInputs);
-  const lines = [
-    ...once,
-    `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count / width}u; q += gridDim.x * ${threads}u) {`,
-    `    const ${index} i0 = ${isBackward ? `${width}u * (${count / width - 1}u - q)` : `${width}u * q`};`,
-    ...each,
-    "  }",
-  ];
+  /** A loop over `places` times `width` elements from the element `start` on. */
+  const loop = (width: 1 | 4, start: number, places: number): string[] => {
+    if (places === 0) return [];
+    const place = isBackward ? `(${places - 1}u - q)` : "q";
+    const at = width === 1 ? place : `${width}u * ${place}`;
+    return [
+      `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${places}u; q += gridDim.x * ${threads}u) {`,
+      `    const ${index} i0 = ${start ? `${start}u + ${at}` : at};`,
+      ...elementText(body, used, shape, { width, index }).each,
+      "  }",
+    ];
+  };
+  const { once } = elementText(body, used, shape, { width: 1, index });
+  const lines = [...once, ...loop(4, 0, fours), ...loop(1, 4 * fours, left)];
   return named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters(body)}) {\n${lines.join("\n")}\n}\n`,
