@@ -22,11 +22,10 @@ export class Builder implements Emit {
   /** Prefix of the names made next, usually the forward node's name. */
   scope = "";
   private readonly names = new FreeNames();
-  private readonly constants = new Constants((wish, tensor) => {
-    const name = this.fresh(wish);
-    this.tensors.set(name, { name, ...tensor });
-    return name;
-  });
+  private readonly constants = new Constants(
+    (wish) => this.fresh(wish),
+    (tensor) => void this.tensors.set(tensor.name, tensor),
+  );
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
   /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */

@@ -5,16 +5,21 @@ import { bytesOf, repeated } from "../graph/values.js";
 /** Elements of a constant that rules make: they stand in a list first. */
 const maxConstant = 2 ** 26;
 
-/** The constants of a graph that is being made: equal ones share one tensor. */
+/** The constants of a graph that is being made: equal ones are one tensor. */
 export class Constants {
   private readonly known = new Map<string, string>();
   /** Those whose elements are all the same, by that element. */
   private readonly alike = new Map<string, string>();
 
-  /** `declare` makes a tensor under a name like the one wished for, and returns its name. */
-  constructor(private readonly declare: (wish: string, tensor: Omit<Tensor, "name">) => string) {}
+  constructor(
+    private readonly fresh: (wish: string) => string,
+    private readonly declare: (tensor: Tensor) => void,
+  ) {}
 
-  /** Name of a constant; `values` may be one number for every element. Throws `constant too large: …`. */
+  /**
+   * Name of a constant; `values` may be one number for every element. Throws `constant too large: …` for more than 2²⁶
+   * elements.
+   */
   name(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
     if (elementCount(shape) > maxConstant)
       throw new Error(`constant too large: [${shape}], the most is ${maxConstant}`);
@@ -34,8 +39,8 @@ export class Constants {
     const key = `${dtype}[${shape}]${count > 256 ? createHash("sha256").update(data).digest("hex") : list}`;
     const known = this.known.get(key);
     if (known) return known;
-    const wish = count === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.known.size}`;
-    const name = this.declare(wish, { dtype, shape, category: "constant", data });
+    const name = this.fresh(count === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.known.size}`);
+    this.declare({ name, dtype, shape, category: "constant", data });
     this.known.set(key, name);
     return name;
   }

@@ -14,6 +14,8 @@ export interface Layout {
   readonly hostBytes: number;
   /** Byte offset in it of every host tensor. */
   readonly hostOffsets: ReadonlyMap<string, number>;
+  /** Host tensors that lie one over the other (`overlaid`): nothing is copied to or from them. */
+  readonly overlaid?: ReadonlySet<string>;
 }
 
 /**
@@ -61,7 +63,7 @@ export function overlaid(graph: Graph, whole: Layout): Layout {
     hostOffsets.set(name, hostBytes);
     largest = Math.max(largest, aligned(tensorBytes(tensorOf(graph, name))));
   }
-  return { ...whole, hostBytes: hostBytes + largest, hostOffsets };
+  return { ...whole, hostBytes: hostBytes + largest, hostOffsets, overlaid: new Set(floats) };
 }
 
 interface Arena {

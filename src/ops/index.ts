@@ -2,6 +2,7 @@ import type { Node } from "../graph/graph.js";
 import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
+import { batchNormalizationParts } from "./batchnorm-parts.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
 import { clipping } from "./clip.js";
@@ -59,6 +60,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   normalization,
   channelNormalization,
   batchNormalization,
+  batchNormalizationParts,
   randomOps,
   matrix,
   einsum,

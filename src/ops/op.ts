@@ -210,9 +210,8 @@ export interface Op {
   /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
   readonly onHost?: Normalize;
   /**
-   * The op in fusible ops, or undefined to leave the node alone: preferred to a kernel where a runtime makes one of them
-   * and of what stands around, if all of them are fusible there. `joins`: only if input 0 is made by a fusible node, for
-   * alone it is no gain.
+   * The op in fusible ops and ops of our own that have generated kernels, or undefined to leave the node alone: preferred to
+   * a kernel of its own where a runtime fuses. `joins`: only if input 0 is made by a fusible node, for alone it is no gain.
    */
   readonly parts?: { readonly of: Normalize; readonly joins?: true };
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */

@@ -49,7 +49,7 @@ export interface Profile {
   readonly offloaded?: {
     /** Bytes that were allocated for the step with everything swapped out. */
     readonly allocatedBytes: number;
-    /** That step, measured. */
+    /** That step, measured; without the copies where more was swapped out than the host was to pin. */
     readonly step: Samples;
   };
   /**

@@ -97,8 +97,8 @@ export interface Equality {
   /** Greatest relative difference of one tensor, ‖planned − unplanned‖ / ‖unplanned‖; null where it is no finite number. */
   readonly worstRelativeError: number | null;
   /**
-   * The same between two runs of the unplanned step with the kernels that are timed, for information; null where they are
-   * those of the comparison, or where it is not finite.
+   * The same, of loss and gradients, between two runs of the unplanned step with the kernels that are timed, for
+   * information; null where they are those of the comparison, or where it is not finite.
    */
   readonly runToRun: number | null;
   /**

@@ -60,14 +60,15 @@ function preferredForm(
   prefers: Preference,
   hasKernel: Target["hasKernel"],
 ): Expansion | undefined {
-  const { parts, onHost } = opOf(node);
+  const op = opOf(node);
   const graph = { name: "", tensors: b.tensors };
-  if (prefers === "onHost") return onHost && expand(b, node, onHost);
-  if (!parts) return undefined;
+  if (prefers === "onHost") return op.onHost && expand(b, node, op.onHost);
+  // also element-wise ops that kernels have no expression for
+  const finer = op.parts?.of ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
+  if (!finer) return undefined;
   const maker = b.producer(node.inputs[0] ?? "");
-  if (parts.joins && !(maker && fusible(maker, graph))) return undefined;
-  const expansion = expand(b, node, parts.of);
-  // an op of our own has a generated kernel, which is better alone, too
+  if (op.parts?.joins && !(maker && fusible(maker, graph))) return undefined;
+  const expansion = expand(b, node, finer);
   const fits = expansion?.nodes.every(
     (inner) => hasKernel(inner, graph) && (inner.domain === "mutwo" || fusible(inner, graph)),
   );

@@ -84,7 +84,10 @@ async function rowOf(places: Places, { name, batch, budget }: (typeof cases)[num
 /** Planned steps beside unplanned ones under deterministic kernels, and a wrong plan, which must be found. */
 export async function equality(places: Places): Promise<string> {
   const rows: string[][] = [];
-  for (const one of cases) rows.push(await rowOf(places, one));
+  for (const one of cases) {
+    rows.push(await rowOf(places, one));
+    process.stderr.write(`${rows.at(-1)?.join(" | ")}\n`);
+  }
   const head = ["model", "decisions", "planned is equal", "the timed kernels, run to run", "a wrong recomputation"];
   return table(head, rows);
 }

@@ -119,5 +119,6 @@ test("overlaid(graph, layout) puts swapped floats one over the other, and what m
     ["i", 0],
   ]);
   assert.equal(places.hostBytes, 256 + 512);
+  assert.deepEqual([...(places.overlaid ?? [])], ["a", "b"]);
   assert.deepEqual([places.arenaBytes, places.offsets], [whole.arenaBytes, whole.offsets]);
 });

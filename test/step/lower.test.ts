@@ -150,3 +150,11 @@ for (const name of ["bert_tiny.ts", "swin.ts", "gpt2_tiny.dynamo"])
       assert.ok(off < 1e-5 + 1e-4 * Math.hypot(...q.slice(0, 1000)), `${tensor}: ${off}`);
     }
   });
+
+test("lower(graph) for a runtime that fuses writes element-wise ops out that kernels have no expression for", () => {
+  const graph = parseGraph("graph g(float32[2,3] x) => (y) { h = HardSwish(x) y = Relu(h) }");
+  const ops = (fuses: boolean): string[] =>
+    lower(graph, () => true, fuses ? "parts" : undefined).nodes.map(({ op }) => op);
+  assert.deepEqual(ops(true), ["HardSigmoid", "Mul", "Relu"]);
+  assert.deepEqual(ops(false), ["HardSwish", "Relu"]);
+});

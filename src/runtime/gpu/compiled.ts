@@ -2,14 +2,15 @@ import { NodeError } from "../../graph/errors.js";
 import { type DType, elementCount, type Graph, isFloat, type Node, type Tensor } from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
 import { fusedGraph } from "../../ops/fused.js";
+import type { Window } from "../../ops/geometry.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
-import { type NodeContext, number, numbers, type OwnNode, typeIn, withPieces } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
 import type { KernelSource } from "./source/kernel.js";
-import { maxPoolGradientSource } from "./source/pool.js";
+import { maxPoolGradientSource, maxPoolSource } from "./source/pool.js";
 import { dropoutSource, randomSource, type Spread } from "./source/random.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
 import { scatterSource } from "./source/scatter.js";
@@ -51,7 +52,7 @@ export const fusedNode: OwnNode = {
     };
     return partsBytes
       ? () =>
-          withPieces(context, [partsBytes], ([piece]) => {
+          context.workspace.withPieces([partsBytes], ([piece]) => {
             memory = piece as Pointer;
             run();
           })
@@ -88,7 +89,7 @@ function inParts(
   const one = context.launcher(first, () => operands(parts)[0]);
   const two = context.launcher(second, () => operands(parts)[1]);
   return () =>
-    withPieces(context, [bytes], ([piece]) => {
+    context.workspace.withPieces([bytes], ([piece]) => {
       parts = piece as Pointer;
       one();
       two();
@@ -133,21 +134,41 @@ export const scatterRows: OwnNode = {
   },
 };
 
+/** The window of a pooling node. */
+function windowIn(node: Node): Window {
+  const kernel = numbers(node, "kernel_shape") ?? [];
+  const ones = new Array<number>(kernel.length).fill(1);
+  return {
+    kernel,
+    strides: numbers(node, "strides") ?? ones,
+    dilations: numbers(node, "dilations") ?? ones,
+    pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
+  };
+}
+
+/** Max pooling, in 16 bits too, with indices if they are read. */
+export const maxPool: OwnNode = {
+  fits: (node, graph, { compiles }) => {
+    const { dtype, shape } = typeIn(graph, node.inputs[0]);
+    const isPlain =
+      number(node, "storage_order", 0) === 0 && (node.attributes.auto_pad?.value ?? "NOTSET") === "NOTSET";
+    return compiles && isFloat(dtype) && isPlain && elementCount(shape) > 0 && Boolean(node.outputs[0]);
+  },
+  prepare(node, context) {
+    const [x, y] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
+    const source = maxPoolSource(x.dtype, x.shape, y.shape.slice(2), windowIn(node), Boolean(node.outputs[1]));
+    const operands = [...node.inputs, ...node.outputs].filter(Boolean).map(context.address);
+    return context.launcher(source, () => operands);
+  },
+};
+
 /** Max pooling's gradient; without the window's attributes its body adds by index. */
 export const maxPoolGradient: OwnNode = {
   fits: (node, graph, { compiles }) =>
     compiles && isFloat(typeIn(graph, node.inputs[0]).dtype) && numbers(node, "kernel_shape") !== undefined,
   prepare(node, context) {
     const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const kernel = numbers(node, "kernel_shape") ?? [];
-    const ones = new Array<number>(kernel.length).fill(1);
-    const window = {
-      kernel,
-      strides: numbers(node, "strides") ?? ones,
-      dilations: numbers(node, "dilations") ?? ones,
-      pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
-    };
-    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), window, context.cuda.multiprocessors);
+    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), windowIn(node));
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     return context.launcher(source, () => operands);
   },

@@ -44,6 +44,8 @@ export interface Gpu extends Means {
 export interface NodeContext extends Gpu {
   readonly graph: Pick<Graph, "tensors" | "name">;
   address(name: string): Pointer;
+  /** Host tensors that hold nothing of use: they are not copied. */
+  readonly overlaid?: ReadonlySet<string> | undefined;
   /** An event that belongs to a tensor: the same each time. */
   event(name: string): Pointer;
   /** Address of the number of the step, which grows by one each time. */
@@ -70,18 +72,3 @@ export const numbers = (node: Node, name: string): readonly number[] | undefined
 /** An attribute that is a number. */
 export const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
-
-/** Runs work with pieces of the workspace of these sizes. */
-export function withPieces(
-  { workspace }: Pick<NodeContext, "workspace">,
-  sizes: readonly number[],
-  work: (pieces: Pointer[]) => void,
-): void {
-  const pieces: Pointer[] = [];
-  try {
-    for (const size of sizes) pieces.push(workspace.take(size));
-    work(pieces);
-  } finally {
-    for (const at of pieces.reverse()) workspace.giveBack(at);
-  }
-}

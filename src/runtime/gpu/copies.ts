@@ -45,10 +45,11 @@ export const beginsCopy = (direction: "out" | "in"): OwnNode => ({
     const [begin, done] = [context.event(`${to} begins`), context.event(`${to} is done`)];
     const copyStream = copyStreams[direction];
     const kind = direction === "out" ? toHost : toDevice;
+    const isCopied = !context.overlaid?.has(direction === "out" ? to : from);
     return () => {
       cuda.record(begin, stream);
       cuda.waitFor(copyStream, begin);
-      cuda.copy(target, source, bytes, kind, copyStream);
+      if (isCopied) cuda.copy(target, source, bytes, kind, copyStream);
       cuda.record(done, copyStream);
     };
   },

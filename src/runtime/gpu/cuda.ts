@@ -26,23 +26,26 @@ export function openCuda(file: string, device = 0): Cuda {
     throw new Error(`no CUDA device: ${calls.describe(found)}`);
   }
   if (device >= (count[0] as number)) throw new Error(`no CUDA device ${device} (there are ${count[0]})`);
-  const nvml = openNvml(busId(calls, device));
-  const before = nvml && { usedBytes: nvml.usedBytes(), processes: nvml.processes() };
+  const bus = busId(calls, device);
+  const outside = outsides.get(bus) ?? seenFromOutside(openNvml(bus));
+  outsides.set(bus, outside);
   calls.call("cudaSetDevice", device);
-  return new Cuda(calls, device, nvml && before ? seenFromOutside(nvml, before) : () => null);
+  return new Cuda(calls, device, outside);
 }
 
-/** What tells the bytes that this process holds on a device, as the driver sees it: nothing of it was there before. */
-function seenFromOutside(
-  nvml: Nvml,
-  before: { readonly usedBytes: number; readonly processes: ReadonlyMap<number, number> },
-): () => number {
+/** What tells the bytes of this process on each device: a context stays, so only before the first nothing of it is there. */
+const outsides = new Map<string, () => number | null>();
+
+/** What tells the bytes that this process holds on a device, as the driver sees it; null where that is not there. */
+function seenFromOutside(nvml: Nvml | null): () => number | null {
+  if (!nvml) return () => null;
+  const [usedBefore, before] = [nvml.usedBytes(), nvml.processes()];
   let own: number | null | undefined;
   return () => {
     const now = nvml.processes();
     // this process is there as soon as it has a context
-    own ??= ownProcess(before.processes, now);
-    return (own === null ? undefined : now.get(own)) ?? nvml.usedBytes() - before.usedBytes;
+    own ??= ownProcess(before, now);
+    return (own === null ? undefined : now.get(own)) ?? nvml.usedBytes() - usedBefore;
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Graph, Node } from "../../graph/graph.js";
 import { batchStatistics } from "./batch-norm.js";
-import { dropout, fusedNode, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
+import { dropout, fusedNode, maxPool, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { convolution } from "./convolution.js";
 import { awaitsCopy, beginsCopy } from "./copies.js";
@@ -16,6 +16,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalizationGradientSums": fusedNode,
   "mutwo:BatchNormalizationGradientApply": fusedNode,
   "mutwo:Fused": fusedNode,
+  ":MaxPool": maxPool,
   "mutwo:MaxPoolGradient": maxPoolGradient,
   ":Dropout": dropout,
   ":RandomNormal": randomNumbers,

@@ -5,6 +5,7 @@ import { type Graph, type Node, tensorOf } from "../../../src/graph/graph.js";
 import {
   dropout,
   fusedNode,
+  maxPool,
   maxPoolGradient,
   randomNumbers,
   reduction,
@@ -68,6 +69,16 @@ test("scatterRows.fits(ScatterND) adds rows of floats by one index each", () => 
   assert.equal(fits(scatterRows, scatter("none", "4,1")), false);
 });
 
+test("maxPool.fits(node) for floats of any width, indices in the order of memory", () => {
+  const pool = (dtype: string, more = "") =>
+    `graph(${dtype}[1,1,4,4] x) => (y) { y = MaxPool<kernel_shape=[2,2]${more}>(x) }`;
+  assert.equal(fits(maxPool, pool("bfloat16")), true);
+  assert.equal(fits(maxPool, pool("float32"), false), false);
+  assert.equal(fits(maxPool, pool("int8")), false);
+  assert.equal(fits(maxPool, pool("float32", ", storage_order=1")), false);
+  assert.equal(launched(maxPool, parseGraph(pool("float32"))).lines.length, 1);
+});
+
 test("maxPoolGradient.fits(node) needs the window: without it places are added up by index", () => {
   const gradient = (window: string) =>
     `graph(float32[1,1,2,2] d, int64[1,1,2,2] i) => (y) { y = mutwo.MaxPoolGradient<${window}shape=[1,1,4,4]>(d, i) }`;
@@ -75,7 +86,7 @@ test("maxPoolGradient.fits(node) needs the window: without it places are added u
   assert.equal(fits(maxPoolGradient, gradient("")), false);
   const window = { kernel: [2, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
   assert.deepEqual(launched(maxPoolGradient, parseGraph(gradient("kernel_shape=[2,2], "))).sources, [
-    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window, 4),
+    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window),
   ]);
 });
 

@@ -7,13 +7,8 @@ import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
 import type { Convolution } from "../../../src/runtime/gpu/cudnn-convolutions.js";
-import { fakeCudnn } from "./fake-cudnn.js";
+import { fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeContext } from "./fake-gpu.js";
-
-// what is found is kept there
-process.env.MUTWO_CACHE = mkdtempSync(path.join(os.tmpdir(), "mutwo-convolution-"));
-
-after(() => rmSync(process.env.MUTWO_CACHE as string, { recursive: true }));
 
 const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true };
 
@@ -40,6 +35,10 @@ test("a transposed convolution whose pads follow from its output's shape is left
   assert.equal(convolution.fits(graph.nodes[0] as Node, other, means), false);
 });
 
+const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-convolution-"));
+
+after(() => rmSync(folder, { recursive: true }));
+
 /** How a step's convolution runs when its operands lie at these addresses. */
 function run(addresses: Readonly<Record<string, bigint>>) {
   const graph = parseGraph(
@@ -48,7 +47,7 @@ function run(addresses: Readonly<Record<string, bigint>>) {
   const fake = fakeContext(graph);
   const cudnn = fakeCudnn({ A: [{ engine: 5 }] });
   const context = { ...fake.context, cudnn: cudnn.cudnn, address: (name: string) => addresses[name] as bigint };
-  convolution.prepare(graph.nodes[0] as Node, context)();
+  withCache(folder, () => convolution.prepare(graph.nodes[0] as Node, context)());
   return { ...cudnn, keys: [...context.convolutions.keys()].map((key) => JSON.parse(key)) };
 }
 

@@ -37,6 +37,15 @@ test("copiedParts(whole, parts) copies each part behind the one before: at once,
   ]);
 });
 
+test("beginsCopy copies nothing to or from what is overlaid on the host, and is waited for all the same", () => {
+  const graph = parseGraph(
+    "graph(float32[8] x) => (h) { o on host = mutwo.SwapOut(x) h on host = mutwo.SwapOutWait(o, x) }",
+  );
+  const { context, lines } = fakeContext(graph);
+  beginsCopy("out").prepare(graph.nodes[0] as Node, { ...context, overlaid: new Set(["o"]) })();
+  assert.deepEqual(lines, ["record 1 stream 1", "stream 2 waits for 1", "record 2 stream 2"]);
+});
+
 test("beginsCopy(out) copies in its stream after what was launched; awaitsCopy holds up the kernels until it is done", () => {
   const text = "graph(float32[8] x) => (h) { o on host = mutwo.SwapOut(x) h on host = mutwo.SwapOutWait(o, x) }";
   assert.deepEqual(asked(text, beginsCopy("out"), awaitsCopy), [

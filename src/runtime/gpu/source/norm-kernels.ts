@@ -14,8 +14,11 @@ export interface ChannelShape {
 
 const threads = 256;
 
-/** Blocks for each multiprocessor: enough to fill it several times over. */
-const blocksPerMultiprocessor = 8;
+/** Blocks for each multiprocessor: more than it runs at once, so that it is never short of them. */
+const blocksPerMultiprocessor = 12;
+
+/** Times that a thread reads together: the rest of a part is read one after the other, which takes as long again. */
+const unrolled = 4;
 
 /** How the elements of each channel are dealt out to blocks. */
 export interface Grid {
@@ -35,8 +38,11 @@ export function gridOf({ shape: { before, kept, after }, aligned, multiprocessor
   const groups = isColumns ? Math.ceil(kept / 32) : kept;
   const most = Math.max(1, Math.ceil((before * after) / (isColumns ? 32 : threads * 4)));
   const parts = Math.max(1, Math.min(most, Math.ceil((multiprocessors * blocksPerMultiprocessor) / groups), 512));
-  const chunk = width * Math.ceil((before * after) / width / parts);
-  return { parts, chunk, width, isColumns, blocks: groups * parts };
+  const wanted = (before * after) / parts;
+  const unit = isColumns || wanted < width * threads * unrolled ? width : width * threads * unrolled;
+  const chunk = unit * Math.ceil(wanted / unit);
+  const used = Math.ceil((before * after) / chunk);
+  return { parts: used, chunk, width, isColumns, blocks: groups * used };
 }
 
 /** Reads element `at` of an operand. */
@@ -98,7 +104,7 @@ ${loop(`    for (unsigned row = begin + threadIdx.x / 32u; row < end; row += 8u,
   ${declared}
   {
 ${loop(
-  `    #pragma unroll 4
+  `    #pragma unroll ${unrolled}
     for (unsigned e0 = begin + ${width}u * threadIdx.x; e0 < end; e0 += ${width * threads}u, count += ${width}u) {`,
   `(e0 / ${after}u) * ${kept * after}u + c * ${after}u + e0 % ${after}u`,
 )}

@@ -156,36 +156,43 @@ export function elementText(
   };
 }
 
-/** A kernel in which each thread makes a few elements of the full shape. */
+/**
+ * A kernel in which each thread makes a few elements of the full shape, all of them next to each other: blocks that went on
+ * to further ones would lose the lines of the cache that they share with others.
+ */
 export function pointwiseKernel(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
   aligned: boolean,
-  multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
   const fours = aligned ? Math.floor(count / 4) : 0;
   const left = count - 4 * fours;
   const threads = 256;
-  const blocks = Math.max(1, Math.min(Math.ceil(Math.max(fours, left) / threads), multiprocessors * 16));
+  const blocks = Math.max(1, Math.ceil(Math.max(fours, left) / threads));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   // sums over the same elements come right before: what they read last is still in the cache
   const isBackward = body.nodes.some((node) => opOf(node).channelInputs);
-  /** A loop over `places` times `width` elements from the element `start` on. */
-  const loop = (width: 1 | 4, start: number, places: number): string[] => {
+  /** The place of a thread among `places` of `width` elements each, from the element `start` on. */
+  const part = (width: 1 | 4, start: number, places: number): string[] => {
     if (places === 0) return [];
     const place = isBackward ? `(${places - 1}u - q)` : "q";
     const at = width === 1 ? place : `${width}u * ${place}`;
     return [
-      `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${places}u; q += gridDim.x * ${threads}u) {`,
+      `  if (q < ${places}u) {`,
       `    const ${index} i0 = ${start ? `${start}u + ${at}` : at};`,
       ...elementText(body, used, shape, { width, index }).each,
       "  }",
     ];
   };
   const { once } = elementText(body, used, shape, { width: 1, index });
-  const lines = [...once, ...loop(4, 0, fours), ...loop(1, 4 * fours, left)];
+  const lines = [
+    `  const ${index} q = (${index})blockIdx.x * ${threads}u + threadIdx.x;`,
+    ...once,
+    ...part(4, 0, fours),
+    ...part(1, 4 * fours, left),
+  ];
   return named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters(body)}) {\n${lines.join("\n")}\n}\n`,

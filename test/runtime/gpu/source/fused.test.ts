@@ -22,7 +22,7 @@ import { openEstimate } from "../../../../src/runtime/estimate.js";
 import type { Launch, Launches } from "../../../../src/runtime/gpu/source/channels.js";
 import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
-import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { lowerFor } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
@@ -195,26 +195,55 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
   }
 });
 
-test("maxPoolGradientSource(window) gives each winner its windows' gradients", options, () => {
-  const shape = [2, 3, 11, 9];
-  const window = { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1] };
-  const attributes = {
-    kernel_shape: ints(window.kernel),
-    strides: ints(window.strides),
-    pads: ints(window.pads),
-  };
-  const x = valueLike("float32", shape);
-  const [y, index] = cpu.evaluate({ ...node("MaxPool", 1, attributes), outputs: ["y0", "y1"] }, [x]);
-  assert.ok(y && index);
-  const dY = valueLike("float32", y.shape);
-  const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
-  const [expected] = cpu.evaluate(gradient, [dY, index]);
-  assert.ok(expected);
-  const source = maxPoolGradientSource("float32", shape, y.shape.slice(2), window, multiprocessors);
-  const output = place(expected.data.length);
-  compiled([source])(source, [placed(dY.data), placed(index.data), output]);
-  near("float32", output, expected.data, "MaxPoolGradient");
-});
+for (const [what, dtype, shape, window] of [
+  [
+    "overlapping windows",
+    "float32",
+    [2, 3, 11, 9],
+    { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1] },
+  ],
+  ["spread windows of a line", "float64", [2, 2, 17], { kernel: [3], strides: [1], dilations: [2], pads: [2, 1] }],
+  [
+    "boxes",
+    "float32",
+    [1, 2, 5, 6, 4],
+    { kernel: [2, 3, 2], strides: [2, 1, 2], dilations: [1, 1, 1], pads: [0, 1, 0, 1, 1, 0] },
+  ],
+] as const)
+  test(
+    `maxPoolSource and maxPoolGradientSource (${what}) give the winners, and each winner its windows' gradients`,
+    options,
+    () => {
+      const attributes = {
+        kernel_shape: ints(window.kernel),
+        strides: ints(window.strides),
+        dilations: ints(window.dilations),
+        pads: ints(window.pads),
+      };
+      const x = valueLike(dtype, shape);
+      const [y, index] = cpu.evaluate({ ...node("MaxPool", 1, attributes), outputs: ["y0", "y1"] }, [x]);
+      assert.ok(y && index);
+      const dY = valueLike(dtype, y.shape);
+      const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
+      const [expected] = cpu.evaluate(gradient, [dY, index]);
+      assert.ok(expected);
+      const spatial = y.shape.slice(2);
+      const [pool, alone] = [true, false].map((indexed) => maxPoolSource(dtype, shape, spatial, window, indexed)) as [
+        KernelSource,
+        KernelSource,
+      ];
+      const back = maxPoolGradientSource(dtype, shape, spatial, window);
+      const run = compiled([pool, alone, back]);
+      const [most, at, again, dX] = [y, index, y, expected].map(({ data }) => place(data.length)) as Uint8Array[];
+      run(pool, [placed(x.data), most as Uint8Array, at as Uint8Array]);
+      run(alone, [placed(x.data), again as Uint8Array]);
+      run(back, [placed(dY.data), placed(index.data), dX as Uint8Array]);
+      near(dtype, most as Uint8Array, y.data, "MaxPool");
+      near("int64", at as Uint8Array, index.data, "indices");
+      assert.deepEqual(again, most);
+      near(dtype, dX as Uint8Array, expected.data, "MaxPoolGradient");
+    },
+  );
 
 /** The one kernel of a body. */
 function only(body: Graph, multiprocessors: number): KernelSource {
@@ -224,11 +253,9 @@ function only(body: Graph, multiprocessors: number): KernelSource {
 }
 
 test("fusedSource(body, multiprocessors): the same text, a grid that is no larger than the device asks", () => {
-  const pointwise = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
   const rows = parseGraph("graph(float32[100000,64] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   const long = parseGraph("graph(float32[100000,2048] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   for (const [body, perMultiprocessor] of [
-    [pointwise, 16],
     [rows, 64],
     [long, 16],
   ] as const) {
@@ -238,7 +265,9 @@ test("fusedSource(body, multiprocessors): the same text, a grid that is no large
   }
 });
 
-test("fusedSource(small body) launches no more blocks than it has work for", () => {
+test("fusedSource(body) launches no more blocks than it has work for", () => {
   const body = parseGraph("graph(float32[2,512] x) => (y) { y = Exp(x) }");
   assert.equal(only(body, 132).blocks, 1);
+  const large = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
+  assert.equal(only(large, 132).blocks, (4096 * 4096) / 1024);
 });
