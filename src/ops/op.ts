@@ -71,8 +71,15 @@ export interface PartialGradient {
  */
 export type GradientRule = (call: GradientCall) => readonly (InputGradient | undefined)[];
 
-/** The gradient of an input: the name of the whole, or what is known of some of its places. */
-export type InputGradient = string | PartialGradient | readonly PartialGradient[];
+/**
+ * The gradient of an input: the name of the whole, or what is known of some of its places; or what emits either, told
+ * whether the node alone reads the input.
+ */
+export type InputGradient =
+  | string
+  | PartialGradient
+  | readonly PartialGradient[]
+  | ((isOnly: boolean) => string | PartialGradient);
 
 /** Everything mutwo knows of an op. */
 export interface Op {

@@ -4,7 +4,7 @@ import path from "node:path";
 import Handlebars from "handlebars";
 import { ownPath } from "../root.js";
 import { type Figure, readText, shorten } from "./figure.js";
-import { compressed, packed } from "./page-data.js";
+import { compressed, compressedBeside, packed } from "./page-data.js";
 import { plotlySource } from "./plotly.js";
 import type { PageTable } from "./tables.js";
 
@@ -83,14 +83,19 @@ export interface PageContent {
   readonly memory?: object;
 }
 
-/** Everything the template shows. */
-function view({ heading, sub, sections, figures, captions, tables, memory }: PageContent) {
+/** What the page's scripts show, as JSON. */
+const dataText = ({ figures, tables, memory }: PageContent): string =>
+  JSON.stringify(
+    packed({
+      figures,
+      tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, shortened(table)])),
+      memory: memory ?? null,
+    }),
+  );
+
+/** Everything the template shows; `data` is the page's data, compressed. */
+function view({ heading, sub, sections, figures, captions }: PageContent, data: string) {
   const drawn = Object.entries(figures).filter(([, figure]) => figure !== null);
-  const data = {
-    figures,
-    tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, shortened(table)])),
-    memory: memory ?? null,
-  };
   return {
     ...pageParts(),
     heading,
@@ -100,7 +105,7 @@ function view({ heading, sub, sections, figures, captions, tables, memory }: Pag
     texts: Object.fromEntries(drawn.map(([name]) => [name, captions[name] ?? ""])),
     heights: Object.fromEntries(drawn.map(([name, figure]) => [name, Number(figure?.layout.height ?? 420)])),
     titles: Object.fromEntries(drawn.map(([name, figure]) => [name, readText(figure?.layout.title.text ?? "")])),
-    data: compressed(JSON.stringify(packed(data))),
+    data,
   };
 }
 
@@ -140,4 +145,8 @@ const compiled = once(() => {
 });
 
 /** A page that needs nothing else: styles, data and Plotly are inside. */
-export const pageHtml = (content: PageContent): string => compiled()(view(content));
+export const pageHtml = (content: PageContent): string => compiled()(view(content, compressed(dataText(content))));
+
+/** The same page; its data is compressed by another thread, while the caller does other things. */
+export const pageHtmlBeside = async (content: PageContent): Promise<string> =>
+  compiled()(view(content, await compressedBeside(dataText(content))));

@@ -30,7 +30,7 @@ export function backward(
   wanted: ReadonlySet<string>,
 ): Map<string, string> {
   const needed = dependents(nodes, wanted);
-  const gradients = new Gradients(b, seeds);
+  const gradients = new Gradients(b, seeds, readersOf(nodes, needed));
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as Node;
     const wantsAny = node.inputs.some((name) => needed.has(name));
@@ -56,6 +56,14 @@ export function backward(
   );
 }
 
+/** How many of the nodes read each of these tensors. */
+function readersOf(nodes: readonly Node[], tensors: ReadonlySet<string>): Map<string, number> {
+  const readers = new Map<string, number>();
+  for (const { inputs } of nodes)
+    for (const name of inputs) if (tensors.has(name)) readers.set(name, (readers.get(name) ?? 0) + 1);
+  return readers;
+}
+
 /** The gradients known so far, by the names of their tensors. */
 class Gradients {
   /** In the order in which tensors got their first gradient; empty while only parts of it are known. */
@@ -66,6 +74,7 @@ class Gradients {
   constructor(
     private readonly b: Builder,
     seeds: ReadonlyMap<string, string>,
+    private readonly readers: ReadonlyMap<string, number>,
   ) {
     this.whole = new Map(seeds);
   }
@@ -84,7 +93,8 @@ class Gradients {
   }
 
   /** Adds what a node gives its input. Throws `shape mismatch: …`. */
-  add(name: string, gradient: InputGradient, node: Node): void {
+  add(name: string, given: InputGradient, node: Node): void {
+    const gradient = typeof given === "function" ? given(this.readers.get(name) === 1) : given;
     if (typeof gradient === "string") {
       const [expected, actual] = [this.b.type(name).shape, this.b.type(gradient).shape];
       if (expected.length !== actual.length || expected.some((size, axis) => size !== actual[axis]))
