@@ -78,9 +78,10 @@ export interface Op {
   readonly fusible?: "elements" | "rows";
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
-   * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
+   * attributes transA and transB may exchange), of windows, or by an equation; or several in turn, as an attention
+   * computes. Default: none.
    */
-  readonly product?: "matrices" | "windows" | "equation";
+  readonly product?: "matrices" | "windows" | "equation" | "attention";
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
    * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
