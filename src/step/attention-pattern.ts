@@ -15,7 +15,7 @@ export type Mask =
       readonly hides: boolean;
     };
 
-/** A tensor that an operand can be read from: [batch, heads, positions, width], or positions before heads. */
+/** A tensor that an operand can be read from, in any float type: [batch, heads, positions, width], or positions before heads. */
 export interface Operand {
   readonly name: string;
   readonly positionsFirst: boolean;
@@ -237,13 +237,13 @@ export class Finder {
     return undefined;
   }
 
-  /** Where an operand of a product comes from, through transposes, factors and joined axes. */
+  /** Where an operand of a product comes from, through transposes, factors, casts and joined axes. */
   private operand(given: string, form: "own" | "transposed", factors = true) {
     const found: Operand[] = [];
     let name = given;
     let order = this.shape(given).map((_, axis) => axis);
     let factor = 1;
-    /** Kᵀ as it is, behind its factors. */
+    /** The operand as it is, behind its factors. */
     let whole = given;
     for (;;) {
       const candidate = this.candidate(name, order, form);
@@ -259,6 +259,10 @@ export class Finder {
         continue;
       }
       const [from = ""] = node?.inputs ?? [];
+      if (isStandard(node, "Cast") && this.passes(node)) {
+        name = from;
+        continue;
+      }
       if (isStandard(node, "Transpose")) {
         const perm = node.attributes.perm?.value as readonly number[];
         order = order.map((axis) => perm[axis] as number);

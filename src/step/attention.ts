@@ -90,7 +90,8 @@ class Writer {
     const width = shape.at(-1) as number;
     const nearest = (candidates: readonly Operand[], rows: number): Operand | undefined => {
       const fits = candidates.filter((one) => String(one.lead) === String(lead) && b.type(one.name).shape.length === 4);
-      const found = fits.at(-1) ?? candidates[0];
+      const near = fits.at(-1) ?? candidates[0];
+      const found = near && { ...near, name: cast(b, near.name, dtype) };
       if (!found || fits.length) return found;
       const count = elementCount(b.type(found.name).shape);
       if (count !== elementCount([...lead, rows, width])) return undefined;
@@ -99,7 +100,7 @@ class Writer {
     const turn = (): Operand => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
       const perm = ints([...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
-      return { name: b.op("Transpose", [transposedK], { perm }), positionsFirst: false, lead: [0, 0] };
+      return { name: b.op("Transpose", [cast(b, transposedK, dtype)], { perm }), positionsFirst: false, lead: [0, 0] };
     };
     const found = [
       nearest(pattern.q, queries),

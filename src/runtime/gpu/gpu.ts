@@ -91,6 +91,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     ...settings,
     compiler,
     compiles: compiler !== undefined,
+    attends: cuda.capability >= 80,
     contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
   };
 }

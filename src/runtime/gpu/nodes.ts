@@ -1,4 +1,5 @@
 import type { Graph, Node } from "../../graph/graph.js";
+import { attention, attentionGradient } from "./attention.js";
 import { batchNorm, batchNormGradient } from "./batch-norm.js";
 import { dropout, fusedNode, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
@@ -10,6 +11,8 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
   ":ConvTranspose": convolution,
   "mutwo:ConvFilterGradient": convolution,
+  "mutwo:Attention": attention,
+  "mutwo:AttentionGradient": attentionGradient,
   "mutwo:BatchNormalization": batchNorm,
   "mutwo:BatchNormalizationGradient": batchNormGradient,
   "mutwo:Fused": fusedNode,

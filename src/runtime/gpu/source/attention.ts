@@ -43,6 +43,21 @@ export interface Tiling {
   readonly blocks: number;
 }
 
+/** How a pass goes about it, of those that were measured on an H100. */
+export function tilingOf(pass: Pass, kind: Kind, width: number): Tiling {
+  const half = elementBytes[kind] === 2;
+  const narrow = padded(width) <= 64;
+  if (pass === "forward") {
+    if (half && narrow) return { mt: 2, warps: 4, bn: 64, stages: 2, keep: [true, false], blocks: 2 };
+    if (half) return { mt: 1, warps: 4, bn: 64, stages: 2, keep: [true, false], blocks: 2 };
+    return narrow
+      ? { mt: 2, warps: 4, bn: 32, stages: 2, keep: [false, false], blocks: 2 }
+      : { mt: 1, warps: 4, bn: 32, stages: 1, keep: [false, false], blocks: 2 };
+  }
+  if (half && narrow) return { mt: 1, warps: 4, bn: 64, stages: 2, keep: [true, true], blocks: 2 };
+  return { mt: 1, warps: 4, bn: 32, stages: half || narrow ? 2 : 1, keep: [false, false], blocks: 2 };
+}
+
 /** Which pass over an attention. */
 export type Pass = "forward" | "queries" | "keys";
 
