@@ -75,7 +75,7 @@ function launch(
   operands: () => Pointer[],
 ): () => void {
   const kind = kindFor(dtype, context) as Kind;
-  return context.launcher(attentionSource(pass, kind, shape, tilingOf(pass, kind, shape.width)), operands);
+  return context.launcher(attentionSource(pass, kind, shape, tilingOf(pass, kind, shape)), operands);
 }
 
 /** softmax(scale·Q·Kᵀ + mask)·V without the scores in memory. */

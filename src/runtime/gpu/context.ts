@@ -17,7 +17,7 @@ export interface Means {
   readonly deterministic: boolean;
   /** Whether products of float32 may be rounded to TF32. */
   readonly tf32: boolean;
-  /** Whether the device's tensor cores take what the kernels of attention give them: from compute capability 8.0 on. */
+  /** Whether the device has what the kernels of attention need: compute capability 8.0, and the shared memory. */
   readonly attends: boolean;
 }
 

@@ -43,20 +43,29 @@ export interface Tiling {
   readonly blocks: number;
 }
 
-/** How a pass goes about it, of those that were measured on an H100. */
-export function tilingOf(pass: Pass, kind: Kind, width: number): Tiling {
+/** Fewest queries from which a warp does well to take more of them, though masks leave it less to do. */
+const long = 1024;
+
+/** How a pass goes about it: what was fastest on an H100 of what was tried. */
+export function tilingOf(pass: Pass, kind: Kind, { width, queries, ahead }: AttentionShape): Tiling {
   const half = elementBytes[kind] === 2;
   const narrow = padded(width) <= 64;
+  const common = { warps: 4, blocks: 2 };
+  if (!half && !narrow) return { ...common, mt: 1, bn: pass === "forward" ? 64 : 32, stages: 1, keep: [false, false] };
   if (pass === "forward") {
-    if (half && narrow) return { mt: 2, warps: 4, bn: 64, stages: 2, keep: [true, false], blocks: 2 };
-    if (half) return { mt: 1, warps: 4, bn: 64, stages: 2, keep: [true, false], blocks: 2 };
-    return narrow
-      ? { mt: 2, warps: 4, bn: 32, stages: 2, keep: [false, false], blocks: 2 }
-      : { mt: 1, warps: 4, bn: 32, stages: 1, keep: [false, false], blocks: 2 };
+    const bn = half ? 64 : 32;
+    return { ...common, mt: narrow ? 2 : 1, bn, stages: 2, keep: [half, false] };
   }
-  if (half && narrow) return { mt: 1, warps: 4, bn: 64, stages: 2, keep: [true, true], blocks: 2 };
-  return { mt: 1, warps: 4, bn: 32, stages: half || narrow ? 2 : 1, keep: [false, false], blocks: 2 };
+  const keeps = half && pass === "queries";
+  if (!narrow && pass === "keys") return { ...common, mt: 1, bn: 64, stages: 2, keep: [false, false], blocks: 1 };
+  if (!narrow) return { ...common, mt: 1, bn: 32, stages: 2, keep: [keeps, keeps] };
+  if (half && ahead !== undefined && queries < long)
+    return { ...common, mt: 1, bn: 64, stages: 2, keep: [true, true] };
+  return { ...common, mt: 2, bn: 32, stages: 2, keep: [keeps, keeps] };
 }
+
+/** Shared memory that no tiling exceeds: what the kernels were measured with, and not all GPUs have. */
+export const mostShared = 106 * 1024;
 
 /** Which pass over an attention. */
 export type Pass = "forward" | "queries" | "keys";
