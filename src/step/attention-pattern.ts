@@ -83,7 +83,7 @@ export class Finder {
     if (!shares || !scores) return undefined;
     const { product, masks } = scores;
     const [left = "", right = ""] = product.inputs;
-    const [queries = 0, keys = 0] = this.shape(product.outputs[0] as string).slice(-2);
+    const [queries = 0, keys = 0] = this.shape(name).slice(-2);
     const q = this.operand(left, "own");
     const k = this.operand(right, "transposed");
     const v = this.operand(shares.product.inputs[1] as string, "own", false);
@@ -97,7 +97,7 @@ export class Finder {
       scale,
       masks,
       zeroHidden: shares.zeroHidden,
-      lead: scores.lead ?? shares.lead,
+      lead: apart(this.shape(name)) ?? scores.lead ?? shares.lead,
       queries,
       keys,
       y: shares.product.outputs[0] as string,
@@ -105,16 +105,18 @@ export class Finder {
   }
 
   /** What the product of an attention is read as: itself, or with heads and positions exchanged. */
-  result(y: string, [batch, heads]: readonly [number, number]): { readonly name: string; readonly skipped: string[] } {
+  result(
+    { y, queries }: Pick<Pattern, "y" | "queries">,
+    [batch, heads]: readonly [number, number],
+  ): { readonly name: string; readonly skipped: string[] } {
     const skipped: string[] = [];
     let name = y;
-    const [rows, width] = this.shape(y).slice(-2);
+    const whole = [batch, heads, queries, this.shape(y).at(-1)].join();
     for (let next = this.onlyReader(name); next; next = this.onlyReader(name)) {
       const output = next.outputs[0] as string;
-      const isApart = isStandard(next, "Reshape") && this.shape(output).join() === [batch, heads, rows, width].join();
+      const isApart = isStandard(next, "Reshape") && this.shape(output).join() === whole;
       if (isStandard(next, "Transpose") && String(next.attributes.perm?.value) === "0,2,1,3") {
-        const fits = this.shape(name).join() === [batch, heads, rows, width].join();
-        return fits ? { name: output, skipped: [...skipped, next.name] } : { name: y, skipped: [] };
+        return this.shape(name).join() === whole ? { name: output, skipped: [...skipped, next.name] } : { name: y, skipped: [] };
       }
       if (!isApart) break;
       skipped.push(next.name);
@@ -146,14 +148,39 @@ export class Finder {
     return isStandard(maker, "Cast") ? this.number(maker.inputs[0] as string) : undefined;
   }
 
-  /** Whether a node gives its input under another float type or with other leading axes. */
+  /** Whether a node gives its input under another float type or with other leading axes, or heads apart that share keys. */
   private passes(node: Node): boolean {
     const [from = "", to = ""] = [node.inputs[0], node.outputs[0]];
     if (isStandard(node, "Cast"))
       return isFloat(tensorOf(this.graph, from).dtype) && isFloat(tensorOf(this.graph, to).dtype);
     if (!opOf(node).view) return false;
     const [a, z] = [this.shape(from), this.shape(to)];
-    return a.slice(-2).join() === z.slice(-2).join() && Math.min(a.length, z.length) >= 2;
+    const isSame = a.slice(-2).join() === z.slice(-2).join() && Math.min(a.length, z.length) >= 2;
+    return isSame || this.regroups(from, to);
+  }
+
+  /** Whether a view makes groups of heads one head with more rows, or the other way round. */
+  private regroups(from: string, to: string): boolean {
+    const [a, z] = [this.shape(from), this.shape(to)];
+    return a.length === 4 && z.length === 4 && a[0] === z[0] && a[3] === z[3];
+  }
+
+  /** What [batch, heads, …] repeats for groups of heads: [batch, fewer heads, …]; undefined if it repeats nothing so. */
+  private repeated(node: Node): string | undefined {
+    const [wide = ""] = node.inputs;
+    const expand = opOf(node).view ? this.maker(wide) : undefined;
+    const view = isStandard(expand, "Expand") ? this.maker(expand.inputs[0] as string) : undefined;
+    if (!expand || !view || !opOf(view).view) return undefined;
+    const [source = ""] = view.inputs;
+    const [batch, heads, ...rest] = this.shape(source);
+    const groups = this.shape(wide)[2] as number;
+    const shapes = [this.shape(view.outputs[0] as string), this.shape(wide), this.shape(node.outputs[0] as string)];
+    const wanted = [
+      [batch, heads, 1, ...rest],
+      [batch, heads, groups, ...rest],
+      [batch, (heads as number) * groups, ...rest],
+    ];
+    return rest.length === 2 && shapes.join(" ") === wanted.join(" ") ? source : undefined;
   }
 
   /** The number by which a node multiplies its other operand, and that operand. */
@@ -259,8 +286,12 @@ export class Finder {
         continue;
       }
       const [from = ""] = node?.inputs ?? [];
-      if (isStandard(node, "Cast") && this.passes(node)) {
-        name = from;
+      const isSame = order.every((axis, i) => axis === i);
+      // heads are the second axis where they are repeated
+      const source = node && order[1] === 1 ? this.repeated(node) : undefined;
+      const isKept = node && (isStandard(node, "Cast") || (isSame && form === "own" && this.regroups(from, name)));
+      if (source || (isKept && this.passes(node))) {
+        name = source ?? from;
         continue;
       }
       if (isStandard(node, "Transpose")) {

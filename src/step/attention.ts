@@ -51,11 +51,11 @@ class Writer {
   /** Writes an attention in place of its last product; gives the names of the nodes that it stands for from there on. */
   write(product: Node, pattern: Pattern): readonly string[] | undefined {
     const { b, graph } = this;
-    const all = elementCount(tensorOf(graph, pattern.y).shape.slice(0, -2));
+    const all = elementCount(tensorOf(graph, pattern.y).shape.slice(0, -1)) / pattern.queries;
     const lead = pattern.lead ?? pattern.q.at(-1)?.lead ?? [all, 1];
     const seen = seenBy(graph, pattern);
     if (!seen || lead[0] * lead[1] !== all) return undefined;
-    const { name, skipped } = this.finder.result(pattern.y, lead);
+    const { name, skipped } = this.finder.result(pattern, lead);
     const scope = { phase: product.phase, category: "activation", scope: product.name } as const;
     const parts = seen.masks.map((mask) => JSON.stringify([mask, lead])).join();
     const { result, nodes } = b.apart(scope, () => {
@@ -88,28 +88,35 @@ class Writer {
     const { queries, keys, transposedK, y } = pattern;
     const { dtype, shape } = tensorOf(graph, y);
     const width = shape.at(-1) as number;
-    const nearest = (candidates: readonly Operand[], rows: number): Operand | undefined => {
-      const fits = candidates.filter((one) => String(one.lead) === String(lead) && b.type(one.name).shape.length === 4);
+    const standing = (candidates: readonly Operand[], over: Lead): readonly Operand[] =>
+      candidates.filter((one) => String(one.lead) === String(over) && b.type(one.name).shape.length === 4);
+    const nearest = (candidates: readonly Operand[], rows: number, over: Lead): Operand | undefined => {
+      const fits = standing(candidates, over);
       const near = fits.at(-1) ?? candidates[0];
       const found = near && { ...near, name: cast(b, near.name, dtype) };
       if (!found || fits.length) return found;
       const count = elementCount(b.type(found.name).shape);
-      if (count !== elementCount([...lead, rows, width])) return undefined;
-      return { ...found, name: reshape(b, found.name, [...lead, rows, width]), lead };
+      if (count !== elementCount([...over, rows, width])) return undefined;
+      return { ...found, name: reshape(b, found.name, [...over, rows, width]), lead: over };
     };
+    // fewer heads of keys and values, if both have as many
+    const shared = pattern.k.findLast(
+      (one) => one.lead[0] === lead[0] && lead[1] % one.lead[1] === 0 && standing(pattern.v, one.lead).length > 0,
+    );
+    const keyLead = shared?.lead ?? lead;
     const turn = (): Operand => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
       const perm = ints([...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
       return { name: b.op("Transpose", [cast(b, transposedK, dtype)], { perm }), positionsFirst: false, lead: [0, 0] };
     };
     const found = [
-      nearest(pattern.q, queries),
-      nearest(pattern.k.length ? pattern.k : [turn()], keys),
-      nearest(pattern.v, keys),
+      nearest(pattern.q, queries, lead),
+      nearest(pattern.k.length ? pattern.k : [turn()], keys, keyLead),
+      nearest(pattern.v, keys, keyLead),
     ];
     const fits = (one: Operand | undefined, i: number): one is Operand => {
       if (!one || b.type(one.name).dtype !== dtype) return false;
-      const [batch, heads] = lead;
+      const [batch, heads] = i === 0 ? lead : keyLead;
       const rows = i === 0 ? queries : keys;
       const wanted = one.positionsFirst ? [batch, rows, heads, width] : [batch, heads, rows, width];
       return b.type(one.name).shape.join() === wanted.join();

@@ -56,6 +56,6 @@ test("Finder.result(y) is what the product is only read as", () => {
 }`);
   const finder = new Finder(graph, new Set());
   const [, reshape, transpose] = graph.nodes.map(({ name }) => name);
-  assert.deepEqual(finder.result("y", [2, 3]), { name: "t", skipped: [reshape, transpose] });
-  assert.deepEqual(finder.result("y", [6, 1]), { name: "y", skipped: [] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), { name: "t", skipped: [reshape, transpose] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", skipped: [] });
 });

@@ -10,6 +10,7 @@ import { seededGraph } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
+import { addNormalized, buildSample, byOp, distance, graphOf, loaded } from "../sampled.js";
 import { outcome } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
@@ -140,3 +141,31 @@ test("fuseAttention(in bfloat16) reads Q, K and V as they lie, in 16 bits", () =
     assert.equal(attentions(step).length, 2);
   }
 });
+
+/** Samples of attention ops that stay as they are: softcaps, sinks, values of another width, shares that are read. */
+const leftSamples: Readonly<Record<string, readonly number[]>> = {
+  Attention: [2, 3, 4, 5],
+  "com.microsoft:Attention": [12],
+  "com.microsoft:MultiHeadAttention": [1, 9],
+  "com.microsoft:GroupQueryAttention": [1, 3, 4, 5],
+};
+
+for (const [op, left] of Object.entries(leftSamples))
+  test(`fuseAttention(${op} as it is written out) gives the same within rounding`, async () => {
+    for (const [i, sample] of (byOp.get(op) ?? []).entries()) {
+      const { b, node, values } = buildSample(sample, "float32");
+      const made = addNormalized(b, node, sample);
+      const graph = graphOf(b, [...new Set(made.filter((name) => name && b.producer(name)))]);
+      const written = fuseAttention(graph, new Set(), always);
+      assert.equal(attentions(written).length, left.includes(i) ? 0 : 1, `${op}, sample ${i}`);
+      const run = async (one: Graph): Promise<Map<string, number[]>> => {
+        const step = loaded(lower(one, cpu.hasKernel), cpu);
+        const results = await step.run(values);
+        step.close();
+        return results;
+      };
+      const [expected, actual] = [await run(graph), await run(written)];
+      for (const name of graph.outputs)
+        assert.ok(distance(expected.get(name) ?? [], actual.get(name) ?? []) < 1e-5, `${op}, sample ${i}: ${name}`);
+    }
+  });
