@@ -170,7 +170,9 @@ async function graphOfModel(file: string, options: OptionsOf<"show">, flags: Sho
     const { graph: forward } = readModel(file, { dims, runtime, batchNorm, output });
     const isStep = loss !== undefined && optimizer !== undefined;
     const training = { ...options, loss: loss ?? "", optimizer: optimizer ?? "" };
-    const made = lowered ? (): Graph => stepOn(runtime, forward, training) : (): Graph => trainingStep(forward, training);
+    const made = lowered
+      ? (): Graph => stepOn(runtime, forward, training)
+      : (): Graph => trainingStep(forward, training);
     const graph = isStep ? made() : forward;
     const name = path.basename(file);
     const what = isStep ? `the training step of ${name} (${loss}, ${optimizer})` : `the forward pass of ${name}`;

@@ -38,8 +38,7 @@ export function attentionForm(call: Pick<OpCall, "int" | "float" | "ints">): Att
 }
 
 /** Axes of heads and positions exchanged. */
-const exchanged = (shape: readonly number[]): number[] =>
-  [shape[0], shape[2], shape[1], ...shape.slice(3)] as number[];
+const exchanged = (shape: readonly number[]): number[] => [shape[0], shape[2], shape[1], ...shape.slice(3)] as number[];
 
 /** Sizes of a fused attention whose Q is input `first`. Throws `shape mismatch: …`. */
 export function fusedSizes(call: OpCall, first: number): Attended {

@@ -4,7 +4,8 @@ import { attentionAttributes } from "../ops/fused-attention.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { seenThrough } from "./attention-mask.js";
-import { Finder, type Mask, type Operand, type Pattern } from "./attention-pattern.js";
+import type { Operand } from "./attention-operands.js";
+import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
 import { dependents } from "./gradient.js";
 
 /** Hidden scores down from here are hidden for good: what a score adds to them is lost in rounding, or ends beside it. */

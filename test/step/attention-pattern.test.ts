@@ -28,7 +28,8 @@ test("Finder.find(softmax) follows operands to where they lie, and multiplies th
 });
 
 test("Finder.find(softmax) looks behind joined batches and heads, and takes masks of scores that stand apart", () => {
-  const graph = parseGraph(`graph g(float32[2,3,4,8] q, float32[2,3,5,8] k, float32[6,5,8] v, float32[2,1,4,5] m) => (y) {
+  const graph =
+    parseGraph(`graph g(float32[2,3,4,8] q, float32[2,3,5,8] k, float32[6,5,8] v, float32[2,1,4,5] m) => (y) {
   qj = Reshape(q, int64[3]{6, 4, 8})
   kj = Reshape(k, int64[3]{6, 5, 8})
   kt = Transpose<perm=[0,2,1]>(kj)

@@ -19,7 +19,8 @@ after(() => cpu.close());
 
 const always = (): boolean => true;
 
-const attentions = (graph: Graph): Node[] => graph.nodes.filter(({ domain, op }) => domain === "mutwo" && op === "Attention");
+const attentions = (graph: Graph): Node[] =>
+  graph.nodes.filter(({ domain, op }) => domain === "mutwo" && op === "Attention");
 
 /** The attentions of a forward graph whose parameters are all trained. */
 function fused(graph: Graph): Node[] {
@@ -47,7 +48,9 @@ test("fuseAttention(graph) takes factors, masks and transposes in", () => {
   assert.equal(attributesOf(scaled).scale, 0.25);
   const [added] = fused(written("a = Add(m, s)\np = Softmax<axis=-1>(a)", ", float32[2,1,1,5] m")) as [Node];
   assert.deepEqual(added.inputs, ["q", "k", "v", "m"]);
-  const [chosen] = fused(written("a = Where(m, s, float32[]{-1e38})\np = Softmax<axis=-1>(a)", ", bool[4,5] m")) as [Node];
+  const [chosen] = fused(written("a = Where(m, s, float32[]{-1e38})\np = Softmax<axis=-1>(a)", ", bool[4,5] m")) as [
+    Node,
+  ];
   assert.equal(chosen.inputs.length, 4);
   const guard = "r = Softmax<axis=-1>(s)\nn = IsNaN(r)\np = Where(n, float32[]{0}, r)";
   assert.equal(attributesOf(fused(written(guard))[0] as Node).zero_hidden, 1);
@@ -85,6 +88,43 @@ test("fuseAttention(graph) leaves what it would change", () => {
   assert.equal(fused({ ...twice, outputs: ["y", "z"] }).length, 0, "scores that something else reads");
 });
 
+test("fuseAttention(graph) leaves masks of scores in another order, and scores of rank 5", () => {
+  const grouped = parseGraph(`graph g(float32[2,4,3,8] q, float32[2,2,5,8] k, float32[2,2,5,8] v, float32[2,2,6,5] m) => (y) {
+  g = Reshape(q, int64[4]{2, 2, 6, 8})
+  t = Transpose<perm=[0,1,3,2]>(k)
+  s = MatMul(g, t)
+  a = Add(s, m)
+  b = Reshape(a, int64[4]{2, 4, 3, 5})
+  p = Softmax<axis=-1>(b)
+  c = Reshape(p, int64[4]{2, 2, 6, 5})
+  y = MatMul(c, v)
+}`);
+  assert.equal(fused(grouped).length, 0);
+  const windows = parseGraph(`graph g(float32[6,3,4,8] q, float32[6,3,4,8] k, float32[6,3,4,8] v, float32[3,1,4,4] m) => (y) {
+  t = Transpose<perm=[0,1,3,2]>(k)
+  s = MatMul(q, t)
+  w = Reshape(s, int64[5]{2, 3, 3, 4, 4})
+  a = Add(w, m)
+  b = Reshape(a, int64[4]{6, 3, 4, 4})
+  p = Softmax<axis=-1>(b)
+  y = MatMul(p, v)
+}`);
+  assert.equal(fused(windows).length, 0);
+  const joined = parseGraph(`graph g(float32[6,4,8] q, float32[6,5,8] k, float32[6,5,8] v, float32[2,1,4,5] m) => (y) {
+  t = Transpose<perm=[0,2,1]>(k)
+  s = MatMul(q, t)
+  w = Reshape(s, int64[4]{2, 3, 4, 5})
+  a = Add(w, m)
+  b = Reshape(a, int64[3]{6, 4, 5})
+  p = Softmax<axis=-1>(b)
+  y = MatMul(p, v)
+}`);
+  assert.deepEqual(
+    fused(joined).map(({ inputs }) => inputs.length),
+    [4],
+  );
+});
+
 test("fuseAttention(graph) asks whether there is a kernel", () => {
   const graph = written("p = Softmax<axis=-1>(s)");
   assert.equal(
@@ -105,7 +145,9 @@ const models: readonly [file: string, count: number, ahead: number | undefined][
 
 const stepOf = (file: string, options: TrainingOptions, isFused: boolean): Graph => {
   const { graph } = readModel(at("fixtures", `${file}.onnx`), { runtime: cpu });
-  const step = trainingStep(graph, options, (model, trained) => (isFused ? fuseAttention(model, trained, always) : model));
+  const step = trainingStep(graph, options, (model, trained) =>
+    isFused ? fuseAttention(model, trained, always) : model,
+  );
   return seededGraph(step, 0);
 };
 
@@ -124,7 +166,10 @@ for (const [file, count, ahead] of models)
       await outcome(cpu, lower(step, cpu.hasKernel)),
     ];
     for (const [name, bytes] of expected) {
-      const [values, others] = [bytes, actual.get(name) as Uint8Array].map((one) => valuesOf("float32", one)) as [number[], number[]];
+      const [values, others] = [bytes, actual.get(name) as Uint8Array].map((one) => valuesOf("float32", one)) as [
+        number[],
+        number[],
+      ];
       const largest = Math.max(...values.map(Math.abs));
       const worst = Math.max(...values.map((x, i) => Math.abs(x - (others[i] as number))));
       assert.ok(worst <= 2e-5 * Math.max(largest, 1e-3), `${name}: ${worst} of ${largest}`);

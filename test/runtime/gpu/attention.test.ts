@@ -12,8 +12,7 @@ const means = { cudnn: { supports: () => true }, compiles: true, deterministic: 
 /** An attention and its gradient, of 2·3 heads, 40 queries and 50 keys. */
 function pair(dtype: DType, width = 64): { graph: Graph; forward: Node; backward: Node } {
   const b = new Builder();
-  const add = (name: string, shape: readonly number[]): string =>
-    b.declare({ name, dtype, shape, category: "input" });
+  const add = (name: string, shape: readonly number[]): string => b.declare({ name, dtype, shape, category: "input" });
   const [q, k, v] = [add("q", [2, 3, 40, width]), add("k", [2, 3, 50, width]), add("v", [2, 3, 50, width])];
   const mask = b.declare({ name: "m", dtype: "float32", shape: [2, 1, 1, 50], category: "input" });
   const form = { scale: 0.125, ahead: undefined, zeroHidden: false, positionsFirst: [false, false, false, false] };

@@ -4,7 +4,13 @@ import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
 
-const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true, tf32: true, attends: true };
+const means = {
+  cudnn: { supports: (dtype: string) => dtype !== "int8" },
+  compiles: false,
+  deterministic: true,
+  tf32: true,
+  attends: true,
+};
 
 const fits = (text: string, deterministic = true): boolean => {
   const graph = parseGraph(`graph(float32[2,3,8,8] x, float32[4,3,3,3] w, float32[4] b) => (y) { y = ${text} }`);
@@ -23,7 +29,12 @@ test("cuDNN runs a convolution whose filter lies in a flat buffer where ONNX Run
   const at = (offsetBytes: number): boolean => {
     const w = { ...(graph.tensors.get("w") as Tensor), within: { tensor: "parameters", offsetBytes } };
     const placed = { ...graph, tensors: new Map([...graph.tensors, ["w", w] as const]) };
-    return convolution.fits(graph.nodes[0] as Node, placed, { ...means, deterministic: false, tf32: true, attends: true });
+    return convolution.fits(graph.nodes[0] as Node, placed, {
+      ...means,
+      deterministic: false,
+      tf32: true,
+      attends: true,
+    });
   };
   assert.deepEqual([0, 16, 232].map(at), [false, false, true]);
 });

@@ -59,8 +59,7 @@ export function tilingOf(pass: Pass, kind: Kind, { width, queries, ahead }: Atte
   const keeps = half && pass === "queries";
   if (!narrow && pass === "keys") return { ...common, mt: 1, bn: 64, stages: 2, keep: [false, false], blocks: 1 };
   if (!narrow) return { ...common, mt: 1, bn: 32, stages: 2, keep: [keeps, keeps] };
-  if (half && ahead !== undefined && queries < long)
-    return { ...common, mt: 1, bn: 64, stages: 2, keep: [true, true] };
+  if (half && ahead !== undefined && queries < long) return { ...common, mt: 1, bn: 64, stages: 2, keep: [true, true] };
   return { ...common, mt: 2, bn: 32, stages: 2, keep: [keeps, keeps] };
 }
 
@@ -79,7 +78,6 @@ const padded = (width: number): number => Math.ceil(width / 16) * 16;
 
 /** Elements from a row to the next in shared memory. */
 const rowLength = (kind: Kind, width: number): number => padded(width) + 16 / elementBytes[kind];
-
 
 const typeOf = (kind: Kind): DType => (kind === "float64" ? "float64" : "float32");
 

@@ -33,7 +33,9 @@ interface Case {
 
 /** Strides of [batch, heads, positions, width], or of [batch, positions, heads, width]. */
 const stridesOf = (heads: number, positions: number, width: number, positionsFirst: boolean): Strides =>
-  positionsFirst ? [positions * heads * width, width, heads * width] : [heads * positions * width, positions * width, width];
+  positionsFirst
+    ? [positions * heads * width, width, heads * width]
+    : [heads * positions * width, positions * width, width];
 
 const numbersOf = (count: number): number[] => Array.from({ length: count }, () => 2 * random() - 1);
 
@@ -73,7 +75,9 @@ function definition(
   const { q, k, v, dy } = given;
   const zeros = (like: number[]): number[] => like.map(() => 0);
   const result: Results = { y: zeros(q), dq: zeros(q), dk: zeros(k), dv: zeros(v) };
-  const add = (to: number[], at: number, value: number): void => void (to[at] = (to[at] as number) + value);
+  const add = (to: number[], at: number, value: number): void => {
+    to[at] = (to[at] as number) + value;
+  };
   for (let b = 0; b < batch; b++)
     for (let h = 0; h < heads; h++) {
       const kh = Math.floor(h / (heads / kvHeads));
@@ -83,8 +87,7 @@ function definition(
         const scores = Array.from({ length: keys }, (_, j) => {
           if (ahead !== undefined && j > i + ahead) return Number.NEGATIVE_INFINITY;
           let sum = 0;
-          for (let c = 0; c < width; c++)
-            sum += (q[row + c] as number) * (k[at(strides.k, kh, j) + c] as number);
+          for (let c = 0; c < width; c++) sum += (q[row + c] as number) * (k[at(strides.k, kh, j) + c] as number);
           const m = mask?.strides;
           return sum * scale + (m ? (given.mask[b * m[0] + h * m[1] + i * m[2] + j * m[3]] as number) : 0);
         });
@@ -135,7 +138,12 @@ function both(kind: Kind, one: Case, tiling: Tiling): { actual: Results; expecte
   );
   const run = compiled([...sources.values()]);
   const at = (values: readonly number[]): Uint8Array => placed(bytesOf(dtype, values));
-  const [q, k, v, dy] = [given.q, given.k, given.v, given.dy].map(at) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  const [q, k, v, dy] = [given.q, given.k, given.v, given.dy].map(at) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
   const m = placed(bytesOf("float32", mask));
   const element = dtype === "float64" ? 8 : 4;
   const size = bytesOf(dtype, [0]).length;
@@ -184,7 +192,10 @@ for (const kind of ["bfloat16", "tf32", "float32", "float64"] as const)
         const { actual, expected } = both(kind, one, tiling);
         for (const which of ["y", "dq", "dk", "dv"] as const) {
           const worst = difference(actual[which], expected[which]);
-          assert.ok(worst < (tolerance[kind] as number), `${kind}, ${name}, ${JSON.stringify(tiling)}: ${which} differs by ${worst}`);
+          assert.ok(
+            worst < (tolerance[kind] as number),
+            `${kind}, ${name}, ${JSON.stringify(tiling)}: ${which} differs by ${worst}`,
+          );
         }
       }
   });
