@@ -4,7 +4,13 @@ import { isStandard, type Operand, Sources } from "./attention-operands.js";
 
 /** A mask of scores of that shape: added to them, or where its elements say so in place of them. */
 export type Mask =
-  | { readonly kind: "added"; readonly name: string; readonly shape: readonly number[] }
+  | {
+      readonly kind: "added";
+      readonly name: string;
+      readonly shape: readonly number[];
+      /** The bools that it is made of, where it adds one number to all scores that are seen, and hides the others. */
+      readonly made?: { readonly of: string; readonly hides: boolean };
+    }
   | {
       readonly kind: "chosen";
       readonly name: string;
@@ -174,9 +180,23 @@ export class Finder {
       const [scores, name] = [node.inputs[side], node.inputs[1 - side]] as [string, string];
       if (this.sources.shape(scores).join() !== shape.join() || this.trained.has(name)) continue;
       const before = this.scoresOf(scores);
-      if (before) return { ...before, masks: [...before.masks, { kind: "added", name, shape }] };
+      if (!before) continue;
+      const made = this.madeOf(name);
+      return { ...before, masks: [...before.masks, { kind: "added", name, shape, ...(made && { made }) }] };
     }
     return undefined;
+  }
+
+  /** The bools behind a mask that is one number, whichever, where scores are seen, and a low one where they are hidden. */
+  private madeOf(name: string): { readonly of: string; readonly hides: boolean } | undefined {
+    const node = this.sources.maker(name);
+    if (node && this.sources.passes(node)) return this.madeOf(node.inputs[0] as string);
+    if (!isStandard(node, "Where")) return undefined;
+    const [of = "", ...sides] = node.inputs as [string, string, string];
+    const isHidden = sides.map((side) => (this.sources.number(side) ?? 0) <= leastHidden);
+    const isOne = sides.map((side) => this.sources.shape(side).every((n) => n === 1));
+    const hides = isHidden.indexOf(true) === 0;
+    return isHidden[0] !== isHidden[1] && isOne.every(Boolean) ? { of, hides } : undefined;
   }
 
   /** Scores in whose place a number stands where they are hidden. */

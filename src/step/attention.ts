@@ -3,7 +3,7 @@ import { elementCount, type Graph, ints, type Node, prune, tensorOf } from "../g
 import { attentionAttributes } from "../ops/fused-attention.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
-import { seenThrough } from "./attention-mask.js";
+import { type Seen, seenThrough } from "./attention-mask.js";
 import type { Operand } from "./attention-operands.js";
 import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
 import { dependents } from "./gradient.js";
@@ -151,9 +151,17 @@ type Lead = readonly [number, number];
 
 /** What masks let be seen: a triangle that their values prove, or masks that are added up; undefined if neither fits. */
 function seenBy(graph: Graph, { masks, queries, keys }: Pattern) {
+  const renewed = new Set(graph.state.map(({ before }) => before));
+  const through = (name: string, hides: boolean): Seen | undefined => {
+    const { category } = tensorOf(graph, name);
+    const isFixed = category === "constant" || (category === "buffer" && !renewed.has(name));
+    return isFixed ? seenThrough(tensorOf(graph, name), queries, keys, hides) : undefined;
+  };
   const read = masks.map((mask) => {
-    const hides = mask.kind === "chosen" && mask.hides;
-    return { mask, seen: seenThrough(tensorOf(graph, mask.name), queries, keys, hides) };
+    if (mask.kind === "chosen") return { mask, seen: through(mask.name, mask.hides) };
+    // the same number added to all that is seen changes no share
+    const seen = mask.made && through(mask.made.of, mask.made.hides);
+    return { mask, seen: seen ?? through(mask.name, false) };
   });
   const some = read.filter(({ seen }) => seen === undefined || seen.ahead !== undefined);
   if (some.every(({ seen }) => seen))

@@ -56,6 +56,19 @@ test("fuseAttention(graph) takes factors, masks and transposes in", () => {
   assert.equal(attributesOf(fused(written(guard))[0] as Node).zero_hidden, 1);
 });
 
+test("fuseAttention(graph) proves a triangle, whatever the number that is added to what is seen", () => {
+  const triangle = "bool[4,5]{1,1,0,0,0, 1,1,1,0,0, 1,1,1,1,0, 1,1,1,1,1}";
+  const made = `m = Where(${triangle}, z, float32[]{-1e38})\na = Add(s, m)\np = Softmax<axis=-1>(a)`;
+  const [node] = fused(written(made, ", buffer float32[] z")) as [Node];
+  assert.deepEqual([attributesOf(node).ahead, node.inputs.length], [1, 3]);
+  const [turned] = fused(
+    written(made.replace("z, float32[]{-1e38}", "float32[]{-1e38}, z"), ", buffer float32[] z"),
+  ) as [Node];
+  assert.deepEqual([attributesOf(turned).ahead, turned.inputs.length], [undefined, 4]);
+  const [varied] = fused(written(made, ", buffer float32[5] z")) as [Node];
+  assert.deepEqual([attributesOf(varied).ahead, varied.inputs.length], [undefined, 4]);
+});
+
 test("fuseAttention(graph) leaves what it would change", () => {
   const left: Readonly<Record<string, Graph>> = {
     "softmax over another axis": written("p = Softmax<axis=2>(s)"),
@@ -89,7 +102,8 @@ test("fuseAttention(graph) leaves what it would change", () => {
 });
 
 test("fuseAttention(graph) leaves masks of scores in another order, and scores of rank 5", () => {
-  const grouped = parseGraph(`graph g(float32[2,4,3,8] q, float32[2,2,5,8] k, float32[2,2,5,8] v, float32[2,2,6,5] m) => (y) {
+  const grouped =
+    parseGraph(`graph g(float32[2,4,3,8] q, float32[2,2,5,8] k, float32[2,2,5,8] v, float32[2,2,6,5] m) => (y) {
   g = Reshape(q, int64[4]{2, 2, 6, 8})
   t = Transpose<perm=[0,1,3,2]>(k)
   s = MatMul(g, t)
@@ -100,7 +114,8 @@ test("fuseAttention(graph) leaves masks of scores in another order, and scores o
   y = MatMul(c, v)
 }`);
   assert.equal(fused(grouped).length, 0);
-  const windows = parseGraph(`graph g(float32[6,3,4,8] q, float32[6,3,4,8] k, float32[6,3,4,8] v, float32[3,1,4,4] m) => (y) {
+  const windows =
+    parseGraph(`graph g(float32[6,3,4,8] q, float32[6,3,4,8] k, float32[6,3,4,8] v, float32[3,1,4,4] m) => (y) {
   t = Transpose<perm=[0,1,3,2]>(k)
   s = MatMul(q, t)
   w = Reshape(s, int64[5]{2, 3, 3, 4, 4})

@@ -16,6 +16,9 @@ const widthStep = 8;
 /** Kernels count blocks, and rows and columns of scores, in 32 bits. */
 const most = 2 ** 31;
 
+/** Positions from which on the kernels were measured. */
+const shortest = 128;
+
 /** What the kernels of an attention are made for; Q is input `first`, the mask input `mask`. */
 function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask: number): AttentionShape {
   const call = callOf(node, graph.tensors);
@@ -49,21 +52,26 @@ function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask:
   };
 }
 
-/** The kind of kernels for an attention of that element type that are at least as fast as what they stand for. */
-function kindFor(dtype: DType, { tf32 }: Pick<Means, "tf32">): Kind | undefined {
-  const kind = kindOf(dtype, tf32);
-  // without tensor cores products of whole matrices are faster
-  return kind === "float32" || kind === "float64" ? undefined : kind;
+/**
+ * Whether the kernels are faster than products, masks and softmax one by one, as far as an H100 has shown: at 128
+ * positions and more, with masks that are the same for all queries. Wide heads in TF32 need a triangle, of which half is
+ * left out.
+ */
+function pays({ queries, keys, width, ahead, mask }: AttentionShape, dtype: DType): boolean {
+  const isLong = Math.min(queries, keys) >= shortest;
+  const isMaskSmall = mask === undefined || mask.strides[2] === 0;
+  return isLong && isMaskSmall && (dtype !== "float32" || width <= 64 || (ahead !== undefined && queries >= 1024));
 }
 
-function fits(node: Node, graph: Pick<Graph, "tensors">, means: Means, first: number): boolean {
+function fits(node: Node, graph: Pick<Graph, "tensors">, means: Means, first: number, mask: number): boolean {
   if (!means.compiles || !means.attends) return false;
   const types = [0, 1, 2].map((i) => typeIn(graph, node.inputs[first + i]).dtype);
-  const kind = kindFor(types[0] as DType, means);
-  if (!kind || new Set(types).size > 1) return false;
-  const { width, batch, heads, queries, keys } = fusedSizes(callOf(node, graph.tensors), first);
+  const [dtype] = types as [DType];
+  if (!kindOf(dtype, means.tf32) || new Set(types).size > 1) return false;
+  const shape = shapeOf(node, graph, first, mask);
+  const { width, batch, heads, queries, keys } = shape;
   const fitsSizes = width % widthStep === 0 && width <= mostWidth && batch * heads * Math.max(queries, keys) < most;
-  return fitsSizes && queries > 0 && keys > 0 && batch * heads > 0;
+  return fitsSizes && batch * heads > 0 && pays(shape, dtype);
 }
 
 /** A launch of one of the passes. */
@@ -74,13 +82,13 @@ function launch(
   dtype: DType,
   operands: () => Pointer[],
 ): () => void {
-  const kind = kindFor(dtype, context) as Kind;
+  const kind = kindOf(dtype, context.tf32) as Kind;
   return context.launcher(attentionSource(pass, kind, shape, tilingOf(pass, kind, shape)), operands);
 }
 
 /** softmax(scale·Q·Kᵀ + mask)·V without the scores in memory. */
 export const attention: OwnNode = {
-  fits: (node, graph, means) => fits(node, graph, means, 0),
+  fits: (node, graph, means) => fits(node, graph, means, 0, 3),
   prepare(node, context) {
     const { graph, address } = context;
     const [q, k, v, mask] = node.inputs as [string, string, string, string?];
@@ -92,7 +100,7 @@ export const attention: OwnNode = {
 
 /** Its gradient: dQ, then dK and dV. */
 export const attentionGradient: OwnNode = {
-  fits: (node, graph, means) => fits(node, graph, means, 1),
+  fits: (node, graph, means) => fits(node, graph, means, 1, 6),
   prepare(node, context) {
     const { graph, address, workspace } = context;
     const [dy, q, k, v, y, statistics, mask] = node.inputs as [string, string, string, string, string, string, string?];

@@ -9,19 +9,30 @@ import type { KernelSource } from "../../../src/runtime/gpu/source/kernel.js";
 
 const means = { cudnn: { supports: () => true }, compiles: true, deterministic: true, tf32: true, attends: true };
 
-/** An attention and its gradient, of 2·3 heads, 40 queries and 50 keys. */
-function pair(dtype: DType, width = 64): { graph: Graph; forward: Node; backward: Node } {
+/** An attention and its gradient, of 2·3 heads; the mask is of the keys, or of queries and keys. */
+function pair(
+  dtype: DType,
+  width = 64,
+  [queries, keys] = [140, 150],
+  isLarge = false,
+  ahead?: number,
+): { graph: Graph; forward: Node; backward: Node } {
   const b = new Builder();
   const add = (name: string, shape: readonly number[]): string => b.declare({ name, dtype, shape, category: "input" });
-  const [q, k, v] = [add("q", [2, 3, 40, width]), add("k", [2, 3, 50, width]), add("v", [2, 3, 50, width])];
-  const mask = b.declare({ name: "m", dtype: "float32", shape: [2, 1, 1, 50], category: "input" });
-  const form = { scale: 0.125, ahead: undefined, zeroHidden: false, positionsFirst: [false, false, false, false] };
+  const [q, k, v] = [add("q", [2, 3, queries, width]), add("k", [2, 3, keys, width]), add("v", [2, 3, keys, width])];
+  const mask = b.declare({
+    name: "m",
+    dtype: "float32",
+    shape: [2, 1, isLarge ? queries : 1, keys],
+    category: "input",
+  });
+  const form = { scale: 0.125, ahead, zeroHidden: false, positionsFirst: [false, false, false, false] };
   const attributes = attentionAttributes(form);
   const [y, statistics] = b.add("Attention", [q, k, v, mask], attributes, {
     domain: "mutwo",
     outputs: ["y", "statistics"],
   }) as [string, string];
-  const inputs = [add("dy", [2, 3, 40, width]), q, k, v, y, statistics, mask];
+  const inputs = [add("dy", [2, 3, queries, width]), q, k, v, y, statistics, mask];
   b.add("AttentionGradient", inputs, attributes, { domain: "mutwo", outputs: ["dq", "", "dv"] });
   const [forward, backward] = b.nodes as [Node, Node];
   const graph = { name: "g", nodes: b.nodes, tensors: b.tensors, inputs: [], outputs: [], state: [] };
@@ -29,8 +40,12 @@ function pair(dtype: DType, width = 64): { graph: Graph; forward: Node; backward
 }
 
 test("attention.fits(node) is true where tensor cores compute it", () => {
-  const fits = (dtype: DType, width = 64, other: Partial<typeof means> = {}): boolean[] => {
-    const { graph, forward, backward } = pair(dtype, width);
+  const fits = (dtype: DType, width = 64, other: Partial<typeof means> = {}): boolean[] =>
+    asked(pair(dtype, width), other);
+  const asked = (
+    { graph, forward, backward }: ReturnType<typeof pair>,
+    other: Partial<typeof means> = {},
+  ): boolean[] => {
     const given = { ...means, ...other };
     return [attention.fits(forward, graph, given), attentionGradient.fits(backward, graph, given)];
   };
@@ -42,6 +57,12 @@ test("attention.fits(node) is true where tensor cores compute it", () => {
   assert.deepEqual(fits("bfloat16", 12), [false, false]);
   assert.deepEqual(fits("bfloat16", 64, { attends: false }), [false, false]);
   assert.deepEqual(fits("bfloat16", 64, { compiles: false }), [false, false]);
+  // what was not measured, or was slower
+  assert.deepEqual(asked(pair("bfloat16", 64, [100, 150])), [false, false]);
+  assert.deepEqual(asked(pair("bfloat16", 64, [150, 100])), [false, false]);
+  assert.deepEqual(asked(pair("bfloat16", 64, [140, 150], true)), [false, false]);
+  assert.deepEqual(fits("float32", 128), [false, false]);
+  assert.deepEqual(asked(pair("float32", 128, [1024, 1024], false, 0)), [true, true]);
 });
 
 test("attentionGradient.prepare(node) gives both passes their operands, with the rows' sums in the workspace", () => {
@@ -66,6 +87,6 @@ test("attentionGradient.prepare(node) gives both passes their operands, with the
     ["q", "k", "v", "m", "dy", "statistics", "sums", "none", "dv"],
   ]);
   // a block for 128 rows of a head
-  assert.deepEqual(blocks, [6, 6]);
-  assert.deepEqual(taken, [2 * 3 * 40 * 4]);
+  assert.deepEqual(blocks, [12, 12]);
+  assert.deepEqual(taken, [2 * 3 * 140 * 4]);
 });

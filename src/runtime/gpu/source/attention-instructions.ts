@@ -1,15 +1,12 @@
 import type { DType } from "../../../graph/graph.js";
 
-/**
- * How the products of an attention are computed: on tensor cores from 16-bit elements or from float32 rounded to TF32, with
- * sums in float32; or by multiply-adds in the type itself.
- */
-export type Kind = "bfloat16" | "float16" | "tf32" | "float32" | "float64";
+/** How tensor cores compute an attention's products: of 16-bit elements, or of float32 rounded to TF32; sums are float32. */
+export type Kind = "bfloat16" | "float16" | "tf32";
 
 /** The kind for an element type; undefined if there is none. */
 export function kindOf(dtype: DType, tf32: boolean): Kind | undefined {
-  if (dtype === "float32") return tf32 ? "tf32" : "float32";
-  return dtype === "bfloat16" || dtype === "float16" || dtype === "float64" ? dtype : undefined;
+  if (dtype === "float32") return tf32 ? "tf32" : undefined;
+  return dtype === "bfloat16" || dtype === "float16" ? dtype : undefined;
 }
 
 /** Bytes of an element in memory. */
@@ -17,8 +14,6 @@ export const elementBytes: Readonly<Record<Kind, number>> = {
   bfloat16: 2,
   float16: 2,
   tf32: 4,
-  float32: 4,
-  float64: 8,
 };
 
 /** Copies to shared memory that go on beside the computation, and the region that they go to. */
@@ -99,22 +94,9 @@ __device__ __forceinline__ unsigned rounded(float x) {
 __device__ __forceinline__ float widen(float x) { return x; }
 `;
 
-const exactPower = `
-__device__ __forceinline__ float most_of(float a, float b) { return fmaxf(a, b); }
-__device__ __forceinline__ double most_of(double a, double b) { return fmax(a, b); }
-__device__ __forceinline__ float power2(float x) { return exp2f(x); }
-__device__ __forceinline__ double power2(double x) { return exp2(x); }
-__device__ __forceinline__ float fused(float a, float b, float c) { return fmaf(a, b, c); }
-__device__ __forceinline__ double fused(double a, double b, double c) { return fma(a, b, c); }
-__device__ __forceinline__ float widen(float x) { return x; }
-__device__ __forceinline__ double widen(double x) { return x; }
-`;
-
 /** The instructions of a kind, as functions that the rest of a kernel is written in. */
 export const instructions: Readonly<Record<Kind, string>> = {
   bfloat16: copies + matrixLoads + fastPower + packing.bfloat16 + product("m16n8k16.row.col.f32.bf16.bf16.f32"),
   float16: copies + matrixLoads + fastPower + packing.float16 + product("m16n8k16.row.col.f32.f16.f16.f32"),
   tf32: copies + matrixLoads + fastPower + rounding + product("m16n8k8.row.col.f32.tf32.tf32.f32"),
-  float32: copies + exactPower,
-  float64: copies + exactPower,
 };

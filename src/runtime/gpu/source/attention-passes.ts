@@ -5,22 +5,30 @@
 
 /** Masks of scores, and the sum or the largest over the four threads of a row. */
 export const masking = `
+/** The mask's elements for this thread's scores, read all at once, before they are needed; the nearest ones beyond the end. */
+template <bool TURNED> __device__ __forceinline__ void read_mask(M (&raw)[MT][NT][4], int row, int column, const M* mask) {
+  #pragma unroll
+  for (int m = 0; m < MT; m++)
+    #pragma unroll
+    for (int n = 0; n < NT; n++)
+      #pragma unroll
+      for (int e = 0; e < 4; e++) {
+        const int r = row + m * 16 + e / 2 * 8, c = column + n * 8 + e % 2;
+        raw[m][n][e] = mask[min(TURNED ? c : r, LQ - 1) * M2 + min(TURNED ? r : c, LK - 1) * M3];
+      }
+}
 /**
  * Scores with the mask, those hidden −∞; \`row\` and \`column\` are those of this thread's first element. Without a mask they
  * are still to be multiplied by FACTOR.
  */
-template <bool TURNED> __device__ __forceinline__ void masked(C (&s)[MT][NT][4], int row, int column, const M* mask, bool edge) {
+template <bool TURNED> __device__ __forceinline__ void masked(C (&s)[MT][NT][4], int row, int column, const M (&raw)[MT][NT][4], bool edge) {
   if (MASKED)
     #pragma unroll
     for (int m = 0; m < MT; m++)
       #pragma unroll
       for (int n = 0; n < NT; n++)
         #pragma unroll
-        for (int e = 0; e < 4; e++) {
-          const int r = row + m * 16 + e / 2 * 8, c = column + n * 8 + e % 2;
-          const int i = TURNED ? c : r, j = TURNED ? r : c;
-          s[m][n][e] = i < LQ && j < LK ? fused(s[m][n][e], FACTOR, mask_value(mask[i * M2 + j * M3])) : hidden();
-        }
+        for (int e = 0; e < 4; e++) s[m][n][e] = fused(s[m][n][e], FACTOR, mask_value(raw[m][n][e]));
   if (edge)
     #pragma unroll
     for (int m = 0; m < MT; m++)
@@ -30,7 +38,7 @@ template <bool TURNED> __device__ __forceinline__ void masked(C (&s)[MT][NT][4],
         for (int e = 0; e < 4; e++) {
           const int r = row + m * 16 + e / 2 * 8, c = column + n * 8 + e % 2;
           const int i = TURNED ? c : r, j = TURNED ? r : c;
-          if (j >= LK || (CAUSAL && j > i + AHEAD)) s[m][n][e] = hidden();
+          if (j >= LK || (MASKED && i >= LQ) || (CAUSAL && j > i + AHEAD)) s[m][n][e] = hidden();
         }
 }
 /** What a score is multiplied by inside the power. */
@@ -143,8 +151,10 @@ ${seenKeys}${streamed({
   ...keysStreamed,
   work: `
     C s[MT][NT][4];
+    M raw[MT][NT][4];
+    if (MASKED) read_mask<false>(raw, row, j * BN + 2 * t, mask);
     products(s, rows, kt + stage * BN * LD);
-    masked<false>(s, row, j * BN + 2 * t, mask, ${isEdge});
+    masked<false>(s, row, j * BN + 2 * t, raw, ${isEdge});
     #pragma unroll
     for (int m = 0; m < MT; m++)
       #pragma unroll
@@ -238,8 +248,10 @@ ${seenKeys}${streamed({
   ...keysStreamed,
   work: `
     C s[MT][NT][4], d[MT][NT][4];
+    M raw[MT][NT][4];
+    if (MASKED) read_mask<false>(raw, row, j * BN + 2 * t, mask);
     products(s, rows, kt + stage * BN * LD);
-    masked<false>(s, row, j * BN + 2 * t, mask, ${isEdge});
+    masked<false>(s, row, j * BN + 2 * t, raw, ${isEdge});
     products(d, gradients, vt + stage * BN * LD);
     #pragma unroll
     for (int m = 0; m < MT; m++)
@@ -307,8 +319,10 @@ ${streamed({
     const int tile = (from + j % each) * BN;
     const C* const column = columns + stage * 3 * BN + 2 * t;
     C s[MT][NT][4], d[MT][NT][4];
+    M raw[MT][NT][4];
+    if (MASKED) read_mask<true>(raw, row, tile + 2 * t, mask + j / each * M1);
     products(s, rows, qt + stage * BN * LD);
-    masked<true>(s, row, tile + 2 * t, MASKED ? mask + j / each * M1 : mask, CAUSAL && first + BM - 1 > tile + AHEAD);
+    masked<true>(s, row, tile + 2 * t, raw, (MASKED && tile + BN > LQ) || (CAUSAL && first + BM - 1 > tile + AHEAD));
     #pragma unroll
     for (int m = 0; m < MT; m++)
       #pragma unroll

@@ -139,78 +139,9 @@ __device__ __forceinline__ void accumulate(float (&out)[MT][DT][4], const float 
 __device__ __forceinline__ void store2(T* at, float a, float b) { *(float2*)at = make_float2(a, b); }
 `;
 
-const plain = `
-template <int ROWS> __device__ __forceinline__ void settle(T*) {}
-template <bool KEEP> struct Rows {
-  const T* at;
-  __device__ __forceinline__ void begin(const T* tile) { at = tile; }
-};
-template <bool KEEP> __device__ __forceinline__ void products(C (&acc)[MT][NT][4], const Rows<KEEP>& rows, const T* tile) {
-  const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  #pragma unroll
-  for (int m = 0; m < MT; m++)
-    #pragma unroll
-    for (int n = 0; n < NT; n++)
-      #pragma unroll
-      for (int e = 0; e < 4; e++) acc[m][n][e] = 0;
-  #pragma unroll 1
-  for (int k = 0; k < D; k += 4) {
-    C a[MT][2][4];
-    #pragma unroll
-    for (int m = 0; m < MT; m++)
-      #pragma unroll
-      for (int r = 0; r < 2; r++)
-        #pragma unroll
-        for (int i = 0; i < 4; i++) a[m][r][i] = rows.at[(m * 16 + r * 8 + g) * LD + k + i];
-    #pragma unroll
-    for (int n = 0; n < NT; n++) {
-      C b[2][4];
-      #pragma unroll
-      for (int r = 0; r < 2; r++)
-        #pragma unroll
-        for (int i = 0; i < 4; i++) b[r][i] = tile[(n * 8 + 2 * t + r) * LD + k + i];
-      #pragma unroll
-      for (int m = 0; m < MT; m++)
-        #pragma unroll
-        for (int e = 0; e < 4; e++)
-          #pragma unroll
-          for (int i = 0; i < 4; i++) acc[m][n][e] = fused(a[m][e / 2][i], b[e % 2][i], acc[m][n][e]);
-    }
-  }
-}
-__device__ __forceinline__ void accumulate(C (&out)[MT][DT][4], const C (&p)[MT][NT][4], const T* tile) {
-  const int lane = threadIdx.x % 32, t = lane % 4;
-  #pragma unroll
-  for (int k = 0; k < NT; k++)
-    #pragma unroll
-    for (int i = 0; i < 8; i++) {
-      const T* row = tile + (k * 8 + i) * LD + 2 * t;
-      C part[MT][2];
-      #pragma unroll
-      for (int m = 0; m < MT; m++)
-        #pragma unroll
-        for (int r = 0; r < 2; r++) part[m][r] = __shfl_sync(0xffffffffu, p[m][k][2 * r + i % 2], lane / 4 * 4 + i / 2);
-      #pragma unroll
-      for (int n = 0; n < DT; n++) {
-        const C b0 = row[n * 8], b1 = row[n * 8 + 1];
-        #pragma unroll
-        for (int m = 0; m < MT; m++)
-          #pragma unroll
-          for (int r = 0; r < 2; r++) {
-            out[m][n][2 * r] = fused(part[m][r], b0, out[m][n][2 * r]);
-            out[m][n][2 * r + 1] = fused(part[m][r], b1, out[m][n][2 * r + 1]);
-          }
-      }
-    }
-}
-__device__ __forceinline__ void store2(T* at, C a, C b) { at[0] = a; at[1] = b; }
-`;
-
 /** Products of tiles, rows against rows and rows against columns, for a kind. */
 export const tiles: Readonly<Record<Kind, string>> = {
   bfloat16: common + held + halves,
   float16: common + held + halves,
   tf32: common + held + tf32,
-  float32: common + plain,
-  float64: common + plain,
 };

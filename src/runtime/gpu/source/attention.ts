@@ -69,9 +69,7 @@ export const mostShared = 106 * 1024;
 /** Which pass over an attention. */
 export type Pass = "forward" | "queries" | "keys";
 
-const computeOf = (kind: Kind): "float" | "double" => (kind === "float64" ? "double" : "float");
-
-const memoryOf = (kind: Kind): string => (elementBytes[kind] === 2 ? "unsigned short" : computeOf(kind));
+const memoryOf = (kind: Kind): string => (elementBytes[kind] === 2 ? "unsigned short" : "float");
 
 /** Width that is computed with: whole steps of the tensor cores. */
 const padded = (width: number): number => Math.ceil(width / 16) * 16;
@@ -79,13 +77,11 @@ const padded = (width: number): number => Math.ceil(width / 16) * 16;
 /** Elements from a row to the next in shared memory. */
 const rowLength = (kind: Kind, width: number): number => padded(width) + 16 / elementBytes[kind];
 
-const typeOf = (kind: Kind): DType => (kind === "float64" ? "float64" : "float32");
-
 /** How an element of a mask is read: 16-bit types without their headers. */
-function maskElement(kind: Kind, dtype: DType): { readonly memory: string; readonly value: string } {
+function maskElement(dtype: DType): { readonly memory: string; readonly value: string } {
   if (dtype === "bfloat16") return { memory: "unsigned short", value: "__uint_as_float((unsigned)m << 16)" };
   if (dtype === "float16") return { memory: "unsigned short", value: "half_value(m)" };
-  return { memory: dtype === "float64" ? "double" : "float", value: `(${computeOf(kind)})m` };
+  return { memory: dtype === "float64" ? "double" : "float", value: "(float)m" };
 }
 
 const halfValue = `
@@ -100,13 +96,12 @@ __device__ __forceinline__ float half_value(unsigned short x) {
 function vocabulary(kind: Kind, shape: AttentionShape, tiling: Tiling): string {
   const { batch, heads, kvHeads, queries, keys, width, scale, ahead, zeroHidden, mask, strides } = shape;
   const { mt, warps, bn, stages, keep } = tiling;
-  const number = (value: number): string => literal(typeOf(kind), value);
+  const number = (value: number): string => literal("float32", value);
   const list = (name: string, values: readonly number[]): string =>
     `constexpr long long ${values.map((value, i) => `${name}${i} = ${value}`).join(", ")};`;
-  const { memory, value } = maskElement(kind, mask?.dtype ?? "float32");
-  const least = kind === "float64" ? -Number.MAX_VALUE : -3.4028234663852886e38;
+  const { memory, value } = maskElement(mask?.dtype ?? "float32");
   return `typedef ${memoryOf(kind)} T;
-typedef ${computeOf(kind)} C;
+typedef float C;
 typedef ${memory} M;
 constexpr int W = ${width}, D = ${padded(width)}, LD = ${rowLength(kind, width)}, DT = D / 8;
 constexpr int BATCH = ${batch}, HEADS = ${heads}, GROUP = ${heads / kvHeads}, LQ = ${queries}, LK = ${keys};
@@ -125,7 +120,7 @@ __device__ __forceinline__ C hidden() { return ${number(Number.NEGATIVE_INFINITY
 /** What is added to a score, for powers of 2; what is finite stays so. */
 __device__ __forceinline__ C mask_value(M m) {
   const C x = ${mask?.dtype === "float16" && kind === "float16" ? "widen(m)" : value};
-  return x == hidden() ? x : most_of(x * ${number(Math.LOG2E)}, ${number(least)});
+  return x == hidden() ? x : most_of(x * ${number(Math.LOG2E)}, ${number(-3.4028234663852886e38)});
 }
 ${masking}`;
 }
@@ -162,7 +157,7 @@ export function attentionSource(pass: Pass, kind: Kind, shape: AttentionShape, t
   const [over, lines] = pass === "keys" ? [keys, kvHeads] : [queries, heads];
   const own = pass === "forward" ? rows : 2 * rows;
   const tileBytes = (own + 2 * stages * bn) * rowLength(kind, width) * elementBytes[kind];
-  const columnBytes = pass === "keys" ? 3 * stages * bn * (kind === "float64" ? 8 : 4) : 0;
+  const columnBytes = pass === "keys" ? 3 * stages * bn * 4 : 0;
   const source = named(
     (name) => `namespace ${name}_ {
 ${vocabulary(kind, shape, tiling)}

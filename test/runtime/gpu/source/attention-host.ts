@@ -17,13 +17,9 @@ template <int BYTES> static void copy_small(void* to, const void* from, bool val
 static void copies_begin() {}
 static void copies_wait() {}
 static float fused(float a, float b, float c) { return fmaf(a, b, c); }
-static double fused(double a, double b, double c) { return fma(a, b, c); }
 static float most_of(float a, float b) { return fmaxf(a, b); }
-static double most_of(double a, double b) { return fmax(a, b); }
 static float power2(float x) { return exp2f(x); }
-static double power2(double x) { return exp2(x); }
 static float widen(float x) { return x; }
-static double widen(double x) { return x; }
 `;
 
 const loads = `
@@ -94,8 +90,6 @@ static unsigned rounded(float x) {
 const emulated: Partial<Record<Kind, string>> = {
   bfloat16: copies + loads + bfloat16 + product(16, 2),
   tf32: copies + loads + tf32 + product(8, 1),
-  float32: copies,
-  float64: copies,
 };
 
 /** A kernel with the instructions of its kind as functions of the host. */
