@@ -15,6 +15,7 @@ import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { fourier } from "./fourier.js";
 import { fused } from "./fused.js";
+import { fusedAttention } from "./fused-attention.js";
 import { groupQuery } from "./group-query.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -83,6 +84,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   rotary,
   contribAttention,
   groupQuery,
+  fusedAttention,
   contribNormalization,
   contribFused,
   fused(opOf),

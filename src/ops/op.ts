@@ -113,9 +113,10 @@ export interface Op {
   readonly averages?: true;
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
-   * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
+   * attributes transA and transB may exchange), of windows, or by an equation; or several in turn, as an attention
+   * computes. Default: none.
    */
-  readonly product?: "matrices" | "windows" | "equation";
+  readonly product?: "matrices" | "windows" | "equation" | "attention";
   /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
   readonly addend?: (node: Node) => number | undefined;
   /**

@@ -54,20 +54,26 @@ export const trainingChecks: {
  * The whole training step of a model as one graph: forward, loss, backward, update.
  *
  * Parameters, gradients and optimizer state lie in flat buffers, one of each per element type. A parameter that the
- * loss does not depend on stays as it is. Throws for an unknown loss or optimizer, a loss that does not fit the output,
+ * loss does not depend on stays as it is. `adapt` may write the forward graph, in its precision, as a runtime executes it
+ * best, before its gradients are made. Throws for an unknown loss or optimizer, a loss that does not fit the output,
  * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
  */
-export function trainingStep(given: Graph, options: TrainingOptions): Graph {
+export function trainingStep(
+  given: Graph,
+  options: TrainingOptions,
+  adapt: (model: Graph, trained: ReadonlySet<string>) => Graph = (model) => model,
+): Graph {
   for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
     const check = trainingChecks[name] as (value: unknown) => void;
     if (options[name] !== undefined) check(options[name]);
   }
   const optimizer = parseNamed(options.optimizer);
   const { accumulate = 1, clipNorm } = options;
-  const { graph: model, lossScale } = options.precision
+  const { graph: precise, lossScale } = options.precision
     ? inPrecision(given, options.precision)
     : { graph: given, lossScale: 1 };
-  const wanted = trainedParameters(model, options.freeze ?? []);
+  const wanted = trainedParameters(precise, options.freeze ?? []);
+  const model = adapt(precise, wanted);
   const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
   const b = new Builder(model);
   const dynamic = typeof lossScale === "number" ? undefined : new ScaleInStep(b, lossScale);

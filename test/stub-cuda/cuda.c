@@ -59,6 +59,11 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
   *function = module; // lives as long as its module
   return 0;
 }
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  GATE(cuFuncSetAttribute);
+  // 8: dynamic shared memory, of which Hopper has 227 KiB for a block
+  return function && attribute == 8 && value <= 227 * 1024 ? 0 : 1;
+}
 int cuModuleUnload(void *module) {
   GATE(cuModuleUnload);
   free(module);
@@ -68,6 +73,7 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
                    unsigned shared, void *stream, void **parameters, void **extra) {
   GATE(cuLaunchKernel);
   // a device refuses the same
+  if (shared > 227 * 1024) return 1;
   if (!function || !x || !y || !z || !tx || tx * ty * tz > 1024 || y > 65535 || z > 65535) return 1;
   return 0;
 }

@@ -11,7 +11,7 @@ export const toHost = 2;
 export const onDevice = 3;
 
 /** Attribute numbers of `cudaDeviceGetAttribute`. */
-const attributes = { multiprocessors: 16, major: 75, minor: 76 } as const;
+const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 } as const;
 
 /**
  * Opens device `device` through the CUDA runtime library in `file`. Throws `no CUDA device …`, `no CUDA device N (there
@@ -66,6 +66,8 @@ export class Cuda {
   /** Compute capability: 90 is 9.0. */
   readonly capability: number;
   readonly multiprocessors: number;
+  /** Most shared memory that a block may ask for. */
+  readonly sharedBytes: number;
   readonly totalBytes: number;
   /** 13000 is 13.0. */
   readonly runtimeVersion: number;
@@ -90,6 +92,7 @@ export class Cuda {
     this.name = textIn(calls.properties(device));
     this.capability = 10 * attribute(attributes.major) + attribute(attributes.minor);
     this.multiprocessors = attribute(attributes.multiprocessors);
+    this.sharedBytes = attribute(attributes.sharedBytes);
     this.totalBytes = this.memory().total;
     this.runtimeVersion = calls.number("cudaRuntimeGetVersion");
     this.driverVersion = calls.number("cudaDriverGetVersion");

@@ -10,6 +10,7 @@ import { Cudnn } from "./cudnn.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
+import { mostShared } from "./source/attention.js";
 import { Workspace } from "./workspace.js";
 
 export interface GpuOptions {
@@ -92,6 +93,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     ...settings,
     compiler,
     compiles: compiler !== undefined,
+    attends: cuda.capability >= 80 && cuda.sharedBytes >= mostShared,
     contextBytes: cuda.besideBytes(),
   };
 }

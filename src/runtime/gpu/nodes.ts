@@ -1,4 +1,5 @@
 import type { Graph, Node } from "../../graph/graph.js";
+import { attention, attentionGradient } from "./attention.js";
 import { batchStatistics } from "./batch-norm.js";
 import { dropout, fusedNode, maxPool, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
@@ -11,6 +12,8 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
   ":ConvTranspose": convolution,
   "mutwo:ConvFilterGradient": convolution,
+  "mutwo:Attention": attention,
+  "mutwo:AttentionGradient": attentionGradient,
   "mutwo:BatchNormalizationStatistics": batchStatistics,
   "mutwo:BatchNormalizationApply": fusedNode,
   "mutwo:BatchNormalizationGradientSums": fusedNode,
