@@ -53,9 +53,9 @@ function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask:
 }
 
 /**
- * Whether the kernels are faster than products, masks and softmax one by one, as far as whole steps on an H100 have shown: at 1024
- * positions and more, with masks that are the same for all queries. Wide heads in TF32 need a triangle, of which half is
- * left out.
+ * Whether the kernels are faster than products, masks and softmax one by one, as far as whole steps on an H100 have shown:
+ * at 1024 positions and more, with masks that are the same for all queries. Wide heads in TF32 need a triangle, of which
+ * half is left out.
  */
 function pays({ queries, keys, width, ahead, mask }: AttentionShape, dtype: DType): boolean {
   const isLong = Math.min(queries, keys) >= shortest;
