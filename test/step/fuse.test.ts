@@ -78,7 +78,9 @@ for (const [name, loss, precision, limit] of [
         number[],
         number[],
       ];
-      assert.ok(relativeError(q, p) <= limit, `${tensor}: ${relativeError(q, p)}`);
+      // the mean of a channel whose elements sum to next to nothing is rounding
+      const off = p.reduce((most, value, i) => Math.max(most, Math.abs(value - (q[i] as number))), 0);
+      assert.ok(relativeError(q, p) <= limit || off < 1e-12, `${tensor}: ${relativeError(q, p)}, ${off}`);
     }
   });
 
