@@ -15,16 +15,13 @@ import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
-/** What an op's record says of a kind of runtime: in which parts it fuses, and what is faster on a host. */
-type Preference = "parts" | "onHost";
-
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
  * `prefers` is "parts", also those whose parts fuse with what stands around, where it is "onHost" those that have a faster
  * form there. Tensors that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there
  * is no body either.
  */
-export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Preference): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "parts" | "onHost"): Graph {
   const b = new Builder(graph, false);
   const replace = (node: Node, body: Expansion | undefined): void => {
     for (const inner of body?.nodes ?? []) add(inner);
@@ -57,7 +54,7 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Pr
 function preferredForm(
   b: Builder,
   node: Node,
-  prefers: Preference,
+  prefers: "parts" | "onHost",
   hasKernel: Target["hasKernel"],
 ): Expansion | undefined {
   const op = opOf(node);
