@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -43,6 +44,30 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** When a process began, in ms since 1970, give or take a second (proc(5)); undefined where the system does not tell. */
+function startOf(pid: number): number | undefined {
+  try {
+    const ticks = Number(
+      readFileSync(`/proc/${pid}/stat`, "latin1")
+        .replace(/^.*\)\s/s, "")
+        .split(" ")[19],
+    );
+    const booted = Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))?.[1]);
+    const start = 1000 * (booted + ticks / 100); // the kernel counts in hundredths of a second for all programs
+    return Number.isFinite(start) ? start : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a folder's owner is there: not another process that has got its number since. */
+function isOwned(folder: string, pid: number): boolean {
+  if (!isAlive(pid)) return false;
+  const start = startOf(pid);
+  const changed = statSync(folder, { throwIfNoEntry: false })?.mtimeMs;
+  return start === undefined || changed === undefined || start < changed + 5000;
+}
+
 /**
  * Makes a temporary folder in another one, named by the process that owns it, for its owner to remove; removes those of
  * the same prefix whose owners were killed. Throws what the system does.
@@ -57,9 +82,10 @@ function removeAbandoned(parent: string, prefix: string, place: string): void {
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(`${prefix}-`)) continue;
     const [, pid, where] = /^-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
-    if (where !== place || isAlive(Number(pid))) continue;
+    const folder = path.join(parent, name);
+    if (where !== place || isOwned(folder, Number(pid))) continue;
     try {
-      rmSync(path.join(parent, name), { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     } catch {} // of another user, or being removed by another run
   }
 }

@@ -13,6 +13,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -83,6 +84,25 @@ test("temporaryFolder(parent) removes those whose owners are dead, of this machi
   const left = Object.entries(names).flatMap(([what, name]) => (existsSync(at(name)) ? [what] : []));
   assert.deepEqual(left, ["alive", "elsewhere", "foreign", "other"]);
   assert.ok(existsSync(own));
+});
+
+test("temporaryFolder(parent) removes one whose owner's number another process has got since", {
+  skip: process.platform !== "linux",
+}, () => {
+  const own = temporaryFolder(folder);
+  const place = path.basename(own).split("-")[2] as string;
+  const [older, newer] = ["older", "newer"].map((what) => at(`.mutwo-${process.pid}-${place}-${what}1`)) as [
+    string,
+    string,
+  ];
+  for (const name of [older, newer]) mkdirSync(name);
+  const before = Date.now() / 1000 - process.uptime() - 60;
+  utimesSync(older, before, before);
+  rmSync(temporaryFolder(folder), { recursive: true });
+  assert.deepEqual(
+    [older, newer, own].map((name) => existsSync(name)),
+    [false, true, true],
+  );
 });
 
 test("writeWhole(file) that the system refuses says which file, and why", {
