@@ -1,6 +1,7 @@
 import type { DType } from "../../../graph/graph.js";
 import { elementBytes, instructions, type Kind } from "./attention-instructions.js";
-import { forwardPass, keysPass, masking, queriesPass } from "./attention-passes.js";
+import { masking } from "./attention-masking.js";
+import { forwardPass, keysPass, queriesPass } from "./attention-passes.js";
 import { tiles } from "./attention-tiles.js";
 import { literal } from "./expressions.js";
 import { type KernelSource, named } from "./kernel.js";
