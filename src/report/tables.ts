@@ -59,7 +59,10 @@ const costColumns: readonly Column<PlannedNodeRow>[] = [
 ];
 
 /** A list or record as JSON; empty where it holds nothing. */
-const json = (value: object): string => (Object.keys(value).length ? JSON.stringify(value) : "");
+function json(value: object): string {
+  for (const _ in value) return JSON.stringify(value);
+  return "";
+}
 
 /**
  * Columns of the node table that say what the graph is, so that the tables alone suffice to plan (report/read-tables.ts):
