@@ -148,5 +148,8 @@ const compiled = once(() => {
 export const pageHtml = (content: PageContent): string => compiled()(view(content, compressed(dataText(content))));
 
 /** The same page; its data is compressed by another thread, while the caller does other things. */
-export const pageHtmlBeside = async (content: PageContent): Promise<string> =>
-  compiled()(view(content, await compressedBeside(dataText(content))));
+export const pageHtmlBeside = async (content: PageContent): Promise<string> => {
+  const data = compressedBeside(dataText(content));
+  const page = { ...view(content, ""), data: await data };
+  return compiled()(page);
+};

@@ -88,7 +88,8 @@ export function accumulateGradients(
 }
 
 /** The nodes with each accumulation right behind the node that makes what it adds, so that this can be freed. */
-export function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonly Node[]>): Node[] {
+export function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonly Node[]>): readonly Node[] {
+  if (accumulations.size === 0) return nodes;
   const moved = new Set([...accumulations.values()].flat().map((node) => node.name));
   return nodes.flatMap((node) => {
     if (moved.has(node.name)) return [];
