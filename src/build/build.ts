@@ -126,7 +126,7 @@ export class Builder implements Emit {
       if (!output) return;
       const type: TensorType | undefined = types[i];
       if (!type) throw new NodeError(`${op} has no output ${i}`, node);
-      this.names.take(output);
+      if (options.outputs) this.names.take(output);
       const known = this.tensors.get(output);
       this.tensors.set(output, {
         ...known,
@@ -136,7 +136,7 @@ export class Builder implements Emit {
         category: options.category ?? known?.category ?? this.category,
       });
     });
-    this.append(node);
+    this.push(node);
     return [...outputs];
   }
 
@@ -192,9 +192,13 @@ export class Builder implements Emit {
    * `graph too large: …`.
    */
   append(node: Node): void {
-    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.refuseSecond(node);
     this.names.take(node.name);
+    this.push(node);
+  }
+
+  private push(node: Node): void {
+    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.positions.set(node.name, this.nodes.length);
     for (const input of node.inputs) if (input) addTo(this.readers, input, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);
