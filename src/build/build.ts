@@ -128,13 +128,9 @@ export class Builder implements Emit {
       if (!type) throw new NodeError(`${op} has no output ${i}`, node);
       if (options.outputs) this.names.take(output);
       const known = this.tensors.get(output);
-      this.tensors.set(output, {
-        ...known,
-        name: output,
-        dtype: type.dtype,
-        shape: type.shape,
-        category: options.category ?? known?.category ?? this.category,
-      });
+      const category = options.category ?? known?.category ?? this.category;
+      const { dtype, shape } = type;
+      this.tensors.set(output, { ...known, name: output, dtype, shape, category });
     });
     this.push(node);
     return [...outputs];

@@ -23,18 +23,18 @@ export function csvText(
     if (formula.test(text)) return `"'${text.replaceAll('"', '""')}"`;
     return quoted.test(text) || text.includes(delimiter) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  const lineOf = (cells: readonly unknown[]): string => cells.map(written).join(delimiter);
   const parts: string[] = [];
-  let lines = header ? [lineOf(fields)] : [];
+  let lines = header ? [fields.map(written).join(delimiter)] : [];
   const count = columns[0]?.length ?? 0;
   for (let row = 0; row < count; row++) {
-    lines.push(lineOf(columns.map((cells) => cells[row])));
+    lines.push(columns.map((cells) => written(cells[row])).join(delimiter));
     if (lines.length < rowsAtOnce) continue;
     parts.push(lines.join("\n"));
     lines = [];
   }
-  parts.push(...(lines.length ? [lines.join("\n")] : []));
-  return `${parts.join("\n")}\n`;
+  if (lines.length) parts.push(lines.join("\n"));
+  // the last line's end by the join: added to the text it would be copied once more
+  return [...parts, ""].join("\n") || "\n";
 }
 
 /** The text that a cell of `csvText` holds. */

@@ -59,10 +59,12 @@ const costColumns: readonly Column<PlannedNodeRow>[] = [
 ];
 
 /** A list or record as JSON; empty where it holds nothing. */
-function json(value: object): string {
-  for (const _ in value) return JSON.stringify(value);
-  return "";
-}
+const json = (value: object): string =>
+  (Array.isArray(value) ? value : Object.keys(value)).length ? JSON.stringify(value) : "";
+
+/** A record of a list's entries as JSON; empty where there are none. */
+const recordJson = <T>(list: readonly T[], entry: (one: T) => [string, string]): string =>
+  list.length ? JSON.stringify(Object.fromEntries(list.map(entry))) : "";
 
 /**
  * Columns of the node table that say what the graph is, so that the tables alone suffice to plan (report/read-tables.ts):
@@ -76,13 +78,13 @@ const graphColumns: readonly Column<PlannedNodeRow>[] = [
     name: "tensors",
     title: "tensors named first here",
     kind: "text",
-    value: (row) => json(Object.fromEntries(row.tensors.map((tensor) => [tensor.name, tensorText(tensor)]))),
+    value: (row) => recordJson(row.tensors, (tensor) => [tensor.name, tensorText(tensor)]),
   },
   {
     name: "renews",
     title: "states renewed here",
     kind: "text",
-    value: (row) => json(Object.fromEntries(row.renews.map(({ before, after }) => [before, after]))),
+    value: (row) => recordJson(row.renews, ({ before, after }) => [before, after]),
   },
   { name: "step_outputs", title: "outputs of the step", kind: "text", value: (row) => json(row.stepOutputs) },
 ];
