@@ -180,7 +180,7 @@ export class Builder implements Emit {
   /** Whether a node makes a tensor already, or none ever does. */
   private isGiven(name: string): boolean {
     const known = this.tensors.get(name);
-    return this.makers.has(name) || known?.data !== undefined || known?.category === "input";
+    return known !== undefined && (known.data !== undefined || known.category === "input" || this.makers.has(name));
   }
 
   /**

@@ -87,12 +87,14 @@ interface Growing {
 const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
   Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 
+const [noMs, noBytes] = [zeros(phases), zeros(categories)];
+
 const noCosts = (): Costs => ({
   nodes: 0,
-  phaseMs: zeros(phases),
+  phaseMs: { ...noMs },
   ms: 0,
   timeShare: 0,
-  peakBytesBy: zeros(categories),
+  peakBytesBy: { ...noBytes },
   peakBytes: 0,
   peakShare: 0,
   saved: 0,
