@@ -61,12 +61,11 @@ export {
   type ModuleCosts,
   type ModuleTree,
   moduleTree,
-  type PeakPart,
-  peakParts,
 } from "./run/module-tree.js";
 export { type Modules, modulesOf, type NodeModule, type Share } from "./run/modules.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
+export { type PeakPart, peakParts } from "./run/peak-parts.js";
 export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
 export type { Profile, ProfileOptions } from "./run/profile.js";
 export { readRun } from "./run/read-run.js";

@@ -14,11 +14,13 @@ import {
   rmSync,
   type Stats,
   statSync,
+  write,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 
 /*
  * Files and folders that appear whole: temporary folders that the next run finds and removes if their owner was killed,
@@ -142,6 +144,22 @@ export function writeWhole(file: string, content: string | Uint8Array): void {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     throw code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+  }
+}
+
+/**
+ * Writes a new file by another thread while the caller does other things: a text is handed over before this returns. Who
+ * waits for it is told what the system refuses.
+ */
+export async function writeMeanwhile(file: string, ...texts: readonly string[]): Promise<void> {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const text of texts) {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length; ) at += (await promisify(write)(descriptor, bytes, at)).bytesWritten;
+    }
+  } finally {
+    closeSync(descriptor);
   }
 }
 

@@ -19,7 +19,15 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/writing.js";
+import {
+  folderMode,
+  isSameFile,
+  replaceFile,
+  targetOf,
+  temporaryFolder,
+  writeMeanwhile,
+  writeWhole,
+} from "../src/writing.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-files-"));
 const at = (name: string): string => path.join(folder, name);
@@ -107,4 +115,10 @@ test("writeWhole(file) that the system refuses says which file, and why", {
 }, () => {
   assert.throws(() => writeWhole("/dev/full", "x"), { message: "cannot write /dev/full (ENOSPC)" });
   assert.throws(() => writeWhole("/nowhere/at/all", "x"), { message: "cannot write /nowhere/at/all (ENOENT)" });
+});
+
+test("writeMeanwhile(file, texts) writes them one after the other; what the system refuses is told who waits", async () => {
+  await writeMeanwhile(at("meanwhile"), "ä".repeat(100_000), "", "\n");
+  assert.equal(readFileSync(at("meanwhile"), "utf8"), `${"ä".repeat(100_000)}\n`);
+  await assert.rejects(writeMeanwhile(at("none/a"), "x"), { code: "ENOENT" });
 });

@@ -107,8 +107,13 @@ function bindPart(given: Model, model: Model, options: BindOptions): Bound {
       const opset = raw.opset ?? part.opset;
       // those of ours are checked by nobody: an exported step has them as functions of its own
       if (raw.domain === "mutwo") throw unsupported(raw);
-      b.infer({ ...raw, inputs, phase: "forward" }, opset);
-      addNode(reading, { ...modes.apply(withoutIdle(raw)), inputs, phase: "forward" }, opset);
+      const typed = ({ name, domain, op, outputs, attributes }: ModelNode): Node => {
+        return { name, domain, op, inputs, outputs, attributes, phase: "forward" };
+      };
+      const node = typed(raw);
+      b.infer(node, opset);
+      const own = modes.apply(withoutIdle(raw));
+      addNode(reading, own === raw ? node : typed(own), opset);
     } catch (error) {
       throw NodeError.of(error, raw);
     }

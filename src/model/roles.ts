@@ -29,8 +29,8 @@ export interface Roles {
  * finite: …` for those of products and norms that hold infinities.
  */
 export function roles(model: Model): Roles {
-  const rule = new Rule(model);
   const held = heldTensors(model);
+  const rule = new Rule(model, held);
   const parameters = new Set<string>();
   const buffers = new Set(rule.buffers);
   const untrained: Untrained[] = [];

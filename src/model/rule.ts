@@ -1,8 +1,9 @@
 import { few } from "../format.js";
 import { dtypeOfNumber, elementCount, isFloat } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { opOf } from "../ops/index.js";
 import { formulaOf, isFilled } from "./formula.js";
-import { type Held, heldTensors, isUniform, maskOf } from "./held.js";
+import { type Held, isUniform, maskOf } from "./held.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { handsOn, type WrittenNorms, writtenNorms } from "./statistics.js";
 
@@ -56,14 +57,14 @@ export class Rule {
   private readonly held: ReadonlyMap<string, readonly number[]>;
   private readonly norms: WrittenNorms;
 
-  constructor(model: Model) {
+  /** `held`: the float tensors that the model holds. */
+  constructor(model: Model, held: readonly Held[]) {
     this.isPytorch = /^pytorch/.test(model.producer);
     this.signature = signatureOf(model);
     const present = new Set([...model.initializers.keys(), ...model.inputs.map(({ name }) => name)]);
     this.absent = [...this.signature].flatMap(([name, kind]) =>
       kind === "PARAMETER" && !present.has(name) ? [name] : [],
     );
-    const held = heldTensors(model);
     this.held = new Map(held.map(({ name, shape }) => [name, shape]));
     for (const { name, dtype } of model.inputs)
       if (!model.initializers.has(name)) {
@@ -104,7 +105,7 @@ export class Rule {
         const holds = op.holds?.[slot] ?? (op.product ? "weight" : "value");
         return holds === "standard" ? "value" : holds;
       })();
-      this.uses.set(root, [...(this.uses.get(root) ?? []), { node, slot, kind }]);
+      addTo(this.uses, root, { node, slot, kind });
     }
     if (!stops && inputs.some((name) => this.measured.has(name))) for (const name of outputs) this.measured.add(name);
     const weight = op.product && inputs.slice(0, 2).map((name) => this.held.get(this.rootOf(name)));

@@ -3,27 +3,38 @@ import Papa from "papaparse";
 /** What a spreadsheet would run as a formula; with apostrophes before it, so that reading takes off what writing has put. */
 const formula = /^'*[=+\-@\t\r]/;
 
-/** Rows that are written at once: those of a whole table would fill the memory. */
+/** What stands in quotes, beside a text with the delimiter in it: as papaparse has it, which reads it back. */
+const quoted = /["\r\n\uFEFF]|^ | $/;
+
+/** Rows that become one text: lines of a whole table would fill the memory. */
 const rowsAtOnce = 500;
 
 /**
  * Columns as CSV text with a line a row, after one of the fields' names. A text that a spreadsheet would run begins with
- * an apostrophe then (`'=1+1`), as papaparse writes it; numbers stay numbers.
+ * an apostrophe then (`'=1+1`) and stands in quotes, as papaparse writes it; numbers stay numbers.
  */
 export function csvText(
   { fields, columns }: { readonly fields: readonly string[]; readonly columns: readonly (readonly unknown[])[] },
-  settings: { readonly delimiter?: string; readonly header?: boolean } = {},
+  { delimiter = ",", header = true }: { readonly delimiter?: string; readonly header?: boolean } = {},
 ): string {
+  const written = (cell: unknown): string => {
+    if (typeof cell === "number" || typeof cell === "boolean") return String(cell);
+    const text = String(cell ?? "");
+    if (formula.test(text)) return `"'${text.replaceAll('"', '""')}"`;
+    return quoted.test(text) || text.includes(delimiter) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
   const parts: string[] = [];
+  let lines = header ? [fields.map(written).join(delimiter)] : [];
   const count = columns[0]?.length ?? 0;
-  for (let from = 0; from === 0 || from < count; from += rowsAtOnce) {
-    const size = Math.min(rowsAtOnce, count - from);
-    const data = Array.from({ length: size }, (_, row) => columns.map((cells) => cells[from + row]));
-    const header = from === 0 && settings.header !== false;
-    const config = { newline: "\n", escapeFormulae: formula, ...settings, header };
-    parts.push(`${Papa.unparse({ fields: [...fields], data }, config)}\n`);
+  for (let row = 0; row < count; row++) {
+    lines.push(columns.map((cells) => written(cells[row])).join(delimiter));
+    if (lines.length < rowsAtOnce) continue;
+    parts.push(lines.join("\n"));
+    lines = [];
   }
-  return parts.join("");
+  if (lines.length) parts.push(lines.join("\n"));
+  // the last line's end by the join: added to the text it would be copied once more
+  return [...parts, ""].join("\n") || "\n";
 }
 
 /** The text that a cell of `csvText` holds. */

@@ -54,9 +54,15 @@ export const compressed = (text: string): string => gzipSync(text, effort(text))
 
 const effort = (text: string) => ({ level: text.length > long ? 6 : 9 });
 
-/** The same by another thread. */
-export const compressedBeside = async (text: string): Promise<string> =>
-  (await promisify<string, object, Buffer>(gzip)(text, effort(text))).toString("base64");
+/** The same by another thread, in one piece: for every further one it would wait until this thread has time. */
+export const compressedBeside = async (text: string): Promise<string> => {
+  const bytes = Buffer.from(text);
+  const made = await promisify<Buffer, object, Buffer>(gzip)(bytes, {
+    ...effort(text),
+    chunkSize: bytes.length + 1024,
+  });
+  return made.toString("base64");
+};
 
 /** Text that was compressed for a page. */
 export const decompressed = (base64: string): string => gunzipSync(Buffer.from(base64, "base64")).toString("utf8");

@@ -2,7 +2,7 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
-import { replaceFile, temporaryFolder } from "../writing.js";
+import { replaceFile, temporaryFolder, writeMeanwhile } from "../writing.js";
 import { findingsJson } from "./finding-text.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
 import { reportHtml, reportHtmlBeside } from "./report.js";
@@ -42,9 +42,11 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
         final = { ...run, warnings: [...run.warnings, { about: "run", text }] };
       }
     }
-    // the page's data is compressed while the tables are written
+    // the page's data is compressed, and the run written, while the tables are made
     const page = reportHtmlBeside(final, [...folderFiles(final), ...pictures]);
-    page.catch(() => {}); // whoever waits for it is told, unless writing fails before
+    // the line's end apart: joined first, the text would be copied, which takes longer than writing it
+    const saved = writeMeanwhile(file("run.json"), JSON.stringify(final), "\n");
+    for (const one of [page, saved]) one.catch(() => {}); // whoever waits for it is told, unless writing fails before
     writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));
     writeFileSync(file("profiler_stats_activation_stats.csv"), activationCsv(final));
     writeFileSync(file("modules.csv"), moduleCsv(final));
@@ -55,8 +57,8 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
     }
     if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
     writeFileSync(file("findings.json"), findingsJson(final));
-    writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
     writeFileSync(file("report.html"), await page);
+    await saved;
     return final;
   });
   return { folder, run: written };

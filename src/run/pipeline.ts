@@ -1,6 +1,6 @@
 import path from "node:path";
 import { formatBytes } from "../format.js";
-import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
+import { elementCount, type Graph, producers, tensorBytes } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { savedActivations } from "../memory/activations.js";
 import { type Layout, layout, overlaid } from "../memory/layout.js";
@@ -171,9 +171,11 @@ function modelInfo(
 }
 
 /** Bytes of what no node makes: first values of it lie beside the arena. */
-function givenBytes({ nodes, tensors }: Graph): number {
-  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
-  return [...tensors.values()].reduce((sum, tensor) => (made.has(tensor.name) ? sum : sum + tensorBytes(tensor)), 0);
+function givenBytes(graph: Graph): number {
+  const made = producers(graph);
+  let bytes = 0;
+  for (const tensor of graph.tensors.values()) if (!made.has(tensor.name)) bytes += tensorBytes(tensor);
+  return bytes;
 }
 
 type Measure = (stage: string, graph: Graph, places?: Layout) => Promise<Profile>;

@@ -71,7 +71,12 @@ class Interpreter implements PreparedStep {
     this.operators = new Operators(graph, kernels, place.kernelsKnowShapes);
     this.values = new NativeValues(graph, kernels, (name) => place.address(name));
     try {
-      this.nodes = graph.nodes.flatMap((node, index) => this.prepared(node, index));
+      const nodes: Prepared[] = [];
+      graph.nodes.forEach((node, index) => {
+        const prepared = this.prepared(node, index);
+        if (prepared) nodes.push(prepared);
+      });
+      this.nodes = nodes;
     } catch (error) {
       this.release();
       throw error;
@@ -101,17 +106,17 @@ class Interpreter implements PreparedStep {
     this.values.release();
   }
 
-  /** A node ready to run; nothing for a view, which costs nothing. */
-  private prepared(node: Node, index: number): readonly Prepared[] {
+  /** A node ready to run; undefined for a view, which costs nothing. */
+  private prepared(node: Node, index: number): Prepared | undefined {
     const own = this.place.own(node, index);
-    if (own) return [{ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 }];
-    if (opOf(node).view) return [];
+    if (own) return { index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 };
+    if (opOf(node).view) return undefined;
     const request = requestOf(node, this.graph);
     const { inputCount, outputCount } = request;
     const op = this.operators.of(index, request);
     const inputs = this.values.array(node.inputs.slice(0, inputCount), node, this.place.hostInputs(node));
     const outputs = this.values.array(node.outputs.slice(0, outputCount), node);
-    return [{ index, op, inputs, inputCount, outputs, outputCount }];
+    return { index, op, inputs, inputCount, outputs, outputCount };
   }
 
   private async takeTurn(): Promise<void> {

@@ -22,6 +22,8 @@ import { absorbTransposes } from "./transposes.js";
  * is no body either.
  */
 export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "parts" | "onHost"): Graph {
+  // most steps of transformers need nothing on the host
+  if (!graph.nodes.some((node) => mayChange(graph, node, hasKernel, prefers))) return graph;
   const b = new Builder(graph, false);
   const replace = (node: Node, body: Expansion | undefined): void => {
     for (const inner of body?.nodes ?? []) add(inner);
@@ -48,6 +50,18 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "p
   };
   for (const node of graph.nodes) add(node);
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
+}
+
+/** Whether a node could be replaced by others: there is no kernel for it, or its op has another form. */
+function mayChange(
+  graph: Graph,
+  node: Node,
+  hasKernel: Target["hasKernel"],
+  prefers: "parts" | "onHost" | undefined,
+): boolean {
+  const op = opOf(node);
+  if (prefers === "onHost" ? op.onHost : prefers) return true;
+  return !op.view && !op.swap && !hasKernel(node, graph);
 }
 
 /** A node in the form that a runtime prefers, such as parts that can be members of fused ones; undefined if it has none. */
