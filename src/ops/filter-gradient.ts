@@ -3,7 +3,7 @@ import { offsetsOf, padded } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
 import { type Window, windowOf } from "./geometry.js";
 import type { BodyCall } from "./op.js";
-import { reshape } from "./shapes.js";
+import { reshape, sumOver } from "./shapes.js";
 
 /** Images cut into planes, one for each place that a stride leaves over: [planes, rows, N, columns…, C]. */
 interface Planes {
@@ -71,6 +71,16 @@ function insideOf(b: Emit, { dtype, shape }: TensorType, { sizes, positions }: P
   return b.constant(dtype, [positions], Array.from({ length: shape[0] as number }, () => inside.map(Number)).flat());
 }
 
+/** Positions that a product sums over at least where there are more of them in parts: threads then take a part each. */
+const leastSum = 3072;
+
+/** Into how many parts of equal rows the positions of all rows are cut. */
+function partsOf(rows: number, positions: number): number {
+  for (let parts = Math.max(1, Math.floor(positions / leastSum)); parts > 1; parts--)
+    if (rows % parts === 0) return parts;
+  return 1;
+}
+
 /**
  * dW of a convolution as one product for each offset inside the kernel, [M, P]·[P, C] with P positions of all images. What
  * the windows see at an offset are rows of one matrix, [positions, C], read where they lie: images lie row by row, so that
@@ -97,33 +107,35 @@ export function gradientByRows(call: BodyCall): string | undefined {
   const before = Math.max(0, Math.ceil(-Math.min(...distances) / positions));
   const behind = Math.max(0, Math.ceil((Math.max(...distances) + count) / positions) - rows);
   const matrix = planesOf(b, call.x(0), planes, [before, behind]);
-  // [N, M, rows, columns…] → [M, rows, N·columns…]
-  const perm = [1, 2, 0, ...moved.slice(1).map((_, axis) => axis + 3)];
-  const whole = reshape(b, b.op("Transpose", [call.x(1)], { perm: ints(perm) }), [m, moved[0] as number, positions]);
+  // [N, M, rows, columns…] → [parts, M, rows of a part, N·columns…]
+  const parts = partsOf(moved[0] as number, count);
+  const [height = 1, ...columns] = moved;
+  const split = reshape(b, call.x(1), [n, m, parts, height / parts, ...columns]);
+  const perm = [2, 1, 3, 0, ...columns.map((_, axis) => axis + 4)];
+  const whole = reshape(b, b.op("Transpose", [split], { perm: ints(perm) }), [parts * m, height / parts, positions]);
   const products: string[] = [];
   const insides = taps.map((tap) => insideOf(b, dY, planes, tap));
   for (const inside of new Set(insides)) {
-    const left = reshape(b, inside === undefined ? whole : b.op("Mul", [whole, inside]), [m, count]);
+    const left = reshape(b, inside === undefined ? whole : b.op("Mul", [whole, inside]), [parts, m, count / parts]);
     taps.forEach(({ plane, distance }, i) => {
       if (insides[i] !== inside) return;
       const start = (plane * (before + rows + behind) + before) * positions + distance;
       const seen = b.op("Rows", [matrix], { start: int(start), count: int(count) }, { domain: "mutwo" });
-      products[i] = reshape(b, b.op("MatMul", [left, seen]), [1, m * c]);
+      const product = b.op("MatMul", [left, reshape(b, seen, [parts, count / parts, c])]);
+      products[i] = reshape(b, product, [1, parts, m * c]);
     });
   }
-  const identity = b.constant(
-    dY.dtype,
-    [taps.length, taps.length],
-    taps.flatMap((_, i) => taps.map((__, k) => Number(i === k))),
-  );
+  const joined = b.op("Concat", products, { axis: int(0) });
+  const sums = parts > 1 ? sumOver(b, joined, [1], false) : reshape(b, joined, [taps.length, m * c]);
+  const identity = taps.flatMap((_, i) => taps.map((__, k) => Number(i === k)));
   // the product with the identity is exact for finite values, and takes a third of the time of a Transpose
   const last = b.op(
     "FusedMatMul",
-    [b.op("Concat", products, { axis: int(0) }), identity],
-    { transA: int(1) },
+    [sums, b.constant(dY.dtype, [taps.length, taps.length], identity)],
     {
-      domain: "com.microsoft",
+      transA: int(1),
     },
+    { domain: "com.microsoft" },
   );
   return reshape(b, last, [m, c, ...kernel]);
 }
