@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, int, ints, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
-import { convType, convWindow, transposeWindow, type Window, windowAttributes } from "./geometry.js";
+import { convType, convWindow, type Window, windowAttributes } from "./geometry.js";
 import { native, noFlops, sameType } from "./kinds.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
 import { reshape } from "./shapes.js";
@@ -96,10 +96,10 @@ export const blocked: OpTable = {
   ),
 };
 
-const intoBlocks = (b: Emit, x: string, block: number): string =>
+export const intoBlocks = (b: Emit, x: string, block: number): string =>
   b.op("IntoBlocks", [x], { block: int(block) }, { domain: "mutwo" });
 
-const outOfBlocks = (b: Emit, x: string, block: number): string =>
+export const outOfBlocks = (b: Emit, x: string, block: number): string =>
   b.op("OutOfBlocks", [x], { block: int(block), channels: int(b.type(x).shape[1] as number) }, { domain: "mutwo" });
 
 /** Filters [M, C, kH, kW] in blocks. */
@@ -110,28 +110,6 @@ function filtersInBlocks(b: Emit, w: string, block: number, isDense: boolean): s
   const inner = isDense ? intoBlocks(b, w, block) : w;
   const rows = reshape(b, inner, [m / block, block, c, elementCount(kernel)]);
   return reshape(b, intoBlocks(b, rows, block), shape);
-}
-
-/**
- * The filters of a transposed convolution, [M, C, kH, kW], as those of a convolution from M to C channels: every kernel axis
- * turned round, in blocks.
- */
-function turnedInBlocks(b: Emit, w: string, block: number, isDense: boolean): string {
-  const [m, c, ...kernel] = b.type(w).shape as [number, number, number, number];
-  const size = elementCount(kernel);
-  // rows of a block of C, for each of M and each place in the kernel; a depthwise one has all channels in M
-  const [outer, blocks] = isDense ? [m, c / block] : [1, m / block];
-  const split = isDense ? w : reshape(b, w, [1, m, 1, size]);
-  const rows = reshape(b, intoBlocks(b, split, block), [outer * blocks * size, block]);
-  // [M, C/B, k] → [C/B, M/B, k turned, B of M]
-  const step = isDense ? block : 1;
-  const order: number[] = [];
-  for (let out = 0; out < blocks; out++)
-    for (let first = 0; first < outer; first += step)
-      for (let k = size - 1; k >= 0; k--)
-        for (let from = first; from < first + step; from++) order.push((from * blocks + out) * size + k);
-  const turned = b.op("Gather", [rows, b.constant("int32", [order.length], order)], { axis: int(0) });
-  return reshape(b, turned, isDense ? [c, m, ...kernel] : [m, c, ...kernel]);
 }
 
 /** Fewest positions for each of which whole filters are worth being brought into blocks. */
@@ -154,7 +132,7 @@ interface Sizes {
  * channels of 56², 3 × 3: 4.2 against 5.3 ms; 256 of 14²: 3.9 against 5.0; 7 × 7 of 3 channels of 224²: 4.5 against 6.7;
  * depthwise 3 × 3 of 96 channels of 56²: 0.65 against 1.6).
  */
-function isFaster({ from, to, group, kernel, positions }: Sizes, block: number): boolean {
+export function isFaster({ from, to, group, kernel, positions }: Sizes, block: number): boolean {
   if (block === 1 || kernel === 1 || to % block || positions < leastPositions) return false;
   if (isFew(from, group, block)) return true;
   if (from % block) return false;
@@ -179,34 +157,8 @@ export function convolutionInBlocks(call: BodyCall, block: number): string[] | u
   return [outOfBlocks(b, inBlocks(b, [image, filters, ...bias], convWindow(call), group, block), block)];
 }
 
-/** A transposed convolution of stride 1 as a convolution by blocks of so many channels; undefined as above. */
-export function transposedInBlocks(call: BodyCall, block: number): string[] | undefined {
-  const { b } = call;
-  const [x, w] = [call.input(0), call.input(1)];
-  const group = call.int("group", 1);
-  const { window, spatial } = transposeWindow(call);
-  const [from, to] = [x.shape[1] as number, (w.shape[1] as number) * group];
-  const before = window.kernel.map(
-    (k, axis) => (window.dilations[axis] as number) * (k - 1) - (window.pads[axis] as number),
-  );
-  const after = spatial.map(
-    (size, axis) =>
-      size +
-      (window.dilations[axis] as number) * ((window.kernel[axis] as number) - 1) -
-      (x.shape[axis + 2] as number) -
-      (before[axis] as number),
-  );
-  const pads = [...before, ...after];
-  if (x.shape.length !== 4 || from % block || pads.some((pad) => pad < 0)) return undefined;
-  const positions = (x.shape[0] as number) * elementCount(spatial);
-  if (!isFaster({ from, to, group, kernel: elementCount(window.kernel), positions }, block)) return undefined;
-  const filters = turnedInBlocks(b, call.x(1), block, group === 1);
-  const bias = call.inputs[2] ? [call.x(2)] : [];
-  const image = intoBlocks(b, call.x(0), block);
-  return [outOfBlocks(b, inBlocks(b, [image, filters, ...bias], { ...window, pads }, group, block), block)];
-}
-
-const inBlocks = (b: Emit, operands: readonly string[], window: Window, group: number, block: number): string =>
+/** A convolution of operands that lie in blocks. */
+export const inBlocks = (b: Emit, operands: readonly string[], window: Window, group: number, block: number): string =>
   b.op(
     "BlockedConv",
     operands,

@@ -1,6 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
-import { convolutionInBlocks, transposedInBlocks } from "./blocked.js";
+import { convolutionInBlocks } from "./blocked.js";
+import { transposedInBlocks } from "./blocked-transposed.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
 import { gradientByRows } from "./filter-gradient.js";
@@ -149,7 +150,7 @@ export const convolution: OpTable = {
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convTransposeBody,
       onHost: (call, { channelBlock }) =>
-        isTurnedFaster(call) ? (transposedInBlocks(call, channelBlock) ?? convTransposeBody(call)) : undefined,
+        transposedInBlocks(call, channelBlock) ?? (isTurnedFaster(call) ? convTransposeBody(call) : undefined),
       // CUDA's kernel takes symmetric pads only: what they leave over is cut off
       normalize: (call) => {
         const { b } = call;

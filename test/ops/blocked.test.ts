@@ -24,6 +24,22 @@ const inBlocks: readonly (readonly [what: string, text: string])[] = [
     "a transposed one with a bias, spread windows and uneven pads",
     conv("ConvTranspose", "2,48,15,14", "48,32,3,3", "dilations=[2,1], pads=[0,1,1,0]", "32"),
   ],
+  [
+    "a transposed one with strides",
+    conv("ConvTranspose", "1,48,16,17", "48,32,3,3", "strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]"),
+  ],
+  [
+    "a transposed one with strides and a bias",
+    conv("ConvTranspose", "2,48,15,14", "48,32,4,5", "strides=[2,3], pads=[1,1,1,1]", "32"),
+  ],
+  [
+    "a transposed one that fills windows side by side",
+    conv("ConvTranspose", "1,64,16,17", "64,64,2,2", "strides=[2,2]"),
+  ],
+  [
+    "a transposed one of each channel with strides",
+    conv("ConvTranspose", "1,32,16,17", "32,1,3,3", "strides=[1,2], pads=[1,1,1,1], output_padding=[0,1], group=32"),
+  ],
   ["a transposed one of each channel", conv("ConvTranspose", "1,32,16,17", "32,1,3,3", "pads=[1,1,1,1], group=32")],
 ];
 
@@ -46,6 +62,14 @@ for (const [what, text] of [
   ["kernels of one element", conv("Conv", "1,32,16,17", "48,32,1,1", "")],
   ["one axis", conv("Conv", "1,32,300", "48,32,3", "pads=[1,1]")],
   ["a transposed one with pads beyond the kernel", conv("ConvTranspose", "1,48,20,20", "48,32,2,2", "pads=[2,2,2,2]")],
+  [
+    "a transposed one whose rows are no multiple of the stride",
+    conv("ConvTranspose", "1,48,16,17", "48,32,3,3", "strides=[2,2], pads=[1,1,1,1]"),
+  ],
+  [
+    "a transposed one whose stride is longer than the kernel",
+    conv("ConvTranspose", "1,96,16,17", "96,48,2,2", "strides=[1,3], output_padding=[0,1]"),
+  ],
   ["a transposed one of groups", conv("ConvTranspose", "1,48,16,17", "48,16,3,3", "pads=[1,1,1,1], group=2")],
 ] as const)
   test(`not in blocks: ${what}`, async () => {
