@@ -134,7 +134,7 @@ interface Sizes {
  */
 export function isFaster({ from, to, group, kernel, positions }: Sizes, block: number): boolean {
   if (block === 1 || kernel === 1 || to % block || positions < leastPositions) return false;
-  if (isFew(from, group, block)) return true;
+  if (isFew(from, group, block)) return from * kernel >= leastProducts;
   if (from % block) return false;
   if (group > 1) return group === from && group === to;
   return from * to * kernel >= leastProducts * (from + to);

@@ -71,6 +71,9 @@ function insideOf(b: Emit, { dtype, shape }: TensorType, { sizes, positions }: P
   return b.constant(dtype, [positions], Array.from({ length: shape[0] as number }, () => inside.map(Number)).flat());
 }
 
+/** Fewest channels of X: a register's of AVX-512. */
+const leastChannels = 16;
+
 /** Positions that a product sums over at least where there are more of them in parts: threads then take a part each. */
 const leastSum = 3072;
 
@@ -86,7 +89,8 @@ function partsOf(rows: number, positions: number): number {
  * the windows see at an offset are rows of one matrix, [positions, C], read where they lie: images lie row by row, so that
  * one step down is N·columns positions further on and one step to the side is one. Where that is another row, dY is zero.
  *
- * undefined where windows do not move over as many columns as there are, for groups, and for kernels of one element.
+ * undefined where windows do not move over as many columns as there are, for groups, for kernels of one element, and where
+ * it is not faster.
  */
 export function gradientByRows(call: BodyCall): string | undefined {
   const { b } = call;
@@ -98,7 +102,9 @@ export function gradientByRows(call: BodyCall): string | undefined {
   const { strides } = window;
   const sizes = x.shape.slice(2).map((size, axis) => size / (strides[axis] as number));
   const fits = sizes.every((size, axis) => Number.isInteger(size) && (axis === 0 || size === moved[axis]));
-  if (!fits || call.int("group", 1) !== 1 || elementCount(kernel) === 1 || c < 16) return undefined;
+  // fewer channels fill no register; of few channels and many results slices are smaller than dY is
+  const isWorth = c >= leastChannels && (m <= 2 * c || strides.some((stride) => stride > 1));
+  if (!fits || !isWorth || call.int("group", 1) !== 1 || elementCount(kernel) === 1) return undefined;
   const planes: Planes = { sizes, strides, positions: n * elementCount(sizes.slice(1)) };
   const { positions } = planes;
   const taps = offsetsOf(kernel).map((at) => tapOf(planes, at, window));
