@@ -11,11 +11,11 @@ const window = (size: number, stride: number, pad: number): Attributes => ({
 });
 
 export const blocked: readonly Sample[] = [8, 16].flatMap((block): Sample[] => [
-  { op: "mutwo:IntoBlocks", inputs: [tensor([2, 2 * block, 3, 5])], attributes: inBlocksOf(block) },
+  { op: "mutwo:IntoBlocks", inputs: [tensor([1, 3 * block, 3, 5])], attributes: inBlocksOf(block) },
   {
     op: "mutwo:OutOfBlocks",
-    inputs: [tensor([2, 2 * block, 3, 5])],
-    attributes: inBlocksOf(block, { channels: int(2 * block) }),
+    inputs: [tensor([1, 3 * block, 3, 5])],
+    attributes: inBlocksOf(block, { channels: int(3 * block) }),
   },
   {
     op: "mutwo:BlockedConv",
