@@ -4,6 +4,7 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { batchNormalizationParts } from "./batchnorm-parts.js";
 import { bitwise } from "./bitwise.js";
+import { blocked } from "./blocked.js";
 import { channelNormalization } from "./channel-normalization.js";
 import { clipping } from "./clip.js";
 import { contribAttention } from "./contrib-attention.js";
@@ -66,6 +67,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   matrix,
   einsum,
   convolution,
+  blocked,
   pooling,
   views,
   movement,

@@ -38,6 +38,15 @@ export type Body = (call: BodyCall) => readonly string[];
 /** The same, or undefined to leave the node alone. */
 export type Normalize = (call: BodyCall) => readonly string[] | undefined;
 
+/** What a form for a CPU depends on. */
+export interface Host {
+  /** Channels that the kernels of convolutions hold side by side (ops/blocked.ts); 1 where they have no such blocks. */
+  readonly channelBlock: number;
+}
+
+/** Writes a node out in a form that takes less time on that CPU; undefined where there is none. */
+export type HostForm = (call: BodyCall, host: Host) => readonly string[] | undefined;
+
 /** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
 export interface GradientCall extends BodyCall {
   /** Name of the forward node's output; asks the forward node for it if it was absent. */
@@ -135,8 +144,10 @@ export interface Op {
   readonly axisRoom?: number;
   /** Its kernels take tensors without elements, as those of pointwise ops and views do. Default: they are refused. */
   readonly empty?: true;
-  /** Output 0 is input 0's storage under another name or shape: costs nothing, no kernel is called. */
+  /** Output 0 is input 0's storage, or a part of it, under another name or shape: costs nothing, no kernel is called. */
   readonly view: boolean;
+  /** Where in input 0 a view begins that shows a part of it, elements. Default: it shows all. */
+  readonly viewStart?: (call: OpCall) => number;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
   readonly inPlace: readonly number[];
   /** The same for each output of one node, where it depends on the node; instead of `inPlace`. */
@@ -204,12 +215,14 @@ export interface Op {
    * null: there is no native kernel (ops of our own), the body is used.
    */
   readonly types: Readonly<Record<string, number | `y${number}` | DType>> | null;
+  /** What ONNX Runtime calls its kernel, where that is not the op's own name. */
+  readonly kernel?: { readonly domain: string; readonly op: string };
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
   /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
-  readonly onHost?: Normalize;
+  readonly onHost?: HostForm;
   /**
    * The op in fusible ops and ops of our own that have generated kernels, or undefined to leave the node alone: preferred to
    * a kernel of its own where a runtime fuses. `joins`: only if input 0 is made by a fusible node, for alone it is no gain.

@@ -47,6 +47,7 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
     node: node.name,
     op: node.op,
     domain: node.domain,
+    ...record.kernel,
     types,
     attributes: { ...record.defaults, ...node.attributes },
     inputCount: used(node.inputs),

@@ -47,6 +47,8 @@ export interface Recording {
   readonly backend: string;
   readonly device: Device;
   readonly fuses: boolean;
+  /** Channels of a block of the CPU's convolutions (`Target.channelBlock`); absent where there are none. */
+  readonly channelBlock?: number;
   /** Hashes of the signatures of nodes that the device had a kernel for. */
   readonly kernels: readonly string[];
   /** Median time, ms, and workspace, bytes, of each distinct node, by the hash of its signature. */
@@ -76,6 +78,7 @@ const recordingSchema = object({
   backend: text,
   device,
   fuses: flag,
+  channelBlock: v.optional(count),
   kernels: list(text),
   nodes: record(v.strictTuple([quantity, count], "a time and bytes")),
   copies: v.nullable(list(copy)),
@@ -161,6 +164,7 @@ export function recordingRuntime(
       backend: runtime.backend,
       device: runtime.device,
       fuses: runtime.fuses ?? false,
+      ...(runtime.channelBlock !== undefined && { channelBlock: runtime.channelBlock }),
       kernels: [...kernels],
       nodes: Object.fromEntries(
         [...samples].map(([key, { ms, workspaceBytes }]) => [key, [median(ms), workspaceBytes]]),
@@ -202,6 +206,7 @@ export function openReplay(recording: Recording): Runtime {
     backend: "replay",
     device: recording.device,
     fuses: recording.fuses,
+    ...(recording.channelBlock !== undefined && { channelBlock: recording.channelBlock }),
     hasKernel: (node, graph) => kernels.has(keyOf(node, graph)),
     load: (graph): LoadedStep => {
       const refuse = (): never => {

@@ -3,7 +3,7 @@ import { type Expansion, expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import type { Body } from "../ops/op.js";
+import type { Body, Host } from "../ops/op.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { alignRows } from "./aligned.js";
 import { separateBiases } from "./bias.js";
@@ -17,11 +17,11 @@ import { absorbTransposes } from "./transposes.js";
 
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
- * `prefers` is "parts", also those whose parts fuse with what stands around, where it is "onHost" those that have a faster
+ * `prefers` is "parts", also those whose parts fuse with what stands around, where it is a CPU those that have a faster
  * form there. Tensors that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there
  * is no body either.
  */
-export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "parts" | "onHost"): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "parts" | Host): Graph {
   // most steps of transformers need nothing on the host
   if (!graph.nodes.some((node) => mayChange(graph, node, hasKernel, prefers))) return graph;
   const b = new Builder(graph, false);
@@ -57,10 +57,10 @@ function mayChange(
   graph: Graph,
   node: Node,
   hasKernel: Target["hasKernel"],
-  prefers: "parts" | "onHost" | undefined,
+  prefers: "parts" | Host | undefined,
 ): boolean {
   const op = opOf(node);
-  if (prefers === "onHost" ? op.onHost : prefers) return true;
+  if (prefers === "parts" || (prefers && op.onHost)) return true;
   return !op.view && !op.swap && !hasKernel(node, graph);
 }
 
@@ -68,12 +68,12 @@ function mayChange(
 function preferredForm(
   b: Builder,
   node: Node,
-  prefers: "parts" | "onHost",
+  prefers: "parts" | Host,
   hasKernel: Target["hasKernel"],
 ): Expansion | undefined {
   const op = opOf(node);
   const graph = { name: "", tensors: b.tensors };
-  if (prefers === "onHost") return op.onHost && expand(b, node, op.onHost);
+  if (prefers !== "parts") return op.onHost && expand(b, node, (call) => op.onHost?.(call, prefers));
   // also element-wise ops that kernels have no expression for
   const finer = op.parts?.of ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
   if (!finer) return undefined;
@@ -97,13 +97,15 @@ const isWidened = (node: Node, { tensors }: Pick<Graph, "tensors">): boolean =>
 export interface Target {
   /** Whether fused nodes (fuse.ts) are one kernel here. */
   readonly fuses?: boolean;
+  /** `Host.channelBlock` of its CPU; default 1. */
+  readonly channelBlock?: number;
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
 }
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const prefers = runtime.fuses ? "parts" : "onHost";
+  const prefers = runtime.fuses ? "parts" : { channelBlock: runtime.channelBlock ?? 1 };
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
