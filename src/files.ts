@@ -8,6 +8,7 @@ export const mostBytes = {
   model: 2 ** 31,
   safetensors: 2 ** 34,
   run: 5e8,
+  training: 5e8,
   recording: 5e8,
   table: 5e8,
   notebook: 5e8,

@@ -1,5 +1,5 @@
 import { closeSync, openSync, writeSync } from "node:fs";
-import { readFile } from "../files.js";
+import { openFile, readFile, readPart } from "../files.js";
 import { bytesPerElement, type DType, elementCount } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { own } from "../own.js";
@@ -45,13 +45,7 @@ export function readSafetensorsFile(file: string): {
   const length = bytes.length >= 8 ? Number(bytes.readBigUInt64LE(0)) : -1;
   if (length < 2 || length > maxHeaderBytes || length > bytes.length - 8)
     throw new Error(`not a safetensors file, or truncated: ${file}`);
-  let header: unknown;
-  try {
-    header = JSON.parse(bytes.toString("utf8", 8, 8 + length));
-  } catch (error) {
-    throw new Error(`not a safetensors file: ${file}`, { cause: error });
-  }
-  if (!isObject(header)) throw new Error(`not a safetensors file: ${file}`);
+  const header = headerOf(bytes.toString("utf8", 8, 8 + length), file);
   const data = bytes.subarray(8 + length);
   const entries = Object.entries(header).filter(([name]) => name !== "__metadata__");
   const read = entries.map(([name, entry]) => ({ ...readEntry(name, entry, data.length, file), name }));
@@ -66,6 +60,31 @@ export function readSafetensorsFile(file: string): {
     }),
   );
   return { values, metadata: textsOf(own(header, "__metadata__")) };
+}
+
+/** The texts beside the tensors, of which nothing is read. Throws one line for a file that cannot be read or is none. */
+export function readSafetensorsMetadata(file: string): Readonly<Record<string, string>> {
+  const { descriptor, bytes } = openFile("safetensors", file);
+  try {
+    const first = readPart(descriptor, 0, 8);
+    const length = first.length === 8 ? Number(first.readBigUInt64LE(0)) : -1;
+    if (length < 2 || length > Math.min(maxHeaderBytes, bytes - 8))
+      throw new Error(`not a safetensors file, or truncated: ${file}`);
+    return textsOf(own(headerOf(readPart(descriptor, 8, length).toString("utf8"), file), "__metadata__"));
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function headerOf(text: string, file: string): Record<string, unknown> {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`not a safetensors file: ${file}`, { cause: error });
+  }
+  if (!isObject(header)) throw new Error(`not a safetensors file: ${file}`);
+  return header;
 }
 
 const textsOf = (metadata: unknown): Record<string, string> =>
