@@ -7,6 +7,8 @@ import { formatBytes } from "./format.js";
 export const mostBytes = {
   model: 2 ** 31,
   safetensors: 2 ** 34,
+  data: 2 ** 40,
+  image: 2 ** 28,
   run: 5e8,
   recording: 5e8,
   table: 5e8,
@@ -31,7 +33,8 @@ const mostAtOnce = 2 ** 30;
 /** A file that cannot be read as it is, whatever stands in it. */
 export class UnreadableFile extends Error {}
 
-const cannotRead = (kind: string, file: string, why: unknown, cause?: unknown): UnreadableFile =>
+/** `cannot read KIND: FILE (WHY)`, for what is wrong with a file whatever stands in it. */
+export const cannotRead = (kind: string, file: string, why: unknown, cause?: unknown): UnreadableFile =>
   new UnreadableFile(`cannot read ${kind}: ${file} (${why})`, { cause });
 
 const isNot = (found: Stats): string => {

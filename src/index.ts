@@ -1,8 +1,8 @@
+export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
+export type { DataColumn, Dataset } from "./data/dataset.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
-export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
-export type { DataColumn, Dataset } from "./data/dataset.js";
 export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
 export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
 export type { ActivationRow } from "./memory/activation-rows.js";
