@@ -1,7 +1,8 @@
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { readFile } from "../files.js";
 import { bytesPerElement, type DType, elementCount } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
+import { own } from "../own.js";
 
 /** The format's names of element types. */
 const names: Readonly<Record<string, DType>> = {
@@ -33,7 +34,13 @@ const maxHeaderBytes = 100_000_000;
  * Reads a safetensors file: 8 bytes of header length, a JSON header, raw little-endian data, of which the values are
  * views. Throws one line for a file that cannot be read, is truncated, or whose header does not fit its data.
  */
-export function readSafetensors(file: string): Map<string, Value> {
+export const readSafetensors = (file: string): Map<string, Value> => readSafetensorsFile(file).values;
+
+/** The same, with the texts by name that the file holds beside its tensors (`__metadata__`; others than texts are left out). */
+export function readSafetensorsFile(file: string): {
+  values: Map<string, Value>;
+  metadata: Readonly<Record<string, string>>;
+} {
   const bytes = readFile("safetensors", file);
   const length = bytes.length >= 8 ? Number(bytes.readBigUInt64LE(0)) : -1;
   if (length < 2 || length > maxHeaderBytes || length > bytes.length - 8)
@@ -53,12 +60,20 @@ export function readSafetensors(file: string): Map<string, Value> {
     if (begin < end) throw new Error(`overlapping safetensors entry: ${printable(name)} (${file})`);
     end = begin + size;
   }
-  return new Map(
-    read.map(({ name, dtype, shape, begin, bytes: size }) => {
+  const values = new Map(
+    read.map(({ name, dtype, shape, begin, bytes: size }): [string, Value] => {
       return [name, { dtype, shape, data: new Uint8Array(data.buffer, data.byteOffset + begin, size) }];
     }),
   );
+  return { values, metadata: textsOf(own(header, "__metadata__")) };
 }
+
+const textsOf = (metadata: unknown): Record<string, string> =>
+  isObject(metadata)
+    ? Object.fromEntries(
+        Object.entries(metadata).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+      )
+    : {};
 
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -84,8 +99,12 @@ function readEntry(name: string, entry: unknown, dataBytes: number, file: string
   return { dtype, shape, begin, bytes: end - begin };
 }
 
-/** Writes tensors as a safetensors file. */
-export function writeSafetensors(file: string, values: ReadonlyMap<string, Value>): void {
+/** Writes tensors as a safetensors file, one after the other, with texts by name beside them. Throws what the system does. */
+export function writeSafetensors(
+  file: string,
+  values: ReadonlyMap<string, Value>,
+  metadata: Readonly<Record<string, string>> = {},
+): void {
   const short = new Map(Object.entries(names).map(([name, dtype]) => [dtype, name]));
   let at = 0;
   const header = [...values].map(([name, { dtype, shape, data }]): [string, Entry] => {
@@ -93,8 +112,15 @@ export function writeSafetensors(file: string, values: ReadonlyMap<string, Value
     at += data.length;
     return [name, { dtype: short.get(dtype) as string, shape, data_offsets: [begin, at] }];
   });
-  const text = Buffer.from(JSON.stringify(Object.fromEntries(header)));
+  const beside = Object.keys(metadata).length ? { __metadata__: metadata } : {};
+  const text = Buffer.from(JSON.stringify({ ...beside, ...Object.fromEntries(header) }));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
-  writeFileSync(file, Buffer.concat([length, text, ...[...values.values()].map(({ data }) => data)]));
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of [length, text, ...[...values.values()].map(({ data }) => data)])
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
 }

@@ -18,6 +18,8 @@ const besides: Readonly<Record<CommandName, readonly string[]>> = {
   plan: ["command"],
   verify: [],
   show: [],
+  train: ["command", "signal", "onProgress", "onStep", "onEpoch"],
+  trainer: ["run", "signal", "onProgress"],
 };
 
 /**
