@@ -70,9 +70,13 @@ const tooLarge = (bytes: number, most: number): string | undefined =>
 export const checkFile = (kind: FileKind, file: string): void =>
   closeSync(openFile(kind, file, mostBytes[kind]).descriptor);
 
-/** The bytes of a file that a user names. Throws as `openFile` does, for more than its kind or the machine may have. */
+/** Opens a file to be read whole. Throws as `openFile` does, for more than its kind or the machine may have. */
+export const openWhole = (kind: FileKind, file: string): OpenFile =>
+  openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+
+/** The bytes of a file that a user names. Throws as `openWhole` does. */
 export function readFile(kind: FileKind, file: string): Buffer {
-  const { descriptor, bytes } = openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+  const { descriptor, bytes } = openWhole(kind, file);
   try {
     return readPart(descriptor, 0, bytes);
   } catch (error) {

@@ -1,5 +1,5 @@
 import { few } from "../format.js";
-import { elementCount } from "../graph/graph.js";
+import { elementCount, isFloat } from "../graph/graph.js";
 import type { Numbers } from "./batch.js";
 import type { DataColumn, Dataset } from "./dataset.js";
 import { bytesIn, type TypedNumbers, typedZeros } from "./numbers.js";
@@ -11,12 +11,18 @@ import type { Rows } from "./stored.js";
  */
 export type ColumnChoice = Readonly<Record<string, string | readonly string[]>>;
 
-/** Samples of several arrays as one dataset. */
-export interface ArrayData {
-  readonly name: string;
-  readonly rows: ReadonlyMap<string, Rows>;
+/** What is made of arrays. */
+export interface ArrayOptions {
   readonly columns?: ColumnChoice | undefined;
   readonly classes?: readonly string[] | undefined;
+  /** What whole numbers, as bytes of images are, are multiplied by where an input of floats takes them. */
+  readonly scale?: number | undefined;
+}
+
+/** Samples of several arrays as one dataset. */
+export interface ArrayData extends ArrayOptions {
+  readonly name: string;
+  readonly rows: ReadonlyMap<string, Rows>;
   readonly at?: (index: number) => string;
   readonly isFlat?: boolean;
   readonly close?: () => void;
@@ -35,8 +41,10 @@ const areNames = (names: readonly string[]): string =>
   names.length === 0 ? "is none" : `${names.length === 1 ? "is" : "are"} ${few(names)}`;
 
 /** A dataset of arrays with as many samples each. Throws if they differ, if there is none, or it has no samples. */
-export function arrayDataset({ name, rows, columns, classes, at, isFlat, close }: ArrayData): Dataset {
+export function arrayDataset({ name, rows, columns, classes, scale, at, isFlat, close }: ArrayData): Dataset {
   const names = chosenNames(columns, [...rows.keys()], name);
+  if (scale !== undefined && (!Number.isFinite(scale) || scale === 0))
+    throw new Error(`scale of data is no number beside 0: ${scale} (${name})`);
   const [first] = names;
   if (first === undefined) throw new Error(`no arrays in ${name}`);
   const of = (column: string): Rows => rows.get(column) as Rows;
@@ -55,7 +63,7 @@ export function arrayDataset({ name, rows, columns, classes, at, isFlat, close }
   return {
     name,
     count,
-    columns: Object.entries(choice).map(([tensor, chosen]) => columnOf(tensor, [chosen].flat(), of, isFlat)),
+    columns: Object.entries(choice).map(([tensor, chosen]) => columnOf(tensor, [chosen].flat().map(of), { source: [chosen].flat().join("+"), scale, isFlat })),
     ...(classes && { classes }),
     ...(at && { at }),
     read: (column, indices, into) => {
@@ -69,20 +77,18 @@ export function arrayDataset({ name, rows, columns, classes, at, isFlat, close }
 }
 
 function columnOf(
-  tensor: string,
-  chosen: readonly string[],
-  of: (column: string) => Rows,
-  isFlat: boolean | undefined,
+  name: string,
+  rows: readonly Rows[],
+  { source, scale, isFlat }: Pick<ArrayData, "scale" | "isFlat"> & { readonly source: string },
 ): DataColumn {
-  const rows = chosen.map(of);
   const { dtype, shape } = rows[0] as Rows;
-  const source = chosen.join("+");
   return {
-    name: tensor,
+    name,
     dtype,
     shape: rows.length === 1 ? shape : [rows.reduce((sum, one) => sum + elementCount(one.shape), 0)],
     ...((isFlat || rows.length > 1) && { isFlat: true }),
-    ...(source !== tensor && { source }),
+    ...(scale !== undefined && !isFloat(dtype) && { scale }),
+    ...(source !== name && { source }),
   };
 }
 

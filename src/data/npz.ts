@@ -2,17 +2,11 @@ import { closeSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { cannotRead, mostBytes, openFile, readPart } from "../files.js";
 import { formatBytes } from "../format.js";
-import { arrayDataset, type ColumnChoice, chosenNames } from "./arrays.js";
+import { type ArrayOptions, arrayDataset, chosenNames } from "./arrays.js";
 import type { Dataset } from "./dataset.js";
 import { type NpyHeader, npyStart, readNpyHeader } from "./npy.js";
 import { heldBytes, type Rows, rowsOf, type StoredArray } from "./stored.js";
 import { type Archive, firstBytes, readZip, startOf, unpacked, type ZipEntry } from "./zip.js";
-
-/** What is read of files of arrays. */
-export interface ArrayOptions {
-  readonly columns?: ColumnChoice | undefined;
-  readonly classes?: readonly string[] | undefined;
-}
 
 /** The header of an array in a file, of which that part is `bytes` long. Throws with the file's name and the array's. */
 function headerIn(file: string, name: string, start: Buffer, bytes: number): NpyHeader {

@@ -45,33 +45,33 @@ const meant = (numbers: Numbers, dtype: DType): ArrayLike<number | bigint> =>
   is16BitFloat(dtype) && numbers instanceof Uint16Array ? valuesOf(dtype, bytesIn(numbers)) : numbers;
 
 /**
- * Puts numbers of one element type into an array of another, from an element on, times `scale`; 16-bit floats are their
- * bits on both sides. What an element type cannot hold is rounded or wraps round: `misfit` finds it before.
+ * Puts numbers of one element type into an array of another, those that become floats times `scale`; 16-bit floats are
+ * their bits on both sides. What an element type cannot hold is rounded or wraps round: `misfit` finds it before.
  */
 export function putNumbers(
   from: Numbers,
   fromType: DType,
   into: TypedNumbers,
   intoType: DType,
-  { start = 0, scale = 1 }: { readonly start?: number; readonly scale?: number } = {},
+  scale = 1,
 ): void {
   if (fromType === intoType && scale === 1 && !Array.isArray(from)) {
-    into.set(from as never, start);
+    into.set(from as never);
     return;
   }
   const values = meant(from, fromType);
   const count = values.length;
   if (is16BitFloat(intoType)) {
     const bits = bytesOf(intoType, Float64Array.from(values, (value) => Number(value) * scale));
-    into.set(typedView(intoType, bits) as never, start);
+    into.set(typedView(intoType, bits) as never);
   } else if (into instanceof BigInt64Array || into instanceof BigUint64Array) {
-    for (let i = 0; i < count; i++) into[start + i] = toBig(values[i] as number | bigint);
+    for (let i = 0; i < count; i++) into[i] = toBig(values[i] as number | bigint);
   } else if (intoType === "bool") {
-    for (let i = 0; i < count; i++) into[start + i] = Number(values[i]) === 0 ? 0 : 1;
+    for (let i = 0; i < count; i++) into[i] = Number(values[i]) === 0 ? 0 : 1;
   } else if (typeof values[0] === "bigint") {
-    for (let i = 0; i < count; i++) into[start + i] = Number(values[i]) * scale;
+    for (let i = 0; i < count; i++) into[i] = Number(values[i]) * scale;
   } else {
-    for (let i = 0; i < count; i++) into[start + i] = (values[i] as number) * scale;
+    for (let i = 0; i < count; i++) into[i] = (values[i] as number) * scale;
   }
 }
 
