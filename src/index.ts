@@ -1,8 +1,13 @@
+export type { ColumnChoice } from "./data/arrays.js";
+export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
+export { type BatchesOptions, batchesOf, type EpochBatches } from "./data/batches.js";
+export type { DataColumn, Dataset } from "./data/dataset.js";
+export type { ImageOptions } from "./data/images.js";
+export { type DataOptions, openData } from "./data/open-data.js";
+export { frameData, type TableLike, type TableOptions } from "./data/table.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
-export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
-export type { DataColumn, Dataset } from "./data/dataset.js";
 export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
 export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
 export type { ActivationRow } from "./memory/activation-rows.js";

@@ -10,6 +10,8 @@ export interface DataColumn {
   readonly shape: readonly number[];
   /** Numbers side by side, as in a table: a tensor of any shape with as many elements takes them. */
   readonly isFlat?: boolean;
+  /** What its whole numbers are multiplied by where an input of floats takes them; default 1. */
+  readonly scale?: number;
   /** How the file calls it, if not by `name`. */
   readonly source?: string;
 }

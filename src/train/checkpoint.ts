@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import path from "node:path";
 import { crc32 } from "node:zlib";
-import { readSafetensorsFile, readSafetensorsMetadata, writeSafetensors } from "../model/safetensors.js";
+import { openFile } from "../files.js";
+import { readSafetensorsFile, safetensorsHeader, writeSafetensors } from "../model/safetensors.js";
 import { exactly, number, object, problemIn, record, shown, text } from "../schema.js";
 import { writeDurably } from "../writing.js";
 import type { TrainerState } from "./awaited.js";
@@ -87,14 +88,21 @@ export function rotate(folder: string, step: number, keep: number): void {
 /** The step of the best epoch that a checkpoint goes by. */
 function bestOf(file: string): number | undefined {
   try {
-    return description(readSafetensorsMetadata(file), file).log.best?.step;
+    return readCheckpointLog(file).best?.step;
   } catch {
     return undefined; // a broken one is skipped when it is read
   }
 }
 
 /** The log of a checkpoint; its tensors are not read. Throws as `readCheckpoint` does. */
-export const readCheckpointLog = (file: string): TrainingLog => description(readSafetensorsMetadata(file), file).log;
+export function readCheckpointLog(file: string): TrainingLog {
+  const open = openFile("safetensors", file);
+  try {
+    return description(safetensorsHeader(open, file).metadata, file).log;
+  } finally {
+    closeSync(open.descriptor);
+  }
+}
 
 function description(metadata: Readonly<Record<string, string>>, file: string) {
   const text = metadata[key];
