@@ -40,7 +40,8 @@ export function parseColumns(text: string): Readonly<Record<string, string | rea
 export function parseScale(text: string): number {
   const [, above = "", below = "1"] = /^([^/]+)(?:\/([^/]+))?$/.exec(text.trim()) ?? [];
   const scale = above.trim() === "" || below.trim() === "" ? Number.NaN : Number(above) / Number(below);
-  if (!Number.isFinite(scale) || scale === 0) throw new Error(`scale is not a number other than 0: ${text} (use 1/255)`);
+  if (!Number.isFinite(scale) || scale === 0)
+    throw new Error(`scale is not a number other than 0: ${text} (use 1/255)`);
   return scale;
 }
 

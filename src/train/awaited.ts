@@ -1,5 +1,4 @@
 import type { Batch, BatchTensor } from "../data/batch.js";
-import type { Dataset } from "../data/dataset.js";
 import type { DType } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import type { Run } from "../run/run.js";
@@ -33,17 +32,3 @@ export interface Trainer {
   save(file: string): void;
   close(): void;
 }
-
-export type BatchesOf = (
-  data: Dataset,
-  options: {
-    batch: readonly BatchTensor[];
-    batchSize: number;
-    shuffle?: number;
-    epoch?: number;
-    from?: number;
-    last: "drop" | "pad";
-    signal?: AbortSignal;
-    ahead?: number;
-  },
-) => AsyncIterable<{ readonly tensors: Batch; readonly indices: Int32Array; readonly samples: number }>;

@@ -114,9 +114,7 @@ function description(metadata: Readonly<Record<string, string>>, file: string) {
     throw new Error(`checkpoint is damaged: ${file}`, { cause: error });
   }
   if (value?.version !== checkpointVersion)
-    throw new Error(
-      `checkpoint has version ${shown(value?.version)}, this mutwo reads ${checkpointVersion}: ${file}`,
-    );
+    throw new Error(`checkpoint has version ${shown(value?.version)}, this mutwo reads ${checkpointVersion}: ${file}`);
   const problem = problemIn(described, value);
   if (problem !== undefined) throw new Error(`checkpoint is damaged: ${problem} (${file})`);
   return value as unknown as { sum: number; learningRate: number; settings: Record<string, string>; log: TrainingLog };
@@ -129,7 +127,8 @@ function description(metadata: Readonly<Record<string, string>>, file: string) {
 export function readCheckpoint(file: string): Checkpoint {
   const { values: tensors, metadata } = readSafetensorsFile(file);
   const { sum, learningRate, settings, log } = description(metadata, file);
-  if (sumOf({ tensors }) !== sum) throw new Error(`checkpoint is damaged: its tensors are not what was written: ${file}`);
+  if (sumOf({ tensors }) !== sum)
+    throw new Error(`checkpoint is damaged: its tensors are not what was written: ${file}`);
   return { file, state: { steps: log.steps, learningRate, tensors }, log, settings };
 }
 

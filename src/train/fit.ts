@@ -1,50 +1,21 @@
 import type { Batch } from "../data/batch.js";
+import { batchesOf } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
 import { formatMs } from "../format.js";
 import { messageLine } from "../graph/message.js";
-import { checkSchedule, type Schedule, scheduleOf, settledSchedule } from "../step/schedule.js";
-import type { BatchesOf, Trainer, TrainerState } from "./awaited.js";
-import { bestFile, checkpointFile, checkSameTraining, readCheckpoint, rotate, writeCheckpoint } from "./checkpoint.js";
+import type { Trainer } from "./awaited.js";
+import { beginCourse, type Course } from "./course.js";
 import { addToCurve, addToMemory } from "./curve.js";
 import type { FitOptions } from "./fit-options.js";
-import { type End, type EpochRow, newLog, newPartial, type TrainingLog } from "./log.js";
-import { Pace } from "./pace.js";
-import { isBetter, validate } from "./validate.js";
+import { loadBest, noteBest, saveCheckpoint } from "./keeping.js";
+import { type End, type EpochRow, newPartial, type TrainingLog } from "./log.js";
+import { validate } from "./validate.js";
 
 /** Least time between two looks at what the process holds, ms. */
 const memoryEveryMs = 200;
 
 /** Longest time without letting others (a signal's handler, a notebook) have their turn, ms. */
 const turnMs = 50;
-
-/** A training under way. */
-interface Course {
-  readonly trainer: Trainer;
-  readonly data: Dataset;
-  readonly options: FitOptions;
-  readonly log: TrainingLog;
-  readonly settings: Readonly<Record<string, string>>;
-  readonly epochs: number;
-  readonly schedule: Schedule;
-  /** The optimizer's own learning rate. */
-  readonly base: number;
-  readonly pace: Pace;
-  /** The newest checkpoint that is whole. */
-  saved: string | undefined;
-  /** The state of the best epoch where no folder holds it. */
-  bestState: TrainerState | undefined;
-}
-
-/** Steps of one epoch: whole batches, and with padding the one that the rest begins. Throws where there are none. */
-export function stepsOfEpoch({ name, count }: Dataset, batchSize: number, last: "drop" | "pad"): number {
-  if (count === 0) throw new Error(`data has no samples: ${name}`);
-  if (last === "pad") return Math.ceil(count / batchSize);
-  if (count < batchSize)
-    throw new Error(
-      `data has fewer samples than a step takes: ${count} of ${batchSize} in ${name} (bind a smaller batch, or pass --last pad)`,
-    );
-  return Math.floor(count / batchSize);
-}
 
 /**
  * Trains: epochs over the data in an order that the seed decides, until the epochs, the steps or the patience are used up,
@@ -55,65 +26,22 @@ export function stepsOfEpoch({ name, count }: Dataset, batchSize: number, last: 
  * Throws before the first step for options that do not fit each other or the data, for a checkpoint of another training;
  * for a step that fails one line that names the newest checkpoint.
  */
-export async function fit(trainer: Trainer, data: Dataset, options: FitOptions, batchesOf: BatchesOf): Promise<TrainingLog> {
-  const course = begin(trainer, data, options);
+export async function fit(trainer: Trainer, data: Dataset, options: FitOptions): Promise<TrainingLog> {
+  const course = beginCourse(trainer, data, options);
   const { log, epochs } = course;
   log.end = outOfPatience(course);
-  while (!log.end && log.epoch < epochs && log.steps < log.totalSteps) await trainEpoch(course, batchesOf);
-  log.end ??= endOf(course);
-  await finish(course, batchesOf);
+  try {
+    while (!log.end && log.epoch < epochs && log.steps < log.totalSteps) await trainEpoch(course);
+    log.end ??= endOf(course);
+    await finish(course);
+  } catch (error) {
+    throw course.saved === undefined ? error : withCheckpoint(error as Error, course.saved);
+  }
   return log;
 }
 
-function begin(trainer: Trainer, data: Dataset, options: FitOptions): Course {
-  const { schedule = "constant", seed = 0, last = "drop", monitor = "loss", metrics = [], resume } = options;
-  checkSchedule(schedule);
-  if (options.epochs === undefined && options.steps === undefined)
-    throw new Error("how long to train is not said: pass epochs or steps");
-  if (options.patience !== undefined && !options.validate)
-    throw new Error(`nothing is validated to wait for: patience ${options.patience}`);
-  if (monitor !== "loss" && !metrics.includes(monitor))
-    throw new Error(`monitor is not a metric: ${monitor} (one of ${["loss", ...metrics].join(", ")})`);
-  const epochSteps = stepsOfEpoch(data, trainer.batchSize, last);
-  if (options.validate && options.validate.count === 0)
-    throw new Error(`validation data has no samples: ${options.validate.name}`);
-  const epochs = options.epochs ?? Number.POSITIVE_INFINITY;
-  const totalSteps = Math.min(epochs * epochSteps, options.steps ?? Number.POSITIVE_INFINITY);
-  const length = { total: totalSteps, epoch: epochSteps };
-  const settings = {
-    model: trainer.modelSha256,
-    "samples per step": String(trainer.batchSize),
-    data: describeData(data),
-    ...(options.validate ? { "validation data": describeData(options.validate) } : {}),
-    seed: String(seed),
-    schedule: settledSchedule(schedule, length),
-    last,
-    monitor,
-    metrics: metrics.join(", "),
-    ...options.settings,
-  };
-  const base = trainer.learningRate;
-  const memory = trainer.processBytes ? "device" : "resident";
-  const fresh = newLog({ batchSize: trainer.batchSize, epochSteps, totalSteps, monitor, memory });
-  if (resume) {
-    checkSameTraining(resume, settings);
-    trainer.load(resume.state);
-  }
-  // a training that had ended may go on to more epochs
-  const log: TrainingLog = resume ? { ...structuredClone(resume.log), totalSteps, end: null } : fresh;
-  log.stretches.push({ startedAt: new Date().toISOString(), from: log.steps });
-  const pace = new Pace();
-  const schedule_ = scheduleOf(schedule, length);
-  const bestState = undefined;
-  return { trainer, data, options, log, settings, epochs, schedule: schedule_, base, pace, saved: resume?.file, bestState };
-}
-
-/** What is known of data without reading it: another file with the same would go unnoticed. */
-const describeData = ({ name, count, columns }: Dataset): string =>
-  `${name}, ${count} samples of ${columns.map((one) => `${one.name} ${one.dtype}[${one.shape}]`).join(", ")}`;
-
 /** Goes on with the epoch under way to its end, or until the training ends. */
-async function trainEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
+async function trainEpoch(course: Course): Promise<void> {
   const { trainer, data, options, log, pace } = course;
   const { seed = 0, last = "drop", signal } = options;
   const from = log.batch;
@@ -121,7 +49,7 @@ async function trainEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
   let turn = performance.now();
   pace.start();
   if (from < log.epochSteps)
-    for await (const batch of batchesOf(data, { ...place, shuffle: seed, epoch: log.epoch, from, last })) {
+    for await (const batch of batchesOf(data, { ...place, shuffle: seed, epoch: log.epoch, from, last, reuse: true })) {
       if (signal?.aborted) break;
       await trainStep(course, batch);
       if (log.end || log.steps >= log.totalSteps) break;
@@ -131,7 +59,7 @@ async function trainEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
       }
       if (signal?.aborted) break;
       const every = options.checkpoints?.everySteps;
-      if (every && log.steps % every === 0 && log.batch < log.epochSteps) save(course);
+      if (every && log.steps % every === 0 && log.batch < log.epochSteps) saveCheckpoint(course);
     }
   if (log.end) return;
   if (signal?.aborted) {
@@ -139,7 +67,7 @@ async function trainEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
     return;
   }
   if (log.batch < log.epochSteps) return; // the steps are used up in the middle of an epoch: endOf says so
-  await endEpoch(course, batchesOf);
+  await endEpoch(course);
 }
 
 /** One step with all that is noted of it. */
@@ -152,7 +80,7 @@ async function trainStep(course: Course, batch: { readonly tensors: Batch; reado
   try {
     ({ loss, stepMs } = await trainer.step(batch.tensors));
   } catch (error) {
-    throw failedStep(course, error as Error);
+    throw new Error(messageLine(`step ${log.steps + 1}: ${(error as Error).message}`), { cause: error });
   }
   log.steps++;
   log.batch++;
@@ -196,18 +124,16 @@ async function notFinite({ trainer, log }: Course, loss: number): Promise<string
   return `the loss of step ${log.steps} is ${loss}${first}`;
 }
 
-/** A step's error with where the training stands. */
-function failedStep({ log, saved }: Course, error: Error): Error {
-  const from = saved === undefined ? "there is no checkpoint" : `the newest checkpoint is ${saved}`;
-  return new Error(messageLine(`step ${log.steps + 1}: ${error.message}; ${from}`), { cause: error });
-}
+/** An error with where the training can go on from. */
+const withCheckpoint = (error: Error, saved: string): Error =>
+  new Error(messageLine(`${error.message}; the newest checkpoint is ${saved}`), { cause: error });
 
 const interrupted = (log: TrainingLog): End => ({ reason: "interrupted", text: `interrupted after step ${log.steps}` });
 
 /** Ends an epoch whose steps are done: validates, notes it, keeps the best state, writes the checkpoint. */
-async function endEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
+async function endEpoch(course: Course): Promise<void> {
   const { options, log, epochs } = course;
-  const row = await epochRow(course, batchesOf);
+  const row = await epochRow(course);
   if (!row) {
     log.end = interrupted(log);
     return;
@@ -221,7 +147,7 @@ async function endEpoch(course: Course, batchesOf: BatchesOf): Promise<void> {
   log.end = outOfPatience(course);
   const { everySteps, everyEpoch } = options.checkpoints ?? {};
   const isDue = everyEpoch || (everySteps && log.steps % everySteps === 0);
-  if (isDue && log.epoch < epochs && !log.end) save(course);
+  if (isDue && log.epoch < epochs && !log.end) saveCheckpoint(course);
 }
 
 /** How a training ends whose validation has not improved for as many epochs as it was to wait. */
@@ -234,11 +160,11 @@ function outOfPatience({ log, options, epochs }: Course): End | null {
 }
 
 /** What an epoch came to until here; undefined if it was interrupted while validating. */
-async function epochRow(course: Course, batchesOf: BatchesOf): Promise<EpochRow | undefined> {
+async function epochRow(course: Course): Promise<EpochRow | undefined> {
   const { trainer, options, log, pace } = course;
   const { partial } = log;
   const start = performance.now();
-  const validation = options.validate ? await validate(trainer, options.validate, options, batchesOf) : null;
+  const validation = options.validate ? await validate(trainer, options.validate, options) : null;
   if (validation === undefined) return undefined;
   const validationMs = performance.now() - start;
   pace.validated(validationMs, log.epochSteps);
@@ -254,51 +180,6 @@ async function epochRow(course: Course, batchesOf: BatchesOf): Promise<EpochRow 
   };
 }
 
-/**
- * Notes an epoch that is the best so far. With patience its state is kept: beside the checkpoints, or in memory where there
- * are none or the disk is full.
- */
-function noteBest(course: Course, { epoch, step, validation }: EpochRow): void {
-  const { trainer, options, log, settings } = course;
-  const value = validation?.[log.monitor] ?? null;
-  if (value === null || (log.best !== null && !isBetter(log.monitor, value, log.best.value))) return;
-  log.best = { epoch, step, value };
-  if (options.patience === undefined) return;
-  if (!options.checkpoints) {
-    course.bestState = trainer.state();
-    return;
-  }
-  const file = bestFile(options.checkpoints.folder, step);
-  try {
-    writeCheckpoint({ file, state: trainer.state(), log, settings });
-    course.bestState = undefined;
-  } catch (error) {
-    course.bestState = trainer.state();
-    warn(course, `the best state is kept in memory only: ${(error as Error).message}`);
-  }
-}
-
-/** Writes a checkpoint; one that cannot be written is said, and the training goes on. */
-function save(course: Course): void {
-  const { trainer, options, log, settings } = course;
-  if (!options.checkpoints) return;
-  const { folder, keep } = options.checkpoints;
-  const file = checkpointFile(folder, log.steps);
-  try {
-    writeCheckpoint({ file, state: trainer.state(), log, settings });
-    course.saved = file;
-    rotate(folder, log.steps, keep);
-  } catch (error) {
-    const old = course.saved === undefined ? "there is none" : `the newest is ${course.saved}`;
-    warn(course, `no checkpoint after step ${log.steps}: ${(error as Error).message}; ${old}`);
-  }
-}
-
-function warn({ log, options }: Course, line: string): void {
-  log.warnings.push(line);
-  options.onWarning?.(line);
-}
-
 /** Why a training that was not stopped ended. */
 function endOf({ log, epochs, options }: Course): End {
   if (log.epoch >= epochs) return { reason: "finished", text: `${epochs} ${epochs === 1 ? "epoch" : "epochs"} done` };
@@ -306,24 +187,22 @@ function endOf({ log, epochs, options }: Course): End {
 }
 
 /** What is left to do at the end: a checkpoint to go on from, the row of an epoch that was cut short, the best state. */
-async function finish(course: Course, batchesOf: BatchesOf): Promise<void> {
-  const { trainer, options, log } = course;
+async function finish(course: Course): Promise<void> {
+  const { options, log } = course;
   const { reason } = log.end as End;
   if (reason === "not finite") return; // its parameters are worth nothing
   const { everySteps, everyEpoch } = options.checkpoints ?? {};
-  if (everySteps || everyEpoch || reason === "interrupted") save(course);
+  if (everySteps || everyEpoch || reason === "interrupted") saveCheckpoint(course);
   if (reason === "interrupted") return;
   if (reason === "steps" && log.batch > 0) {
-    const row = await epochRow(course, batchesOf);
+    const row = await epochRow(course);
     if (row) {
       log.epochs.push(row);
       options.onEpoch?.(row);
       noteBest(course, row);
     }
   }
-  if (options.patience === undefined || !log.best) return;
-  if (course.bestState) trainer.load(course.bestState);
-  else if (options.checkpoints) trainer.load(readCheckpoint(bestFile(options.checkpoints.folder, log.best.step)).state);
+  if (options.patience !== undefined) loadBest(course);
 }
 
 /** How a training went, in a few words: `3 epochs, 1200 steps in 4.31 s`. */

@@ -17,7 +17,11 @@ export interface DataInfo {
   readonly name: string;
   readonly count: number;
   /** Of one sample. */
-  readonly columns: readonly { readonly name: string; readonly dtype: (typeof dtypes)[number]; readonly shape: readonly number[] }[];
+  readonly columns: readonly {
+    readonly name: string;
+    readonly dtype: (typeof dtypes)[number];
+    readonly shape: readonly number[];
+  }[];
   readonly classes: readonly string[] | null;
 }
 

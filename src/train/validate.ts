@@ -1,5 +1,5 @@
 import type { Dataset } from "../data/dataset.js";
-import type { BatchesOf, Trainer } from "./awaited.js";
+import type { Trainer } from "./awaited.js";
 import type { FitOptions } from "./fit-options.js";
 
 /** Whether a value of a metric is better than another. */
@@ -10,7 +10,6 @@ export async function validate(
   _trainer: Trainer,
   _data: Dataset,
   _options: FitOptions,
-  _batchesOf: BatchesOf,
 ): Promise<Record<string, number | null> | undefined> {
   throw new Error("not merged yet");
 }

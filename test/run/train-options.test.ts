@@ -22,7 +22,8 @@ test("parseCheckpointEvery reads epoch, a number of steps, both or never", () =>
 test("parseColumns reads which columns each tensor takes, parseScale a number or a fraction", () => {
   assert.deepEqual(parseColumns("input=x_train, target=y"), { input: "x_train", target: "y" });
   assert.deepEqual(parseColumns("input=a+b=c,target=y"), { input: ["a", "b=c"], target: "y" });
-  for (const text of ["", "x", "=x", "x=", "x=a+", "x=a,,y=b"]) assert.throws(() => parseColumns(text), /TENSOR=COLUMN/);
+  for (const text of ["", "x", "=x", "x=", "x=a+", "x=a,,y=b"])
+    assert.throws(() => parseColumns(text), /TENSOR=COLUMN/);
   assert.throws(() => parseColumns("x=a,x=b"), { message: "columns name a tensor twice: x" });
   assert.equal(parseScale("1/255"), 1 / 255);
   assert.equal(parseScale("-2e-3"), -0.002);
