@@ -109,3 +109,16 @@ export type {
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export { type TrainingOptions, trainingStep } from "./step/training.js";
+export {
+  type Counted,
+  checkMetric,
+  isBetter,
+  type Metric,
+  type Metrics,
+  type MetricsOptions,
+  type MetricsOutput,
+  metricNames,
+  metricOf,
+  type OutputValue,
+  openMetrics,
+} from "./train/metrics.js";

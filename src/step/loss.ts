@@ -56,15 +56,16 @@ function ceSettings(named: Named): { axis: number; smoothing: number; ignored: n
 }
 
 /** Where the classes are and what counts, for class scores of some shape. */
-interface Classes {
+export interface Classes {
   readonly axis: number;
   readonly classes: number;
   readonly smoothing: number;
+  /** The label that counts for nothing. */
   readonly ignored: number | undefined;
 }
 
 /** What `ce` is to do with scores of that shape. Throws if it does not fit. */
-function classesOf({ name, shape }: Tensor, named: Named): Classes {
+export function classesOf({ name, shape }: Pick<Tensor, "name" | "shape">, named: Named): Classes {
   const { smoothing, ignored, axis: given } = ceSettings(named);
   const axis = given < 0 ? given + shape.length : given;
   const classes = shape[axis];
