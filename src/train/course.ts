@@ -7,6 +7,7 @@ import type { Trainer, TrainerState } from "./awaited.js";
 import { bestFile, checkSameTraining, readCheckpoint } from "./checkpoint.js";
 import type { FitOptions } from "./fit-options.js";
 import { newLog, type TrainingLog } from "./log.js";
+import { metricsFor } from "./validate.js";
 import { Pace } from "./pace.js";
 
 /** A training under way. */
@@ -43,13 +44,16 @@ export function stepsOfEpoch({ name, count }: Dataset, batchSize: number, last: 
  * data, and for a checkpoint of another training.
  */
 export function beginCourse(trainer: Trainer, data: Dataset, options: FitOptions): Course {
-  const { schedule = "constant", seed = 0, last = "drop", monitor = "loss", metrics = [], resume } = options;
+  const { schedule = "constant", seed = 0, last = "drop", monitor = "loss", resume } = options;
   if (options.epochs === undefined && options.steps === undefined)
     throw new Error("how long to train is not said: pass epochs or steps");
   if (options.patience !== undefined && !options.validate)
     throw new Error(`nothing is validated to wait for: patience ${options.patience}`);
-  if (monitor !== "loss" && !metrics.includes(monitor))
-    throw new Error(`monitor is not a metric: ${monitor} (one of ${["loss", ...metrics].join(", ")})`);
+  if (options.validate) {
+    const { names } = metricsFor(trainer, options);
+    if (!names.includes(monitor))
+      throw new Error(`monitor is not among the metrics: ${monitor} (one of ${names.join(", ")})`);
+  }
   const epochSteps = stepsOfEpoch(data, trainer.batchSize, last);
   if (options.validate && options.validate.count === 0)
     throw new Error(`validation data has no samples: ${options.validate.name}`);
@@ -65,7 +69,6 @@ export function beginCourse(trainer: Trainer, data: Dataset, options: FitOptions
     schedule: settledSchedule(schedule, length),
     last,
     monitor,
-    metrics: metrics.join(", "),
     ...options.settings,
   };
   const base = trainer.learningRate;

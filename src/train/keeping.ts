@@ -1,7 +1,7 @@
 import { bestFile, checkpointFile, readCheckpoint, rotate, writeCheckpoint } from "./checkpoint.js";
 import type { Course } from "./course.js";
 import type { EpochRow } from "./log.js";
-import { isBetter } from "./validate.js";
+import { isBetter } from "./metrics.js";
 
 /**
  * Notes an epoch that is the best so far. With patience its state is kept: beside the checkpoints, or in memory where there

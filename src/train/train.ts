@@ -1,7 +1,6 @@
 import path from "node:path";
 import { openData } from "../data/open-data.js";
 import type { Dataset } from "../data/dataset.js";
-import { parseBudget } from "../plan/budget.js";
 import { environment } from "../run/environment.js";
 import { checkFileWritable } from "../run/folder.js";
 import { checkOptions, problemOf } from "../run/option-checks.js";
@@ -14,7 +13,7 @@ import { type Checkpoint, checkpointsIn, findCheckpoint, readCheckpointLog } fro
 import { fit } from "./fit.js";
 import type { FitOptions } from "./fit-options.js";
 import type { TrainingLog } from "./log.js";
-import { checkMetric } from "./validate.js";
+import { checkMetric } from "./metrics.js";
 import { type DataInfo, type Training, trainingFormatVersion } from "./training.js";
 
 /** What `trainModel` takes: the options of `mutwo train`, and what a program that calls it hands over. */
@@ -33,16 +32,14 @@ export const checkpointFolder = ({ checkpoints, out }: Pick<OptionsOf<"train">, 
 
 /** What is wrong with options beside each other or with the model, a line each, as far as can be said before anything is read. */
 export function wrongTogether(file: string, options: OptionsOf<"train">): string[] {
-  const { backend = "cpu", epochs, steps, metrics = [], monitor = "loss", out, data, validate, resume } = options;
+  const { backend = "cpu", epochs, steps, metrics = [], monitor, loss, out, data, validate, resume } = options;
   const sources = [file, data, validate].filter((one): one is string => one !== undefined);
-  const unknown = monitor !== "loss" && !metrics.includes(monitor);
   return [
     ...(["cpu", "cuda"].includes(backend) ? [] : [`training runs on cpu or cuda: ${backend}`]),
     ...(epochs === undefined && steps === undefined
       ? ["how long to train is not said: none (pass --epochs 5 or --steps 1000)"]
       : []),
-    ...metrics.flatMap((metric) => problemOf(() => checkMetric(metric))),
-    ...(unknown ? [`monitor is not among the metrics: ${monitor} (pass --metric ${monitor})`] : []),
+    ...[...metrics, ...(monitor === undefined ? [] : [monitor])].flatMap((name) => problemOf(() => checkMetric(name, loss))),
     ...(out === undefined ? [] : problemOf(() => checkFileWritable("trained model", out, sources))),
     ...(out === undefined || resume !== undefined ? [] : problemOf(() => checkNoTraining(checkpointFolder(options)))),
   ];
@@ -124,7 +121,7 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       validation: validation ? dataInfo(heldBack as string, validation) : null,
       seed,
       settings,
-      step: stepMemory(trainer, options),
+      step: stepMemory(trainer),
       run: trainer.run?.id ?? null,
       log,
     };
@@ -187,11 +184,9 @@ const dataInfo = (place: string, { name, count, columns, classes }: Dataset): Da
   classes: classes ? [...classes] : null,
 });
 
-function stepMemory({ allocatedBytes, run }: Trainer, { budget }: TrainModelOptions): Training["step"] {
+function stepMemory({ allocatedBytes, run }: Trainer): Training["step"] {
   const unplannedBytes = run?.before.arenaBytes ?? null;
   const plannedBytes = run?.plan?.peakBytes ?? null;
   const budgetBytes = run?.plan?.budgetBytes ?? null;
-  void parseBudget;
-  void budget;
   return { allocatedBytes, unplannedBytes, plannedBytes, budgetBytes };
 }
