@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { checkFileWritable, checkWritable } from "./folder.js";
+import { checkWritable } from "./folder.js";
 import { choice, count, flag, type Given, type OptionSpec, optionalText, text, texts } from "./option-kinds.js";
 
 /** Learning-rate schedules, loaded when options are checked. */
@@ -197,7 +197,6 @@ export const trainOptions = {
     group: "output",
     commands: ["train"],
     required: ["train"],
-    check: (file: string) => checkFileWritable("trained model", file),
   },
   /** False: no report is written. */
   report: {

@@ -7,8 +7,8 @@ import type { Trainer, TrainerState } from "./awaited.js";
 import { bestFile, checkSameTraining, readCheckpoint } from "./checkpoint.js";
 import type { FitOptions } from "./fit-options.js";
 import { newLog, type TrainingLog } from "./log.js";
-import { metricsFor } from "./validate.js";
 import { Pace } from "./pace.js";
+import { metricsFor } from "./validate.js";
 
 /** A training under way. */
 export interface Course {

@@ -1,7 +1,6 @@
 import type { Batch } from "../data/batch.js";
 import { batchesOf } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
-import { formatMs } from "../format.js";
 import { messageLine } from "../graph/message.js";
 import type { Trainer } from "./awaited.js";
 import { beginCourse, type Course } from "./course.js";
@@ -204,10 +203,3 @@ async function finish(course: Course): Promise<void> {
   }
   if (options.patience !== undefined) loadBest(course);
 }
-
-/** How a training went, in a few words: `3 epochs, 1200 steps in 4.31 s`. */
-export const inWords = ({ epochs, steps, curves }: TrainingLog): string => {
-  const { values, stride, sum } = curves.wallMs;
-  const ms = values.reduce((all, value) => all + value * stride, sum);
-  return `${epochs.length} ${epochs.length === 1 ? "epoch" : "epochs"}, ${steps} steps in ${formatMs(ms)}`;
-};

@@ -1,3 +1,4 @@
+import { formatCount, formatMs } from "../format.js";
 import { count, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
 import { type Curve, type MemoryCurve, newCurve } from "./curve.js";
 
@@ -97,6 +98,20 @@ export const newLog = (
 });
 
 export const newPartial = (): TrainingLog["partial"] => ({ lossSum: 0, losses: 0, samples: 0, ms: 0 });
+
+/** Sum of a curve's values over all its steps. */
+const sumOf = ({ values, stride, sum }: Curve): number => values.reduce((all, value) => all + value * stride, sum);
+
+/** Over the whole training, with all that its steps waited for; validations are not counted. */
+export const samplesPerSecond = ({ curves, batchSize }: Pick<TrainingLog, "curves" | "batchSize">): number => {
+  const { values, stride, count: rest } = curves.wallMs;
+  const ms = sumOf(curves.wallMs);
+  return ms > 0 ? (1000 * batchSize * (values.length * stride + rest)) / ms : 0;
+};
+
+/** How a training went, in a few words: `3 epochs, 1,200 steps in 4.31 s`. */
+export const inWords = ({ epochs, steps, curves }: TrainingLog): string =>
+  `${formatCount(epochs.length)} ${epochs.length === 1 ? "epoch" : "epochs"}, ${formatCount(steps)} ${steps === 1 ? "step" : "steps"} in ${formatMs(sumOf(curves.wallMs))}`;
 
 const curve = object({
   stride: v.pipe(count, v.minValue(1, "a whole number from 1 on")),

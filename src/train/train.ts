@@ -1,13 +1,14 @@
 import path from "node:path";
-import { openData } from "../data/open-data.js";
 import type { Dataset } from "../data/dataset.js";
+import { openData } from "../data/open-data.js";
 import { environment } from "../run/environment.js";
 import { checkFileWritable } from "../run/folder.js";
-import { checkOptions, problemOf } from "../run/option-checks.js";
+import { checkOptions, problemOf, WrongOptions } from "../run/option-checks.js";
 import { commandOf, withDefaults } from "../run/option-forms.js";
 import { type OptionsOf, optionsOf } from "../run/options.js";
 import { newRunId, type Run } from "../run/run.js";
 import { parseCheckpointEvery, parseColumns, parseScale } from "../run/train-options.js";
+import { trainingChecks } from "../step/training.js";
 import { openTrainer, type Trainer } from "./awaited.js";
 import { type Checkpoint, checkpointsIn, findCheckpoint, readCheckpointLog } from "./checkpoint.js";
 import { fit } from "./fit.js";
@@ -33,13 +34,15 @@ export const checkpointFolder = ({ checkpoints, out }: Pick<OptionsOf<"train">, 
 /** What is wrong with options beside each other or with the model, a line each, as far as can be said before anything is read. */
 export function wrongTogether(file: string, options: OptionsOf<"train">): string[] {
   const { backend = "cpu", epochs, steps, metrics = [], monitor, loss, out, data, validate, resume } = options;
+  const isLoss = loss !== undefined && problemOf(() => trainingChecks.loss(loss)).length === 0;
+  const named = [...metrics, ...(monitor === undefined ? [] : [monitor])];
   const sources = [file, data, validate].filter((one): one is string => one !== undefined);
   return [
     ...(["cpu", "cuda"].includes(backend) ? [] : [`training runs on cpu or cuda: ${backend}`]),
     ...(epochs === undefined && steps === undefined
       ? ["how long to train is not said: none (pass --epochs 5 or --steps 1000)"]
       : []),
-    ...[...metrics, ...(monitor === undefined ? [] : [monitor])].flatMap((name) => problemOf(() => checkMetric(name, loss))),
+    ...named.flatMap((name) => problemOf(() => checkMetric(name, isLoss ? loss : undefined))),
     ...(out === undefined ? [] : problemOf(() => checkFileWritable("trained model", out, sources))),
     ...(out === undefined || resume !== undefined ? [] : problemOf(() => checkNoTraining(checkpointFolder(options)))),
   ];
@@ -75,8 +78,8 @@ export interface TrainedModel {
 export async function trainModel(file: string, options: TrainModelOptions): Promise<TrainedModel> {
   const { onValidation, onWarning, ...known } = options;
   checkOptions("train", known);
-  const [problem] = wrongTogether(file, options);
-  if (problem !== undefined) throw new Error(problem);
+  const wrong = wrongTogether(file, options);
+  if (wrong.length) throw new WrongOptions(wrong);
   const { data: place, validate: heldBack, seed } = withDefaults(options);
   const resume = resumed(options);
   const opened: { close(): void }[] = [];
@@ -111,7 +114,9 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       id: newRunId(file),
       createdAt: new Date().toISOString(),
       command: options.command ?? commandOf("train", file, options),
-      goOn: checkpointsIn(folder).length ? commandOf("train", file, { ...options, resume: options.resume ?? "" }) : null,
+      goOn: checkpointsIn(folder).length
+        ? commandOf("train", file, { ...options, resume: options.resume ?? "" })
+        : null,
       model: { file: path.basename(file), path: file, sha256: trainer.modelSha256 },
       out: isWhole ? options.out : null,
       backend: trainer.backend,

@@ -8,8 +8,10 @@ import { type Metrics, openMetrics } from "./metrics.js";
 const turnMs = 50;
 
 /** Metrics of a trainer's validation; throws for one that does not fit its loss or output. */
-export const metricsFor = ({ outputs }: Pick<Trainer, "outputs">, { loss, metrics }: Pick<FitOptions, "loss" | "metrics">): Metrics =>
-  openMetrics(metrics, { loss: loss as string, output: outputs[0] as Trainer["outputs"][number] });
+export const metricsFor = (
+  { outputs }: Pick<Trainer, "outputs">,
+  { loss, metrics }: Pick<FitOptions, "loss" | "metrics">,
+): Metrics => openMetrics(metrics, { loss: loss as string, output: outputs[0] as Trainer["outputs"][number] });
 
 /**
  * The loss and metrics of data that is held back, over all its samples; null where one is not finite. Undefined where the
