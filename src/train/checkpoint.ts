@@ -59,7 +59,11 @@ const sumOf = ({ tensors }: Pick<TrainerState, "tensors">): number =>
  * then as it was.
  */
 export function writeCheckpoint({ file, state, log, settings }: Checkpoint): void {
-  mkdirSync(path.dirname(file), { recursive: true });
+  try {
+    mkdirSync(path.dirname(file), { recursive: true });
+  } catch (error) {
+    throw new Error(`cannot write ${file} (${(error as NodeJS.ErrnoException).code})`, { cause: error });
+  }
   const text = JSON.stringify({
     version: checkpointVersion,
     sum: sumOf(state),

@@ -30,7 +30,9 @@ export async function fit(trainer: Trainer, data: Dataset, options: FitOptions):
   const { log, epochs } = course;
   log.end = outOfPatience(course);
   try {
-    while (!log.end && log.epoch < epochs && log.steps < log.totalSteps) await trainEpoch(course);
+    // an epoch whose steps are all done may have been interrupted before its end
+    const isLeft = (): boolean => log.steps < log.totalSteps || log.batch === log.epochSteps;
+    while (!log.end && log.epoch < epochs && isLeft()) await trainEpoch(course);
     log.end ??= endOf(course);
     await finish(course);
   } catch (error) {
