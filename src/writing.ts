@@ -204,6 +204,17 @@ export function writeDurably(file: string, fill: (made: string) => void): void {
   }
 }
 
+/** Writes a file part by part: none is copied, and together they may be larger than what one array holds. */
+export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /** Brings a file or a folder's list of names to the disk; a system that does not do that for folders leaves it. */
 function flush(place: string): void {
   const isFolder = statSync(place).isDirectory();

@@ -64,7 +64,7 @@ export function trainingLoss(training: Training): Figure | null {
     ),
     ...(held.steps.length ? [line("validation", colors.validation, held.steps, held.values, marked)] : []),
   ];
-  const axis = isWide(values) ? { type: "log" } : { rangemode: "tozero" };
+  const axis = isWide(values) ? { type: "log", exponentformat: "power" } : { rangemode: "tozero" };
   return figure("Loss", stepAxis, { title: { text: "loss" }, ...axis }, data, { showlegend: true });
 }
 
@@ -152,7 +152,7 @@ export function trainingMemory({ log, step }: Training): Figure | null {
     stepAxis,
     bytesAxis,
     [
-      line(memoryWords(log.memory), colors.train, steps, bytes.map(mib)),
+      line(memoryWords(log.memory), colors.train, steps, bytes.map(mib), steps.length > 50 ? {} : marked),
       ...flat("the step's values, allocated", colors.other, step.allocatedBytes, "solid"),
       ...flat("the step without a plan", "#999999", step.unplannedBytes, "dot"),
       ...flat("budget", colors.bound, step.budgetBytes, "dash"),

@@ -30,21 +30,21 @@ const validated = ({ log }: Training): string[] => [
 /** The epochs, a row each. */
 function epochsTable(training: Training): PageTable {
   const { log } = training;
-  const value = (number: number | null | undefined): string | null =>
-    number === null || number === undefined ? null : digits(number);
+  const value = (number: number | null | undefined): number | null =>
+    number === null || number === undefined ? null : Number(number.toPrecision(4));
   return pageTableOf<(typeof log.epochs)[number]>(
     [
       { name: "epoch", title: "epoch", kind: "count", value: ({ epoch }) => epoch },
       { name: "step", title: "steps done", kind: "count", value: ({ step }) => step },
       { name: "samples", title: "samples", kind: "count", value: ({ samples }) => samples },
-      { name: "loss", title: "loss", kind: "text", value: ({ loss }) => value(loss) },
+      { name: "loss", title: "loss", kind: "number", value: ({ loss }) => value(loss) },
       ...validated(training).map((name) => ({
         name: `validation_${name}`,
         title: `validation ${name}`,
-        kind: "text" as const,
+        kind: "number" as const,
         value: ({ validation }: (typeof log.epochs)[number]) => value(validation?.[name]),
       })),
-      { name: "learning_rate", title: "learning rate", kind: "text", value: ({ learningRate }) => value(learningRate) },
+      { name: "learning_rate", title: "learning rate", kind: "number", value: ({ learningRate }) => value(learningRate) },
       { name: "train_ms", title: "training", kind: "ms", value: ({ trainMs }) => trainMs },
       { name: "validation_ms", title: "validation", kind: "ms", value: ({ validationMs }) => validationMs },
     ],
@@ -202,7 +202,6 @@ function reproduceView(training: Training, files: readonly string[]) {
       `${environment.os}, ${environment.cpu}, ${environment.cores} cores, ${formatBytes(environment.memoryBytes)}`,
     ],
     ["seed", String(training.seed)],
-    ["schedule", `${training.settings.schedule ?? "constant"}`],
     ["model sha256", training.model.sha256],
     ["processes", stretches.join("; ")],
   ];

@@ -125,7 +125,7 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       data: dataInfo(place, data),
       validation: validation ? dataInfo(heldBack as string, validation) : null,
       seed,
-      settings,
+      settings: { ...settings, ...lawOf(options) },
       step: stepMemory(trainer),
       run: trainer.run?.id ?? null,
       log,
@@ -180,6 +180,13 @@ const settingsOf = (options: TrainModelOptions): Record<string, string> =>
       return model && value !== undefined ? [[name, kind.say(value)]] : [];
     }),
   );
+
+/** How the training goes beside what its step is, in words by name. */
+function lawOf(options: TrainModelOptions): Record<string, string> {
+  const { schedule, last, monitor, patience } = withDefaults(options);
+  const law = { schedule, "last samples": last, ...(options.validate === undefined ? {} : { monitor }) };
+  return patience === undefined ? law : { ...law, patience: `${patience} epochs` };
+}
 
 const dataInfo = (place: string, { name, count, columns, classes }: Dataset): DataInfo => ({
   path: place,
