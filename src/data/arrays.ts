@@ -63,7 +63,9 @@ export function arrayDataset({ name, rows, columns, classes, scale, at, isFlat, 
   return {
     name,
     count,
-    columns: Object.entries(choice).map(([tensor, chosen]) => columnOf(tensor, [chosen].flat().map(of), { source: [chosen].flat().join("+"), scale, isFlat })),
+    columns: Object.entries(choice).map(([tensor, chosen]) =>
+      columnOf(tensor, [chosen].flat().map(of), { source: [chosen].flat().join("+"), scale, isFlat }),
+    ),
     ...(classes && { classes }),
     ...(at && { at }),
     read: (column, indices, into) => {
@@ -106,7 +108,7 @@ async function sideBySide(
 ): Promise<TypedNumbers> {
   const { dtype } = rows[0] as Rows;
   const width = rows.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const given = into instanceof Array ? undefined : (into as TypedNumbers | undefined);
+  const given = Array.isArray(into) ? undefined : (into as TypedNumbers | undefined);
   const out = given ?? typedZeros(dtype, width * indices.length);
   const bytes = bytesIn(out);
   const stride = bytes.length / Math.max(indices.length, 1);

@@ -45,7 +45,13 @@ export interface EpochBatches extends AsyncIterable<Required<LoadedBatch>> {
 const isWhole = (value: number, least: number): boolean => Number.isSafeInteger(value) && value >= least;
 
 function checkOptions({ batchSize, shuffle = 0, epoch = 0, from = 0, ahead = 2 }: BatchesOptions): void {
-  const counts = { batchSize: [batchSize, 1], shuffle: [shuffle, 0], epoch: [epoch, 0], from: [from, 0], ahead: [ahead, 0] };
+  const counts = {
+    batchSize: [batchSize, 1],
+    shuffle: [shuffle, 0],
+    epoch: [epoch, 0],
+    from: [from, 0],
+    ahead: [ahead, 0],
+  };
   for (const [name, [value = 0, least = 0]] of Object.entries(counts))
     if (!isWhole(value, least)) throw new Error(`${name} of batches is not a whole number from ${least} on: ${value}`);
 }
@@ -65,8 +71,11 @@ export function batchesOf(data: Dataset, options: BatchesOptions): EpochBatches 
   const isPadded = rest > 0 && last === "pad";
   const count = Math.floor(data.count / batchSize) + Number(isPadded);
   if (count === 0)
-    throw new Error(`${data.name} has ${data.count} samples, a batch takes ${batchSize}: none is filled (pass last: "pad", or a smaller batch)`);
-  if (from > count) throw new Error(`an epoch of ${data.name} has ${count} batches; there is none to go on with behind ${from}`);
+    throw new Error(
+      `${data.name} has ${data.count} samples, a batch takes ${batchSize}: none is filled (pass last: "pad", or a smaller batch)`,
+    );
+  if (from > count)
+    throw new Error(`an epoch of ${data.name} has ${count} batches; there is none to go on with behind ${from}`);
   const dropped = isPadded ? 0 : rest;
   const padded = isPadded ? batchSize - rest : 0;
   return {
@@ -90,7 +99,8 @@ function noteOf(
   if (dropped > 0) return `the last ${samples(dropped)} of an epoch, too few for a batch of ${batchSize}, are left out`;
   if (padded === 0) return undefined;
   const ignored = matches.find(({ tensor }) => tensor.isTarget)?.tensor.ignoreIndex;
-  const counts = ignored === undefined ? "which count in the loss" : `with target ${ignored}, which the loss leaves out`;
+  const counts =
+    ignored === undefined ? "which count in the loss" : `with target ${ignored}, which the loss leaves out`;
   return `an epoch's last batch is padded by ${samples(padded)} from its start, ${counts}`;
 }
 
@@ -162,7 +172,9 @@ async function readBatch(
     const { dtype, name, isTarget, ignoreIndex } = tensor;
     const wanted = array(name, () => typedZeros(dtype, batchSize * elements));
     const isSame = column.dtype === dtype;
-    const into = isSame ? wanted : arrays && array(`read ${name}`, () => typedZeros(column.dtype, batchSize * elements));
+    const into = isSame
+      ? wanted
+      : arrays && array(`read ${name}`, () => typedZeros(column.dtype, batchSize * elements));
     const read = await data.read(column.name, indices, into);
     const scale = isTarget || !isFloat(dtype) ? 1 : (column.scale ?? 1);
     if (read !== wanted) putNumbers(read, column.dtype, wanted, dtype, scale);

@@ -21,7 +21,12 @@ export function csvData(file: string, options: TableOptions): Dataset {
         const [error] = errors;
         if (error && error.type === "Quotes") throw new Error(`a quote that does not end in ${name}`);
         if (table) table.add(data);
-        else table = tableColumns(name, data.map((field) => field.trim()), options);
+        else
+          table = tableColumns(
+            name,
+            data.map((field) => field.trim()),
+            options,
+          );
       } catch (error) {
         problem = error;
         parser.abort();

@@ -60,17 +60,18 @@ function sharp(): Sharp {
   try {
     loaded = require("sharp") as Sharp;
   } catch (error) {
-    throw new Error("images need the package sharp, which is not installed or not for this machine: npm install sharp", {
-      cause: error,
-    });
+    throw new Error(
+      "images need the package sharp, which is not installed or not for this machine: npm install sharp",
+      {
+        cause: error,
+      },
+    );
   }
   loaded.cache(false);
   return loaded;
 }
 
-/** Whether a folder holds folders of images. */
-export const hasClasses = (folder: string): boolean => foldersIn(folder).length > 0;
-
+/** Names of the folders in a folder, in order. */
 const foldersIn = (folder: string): string[] =>
   readdirSync(folder, { withFileTypes: true })
     .filter((entry) => !entry.name.startsWith(".") && (entry.isDirectory() || entry.isSymbolicLink()))
@@ -90,7 +91,9 @@ function imagesIn(folder: string): string[] | undefined {
 }
 
 /** The form of a model's image input: [3,224,224], [224,224,1]; undefined for what is none. */
-function formOf(batch: readonly BatchTensor[] | undefined): Pick<ImageForm, "height" | "width" | "channels" | "isLast" | "dtype"> | undefined {
+function formOf(
+  batch: readonly BatchTensor[] | undefined,
+): Pick<ImageForm, "height" | "width" | "channels" | "isLast" | "dtype"> | undefined {
   const inputs = batch?.filter(({ isTarget }) => !isTarget) ?? [];
   for (const { dtype, shape } of inputs) {
     const [a = 0, b = 0, c = 0] = shape.slice(1);
@@ -161,7 +164,11 @@ export function imageFolder(folder: string, options: ImageFolderOptions): Datase
     read: (column, indices, into) =>
       column === "target"
         ? Int32Array.from(indices, (index) => labels[index] as number)
-        : readImages(Array.from(indices, (index) => path.join(folder, fileOf(index))), form, into),
+        : readImages(
+            Array.from(indices, (index) => path.join(folder, fileOf(index))),
+            form,
+            into,
+          ),
     at: (index) => `${name}/${fileOf(index)}`,
     close: () => undefined,
   };
@@ -170,7 +177,7 @@ export function imageFolder(folder: string, options: ImageFolderOptions): Datase
 /** Images as one array. */
 async function readImages(files: readonly string[], form: ImageForm, into: Numbers | undefined): Promise<TypedNumbers> {
   const elements = elementCount([form.height, form.width, form.channels]);
-  const given = into instanceof Array ? undefined : (into as TypedNumbers | undefined);
+  const given = Array.isArray(into) ? undefined : (into as TypedNumbers | undefined);
   const out = given ?? typedZeros(form.dtype, files.length * elements);
   let next = 0;
   const work = async (): Promise<void> => {

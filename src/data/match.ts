@@ -60,9 +60,14 @@ function matchOf(data: Dataset, tensor: BatchTensor, { isOnly, samples, taken }:
 
 function noColumn({ name, columns }: Dataset, tensor: BatchTensor, names: readonly string[]): Error {
   const what = tensor.isTarget ? "the target" : `input ${tensor.name}`;
-  const there = columns.length > 0 ? `there ${columns.length === 1 ? "is" : "are"} ${few(columns.map(({ name }) => name))}` : "there are none";
+  const there =
+    columns.length > 0
+      ? `there ${columns.length === 1 ? "is" : "are"} ${few(columns.map(({ name }) => name))}`
+      : "there are none";
   const key = tensor.isTarget ? "target" : tensor.name;
-  return new Error(`no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}; ${there} (pass columns: { ${key}: NAME })`);
+  return new Error(
+    `no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}; ${there} (pass columns: { ${key}: NAME })`,
+  );
 }
 
 /** The shape of one sample of a tensor; several rows of dimension 0 may belong to one, as tokens do to a text. */
@@ -70,7 +75,9 @@ function sampleShape({ name, shape }: BatchTensor, samples: number): readonly nu
   const [all = 0, ...rest] = shape;
   if (shape.length > 0 && all === samples) return rest;
   if (shape.length > 0 && all % samples === 0) return [all / samples, ...rest];
-  throw new Error(`${name} [${shape}] has no dimension that counts the ${samples} samples of a batch: give it in batches of your own`);
+  throw new Error(
+    `${name} [${shape}] has no dimension that counts the ${samples} samples of a batch: give it in batches of your own`,
+  );
 }
 
 const withoutOnes = (shape: readonly number[]): string => shape.filter((length) => length !== 1).join();
@@ -114,7 +121,9 @@ export async function checkNumbers(data: Dataset, matches: readonly Match[], sig
         allowed.limit === undefined
           ? `${tensor.dtype} takes whole numbers`
           : `${tensor.isTarget ? "the model has classes" : `${tensor.name} takes`} 0 to ${allowed.most}${allowed.beside === undefined ? "" : `, ignore_index ${allowed.beside}`}`;
-      throw new Error(`${wrong.value} in column ${column.source ?? column.name} of ${data.name} is out of range (${place}): ${range}`);
+      throw new Error(
+        `${wrong.value} in column ${column.source ?? column.name} of ${data.name} is out of range (${place}): ${range}`,
+      );
     }
     done.add(key);
   }

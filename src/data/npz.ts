@@ -10,7 +10,8 @@ import { type Archive, firstBytes, readZip, startOf, unpacked, type ZipEntry } f
 
 /** The header of an array in a file, of which that part is `bytes` long. Throws with the file's name and the array's. */
 function headerIn(file: string, name: string, start: Buffer, bytes: number): NpyHeader {
-  const refuse = (why: string, cause?: unknown): Error => cannotRead("data", file, name ? `${name}: ${why}` : why, cause);
+  const refuse = (why: string, cause?: unknown): Error =>
+    cannotRead("data", file, name ? `${name}: ${why}` : why, cause);
   let header: NpyHeader;
   try {
     header = readNpyHeader(start);
@@ -19,7 +20,9 @@ function headerIn(file: string, name: string, start: Buffer, bytes: number): Npy
   }
   const there = bytes - header.offset;
   if (there < header.bytes)
-    throw refuse(`truncated: ${formatBytes(there)} of ${formatBytes(header.bytes)} of ${header.dtype}[${header.shape}]`);
+    throw refuse(
+      `truncated: ${formatBytes(there)} of ${formatBytes(header.bytes)} of ${header.dtype}[${header.shape}]`,
+    );
   if (header.shape.length === 0) throw refuse("one number, no samples");
   return header;
 }

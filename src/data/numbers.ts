@@ -48,13 +48,7 @@ const meant = (numbers: Numbers, dtype: DType): ArrayLike<number | bigint> =>
  * Puts numbers of one element type into an array of another, those that become floats times `scale`; 16-bit floats are
  * their bits on both sides. What an element type cannot hold is rounded or wraps round: `misfit` finds it before.
  */
-export function putNumbers(
-  from: Numbers,
-  fromType: DType,
-  into: TypedNumbers,
-  intoType: DType,
-  scale = 1,
-): void {
+export function putNumbers(from: Numbers, fromType: DType, into: TypedNumbers, intoType: DType, scale = 1): void {
   if (fromType === intoType && scale === 1 && !Array.isArray(from)) {
     into.set(from as never);
     return;
@@ -62,7 +56,10 @@ export function putNumbers(
   const values = meant(from, fromType);
   const count = values.length;
   if (is16BitFloat(intoType)) {
-    const bits = bytesOf(intoType, Float64Array.from(values, (value) => Number(value) * scale));
+    const bits = bytesOf(
+      intoType,
+      Float64Array.from(values, (value) => Number(value) * scale),
+    );
     into.set(typedView(intoType, bits) as never);
   } else if (into instanceof BigInt64Array || into instanceof BigUint64Array) {
     for (let i = 0; i < count; i++) into[i] = toBig(values[i] as number | bigint);

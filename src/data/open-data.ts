@@ -47,7 +47,10 @@ function safetensorsData(file: string, options: ArrayOptions): Dataset {
     const rows = new Map(
       entries
         .filter(({ shape }) => shape.length > 0)
-        .map(({ name, dtype, shape, offset }) => [name, rowsOf({ dtype, shape, place: { descriptor, offset, file } }, file)]),
+        .map(({ name, dtype, shape, offset }) => [
+          name,
+          rowsOf({ dtype, shape, place: { descriptor, offset, file } }, file),
+        ]),
     );
     return arrayDataset({ ...options, name: path.basename(file), rows, close });
   } catch (error) {
@@ -73,12 +76,13 @@ export async function openData(where: string, options: DataOptions = {}): Promis
 
 function opened(where: string, options: DataOptions): Dataset | Promise<Dataset> {
   const found = statSync(where, { throwIfNoEntry: false });
-  if (found?.isDirectory())
-    return npyNames(where).length > 0 ? npyFolder(where, options) : imageFolder(where, options);
+  if (found?.isDirectory()) return npyNames(where).length > 0 ? npyFolder(where, options) : imageFolder(where, options);
   const end = path.extname(where).toLowerCase();
   const read = Object.hasOwn(readers, end) ? readers[end] : undefined;
   if (!found) throw cannotRead("data", where, "ENOENT");
   if (!read)
-    throw new Error(`unknown kind of data: ${where} (use .npz, .npy, .safetensors, .csv, or a folder of images by class)`);
+    throw new Error(
+      `unknown kind of data: ${where} (use .npz, .npy, .safetensors, .csv, or a folder of images by class)`,
+    );
   return read(where, options);
 }

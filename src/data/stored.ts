@@ -84,9 +84,7 @@ export function rowsOf(array: StoredArray, file: string): Rows {
         }
         return finish(numbers);
       }
-      const reads = runs.map(({ from, at, bytes: length }) =>
-        readBeside(place, from, bytes.subarray(at, at + length)),
-      );
+      const reads = runs.map(({ from, at, bytes: length }) => readBeside(place, from, bytes.subarray(at, at + length)));
       return Promise.all(reads).then(() => finish(numbers));
     },
   };
@@ -94,7 +92,7 @@ export function rowsOf(array: StoredArray, file: string): Rows {
 
 /** An array to fill: the one given if it fits. */
 function fitting(into: Numbers | undefined, dtype: DType, count: number): TypedNumbers {
-  const made = into instanceof Array || into === undefined ? undefined : (into as TypedNumbers);
+  const made = Array.isArray(into) || into === undefined ? undefined : (into as TypedNumbers);
   return made?.length === count ? made : typedZeros(dtype, count);
 }
 

@@ -78,7 +78,8 @@ function directoryOf(archive: Archive): { count: number; offset: number; bytes: 
   if (short.count !== 0xffff && short.bytes !== full32 && short.offset !== full32) return short;
   if (at < 20 || tail.readUInt32LE(at - 20) !== 0x07064b50) return short;
   const record = readPart(archive.descriptor, Number(tail.readBigUInt64LE(at - 12)), 56);
-  if (record.length < 56 || record.readUInt32LE(0) !== 0x06064b50) throw broken(archive, "no 64-bit end of its directory");
+  if (record.length < 56 || record.readUInt32LE(0) !== 0x06064b50)
+    throw broken(archive, "no 64-bit end of its directory");
   return {
     count: Number(record.readBigUInt64LE(32)),
     bytes: Number(record.readBigUInt64LE(40)),
@@ -123,7 +124,8 @@ function wideNumbers(extra: Buffer): number[] {
 /** Where the bytes of an entry begin. */
 export function startOf(archive: Archive, { name, headerOffset, packedBytes }: ZipEntry): number {
   const header = readPart(archive.descriptor, headerOffset, headerSize);
-  if (header.length < headerSize || header.readUInt32LE(0) !== 0x04034b50) throw broken(archive, `no header of ${name}`);
+  if (header.length < headerSize || header.readUInt32LE(0) !== 0x04034b50)
+    throw broken(archive, `no header of ${name}`);
   const start = headerOffset + headerSize + header.readUInt16LE(26) + header.readUInt16LE(28);
   if (start + packedBytes > archive.bytes) throw broken(archive, `${name} goes beyond its end`);
   return start;
@@ -145,7 +147,11 @@ export function firstBytes(archive: Archive, entry: ZipEntry, most: number): Buf
 export async function unpacked(archive: Archive, entry: ZipEntry): Promise<Buffer> {
   const { name, bytes, packedBytes, crc } = entry;
   if (bytes > mostUnpacked())
-    throw cannotRead("data", archive.file, `${name} unpacks to ${formatBytes(bytes)}; save it by np.savez, not compressed`);
+    throw cannotRead(
+      "data",
+      archive.file,
+      `${name} unpacks to ${formatBytes(bytes)}; save it by np.savez, not compressed`,
+    );
   const packed = readPart(archive.descriptor, startOf(archive, entry), packedBytes);
   let data = packed;
   try {

@@ -105,7 +105,9 @@ export function checkMetric(name: string, loss?: string): void {
   const kind = parseNamed(loss).name;
   if (rule.losses.includes(kind)) return;
   const fitting = metricTable.filter(({ losses }) => losses.includes(kind)).map((one) => one.name);
-  throw new Error(`metric ${name} does not fit loss ${kind} (${fitting.length ? `use ${few(fitting)}` : "it has none"})`);
+  throw new Error(
+    `metric ${name} does not fit loss ${kind} (${fitting.length ? `use ${few(fitting)}` : "it has none"})`,
+  );
 }
 
 /** Whether a metric's value is better than another; one that is not a number is no better than any. */

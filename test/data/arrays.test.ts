@@ -29,9 +29,18 @@ test("arrayDataset sets columns side by side", async () => {
 
 test("arrayDataset says what does not go together", () => {
   const two = new Map([...rows, ["d", rowsOf(heldArray("int8", [3], Int8Array.of(1, 2, 3)), "n")]]);
-  assert.throws(() => arrayDataset({ name: "n", rows: two }), /columns of different length in n: a 2, d 3; choose by columns/);
-  assert.throws(() => arrayDataset({ name: "n", rows, columns: { input: ["a", "c"] } }), /columns of different types for input: float32, uint8 \(n\)/);
+  assert.throws(
+    () => arrayDataset({ name: "n", rows: two }),
+    /columns of different length in n: a 2, d 3; choose by columns/,
+  );
+  assert.throws(
+    () => arrayDataset({ name: "n", rows, columns: { input: ["a", "c"] } }),
+    /columns of different types for input: float32, uint8 \(n\)/,
+  );
   assert.throws(() => arrayDataset({ name: "n", rows: new Map() }), /no arrays in n/);
-  assert.throws(() => arrayDataset({ name: "n", rows, columns: { input: "a", target: [] } }), /no columns chosen for target \(n\)/);
+  assert.throws(
+    () => arrayDataset({ name: "n", rows, columns: { input: "a", target: [] } }),
+    /no columns chosen for target \(n\)/,
+  );
   assert.throws(() => arrayDataset({ name: "n", rows, scale: Number.NaN }), /scale of data is no number beside 0: NaN/);
 });

@@ -38,7 +38,10 @@ test("eachBatch stops its source where it is stopped", async () => {
 });
 
 test("eachBatch says what is no batch", async () => {
-  await assert.rejects(all([null as never]), /a batch is no record of arrays by tensor names: give \{ input, target \}/);
+  await assert.rejects(
+    all([null as never]),
+    /a batch is no record of arrays by tensor names: give \{ input, target \}/,
+  );
   await assert.rejects(all([Float32Array.of(1) as never]), /a batch is no record of arrays/);
   await assert.rejects(all([{ x: "1" as never }]), /a batch's x is neither a typed array nor a list of numbers/);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { setTimeout } from "node:timers/promises";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { BatchTensor } from "../../src/data/batch.js";
 import { type BatchesOptions, batchesOf } from "../../src/data/batches.js";
 import type { Dataset } from "../../src/data/dataset.js";
@@ -43,7 +43,10 @@ test("batchesOf gives batches in the tensors' element types, in the data's order
     input: Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5),
     target: BigInt64Array.of(0n, 1n, 2n, 0n),
   });
-  assert.deepEqual([first?.samples, first?.indices, second?.indices], [4, Int32Array.of(0, 1, 2, 3), Int32Array.of(4, 5, 6, 7)]);
+  assert.deepEqual(
+    [first?.samples, first?.indices, second?.indices],
+    [4, Int32Array.of(0, 1, 2, 3), Int32Array.of(4, 5, 6, 7)],
+  );
 });
 
 test("batchesOf shuffles by seed and epoch, and goes on in the middle of an epoch", async () => {
@@ -57,7 +60,10 @@ test("batchesOf shuffles by seed and epoch, and goes on in the middle of an epoc
   assert.deepEqual(await epoch({ shuffle: 7, from: 3 }), first.slice(12));
   assert.deepEqual(await epoch({ shuffle: 7, from: 5 }), []);
   for (const { tensors, indices } of await all(data, { shuffle: 7, from: 3 }))
-    assert.deepEqual(tensors.target, BigInt64Array.from(indices, (index) => BigInt(index % 3)));
+    assert.deepEqual(
+      tensors.target,
+      BigInt64Array.from(indices, (index) => BigInt(index % 3)),
+    );
 });
 
 test("the last short batch is dropped, or padded from the epoch's start with ignored targets; which is said", async () => {
@@ -67,15 +73,24 @@ test("the last short batch is dropped, or padded from the epoch's start with ign
   assert.equal(dropped.note, "the last 2 samples of an epoch, too few for a batch of 4, are left out");
   const padded = batchesOf(data, { ...options, last: "pad" });
   assert.deepEqual([padded.count, padded.dropped, padded.padded], [2, 0, 2]);
-  assert.equal(padded.note, "an epoch's last batch is padded by 2 samples from its start, with target -100, which the loss leaves out");
+  assert.equal(
+    padded.note,
+    "an epoch's last batch is padded by 2 samples from its start, with target -100, which the loss leaves out",
+  );
   const [, last] = await all(data, { last: "pad" });
   assert.deepEqual([last?.samples, last?.indices], [2, Int32Array.of(4, 5, 0, 1)]);
   assert.deepEqual(last?.tensors.target, BigInt64Array.of(1n, 2n, -100n, -100n));
   assert.deepEqual(last?.tensors.input, Float32Array.of(4, 4.5, 5, 5.5, 0, 0.5, 1, 1.5));
   const [{ limit = 0, ...without }] = batch.slice(1).map(({ ignoreIndex: _, ...tensor }) => tensor) as [BatchTensor];
   const counting = [batch[0] as BatchTensor, { ...without, limit }];
-  assert.match(batchesOf(data, { ...options, batch: counting, last: "pad" }).note ?? "", /by 2 samples from its start, which count in the loss$/);
-  assert.deepEqual((await all(data, { batch: counting, last: "pad" }))[1]?.tensors.target, BigInt64Array.of(1n, 2n, 0n, 1n));
+  assert.match(
+    batchesOf(data, { ...options, batch: counting, last: "pad" }).note ?? "",
+    /by 2 samples from its start, which count in the loss$/,
+  );
+  assert.deepEqual(
+    (await all(data, { batch: counting, last: "pad" }))[1]?.tensors.target,
+    BigInt64Array.of(1n, 2n, 0n, 1n),
+  );
   // fewer samples than a batch has, even than its padding
   assert.deepEqual((await all(numbers(1), { last: "pad" }))[0]?.indices, Int32Array.of(0, 0, 0, 0));
   assert.equal(batchesOf(numbers(8), { ...options, last: "pad" }).note, undefined);
@@ -137,7 +152,9 @@ test("an abort comes through while a batch is waited for, and nothing reads any 
     },
   });
   const stop = new AbortController();
-  const batches = batchesOf(data, { ...options, batch: [batch[0] as BatchTensor], signal: stop.signal })[Symbol.asyncIterator]();
+  const batches = batchesOf(data, { ...options, batch: [batch[0] as BatchTensor], signal: stop.signal })[
+    Symbol.asyncIterator
+  ]();
   await batches.next();
   const next = batches.next();
   stop.abort(new Error("stopped"));
@@ -176,7 +193,12 @@ test("batchesOf refuses in its call what can be known before anything is read", 
   refuse(numbers(8), { ahead: 0.5 }, /ahead of batches is not a whole number from 0 on: 0.5/);
   refuse(numbers(8, { columns: [] }), {}, /no column for the target in d/);
   // before the first batch
-  const wrong = numbers(9, { read: (column, indices) => (column === "x" ? new Float64Array(2 * indices.length) : Uint8Array.from(indices)) });
+  const wrong = numbers(9, {
+    read: (column, indices) => (column === "x" ? new Float64Array(2 * indices.length) : Uint8Array.from(indices)),
+  });
   const batches = batchesOf(wrong, options)[Symbol.asyncIterator]();
-  await assert.rejects(batches.next(), /^Error: 3 in column y of d is out of range \(sample 3, from 0\): the model has classes 0 to 2, ignore_index -100$/);
+  await assert.rejects(
+    batches.next(),
+    /^Error: 3 in column y of d is out of range \(sample 3, from 0\): the model has classes 0 to 2, ignore_index -100$/,
+  );
 });

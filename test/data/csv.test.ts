@@ -22,7 +22,10 @@ test("csvData refuses a missing cell, NaN, and a file without rows, in one line 
     ["x,y\n", "no samples in b.csv"],
     ["", "no samples in b.csv"],
     ['x,y\n1,"2\n3,4\n', "a quote that does not end in b.csv"],
-    [",x,y\n0,1,2\n", "a column without a name in b.csv: an index is no feature (save it without, or choose by columns)"],
+    [
+      ",x,y\n0,1,2\n",
+      "a column without a name in b.csv: an index is no feature (save it without, or choose by columns)",
+    ],
     ["x,x\n1,2\n", 'two columns called "x" in b.csv'],
   ] as const)
     assert.throws(

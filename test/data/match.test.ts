@@ -26,15 +26,17 @@ const input: BatchTensor = { name: "pixels", dtype: "float32", shape: [8, 1, 4, 
 const target: BatchTensor = { name: "target", dtype: "int64", shape: [8], limit: 10, isTarget: true };
 
 const matched = (columns: readonly DataColumn[], batch: readonly BatchTensor[]): string[] =>
-  matchColumns(dataOf(columns), batch).map(({ column, tensor, elements }) => `${tensor.name}=${column.name} ${elements}`);
+  matchColumns(dataOf(columns), batch).map(
+    ({ column, tensor, elements }) => `${tensor.name}=${column.name} ${elements}`,
+  );
 
 test("matchColumns finds the target and the one input by the names that they may have", () => {
   for (const name of ["target", "label", "labels", "y"])
     for (const one of ["pixels", "input", "x", "image"])
-      assert.deepEqual(
-        matched([column(one, "float32", [4, 4]), column(name, "uint8", [])], [input, target]),
-        [`target=${name} 1`, `pixels=${one} 16`],
-      );
+      assert.deepEqual(matched([column(one, "float32", [4, 4]), column(name, "uint8", [])], [input, target]), [
+        `target=${name} 1`,
+        `pixels=${one} 16`,
+      ]);
   // what is left
   assert.deepEqual(matched([column("data", "uint8", [4, 4, 1]), column("y", "int32", [1])], [input, target]), [
     "target=y 1",
@@ -53,9 +55,14 @@ test("matchColumns takes columns of several inputs by their own names only", () 
 });
 
 test("a table's numbers fit any shape with as many elements; rows of dimension 0 may belong to one sample", () => {
-  assert.deepEqual(matched([column("x", "float64", []), column("input", "float64", [16], { isFlat: true })], [input]), ["pixels=input 16"]);
+  assert.deepEqual(matched([column("x", "float64", []), column("input", "float64", [16], { isFlat: true })], [input]), [
+    "pixels=input 16",
+  ]);
   const tokens: BatchTensor = { ...target, shape: [40] };
-  assert.deepEqual(matched([column("x", "float32", [16], { isFlat: true }), column("y", "int64", [5])], [input, tokens])[0], "target=y 5");
+  assert.deepEqual(
+    matched([column("x", "float32", [16], { isFlat: true }), column("y", "int64", [5])], [input, tokens])[0],
+    "target=y 5",
+  );
 });
 
 test("matchColumns says both where shapes do not fit, in one line", () => {
@@ -75,7 +82,11 @@ test("matchColumns says both where shapes do not fit, in one line", () => {
       [input, target],
       "no column for the target in d.npz: none called target, label, labels, y; there is x (pass columns: { target: NAME })",
     ],
-    [[], [input], "no column for input pixels in d.npz: none called pixels, input, x, image; there are none (pass columns: { pixels: NAME })"],
+    [
+      [],
+      [input],
+      "no column for input pixels in d.npz: none called pixels, input, x, image; there are none (pass columns: { pixels: NAME })",
+    ],
     [
       [column("pixels", "float32", [4, 4]), column("mask", "float32", [3])],
       [input, { name: "mask", dtype: "float32", shape: [3, 3], isTarget: false }],
@@ -87,7 +98,10 @@ test("matchColumns says both where shapes do not fit, in one line", () => {
       (error) => problemOf(error) === "" && assert.equal((error as Error).message, message) === undefined,
     );
   const many = dataOf([column("x", "float32", [16]), column("y", "int64", [])], { classes: Array(11).fill("c") });
-  assert.throws(() => matchColumns(many, [{ ...input, shape: [8, 16] }, target]), /d.npz has 11 classes, the model's output 10/);
+  assert.throws(
+    () => matchColumns(many, [{ ...input, shape: [8, 16] }, target]),
+    /d.npz has 11 classes, the model's output 10/,
+  );
 });
 
 test("checkNumbers names the first number out of range: value, column, file, place, limit; once it has looked, it does not again", async () => {
@@ -103,7 +117,10 @@ test("checkNumbers names the first number out of range: value, column, file, pla
   values[77] = 10n;
   await assert.rejects(checkNumbers(data, matches), (error) => {
     assert.equal(problemOf(error), "");
-    assert.equal((error as Error).message, "10 in column classes of d.npz is out of range (sample 77, from 0): the model has classes 0 to 9");
+    assert.equal(
+      (error as Error).message,
+      "10 in column classes of d.npz is out of range (sample 77, from 0): the model has classes 0 to 9",
+    );
     return true;
   });
   values[77] = -100n;
@@ -121,8 +138,17 @@ test("checkNumbers looks through indices and floats that have to be whole, and n
     at: (index) => `row ${index + 1}`,
     read: (_, indices) => Float64Array.from({ length: 5 * indices.length }, (_, i) => (i === 5 * 42 + 3 ? 2.5 : 49)),
   });
-  await assert.rejects(checkNumbers(data, matchColumns(data, [ids])), /^Error: 2.5 in column ids of d.npz is out of range \(row 43\): ids takes 0 to 49$/);
+  await assert.rejects(
+    checkNumbers(data, matchColumns(data, [ids])),
+    /^Error: 2.5 in column ids of d.npz is out of range \(row 43\): ids takes 0 to 49$/,
+  );
   const whole = { ...ids, limit: undefined } as unknown as BatchTensor;
-  await assert.rejects(checkNumbers(data, matchColumns(data, [whole])), /2.5 in column ids .*int64 takes whole numbers$/);
-  await assert.rejects(checkNumbers(data, matchColumns(data, [{ ...ids, limit: 40 }]), AbortSignal.abort(new Error("enough"))), /enough/);
+  await assert.rejects(
+    checkNumbers(data, matchColumns(data, [whole])),
+    /2.5 in column ids .*int64 takes whole numbers$/,
+  );
+  await assert.rejects(
+    checkNumbers(data, matchColumns(data, [{ ...ids, limit: 40 }]), AbortSignal.abort(new Error("enough"))),
+    /enough/,
+  );
 });

@@ -4,8 +4,13 @@ import { readNpyHeader } from "../../src/data/npy.js";
 import { npyBytes } from "../data-files.js";
 
 test("readNpyHeader reads type, byte order, order of the indices and shape", () => {
-  const { dtype, shape, isBigEndian, isFortran, bytes, offset } = readNpyHeader(npyBytes(">f8", [3, 5], Buffer.alloc(0), "True"));
-  assert.deepEqual({ dtype, shape, isBigEndian, isFortran, bytes }, { dtype: "float64", shape: [3, 5], isBigEndian: true, isFortran: true, bytes: 120 });
+  const { dtype, shape, isBigEndian, isFortran, bytes, offset } = readNpyHeader(
+    npyBytes(">f8", [3, 5], Buffer.alloc(0), "True"),
+  );
+  assert.deepEqual(
+    { dtype, shape, isBigEndian, isFortran, bytes },
+    { dtype: "float64", shape: [3, 5], isBigEndian: true, isFortran: true, bytes: 120 },
+  );
   assert.equal(offset, 128);
   assert.deepEqual(readNpyHeader(npyBytes("|b1", [7], Buffer.alloc(0))).shape, [7]);
   assert.deepEqual(readNpyHeader(npyBytes("<i4", [], Buffer.alloc(0))).shape, []);
@@ -24,7 +29,8 @@ test("readNpyHeader reads versions 2 and 3, whose headers' lengths have 32 bits"
 
 test("readNpyHeader says what is wrong with a header", () => {
   const header = npyBytes("<f4", [2], Buffer.alloc(0));
-  const changed = (from: string, to: string): Buffer => Buffer.from(header.toString("latin1").replace(from, to), "latin1");
+  const changed = (from: string, to: string): Buffer =>
+    Buffer.from(header.toString("latin1").replace(from, to), "latin1");
   for (const [bytes, message] of [
     [Buffer.from("PK"), /truncated: no .npy header/],
     [Buffer.from("PK\x03\x04 and more of it"), /not an .npy file/],

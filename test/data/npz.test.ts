@@ -59,7 +59,10 @@ test("npyData reads one array; a folder's arrays are columns by their names", as
   put(two, "x.npy", npyBytes("<f4", [2, 2], raw(Float32Array.of(1, 2, 3, 4))));
   put(two, "y.npy", npyBytes("<i8", [2], raw(BigInt64Array.of(5n, 6n))));
   const data = await npyFolder(two, {});
-  assert.deepEqual(data.columns.map(({ name }) => name), ["x", "y"]);
+  assert.deepEqual(
+    data.columns.map(({ name }) => name),
+    ["x", "y"],
+  );
   assert.deepEqual(await numbers(data, "y", [1, 0]), [6, 5]);
   data.close();
 });
@@ -90,9 +93,15 @@ test("arrays of different length have to be chosen among", async () => {
   const file = put(folder, "keras.npz", zipBytes(entries));
   await assert.rejects(npzData(file, {}), /columns of different length in keras.npz: x_train 6, x_test 2; choose/);
   const data = await npzData(file, { columns: { input: "x_test", target: "y_test" } });
-  assert.deepEqual([data.count, ...data.columns.map(({ name, source }) => `${name} ${source}`)], [2, "input x_test", "target y_test"]);
+  assert.deepEqual(
+    [data.count, ...data.columns.map(({ name, source }) => `${name} ${source}`)],
+    [2, "input x_test", "target y_test"],
+  );
   data.close();
-  await assert.rejects(npzData(file, { columns: { input: "z" } }), /no column z in keras.npz; there are x_train, y_train, x_test, …/);
+  await assert.rejects(
+    npzData(file, { columns: { input: "z" } }),
+    /no column z in keras.npz; there are x_train, y_train, x_test, …/,
+  );
 });
 
 test("a large array stays in its file, and a file that becomes shorter is told", async () => {
@@ -110,7 +119,10 @@ test("a large array stays in its file, and a file that becomes shorter is told",
     assert.equal(read, into);
     assert.deepEqual([read[0], read[width], read[2 * width]], [599, 7, 8]);
     truncateSync(data.name === "large.npy" ? file : packed, 1000);
-    await assert.rejects(async () => data.read("large", [599]), /cannot read data: .*large.np[yz] \(it has become shorter\)/);
+    await assert.rejects(
+      async () => data.read("large", [599]),
+      /cannot read data: .*large.np[yz] \(it has become shorter\)/,
+    );
     data.close();
   }
 });
@@ -120,7 +132,10 @@ test("an .npy cut at any byte is refused in one line; bytes behind it are let be
   const file = path.join(folder, "cut.npy");
   for (let length = 0; length < whole.length; length += 5) {
     writeFileSync(file, whole.subarray(0, length));
-    await assert.rejects(npyData(file, {}), (error) => problemOf(error) === "" && /cut.npy \(truncated/.test((error as Error).message));
+    await assert.rejects(
+      npyData(file, {}),
+      (error) => problemOf(error) === "" && /cut.npy \(truncated/.test((error as Error).message),
+    );
   }
   writeFileSync(file, whole);
   appendFileSync(file, "more");

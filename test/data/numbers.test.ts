@@ -43,7 +43,12 @@ test("allowedIn says nothing where all numbers fit, else what they have to be", 
   assert.equal(allowedIn("uint8", { dtype: "int64" }), undefined);
   assert.equal(allowedIn("bool", { dtype: "int32" }), undefined);
   assert.deepEqual(allowedIn("int64", { dtype: "int32" }), { from: -(2 ** 31), most: 2 ** 31 - 1 });
-  assert.deepEqual(allowedIn("int64", { dtype: "int64", limit: 10, ignoreIndex: -100 }), { from: 0, most: 9, limit: 10, beside: -100 });
+  assert.deepEqual(allowedIn("int64", { dtype: "int64", limit: 10, ignoreIndex: -100 }), {
+    from: 0,
+    most: 9,
+    limit: 10,
+    beside: -100,
+  });
 });
 
 test("misfit finds the first number that is out of range or not whole", () => {
@@ -53,5 +58,8 @@ test("misfit finds the first number that is out of range or not whole", () => {
   assert.deepEqual(misfit([1, -1], "float64", allowed), { at: 1, value: "-1" });
   assert.deepEqual(misfit(Float64Array.of(1, 2.5), "float64", allowed), { at: 1, value: "2.5" });
   assert.deepEqual(misfit(Float32Array.of(Number.NaN), "float32", allowed), { at: 0, value: "NaN" });
-  assert.deepEqual(misfit(typedView("float16", bytesOf("float16", [3, 0.5])), "float16", allowed), { at: 1, value: "0.5" });
+  assert.deepEqual(misfit(typedView("float16", bytesOf("float16", [3, 0.5])), "float16", allowed), {
+    at: 1,
+    value: "0.5",
+  });
 });

@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { epochOrder } from "../../src/data/order.js";
 
 test("epochOrder gives the same order for a seed and an epoch on every machine", () => {
-  assert.deepEqual([...epochOrder(10, 0, 0)], [1,6,0,5,3,4,7,2,9,8]);
-  assert.deepEqual([...epochOrder(10, 0, 1)], [9,5,3,7,0,1,4,6,8,2]);
-  assert.deepEqual([...epochOrder(10, 2 ** 40 + 1, 0)], [7,4,1,5,2,8,6,3,9,0]);
+  assert.deepEqual([...epochOrder(10, 0, 0)], [1, 6, 0, 5, 3, 4, 7, 2, 9, 8]);
+  assert.deepEqual([...epochOrder(10, 0, 1)], [9, 5, 3, 7, 0, 1, 4, 6, 8, 2]);
+  assert.deepEqual([...epochOrder(10, 2 ** 40 + 1, 0)], [7, 4, 1, 5, 2, 8, 6, 3, 9, 0]);
   assert.deepEqual([...epochOrder(4, undefined, 3)], [0, 1, 2, 3]);
 });
 

@@ -19,9 +19,15 @@ test("rowsOf turns Fortran's order and big-endian bytes round", () => {
   // [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]], the first index running fastest
   const numbers = Int32Array.of(0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11);
   const rows = rowsOf({ ...heldArray("int32", [2, 2, 3], numbers), isFortran: true }, "x");
-  assert.deepEqual(rows.read([0, 1]), Int32Array.from({ length: 12 }, (_, i) => i));
+  assert.deepEqual(
+    rows.read([0, 1]),
+    Int32Array.from({ length: 12 }, (_, i) => i),
+  );
   const swapped = Buffer.from(raw(Float64Array.of(1, 2, 3))).swap64();
-  const big = rowsOf({ dtype: "float64", shape: [3], place: { bytes: Uint8Array.from(swapped) }, isBigEndian: true }, "x");
+  const big = rowsOf(
+    { dtype: "float64", shape: [3], place: { bytes: Uint8Array.from(swapped) }, isBigEndian: true },
+    "x",
+  );
   assert.deepEqual(big.read([2, 1]), Float64Array.of(3, 2));
   assert.deepEqual(big.read([2, 1]), Float64Array.of(3, 2));
 });

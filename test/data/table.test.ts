@@ -25,7 +25,10 @@ test("frameData takes a danfo DataFrame: numbers side by side as input, a target
 
 test("columns of a table are chosen by name, and classes are those of the data that was trained on", async () => {
   const table = { columns: ["age", "size", "answer"], values: rows };
-  const data = frameData(table, { columns: { input: ["size"], age: "age", target: "answer" }, classes: ["yes", "maybe", "no"] });
+  const data = frameData(table, {
+    columns: { input: ["size"], age: "age", target: "answer" },
+    classes: ["yes", "maybe", "no"],
+  });
   assert.deepEqual(await data.read("target", [0, 1]), BigInt64Array.of(2n, 0n));
   assert.deepEqual(await data.read("input", [1]), Float64Array.of(3.5));
   assert.deepEqual(await data.read("age", [1]), Float64Array.of(2));
@@ -33,11 +36,21 @@ test("columns of a table are chosen by name, and classes are those of the data t
     () => frameData(table, { columns: { input: "age", target: "answer" }, classes: ["yes"] }),
     /row 1, column answer of table is no class: "no", not one of yes/,
   );
-  assert.throws(() => frameData(table, { columns: { input: "weight" } }), /no column weight in table; there are age, size, answer/);
+  assert.throws(
+    () => frameData(table, { columns: { input: "weight" } }),
+    /no column weight in table; there are age, size, answer/,
+  );
 });
 
 test("a target of numbers stays one, whether they are classes or not", async () => {
-  const data = frameData({ columns: ["x", "y"], values: [[1, 7], [2, 0.5], [3, -7]] });
+  const data = frameData({
+    columns: ["x", "y"],
+    values: [
+      [1, 7],
+      [2, 0.5],
+      [3, -7],
+    ],
+  });
   assert.equal(data.classes, undefined);
   assert.deepEqual(await data.read("target", [0, 1, 2]), Float64Array.of(7, 0.5, -7));
 });
@@ -57,14 +70,24 @@ test("what is missing, not finite or no number is refused with row and column", 
     ["red", 'row 2, column x of table is no number: "red"'],
   ] as const)
     assert.throws(
-      () => frameData({ columns: ["x", "y"], values: [[1, 1], [cell, 1]] }),
+      () =>
+        frameData({
+          columns: ["x", "y"],
+          values: [
+            [1, 1],
+            [cell, 1],
+          ],
+        }),
       (error) => problemOf(error) === "" && (error as Error).message === message,
     );
   assert.throws(() => frameData({ columns: ["x", "y"], values: [[1, 1], [2]] }), /row 2 of table has 1 cells, not 2/);
   assert.throws(() => frameData({ columns: ["x", "x"], values: [] }), /two columns called "x" in table/);
   assert.throws(() => frameData({ columns: ["x"], values: [] }), /no samples in table/);
   assert.throws(() => frameData(7 as never), /no table of rows and columns: table/);
-  assert.throws(() => frameData({ columns: ["x"], values: [[1], [""]] }, { columns: { target: "x" } }), /row 2, column x of table is missing/);
+  assert.throws(
+    () => frameData({ columns: ["x"], values: [[1], [""]] }, { columns: { target: "x" } }),
+    /row 2, column x of table is missing/,
+  );
 });
 
 test("tableColumns takes cells as a file has them, and yes and no as 1 and 0", async () => {

@@ -26,7 +26,10 @@ test("readZip lists an archive, unpacked gives back what went in, a comment behi
   for (const comment of ["", "made by hand"]) {
     const archive = archiveOf(zipBytes(entries, comment));
     const [a, b] = readZip(archive) as [ZipEntry, ZipEntry];
-    assert.deepEqual([a.name, a.isDeflated, a.bytes, b.name, b.isDeflated, b.bytes], ["a.npy", true, 8000, "b.npy", false, 8000]);
+    assert.deepEqual(
+      [a.name, a.isDeflated, a.bytes, b.name, b.isDeflated, b.bytes],
+      ["a.npy", true, 8000, "b.npy", false, 8000],
+    );
     for (const entry of [a, b]) assert.deepEqual(await unpacked(archive, entry), text);
     assert.deepEqual(firstBytes(archive, b, 16), text.subarray(0, 16));
     assert.equal(firstBytes(archive, a, 64).subarray(0, 8).toString(), "numbers ");
@@ -50,7 +53,8 @@ test("an archive cut at any byte is refused in one line of our own", async () =>
     const archive = archiveOf(whole.subarray(0, length));
     assert.throws(
       () => readZip(archive),
-      (error) => problemOf(error) === "" && /^cannot read data: .*truncated or damaged\)$/.test((error as Error).message),
+      (error) =>
+        problemOf(error) === "" && /^cannot read data: .*truncated or damaged\)$/.test((error as Error).message),
     );
   }
 });
