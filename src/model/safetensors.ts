@@ -119,7 +119,8 @@ function readEntry(
   const { dtype: written, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
   const shown = printable(name);
   const dtype = typeof written === "string" && Object.hasOwn(names, written) ? names[written] : undefined;
-  if (!dtype) throw new Error(`unknown element type in safetensors: ${printable(String(written))} (${shown})`);
+  if (typeof written !== "string") throw new Error(`safetensors entry without element type: ${shown} (${file})`);
+  if (!dtype) throw new Error(`unknown element type in safetensors: ${printable(written)} (${shown})`);
   if (!Array.isArray(shape) || !shape.every(isSize))
     throw new Error(`safetensors entry without shape: ${shown} (${file})`);
   const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];

@@ -44,7 +44,12 @@ function epochsTable(training: Training): PageTable {
         kind: "number" as const,
         value: ({ validation }: (typeof log.epochs)[number]) => value(validation?.[name]),
       })),
-      { name: "learning_rate", title: "learning rate", kind: "number", value: ({ learningRate }) => value(learningRate) },
+      {
+        name: "learning_rate",
+        title: "learning rate",
+        kind: "number",
+        value: ({ learningRate }) => value(learningRate),
+      },
       { name: "train_ms", title: "training", kind: "ms", value: ({ trainMs }) => trainMs },
       { name: "validation_ms", title: "validation", kind: "ms", value: ({ validationMs }) => validationMs },
     ],

@@ -5,8 +5,8 @@ import { openFile } from "../files.js";
 import { readSafetensorsFile, safetensorsHeader, writeSafetensors } from "../model/safetensors.js";
 import { exactly, number, object, problemIn, record, shown, text } from "../schema.js";
 import { writeDurably } from "../writing.js";
-import type { TrainerState } from "./awaited.js";
 import { logSchema, type TrainingLog } from "./log.js";
+import type { TrainerState } from "./trainer.js";
 
 /** Version of a checkpoint's description; a file of another version is refused. */
 const checkpointVersion = 1;

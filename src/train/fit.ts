@@ -2,12 +2,12 @@ import type { Batch } from "../data/batch.js";
 import { batchesOf, type EpochBatches } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
 import { messageLine } from "../graph/message.js";
-import type { Trainer } from "./awaited.js";
 import { beginCourse, type Course } from "./course.js";
 import { addToCurve, addToMemory } from "./curve.js";
 import type { FitOptions } from "./fit-options.js";
 import { loadBest, noteBest, saveCheckpoint } from "./keeping.js";
 import { type End, type EpochRow, newPartial, type TrainingLog } from "./log.js";
+import type { Trainer } from "./trainer.js";
 import { validate } from "./validate.js";
 
 /** Least time between two looks at what the process holds, ms. */
@@ -70,7 +70,7 @@ async function trainBatches(course: Course, batches: EpochBatches): Promise<void
     while (!next.done && !signal?.aborted) {
       const step = trainStep(course, next.value);
       const isLast = log.steps + 1 >= log.totalSteps;
-      const following = isLast ? undefined : reader.next();
+      const following = isLast ? undefined : prepared(trainer, reader.next());
       const [stepped, read] = await Promise.allSettled([step, following]);
       if (stepped.status === "rejected") throw stepped.reason;
       if (read.status === "rejected") throw read.reason;
@@ -86,6 +86,16 @@ async function trainBatches(course: Course, batches: EpochBatches): Promise<void
   } finally {
     await reader.return?.();
   }
+}
+
+/** The batch that is read, handed over to the trainer. */
+async function prepared<Read extends IteratorResult<{ readonly tensors: Batch }, void>>(
+  trainer: Trainer,
+  reading: Promise<Read>,
+): Promise<Read> {
+  const read = await reading;
+  if (!read.done) trainer.prepare(read.value.tensors);
+  return read;
 }
 
 /** One step with all that is noted of it. */

@@ -1,7 +1,7 @@
 import type { Batch } from "../../src/data/batch.js";
 import type { Dataset } from "../../src/data/dataset.js";
 import type { Value } from "../../src/graph/values.js";
-import type { Trainer } from "../../src/train/awaited.js";
+import type { Trainer } from "../../src/train/trainer.js";
 
 const bytes = (numbers: Float32Array): Uint8Array => new Uint8Array(numbers.slice().buffer);
 
@@ -57,10 +57,13 @@ export function toyTrainer(faults: Faults = {}): Trainer & { weights(): number[]
       steps++;
       return { loss: steps === faults.notFinite ? Number.NaN : loss, stepMs: 0.01 };
     },
+    evaluationBytes: 0,
+    prepare() {},
+    saveState() {},
     culprit: async () => "y (MatMul, forward)",
     async evaluate(batch: Batch) {
       const y = Float32Array.from({ length: 4 }, (_, i) => predict(batch.x as Float32Array, i));
-      return { y: { dtype: "float32", shape: [4, 1], data: bytes(y) } satisfies Value };
+      return { y: { dtype: "float32", shape: [4, 1], data: y } };
     },
     setLearningRate(to) {
       rate = to;
