@@ -43,7 +43,7 @@ export async function toyTraining(options: Partial<FitOptions> = {}, more: Parti
     validation: info("held.npz", 40),
     seed: 0,
     settings,
-    step: { allocatedBytes: 2 ** 20, unplannedBytes: 2 ** 21, plannedBytes: 2 ** 20, budgetBytes: 1.2 * 2 ** 20 },
+    step: { allocatedBytes: 2 ** 20, unplannedBytes: 2 ** 21, plannedBytes: 2 ** 20, budgetBytes: 3 * 2 ** 19 },
     run: null,
     log,
     ...more,
