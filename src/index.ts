@@ -56,6 +56,7 @@ export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { writeTraining } from "./report/write-training.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
 export { findingsOf, headFindings } from "./run/findings.js";
@@ -109,6 +110,11 @@ export type {
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export { type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
+export type { MemoryCurve, StepCurve } from "./train/curve.js";
+export { fit } from "./train/fit.js";
+export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
+export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
 export {
   type Counted,
   checkMetric,
@@ -122,3 +128,5 @@ export {
   type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
+export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

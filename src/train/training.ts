@@ -4,7 +4,7 @@ import { readText } from "../files.js";
 import { dtypes } from "../graph/graph.js";
 import type { Environment } from "../run/run.js";
 import { count, exactly, list, object, oneOf, problemIn, record, type Same, shown, text, v } from "../schema.js";
-import type { Curve } from "./curve.js";
+import type { StepCurve } from "./curve.js";
 import { logSchema, type TrainingLog } from "./log.js";
 
 /** Version of training.json; a file of another version is refused. */
@@ -140,7 +140,7 @@ export function readTraining(place: string): Training {
 /** What does not fit together in a log whose parts are as they should be. */
 export function contradictionIn({ curves, memory, steps }: TrainingLog): string | undefined {
   if (memory.steps.length !== memory.bytes.length) return "memory has more steps than bytes, or fewer";
-  for (const [name, { stride, values, count: rest }] of Object.entries(curves) as [string, Curve][]) {
+  for (const [name, { stride, values, count: rest }] of Object.entries(curves) as [string, StepCurve][]) {
     if (rest >= stride) return `curve ${name} has a rest of ${rest} for ${stride} steps`;
     if (values.length * stride + rest > steps) return `curve ${name} is longer than the training's ${steps} steps`;
   }
