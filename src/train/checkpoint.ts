@@ -5,8 +5,8 @@ import { openFile } from "../files.js";
 import { readSafetensorsFile, safetensorsHeader, writeSafetensors } from "../model/safetensors.js";
 import { exactly, number, object, problemIn, record, shown, text } from "../schema.js";
 import { writeDurably } from "../writing.js";
-import type { TrainerState } from "./awaited.js";
 import { logSchema, type TrainingLog } from "./log.js";
+import type { TrainerState } from "./trainer.js";
 
 /** Version of a checkpoint's description; a file of another version is refused. */
 const checkpointVersion = 1;
@@ -22,6 +22,9 @@ export interface Checkpoint {
 
 /** The name of the text beside the tensors. */
 const key = "mutwo-checkpoint";
+
+/** Whether the texts beside a file's tensors say that it is a checkpoint. */
+export const isCheckpoint = (metadata: Readonly<Record<string, string>>): boolean => Object.hasOwn(metadata, key);
 
 const described = object({
   version: exactly(checkpointVersion),

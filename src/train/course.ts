@@ -3,11 +3,11 @@ import path from "node:path";
 import type { Dataset } from "../data/dataset.js";
 import { type Schedule, scheduleOf, settledSchedule } from "../step/schedule.js";
 import { isSameFile } from "../writing.js";
-import type { Trainer, TrainerState } from "./awaited.js";
 import { bestFile, checkSameTraining, readCheckpoint } from "./checkpoint.js";
 import type { FitOptions } from "./fit-options.js";
 import { newLog, type TrainingLog } from "./log.js";
 import { Pace } from "./pace.js";
+import type { Trainer, TrainerState } from "./trainer.js";
 import { metricsFor } from "./validate.js";
 
 /** A training under way. */

@@ -2,12 +2,12 @@ import type { Batch } from "../data/batch.js";
 import { batchesOf } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
 import { messageLine } from "../graph/message.js";
-import type { Trainer } from "./awaited.js";
 import { beginCourse, type Course } from "./course.js";
 import { addToCurve, addToMemory } from "./curve.js";
 import type { FitOptions } from "./fit-options.js";
 import { loadBest, noteBest, saveCheckpoint } from "./keeping.js";
 import { type End, type EpochRow, newPartial, type TrainingLog } from "./log.js";
+import type { Trainer } from "./trainer.js";
 import { validate } from "./validate.js";
 
 /** Least time between two looks at what the process holds, ms. */

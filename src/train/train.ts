@@ -9,12 +9,13 @@ import { type OptionsOf, optionsOf } from "../run/options.js";
 import { newRunId, type Run } from "../run/run.js";
 import { parseCheckpointEvery, parseColumns, parseScale } from "../run/train-options.js";
 import { trainingChecks } from "../step/training.js";
-import { openTrainer, type Trainer } from "./awaited.js";
 import { type Checkpoint, checkpointsIn, findCheckpoint, readCheckpointLog } from "./checkpoint.js";
 import { fit } from "./fit.js";
 import type { FitOptions } from "./fit-options.js";
 import type { TrainingLog } from "./log.js";
 import { checkMetric } from "./metrics.js";
+import { openTrainer } from "./open-trainer.js";
+import type { Trainer } from "./trainer.js";
 import { type DataInfo, type Training, trainingFormatVersion } from "./training.js";
 
 /** What `trainModel` takes: the options of `mutwo train`, and what a program that calls it hands over. */

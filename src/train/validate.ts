@@ -1,8 +1,8 @@
 import { batchesOf } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
-import type { Trainer } from "./awaited.js";
 import type { FitOptions } from "./fit-options.js";
 import { type Metrics, openMetrics } from "./metrics.js";
+import type { Trainer } from "./trainer.js";
 
 /** Longest time without letting others have their turn, ms. */
 const turnMs = 50;

@@ -1,7 +1,7 @@
 import type { Batch } from "../../src/data/batch.js";
 import type { Dataset } from "../../src/data/dataset.js";
 import type { Value } from "../../src/graph/values.js";
-import type { Trainer } from "../../src/train/awaited.js";
+import type { Trainer } from "../../src/train/trainer.js";
 
 const bytes = (numbers: Float32Array): Uint8Array => new Uint8Array(numbers.slice().buffer);
 
