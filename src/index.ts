@@ -109,7 +109,8 @@ export type {
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
-export { type TrainingOptions, trainingStep } from "./step/training.js";
+export type { Rates } from "./step/optimizer.js";
+export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
 export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
 export type { MemoryCurve, StepCurve } from "./train/curve.js";
 export { fit } from "./train/fit.js";
@@ -123,10 +124,12 @@ export {
   type Metrics,
   type MetricsOptions,
   type MetricsOutput,
+  type MetricsValue,
   metricNames,
   metricOf,
-  type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
+export { openTrainer } from "./train/open-trainer.js";
 export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
 export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";
