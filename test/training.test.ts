@@ -82,7 +82,7 @@ test("mutwo train trains within a budget, writes the model, a report and checkpo
   const { status, stdout, stderr } = train(
     [
       ...["--data", writeImages("images.safetensors", 24), "--validate", writeImages("few images.safetensors", 7)],
-      ...["--loss", "ce", "--optimizer", "adam", "--dim", "batch=4", "--budget", "60%", "--moves", "300"],
+      ...["--loss", "ce", "--optimizer", "adam", "--dim", "batch=4", "--budget", "75%", "--moves", "300"],
       ...["--epochs", "3", "--schedule", "cosine:warmup=5", "--patience", "3", "--monitor", "accuracy"],
       ...["--out", out, "--no-pictures"],
     ],

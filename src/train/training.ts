@@ -29,6 +29,8 @@ export interface DataInfo {
 export interface StepMemory {
   /** What was allocated for all values of the step that trained. */
   readonly allocatedBytes: number;
+  /** What evaluating took beside it; 0 where nothing was validated. */
+  readonly evaluationBytes: number;
   /** The step's peak without and with the plan; null where nothing was measured or planned. */
   readonly unplannedBytes: number | null;
   readonly plannedBytes: number | null;
@@ -98,7 +100,13 @@ const trainingSchema = object({
   validation: v.nullable(data),
   seed: count,
   settings: record(text),
-  step: object({ allocatedBytes: count, unplannedBytes: bytes, plannedBytes: bytes, budgetBytes: bytes }),
+  step: object({
+    allocatedBytes: count,
+    evaluationBytes: count,
+    unplannedBytes: bytes,
+    plannedBytes: bytes,
+    budgetBytes: bytes,
+  }),
   run: v.nullable(text),
   log: logSchema,
 });
