@@ -124,7 +124,7 @@ export {
   type Metrics,
   type MetricsOptions,
   type MetricsOutput,
-  type MetricsValue,
+  type OutputValue,
   metricNames,
   metricOf,
   openMetrics,

@@ -130,7 +130,7 @@ export interface MetricsOptions {
 }
 
 /** An output as `evaluate()` gives it: its elements, or their little-endian bytes. */
-export interface MetricsValue {
+export interface OutputValue {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly data: Numbers;
@@ -151,7 +151,7 @@ export interface Metrics {
    * Adds a batch: the output, and the target that it is compared with (none for the loss `sum`). Throws where they have not
    * the same positions, and for a class that there is not.
    */
-  add(output: MetricsValue, target: Numbers | undefined, counted?: Counted): void;
+  add(output: OutputValue, target: Numbers | undefined, counted?: Counted): void;
   /** Metrics of all batches so far; NaN where nothing has counted. */
   values(): Record<string, number>;
 }
@@ -196,7 +196,7 @@ function shareOf(counted: Counted | undefined): number {
 }
 
 /** Elements of a value as numbers, its bytes and the bits of 16-bit floats decoded. */
-function numbersOf({ dtype, data }: MetricsValue): ArrayLike<number> {
+function numbersOf({ dtype, data }: OutputValue): ArrayLike<number> {
   if (Array.isArray(data)) return data as readonly number[];
   const typed = data as TypedNumbers;
   const isBytes = typed instanceof Uint8Array && dtype !== "uint8" && dtype !== "bool";
@@ -210,7 +210,7 @@ const withoutBig = (numbers: Numbers): ArrayLike<number> =>
     ? Float64Array.from(numbers as BigInt64Array, Number)
     : numbers;
 
-function measured(value: MetricsValue, target: Numbers | undefined): Measured {
+function measured(value: OutputValue, target: Numbers | undefined): Measured {
   const { shape } = value;
   const scores = numbersOf(value);
   if (scores.length !== elementCount(shape))
