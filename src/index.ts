@@ -124,4 +124,4 @@ export {
   openMetrics,
 } from "./train/metrics.js";
 export { openTrainer } from "./train/open-trainer.js";
-export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";

@@ -2,15 +2,15 @@ import type { Batch, BatchTensor } from "../data/batch.js";
 import { few } from "../format.js";
 import { type Graph, isFloat, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
-import { numbersIn, type Value, valuesOf } from "../graph/values.js";
-import { firstNonFinite } from "../run/finite.js";
+import { type Value, valuesOf } from "../graph/values.js";
+import { allFinite, firstNonFinite } from "../run/finite.js";
 import type { Run } from "../run/run.js";
 import type { Device, LoadedStep, Runtime } from "../runtime/runtime.js";
 import { ratesAt } from "../step/optimizer.js";
 import type { Evaluation } from "./evaluation.js";
 import { readState, writeState } from "./state-file.js";
 import type { StepInputs } from "./step-inputs.js";
-import type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerState } from "./trainer.js";
+import type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerState } from "./trainer.js";
 
 /** What a trainer is made of; it owns the runtime and the loaded step. */
 export interface TrainerParts {
@@ -120,7 +120,10 @@ export class StepTrainer implements Trainer {
       if (!this.hasStepped) return null;
       const values = new Map(this.kept ?? [...state.keys()].map((name) => [name, step.read(name)] as const));
       const odd = (names: Iterable<string>): string | undefined =>
-        [...names].find((name) => !isFinite(tensorOf(graph, name), values.get(name) ?? step.read(name)));
+        [...names].find((name) => {
+          const { dtype } = tensorOf(graph, name);
+          return isFloat(dtype) && !allFinite(dtype, values.get(name) ?? step.read(name));
+        });
       const input = odd(graph.inputs);
       if (input !== undefined) return `input ${input} of the batch holds NaN or infinity`;
       const weight = odd(state.keys());
@@ -137,7 +140,7 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  async evaluate(batch: Batch): Promise<Readonly<Record<string, OutputValue>>> {
+  async evaluate(batch: Batch): Promise<Readonly<Record<string, Evaluated>>> {
     const { step, inputs, evaluation } = this.parts;
     this.begin("an evaluation");
     try {
@@ -268,12 +271,4 @@ export class StepTrainer implements Trainer {
     if (this.isTorn)
       throw new Error("a step has failed halfway, the weights are those of no step: load a state to go on");
   }
-}
-
-/** Whether all elements are finite; true of whole numbers. */
-function isFinite({ dtype }: TensorType, bytes: Uint8Array): boolean {
-  if (!isFloat(dtype)) return true;
-  const numbers = numbersIn(dtype, bytes);
-  for (let i = 0; i < numbers.length; i++) if (!Number.isFinite(numbers[i])) return false;
-  return true;
 }

@@ -176,10 +176,12 @@ test("two trainers in one process do not meet", async () => {
   await withTrainer(mlp, options, (one) =>
     withTrainer(mlp, options, async (other) => {
       const made: number[][] = [[], []];
-      for (let i = 0; i < 4; i++)
-        (await Promise.all([one, other].map((trainer) => trainer.step(batchOf(trainer, i))))).forEach(
-          ({ loss }, which) => made[which]?.push(loss),
-        );
+      for (let i = 0; i < 4; i++) {
+        const both = await Promise.all([one, other].map((trainer) => trainer.step(batchOf(trainer, i))));
+        both.forEach(({ loss }, which) => {
+          made[which]?.push(loss);
+        });
+      }
       assert.deepEqual(made, [alone, alone]);
     }),
   );

@@ -31,6 +31,11 @@ export function toyTrainer(faults: Faults = {}): Trainer & { weights(): number[]
     outputs: [{ name: "y", dtype: "float32", shape: [4, 1] }],
     run: null,
     allocatedBytes: 64,
+    evaluationBytes: 0,
+    prepare: () => {},
+    saveState() {
+      throw new Error("no files here");
+    },
     backend: "cpu",
     device: { name: "a toy", threads: 1, memoryBytes: 1, runtimeVersion: "0" },
     modelSha256: "toy",
