@@ -3,6 +3,7 @@ import { few } from "../format.js";
 import { type Graph, isFloat, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { type Value, valuesOf } from "../graph/values.js";
+import { saveWeights, type WeightPlace } from "../model/save.js";
 import { allFinite, firstNonFinite } from "../run/finite.js";
 import type { Run } from "../run/run.js";
 import type { Device, LoadedStep, Runtime } from "../runtime/runtime.js";
@@ -26,6 +27,8 @@ export interface TrainerParts {
   readonly inputs: StepInputs;
   readonly evaluation: Evaluation;
   readonly learningRate: number;
+  /** Where the file has the weights. */
+  readonly places: ReadonlyMap<string, WeightPlace>;
 }
 
 /** Values before an update, where they were kept. */
@@ -202,10 +205,14 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  save(_file: string): void {
-    this.refuseBusy();
-    this.refuseTorn();
-    throw new Error("not there yet");
+  save(file: string): void {
+    const { tensors } = this.state();
+    const { modelSha256: sha256, parts } = this;
+    try {
+      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors });
+    } catch (error) {
+      throw inOneLine(error);
+    }
   }
 
   close(): void {

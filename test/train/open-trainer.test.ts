@@ -160,8 +160,9 @@ test("one call at a time; none after close", async () => {
   const trainer = await openTrainer(mlp, options);
   const batch = batchOf(trainer, 0);
   const running = trainer.step(batch);
-  await assert.rejects(trainer.step(batch), /^Error: a step is still running: await it first$/);
+  const second = trainer.step(batch);
   assert.throws(() => trainer.state(), /a step is still running/);
+  await assert.rejects(second, /^Error: a step is still running: await it first$/);
   await running;
   const last = trainer.step(batch);
   trainer.close();
