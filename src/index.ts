@@ -124,12 +124,12 @@ export {
   type Metrics,
   type MetricsOptions,
   type MetricsOutput,
-  type OutputValue,
   metricNames,
   metricOf,
+  type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
 export { openTrainer } from "./train/open-trainer.js";
 export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
-export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
 export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";
