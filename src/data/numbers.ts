@@ -23,6 +23,14 @@ const arrays: Readonly<Record<DType, TypedArrays>> = {
   bool: Uint8Array,
 };
 
+/** The element type of a typed array, where 16 and 8 bits without a sign are whole numbers. */
+export const dtypeOf = (numbers: TypedNumbers): DType =>
+  numbers instanceof Uint16Array
+    ? "uint16"
+    : numbers instanceof Uint8ClampedArray
+      ? "uint8"
+      : (Object.entries(arrays).find(([, array]) => numbers instanceof array)?.[0] as DType);
+
 /** Little-endian bytes as the typed array of an element type: a view of them, or a copy where they lie askew. */
 export function typedView(dtype: DType, bytes: Uint8Array): TypedNumbers {
   const size = bytesPerElement(dtype);
