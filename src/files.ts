@@ -10,6 +10,7 @@ export const mostBytes = {
   data: 2 ** 40,
   image: 2 ** 28,
   run: 5e8,
+  training: 5e8,
   recording: 5e8,
   table: 5e8,
   notebook: 5e8,

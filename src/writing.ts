@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  fsyncSync,
   lstatSync,
   mkdtempSync,
   openSync,
@@ -175,6 +176,56 @@ function writeBeside(file: string, content: string | Uint8Array): void {
     replaceFile(made, target);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Writes a file of any size whole or not at all, so that it is there after a loss of power too: `fill` writes it in a
+ * temporary folder beside it, it is brought to the disk, and takes its place. One that was there stays until then. Throws
+ * `cannot write FILE (CODE)`, `disk full: FILE`, or what `fill` throws.
+ */
+export function writeDurably(file: string, fill: (made: string) => void): void {
+  const target = targetOf(file);
+  try {
+    const folder = temporaryFolder(path.dirname(target));
+    try {
+      const made = path.join(folder, "file");
+      fill(made);
+      flush(made);
+      replaceFile(made, target);
+      flush(path.dirname(target));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOSPC" || code === "EDQUOT") throw new Error(`disk full: ${file}`, { cause: error });
+    throw code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+  }
+}
+
+/** Writes a file part by part: none is copied, and together they may be larger than what one array holds. */
+export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Brings a file or a folder's list of names to the disk; a system that does not do that for folders leaves it. */
+function flush(place: string): void {
+  const isFolder = statSync(place).isDirectory();
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(place, isFolder ? "r" : "r+");
+    fsyncSync(descriptor);
+  } catch (error) {
+    if (!isFolder) throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -29,6 +29,8 @@ const samples: Given = {
   fit: "batch=24GiB",
   data: reference,
   validate: reference,
+  columns: "input=it's x+$y,target=z",
+  scale: "1/255",
   schedule: "cosine:warmup=10,min=1e-5",
   metrics: ["accuracy", "it's $HOME", "--loss"],
   checkpoints: path.join(folder, "check $points"),

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { checkFileWritable, checkWritable } from "./folder.js";
+import { checkWritable } from "./folder.js";
 import { choice, count, flag, type Given, type OptionSpec, optionalText, text, texts } from "./option-kinds.js";
 
 /** Learning-rate schedules, loaded when options are checked. */
@@ -19,6 +19,30 @@ export function parseCheckpointEvery(text: string): { readonly steps: number | n
     else if (/^[1-9]\d{0,14}$/.test(part) && steps === null) steps = Number(part);
     else throw new Error(`checkpointEvery is not epoch, a number of steps, both or never: ${text} (use 500,epoch)`);
   return { steps, epoch };
+}
+
+/** Which columns of the data tensors take: `input=x_train,target=y_train`; of a table several, `input=age+income`. */
+export function parseColumns(text: string): Readonly<Record<string, string | readonly string[]>> {
+  const parts = text.split(",").map((part) => /^([^=]+)=(.+)$/s.exec(part.trim()));
+  const chosen = parts.map((part): [string, string | string[]] => {
+    const [, tensor = "", columns = ""] = part ?? [];
+    const names = columns.split("+");
+    if (!part || names.includes("")) throw new Error(`columns are not TENSOR=COLUMN: ${text} (use input=x,target=y)`);
+    return [tensor, names.length === 1 ? columns : names];
+  });
+  const tensors = chosen.map(([tensor]) => tensor);
+  const twice = tensors.find((tensor, i) => tensors.indexOf(tensor) !== i);
+  if (twice !== undefined) throw new Error(`columns name a tensor twice: ${twice}`);
+  return Object.fromEntries(chosen);
+}
+
+/** What numbers are multiplied by: `0.5` or `1/255`. */
+export function parseScale(text: string): number {
+  const [, above = "", below = "1"] = /^([^/]+)(?:\/([^/]+))?$/.exec(text.trim()) ?? [];
+  const scale = above.trim() === "" || below.trim() === "" ? Number.NaN : Number(above) / Number(below);
+  if (!Number.isFinite(scale) || scale === 0)
+    throw new Error(`scale is not a number other than 0: ${text} (use 1/255)`);
+  return scale;
 }
 
 /** The options that say on what is trained, how long, and what is kept of it. */
@@ -41,6 +65,24 @@ export const trainOptions = {
     group: "training",
     commands: ["train"],
     check: (place: string) => checkPlace("validation data", place),
+  },
+  /** Which columns the model's tensors take, where names do not say it: `input=x_train,target=y_train`, of a table `input=age+income,target=price`. */
+  columns: {
+    flag: "--columns",
+    kind: text("choice"),
+    help: "which columns of the data the tensors take: input=x_train,target=y_train; of a table input=age+income,target=price",
+    group: "training",
+    commands: ["train"],
+    check: (value: string) => void parseColumns(value),
+  },
+  /** What whole numbers of arrays, as bytes of images are, are multiplied by for an input of floats: `1/255`. */
+  scale: {
+    flag: "--scale",
+    kind: text("x"),
+    help: "what whole numbers of the data are multiplied by for an input of floats: 1/255",
+    group: "training",
+    commands: ["train"],
+    check: (value: string) => void parseScale(value),
   },
   /** Times through the data. */
   epochs: {
@@ -155,7 +197,6 @@ export const trainOptions = {
     group: "output",
     commands: ["train"],
     required: ["train"],
-    check: (file: string) => checkFileWritable("trained model", file),
   },
   /** False: no report is written. */
   report: {

@@ -73,6 +73,25 @@ function settingsOf(named: Named): { kind: Kind; settings: Record<string, number
 /** Throws one line for an unknown schedule, an unknown setting or a wrong value; needs no model and no data. */
 export const checkSchedule = (text: string): void => void settingsOf(parseNamed(text));
 
+/** All settings of a schedule over a training of that length. */
+function settled(text: string, length: Length): { kind: Kind; name: string; settings: Record<string, number> } {
+  const named = parseNamed(text);
+  const { kind, settings: given } = settingsOf(named);
+  const standard: Readonly<Record<string, number>> = { total: length.total, every: Math.max(1, length.epoch) };
+  const settings = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, Number.isNaN(value) ? (standard[name] as number) : value]),
+  );
+  return { kind, name: named.name, settings };
+}
+
+/** A schedule with all its settings, also those that follow from the training's length: what decides the rates. */
+export function settledSchedule(text: string, length: Length): string {
+  const { name, settings } = settled(text, length);
+  return `${name}:${Object.entries(settings)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(",")}`;
+}
+
 /**
  * The learning rate over a training: `constant`, `linear:total=`, `cosine:total=,min=`, `step:every=,gamma=` or
  * `exponential:every=,gamma=`; all take `warmup=`, in which it rises in a straight line: lr·(t+1)/warmup (Goyal et al.
@@ -80,11 +99,7 @@ export const checkSchedule = (text: string): void => void settingsOf(parseNamed(
  * rate. A pure function of the step: a training that is resumed goes on with the same numbers. Throws as `checkSchedule`.
  */
 export function scheduleOf(text: string, length: Length): Schedule {
-  const { kind, settings: given } = settingsOf(parseNamed(text));
-  const standard: Readonly<Record<string, number>> = { total: length.total, every: Math.max(1, length.epoch) };
-  const settings = Object.fromEntries(
-    Object.entries(given).map(([name, value]) => [name, Number.isNaN(value) ? (standard[name] as number) : value]),
-  );
+  const { kind, settings } = settled(text, length);
   const { warmup = 0, total = length.total } = settings;
   return (base, step) =>
     step < warmup ? (base * (step + 1)) / warmup : kind.rate(base, step - warmup, settings, total - warmup);
