@@ -51,6 +51,7 @@ export type {
   RowLabel,
   Series,
 } from "./report/data-frame.js";
+export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
@@ -109,6 +110,7 @@ export type {
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export { type TrainingOptions, trainingStep } from "./step/training.js";
+export type { EpochRow } from "./train/log.js";
 export {
   type Counted,
   checkMetric,
