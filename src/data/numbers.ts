@@ -63,7 +63,9 @@ export function putNumbers(from: Numbers, fromType: DType, into: TypedNumbers, i
   }
   const values = meant(from, fromType);
   const count = values.length;
-  if (is16BitFloat(intoType)) {
+  if (values instanceof Uint8Array && into instanceof Float32Array) {
+    putBytes(values, into, scale);
+  } else if (is16BitFloat(intoType)) {
     const bits = bytesOf(
       intoType,
       Float64Array.from(values, (value) => Number(value) * scale),
@@ -75,9 +77,17 @@ export function putNumbers(from: Numbers, fromType: DType, into: TypedNumbers, i
     for (let i = 0; i < count; i++) into[i] = Number(values[i]) === 0 ? 0 : 1;
   } else if (typeof values[0] === "bigint") {
     for (let i = 0; i < count; i++) into[i] = Number(values[i]) * scale;
+  } else if (scale === 1) {
+    into.set(values as never);
   } else {
     for (let i = 0; i < count; i++) into[i] = (values[i] as number) * scale;
   }
+}
+
+/** Bytes of images, the most that there is to convert: by a table, in a loop that sees no other types. */
+function putBytes(from: Uint8Array, into: Float32Array, scale: number): void {
+  const floats = Float32Array.from({ length: 256 }, (_, byte) => byte * scale);
+  for (let i = 0; i < from.length; i++) into[i] = floats[from[i] as number] as number;
 }
 
 const toBig = (value: number | bigint): bigint => (typeof value === "bigint" ? value : BigInt(Math.trunc(value) || 0));
