@@ -109,7 +109,8 @@ export type {
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
-export { type TrainingOptions, trainingStep } from "./step/training.js";
+export type { Rates } from "./step/optimizer.js";
+export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
 export type { EpochRow } from "./train/log.js";
 export {
   type Counted,
@@ -118,9 +119,9 @@ export {
   type Metric,
   type Metrics,
   type MetricsOptions,
-  type MetricsOutput,
   metricNames,
   metricOf,
-  type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
+export { openTrainer } from "./train/open-trainer.js";
+export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";

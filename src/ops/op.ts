@@ -145,6 +145,8 @@ export interface Op {
   readonly inPlaceTypes?: readonly DType[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */
   readonly deterministic: boolean;
+  /** Input that says whether the op is in training: without it, input 0 is handed on. Default: there is none. */
+  readonly trainingInput?: number;
   /** Draws random numbers, so never run a second time: the type of its attribute `seed`. Default: draws none. */
   readonly random?: "int" | "float";
   /**

@@ -130,13 +130,18 @@ class Execution {
   private next = 0;
   /** Nodes of the graph whose observed outputs have been copied out. */
   private taken = 0;
+  /** Called before the first node of the update, which is at this index of the graph. */
+  private beforeUpdate: (() => void) | undefined;
+  private readonly updateIndex: number;
 
   constructor(
     private readonly graph: Graph,
     private readonly nodes: readonly Prepared[],
     private readonly place: Place,
-    { timeNodes = false, observe = new Set() }: RunOptions,
+    { timeNodes = false, observe = new Set(), beforeUpdate }: RunOptions,
   ) {
+    this.beforeUpdate = beforeUpdate;
+    this.updateIndex = beforeUpdate ? graph.nodes.findIndex(({ phase }) => phase === "update") : -1;
     this.nodeMs = new Float64Array(timeNodes ? graph.nodes.length : 0);
     this.observe = observe;
   }
@@ -155,6 +160,7 @@ class Execution {
     let { next } = this;
     while (next < nodes.length) {
       const node = nodes[next] as Prepared;
+      if (this.beforeUpdate && node.index >= this.updateIndex) this.reachUpdate();
       try {
         if (place.around) place.around(node.index, () => invokeNode(invoke, node));
         else invokeNode(invoke, node);
@@ -172,6 +178,12 @@ class Execution {
       }
     }
     this.next = next;
+  }
+
+  private reachUpdate(): void {
+    const { beforeUpdate } = this;
+    this.beforeUpdate = undefined;
+    beforeUpdate?.();
   }
 
   /** What was observed, by the names of the tensors. */

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly observe?: ReadonlySet<string>;
   /** Measure each node. */
   readonly timeNodes?: boolean;
+  /** On the CPU called once, when all is computed but the update. On a GPU the step is one captured graph: never. */
+  readonly beforeUpdate?: () => void;
   /** Stops between two nodes; `run` then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }

@@ -23,6 +23,9 @@ export interface Checkpoint {
 /** The name of the text beside the tensors. */
 const key = "mutwo-checkpoint";
 
+/** Whether the texts beside a file's tensors say that it is a checkpoint. */
+export const isCheckpoint = (metadata: Readonly<Record<string, string>>): boolean => Object.hasOwn(metadata, key);
+
 const described = object({
   version: exactly(checkpointVersion),
   sum: number,
