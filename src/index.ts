@@ -1,6 +1,6 @@
-export type { ColumnChoice } from "./data/arrays.js";
+export { type ArrayOptions, arrayData, type ColumnChoice, type HeldArray } from "./data/arrays.js";
 export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
-export { type BatchesOptions, batchesOf, type EpochBatches } from "./data/batches.js";
+export type { BatchesOptions, EpochBatches } from "./data/batches.js";
 export type { DataColumn, Dataset } from "./data/dataset.js";
 export type { ImageOptions } from "./data/images.js";
 export { type DataOptions, openData } from "./data/open-data.js";
@@ -21,9 +21,9 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { show, showFigure, showTable } from "./notebook/show.js";
+export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type {
   Action,
   BesidePlan,
@@ -51,6 +51,7 @@ export type {
   RowLabel,
   Series,
 } from "./report/data-frame.js";
+export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
@@ -123,10 +124,8 @@ export {
   type Metric,
   type Metrics,
   type MetricsOptions,
-  type MetricsOutput,
   metricNames,
   metricOf,
-  type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
 export { openTrainer } from "./train/open-trainer.js";

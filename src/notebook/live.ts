@@ -1,9 +1,12 @@
+import * as batches from "../data/batches.js";
+import type { Dataset } from "../data/dataset.js";
 import type { Graph } from "../graph/graph.js";
 import type { ProfileModelOptions } from "../run/options.js";
 import * as pipeline from "../run/pipeline.js";
 import * as profiling from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { Runtime } from "../runtime/runtime.js";
+import { runningKernel } from "./cell.js";
 import { withProgress } from "./progress.js";
 
 /**
@@ -30,3 +33,16 @@ export const profileGraph = (
       ...(onProgress && { onProgress: (done, total) => onProgress("measure", done, total) }),
     }),
   );
+
+/**
+ * An epoch of a dataset as batches that fit a model's step, shuffled by seed and epoch, read ahead while the step runs, in
+ * the tensors' element types. Columns are matched to tensors by name: `target`, `label`, `labels` or `y` is the target,
+ * `input`, `x` or `image` the one input of a model. In a notebook they end when the cell is interrupted. Throws where a
+ * column is missing or misshapen, and where no batch can be filled; numbers that are out of range are named before the first
+ * batch. Aborting throws the signal's reason.
+ */
+export function batchesOf(data: Dataset, options: batches.BatchesOptions): batches.EpochBatches {
+  const own = runningKernel()?.cell?.signal;
+  const { signal = own } = options;
+  return batches.batchesOf(data, { ...options, signal: own && signal ? AbortSignal.any([own, signal]) : signal });
+}

@@ -1,10 +1,11 @@
 import { formatBytes, formatCount, formatMs } from "../format.js";
 import type { Run } from "../run/run.js";
 import { pointsOf } from "../train/curve.js";
-import { inWords, samplesPerSecond } from "../train/log.js";
+import { type EpochRow, inWords, samplesPerSecond } from "../train/log.js";
 import type { DataInfo, Training } from "../train/training.js";
 import { comparison } from "./comparison.js";
 import { csvText } from "./csv.js";
+import { epochColumns } from "./epoch-table.js";
 import type { Figure } from "./figure.js";
 import { type PageContent, pageHtml } from "./page.js";
 import { decisionCounts } from "./sentences.js";
@@ -22,61 +23,25 @@ import {
 const digits = (value: number | null | undefined): string =>
   value === null || value === undefined ? "–" : String(Number(value.toPrecision(4)));
 
-/** Names of the validation's values, in their order: `loss` and the metrics. */
-const validated = ({ log }: Training): string[] => [
-  ...new Set(log.epochs.flatMap(({ validation }) => Object.keys(validation ?? {}))),
-];
-
 /** The epochs, a row each. */
-function epochsTable(training: Training): PageTable {
-  const { log } = training;
-  const value = (number: number | null | undefined): number | null =>
-    number === null || number === undefined ? null : Number(number.toPrecision(4));
-  return pageTableOf<(typeof log.epochs)[number]>(
-    [
-      { name: "epoch", title: "epoch", kind: "count", value: ({ epoch }) => epoch },
-      { name: "step", title: "steps done", kind: "count", value: ({ step }) => step },
-      { name: "samples", title: "samples", kind: "count", value: ({ samples }) => samples },
-      { name: "loss", title: "loss", kind: "number", value: ({ loss }) => value(loss) },
-      ...validated(training).map((name) => ({
-        name: `validation_${name}`,
-        title: `validation ${name}`,
-        kind: "number" as const,
-        value: ({ validation }: (typeof log.epochs)[number]) => value(validation?.[name]),
-      })),
-      {
-        name: "learning_rate",
-        title: "learning rate",
-        kind: "number",
-        value: ({ learningRate }) => value(learningRate),
-      },
-      { name: "train_ms", title: "training", kind: "ms", value: ({ trainMs }) => trainMs },
-      { name: "validation_ms", title: "validation", kind: "ms", value: ({ validationMs }) => validationMs },
-    ],
-    log.epochs,
+const epochsTable = ({ log: { epochs } }: Training): PageTable =>
+  pageTableOf(
+    epochColumns(epochs).map((column) => ({
+      ...column,
+      value: (row: EpochRow) => (column.kind === "number" ? rounded(column.value(row)) : column.value(row)),
+    })),
+    epochs,
   );
-}
+
+const rounded = (number: number | null): number | null => (number === null ? null : Number(number.toPrecision(4)));
 
 /** The epochs as CSV text, with a header line. */
-export function epochsCsv(training: Training): string {
-  const names = validated(training);
-  const { epochs } = training.log;
-  const fields = [
-    ...["epoch", "step", "samples", "loss"],
-    ...names.map((name) => `validation_${name}`),
-    ...["learning_rate", "train_ms", "validation_ms"],
-  ];
-  const columns = [
-    epochs.map(({ epoch }) => epoch),
-    epochs.map(({ step }) => step),
-    epochs.map(({ samples }) => samples),
-    epochs.map(({ loss }) => loss),
-    ...names.map((name) => epochs.map(({ validation }) => validation?.[name] ?? null)),
-    epochs.map(({ learningRate }) => learningRate),
-    epochs.map(({ trainMs }) => trainMs),
-    epochs.map(({ validationMs }) => validationMs),
-  ];
-  return csvText({ fields, columns });
+export function epochsCsv({ log: { epochs } }: Training): string {
+  const columns = epochColumns(epochs);
+  return csvText({
+    fields: columns.map(({ name }) => name),
+    columns: columns.map(({ value }) => epochs.map(value)),
+  });
 }
 
 /** The curves of the steps as CSV text, with a header line; in a long training a row is the mean of some steps. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { arrayDataset } from "../../src/data/arrays.js";
+import { arrayData, arrayDataset } from "../../src/data/arrays.js";
 import { heldArray, rowsOf } from "../../src/data/stored.js";
 
 const rows = new Map([
@@ -43,4 +43,27 @@ test("arrayDataset says what does not go together", () => {
     /no columns chosen for target \(n\)/,
   );
   assert.throws(() => arrayDataset({ name: "n", rows, scale: Number.NaN }), /scale of data is no number beside 0: NaN/);
+});
+
+test("arrayData takes arrays in memory, typed by what they are", async () => {
+  const data = arrayData(
+    {
+      x: { shape: [2, 2], data: Uint8Array.of(1, 2, 3, 4) },
+      h: { shape: [2], data: Uint16Array.of(15360, 16384), dtype: "float16" },
+      n: { shape: [2], data: [1.5, 2.5] },
+      y: { shape: [2, 1], data: BigInt64Array.of(7n, 8n) },
+    },
+    { name: "mine", scale: 0.5 },
+  );
+  assert.deepEqual(
+    data.columns.map(({ name, dtype, shape, scale }) => `${name} ${dtype}[${shape}] ${scale}`),
+    ["x uint8[2] 0.5", "h float16[] undefined", "n float64[] undefined", "y int64[1] 0.5"],
+  );
+  assert.deepEqual(await data.read("x", [1]), Uint8Array.of(3, 4));
+  assert.deepEqual(await data.read("n", [1, 0]), Float64Array.of(2.5, 1.5));
+  const refuse = (array: Parameters<typeof arrayData>[0][string], message: RegExp): void =>
+    void assert.throws(() => arrayData({ x: array }), message);
+  refuse({ shape: [3], data: [1, 2] }, /x of arrays has 2 elements, not \[3\]/);
+  refuse({ shape: [], data: [1] }, /x of arrays has 1 elements, not \[\]/);
+  refuse({ shape: [1], data: Int8Array.of(1), dtype: "float32" }, /x of arrays holds int8, not float32/);
 });

@@ -78,9 +78,9 @@ test("errors of numbers and sides of 0 equal PyTorch's", () => {
   near(of("bce", sides), { loss: 1.3313067795004625, accuracy: 0.4 });
 });
 
-test("large scores do not overflow, 16-bit floats and bytes are decoded", () => {
+test("large scores do not overflow, 16-bit floats are decoded", () => {
   const big = openMetrics([], { loss: "ce", output: { name: "x", dtype: "float32", shape: [1, 3] } });
-  big.add({ dtype: "float32", shape: [1, 3], data: bytesOf("float32", [1000, -1000, 999]) }, [2]);
+  big.add({ dtype: "float32", shape: [1, 3], data: Float32Array.of(1000, -1000, 999) }, [2]);
   near(big.values(), { loss: 1.3132616875182228 });
   const half = openMetrics(undefined, { loss: "mse", output: { name: "x", dtype: "float16", shape: [2] } });
   half.add({ dtype: "float16", shape: [2], data: new Uint16Array(bytesOf("float16", [1.5, -2]).buffer) }, [1, 0]);
