@@ -124,4 +124,12 @@ export {
   openMetrics,
 } from "./train/metrics.js";
 export { openTrainer } from "./train/open-trainer.js";
-export type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export type {
+  Evaluated,
+  OutputTensor,
+  SaveOptions,
+  StepOutcome,
+  Trainer,
+  TrainerOptions,
+  TrainerState,
+} from "./train/trainer.js";

@@ -11,7 +11,7 @@ import { ratesAt } from "../step/optimizer.js";
 import type { Evaluation } from "./evaluation.js";
 import { readState, writeState } from "./state-file.js";
 import type { StepInputs } from "./step-inputs.js";
-import type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerState } from "./trainer.js";
+import type { Evaluated, OutputTensor, SaveOptions, StepOutcome, Trainer, TrainerState } from "./trainer.js";
 
 /** What a trainer is made of; it owns the runtime and the loaded step. */
 export interface TrainerParts {
@@ -205,11 +205,11 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  save(file: string): void {
+  save(file: string, { inference = false }: SaveOptions = {}): void {
     const { tensors } = this.state();
     const { modelSha256: sha256, parts } = this;
     try {
-      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors });
+      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors, inference });
     } catch (error) {
       throw inOneLine(error);
     }
