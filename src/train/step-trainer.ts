@@ -134,7 +134,7 @@ export class StepTrainer implements Trainer {
         return `${weight} holds NaN or infinity${this.kept ? " since the step before: its update made it" : " after the step"}`;
       for (const name of graph.inputs) values.set(name, step.read(name));
       for (const [name, bytes] of ratesAt(graph, this.rate)) values.set(name, bytes);
-      const node = await firstNonFinite(graph, runtime, values);
+      const node = await firstNonFinite(graph, runtime, values, this.done - 1);
       return node && `${node.name} (${node.op}, ${node.phase}) makes ${node.outputs[0]} not finite`;
     } catch (error) {
       throw inOneLine(error);
@@ -186,6 +186,7 @@ export class StepTrainer implements Trainer {
       this.setLearningRate(learningRate);
       this.isTorn = true;
       for (const [name, { data }] of tensors) this.parts.step.write(name, data);
+      this.parts.step.skipTo?.(steps);
       this.isTorn = false;
       this.hasStepped = false;
       this.kept = undefined;
