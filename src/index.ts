@@ -130,5 +130,13 @@ export {
 } from "./train/metrics.js";
 export { openTrainer } from "./train/open-trainer.js";
 export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
-export type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export type {
+  Evaluated,
+  OutputTensor,
+  SaveOptions,
+  StepOutcome,
+  Trainer,
+  TrainerOptions,
+  TrainerState,
+} from "./train/trainer.js";
 export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

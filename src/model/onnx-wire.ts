@@ -49,8 +49,22 @@ export interface WireTensor {
   readonly external: ReadonlyMap<string, ExternalEntry>;
 }
 
-/** All tensors of a file, and the frame of its graph. */
+/** A node as it lies in the file, in whatever graph. */
+export interface WireNode {
+  readonly op: string;
+  readonly domain: string;
+  readonly frames: readonly Frame[];
+  /** Its inputs' names. */
+  readonly inputs: readonly Frame[];
+  /** Its outputs' fields, tags included. */
+  readonly outputs: readonly Span[];
+  /** The numbers of attributes of one whole number, by name. */
+  readonly numbers: ReadonlyMap<string, Span>;
+}
+
+/** All nodes and tensors of a file, and the frame of its graph. */
 export interface WireModel {
+  readonly nodes: readonly WireNode[];
   readonly tensors: readonly WireTensor[];
   readonly graph: Frame | undefined;
   /** Names of the graph's inputs. */
@@ -101,10 +115,11 @@ const textOf = (bytes: Uint8Array, { begin, end }: Span): string =>
 /** Finds the tensors of a file. Throws RangeError for what is no protobuf. */
 export function readWire(bytes: Uint8Array): WireModel {
   const reader = new WireReader(bytes);
-  return { tensors: reader.tensors, graph: reader.graph, inputs: reader.inputs };
+  return { nodes: reader.nodes, tensors: reader.tensors, graph: reader.graph, inputs: reader.inputs };
 }
 
 class WireReader {
+  readonly nodes: WireNode[] = [];
   readonly tensors: WireTensor[] = [];
   readonly inputs = new Set<string>();
   graph: Frame | undefined;
@@ -135,16 +150,35 @@ class WireReader {
   }
 
   private readNode(node: Field, frames: readonly Frame[], isModel: boolean): void {
-    let output = "";
-    let op = "";
+    let [output, op, domain] = ["", "", ""];
     const attributes: Field[] = [];
+    const inputs: Frame[] = [];
+    const outputs: Span[] = [];
     for (const field of this.inner(node)) {
-      if (field.number === 2 && !output) output = textOf(this.bytes, field);
+      if (field.number === 1) inputs.push(field);
+      if (field.number === 2) {
+        output ||= textOf(this.bytes, field);
+        outputs.push({ begin: field.tagAt, end: field.end });
+      }
       if (field.number === 4) op = textOf(this.bytes, field);
       if (field.number === 5) attributes.push(field);
+      if (field.number === 7) domain = textOf(this.bytes, field);
     }
+    const numbers = new Map(attributes.flatMap((attribute) => this.numberIn(attribute)));
+    this.nodes.push({ op, domain, frames, inputs, outputs, numbers });
     const constant = op === "Constant" ? output : undefined;
     for (const attribute of attributes) this.readAttribute(attribute, [...frames, attribute], isModel, constant);
+  }
+
+  /** Name and place of the whole number that an attribute is. */
+  private numberIn(attribute: Field): [string, Span][] {
+    let name = "";
+    let number: Field | undefined;
+    for (const field of fieldsIn(this.bytes, attribute)) {
+      if (field.number === 1 && field.type === 2) name = textOf(this.bytes, field);
+      if (field.number === 3 && field.type === 0) number = field;
+    }
+    return number ? [[name, number]] : [];
   }
 
   private readAttribute(

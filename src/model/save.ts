@@ -4,8 +4,18 @@ import path from "node:path";
 import { openFile, readFile } from "../files.js";
 import { type DType, type Graph, onnxNumbers } from "../graph/graph.js";
 import { bytesOf, numbersIn, type Value } from "../graph/values.js";
+import { ops } from "../ops/index.js";
 import { isSameFile, writeTogether } from "../writing.js";
-import { type Edit, edited, lengthField, numberField, readWire, type WireModel, type WireTensor } from "./onnx-wire.js";
+import {
+  type Edit,
+  edited,
+  lengthField,
+  numberField,
+  readWire,
+  type WireModel,
+  type WireNode,
+  type WireTensor,
+} from "./onnx-wire.js";
 
 /** Bytes that are copied at once. */
 const pieceBytes = 2 ** 24;
@@ -41,6 +51,8 @@ export interface SaveRequest {
   readonly places: ReadonlyMap<string, WeightPlace>;
   /** The weights of now, by name. */
   readonly values: ReadonlyMap<string, Value>;
+  /** Batch norms and dropouts that the file has in training mode are written in inference mode. */
+  readonly inference?: boolean;
 }
 
 /** An external data file: what is written into its copy, and what that is called. */
@@ -148,6 +160,7 @@ class Save {
     }
     this.names = this.newNames();
     this.rename();
+    if (request.inference) for (const node of this.wire.nodes) this.edits.push(...inInference(node));
   }
 
   /** The copies of external data, by where they are written. */
@@ -247,6 +260,25 @@ class Save {
       this.edits.push({ begin, end, bytes: Buffer.from(name), frames: entry.frames });
     }
   }
+}
+
+/**
+ * What makes a node one in inference mode: no `training_mode`, no running statistics given out, no input that says that it
+ * is in training. Of nodes that know no modes nothing.
+ */
+function inInference({ op, domain, frames, inputs, outputs, numbers }: WireNode): Edit[] {
+  const key = domain && domain !== "ai.onnx" ? `${domain}:${op}` : op;
+  const { defaults, trainingInput } = ops.get(key) ?? {};
+  const edits: Edit[] = [];
+  if (defaults?.training_mode) {
+    const mode = numbers.get("training_mode");
+    // a whole number of one byte
+    if (mode) edits.push({ ...mode, bytes: Buffer.from([0]), frames: [] });
+    for (const { begin, end } of outputs.slice(1)) edits.push({ begin, end, bytes: Buffer.alloc(0), frames });
+  }
+  const told = trainingInput === undefined ? undefined : inputs[trainingInput];
+  if (told) edits.push({ begin: told.begin, end: told.end, bytes: Buffer.alloc(0), frames: [...frames, told] });
+  return edits;
 }
 
 /** A value in the element type that the file has. */

@@ -18,11 +18,13 @@ export function allFinite(dtype: DType, bytes: Uint8Array): boolean {
 /**
  * The first node of the schedule whose output holds a NaN or an infinity in a step from these values; null if there is
  * none. Values are looked at right after each node, in several runs of the step, so that little memory is needed.
+ * Random numbers are those of a step after so many `runs`.
  */
 export async function firstNonFinite(
   graph: Graph,
   runtime: Runtime,
   values: ReadonlyMap<string, Uint8Array>,
+  runs = 0,
 ): Promise<Node | null> {
   const { step } = loadWithValues(graph, runtime, values);
   try {
@@ -40,6 +42,7 @@ export async function firstNonFinite(
         }
       }
       for (const [name, data] of values) if (graph.tensors.has(name)) step.write(name, data);
+      step.skipTo?.(runs);
       const { observed } = await step.run({ observe: new Set(observe.keys()) });
       for (const [name, node] of observe) {
         const bytes = observed.get(name);

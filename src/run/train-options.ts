@@ -202,6 +202,14 @@ export const trainOutputs = {
     commands: ["train"],
     required: ["train"],
   },
+  /** Batch norm and dropout of the trained model are written in inference mode, whatever the model's file says. */
+  inference: {
+    flag: "--inference",
+    kind: flag(),
+    help: "write batch norm and dropout of the trained model in inference mode, for who runs it elsewhere",
+    group: "output",
+    commands: ["train"],
+  },
   /** False: no report is written. */
   report: {
     flag: "--no-report",

@@ -1,4 +1,4 @@
-import type { Graph, Node } from "../graph/graph.js";
+import { type Graph, int, type Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import { Operators } from "./kernel-cache.js";
 import { requestOf } from "./kernel-key.js";
@@ -41,6 +41,8 @@ export interface Place {
 export interface PreparedStep {
   readonly nodes: readonly Prepared[];
   run(options?: RunOptions): Promise<StepResult>;
+  /** Nodes that draw random numbers draw from now on what they would after so many runs from the start. */
+  skipTo(runs: number): void;
   /** Releases operators and values; not the memory. */
   release(): void;
 }
@@ -56,7 +58,7 @@ export const prepareStep = (graph: Graph, kernels: Kernels, place: Place): Prepa
   new Interpreter(graph, kernels, place);
 
 class Interpreter implements PreparedStep {
-  readonly nodes: readonly Prepared[];
+  readonly nodes: Prepared[];
   private readonly operators: Operators;
   private readonly values: NativeValues;
   private released = false;
@@ -92,6 +94,26 @@ class Interpreter implements PreparedStep {
       await this.takeTurn();
     }
     return { stepMs, nodeMs: execution.nodeMs, observed: execution.allObserved() };
+  }
+
+  skipTo(runs: number): void {
+    const again: Prepared[] = [];
+    this.nodes.forEach((prepared, at) => {
+      const node = this.graph.nodes[prepared.index] as Node;
+      const { random } = opOf(node);
+      if (!random || prepared.own) return;
+      const { seed } = node.attributes;
+      const isLater = random === "int" && seed?.type === "int";
+      const attributes = isLater ? { ...node.attributes, seed: int(seed.value + runs) } : node.attributes;
+      const request = requestOf({ ...node, attributes }, this.graph);
+      const renewed = { ...prepared, op: this.operators.renewed(prepared.index, request) };
+      this.nodes[at] = renewed;
+      if (random === "float") again.push(renewed);
+    });
+    if (runs && again.length)
+      this.kernels.within((invoke) => {
+        for (let run = 0; run < runs; run++) for (const node of again) invokeNode(invoke, node);
+      });
   }
 
   release(): void {

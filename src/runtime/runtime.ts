@@ -115,6 +115,11 @@ export interface LoadedStep {
   read(name: string): Uint8Array;
   /** Executes all nodes in list order. Throws `… (while running <node>)`. */
   run(options?: RunOptions): Promise<StepResult>;
+  /**
+   * Nodes that draw random numbers draw from now on what they would after so many runs of the step. Values may change of
+   * what is no state. Absent where nothing is executed.
+   */
+  skipTo?(runs: number): void;
   /** Measures the step; every iteration is a real one: parameters change. */
   measure(options: MeasureOptions): Promise<Measurement>;
   /** Gives the memory back. */

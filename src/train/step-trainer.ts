@@ -11,7 +11,7 @@ import { ratesAt } from "../step/optimizer.js";
 import type { Evaluation } from "./evaluation.js";
 import { readState, writeState } from "./state-file.js";
 import type { StepInputs } from "./step-inputs.js";
-import type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerState } from "./trainer.js";
+import type { Evaluated, OutputTensor, SaveOptions, StepOutcome, Trainer, TrainerState } from "./trainer.js";
 
 /** What a trainer is made of; it owns the runtime and the loaded step. */
 export interface TrainerParts {
@@ -134,7 +134,7 @@ export class StepTrainer implements Trainer {
         return `${weight} holds NaN or infinity${this.kept ? " since the step before: its update made it" : " after the step"}`;
       for (const name of graph.inputs) values.set(name, step.read(name));
       for (const [name, bytes] of ratesAt(graph, this.rate)) values.set(name, bytes);
-      const node = await firstNonFinite(graph, runtime, values);
+      const node = await firstNonFinite(graph, runtime, values, this.done - 1);
       return node && `${node.name} (${node.op}, ${node.phase}) makes ${node.outputs[0]} not finite`;
     } catch (error) {
       throw inOneLine(error);
@@ -186,6 +186,7 @@ export class StepTrainer implements Trainer {
       this.setLearningRate(learningRate);
       this.isTorn = true;
       for (const [name, { data }] of tensors) this.parts.step.write(name, data);
+      this.parts.step.skipTo?.(steps);
       this.isTorn = false;
       this.hasStepped = false;
       this.kept = undefined;
@@ -205,11 +206,11 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  save(file: string): void {
+  save(file: string, { inference = false }: SaveOptions = {}): void {
     const { tensors } = this.state();
     const { modelSha256: sha256, parts } = this;
     try {
-      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors });
+      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors, inference });
     } catch (error) {
       throw inOneLine(error);
     }

@@ -107,7 +107,7 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       ...(resume && { resume }),
     });
     const isWhole = log.end?.reason !== "interrupted" && log.end?.reason !== "not finite";
-    if (isWhole) trainer.save(options.out);
+    if (isWhole) trainer.save(options.out, { inference: options.inference ?? false });
     const folder = checkpointFolder(options);
     const training: Training = {
       format: "mutwo-training",

@@ -35,6 +35,12 @@ export interface StepOutcome {
   readonly stepMs: number;
 }
 
+/** How a trained model is written. */
+export interface SaveOptions {
+  /** Batch norms and dropouts are written in inference mode, whatever the file has them in; default false. */
+  readonly inference?: boolean;
+}
+
 /** All that a training needs to go on: weights, running statistics, optimizer state, loss scale, as they are after a step. */
 export interface TrainerState {
   /** Steps done since the file's weights. */
@@ -106,8 +112,11 @@ export interface Trainer {
   /**
    * Writes the model file with the weights and running statistics of now; everything else in it is as it was. Data that
    * lies in other files is written beside the new file. Whole or not at all; never over the model itself.
+   *
+   * A file that was exported in training mode stays in it, and another runtime then runs batch norm with the batch's
+   * statistics: `inference: true` writes its batch norms and dropouts in inference mode, which gives what `evaluate` gives.
    */
-  save(file: string): void;
+  save(file: string, options?: SaveOptions): void;
   /** Gives all memory back. */
   close(): void;
 }

@@ -103,6 +103,27 @@ test("load goes on from a state, of an object or a file, with the same bits", ()
       });
   }));
 
+test("load goes on with the random numbers that would have come next", () => {
+  const settings = { loss: "mse", optimizer: "adam", dims: { batch: 4 }, threads: 1 };
+  const file = fixture("dropout_block.onnx");
+  return withTrainer(file, settings, async (trainer) => {
+    const start = trainer.state();
+    const all = await losses(trainer, 0, 3);
+    const state = trainer.state();
+    all.push(...(await losses(trainer, 3, 6)));
+    trainer.load(state);
+    assert.deepEqual(await losses(trainer, 3, 6), all.slice(3));
+    trainer.load(start);
+    assert.deepEqual(await losses(trainer, 0, 3), all.slice(0, 3));
+    const { output } = await trainer.evaluate(batchOf(trainer, 0));
+    assert.deepEqual((await trainer.evaluate(batchOf(trainer, 0))).output, output);
+    await withTrainer(file, settings, async (other) => {
+      other.load(state);
+      assert.deepEqual(await losses(other, 3, 6), all.slice(3));
+    });
+  });
+});
+
 test("load refuses a state of something else, and has changed nothing then", () =>
   withTrainer(mlp, options, async (trainer) => {
     const state = trainer.state();
