@@ -61,9 +61,9 @@ function train(words: readonly string[], file = model) {
 }
 
 /** Images for a network of convolutions, with classes. */
-function writeImages(name: string, count: number): string {
+function writeImages(name: string, count: number, classes = 10): string {
   const file = path.join(place, name);
-  const labels = new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(i % 10)).buffer);
+  const labels = new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(i % classes)).buffer);
   writeSafetensors(
     file,
     new Map([
@@ -209,6 +209,49 @@ test("mutwo train ends on SIGINT with a checkpoint and the command that goes on;
   assert.ok(twice.signal === "SIGINT" || twice.status === 130, JSON.stringify(twice));
 });
 
+const lossScales = "mixed:type=float16,init_scale=4294967296,growth_interval=2";
+
+for (const [what, fixture, words] of [
+  ["dropout draws other numbers each step", "dropout_block", ["--optimizer", "adam"]],
+  [
+    "micro-batches are accumulated, and gradients clipped",
+    "dropout_block",
+    ["--optimizer", "sgd:momentum=0.9", "--accumulate", "2", "--clip-norm", "1"],
+  ],
+  ["the loss scale changes", "dropout_block", ["--optimizer", "adamw", "--precision", lossScales]],
+  [
+    "batch norms have running statistics, and a plan",
+    "resnet_bottleneck_dynamic",
+    ["--optimizer", "adamw:lr=1e-2", "--budget", "75%", "--moves", "50", "--last", "pad"],
+  ],
+] as const)
+  test(`mutwo train interrupted by its limit of steps and resumed has the same bits where ${what}`, () => {
+    const isDropout = fixture === "dropout_block";
+    const file = path.join(place, "vectors.safetensors");
+    const labels = new Uint8Array(BigInt64Array.from({ length: 42 }, (_, i) => BigInt(i % 10)).buffer);
+    writeSafetensors(
+      file,
+      new Map([
+        ["input", { dtype: "float32" as const, shape: [42, 64], data: bytes(42 * 64, (i) => Math.sin(i)) }],
+        ["label", { dtype: "int64" as const, shape: [42], data: labels }],
+      ]),
+    );
+    const given = ["--data", isDropout ? file : writeImages("42.safetensors", 42), "--loss", "ce", "--dim", "batch=4"];
+    const all = [...given, ...words, "--no-report", "--checkpoint-every", "5", "--threads", "1"];
+    const [one, two] = ["straight", "in parts"].map((name) => path.join(place, `${fixture} ${name}.onnx`)) as [
+      string,
+      string,
+    ];
+    const run = (more: readonly string[]): void => {
+      const { status, stderr } = train([...all, ...more], at(`fixtures/${fixture}.onnx`));
+      assert.equal(status, 0, stderr);
+    };
+    for (const out of [one, two]) rmSync(out.replace(/onnx$/, "checkpoints"), { recursive: true, force: true });
+    run(["--steps", "17", "--out", one]);
+    for (const steps of ["3", "11", "17"]) run(["--steps", steps, "--out", two, "--resume"]);
+    assert.ok(readFileSync(one).equals(readFileSync(two)));
+  });
+
 test("mutwo train says in one line what is wrong with data, checkpoints and options, before it trains", () => {
   const out = path.join(place, "wrong.onnx");
   const copy = path.join(place, "copy.onnx");
@@ -244,6 +287,25 @@ test("mutwo train says in one line what is wrong with data, checkpoints and opti
     [[...basics, "--columns", "input=none,target=target"], /none/],
     [[...basics, "--validate", held, "--metric", "accuracy"], /metric accuracy does not fit loss mse/],
     [["--data", "--epochs", ...loss], /cannot read data: --epochs/],
+    [
+      [
+        "--data",
+        writeImages("12 classes.safetensors", 24, 12),
+        "--loss",
+        "ce",
+        "--optimizer",
+        "sgd",
+        "--dim",
+        "batch=4",
+      ],
+      /10.*label|label.*10/,
+      at("fixtures/resnet_bottleneck_dynamic.onnx"),
+    ],
+    [
+      ["--data", data, "--loss", "ce", "--optimizer", "sgd", "--dim", "batch=4"],
+      /input|target/,
+      at("fixtures/resnet_bottleneck_dynamic.onnx"),
+    ],
   ];
   for (const [words, said, file] of cases) {
     const { status, stderr, stdout } = run(words, file);
