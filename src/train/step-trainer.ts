@@ -129,7 +129,8 @@ export class StepTrainer implements Trainer {
         });
       const input = odd(graph.inputs);
       if (input !== undefined) return `input ${input} of the batch holds NaN or infinity`;
-      const weight = odd(state.keys());
+      // running statistics are renewed before the update: those of this step stand in what was kept
+      const weight = odd([...state.keys()].filter((name) => tensorOf(graph, name).category !== "buffer"));
       if (weight !== undefined)
         return `${weight} holds NaN or infinity${this.kept ? " since the step before: its update made it" : " after the step"}`;
       for (const name of graph.inputs) values.set(name, step.read(name));
