@@ -58,6 +58,8 @@ export class StepTrainer implements Trainer {
   /** What the step before the update had, if its loss was not finite. */
   private kept: Kept | undefined;
   private hasStepped = false;
+  /** The batch that is on its way to the device. */
+  private prepared: Batch | undefined;
 
   constructor(private readonly parts: TrainerParts) {
     const { runtime, inputs, evaluation, graph } = parts;
@@ -70,6 +72,8 @@ export class StepTrainer implements Trainer {
     this.outputs = evaluation.outputs;
     this.run = parts.run;
     this.rate = parts.learningRate;
+    const { processBytes } = runtime;
+    if (processBytes) this.processBytes = () => processBytes();
     this.loss = tensorOf(graph, graph.loss as string);
   }
 
@@ -95,7 +99,9 @@ export class StepTrainer implements Trainer {
     try {
       this.refuseTorn();
       signal?.throwIfAborted();
-      inputs.hand(batch, (name, bytes) => step.write(name, bytes));
+      if (step.stage) this.stage(batch);
+      else inputs.hand(batch, (name, bytes) => step.write(name, bytes));
+      this.prepared = undefined;
       this.isTorn = true;
       this.kept = undefined;
       const { stepMs } = await step.run({ beforeUpdate: this.beforeUpdate });
@@ -112,8 +118,10 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  prepare(_batch: Batch): void {
+  prepare(batch: Batch): void {
     this.refuseClosed();
+    this.stage(batch);
+    if (this.parts.step.stage) this.prepared = batch;
   }
 
   async culprit(): Promise<string | null> {
@@ -228,6 +236,16 @@ export class StepTrainer implements Trainer {
     step.close();
     evaluation.close();
     runtime.close();
+  }
+
+  /** Sends a batch to the device, where that is another than the host; one that was prepared is on its way. */
+  private stage(batch: Batch): void {
+    const { step, inputs } = this.parts;
+    if (!step.stage || this.prepared === batch) return;
+    this.prepared = undefined;
+    const values = new Map<string, Uint8Array>();
+    inputs.hand(batch, (name, bytes) => void values.set(name, bytes));
+    step.stage(values);
   }
 
   private readonly beforeUpdate = (): void => {
