@@ -196,10 +196,18 @@ export class StepTrainer implements Trainer {
   }
 
   save(file: string, { inference = false }: SaveOptions = {}): void {
-    const { tensors } = this.state();
+    this.refuseBusy();
+    this.refuseTorn();
     const { modelSha256: sha256, parts } = this;
+    const { places, state, step } = parts;
     try {
-      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors, inference });
+      const values = new Map(
+        [...places.keys()].flatMap((name): [string, Value][] => {
+          const type = state.get(name);
+          return type ? [[name, { dtype: type.dtype, shape: type.shape, data: step.read(name) }]] : [];
+        }),
+      );
+      saveWeights(file, { model: this.file, sha256, places, values, inference });
     } catch (error) {
       throw inOneLine(error);
     }
