@@ -12,6 +12,7 @@ import { inPrecision } from "../step/precision.js";
 import { lossOutput, type TrainingOptions } from "../step/training.js";
 import type { StepInputs } from "./step-inputs.js";
 import type { Evaluated, OutputTensor } from "./trainer.js";
+import { withoutData } from "./without-data.js";
 
 /** What an evaluation is made of, beside the model. */
 export interface EvaluationOptions extends Pick<TrainingOptions, "loss" | "precision"> {
@@ -58,7 +59,7 @@ export class Evaluation {
     this.shared = [...residents.keys()].filter((name) => state.has(name));
     for (const name of this.shared) residents.delete(name);
     this.own = residents;
-    this.graph = withoutData(lowered, this.shared);
+    this.graph = withoutData(lowered, (name) => this.shared.includes(name));
     const first = needed.outputs[0] as string;
     const names = [first, ...lowered.outputs.filter((name) => name !== first)];
     this.outputs = names.map((name) => {
@@ -140,13 +141,3 @@ function withOthers(needed: Graph, whole: () => Graph): Graph {
 /** The shape of what several micro-batches give, joined along dimension 0: of scalars a list. */
 const joinedShape = (shape: readonly number[], micros: number): readonly number[] =>
   micros === 1 ? shape : [(shape[0] ?? 1) * micros, ...shape.slice(1)];
-
-/** The graph without the values that the file has for some tensors. */
-function withoutData(graph: Graph, names: readonly string[]): Graph {
-  const tensors = new Map(graph.tensors);
-  for (const name of names) {
-    const { data: _, ...tensor } = tensorOf(graph, name);
-    tensors.set(name, tensor);
-  }
-  return { ...graph, tensors };
-}

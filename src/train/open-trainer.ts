@@ -1,5 +1,5 @@
 import { statSync } from "node:fs";
-import { elementCount, type Graph, type Tensor, tensorOf } from "../graph/graph.js";
+import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { sha256Of } from "../model/read.js";
 import { weightPlaces } from "../model/save.js";
@@ -22,6 +22,7 @@ import { checkFeasible, plannedAs } from "./run-plan.js";
 import { StepInputs } from "./step-inputs.js";
 import { StepTrainer } from "./step-trainer.js";
 import type { Trainer, TrainerOptions } from "./trainer.js";
+import { withoutData } from "./without-data.js";
 
 /**
  * Opens a model for training on a device: reads it, builds its step, and with a budget or a planner measures, plans and
@@ -65,7 +66,7 @@ async function open(file: string, { run: given, ...options }: TrainerOptions): P
       precision: options.precision,
       seed: settled.seed,
     });
-    const graph = withoutWeights(planned.graph);
+    const graph = withoutData(planned.graph, (name) => state.has(name));
     const { step } = loadWithValues(graph, runtime, values);
     return new StepTrainer({
       file,
@@ -108,15 +109,4 @@ async function plannedStep(
   if (made.plan === null) return { graph: baseline, run: made };
   checkFeasible(made.plan);
   return { graph: rewrite(baseline, made.plan.decisions), run: made };
-}
-
-/** The graph without the file's weights, which the step has: they are not held twice. */
-function withoutWeights(graph: Graph): Graph {
-  const tensors = new Map(graph.tensors);
-  for (const [name, tensor] of tensors) {
-    if (!tensor.data || tensor.category === "constant" || elementCount(tensor.shape) === 1) continue;
-    const { data: _, ...rest } = tensor;
-    tensors.set(name, rest);
-  }
-  return { ...graph, tensors };
 }

@@ -1,3 +1,5 @@
+import { few } from "../format.js";
+import { type TensorType, tensorBytes } from "../graph/graph.js";
 import { readSafetensorsFile, writeSafetensors } from "../model/safetensors.js";
 import { exactly, number, object, problemIn, text } from "../schema.js";
 import { writeDurably } from "../writing.js";
@@ -33,4 +35,25 @@ export function readState(file: string): TrainerState {
   if (problem !== undefined) throw new Error(`state of a trainer is damaged: ${problem} (${file})`);
   const { steps, learningRate } = value as { readonly steps: number; readonly learningRate: number };
   return { steps, learningRate, tensors: values };
+}
+
+/**
+ * Throws for tensors that are not those of a training's state, in name, element type or shape; `where` ends the message.
+ */
+export function checkState(
+  tensors: TrainerState["tensors"],
+  state: ReadonlyMap<string, TensorType>,
+  where: string,
+): void {
+  const missing = [...state.keys()].filter((name) => !tensors.has(name));
+  if (missing.length) throw new Error(`the state lacks ${few(missing)}${where}`);
+  const unknown = [...tensors.keys()].filter((name) => !state.has(name));
+  if (unknown.length) throw new Error(`the state holds what this training has not: ${few(unknown)}${where}`);
+  for (const [name, { dtype, shape, data }] of tensors) {
+    const own = state.get(name) as TensorType;
+    if (own.dtype !== dtype || own.shape.join() !== [...shape].join() || data.length !== tensorBytes(own))
+      throw new Error(
+        `shape mismatch: ${name} of the state is ${dtype}[${shape}], here ${own.dtype}[${own.shape}]${where}`,
+      );
+  }
 }

@@ -35,6 +35,8 @@ export class StepInputs {
   readonly tensors: readonly BatchTensor[];
   /** For each tensor, what its micro-batches are called in the step. */
   private readonly names: readonly (readonly string[])[];
+  /** What the model takes; the loss may not need all of it. */
+  private readonly modelInputs: ReadonlySet<string>;
   /** Where numbers of another type than the tensor's are put, by the tensor's name. */
   private readonly converted = new Map<string, TypedNumbers>();
 
@@ -44,10 +46,11 @@ export class StepInputs {
    */
   constructor(
     step: Graph,
-    private readonly model: Graph,
+    model: Graph,
     loss: string,
     readonly micros: number,
   ) {
+    this.modelInputs = new Set(model.inputs);
     const count = step.inputs.length / micros;
     const limits = placeLimits(model);
     const ignoreIndex = ignoredTarget(takeSetting(parseNamed(loss), "output").rest);
@@ -114,7 +117,7 @@ export class StepInputs {
     for (const name of Object.keys(batch)) {
       const known = this.tensors.some((tensor) => tensor.name === name || this.aliasOf(tensor) === name);
       // inputs that the loss does not need may be there
-      if (!known && !this.model.inputs.includes(name) && name !== "target")
+      if (!known && !this.modelInputs.has(name) && name !== "target")
         throw new Error(`unknown name in the batch: ${name} (${this.described()})`);
     }
   }

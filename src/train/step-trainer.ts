@@ -1,15 +1,14 @@
 import type { Batch, BatchTensor } from "../data/batch.js";
-import { few } from "../format.js";
-import { type Graph, isFloat, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
+import { type Graph, type Tensor, type TensorType, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { type Value, valuesOf } from "../graph/values.js";
 import { saveWeights, type WeightPlace } from "../model/save.js";
-import { allFinite, firstNonFinite } from "../run/finite.js";
 import type { Run } from "../run/run.js";
 import type { Device, LoadedStep, Runtime } from "../runtime/runtime.js";
 import { ratesAt } from "../step/optimizer.js";
+import { culpritOf } from "./culprit.js";
 import type { Evaluation } from "./evaluation.js";
-import { readState, writeState } from "./state-file.js";
+import { checkState, readState, writeState } from "./state-file.js";
 import type { StepInputs } from "./step-inputs.js";
 import type { Evaluated, OutputTensor, SaveOptions, StepOutcome, Trainer, TrainerState } from "./trainer.js";
 
@@ -30,9 +29,6 @@ export interface TrainerParts {
   /** Where the file has the weights. */
   readonly places: ReadonlyMap<string, WeightPlace>;
 }
-
-/** Values before an update, where they were kept. */
-type Kept = ReadonlyMap<string, Uint8Array>;
 
 /** The trainer over a loaded step: see `Trainer` for what each method does. */
 export class StepTrainer implements Trainer {
@@ -56,8 +52,10 @@ export class StepTrainer implements Trainer {
   /** A step has failed halfway: what it has left is of no step. */
   private isTorn = false;
   /** What the step before the update had, if its loss was not finite. */
-  private kept: Kept | undefined;
+  private kept: ReadonlyMap<string, Uint8Array> | undefined;
   private hasStepped = false;
+  /** The batch that is on its way to the device. */
+  private prepared: Batch | undefined;
 
   constructor(private readonly parts: TrainerParts) {
     const { runtime, inputs, evaluation, graph } = parts;
@@ -70,6 +68,8 @@ export class StepTrainer implements Trainer {
     this.outputs = evaluation.outputs;
     this.run = parts.run;
     this.rate = parts.learningRate;
+    const { processBytes } = runtime;
+    if (processBytes) this.processBytes = () => processBytes();
     this.loss = tensorOf(graph, graph.loss as string);
   }
 
@@ -95,7 +95,9 @@ export class StepTrainer implements Trainer {
     try {
       this.refuseTorn();
       signal?.throwIfAborted();
-      inputs.hand(batch, (name, bytes) => step.write(name, bytes));
+      if (step.stage) this.stage(batch);
+      else inputs.hand(batch, (name, bytes) => step.write(name, bytes));
+      this.prepared = undefined;
       this.isTorn = true;
       this.kept = undefined;
       const { stepMs } = await step.run({ beforeUpdate: this.beforeUpdate });
@@ -112,30 +114,17 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  prepare(_batch: Batch): void {
+  prepare(batch: Batch): void {
     this.refuseClosed();
+    this.stage(batch);
+    if (this.parts.step.stage) this.prepared = batch;
   }
 
   async culprit(): Promise<string | null> {
-    const { graph, runtime, step, state } = this.parts;
     this.begin("the search for the culprit");
     try {
       if (!this.hasStepped) return null;
-      const values = new Map(this.kept ?? [...state.keys()].map((name) => [name, step.read(name)] as const));
-      const odd = (names: Iterable<string>): string | undefined =>
-        [...names].find((name) => {
-          const { dtype } = tensorOf(graph, name);
-          return isFloat(dtype) && !allFinite(dtype, values.get(name) ?? step.read(name));
-        });
-      const input = odd(graph.inputs);
-      if (input !== undefined) return `input ${input} of the batch holds NaN or infinity`;
-      const weight = odd(state.keys());
-      if (weight !== undefined)
-        return `${weight} holds NaN or infinity${this.kept ? " since the step before: its update made it" : " after the step"}`;
-      for (const name of graph.inputs) values.set(name, step.read(name));
-      for (const [name, bytes] of ratesAt(graph, this.rate)) values.set(name, bytes);
-      const node = await firstNonFinite(graph, runtime, values, this.done - 1);
-      return node && `${node.name} (${node.op}, ${node.phase}) makes ${node.outputs[0]} not finite`;
+      return await culpritOf({ ...this.parts, kept: this.kept, rate: this.rate, runs: this.done - 1 });
     } catch (error) {
       throw inOneLine(error);
     } finally {
@@ -182,7 +171,7 @@ export class StepTrainer implements Trainer {
       const { steps, learningRate, tensors } = typeof from === "string" ? readState(from) : from;
       if (!Number.isSafeInteger(steps) || steps < 0)
         throw new Error(`steps of a state are not a whole number: ${steps}${where}`);
-      this.checkState(tensors, where);
+      checkState(tensors, this.parts.state, where);
       this.setLearningRate(learningRate);
       this.isTorn = true;
       for (const [name, { data }] of tensors) this.parts.step.write(name, data);
@@ -207,10 +196,18 @@ export class StepTrainer implements Trainer {
   }
 
   save(file: string, { inference = false }: SaveOptions = {}): void {
-    const { tensors } = this.state();
+    this.refuseBusy();
+    this.refuseTorn();
     const { modelSha256: sha256, parts } = this;
+    const { places, state, step } = parts;
     try {
-      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors, inference });
+      const values = new Map(
+        [...places.keys()].flatMap((name): [string, Value][] => {
+          const type = state.get(name);
+          return type ? [[name, { dtype: type.dtype, shape: type.shape, data: step.read(name) }]] : [];
+        }),
+      );
+      saveWeights(file, { model: this.file, sha256, places, values, inference });
     } catch (error) {
       throw inOneLine(error);
     }
@@ -229,6 +226,16 @@ export class StepTrainer implements Trainer {
     runtime.close();
   }
 
+  /** Sends a batch to the device, where that is another than the host; one that was prepared is on its way. */
+  private stage(batch: Batch): void {
+    const { step, inputs } = this.parts;
+    if (!step.stage || this.prepared === batch) return;
+    this.prepared = undefined;
+    const values = new Map<string, Uint8Array>();
+    inputs.hand(batch, (name, bytes) => void values.set(name, bytes));
+    step.stage(values);
+  }
+
   private readonly beforeUpdate = (): void => {
     if (Number.isFinite(this.readLoss())) return;
     const { step, state } = this.parts;
@@ -238,22 +245,6 @@ export class StepTrainer implements Trainer {
   private readLoss(): number {
     const { name, dtype } = this.loss;
     return valuesOf(dtype, this.parts.step.read(name))[0] as number;
-  }
-
-  /** Throws for tensors that are not those of this trainer's state, in name, element type or shape. */
-  private checkState(tensors: TrainerState["tensors"], where: string): void {
-    const { state } = this.parts;
-    const missing = [...state.keys()].filter((name) => !tensors.has(name));
-    if (missing.length) throw new Error(`the state lacks ${few(missing)}${where}`);
-    const unknown = [...tensors.keys()].filter((name) => !state.has(name));
-    if (unknown.length) throw new Error(`the state holds what this training has not: ${few(unknown)}${where}`);
-    for (const [name, { dtype, shape, data }] of tensors) {
-      const own = state.get(name) as TensorType;
-      if (own.dtype !== dtype || own.shape.join() !== [...shape].join() || data.length !== tensorBytes(own))
-        throw new Error(
-          `shape mismatch: ${name} of the state is ${dtype}[${shape}], here ${own.dtype}[${own.shape}]${where}`,
-        );
-    }
   }
 
   private begin(what: string): void {

@@ -267,6 +267,43 @@ test("a step with random numbers is captured where mutwo's own kernels draw them
   assert.equal(captures(noise, { NVRTC_LIBRARY: "/nowhere/libnvrtc.so" }), 0);
 });
 
+test("a trainer replays its captured step; the next batch is copied by a stream of its own while it runs", {
+  skip,
+}, () => {
+  const { status, stdout, stderr, calls } = run([...tsx, at("stub-trainer.ts")], []);
+  assert.equal(status, 0, stderr);
+  const { seen, rate, ...rest } = JSON.parse(stdout) as { seen: number[]; rate: number };
+  assert.deepEqual(seen, [1, 2, 3, 4, 5, 6]);
+  assert.equal(rate, 0.25);
+  assert.deepEqual(rest, { steps: 6, outputs: ["y"], held: true, weight: true });
+  // two steps launched by the host, then the graph each time
+  assert.equal(calls.filter((call) => call === "cudaStreamBeginCapture").length, 1);
+  const launches = calls.flatMap((call, i) => (call === "cudaGraphLaunch" ? [i] : []));
+  assert.equal(launches.length, 4);
+  // behind a launch its end is recorded; the next batch is on its way before anybody asks whether the step is done
+  const behind = (launch = 0): string[] => calls.slice(launch, launch + 9).map((call) => call.replace(/ .*/, ""));
+  assert.deepEqual(behind(launches[0]), [
+    "cudaGraphLaunch",
+    "cudaEventRecord",
+    "cudaEventSynchronize",
+    "cudaMemcpy",
+    "cudaMemcpy",
+    "cudaStreamWaitEvent",
+    "cudaMemcpyAsync",
+    "cudaEventRecord",
+    "cudaEventQuery",
+  ]);
+  // without one that was prepared, the step's own batch goes the same way before it
+  assert.deepEqual(behind(launches[1]).slice(0, 4), [
+    "cudaGraphLaunch",
+    "cudaEventRecord",
+    "cudaEventQuery",
+    "cudaEventSynchronize",
+  ]);
+  assert.ok(!calls.slice(launches[0], launches[3]).includes("cudaDeviceSynchronize"));
+  assert.match(calls.at(-1) ?? "", held);
+});
+
 test("the provider finds libraries that lie outside of the loader's path", { skip }, () => {
   // CUDNN_LIBRARY and the others name the folder; what lies beside them is found there
   const { status, stderr } = profile({ LD_LIBRARY_PATH: undefined });
