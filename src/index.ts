@@ -21,7 +21,7 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { batchesOf, profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type {
@@ -111,7 +111,8 @@ export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
-export type { EpochRow } from "./train/log.js";
+export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
+export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
 export {
   type Counted,
   checkMetric,
@@ -123,5 +124,4 @@ export {
   metricOf,
   openMetrics,
 } from "./train/metrics.js";
-export { openTrainer } from "./train/open-trainer.js";
 export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
