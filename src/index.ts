@@ -57,6 +57,7 @@ export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { writeTraining } from "./report/write-training.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
 export { findingsOf, headFindings } from "./run/findings.js";
@@ -111,6 +112,8 @@ export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
+export type { MemoryCurve, StepCurve } from "./train/curve.js";
 export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
 export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
 export {
@@ -124,4 +127,6 @@ export {
   metricOf,
   openMetrics,
 } from "./train/metrics.js";
-export type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerOptions, TrainerState } from "./train/trainer.js";
+export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

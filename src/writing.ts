@@ -4,6 +4,7 @@ import {
   closeSync,
   fsyncSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -198,9 +199,7 @@ export function writeDurably(file: string, fill: (made: string) => void): void {
       rmSync(folder, { recursive: true, force: true });
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOSPC" || code === "EDQUOT") throw new Error(`disk full: ${file}`, { cause: error });
-    throw code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+    throw inWords(error, file);
   }
 }
 
@@ -213,6 +212,43 @@ export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/**
+ * Writes a file and others beside it, all of them whole or none: `fill` writes each where `place` says, given where it is
+ * to be; the file itself takes its place last, so that whoever sees it finds the others. Throws as `writeDurably`.
+ */
+export function writeTogether(file: string, fill: (place: (target: string) => string) => void): void {
+  const made = new Map<string, string>();
+  try {
+    const folder = temporaryFolder(path.dirname(targetOf(file)));
+    try {
+      fill((target) => {
+        const known = made.get(target) ?? path.join(folder, `file${made.size}`);
+        made.set(target, known);
+        return known;
+      });
+      for (const one of made.values()) flush(one);
+      const others = [...made].filter(([target]) => target !== file);
+      for (const [target, one] of others) {
+        mkdirSync(path.dirname(target), { recursive: true });
+        replaceFile(one, target);
+      }
+      const own = made.get(file);
+      if (own !== undefined) replaceFile(own, file);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw inWords(error, file);
+  }
+}
+
+/** What the system says of writing a file, in our own words. */
+function inWords(error: unknown, file: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return new Error(`disk full: ${file}`, { cause: error });
+  return code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
 }
 
 /** Brings a file or a folder's list of names to the disk; a system that does not do that for folders leaves it. */

@@ -1,5 +1,5 @@
 import { formatBytes } from "../format.js";
-import { type Curve, pointsOf } from "../train/curve.js";
+import { pointsOf, type StepCurve } from "../train/curve.js";
 import { metricOf } from "../train/metrics.js";
 import type { Training } from "../train/training.js";
 import { bytesAxis, type Figure, figure, mib } from "./figure.js";
@@ -111,7 +111,7 @@ export function trainingRate({ log }: Training): Figure | null {
 
 /** Samples a second over the steps, with all that a step waits for, and of the step alone. */
 export function trainingSpeed({ log }: Training): Figure | null {
-  const rate = (curve: Curve): { steps: number[]; values: number[] } => {
+  const rate = (curve: StepCurve): { steps: number[]; values: number[] } => {
     const { steps, values } = pointsOf(curve);
     return { steps, values: values.map((ms) => (1000 * log.batchSize) / Math.max(ms, 1e-6)) };
   };

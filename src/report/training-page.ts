@@ -205,7 +205,12 @@ export function trainingHtml(training: Training, run: Run | null, files: readonl
     {
       name: "training-memory",
       title: "Memory",
-      view: { what: memoryWords(training.log.memory), plan, allocated: formatBytes(training.step.allocatedBytes) },
+      view: {
+        what: memoryWords(training.log.memory),
+        plan,
+        allocated: formatBytes(training.step.allocatedBytes),
+        evaluation: training.step.evaluationBytes ? formatBytes(training.step.evaluationBytes) : null,
+      },
     },
     { name: "training-reproduce", title: "Reproduce", view: reproduceView(training, files) },
   ];

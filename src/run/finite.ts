@@ -7,7 +7,8 @@ import type { Runtime } from "../runtime/runtime.js";
 /** Bytes that are copied out in one step: more nodes are looked at in further steps from the same values. */
 const batchBytes = 2 ** 28;
 
-function allFinite(dtype: DType, bytes: Uint8Array): boolean {
+/** Whether all elements are finite. */
+export function allFinite(dtype: DType, bytes: Uint8Array): boolean {
   const numbers =
     dtype === "float32" ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4) : valuesOf(dtype, bytes);
   for (let i = 0; i < numbers.length; i++) if (!Number.isFinite(Number(numbers[i]))) return false;

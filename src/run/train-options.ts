@@ -189,6 +189,10 @@ export const trainOptions = {
       if (place !== "") checkPlace("checkpoint", place);
     },
   },
+} as const satisfies Readonly<Record<string, OptionSpec>>;
+
+/** The options that say where what is made of a training goes. */
+export const trainOutputs = {
   /** The trained model: the model's own file with other weights. */
   out: {
     flag: "--out",

@@ -11,7 +11,7 @@ import { lowerFor } from "../step/lower.js";
 import { inPrecision } from "../step/precision.js";
 import { lossOutput, type TrainingOptions } from "../step/training.js";
 import type { StepInputs } from "./step-inputs.js";
-import type { OutputTensor, OutputValue } from "./trainer.js";
+import type { Evaluated, OutputTensor } from "./trainer.js";
 
 /** What an evaluation is made of, beside the model. */
 export interface EvaluationOptions extends Pick<TrainingOptions, "loss" | "precision"> {
@@ -77,7 +77,7 @@ export class Evaluation {
     hand: (take: (name: string, bytes: Uint8Array, micro: number) => void) => void,
     step: LoadedStep,
     version: unknown,
-  ): Promise<Readonly<Record<string, OutputValue>>> {
+  ): Promise<Readonly<Record<string, Evaluated>>> {
     const micros: { readonly name: string; readonly bytes: Uint8Array }[][] = [];
     hand((_name, bytes, micro) => {
       const list = micros[micro] ?? [];

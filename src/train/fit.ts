@@ -148,8 +148,7 @@ async function notFinite({ trainer, log }: Course, loss: number): Promise<string
   try {
     made = await trainer.culprit();
   } catch {} // the device is gone, say: the loss is said all the same
-  const first = made === null ? "" : `; first made by ${made}`;
-  return `the loss of step ${log.steps} is ${loss}${first}`;
+  return `the loss of step ${log.steps} is ${loss}${made === null ? "" : `: ${made}`}`;
 }
 
 /** An error with where the training can go on from. */

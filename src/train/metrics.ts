@@ -6,7 +6,7 @@ import { valuesOf } from "../graph/values.js";
 import { classesOf } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { type ClassSums, classSums, type ElementSums, elementSums, type Measured } from "./sums.js";
-import type { OutputTensor, OutputValue } from "./trainer.js";
+import type { Evaluated, OutputTensor } from "./trainer.js";
 
 /** What a model is judged by. */
 export interface Metric {
@@ -138,7 +138,7 @@ export interface Metrics {
    * Adds a batch: the output, and the target that it is compared with (none for the loss `sum`). Throws where they have not
    * the same positions, and for a class that there is not.
    */
-  add(output: OutputValue, target: Numbers | undefined, counted?: Counted): void;
+  add(output: Evaluated, target: Numbers | undefined, counted?: Counted): void;
   /** Metrics of all batches so far; NaN where nothing has counted. */
   values(): Record<string, number>;
 }
@@ -183,7 +183,7 @@ function shareOf(counted: Counted | undefined): number {
 }
 
 /** Elements of a value as numbers, the bits of 16-bit floats decoded. */
-function numbersOf({ dtype, data }: OutputValue): ArrayLike<number> {
+function numbersOf({ dtype, data }: Evaluated): ArrayLike<number> {
   const isHalf = (dtype === "float16" || dtype === "bfloat16") && data instanceof Uint16Array;
   return isHalf ? valuesOf(dtype, bytesIn(data)) : withoutBig(data);
 }
@@ -193,7 +193,7 @@ const withoutBig = (numbers: Numbers): ArrayLike<number> =>
     ? Float64Array.from(numbers as BigInt64Array, Number)
     : numbers;
 
-function measured(value: OutputValue, target: Numbers | undefined): Measured {
+function measured(value: Evaluated, target: Numbers | undefined): Measured {
   const { shape } = value;
   const scores = numbersOf(value);
   if (scores.length !== elementCount(shape))

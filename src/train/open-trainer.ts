@@ -1,6 +1,8 @@
+import { statSync } from "node:fs";
 import { elementCount, type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { sha256Of } from "../model/read.js";
+import { weightPlaces } from "../model/save.js";
 import { rewrite } from "../plan/rewrite.js";
 import { checkOptions } from "../run/option-checks.js";
 import { withDefaults } from "../run/option-forms.js";
@@ -76,6 +78,7 @@ async function open(file: string, { run: given, ...options }: TrainerOptions): P
       state,
       inputs,
       evaluation,
+      places: weightPlaces(built.bound.graph, statSync(file).size),
       learningRate: learningRateOf(parseNamed(options.optimizer)),
     });
   } catch (error) {

@@ -2,15 +2,16 @@ import type { Batch, BatchTensor } from "../data/batch.js";
 import { few } from "../format.js";
 import { type Graph, isFloat, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
-import { numbersIn, type Value, valuesOf } from "../graph/values.js";
-import { firstNonFinite } from "../run/finite.js";
+import { type Value, valuesOf } from "../graph/values.js";
+import { saveWeights, type WeightPlace } from "../model/save.js";
+import { allFinite, firstNonFinite } from "../run/finite.js";
 import type { Run } from "../run/run.js";
 import type { Device, LoadedStep, Runtime } from "../runtime/runtime.js";
 import { ratesAt } from "../step/optimizer.js";
 import type { Evaluation } from "./evaluation.js";
 import { readState, writeState } from "./state-file.js";
 import type { StepInputs } from "./step-inputs.js";
-import type { OutputTensor, OutputValue, StepOutcome, Trainer, TrainerState } from "./trainer.js";
+import type { Evaluated, OutputTensor, StepOutcome, Trainer, TrainerState } from "./trainer.js";
 
 /** What a trainer is made of; it owns the runtime and the loaded step. */
 export interface TrainerParts {
@@ -26,6 +27,8 @@ export interface TrainerParts {
   readonly inputs: StepInputs;
   readonly evaluation: Evaluation;
   readonly learningRate: number;
+  /** Where the file has the weights. */
+  readonly places: ReadonlyMap<string, WeightPlace>;
 }
 
 /** Values before an update, where they were kept. */
@@ -120,7 +123,10 @@ export class StepTrainer implements Trainer {
       if (!this.hasStepped) return null;
       const values = new Map(this.kept ?? [...state.keys()].map((name) => [name, step.read(name)] as const));
       const odd = (names: Iterable<string>): string | undefined =>
-        [...names].find((name) => !isFinite(tensorOf(graph, name), values.get(name) ?? step.read(name)));
+        [...names].find((name) => {
+          const { dtype } = tensorOf(graph, name);
+          return isFloat(dtype) && !allFinite(dtype, values.get(name) ?? step.read(name));
+        });
       const input = odd(graph.inputs);
       if (input !== undefined) return `input ${input} of the batch holds NaN or infinity`;
       const weight = odd(state.keys());
@@ -137,7 +143,7 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  async evaluate(batch: Batch): Promise<Readonly<Record<string, OutputValue>>> {
+  async evaluate(batch: Batch): Promise<Readonly<Record<string, Evaluated>>> {
     const { step, inputs, evaluation } = this.parts;
     this.begin("an evaluation");
     try {
@@ -199,10 +205,14 @@ export class StepTrainer implements Trainer {
     }
   }
 
-  save(_file: string): void {
-    this.refuseBusy();
-    this.refuseTorn();
-    throw new Error("not there yet");
+  save(file: string): void {
+    const { tensors } = this.state();
+    const { modelSha256: sha256, parts } = this;
+    try {
+      saveWeights(file, { model: this.file, sha256, places: parts.places, values: tensors });
+    } catch (error) {
+      throw inOneLine(error);
+    }
   }
 
   close(): void {
@@ -268,12 +278,4 @@ export class StepTrainer implements Trainer {
     if (this.isTorn)
       throw new Error("a step has failed halfway, the weights are those of no step: load a state to go on");
   }
-}
-
-/** Whether all elements are finite; true of whole numbers. */
-function isFinite({ dtype }: TensorType, bytes: Uint8Array): boolean {
-  if (!isFloat(dtype)) return true;
-  const numbers = numbersIn(dtype, bytes);
-  for (let i = 0; i < numbers.length; i++) if (!Number.isFinite(numbers[i])) return false;
-  return true;
 }

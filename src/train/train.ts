@@ -197,9 +197,9 @@ const dataInfo = (place: string, { name, count, columns, classes }: Dataset): Da
   classes: classes ? [...classes] : null,
 });
 
-function stepMemory({ allocatedBytes, run }: Trainer): Training["step"] {
+function stepMemory({ allocatedBytes, evaluationBytes, run }: Trainer): Training["step"] {
   const unplannedBytes = run?.before.arenaBytes ?? null;
   const plannedBytes = run?.plan?.peakBytes ?? null;
   const budgetBytes = run?.plan?.budgetBytes ?? null;
-  return { allocatedBytes, unplannedBytes, plannedBytes, budgetBytes };
+  return { allocatedBytes, evaluationBytes, unplannedBytes, plannedBytes, budgetBytes };
 }

@@ -23,7 +23,7 @@ export interface OutputTensor extends TensorType {
 }
 
 /** What the model gives for a batch: elements row by row; 16-bit floats are their bits. */
-export interface OutputValue extends TensorType {
+export interface Evaluated extends TensorType {
   readonly data: TypedNumbers;
 }
 
@@ -91,7 +91,7 @@ export interface Trainer {
    * What the model gives for a batch, by name: weights and running statistics as they are now, batch norm with running
    * statistics, dropout off. A target is not needed, and is left aside.
    */
-  evaluate(batch: Batch): Promise<Readonly<Record<string, OutputValue>>>;
+  evaluate(batch: Batch): Promise<Readonly<Record<string, Evaluated>>>;
   /** Sets the learning rate of the steps from now on; nothing is built again. Throws for what is no number from 0 on. */
   setLearningRate(rate: number): void;
   /** A copy of all state. */

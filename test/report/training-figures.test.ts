@@ -76,7 +76,13 @@ test("trainingMemory draws what was held beside the plan's bytes, and says whose
     "the step without a plan: 2.00 MiB",
     "budget: 1.50 MiB",
   ]);
-  const step = { allocatedBytes: 2 ** 20, unplannedBytes: null, plannedBytes: null, budgetBytes: null };
+  const step = {
+    allocatedBytes: 2 ** 20,
+    evaluationBytes: 0,
+    unplannedBytes: null,
+    plannedBytes: null,
+    budgetBytes: null,
+  };
   assert.equal(lines(trainingMemory({ ...training, step })).length, 2);
   assert.match(memoryWords({ ...training.log.memory, what: "device" }), /as the driver says/);
   assert.equal(

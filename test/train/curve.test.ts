@@ -3,11 +3,11 @@ import { test } from "node:test";
 import {
   addToCurve,
   addToMemory,
-  type Curve,
   type MemoryCurve,
   mostPoints,
   newCurve,
   pointsOf,
+  type StepCurve,
 } from "../../src/train/curve.js";
 
 test("addToCurve keeps each number of a short training", () => {
@@ -39,7 +39,7 @@ test("a curve saved in between as JSON goes on to the same numbers", () => {
   const values = Array.from({ length: 3 * mostPoints }, (_, i) => Math.sin(i));
   for (const value of values) addToCurve(whole, value);
   for (const value of values.slice(0, mostPoints + 5)) addToCurve(first, value);
-  const again = JSON.parse(JSON.stringify(first)) as Curve;
+  const again = JSON.parse(JSON.stringify(first)) as StepCurve;
   for (const value of values.slice(mostPoints + 5)) addToCurve(again, value);
   assert.deepEqual(again, whole);
 });

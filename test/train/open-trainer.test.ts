@@ -160,8 +160,9 @@ test("one call at a time; none after close", async () => {
   const trainer = await openTrainer(mlp, options);
   const batch = batchOf(trainer, 0);
   const running = trainer.step(batch);
-  await assert.rejects(trainer.step(batch), /^Error: a step is still running: await it first$/);
+  const second = trainer.step(batch);
   assert.throws(() => trainer.state(), /a step is still running/);
+  await assert.rejects(second, /^Error: a step is still running: await it first$/);
   await running;
   const last = trainer.step(batch);
   trainer.close();
@@ -176,10 +177,12 @@ test("two trainers in one process do not meet", async () => {
   await withTrainer(mlp, options, (one) =>
     withTrainer(mlp, options, async (other) => {
       const made: number[][] = [[], []];
-      for (let i = 0; i < 4; i++)
-        (await Promise.all([one, other].map((trainer) => trainer.step(batchOf(trainer, i))))).forEach(
-          ({ loss }, which) => made[which]?.push(loss),
-        );
+      for (let i = 0; i < 4; i++) {
+        const both = await Promise.all([one, other].map((trainer) => trainer.step(batchOf(trainer, i))));
+        both.forEach(({ loss }, which) => {
+          made[which]?.push(loss);
+        });
+      }
       assert.deepEqual(made, [alone, alone]);
     }),
   );

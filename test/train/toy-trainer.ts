@@ -60,7 +60,7 @@ export function toyTrainer(faults: Faults = {}): Trainer & { weights(): number[]
     evaluationBytes: 0,
     prepare() {},
     saveState() {},
-    culprit: async () => "y (MatMul, forward)",
+    culprit: async () => "y (MatMul, forward) makes y not finite",
     async evaluate(batch: Batch) {
       const y = Float32Array.from({ length: 4 }, (_, i) => predict(batch.x as Float32Array, i));
       return { y: { dtype: "float32", shape: [4, 1], data: y } };
