@@ -21,7 +21,7 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { batchesOf, profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type {
@@ -114,7 +114,6 @@ export type { Rates } from "./step/optimizer.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
 export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
 export type { MemoryCurve, StepCurve } from "./train/curve.js";
-export { fit } from "./train/fit.js";
 export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
 export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
 export {
@@ -128,7 +127,6 @@ export {
   metricOf,
   openMetrics,
 } from "./train/metrics.js";
-export { openTrainer } from "./train/open-trainer.js";
 export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
 export type {
   Evaluated,
