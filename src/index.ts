@@ -1,3 +1,10 @@
+export { type ArrayOptions, arrayData, type ColumnChoice, type HeldArray } from "./data/arrays.js";
+export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
+export type { BatchesOptions, EpochBatches } from "./data/batches.js";
+export type { DataColumn, Dataset } from "./data/dataset.js";
+export type { ImageOptions } from "./data/images.js";
+export { type DataOptions, openData } from "./data/open-data.js";
+export { frameData, type TableLike, type TableOptions } from "./data/table.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
@@ -15,9 +22,9 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { show, showFigure, showTable } from "./notebook/show.js";
+export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type {
   Action,
   BesidePlan,
@@ -45,11 +52,13 @@ export type {
   RowLabel,
   Series,
 } from "./report/data-frame.js";
+export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { writeTraining } from "./report/write-training.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
 export { findingsOf, headFindings } from "./run/findings.js";
@@ -101,4 +110,31 @@ export type {
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
-export { type TrainingOptions, trainingStep } from "./step/training.js";
+export type { Rates } from "./step/optimizer.js";
+export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
+export type { MemoryCurve, StepCurve } from "./train/curve.js";
+export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
+export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
+export {
+  type Counted,
+  checkMetric,
+  isBetter,
+  type Metric,
+  type Metrics,
+  type MetricsOptions,
+  metricNames,
+  metricOf,
+  openMetrics,
+} from "./train/metrics.js";
+export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export type {
+  Evaluated,
+  OutputTensor,
+  SaveOptions,
+  StepOutcome,
+  Trainer,
+  TrainerOptions,
+  TrainerState,
+} from "./train/trainer.js";
+export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

@@ -2,7 +2,9 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  fsyncSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -184,6 +186,91 @@ function writeBeside(file: string, content: string | Uint8Array): void {
     replaceFile(made, target);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Writes a file of any size whole or not at all, so that it is there after a loss of power too: `fill` writes it in a
+ * temporary folder beside it, it is brought to the disk, and takes its place. One that was there stays until then. Throws
+ * `cannot write FILE (CODE)`, `disk full: FILE`, or what `fill` throws.
+ */
+export function writeDurably(file: string, fill: (made: string) => void): void {
+  const target = targetOf(file);
+  try {
+    const folder = temporaryFolder(path.dirname(target));
+    try {
+      const made = path.join(folder, "file");
+      fill(made);
+      flush(made);
+      replaceFile(made, target);
+      flush(path.dirname(target));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw inWords(error, file);
+  }
+}
+
+/** Writes a file part by part: none is copied, and together they may be larger than what one array holds. */
+export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Writes a file and others beside it, all of them whole or none: `fill` writes each where `place` says, given where it is
+ * to be; the file itself takes its place last, so that whoever sees it finds the others. Throws as `writeDurably`.
+ */
+export function writeTogether(file: string, fill: (place: (target: string) => string) => void): void {
+  const made = new Map<string, string>();
+  try {
+    const folder = temporaryFolder(path.dirname(targetOf(file)));
+    try {
+      fill((target) => {
+        const known = made.get(target) ?? path.join(folder, `file${made.size}`);
+        made.set(target, known);
+        return known;
+      });
+      for (const one of made.values()) flush(one);
+      const others = [...made].filter(([target]) => target !== file);
+      for (const [target, one] of others) {
+        mkdirSync(path.dirname(target), { recursive: true });
+        replaceFile(one, target);
+      }
+      const own = made.get(file);
+      if (own !== undefined) replaceFile(own, file);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw inWords(error, file);
+  }
+}
+
+/** What the system says of writing a file, in our own words. */
+function inWords(error: unknown, file: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return new Error(`disk full: ${file}`, { cause: error });
+  return code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+}
+
+/** Brings a file or a folder's list of names to the disk; a system that does not do that for folders leaves it. */
+function flush(place: string): void {
+  const isFolder = statSync(place).isDirectory();
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(place, isFolder ? "r" : "r+");
+    fsyncSync(descriptor);
+  } catch (error) {
+    if (!isFolder) throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -25,7 +25,9 @@ import {
   replaceFile,
   targetOf,
   temporaryFolder,
+  writeDurably,
   writeMeanwhile,
+  writeParts,
   writeWhole,
 } from "../src/writing.js";
 
@@ -121,4 +123,24 @@ test("writeMeanwhile(file, texts) writes them one after the other; what the syst
   await writeMeanwhile(at("meanwhile"), "ä".repeat(100_000), "", "\n");
   assert.equal(readFileSync(at("meanwhile"), "utf8"), `${"ä".repeat(100_000)}\n`);
   await assert.rejects(writeMeanwhile(at("none/a"), "x"), { code: "ENOENT" });
+});
+
+test("writeDurably(file) leaves the file that was there, and nothing else, where writing fails", () => {
+  mkdirSync(at("durable"));
+  const file = at("durable/file");
+  writeDurably(file, (made) => writeParts(made, [Buffer.from("first "), Buffer.from("part")]));
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  const failing = (code: string) => (): void =>
+    writeDurably(file, (made) => {
+      writeFileSync(made, "half of the sec");
+      throw Object.assign(new Error(code), { code });
+    });
+  assert.throws(failing("ENOSPC"), { message: `disk full: ${file}` });
+  assert.throws(failing("EDQUOT"), { message: `disk full: ${file}` });
+  assert.throws(failing("EIO"), { message: `cannot write ${file} (EIO)` });
+  assert.throws(() => writeDurably(at("no folder/file"), () => {}), {
+    message: `cannot write ${at("no folder/file")} (ENOENT)`,
+  });
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  assert.deepEqual(readdirSync(at("durable")), ["file"]);
 });

@@ -19,7 +19,7 @@ import { replaceFile, targetOf, temporaryFolder } from "../writing.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */
-export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
+export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes" | "exact"> {
   /** Leave the run's plan out. */
   readonly unplanned?: boolean;
   /** The model file, where it is not at the run's path any more. */
@@ -57,7 +57,8 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     const { dims, batchNorm } = model;
     const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
     // not sliced: the update is written out for each parameter
-    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors));
+    const prefers = options.exact ? "onHost" : undefined;
+    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors), prefers);
     const baseline = seededGraph(lowered, run.seed);
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
@@ -102,6 +103,7 @@ function exportChecked(run: Run, file: string, options: ExportRunOptions): Expor
     metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
     feedState: options.feedState,
     hideShapes: options.hideShapes,
+    exact: options.exact,
   });
   const files = writeTogether(path.dirname(targetOf(file)), file, (place) => {
     const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));

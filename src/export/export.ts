@@ -25,6 +25,11 @@ export interface ExportOptions {
    * at its last use, which takes less memory and more time for allocating.
    */
   readonly hideShapes?: boolean;
+  /**
+   * Keep ops of ONNX Runtime's own (FusedMatMul) where the step has them: there it gives the same bits as here on a CPU,
+   * while other readers of ONNX may lack them. Default: they are written in standard ops.
+   */
+  readonly exact?: boolean;
   /** Program that writes the file: name and version. */
   readonly producer?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -46,9 +51,10 @@ export interface StepNames {
 /** Whether a standard op of opset 18, which every ONNX Runtime has, is what the node says. */
 const isStandard = (node: Node): boolean => node.domain === "" && !opOf(node).since;
 
-/** Every node in standard ops where it can be written in them. */
-function standardised(graph: Graph): Graph {
+/** Every node in standard ops where it can be written in them; `exact`: those of ONNX Runtime's own stay. */
+function standardised(graph: Graph, exact = false): Graph {
   const kept = (node: Node): boolean => node.domain !== "mutwo" && !opOf(node).since;
+  if (exact) return lower(graph, kept);
   try {
     return lower(graph, isStandard);
   } catch {
@@ -111,7 +117,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const swap = graph.nodes.find((node) => opOf(node).swap);
   if (swap) throw new Error(`a swap cannot be exported: ${originalName(swap.name)} (plan again with --no-swap)`);
   const trained = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within).map((t) => t.name);
-  const flat = standardised(graph);
+  const flat = standardised(graph, options.exact);
   const gradients = new Map(
     trained.flatMap((name): [string, string][] => {
       const gradient = gradientOf(flat, name);

@@ -63,6 +63,8 @@ export interface Tensor extends TensorType {
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
   /** The tensor lies in host memory, not in the device's arena. */
   readonly host?: true;
+  /** The tensor holds a setting of the optimizer that may be another in the next step: the learning rate times this. */
+  readonly rate?: number;
   /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
   readonly range?: readonly [number, number];
 }

@@ -25,6 +25,8 @@ export interface BindOptions {
   readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
   /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
   readonly batchNorm?: BatchNormMode;
+  /** Dropout is off, whatever the file says. */
+  readonly dropsNothing?: boolean;
   /**
    * The tensor that is wanted: an output of the model, or any other tensor in it; null for the output that a loss is of
    * unless it names one (the first of floats). What it does not need is left out, whatever it is. Default: all outputs.
@@ -100,7 +102,8 @@ function bindPart(given: Model, model: Model, options: BindOptions): Bound {
   const { b, alias } = reading;
   b.reserve(part.nodes);
   declareResidents(b, part, found, (input) => boundShape(input, dims, model));
-  for (const raw of part.nodes) {
+  for (const given of part.nodes) {
+    const raw = options.dropsNothing ? withoutTraining(given) : given;
     try {
       if (raw.subgraphs && ops.has(raw.op)) throw new NodeError(`unsupported: subgraph of ${raw.op}`, raw);
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
@@ -173,6 +176,12 @@ function declareResidents(
   }
   for (const [name, { dtype, shape, data }] of model.initializers)
     b.declare({ name, dtype, shape, data, category: category(name, "constant") });
+}
+
+/** A node that is told whether it is in training, without that. */
+function withoutTraining(node: ModelNode): ModelNode {
+  const slot = ops.has(node.op) ? opOf(node).trainingInput : undefined;
+  return slot === undefined ? node : { ...node, inputs: node.inputs.slice(0, slot) };
 }
 
 /** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */

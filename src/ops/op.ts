@@ -156,7 +156,13 @@ export interface Op {
   readonly inPlaceTypes?: readonly DType[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */
   readonly deterministic: boolean;
-  /** Draws random numbers, so never run a second time: the type of its attribute `seed`. Default: draws none. */
+  /** Input that says whether the op is in training: without it, input 0 is handed on. Default: there is none. */
+  readonly trainingInput?: number;
+  /**
+   * Draws random numbers, so never run a second time: the type of its attribute `seed`. A kernel of ONNX Runtime's CPU
+   * provider draws one sequence, call after call ("float"), or in each call what the next greater seed begins with ("int").
+   * Default: draws none.
+   */
   readonly random?: "int" | "float";
   /**
    * Part of a swap: the copy to the host begins, is complete, the copy back begins, is complete. Runtimes move the bytes

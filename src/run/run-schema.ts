@@ -53,6 +53,7 @@ const tensor = object({
   category,
   within: v.optional(object({ tensor: text, offsetBytes: count })),
   host: v.optional(exactly(true)),
+  rate: v.optional(number),
   dataBase64: v.optional(text),
 });
 

@@ -1,4 +1,4 @@
-import type { Graph, Node } from "../graph/graph.js";
+import { type Graph, int, type Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import { Operators } from "./kernel-cache.js";
 import { requestOf } from "./kernel-key.js";
@@ -41,6 +41,8 @@ export interface Place {
 export interface PreparedStep {
   readonly nodes: readonly Prepared[];
   run(options?: RunOptions): Promise<StepResult>;
+  /** Nodes that draw random numbers draw from now on what they would after so many runs from the start. */
+  skipTo(runs: number): void;
   /** Releases operators and values; not the memory. */
   release(): void;
 }
@@ -56,7 +58,7 @@ export const prepareStep = (graph: Graph, kernels: Kernels, place: Place): Prepa
   new Interpreter(graph, kernels, place);
 
 class Interpreter implements PreparedStep {
-  readonly nodes: readonly Prepared[];
+  readonly nodes: Prepared[];
   private readonly operators: Operators;
   private readonly values: NativeValues;
   private released = false;
@@ -99,6 +101,26 @@ class Interpreter implements PreparedStep {
     return { stepMs, nodeMs: execution.nodeMs, observed: execution.allObserved() };
   }
 
+  skipTo(runs: number): void {
+    const again: Prepared[] = [];
+    this.nodes.forEach((prepared, at) => {
+      const node = this.graph.nodes[prepared.index] as Node;
+      const { random } = opOf(node);
+      if (!random || prepared.own) return;
+      const { seed } = node.attributes;
+      const isLater = random === "int" && seed?.type === "int";
+      const attributes = isLater ? { ...node.attributes, seed: int(seed.value + runs) } : node.attributes;
+      const request = requestOf({ ...node, attributes }, this.graph);
+      const renewed = { ...prepared, op: this.operators.renewed(prepared.index, request) };
+      this.nodes[at] = renewed;
+      if (random === "float") again.push(renewed);
+    });
+    if (runs && again.length)
+      this.kernels.within((invoke) => {
+        for (let run = 0; run < runs; run++) for (const node of again) invokeNode(invoke, node);
+      });
+  }
+
   release(): void {
     if (this.released) return;
     this.released = true;
@@ -135,13 +157,18 @@ class Execution {
   private next = 0;
   /** Nodes of the graph whose observed outputs have been copied out. */
   private taken = 0;
+  /** Called before the first node of the update, which is at this index of the graph. */
+  private beforeUpdate: (() => void) | undefined;
+  private readonly updateIndex: number;
 
   constructor(
     private readonly graph: Graph,
     private readonly nodes: readonly Prepared[],
     private readonly place: Place,
-    { timeNodes = false, observe = new Set() }: RunOptions,
+    { timeNodes = false, observe = new Set(), beforeUpdate }: RunOptions,
   ) {
+    this.beforeUpdate = beforeUpdate;
+    this.updateIndex = beforeUpdate ? graph.nodes.findIndex(({ phase }) => phase === "update") : -1;
     this.nodeMs = new Float64Array(timeNodes ? graph.nodes.length : 0);
     this.observe = observe;
   }
@@ -160,6 +187,7 @@ class Execution {
     let { next } = this;
     while (next < nodes.length) {
       const node = nodes[next] as Prepared;
+      if (this.beforeUpdate && node.index >= this.updateIndex) this.reachUpdate();
       try {
         if (place.around) place.around(node.index, () => invokeNode(invoke, node));
         else invokeNode(invoke, node);
@@ -177,6 +205,12 @@ class Execution {
       }
     }
     this.next = next;
+  }
+
+  private reachUpdate(): void {
+    const { beforeUpdate } = this;
+    this.beforeUpdate = undefined;
+    beforeUpdate?.();
   }
 
   /** What was observed, by the names of the tensors. */

@@ -120,6 +120,17 @@ function weight({ shape, category }: Tensor, uses: readonly Use[], random: () =>
   return uniform(Math.sqrt(3 / fanIn), random);
 }
 
+/** For each input of a forward graph that holds places in other tensors, how many those have at least. */
+export function placeLimits(forward: Graph): ReadonlyMap<string, number> {
+  const read = readersOf(forward);
+  return new Map(
+    forward.inputs.flatMap((name) => {
+      const limit = indexLimit(usesOf(read, name), forward);
+      return limit === undefined ? [] : [[name, limit] as const];
+    }),
+  );
+}
+
 /** How many entries the tensors have that an integer input indexes; undefined if it indexes none. */
 function indexLimit(uses: readonly Use[], graph: Graph): number | undefined {
   const limits = uses.flatMap(({ node, slot }) => {

@@ -8,7 +8,7 @@ import { backward, dependents } from "./gradient.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
 import { ScaleInStep } from "./loss-scale.js";
-import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
+import { appendUpdate, checkOptimizer, type Rates, scaleGradients } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
@@ -29,6 +29,12 @@ export interface TrainingOptions {
   readonly freeze?: readonly string[];
   /** `mixed` or `float64`, see `inPrecision`; the model's own if absent. */
   readonly precision?: string;
+}
+
+/** How a training step is made, beside the options that a user gives. */
+export interface StepOptions extends TrainingOptions {
+  /** "tensors": the optimizer's rates are tensors of the graph, which a trainer writes between steps; default "constants". */
+  readonly rates?: Rates;
 }
 
 /** For each option, what throws if its value is wrong as far as can be said without a model. */
@@ -60,7 +66,7 @@ export const trainingChecks: {
  */
 export function trainingStep(
   given: Graph,
-  options: TrainingOptions,
+  options: StepOptions,
   adapt: (model: Graph, trained: ReadonlySet<string>) => Graph = (model) => model,
 ): Graph {
   for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
@@ -108,7 +114,7 @@ export function trainingStep(
   const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
   const finite = dynamic?.finite(trained.flats);
   const flats = scaleGradients(b, trained.flats, { lossScale: dynamic?.scale ?? scale, clipNorm });
-  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer));
+  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer, options.rates));
   state.push(...(dynamic && finite ? dynamic.guard(finite, update) : update));
   return prune({
     name: model.name,

@@ -10,6 +10,11 @@ export const toHost = 2;
 
 export const onDevice = 3;
 
+const onHost = 0;
+
+/** What is not done yet (`cudaErrorNotReady`): no error. */
+const notReady = 600;
+
 /** Attribute numbers of `cudaDeviceGetAttribute`. */
 const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 } as const;
 
@@ -161,6 +166,11 @@ export class Cuda {
     this.calls.write(to, from, toDevice);
   }
 
+  /** Copies a typed array into pinned memory of the host. */
+  writeHost(to: Pointer, from: Uint8Array): void {
+    this.calls.write(to, from, onHost);
+  }
+
   /** Copies device memory into a typed array, and waits for it. */
   read(into: Uint8Array, from: Pointer): void {
     this.calls.read(into, from, toHost);
@@ -216,6 +226,19 @@ export class Cuda {
   /** What comes later in the stream waits for the event. */
   waitFor(stream: Pointer, event: Pointer): void {
     this.calls.call("cudaStreamWaitEvent", stream, event, 0);
+  }
+
+  /** Waits on the host until an event has happened. */
+  waitOnHost(event: Pointer): void {
+    this.calls.call("cudaEventSynchronize", event);
+  }
+
+  /** Whether an event has happened. */
+  isDone(event: Pointer): boolean {
+    const error = this.calls.bare.cudaEventQuery(event);
+    if (error === notReady) this.calls.forgetError();
+    else this.calls.check(error, "cudaEventQuery");
+    return error === 0;
   }
 
   /** ms between two timed events that have happened; waits for the second. */

@@ -50,6 +50,7 @@ const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
   load: (graph, layout) => loadOnGpu(graph, layout, gpu),
   freeBytes: () => gpu.cuda.freeBytes(),
+  processBytes: () => gpu.cuda.processBytes(),
   peakProcessBytes: () => gpu.cuda.peakBytes(),
   ...(gpu.deterministic ? {} : { deterministic: () => deterministicOn(gpu) }),
   close: () => releases.close(),

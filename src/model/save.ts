@@ -1,0 +1,287 @@
+import { createHash } from "node:crypto";
+import { closeSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import path from "node:path";
+import { openFile, readFile } from "../files.js";
+import { type DType, type Graph, onnxNumbers } from "../graph/graph.js";
+import { bytesOf, numbersIn, type Value } from "../graph/values.js";
+import { ops } from "../ops/index.js";
+import { isSameFile, writeTogether } from "../writing.js";
+import {
+  type Edit,
+  edited,
+  lengthField,
+  numberField,
+  readWire,
+  type WireModel,
+  type WireNode,
+  type WireTensor,
+} from "./onnx-wire.js";
+
+/** Bytes that are copied at once. */
+const pieceBytes = 2 ** 24;
+
+/** A weight of a bound model, and where its elements lie in the file. */
+export interface WeightPlace {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** The byte of the file at which they begin; undefined where they lie in no one place of it. */
+  readonly offset?: number;
+}
+
+/**
+ * Where the weights and running statistics of a model lie in its file, by name: what `saveWeights` goes by. `fileBytes` is
+ * the file's size.
+ */
+export function weightPlaces(forward: Graph, fileBytes: number): ReadonlyMap<string, WeightPlace> {
+  return new Map(
+    [...forward.tensors.values()].flatMap(({ name, dtype, shape, category, data }): [string, WeightPlace][] => {
+      if (category !== "parameter" && category !== "buffer") return [];
+      // the reader's tensors are views of the file
+      const isView = data?.length && data.buffer.byteLength === fileBytes && data.byteOffset > 0;
+      return [[name, { dtype, shape, ...(isView ? { offset: data.byteOffset } : {}) }]];
+    }),
+  );
+}
+
+/** What is saved, and from which file. */
+export interface SaveRequest {
+  /** The model file, and what its SHA-256 was when it was read. */
+  readonly model: string;
+  readonly sha256: string;
+  readonly places: ReadonlyMap<string, WeightPlace>;
+  /** The weights of now, by name. */
+  readonly values: ReadonlyMap<string, Value>;
+  /** Batch norms and dropouts that the file has in training mode are written in inference mode. */
+  readonly inference?: boolean;
+}
+
+/** An external data file: what is written into its copy, and what that is called. */
+interface DataFile {
+  readonly source: string;
+  readonly patches: { readonly offset: number; readonly bytes: Uint8Array }[];
+}
+
+/**
+ * Writes a model file with other weights; all else in it stays, byte for byte but for lengths. What lies in files of
+ * external data is written beside the new file: under the same names in another folder, else under names of its own. A
+ * weight that is a graph input becomes its initializer. All files whole or not at all.
+ *
+ * Throws one line if the model has changed since it was read, if the file is one that it is made of, and for a weight that
+ * has no one place in the file.
+ */
+export function saveWeights(file: string, request: SaveRequest): void {
+  const { model, sha256 } = request;
+  if (isSameFile(file, model)) throw new Error(`the model itself is not written over: ${file} (name another file)`);
+  const bytes = readFile("model", model);
+  if (createHash("sha256").update(bytes).digest("hex") !== sha256)
+    throw new Error(`the model has changed since it was opened: ${model}`);
+  const save = new Save(file, request, bytes);
+  const pieces = edited(bytes, save.edits);
+  writeTogether(file, (place) => {
+    for (const [target, { source, patches }] of save.dataFiles()) copyWith(source, place(target), patches);
+    const descriptor = openSync(place(file), "w");
+    try {
+      for (const piece of pieces) writeAll(descriptor, piece);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; )
+    done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30));
+}
+
+/** Copies a file with some of its bytes replaced, piece by piece. */
+function copyWith(source: string, target: string, patches: DataFile["patches"]): void {
+  const { descriptor: from, bytes } = openFile("external data", source);
+  try {
+    const into = openSync(target, "w");
+    try {
+      const sorted = [...patches].sort((a, z) => a.offset - z.offset);
+      const buffer = Buffer.alloc(Math.min(pieceBytes, Math.max(bytes, 1)));
+      let first = 0;
+      for (let at = 0; at < bytes; ) {
+        const size = readSync(from, buffer, 0, buffer.length, at);
+        if (size === 0) break;
+        while (first < sorted.length && endOf(sorted[first]) <= at) first++;
+        for (let i = first; i < sorted.length && (sorted[i] as { offset: number }).offset < at + size; i++) {
+          const { offset, bytes: other } = sorted[i] as DataFile["patches"][number];
+          const [begin, end] = [Math.max(offset, at), Math.min(offset + other.length, at + size)];
+          buffer.set(other.subarray(begin - offset, end - offset), begin - at);
+        }
+        writeAll(into, buffer.subarray(0, size));
+        at += size;
+      }
+    } finally {
+      closeSync(into);
+    }
+  } finally {
+    closeSync(from);
+  }
+}
+
+const endOf = (patch: DataFile["patches"][number] | undefined): number =>
+  patch ? patch.offset + patch.bytes.length : Number.POSITIVE_INFINITY;
+
+/** What saving changes in a file, found before anything is written. */
+class Save {
+  readonly edits: Edit[] = [];
+  private readonly wire: WireModel;
+  private readonly folder: string;
+  /** Files of external data by the locations that the model gives. */
+  private readonly data = new Map<string, DataFile>();
+  /** What external data files are called beside the new file, by what the model calls them. */
+  private readonly names: ReadonlyMap<string, string>;
+  /** For each tensor of the file, which weight was written to it. */
+  private readonly written = new Map<WireTensor, string>();
+
+  constructor(
+    private readonly file: string,
+    private readonly request: SaveRequest,
+    private readonly bytes: Uint8Array,
+  ) {
+    this.wire = readWire(bytes);
+    this.folder = path.dirname(path.resolve(request.model));
+    for (const { external } of this.wire.tensors) {
+      const location = external.get("location")?.value;
+      if (location !== undefined) this.data.set(location, { source: path.resolve(this.folder, location), patches: [] });
+    }
+    const byOffset = new Map(this.wire.tensors.flatMap((one) => one.data.slice(0, 1).map(({ begin }) => [begin, one])));
+    const byName = new Map(this.wire.tensors.flatMap((one) => (one.isOfModel ? [[one.name, one] as const] : [])));
+    for (const [name, place] of request.places) {
+      const value = request.values.get(name);
+      if (!value) continue;
+      const tensor = byName.get(name) ?? byOffset.get(place.offset ?? -1);
+      const data = inType(value, place.dtype);
+      if (tensor) this.write(name, tensor, place, data);
+      else this.add(name, place, data);
+    }
+    this.names = this.newNames();
+    this.rename();
+    if (request.inference) for (const node of this.wire.nodes) this.edits.push(...inInference(node));
+  }
+
+  /** The copies of external data, by where they are written. */
+  dataFiles(): Map<string, DataFile> {
+    const parent = path.dirname(path.resolve(this.file));
+    return new Map(
+      [...this.data].map(([location, one]) => [path.join(parent, this.names.get(location) as string), one]),
+    );
+  }
+
+  /** Puts a weight where the file has it. */
+  private write(name: string, tensor: WireTensor, { dtype, shape }: WeightPlace, data: Uint8Array): void {
+    const other = this.written.get(tensor);
+    this.written.set(tensor, name);
+    if (other !== undefined) {
+      const [one, two] = [other, name].map((which) => this.request.values.get(which)?.data ?? new Uint8Array());
+      if (Buffer.compare(one as Uint8Array, two as Uint8Array) === 0) return;
+      throw new Error(`cannot save ${name}: the file holds it and ${other} once, and they were trained apart`);
+    }
+    const location = tensor.external.get("location")?.value;
+    if (location !== undefined) {
+      const offset = Number(tensor.external.get("offset")?.value ?? 0);
+      this.data.get(location)?.patches.push({ offset, bytes: data });
+      return;
+    }
+    const held = tensor.data.reduce((sum, { begin, end }) => sum + end - begin, 0);
+    if (held === data.length) {
+      let at = 0;
+      for (const { begin, end } of tensor.data) {
+        const part = data.subarray(at, at + end - begin);
+        at += end - begin;
+        this.edits.push({ begin, end, bytes: part, frames: [] });
+      }
+      return;
+    }
+    // 16-bit floats as varints: written as raw bytes
+    if (!tensor.dataFields.length) throw new Error(`cannot save ${name}: ${dtype}[${shape}] has no place in the file`);
+    const { begin, end } = tensor.message;
+    const kept: Uint8Array[] = [];
+    let at = begin;
+    for (const field of tensor.dataFields) {
+      kept.push(this.bytes.subarray(at, field.begin));
+      at = field.end;
+    }
+    kept.push(this.bytes.subarray(at, end), lengthField(9, data));
+    this.edits.push({ begin, end, bytes: Buffer.concat(kept), frames: tensor.frames });
+  }
+
+  /** Adds an initializer for a weight that is given to the graph from outside. */
+  private add(name: string, { dtype, shape }: WeightPlace, data: Uint8Array): void {
+    const { graph } = this.wire;
+    if (!graph || !this.wire.inputs.has(name))
+      throw new Error(
+        `cannot save ${name}: it is in no one place of the file (export the model without loops and functions around it)`,
+      );
+    const message = Buffer.concat([
+      ...shape.map((size) => numberField(1, size)),
+      numberField(2, onnxNumbers[dtype]),
+      lengthField(8, Buffer.from(name)),
+      lengthField(9, data),
+    ]);
+    this.edits.push({ begin: graph.end, end: graph.end, bytes: lengthField(5, message), frames: [graph] });
+  }
+
+  private newNames(): ReadonlyMap<string, string> {
+    const parent = path.dirname(path.resolve(this.file));
+    const sources = [this.request.model, ...[...this.data.values()].map(({ source }) => source)];
+    const isTaken = (name: string, source?: string): boolean => {
+      const target = path.join(parent, name);
+      if (sources.some((one) => isSameFile(one, target)) || isSameFile(this.file, target)) return true;
+      // what an earlier save has left there is of the same size
+      const there = source === undefined ? undefined : statSync(target, { throwIfNoEntry: false });
+      return there !== undefined && there.size !== statSync(source as string, { throwIfNoEntry: false })?.size;
+    };
+    if ([...this.data].every(([location, { source }]) => !isTaken(location, source)))
+      return new Map([...this.data.keys()].map((location) => [location, location]));
+    const own = path.basename(this.file);
+    const given = new Set<string>();
+    return new Map(
+      [...this.data.keys()].map((location) => {
+        const wish = this.data.size === 1 ? `${own}.data` : `${own}.${location.replace(/[\\/]/g, "_")}`;
+        let name = wish;
+        for (let i = 2; given.has(name) || isTaken(name); i++) name = `${wish}.${i}`;
+        given.add(name);
+        return [location, name];
+      }),
+    );
+  }
+
+  /** Writes the new names of external data into the model. */
+  private rename(): void {
+    for (const { external } of this.wire.tensors) {
+      const entry = external.get("location");
+      const name = entry && this.names.get(entry.value);
+      if (!entry || name === undefined || name === entry.value) continue;
+      const { begin, end } = entry.at;
+      this.edits.push({ begin, end, bytes: Buffer.from(name), frames: entry.frames });
+    }
+  }
+}
+
+/**
+ * What makes a node one in inference mode: no `training_mode`, no running statistics given out, no input that says that it
+ * is in training. Of nodes that know no modes nothing.
+ */
+function inInference({ op, domain, frames, inputs, outputs, numbers }: WireNode): Edit[] {
+  const key = domain && domain !== "ai.onnx" ? `${domain}:${op}` : op;
+  const { defaults, trainingInput } = ops.get(key) ?? {};
+  const edits: Edit[] = [];
+  if (defaults?.training_mode) {
+    const mode = numbers.get("training_mode");
+    // a whole number of one byte
+    if (mode) edits.push({ ...mode, bytes: Buffer.from([0]), frames: [] });
+    for (const { begin, end } of outputs.slice(1)) edits.push({ begin, end, bytes: Buffer.alloc(0), frames });
+  }
+  const told = trainingInput === undefined ? undefined : inputs[trainingInput];
+  if (told) edits.push({ begin: told.begin, end: told.end, bytes: Buffer.alloc(0), frames: [...frames, told] });
+  return edits;
+}
+
+/** A value in the element type that the file has. */
+function inType({ dtype, data }: Value, wanted: DType): Uint8Array {
+  return dtype === wanted ? data : bytesOf(wanted, numbersIn(dtype, data));
+}
