@@ -19,7 +19,15 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/writing.js";
+import {
+  folderMode,
+  isSameFile,
+  replaceFile,
+  targetOf,
+  temporaryFolder,
+  writeTogether,
+  writeWhole,
+} from "../src/writing.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-files-"));
 const at = (name: string): string => path.join(folder, name);
@@ -110,4 +118,33 @@ test("writeWhole(file) that the system refuses says which file, and why", {
 }, () => {
   assert.throws(() => writeWhole("/dev/full", "x"), { message: "cannot write /dev/full (ENOSPC)" });
   assert.throws(() => writeWhole("/nowhere/at/all", "x"), { message: "cannot write /nowhere/at/all (ENOENT)" });
+});
+
+test("writeTogether(file, fill) puts all files in their places, the file itself last, or none", () => {
+  const folder = mkdtempSync(at("together-"));
+  const [file, beside, below] = ["model", "model.data", "deep/er"].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(file, "old");
+  assert.throws(
+    () =>
+      writeTogether(file, (place) => {
+        writeFileSync(place(beside), "data");
+        throw new Error("no more");
+      }),
+    /^Error: no more$/,
+  );
+  assert.deepEqual([readdirSync(folder), readFileSync(file, "utf8")], [["model"], "old"]);
+  writeTogether(file, (place) => {
+    writeFileSync(place(file), "new");
+    for (const other of [beside, below]) writeFileSync(place(other), other);
+  });
+  assert.deepEqual(readdirSync(folder).sort(), ["deep", "model", "model.data"]);
+  assert.deepEqual(
+    [file, beside, below].map((one) => readFileSync(one, "utf8")),
+    ["new", beside, below],
+  );
+  rmSync(folder, { recursive: true });
 });
