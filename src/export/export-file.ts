@@ -57,7 +57,7 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     const { dims, batchNorm } = model;
     const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
     // not sliced: the update is written out for each parameter
-    const prefers = options.exact ? "onHost" : undefined;
+    const prefers = options.exact ? { channelBlock: runtime.channelBlock ?? 1 } : undefined;
     const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors), prefers);
     const baseline = seededGraph(lowered, run.seed);
     if (!planned) return { graph: baseline, recomputed: 0 };

@@ -38,7 +38,7 @@ const reorder = (op: string, isBack: boolean, defaults: Attributes): Op =>
     "none",
     {
       flops: noFlops,
-      kernel: { domain: "com.microsoft.nchwc", op },
+      kernel: { domain: "com.microsoft.nchwc", op, without: ["block"] },
       defaults: { channels_last: int(0), ...defaults },
       body: ({ b, x, ...call }) => [moved(b, x(0), blockOf(call), isBack)],
     },
@@ -79,7 +79,7 @@ export const blocked: OpTable = {
     "none",
     {
       flops: (call, outputs) => 2 * elementCount(outputs[0]?.shape ?? []) * elementCount(call.input(1).shape.slice(1)),
-      kernel: { domain: "com.microsoft.nchwc", op: "Conv" },
+      kernel: { domain: "com.microsoft.nchwc", op: "Conv", without: ["block"] },
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: (call) => {
         const { b } = call;

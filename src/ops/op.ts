@@ -221,8 +221,8 @@ export interface Op {
    * null: there is no native kernel (ops of our own), the body is used.
    */
   readonly types: Readonly<Record<string, number | `y${number}` | DType>> | null;
-  /** What ONNX Runtime calls its kernel, where that is not the op's own name. */
-  readonly kernel?: { readonly domain: string; readonly op: string };
+  /** What ONNX Runtime calls its kernel, where that is not the op's own name, and attributes of ours that are none of its. */
+  readonly kernel?: { readonly domain: string; readonly op: string; readonly without?: readonly string[] };
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */

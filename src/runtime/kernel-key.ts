@@ -47,7 +47,7 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
     node: node.name,
     op: node.op,
     domain: node.domain,
-    ...record.kernel,
+    ...(record.kernel && { domain: record.kernel.domain, op: record.kernel.op }),
     types,
     attributes: { ...record.defaults, ...node.attributes },
     inputCount: used(node.inputs),

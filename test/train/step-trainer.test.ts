@@ -87,7 +87,7 @@ test("100 steps equal those of the exported step in plain ONNX Runtime bit by bi
       const file = fixture(`${model}.onnx`);
       const training = { loss: "ce", optimizer };
       const step = trainingStep(readModel(file, { runtime }).graph, training);
-      const graph = lower(step, runtime.hasKernel, "onHost");
+      const graph = lower(step, runtime.hasKernel, { channelBlock: runtime.channelBlock ?? 1 });
       const values = initialValues(graph, step, 0);
       const { x, target } = batch(model, 1);
       values.set("x", new Uint8Array(x.buffer));
