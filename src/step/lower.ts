@@ -3,7 +3,7 @@ import { type Expansion, expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import type { Body, Host } from "../ops/op.js";
+import type { Body, Host, Op } from "../ops/op.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { alignRows } from "./aligned.js";
 import { separateBiases } from "./bias.js";
@@ -38,7 +38,7 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "p
       replace(node, preferred);
       return;
     }
-    if (op.view || op.swap || hasKernel(node, b)) {
+    if (isShown(op, prefers) || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
     }
@@ -52,6 +52,10 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "p
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
+/** Whether an op needs no kernel: a view, and one of a part where that is a runtime's form: ONNX has none. */
+const isShown = (op: Op, prefers: "parts" | Host | undefined): boolean =>
+  op.view && (op.viewStart === undefined || prefers !== undefined);
+
 /** Whether a node could be replaced by others: there is no kernel for it, or its op has another form. */
 function mayChange(
   graph: Graph,
@@ -61,7 +65,7 @@ function mayChange(
 ): boolean {
   const op = opOf(node);
   if (prefers === "parts" || (prefers && op.onHost)) return true;
-  return !op.view && !op.swap && !hasKernel(node, graph);
+  return !isShown(op, prefers) && !op.swap && !hasKernel(node, graph);
 }
 
 /** A node in the form that a runtime prefers, such as parts that can be members of fused ones; undefined if it has none. */
