@@ -110,6 +110,36 @@ test("100 steps equal those of the exported step in plain ONNX Runtime bit by bi
   runtime.close();
 });
 
+test("an exact exported step has convolutions in blocks as ONNX Runtime's own ops, and the same bits in plain ONNX Runtime", async () => {
+  const runtime = openCpu({ threads: 1 });
+  const [file, training] = [at("fixtures", "resnet_basic.ts.onnx"), { loss: "ce", optimizer: optimizers.sgd }];
+  const reference = readSafetensors(at("fixtures", "resnet_basic.safetensors"));
+  const step = trainingStep(readModel(file, { runtime }).graph, training);
+  const channelBlock = runtime.channelBlock ?? 1;
+  const graph = lower(step, runtime.hasKernel, { channelBlock });
+  const values = initialValues(graph, step, 0);
+  const inputs = graph.inputs.map((name) => [name, reference.get(name === "target" ? name : "input")] as const);
+  for (const [name, value] of inputs) values.set(name, value?.data as Uint8Array);
+  const exported = exportStep(graph, { values, feedState: true, exact: true });
+  const domains = new Set(exported.model.nodes.map(({ domain }) => domain));
+  assert.ok(!domains.has("mutwo"));
+  assert.equal(domains.has("com.microsoft.nchwc"), channelBlock > 1);
+  const expected = await runExported(exported.model, exported.names, graph, values, 3);
+  const trainer = await openTrainer(file, { ...training, threads: 1 });
+  const batch = Object.fromEntries(
+    inputs.map(([name, value]) => {
+      assert.ok(value, name);
+      return [name, valuesOf(value.dtype, value.data)];
+    }),
+  );
+  for (const outputs of expected) {
+    const given = Float32Array.of((await trainer.step(batch)).loss);
+    assert.deepEqual(new Uint8Array(given.buffer), outputs.get(graph.loss as string));
+  }
+  trainer.close();
+  runtime.close();
+});
+
 const opened = (model: string): Promise<Trainer> =>
   openTrainer(fixture(`${model}.onnx`), { loss: "ce", optimizer: optimizers.adamw, threads: 1 });
 
