@@ -114,7 +114,10 @@ class Barriers {
       const vector = shape.length ? name : this.put("Unsqueeze", `${name}/vector`, [name, this.b.vector([0])], axis);
       const source = this.compressible(vector);
       const never = this.b.constant("bool", [1], 0);
-      const none = this.put("Compress", `${name}/none`, [source, never], { dtype: this.b.type(source).dtype, shape: [0] });
+      const none = this.put("Compress", `${name}/none`, [source, never], {
+        dtype: this.b.type(source).dtype,
+        shape: [0],
+      });
       return this.put("Cast", `${name}/made`, [none], empty, { to: int(onnxNumbers.int64) });
     });
     const [only] = signals;

@@ -158,13 +158,19 @@ function initialStates(call: BodyCall, index: number, { directions, batchFirst }
   );
 }
 
-/** Writes a recurrent node out step by step. */
+/** Most nodes of one layer that are written out, as of a loop: a step makes at least one for each gate and one more. */
+const mostNodes = 100_000;
+
+/** Writes a recurrent node out step by step. Throws `LSTM of 1000000 steps: …` for too many. */
 const unrolled =
   (gates: number, defaults: readonly string[], cell: Cell): Body =>
   (call) => {
     const { b, node } = call;
     const sizes = sizesOf(call, gates);
     const { steps, batch, features, hidden, directions, batchFirst } = sizes;
+    const mostSteps = Math.floor(mostNodes / (directions.length * (gates + 1)));
+    if (steps > mostSteps)
+      throw new NodeError(`${node.op} of ${steps} steps: at most ${mostSteps} are written out (bind less)`, node);
     const reach = reachOf(call, sizes);
     const all = activationsOf(call, defaults);
     const inOrder = batchFirst ? b.op("Transpose", [call.x(0)], { perm: ints([1, 0, 2]) }) : call.x(0);
