@@ -2,6 +2,7 @@ import { few } from "../format.js";
 import { dtypeOfNumber, elementCount, isFloat } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { opOf } from "../ops/index.js";
+import type { Op } from "../ops/op.js";
 import { formulaOf, isFilled } from "./formula.js";
 import { type Held, isUniform, maskOf } from "./held.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
@@ -55,6 +56,7 @@ export class Rule {
   /** Tensors that are made of float inputs or of more than single numbers: not of positions alone. */
   private readonly measured = new Set<string>();
   private readonly held: ReadonlyMap<string, readonly number[]>;
+  private readonly values: ReadonlyMap<string, Held>;
   private readonly norms: WrittenNorms;
 
   /** `held`: the float tensors that the model holds. */
@@ -66,6 +68,7 @@ export class Rule {
       kind === "PARAMETER" && !present.has(name) ? [name] : [],
     );
     this.held = new Map(held.map(({ name, shape }) => [name, shape]));
+    this.values = new Map(held.map((tensor) => [tensor.name, tensor]));
     for (const { name, dtype } of model.inputs)
       if (!model.initializers.has(name)) {
         this.raw.add(name);
@@ -97,9 +100,10 @@ export class Rule {
     for (const [slot, name] of inputs.entries()) {
       if (!name || (passesOn && !stops && slot === 0)) continue;
       const root = this.rootOf(name);
-      if (op.buffers?.[slot]) this.buffers.add(root);
+      const isState = op.buffers?.[slot] !== undefined && !this.isLearned(op, slot, root);
+      if (isState) this.buffers.add(root);
       const kind = ((): Use["kind"] => {
-        if (op.buffers?.[slot]) return "state";
+        if (isState) return "state";
         if (op.hostInputs.includes(slot)) return "host";
         if (stops) return "no gradient";
         const holds = op.holds?.[slot] ?? (op.product ? "weight" : "value");
@@ -123,6 +127,12 @@ export class Rule {
     const data = inputs.filter((name, slot) => name && !op.hostInputs.includes(slot));
     const moves = passesOn || op.passes || (data.length === 1 && !op.pointwise);
     this.visitRaw(node, Boolean(moves) && data.every((name) => this.raw.has(name)));
+  }
+
+  /** Whether a state that the file holds was learned: an exporter's own is of one value. */
+  private isLearned({ learnable }: Op, slot: number, root: string): boolean {
+    const held = learnable?.includes(slot) && this.values.get(root);
+    return Boolean(held && !isUniform(held));
   }
 
   /** Follows the model's inputs to the first weight, through what standardises them. */

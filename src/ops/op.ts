@@ -171,6 +171,8 @@ export interface Op {
   readonly swap?: "out" | "outWait" | "in" | "inWait";
   /** Inputs that are never trained (running statistics, states, places), and what each holds. */
   readonly buffers?: Readonly<Record<number, string>>;
+  /** Those of `buffers` that are trained where the file holds different numbers for them: learned initial states. */
+  readonly learnable?: readonly number[];
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
   /**

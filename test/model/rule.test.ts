@@ -118,6 +118,13 @@ const cases: readonly Case[] = [
     untrained: { scale: "a single number" },
   },
   {
+    title: "an initial state of one value is an exporter's, one of different numbers was learned",
+    nodes: ["y = GRU(x, w, r, , , zeros)", "z = GRU(x, w, r, , , learned)"],
+    initializers: { w: [[1, 12, 8]], r: [[1, 12, 4]], zeros: [[1, 2, 4], count(8, () => 0)], learned: [[1, 2, 4]] },
+    trained: ["w", "r", "learned"],
+    untrained: { zeros: "initial state of GRU" },
+  },
+  {
     title: "a bias of one output is a weight, a number of that shape behind more outputs is not",
     nodes: ["h = MatMul(x, w)", "o = Add(h, one)", "l = MatMul(o, head)", "y = Add(l, bias)"],
     initializers: { w: [[8, 6]], one: [[1], [1]], head: [[6, 1]], bias: [[1], [0.3]] },

@@ -181,6 +181,31 @@ function classifier(): Model {
   };
 }
 
+test("a layer of a million steps is refused before one is written out", () => {
+  const b = new Builder();
+  for (const [name, shape] of [
+    ["x", [1_000_000, 1, 2]],
+    ["w", [1, 8, 2]],
+    ["r", [1, 8, 2]],
+  ] as const)
+    b.declare({ name, dtype: "float32", shape, category: "input" });
+  const attributes = { hidden_size: int(2) };
+  const node: Node = {
+    name: "rnn",
+    domain: "",
+    op: "LSTM",
+    inputs: ["x", "w", "r"],
+    outputs: ["y"],
+    attributes,
+    phase: "forward",
+  };
+  assert.throws(
+    () => expand(b, node, opOf(node).normalize as NonNullable<ReturnType<typeof opOf>["normalize"]>),
+    /^Error: LSTM of 1000000 steps: at most 20000 are written out \(bind less\) \(node rnn/,
+  );
+  assert.equal(b.nodes.length, 0);
+});
+
 test("a text classifier with an LSTM trains: all its weights get gradients and the loss falls", async () => {
   const evaluate = (node: Node, inputs: readonly (Value | undefined)[]): Value[] => cpu.evaluate(node, inputs);
   const { graph } = bindModel(classifier(), { dims: { batch: 4 }, evaluate });
