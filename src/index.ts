@@ -17,6 +17,7 @@ export { type Layout, layout } from "./memory/layout.js";
 export { type PeakHolder, peakBytes, type Timeline, timeline } from "./memory/liveness.js";
 export type { Place, Storage, Storages } from "./memory/storages.js";
 export type { BatchNormMode } from "./model/bind.js";
+export type { Separated } from "./model/merged.js";
 export type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model/model.js";
 export { type BoundModel, type ReadOptions, readModel } from "./model/read.js";
 export type { Untrained } from "./model/roles.js";

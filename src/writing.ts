@@ -46,29 +46,21 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** When a process began, in ms since 1970, give or take a second (proc(5)); undefined where the system does not tell. */
-function startOf(pid: number): number | undefined {
+/**
+ * When a process began, in the kernel's count since the machine did (proc(5), `starttime`): with its number it names the
+ * process, and no clock that is set can change it. 0 where the system does not tell.
+ */
+function startOf(pid: number): number {
   try {
-    const ticks = Number(
-      readFileSync(`/proc/${pid}/stat`, "latin1")
-        .replace(/^.*\)\s/s, "")
-        .split(" ")[19],
-    );
-    const booted = Number(/^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))?.[1]);
-    const start = 1000 * (booted + ticks / 100); // the kernel counts in hundredths of a second for all programs
-    return Number.isFinite(start) ? start : undefined;
+    const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\)\s/s, "");
+    return Number(fields.split(" ")[19]) || 0;
   } catch {
-    return undefined;
+    return 0;
   }
 }
 
 /** Whether a folder's owner is there: not another process that has got its number since. */
-function isOwned(folder: string, pid: number): boolean {
-  if (!isAlive(pid)) return false;
-  const start = startOf(pid);
-  const changed = statSync(folder, { throwIfNoEntry: false })?.mtimeMs;
-  return start === undefined || changed === undefined || start < changed + 5000;
-}
+const isOwned = (pid: number, start: number): boolean => isAlive(pid) && (!start || [0, start].includes(startOf(pid)));
 
 /**
  * Makes a temporary folder in another one, named by the process that owns it, for its owner to remove; removes those of
@@ -77,17 +69,16 @@ function isOwned(folder: string, pid: number): boolean {
 export function temporaryFolder(parent: string, prefix = ".mutwo"): string {
   const place = placeOfProcess();
   removeAbandoned(parent, prefix, place);
-  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${place}-`));
+  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${startOf(process.pid)}-${place}-`));
 }
 
 function removeAbandoned(parent: string, prefix: string, place: string): void {
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(`${prefix}-`)) continue;
-    const [, pid, where] = /^-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
-    const folder = path.join(parent, name);
-    if (where !== place || isOwned(folder, Number(pid))) continue;
+    const [, pid, start, where] = /^-(\d+)-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
+    if (where !== place || isOwned(Number(pid), Number(start))) continue;
     try {
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(path.join(parent, name), { recursive: true, force: true });
     } catch {} // of another user, or being removed by another run
   }
 }

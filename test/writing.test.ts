@@ -78,14 +78,14 @@ test("replaceFile(from, file) writes into what is no file, and leaves it there",
 
 test("temporaryFolder(parent) removes those whose owners are dead, of this machine alone", () => {
   const own = temporaryFolder(folder);
-  const place = path.basename(own).split("-")[2] as string;
+  const place = path.basename(own).split("-")[3] as string;
   const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
   const names = {
-    dead: `.mutwo-${dead}-${place}-abcdef`,
-    alive: `.mutwo-${process.ppid}-${place}-abcdef`,
-    elsewhere: `.mutwo-${dead}-00000000-abcdef`,
+    dead: `.mutwo-${dead}-1-${place}-abcdef`,
+    alive: `.mutwo-${process.ppid}-0-${place}-abcdef`,
+    elsewhere: `.mutwo-${dead}-1-00000000-abcdef`,
     foreign: ".mutwo-abcdef",
-    other: `.mutwo-highs-${dead}-${place}-abcdef`,
+    other: `.mutwo-highs-${dead}-1-${place}-abcdef`,
   };
   for (const name of Object.values(names)) mkdirSync(at(path.join(name, "inside")), { recursive: true });
   rmSync(temporaryFolder(folder), { recursive: true });
@@ -94,22 +94,19 @@ test("temporaryFolder(parent) removes those whose owners are dead, of this machi
   assert.ok(existsSync(own));
 });
 
-test("temporaryFolder(parent) removes one whose owner's number another process has got since", {
+test("temporaryFolder(parent) removes one whose owner's number another process has got since, whatever the clock says", {
   skip: process.platform !== "linux",
 }, () => {
   const own = temporaryFolder(folder);
-  const place = path.basename(own).split("-")[2] as string;
-  const [older, newer] = ["older", "newer"].map((what) => at(`.mutwo-${process.pid}-${place}-${what}1`)) as [
-    string,
-    string,
-  ];
-  for (const name of [older, newer]) mkdirSync(name);
-  const before = Date.now() / 1000 - process.uptime() - 60;
-  utimesSync(older, before, before);
+  const [, , start, place] = path.basename(own).split("-") as [string, string, string, string];
+  assert.notEqual(start, "0");
+  const another = at(`.mutwo-${process.pid}-${Number(start) - 1}-${place}-abcdef`);
+  mkdirSync(another);
+  for (const name of [another, own]) utimesSync(name, 1, 1);
   rmSync(temporaryFolder(folder), { recursive: true });
   assert.deepEqual(
-    [older, newer, own].map((name) => existsSync(name)),
-    [false, true, true],
+    [another, own].map((name) => existsSync(name)),
+    [false, true],
   );
 });
 

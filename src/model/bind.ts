@@ -11,6 +11,7 @@ import { unsupported } from "../ops/unsupported.js";
 import { withoutControlFlow } from "./branches.js";
 import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
 import { heldAnywhere } from "./held.js";
+import { type Separated, separatedNotes, withSeparate } from "./merged.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
@@ -57,6 +58,7 @@ const foldLimitBytes = 64 * 2 ** 20;
 export interface Bound {
   readonly graph: Graph;
   readonly untrained: readonly Untrained[];
+  readonly separated: readonly Separated[];
   readonly notes: readonly string[];
 }
 
@@ -82,9 +84,10 @@ export function bindModel(model: Model, options: BindOptions): Bound {
 }
 
 /** Binds a part of a model that holds no more branches; `model` is the whole one. */
-function bindPart(part: Model, model: Model, options: BindOptions): Bound {
+function bindPart(given: Model, model: Model, options: BindOptions): Bound {
   const dims = options.dims ?? {};
-  checkOpset(part);
+  checkOpset(given);
+  const { model: part, separated } = withSeparate(given);
   const found = roles(part);
   const modes = batchNormModes(part, options.batchNorm);
   const reading: Reading = {
@@ -129,11 +132,17 @@ function bindPart(part: Model, model: Model, options: BindOptions): Bound {
   });
   const notes = [
     ...found.notes,
+    ...separatedNotes(separated),
     ...modes.notes,
     ...(part.opset > ownOpset ? [opsetNote(part.opset, graph)] : []),
     ...part.outputs.flatMap((output) => outputNote(output, b.type(output.name).shape, dims, model) ?? []),
   ];
-  return { graph: origins ? { ...graph, origins } : graph, untrained: [...found.untrained, ...unused], notes };
+  return {
+    graph: origins ? { ...graph, origins } : graph,
+    untrained: [...found.untrained, ...unused],
+    separated,
+    notes,
+  };
 }
 
 /** Throws `unsupported: opset …` for a file whose standard ops are to be read by rules that mutwo does not know. */

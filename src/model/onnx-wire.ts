@@ -54,6 +54,12 @@ export interface WireNode {
   readonly op: string;
   readonly domain: string;
   readonly frames: readonly Frame[];
+  /** It stands in the model's graph. */
+  readonly isOfModel: boolean;
+  /** Its whole field, tag included. */
+  readonly field: Span;
+  /** Its first output's name. */
+  readonly output: string;
   /** Its inputs' names. */
   readonly inputs: readonly Frame[];
   /** Its outputs' fields, tags included. */
@@ -165,7 +171,8 @@ class WireReader {
       if (field.number === 7) domain = textOf(this.bytes, field);
     }
     const numbers = new Map(attributes.flatMap((attribute) => this.numberIn(attribute)));
-    this.nodes.push({ op, domain, frames, inputs, outputs, numbers });
+    const field = { begin: node.tagAt, end: node.end };
+    this.nodes.push({ op, domain, frames, isOfModel: isModel, field, output, inputs, outputs, numbers });
     const constant = op === "Constant" ? output : undefined;
     for (const attribute of attributes) this.readAttribute(attribute, [...frames, attribute], isModel, constant);
   }

@@ -5,6 +5,7 @@ import type { Graph } from "../graph/graph.js";
 import { type CpuRuntime, openCpu } from "../runtime/cpu.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { type BindOptions, bindModel } from "./bind.js";
+import type { Separated } from "./merged.js";
 import type { Model } from "./model.js";
 import { openOnnx } from "./onnx.js";
 import type { Untrained } from "./roles.js";
@@ -36,6 +37,8 @@ export interface BoundModel {
   readonly model: Model;
   /** Float tensors of the file that are not trained, each with the reason. */
   readonly untrained: readonly Untrained[];
+  /** Tensors of the graph that others stand for in the file. */
+  readonly separated: readonly Separated[];
   /** Things that the reader noticed and a user should know. */
   readonly notes: readonly string[];
 }
@@ -63,11 +66,11 @@ export function bindRead(model: Model, { runtime: given, ...options }: ReadOptio
   const own = canEvaluate(given) ? undefined : openCpu();
   const runtime = own ?? (given as CpuRuntime);
   try {
-    const { graph, untrained, notes } = bindModel(model, {
+    const { graph, untrained, separated, notes } = bindModel(model, {
       ...options,
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
-    return { graph, model, untrained, notes };
+    return { graph, model, untrained, separated, notes };
   } finally {
     own?.close();
   }

@@ -67,8 +67,9 @@ function saved(
   out: string,
   change: (x: number, name: string) => number = (x) => x,
 ): Map<string, number[]> {
-  const { graph } = readModel(file);
-  const places = weightPlaces(graph, readFileSync(file).length);
+  const bound = readModel(file);
+  const { graph } = bound;
+  const places = weightPlaces(bound, readFileSync(file).length);
   const values = new Map(
     [...places].map(([name, { dtype, shape }]): [string, Value] => {
       const data = graph.tensors.get(name)?.data ?? bytesOf(dtype, new Array(elementCount(shape)).fill(1));
@@ -196,8 +197,7 @@ test("saveWeights(…) writes over neither the model nor what it cannot, and ref
     () => saved(file, path.join(folder, "none", "out.onnx")),
     /^Error: cannot write .*none\/out\.onnx \(ENOENT\)$/,
   );
-  const { graph } = readModel(file);
-  const places = weightPlaces(graph, readFileSync(file).length);
+  const places = weightPlaces(readModel(file), readFileSync(file).length);
   const request = { model: file, sha256: "0", places, values: new Map<string, Value>() };
   assert.throws(
     () => saveWeights(path.join(folder, "x.onnx"), request),
