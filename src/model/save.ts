@@ -1,28 +1,16 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
-import { openFile, readFile } from "../files.js";
+import { readFile } from "../files.js";
 import { type DType, onnxNumbers } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { bytesOf, numbersIn, type Value } from "../graph/values.js";
-import { ops } from "../ops/index.js";
 import { isSameFile, writeTogether } from "../writing.js";
-import {
-  type Edit,
-  edited,
-  type Frame,
-  lengthField,
-  numberField,
-  readWire,
-  type WireModel,
-  type WireNode,
-  type WireTensor,
-} from "./onnx-wire.js";
-
+import { type CopiedFile, copyWith, writePieces } from "./copies.js";
+import { inInference } from "./inference-edits.js";
+import { type Edit, edited, lengthField, numberField } from "./onnx-edit.js";
+import { type Frame, readWire, type WireModel, type WireTensor } from "./onnx-wire.js";
 import type { BoundModel } from "./read.js";
-
-/** Bytes that are copied at once. */
-const pieceBytes = 2 ** 24;
 
 /** A weight of a bound model, and where its elements lie in the file. */
 export interface WeightPlace {
@@ -75,12 +63,6 @@ export interface SaveRequest {
   readonly inference?: boolean;
 }
 
-/** An external data file: what is written into its copy, and what that is called. */
-interface DataFile {
-  readonly source: string;
-  readonly patches: { readonly offset: number; readonly bytes: Uint8Array }[];
-}
-
 /**
  * Writes a model file with other weights; all else in it stays, byte for byte but for lengths. What lies in files of
  * external data is written beside the new file: under the same names in another folder, else under names of its own. A
@@ -98,52 +80,10 @@ export function saveWeights(file: string, request: SaveRequest): void {
   const save = new Save(file, request, bytes);
   const pieces = edited(bytes, save.edits);
   writeTogether(file, (place) => {
-    for (const [target, { source, patches }] of save.dataFiles()) copyWith(source, place(target), patches);
-    const descriptor = openSync(place(file), "w");
-    try {
-      for (const piece of pieces) writeAll(descriptor, piece);
-    } finally {
-      closeSync(descriptor);
-    }
+    for (const [target, data] of save.dataFiles()) copyWith(data, place(target));
+    writePieces(place(file), pieces);
   });
 }
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; )
-    done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30));
-}
-
-/** Copies a file with some of its bytes replaced, piece by piece. */
-function copyWith(source: string, target: string, patches: DataFile["patches"]): void {
-  const { descriptor: from, bytes } = openFile("external data", source);
-  try {
-    const into = openSync(target, "w");
-    try {
-      const sorted = [...patches].sort((a, z) => a.offset - z.offset);
-      const buffer = Buffer.alloc(Math.min(pieceBytes, Math.max(bytes, 1)));
-      let first = 0;
-      for (let at = 0; at < bytes; ) {
-        const size = readSync(from, buffer, 0, buffer.length, at);
-        if (size === 0) break;
-        while (first < sorted.length && endOf(sorted[first]) <= at) first++;
-        for (let i = first; i < sorted.length && (sorted[i] as { offset: number }).offset < at + size; i++) {
-          const { offset, bytes: other } = sorted[i] as DataFile["patches"][number];
-          const [begin, end] = [Math.max(offset, at), Math.min(offset + other.length, at + size)];
-          buffer.set(other.subarray(begin - offset, end - offset), begin - at);
-        }
-        writeAll(into, buffer.subarray(0, size));
-        at += size;
-      }
-    } finally {
-      closeSync(into);
-    }
-  } finally {
-    closeSync(from);
-  }
-}
-
-const endOf = (patch: DataFile["patches"][number] | undefined): number =>
-  patch ? patch.offset + patch.bytes.length : Number.POSITIVE_INFINITY;
 
 /** What saving changes in a file, found before anything is written. */
 class Save {
@@ -151,7 +91,7 @@ class Save {
   private readonly wire: WireModel;
   private readonly folder: string;
   /** Files of external data by the locations that the model gives. */
-  private readonly data = new Map<string, DataFile>();
+  private readonly data = new Map<string, CopiedFile>();
   /** What external data files are called beside the new file, by what the model calls them. */
   private readonly names: ReadonlyMap<string, string>;
   /** For each tensor of the file, which weight was written to it. */
@@ -231,7 +171,7 @@ class Save {
   }
 
   /** The copies of external data, by where they are written. */
-  dataFiles(): Map<string, DataFile> {
+  dataFiles(): Map<string, CopiedFile> {
     const parent = path.dirname(path.resolve(this.file));
     return new Map(
       [...this.data].map(([location, one]) => [path.join(parent, this.names.get(location) as string), one]),
@@ -331,25 +271,6 @@ class Save {
       this.edits.push({ begin, end, bytes: Buffer.from(name), frames: entry.frames });
     }
   }
-}
-
-/**
- * What makes a node one in inference mode: no `training_mode`, no running statistics given out, no input that says that it
- * is in training. Of nodes that know no modes nothing.
- */
-function inInference({ op, domain, frames, inputs, outputs, numbers }: WireNode): Edit[] {
-  const key = domain && domain !== "ai.onnx" ? `${domain}:${op}` : op;
-  const { defaults, trainingInput } = ops.get(key) ?? {};
-  const edits: Edit[] = [];
-  if (defaults?.training_mode) {
-    const mode = numbers.get("training_mode");
-    // a whole number of one byte
-    if (mode) edits.push({ ...mode, bytes: Buffer.from([0]), frames: [] });
-    for (const { begin, end } of outputs.slice(1)) edits.push({ begin, end, bytes: Buffer.alloc(0), frames });
-  }
-  const told = trainingInput === undefined ? undefined : inputs[trainingInput];
-  if (told) edits.push({ begin: told.begin, end: told.end, bytes: Buffer.alloc(0), frames: [...frames, told] });
-  return edits;
 }
 
 /** A value in the element type that the file has. */
