@@ -51,6 +51,7 @@ test("noteBest keeps the state with patience, loadBest puts it back: from memory
   for (const checkpoints of [undefined, plan(folder)]) {
     const one = course({ patience: 2, ...(checkpoints && { checkpoints }) });
     await one.trainer.step(batch);
+    one.log.steps = 1;
     noteBest(one, row(1, 1, 2));
     const best = one.trainer.weights();
     await one.trainer.step(batch);
