@@ -1,6 +1,6 @@
-export type { ColumnChoice } from "./data/arrays.js";
+export { type ArrayOptions, arrayData, type ColumnChoice, type HeldArray } from "./data/arrays.js";
 export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
-export { type BatchesOptions, batchesOf, type EpochBatches } from "./data/batches.js";
+export type { BatchesOptions, EpochBatches } from "./data/batches.js";
 export type { DataColumn, Dataset } from "./data/dataset.js";
 export type { ImageOptions } from "./data/images.js";
 export type { TypedNumbers } from "./data/numbers.js";
@@ -24,9 +24,9 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { show, showFigure, showTable } from "./notebook/show.js";
+export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type {
   Action,
   BesidePlan,
@@ -54,11 +54,13 @@ export type {
   RowLabel,
   Series,
 } from "./report/data-frame.js";
+export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { writeTraining } from "./report/write-training.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
 export { findingsOf, headFindings } from "./run/findings.js";
@@ -113,6 +115,10 @@ export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
+export type { MemoryCurve, StepCurve } from "./train/curve.js";
+export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
+export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
 export {
   type Counted,
   checkMetric,
@@ -120,13 +126,11 @@ export {
   type Metric,
   type Metrics,
   type MetricsOptions,
-  type MetricsOutput,
   metricNames,
   metricOf,
-  type OutputValue,
   openMetrics,
 } from "./train/metrics.js";
-export { openTrainer } from "./train/open-trainer.js";
+export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
 export type {
   Evaluated,
   OutputTensor,
@@ -136,3 +140,4 @@ export type {
   TrainerOptions,
   TrainerState,
 } from "./train/trainer.js";
+export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

@@ -194,6 +194,17 @@ export function writeDurably(file: string, fill: (made: string) => void): void {
   }
 }
 
+/** Writes a file part by part: none is copied, and together they may be larger than what one array holds. */
+export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 /**
  * Writes a file and others beside it, all of them whole or none: `fill` writes each where `place` says, given where it is
  * to be; the file itself takes its place last, so that whoever sees it finds the others. Throws as `writeDurably`.

@@ -25,6 +25,8 @@ import {
   replaceFile,
   targetOf,
   temporaryFolder,
+  writeDurably,
+  writeParts,
   writeTogether,
   writeWhole,
 } from "../src/writing.js";
@@ -115,6 +117,26 @@ test("writeWhole(file) that the system refuses says which file, and why", {
 }, () => {
   assert.throws(() => writeWhole("/dev/full", "x"), { message: "cannot write /dev/full (ENOSPC)" });
   assert.throws(() => writeWhole("/nowhere/at/all", "x"), { message: "cannot write /nowhere/at/all (ENOENT)" });
+});
+
+test("writeDurably(file) leaves the file that was there, and nothing else, where writing fails", () => {
+  mkdirSync(at("durable"));
+  const file = at("durable/file");
+  writeDurably(file, (made) => writeParts(made, [Buffer.from("first "), Buffer.from("part")]));
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  const failing = (code: string) => (): void =>
+    writeDurably(file, (made) => {
+      writeFileSync(made, "half of the sec");
+      throw Object.assign(new Error(code), { code });
+    });
+  assert.throws(failing("ENOSPC"), { message: `disk full: ${file}` });
+  assert.throws(failing("EDQUOT"), { message: `disk full: ${file}` });
+  assert.throws(failing("EIO"), { message: `cannot write ${file} (EIO)` });
+  assert.throws(() => writeDurably(at("no folder/file"), () => {}), {
+    message: `cannot write ${at("no folder/file")} (ENOENT)`,
+  });
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  assert.deepEqual(readdirSync(at("durable")), ["file"]);
 });
 
 test("writeTogether(file, fill) puts all files in their places, the file itself last, or none", () => {

@@ -2,8 +2,8 @@
 export interface Telling {
   /** A few words: `loss 0.31`. */
   readonly note: string;
-  /** Where the stage knows it better than by its own time until now. */
-  readonly leftMs: number;
+  /** The time left as the stage knows it; absent where it does not. */
+  readonly leftMs?: number;
 }
 
 export interface Progress {
@@ -70,7 +70,7 @@ function barOn(stream: NodeJS.WriteStream): Progress {
       drawnMs = now;
       if (!isShown) process.once("exit", stop); // leaving by process.exit gives the cursor back too
       const leftMs = done > 0 && done < total ? ((now - beganMs) / done) * (total - done) : undefined;
-      const drawn = { stage, done, total, leftMs, ...telling };
+      const drawn = { stage, done, total, ...(telling ?? { leftMs }) };
       stream.write(`${isShown ? "" : hideCursor}${clearLine}${barText(drawn, stream.columns)}`);
       isShown = true;
     },

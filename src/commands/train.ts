@@ -45,7 +45,7 @@ export async function train(model: string, options: OptionsOf<"train">, flags: T
       signal,
       onProgress: bar.update,
       onStep: (news) => bar.update("train", news.step, news.steps, newsOf(news)),
-      onValidation: (done, total) => bar.update("validate", done, total),
+      onValidation: (done, total) => bar.update("validate", done, total, { note: "" }),
       onEpoch: (row) => bar.say(epochLine(row, options.epochs)),
       onWarning: bar.say,
     });

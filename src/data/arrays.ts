@@ -1,9 +1,9 @@
 import { few } from "../format.js";
-import { elementCount, isFloat } from "../graph/graph.js";
+import { type DType, elementCount, isFloat } from "../graph/graph.js";
 import type { Numbers } from "./batch.js";
 import type { DataColumn, Dataset } from "./dataset.js";
-import { bytesIn, type TypedNumbers, typedZeros } from "./numbers.js";
-import type { Rows } from "./stored.js";
+import { bytesIn, dtypeOf, type TypedNumbers, typedZeros } from "./numbers.js";
+import { heldArray, type Rows, rowsOf } from "./stored.js";
 
 /**
  * Which columns of the data a step's tensors take: by the tensor's name (or `input`, `target`) the column's name, or those
@@ -120,4 +120,35 @@ async function sideBySide(
     start += size;
   }
   return out;
+}
+
+/** An array in memory; dimension 0 counts samples. */
+export interface HeldArray {
+  readonly shape: readonly number[];
+  readonly data: Numbers;
+  /** Default what the typed array holds: a list float64, a Uint16Array uint16, a Uint8Array uint8. */
+  readonly dtype?: DType;
+}
+
+/**
+ * Arrays in memory as a dataset: a column each, as in an .npz. Throws for one whose elements are not those of its shape, as
+ * `openData` does else.
+ */
+export function arrayData(
+  arrays: Readonly<Record<string, HeldArray>>,
+  options: ArrayOptions & { readonly name?: string } = {},
+): Dataset {
+  const { name = "arrays" } = options;
+  const rows = new Map(
+    Object.entries(arrays).map(([column, { shape, data, dtype }]) => {
+      const numbers = Array.isArray(data) ? Float64Array.from(data) : (data as TypedNumbers);
+      if (shape.length === 0 || numbers.length !== elementCount(shape))
+        throw new Error(`${column} of ${name} has ${numbers.length} elements, not [${shape}]`);
+      const own = dtypeOf(numbers);
+      if (dtype !== undefined && typedZeros(dtype, 0).constructor !== numbers.constructor)
+        throw new Error(`${column} of ${name} holds ${own}, not ${dtype}`);
+      return [column, rowsOf(heldArray(dtype ?? own, shape, numbers), name)];
+    }),
+  );
+  return arrayDataset({ ...options, name, rows });
 }

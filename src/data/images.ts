@@ -71,9 +71,7 @@ function sharp(): Sharp {
   return loaded;
 }
 
-/** Whether a folder holds folders of images. */
-export const hasClasses = (folder: string): boolean => foldersIn(folder).length > 0;
-
+/** Names of the folders in a folder, in order. */
 const foldersIn = (folder: string): string[] =>
   readdirSync(folder, { withFileTypes: true })
     .filter((entry) => !entry.name.startsWith(".") && (entry.isDirectory() || entry.isSymbolicLink()))

@@ -23,6 +23,14 @@ const arrays: Readonly<Record<DType, TypedArrays>> = {
   bool: Uint8Array,
 };
 
+/** The element type of a typed array, where 16 and 8 bits without a sign are whole numbers. */
+export const dtypeOf = (numbers: TypedNumbers): DType =>
+  numbers instanceof Uint16Array
+    ? "uint16"
+    : numbers instanceof Uint8ClampedArray
+      ? "uint8"
+      : (Object.entries(arrays).find(([, array]) => numbers instanceof array)?.[0] as DType);
+
 /** Little-endian bytes as the typed array of an element type: a view of them, or a copy where they lie askew. */
 export function typedView(dtype: DType, bytes: Uint8Array): TypedNumbers {
   const size = bytesPerElement(dtype);
@@ -55,7 +63,9 @@ export function putNumbers(from: Numbers, fromType: DType, into: TypedNumbers, i
   }
   const values = meant(from, fromType);
   const count = values.length;
-  if (is16BitFloat(intoType)) {
+  if (values instanceof Uint8Array && into instanceof Float32Array) {
+    putBytes(values, into, scale);
+  } else if (is16BitFloat(intoType)) {
     const bits = bytesOf(
       intoType,
       Float64Array.from(values, (value) => Number(value) * scale),
@@ -67,9 +77,17 @@ export function putNumbers(from: Numbers, fromType: DType, into: TypedNumbers, i
     for (let i = 0; i < count; i++) into[i] = Number(values[i]) === 0 ? 0 : 1;
   } else if (typeof values[0] === "bigint") {
     for (let i = 0; i < count; i++) into[i] = Number(values[i]) * scale;
+  } else if (scale === 1) {
+    into.set(values as never);
   } else {
     for (let i = 0; i < count; i++) into[i] = (values[i] as number) * scale;
   }
+}
+
+/** Bytes of images, the most that there is to convert: by a table, in a loop that sees no other types. */
+function putBytes(from: Uint8Array, into: Float32Array, scale: number): void {
+  const floats = Float32Array.from({ length: 256 }, (_, byte) => byte * scale);
+  for (let i = 0; i < from.length; i++) into[i] = floats[from[i] as number] as number;
 }
 
 const toBig = (value: number | bigint): bigint => (typeof value === "bigint" ? value : BigInt(Math.trunc(value) || 0));

@@ -1,6 +1,7 @@
 import { closeSync, statSync } from "node:fs";
 import path from "node:path";
 import { cannotRead, mostBytes, openFile } from "../files.js";
+import { inOneLine } from "../graph/message.js";
 import { safetensorsHeader } from "../model/safetensors.js";
 import { type ArrayOptions, arrayDataset, type ColumnChoice } from "./arrays.js";
 import type { BatchTensor } from "./batch.js";
@@ -66,6 +67,14 @@ function safetensorsData(file: string, options: ArrayOptions): Dataset {
  * truncated, holds other things than numbers, or no samples.
  */
 export async function openData(where: string, options: DataOptions = {}): Promise<Dataset> {
+  try {
+    return await opened(where, options);
+  } catch (error) {
+    throw inOneLine(error);
+  }
+}
+
+function opened(where: string, options: DataOptions): Dataset | Promise<Dataset> {
   const found = statSync(where, { throwIfNoEntry: false });
   if (found?.isDirectory()) return npyNames(where).length > 0 ? npyFolder(where, options) : imageFolder(where, options);
   const end = path.extname(where).toLowerCase();

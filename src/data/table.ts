@@ -64,8 +64,12 @@ function finite(value: number): number {
   return value;
 }
 
-/** The tensors' columns of a table by default. Throws where nothing says which is the target, and there is one to find. */
-function defaultChoice(fields: readonly string[]): ColumnChoice {
+/** The tensors' columns of a table by default. Throws for a column without a name, as pandas writes its index. */
+function defaultChoice(name: string, fields: readonly string[]): ColumnChoice {
+  if (fields.includes(""))
+    throw new Error(
+      `a column without a name in ${name}: an index is no feature (save it without, or choose by columns)`,
+    );
   const target = targetNames.find((name) => fields.includes(name));
   const features = fields.filter((name) => name !== target);
   return { ...(features.length > 0 && { input: features }), ...(target !== undefined && { target }) };
@@ -78,7 +82,7 @@ function defaultChoice(fields: readonly string[]): ColumnChoice {
 export function tableColumns(name: string, fields: readonly string[], options: TableOptions): TableColumns {
   const twice = fields.find((field, i) => fields.indexOf(field) !== i);
   if (twice !== undefined) throw new Error(`two columns called ${shown(twice)} in ${name}`);
-  const choice = options.columns ?? defaultChoice(fields);
+  const choice = options.columns ?? defaultChoice(name, fields);
   const places = new Map(
     Object.values(choice)
       .flat()

@@ -1,8 +1,9 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync } from "node:fs";
 import { type OpenFile, openWhole, readPart } from "../files.js";
 import { bytesPerElement, type DType, elementCount, type TensorType } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { own } from "../own.js";
+import { writeParts } from "../writing.js";
 
 /** The format's names of element types. */
 const names: Readonly<Record<string, DType>> = {
@@ -118,7 +119,8 @@ function readEntry(
   const { dtype: written, shape, data_offsets: offsets } = isObject(entry) ? entry : {};
   const shown = printable(name);
   const dtype = typeof written === "string" && Object.hasOwn(names, written) ? names[written] : undefined;
-  if (!dtype) throw new Error(`unknown element type in safetensors: ${printable(String(written))} (${shown})`);
+  if (typeof written !== "string") throw new Error(`safetensors entry without element type: ${shown} (${file})`);
+  if (!dtype) throw new Error(`unknown element type in safetensors: ${printable(written)} (${shown})`);
   if (!Array.isArray(shape) || !shape.every(isSize))
     throw new Error(`safetensors entry without shape: ${shown} (${file})`);
   const [begin, end] = Array.isArray(offsets) ? (offsets as unknown[]) : [];
@@ -146,11 +148,5 @@ export function writeSafetensors(
   const text = Buffer.from(JSON.stringify({ ...beside, ...Object.fromEntries(header) }));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
-  const descriptor = openSync(file, "w");
-  try {
-    for (const part of [length, text, ...[...values.values()].map(({ data }) => data)])
-      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
-  } finally {
-    closeSync(descriptor);
-  }
+  writeParts(file, [length, text, ...[...values.values()].map(({ data }) => data)]);
 }

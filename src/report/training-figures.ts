@@ -1,5 +1,5 @@
 import { formatBytes } from "../format.js";
-import { type Curve, pointsOf } from "../train/curve.js";
+import { pointsOf, type StepCurve } from "../train/curve.js";
 import { metricOf } from "../train/metrics.js";
 import type { Training } from "../train/training.js";
 import { bytesAxis, type Figure, figure, mib } from "./figure.js";
@@ -64,7 +64,7 @@ export function trainingLoss(training: Training): Figure | null {
     ),
     ...(held.steps.length ? [line("validation", colors.validation, held.steps, held.values, marked)] : []),
   ];
-  const axis = isWide(values) ? { type: "log" } : { rangemode: "tozero" };
+  const axis = isWide(values) ? { type: "log", exponentformat: "power" } : { rangemode: "tozero" };
   return figure("Loss", stepAxis, { title: { text: "loss" }, ...axis }, data, { showlegend: true });
 }
 
@@ -111,7 +111,7 @@ export function trainingRate({ log }: Training): Figure | null {
 
 /** Samples a second over the steps, with all that a step waits for, and of the step alone. */
 export function trainingSpeed({ log }: Training): Figure | null {
-  const rate = (curve: Curve): { steps: number[]; values: number[] } => {
+  const rate = (curve: StepCurve): { steps: number[]; values: number[] } => {
     const { steps, values } = pointsOf(curve);
     return { steps, values: values.map((ms) => (1000 * log.batchSize) / Math.max(ms, 1e-6)) };
   };
@@ -152,7 +152,7 @@ export function trainingMemory({ log, step }: Training): Figure | null {
     stepAxis,
     bytesAxis,
     [
-      line(memoryWords(log.memory), colors.train, steps, bytes.map(mib)),
+      line(memoryWords(log.memory), colors.train, steps, bytes.map(mib), steps.length > 50 ? {} : marked),
       ...flat("the step's values, allocated", colors.other, step.allocatedBytes, "solid"),
       ...flat("the step without a plan", "#999999", step.unplannedBytes, "dot"),
       ...flat("budget", colors.bound, step.budgetBytes, "dash"),

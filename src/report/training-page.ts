@@ -1,10 +1,11 @@
 import { formatBytes, formatCount, formatMs } from "../format.js";
 import type { Run } from "../run/run.js";
 import { pointsOf } from "../train/curve.js";
-import { inWords, samplesPerSecond } from "../train/log.js";
+import { type EpochRow, inWords, samplesPerSecond } from "../train/log.js";
 import type { DataInfo, Training } from "../train/training.js";
 import { comparison } from "./comparison.js";
 import { csvText } from "./csv.js";
+import { epochColumns } from "./epoch-table.js";
 import type { Figure } from "./figure.js";
 import { type PageContent, pageHtml } from "./page.js";
 import { decisionCounts } from "./sentences.js";
@@ -22,56 +23,25 @@ import {
 const digits = (value: number | null | undefined): string =>
   value === null || value === undefined ? "–" : String(Number(value.toPrecision(4)));
 
-/** Names of the validation's values, in their order: `loss` and the metrics. */
-const validated = ({ log }: Training): string[] => [
-  ...new Set(log.epochs.flatMap(({ validation }) => Object.keys(validation ?? {}))),
-];
-
 /** The epochs, a row each. */
-function epochsTable(training: Training): PageTable {
-  const { log } = training;
-  const value = (number: number | null | undefined): string | null =>
-    number === null || number === undefined ? null : digits(number);
-  return pageTableOf<(typeof log.epochs)[number]>(
-    [
-      { name: "epoch", title: "epoch", kind: "count", value: ({ epoch }) => epoch },
-      { name: "step", title: "steps done", kind: "count", value: ({ step }) => step },
-      { name: "samples", title: "samples", kind: "count", value: ({ samples }) => samples },
-      { name: "loss", title: "loss", kind: "text", value: ({ loss }) => value(loss) },
-      ...validated(training).map((name) => ({
-        name: `validation_${name}`,
-        title: `validation ${name}`,
-        kind: "text" as const,
-        value: ({ validation }: (typeof log.epochs)[number]) => value(validation?.[name]),
-      })),
-      { name: "learning_rate", title: "learning rate", kind: "text", value: ({ learningRate }) => value(learningRate) },
-      { name: "train_ms", title: "training", kind: "ms", value: ({ trainMs }) => trainMs },
-      { name: "validation_ms", title: "validation", kind: "ms", value: ({ validationMs }) => validationMs },
-    ],
-    log.epochs,
+const epochsTable = ({ log: { epochs } }: Training): PageTable =>
+  pageTableOf(
+    epochColumns(epochs).map((column) => ({
+      ...column,
+      value: (row: EpochRow) => (column.kind === "number" ? rounded(column.value(row)) : column.value(row)),
+    })),
+    epochs,
   );
-}
+
+const rounded = (number: number | null): number | null => (number === null ? null : Number(number.toPrecision(4)));
 
 /** The epochs as CSV text, with a header line. */
-export function epochsCsv(training: Training): string {
-  const names = validated(training);
-  const { epochs } = training.log;
-  const fields = [
-    ...["epoch", "step", "samples", "loss"],
-    ...names.map((name) => `validation_${name}`),
-    ...["learning_rate", "train_ms", "validation_ms"],
-  ];
-  const columns = [
-    epochs.map(({ epoch }) => epoch),
-    epochs.map(({ step }) => step),
-    epochs.map(({ samples }) => samples),
-    epochs.map(({ loss }) => loss),
-    ...names.map((name) => epochs.map(({ validation }) => validation?.[name] ?? null)),
-    epochs.map(({ learningRate }) => learningRate),
-    epochs.map(({ trainMs }) => trainMs),
-    epochs.map(({ validationMs }) => validationMs),
-  ];
-  return csvText({ fields, columns });
+export function epochsCsv({ log: { epochs } }: Training): string {
+  const columns = epochColumns(epochs);
+  return csvText({
+    fields: columns.map(({ name }) => name),
+    columns: columns.map(({ value }) => epochs.map(value)),
+  });
 }
 
 /** The curves of the steps as CSV text, with a header line; in a long training a row is the mean of some steps. */
@@ -202,7 +172,6 @@ function reproduceView(training: Training, files: readonly string[]) {
       `${environment.os}, ${environment.cpu}, ${environment.cores} cores, ${formatBytes(environment.memoryBytes)}`,
     ],
     ["seed", String(training.seed)],
-    ["schedule", `${training.settings.schedule ?? "constant"}`],
     ["model sha256", training.model.sha256],
     ["processes", stretches.join("; ")],
   ];
@@ -236,7 +205,12 @@ export function trainingHtml(training: Training, run: Run | null, files: readonl
     {
       name: "training-memory",
       title: "Memory",
-      view: { what: memoryWords(training.log.memory), plan, allocated: formatBytes(training.step.allocatedBytes) },
+      view: {
+        what: memoryWords(training.log.memory),
+        plan,
+        allocated: formatBytes(training.step.allocatedBytes),
+        evaluation: training.step.evaluationBytes ? formatBytes(training.step.evaluationBytes) : null,
+      },
     },
     { name: "training-reproduce", title: "Reproduce", view: reproduceView(training, files) },
   ];

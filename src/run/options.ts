@@ -17,7 +17,7 @@ import {
   texts,
 } from "./option-kinds.js";
 import { planOptions } from "./plan-options.js";
-import { trainOptions } from "./train-options.js";
+import { trainOptions, trainOutputs } from "./train-options.js";
 
 /** The step's checks, loaded when options are checked: help does without the graph and its ops. */
 const training = () => (require("../step/training.js") as typeof import("../step/training.js")).trainingChecks;
@@ -231,6 +231,7 @@ export const optionTable = {
     default: 0,
     stated: ["profile", "train"],
   },
+  ...trainOutputs,
 } as const satisfies Readonly<Record<string, OptionSpec> & Record<keyof TrainingOptions, OptionSpec>>;
 
 type Table = typeof optionTable;

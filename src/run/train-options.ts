@@ -189,6 +189,10 @@ export const trainOptions = {
       if (place !== "") checkPlace("checkpoint", place);
     },
   },
+} as const satisfies Readonly<Record<string, OptionSpec>>;
+
+/** The options that say where what is made of a training goes. */
+export const trainOutputs = {
   /** The trained model: the model's own file with other weights. */
   out: {
     flag: "--out",
@@ -197,6 +201,14 @@ export const trainOptions = {
     group: "output",
     commands: ["train"],
     required: ["train"],
+  },
+  /** Batch norm and dropout of the trained model are written in inference mode, whatever the model's file says. */
+  inference: {
+    flag: "--inference",
+    kind: flag(),
+    help: "write batch norm and dropout of the trained model in inference mode, for who runs it elsewhere",
+    group: "output",
+    commands: ["train"],
   },
   /** False: no report is written. */
   report: {

@@ -43,7 +43,8 @@ const numbered = (prefix: string, step: number): string =>
 function stepsIn(folder: string, prefix: string): number[] {
   const pattern = new RegExp(`^${prefix}-(\\d{${digits},})\\.safetensors$`);
   const names = existsSync(folder) ? readdirSync(folder) : [];
-  return names.flatMap((name) => Number(pattern.exec(name)?.[1] ?? [])).sort((a, z) => z - a);
+  const steps = names.map((name) => pattern.exec(name)?.[1]).filter((step) => step !== undefined);
+  return steps.map(Number).sort((a, z) => z - a);
 }
 
 /** The files of a folder's checkpoints, the newest first. */

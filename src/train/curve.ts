@@ -5,17 +5,17 @@ export const mostPoints = 2048;
  * One number over the steps of a training. Each value stands for `stride` steps, the first for steps 1 to `stride`; what
  * is in `sum` and `count` fills the next one. Adding the same numbers gives the same curve, saved in between or not.
  */
-export interface Curve {
+export interface StepCurve {
   stride: number;
   values: number[];
   sum: number;
   count: number;
 }
 
-export const newCurve = (): Curve => ({ stride: 1, values: [], sum: 0, count: 0 });
+export const newCurve = (): StepCurve => ({ stride: 1, values: [], sum: 0, count: 0 });
 
 /** Adds a step's number: values are means over their steps. */
-export function addToCurve(curve: Curve, value: number): void {
+export function addToCurve(curve: StepCurve, value: number): void {
   curve.sum += value;
   curve.count++;
   if (curve.count < curve.stride) return;
@@ -31,7 +31,7 @@ const pairs = (values: readonly number[], join: (a: number, z: number) => number
   Array.from({ length: values.length / 2 }, (_, i) => join(values[2 * i] as number, values[2 * i + 1] as number));
 
 /** The points of a curve: the last step of each value, and the value; the unfinished one is the last. */
-export function pointsOf({ stride, values, sum, count }: Readonly<Curve>): { steps: number[]; values: number[] } {
+export function pointsOf({ stride, values, sum, count }: Readonly<StepCurve>): { steps: number[]; values: number[] } {
   const steps = values.map((_, i) => (i + 1) * stride);
   if (count === 0) return { steps, values: [...values] };
   return { steps: [...steps, values.length * stride + count], values: [...values, sum / count] };

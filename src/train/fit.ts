@@ -1,5 +1,5 @@
 import type { Batch } from "../data/batch.js";
-import { batchesOf } from "../data/batches.js";
+import { batchesOf, type EpochBatches } from "../data/batches.js";
 import type { Dataset } from "../data/dataset.js";
 import { messageLine } from "../graph/message.js";
 import { beginCourse, type Course } from "./course.js";
@@ -47,21 +47,9 @@ async function trainEpoch(course: Course): Promise<void> {
   const { seed = 0, last = "drop", signal } = options;
   const from = log.batch;
   const place = { batch: trainer.batch, batchSize: trainer.batchSize };
-  let turn = performance.now();
   pace.start();
   if (from < log.epochSteps)
-    for await (const batch of batchesOf(data, { ...place, shuffle: seed, epoch: log.epoch, from, last, reuse: true })) {
-      if (signal?.aborted) break;
-      await trainStep(course, batch);
-      if (log.end || log.steps >= log.totalSteps) break;
-      if (performance.now() - turn > turnMs) {
-        await new Promise(setImmediate);
-        turn = performance.now();
-      }
-      if (signal?.aborted) break;
-      const every = options.checkpoints?.everySteps;
-      if (every && log.steps % every === 0 && log.batch < log.epochSteps) saveCheckpoint(course);
-    }
+    await trainBatches(course, batchesOf(data, { ...place, shuffle: seed, epoch: log.epoch, from, last, reuse: true }));
   if (log.end) return;
   if (signal?.aborted) {
     log.end = interrupted(log);
@@ -69,6 +57,45 @@ async function trainEpoch(course: Course): Promise<void> {
   }
   if (log.batch < log.epochSteps) return; // the steps are used up in the middle of an epoch: endOf says so
   await endEpoch(course);
+}
+
+/** Trains on batches until there are no more or the training ends; the next one is read and handed over while a step runs. */
+async function trainBatches(course: Course, batches: EpochBatches): Promise<void> {
+  const { trainer, options, log } = course;
+  const { signal, checkpoints } = options;
+  const reader = batches[Symbol.asyncIterator]();
+  let turn = performance.now();
+  try {
+    let next = await reader.next();
+    while (!next.done && !signal?.aborted) {
+      const step = trainStep(course, next.value);
+      const isLast = log.steps + 1 >= log.totalSteps;
+      const following = isLast ? undefined : prepared(trainer, reader.next());
+      const [stepped, read] = await Promise.allSettled([step, following]);
+      if (stepped.status === "rejected") throw stepped.reason;
+      if (read.status === "rejected") throw read.reason;
+      if (log.end || !read.value) return;
+      if (performance.now() - turn > turnMs) {
+        await new Promise(setImmediate);
+        turn = performance.now();
+      }
+      const every = checkpoints?.everySteps;
+      if (every && log.steps % every === 0 && log.batch < log.epochSteps && !signal?.aborted) saveCheckpoint(course);
+      next = read.value;
+    }
+  } finally {
+    await reader.return?.();
+  }
+}
+
+/** The batch that is read, handed over to the trainer. */
+async function prepared<Read extends IteratorResult<{ readonly tensors: Batch }, void>>(
+  trainer: Trainer,
+  reading: Promise<Read>,
+): Promise<Read> {
+  const read = await reading;
+  if (!read.done) trainer.prepare(read.value.tensors);
+  return read;
 }
 
 /** One step with all that is noted of it. */
@@ -121,8 +148,7 @@ async function notFinite({ trainer, log }: Course, loss: number): Promise<string
   try {
     made = await trainer.culprit();
   } catch {} // the device is gone, say: the loss is said all the same
-  const first = made === null ? "" : `; first made by ${made}`;
-  return `the loss of step ${log.steps} is ${loss}${first}`;
+  return `the loss of step ${log.steps} is ${loss}${made === null ? "" : `: ${made}`}`;
 }
 
 /** An error with where the training can go on from. */
@@ -140,6 +166,7 @@ async function endEpoch(course: Course): Promise<void> {
     return;
   }
   log.epochs.push(row);
+  addToMemory(log.memory, log.steps, heldBytes(course.trainer));
   options.onEpoch?.(row);
   log.epoch++;
   log.batch = 0;

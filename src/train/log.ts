@@ -1,6 +1,6 @@
 import { formatCount, formatMs } from "../format.js";
 import { count, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
-import { type Curve, type MemoryCurve, newCurve } from "./curve.js";
+import { type MemoryCurve, newCurve, type StepCurve } from "./curve.js";
 
 /** How one epoch went. */
 export interface EpochRow {
@@ -61,7 +61,7 @@ export interface TrainingLog {
   /** The whole training as it was asked for, steps. */
   totalSteps: number;
   /** Step by step: the loss, the learning rate, the step's time, and the time from one step to the next, ms. */
-  curves: { loss: Curve; learningRate: Curve; stepMs: Curve; wallMs: Curve };
+  curves: { loss: StepCurve; learningRate: StepCurve; stepMs: StepCurve; wallMs: StepCurve };
   memory: MemoryCurve;
   epochs: EpochRow[];
   /** What `best` goes by. */
@@ -100,7 +100,7 @@ export const newLog = (
 export const newPartial = (): TrainingLog["partial"] => ({ lossSum: 0, losses: 0, samples: 0, ms: 0 });
 
 /** Sum of a curve's values over all its steps. */
-const sumOf = ({ values, stride, sum }: Curve): number => values.reduce((all, value) => all + value * stride, sum);
+const sumOf = ({ values, stride, sum }: StepCurve): number => values.reduce((all, value) => all + value * stride, sum);
 
 /** Over the whole training, with all that its steps waited for; validations are not counted. */
 export const samplesPerSecond = ({ curves, batchSize }: Pick<TrainingLog, "curves" | "batchSize">): number => {

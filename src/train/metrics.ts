@@ -1,11 +1,12 @@
 import type { Numbers } from "../data/batch.js";
-import { bytesIn, type TypedNumbers, typedView } from "../data/numbers.js";
+import { bytesIn } from "../data/numbers.js";
 import { few } from "../format.js";
-import { type DType, elementCount } from "../graph/graph.js";
+import { elementCount } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { classesOf } from "../step/loss.js";
 import { parseNamed } from "../step/settings.js";
 import { type ClassSums, classSums, type ElementSums, elementSums, type Measured } from "./sums.js";
+import type { Evaluated, OutputTensor } from "./trainer.js";
 
 /** What a model is judged by. */
 export interface Metric {
@@ -23,7 +24,7 @@ type Sums = ClassSums & ElementSums;
 interface MetricRule extends Metric {
   readonly value: (sums: Sums) => number;
   /** Whether it is told without being asked for; default yes. */
-  readonly isUsual?: (output: MetricsOutput, classes: number) => boolean;
+  readonly isUsual?: (output: OutputTensor, classes: number) => boolean;
 }
 
 const topK = (k: number): MetricRule => ({
@@ -114,26 +115,12 @@ export function checkMetric(name: string, loss?: string): void {
 export const isBetter = (name: string, value: number, than: number): boolean =>
   ruleOf(name).isMoreBetter ? value > than : value < than;
 
-/** The model's output that its loss is of. */
-export interface MetricsOutput {
-  readonly name: string;
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-}
-
 /** What metrics are of. */
 export interface MetricsOptions {
   /** The loss with its settings, as the trainer has it: `ce:axis=1,ignore_index=-100`. */
   readonly loss: string;
   /** `trainer.outputs[0]`. */
-  readonly output: MetricsOutput;
-}
-
-/** An output as `evaluate()` gives it: its elements, or their little-endian bytes. */
-export interface OutputValue {
-  readonly dtype: DType;
-  readonly shape: readonly number[];
-  readonly data: Numbers;
+  readonly output: OutputTensor;
 }
 
 /** Which samples of a batch count, where it is padded. */
@@ -151,7 +138,7 @@ export interface Metrics {
    * Adds a batch: the output, and the target that it is compared with (none for the loss `sum`). Throws where they have not
    * the same positions, and for a class that there is not.
    */
-  add(output: OutputValue, target: Numbers | undefined, counted?: Counted): void;
+  add(output: Evaluated, target: Numbers | undefined, counted?: Counted): void;
   /** Metrics of all batches so far; NaN where nothing has counted. */
   values(): Record<string, number>;
 }
@@ -195,14 +182,10 @@ function shareOf(counted: Counted | undefined): number {
   return samples / batchSize;
 }
 
-/** Elements of a value as numbers, its bytes and the bits of 16-bit floats decoded. */
-function numbersOf({ dtype, data }: OutputValue): ArrayLike<number> {
-  if (Array.isArray(data)) return data as readonly number[];
-  const typed = data as TypedNumbers;
-  const isBytes = typed instanceof Uint8Array && dtype !== "uint8" && dtype !== "bool";
-  const elements = isBytes ? typedView(dtype, typed) : typed;
-  if (dtype === "float16" || dtype === "bfloat16") return valuesOf(dtype, bytesIn(elements));
-  return withoutBig(elements);
+/** Elements of a value as numbers, the bits of 16-bit floats decoded. */
+function numbersOf({ dtype, data }: Evaluated): ArrayLike<number> {
+  const isHalf = (dtype === "float16" || dtype === "bfloat16") && data instanceof Uint16Array;
+  return isHalf ? valuesOf(dtype, bytesIn(data)) : withoutBig(data);
 }
 
 const withoutBig = (numbers: Numbers): ArrayLike<number> =>
@@ -210,7 +193,7 @@ const withoutBig = (numbers: Numbers): ArrayLike<number> =>
     ? Float64Array.from(numbers as BigInt64Array, Number)
     : numbers;
 
-function measured(value: OutputValue, target: Numbers | undefined): Measured {
+function measured(value: Evaluated, target: Numbers | undefined): Measured {
   const { shape } = value;
   const scores = numbersOf(value);
   if (scores.length !== elementCount(shape))

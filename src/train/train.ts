@@ -15,7 +15,7 @@ import type { FitOptions } from "./fit-options.js";
 import type { TrainingLog } from "./log.js";
 import { checkMetric } from "./metrics.js";
 import { openTrainer } from "./open-trainer.js";
-import type { Trainer } from "./trainer.js";
+import type { Trainer, TrainerOptions } from "./trainer.js";
 import { type DataInfo, type Training, trainingFormatVersion } from "./training.js";
 
 /** What `trainModel` takes: the options of `mutwo train`, and what a program that calls it hands over. */
@@ -107,7 +107,7 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       ...(resume && { resume }),
     });
     const isWhole = log.end?.reason !== "interrupted" && log.end?.reason !== "not finite";
-    if (isWhole) trainer.save(options.out);
+    if (isWhole) trainer.save(options.out, { inference: options.inference ?? false });
     const folder = checkpointFolder(options);
     const training: Training = {
       format: "mutwo-training",
@@ -126,7 +126,7 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       data: dataInfo(place, data),
       validation: validation ? dataInfo(heldBack as string, validation) : null,
       seed,
-      settings,
+      settings: { ...settings, ...lawOf(options) },
       step: stepMemory(trainer),
       run: trainer.run?.id ?? null,
       log,
@@ -150,7 +150,7 @@ function resumed(options: TrainModelOptions): Checkpoint | undefined {
 }
 
 /** The options that `openTrainer` takes. */
-function trainerOptions(options: TrainModelOptions): OptionsOf<"trainer"> {
+function trainerOptions(options: TrainModelOptions): TrainerOptions {
   const names = optionsOf("trainer").map(([name]) => name as string);
   const given = Object.entries(options).filter(([name, value]) => names.includes(name) && value !== undefined);
   const { signal, onProgress } = options;
@@ -182,6 +182,13 @@ const settingsOf = (options: TrainModelOptions): Record<string, string> =>
     }),
   );
 
+/** How the training goes beside what its step is, in words by name. */
+function lawOf(options: TrainModelOptions): Record<string, string> {
+  const { schedule, last, monitor, patience } = withDefaults(options);
+  const law = { schedule, "last samples": last, ...(options.validate === undefined ? {} : { monitor }) };
+  return patience === undefined ? law : { ...law, patience: `${patience} epochs` };
+}
+
 const dataInfo = (place: string, { name, count, columns, classes }: Dataset): DataInfo => ({
   path: place,
   name,
@@ -190,9 +197,9 @@ const dataInfo = (place: string, { name, count, columns, classes }: Dataset): Da
   classes: classes ? [...classes] : null,
 });
 
-function stepMemory({ allocatedBytes, run }: Trainer): Training["step"] {
+function stepMemory({ allocatedBytes, evaluationBytes, run }: Trainer): Training["step"] {
   const unplannedBytes = run?.before.arenaBytes ?? null;
   const plannedBytes = run?.plan?.peakBytes ?? null;
   const budgetBytes = run?.plan?.budgetBytes ?? null;
-  return { allocatedBytes, unplannedBytes, plannedBytes, budgetBytes };
+  return { allocatedBytes, evaluationBytes, unplannedBytes, plannedBytes, budgetBytes };
 }

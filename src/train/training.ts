@@ -4,7 +4,7 @@ import { readText } from "../files.js";
 import { dtypes } from "../graph/graph.js";
 import type { Environment } from "../run/run.js";
 import { count, exactly, list, object, oneOf, problemIn, record, type Same, shown, text, v } from "../schema.js";
-import type { Curve } from "./curve.js";
+import type { StepCurve } from "./curve.js";
 import { logSchema, type TrainingLog } from "./log.js";
 
 /** Version of training.json; a file of another version is refused. */
@@ -29,6 +29,8 @@ export interface DataInfo {
 export interface StepMemory {
   /** What was allocated for all values of the step that trained. */
   readonly allocatedBytes: number;
+  /** What evaluating took beside it; 0 where nothing was validated. */
+  readonly evaluationBytes: number;
   /** The step's peak without and with the plan; null where nothing was measured or planned. */
   readonly unplannedBytes: number | null;
   readonly plannedBytes: number | null;
@@ -98,7 +100,13 @@ const trainingSchema = object({
   validation: v.nullable(data),
   seed: count,
   settings: record(text),
-  step: object({ allocatedBytes: count, unplannedBytes: bytes, plannedBytes: bytes, budgetBytes: bytes }),
+  step: object({
+    allocatedBytes: count,
+    evaluationBytes: count,
+    unplannedBytes: bytes,
+    plannedBytes: bytes,
+    budgetBytes: bytes,
+  }),
   run: v.nullable(text),
   log: logSchema,
 });
@@ -140,7 +148,7 @@ export function readTraining(place: string): Training {
 /** What does not fit together in a log whose parts are as they should be. */
 export function contradictionIn({ curves, memory, steps }: TrainingLog): string | undefined {
   if (memory.steps.length !== memory.bytes.length) return "memory has more steps than bytes, or fewer";
-  for (const [name, { stride, values, count: rest }] of Object.entries(curves) as [string, Curve][]) {
+  for (const [name, { stride, values, count: rest }] of Object.entries(curves) as [string, StepCurve][]) {
     if (rest >= stride) return `curve ${name} has a rest of ${rest} for ${stride} steps`;
     if (values.length * stride + rest > steps) return `curve ${name} is longer than the training's ${steps} steps`;
   }

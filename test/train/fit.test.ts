@@ -115,7 +115,7 @@ test("fit ends at a loss that is not finite, with the step and the first node, a
   const log = await fit(toyTrainer({ notFinite: 7 }), toyData(20), { ...loss, epochs: 3, checkpoints: plan(place) });
   assert.deepEqual(log.end, {
     reason: "not finite",
-    text: "the loss of step 7 is NaN; first made by y (MatMul, forward)",
+    text: "the loss of step 7 is NaN: y (MatMul, forward) makes y not finite",
   });
   assert.deepEqual(
     checkpointsIn(place).map((file) => path.basename(file)),

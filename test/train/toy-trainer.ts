@@ -31,11 +31,6 @@ export function toyTrainer(faults: Faults = {}): Trainer & { weights(): number[]
     outputs: [{ name: "y", dtype: "float32", shape: [4, 1] }],
     run: null,
     allocatedBytes: 64,
-    evaluationBytes: 0,
-    prepare: () => {},
-    saveState() {
-      throw new Error("no files here");
-    },
     backend: "cpu",
     device: { name: "a toy", threads: 1, memoryBytes: 1, runtimeVersion: "0" },
     modelSha256: "toy",
@@ -62,10 +57,13 @@ export function toyTrainer(faults: Faults = {}): Trainer & { weights(): number[]
       steps++;
       return { loss: steps === faults.notFinite ? Number.NaN : loss, stepMs: 0.01 };
     },
-    culprit: async () => "y (MatMul, forward)",
+    evaluationBytes: 0,
+    prepare() {},
+    saveState() {},
+    culprit: async () => "y (MatMul, forward) makes y not finite",
     async evaluate(batch: Batch) {
       const y = Float32Array.from({ length: 4 }, (_, i) => predict(batch.x as Float32Array, i));
-      return { y: { dtype: "float32", shape: [4, 1], data: bytes(y) } satisfies Value };
+      return { y: { dtype: "float32", shape: [4, 1], data: y } };
     },
     setLearningRate(to) {
       rate = to;

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { writeSafetensors } from "../../../src/model/safetensors.js";
 import { holdsProvider, installedFolder } from "../../../src/runtime/libraries/ort-library.js";
+import { readCheckpoint } from "../../../src/train/checkpoint.js";
 import { at } from "../../at.js";
 import { program, tsx } from "../../program.js";
 import { stubCuda } from "../../stub-cuda.js";
@@ -327,6 +329,41 @@ for (const [fail, message] of faults)
     assert.match(lines[0] ?? "", message);
     assert.match(calls.at(-1) ?? "", held);
   });
+
+test("mutwo train --backend cuda whose GPU vanishes in a step ends in one line with the newest checkpoint", {
+  skip,
+}, () => {
+  const data = path.join(root, "images.safetensors");
+  const bytes = (count: number) => new Uint8Array(4 * count);
+  const labels = new Uint8Array(8 * 16);
+  writeSafetensors(
+    data,
+    new Map([
+      ["input", { dtype: "float32" as const, shape: [16, 3, 48, 48], data: bytes(16 * 3 * 48 * 48) }],
+      ["label", { dtype: "int64" as const, shape: [16], data: labels }],
+    ]),
+  );
+  const out = path.join(root, "trained.onnx");
+  const words = `train ${at("fixtures/resnet_bottleneck_dynamic.onnx")} --loss ce --optimizer sgd --dim batch=2 --backend cuda --epochs 3 --checkpoint-every 3 --no-report`;
+  const all = [...words.split(" "), "--data", data, "--out"];
+  const whole = mutwo([...all, path.join(root, "whole.onnx")]);
+  assert.equal(whole.status, 0, whole.stderr);
+  // the first launches look for the fastest ways to compute; the last ones are steps
+  const launches = whole.calls.filter((call) => /^cudaGraphLaunch\b/.test(call)).length;
+  const { status, stdout, stderr, calls } = mutwo([...all, out], {
+    STUB_CUDA_FAIL: `cudaGraphLaunch:${launches - 4}=700`,
+  });
+  assert.deepEqual([status, stdout], [2, ""]);
+  const lines = stderr.split("\n").filter((line) => line.startsWith("mutwo: "));
+  assert.equal(lines.length, 1);
+  const [, step = "", file = ""] =
+    /^mutwo: step (\d+): CUDA: the GPU failed: .*; the newest checkpoint is (.*)$/.exec(lines[0] ?? "") ?? [];
+  assert.ok(file, stderr);
+  const { log } = readCheckpoint(file);
+  assert.ok(log.steps % 3 === 0 && log.steps < Number(step) && log.steps > Number(step) - 4, lines[0]);
+  assert.equal(existsSync(out), false);
+  assert.match(calls.at(-1) ?? "", held);
+});
 
 test("mutwo cuda install finds what is installed and fetches nothing", {
   skip: skip || (!holdsProvider(installedFolder()) && "the provider is not in the cache"),
