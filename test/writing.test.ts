@@ -27,6 +27,7 @@ import {
   temporaryFolder,
   writeDurably,
   writeParts,
+  writeTogether,
   writeWhole,
 } from "../src/writing.js";
 
@@ -136,4 +137,33 @@ test("writeDurably(file) leaves the file that was there, and nothing else, where
   });
   assert.equal(readFileSync(file, "utf8"), "first part");
   assert.deepEqual(readdirSync(at("durable")), ["file"]);
+});
+
+test("writeTogether(file, fill) puts all files in their places, the file itself last, or none", () => {
+  const folder = mkdtempSync(at("together-"));
+  const [file, beside, below] = ["model", "model.data", "deep/er"].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(file, "old");
+  assert.throws(
+    () =>
+      writeTogether(file, (place) => {
+        writeFileSync(place(beside), "data");
+        throw new Error("no more");
+      }),
+    /^Error: no more$/,
+  );
+  assert.deepEqual([readdirSync(folder), readFileSync(file, "utf8")], [["model"], "old"]);
+  writeTogether(file, (place) => {
+    writeFileSync(place(file), "new");
+    for (const other of [beside, below]) writeFileSync(place(other), other);
+  });
+  assert.deepEqual(readdirSync(folder).sort(), ["deep", "model", "model.data"]);
+  assert.deepEqual(
+    [file, beside, below].map((one) => readFileSync(one, "utf8")),
+    ["new", beside, below],
+  );
+  rmSync(folder, { recursive: true });
 });

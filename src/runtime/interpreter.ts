@@ -162,8 +162,8 @@ class Execution {
     private readonly place: Place,
     { timeNodes = false, observe = new Set(), beforeUpdate }: RunOptions,
   ) {
-    this.beforeUpdate = beforeUpdate;
     this.updateIndex = beforeUpdate ? graph.nodes.findIndex(({ phase }) => phase === "update") : -1;
+    this.beforeUpdate = this.updateIndex < 0 ? undefined : beforeUpdate;
     this.nodeMs = new Float64Array(timeNodes ? graph.nodes.length : 0);
     this.observe = observe;
   }

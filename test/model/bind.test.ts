@@ -145,6 +145,15 @@ test("bindModel(model) chains the state of a layer that is used twice", () => {
   );
 });
 
+test("bindModel(model, {dropsNothing}) hands on what dropout in training would drop from", () => {
+  const dropped = modelOf([node("d, k = Dropout(x, r, t)"), node("y = Relu(d)")], {});
+  const one = (dtype: "float32" | "bool"): Value => ({ dtype, shape: [], data: bytesOf(dtype, [1]) });
+  const half = { ...one("float32"), data: bytesOf("float32", [0.5]) };
+  const model = { ...dropped, initializers: new Map([["r", half] as const, ["t", one("bool")] as const]) };
+  assert.deepEqual(bind(model).nodes, ["d,k = Dropout(x,r,t)", "y = Relu(d)"]);
+  assert.deepEqual(bind(model, { dropsNothing: true }).nodes, ["y = Relu(x)"]);
+});
+
 test("bindModel(model, {batchNorm}) runs batch norm as asked; without, as the file says, with a note", () => {
   const frozen = modelOf([norm("n", "x", "y", false)], statistics);
   const modeOf = (options: Partial<BindOptions>, model = frozen) => {
