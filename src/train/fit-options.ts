@@ -61,7 +61,7 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
   /** Called after each step. */
   readonly onStep?: (news: StepNews) => void;
-  /** Called with the row of each epoch that is done. */
+  /** Called with the row of each epoch that is done, its validation included. */
   readonly onEpoch?: (row: EpochRow) => void;
   /** Called while the validation data is evaluated. */
   readonly onValidation?: (done: number, total: number) => void;
