@@ -3,6 +3,7 @@ export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch
 export type { BatchesOptions, EpochBatches } from "./data/batches.js";
 export type { DataColumn, Dataset } from "./data/dataset.js";
 export type { ImageOptions } from "./data/images.js";
+export type { TypedNumbers } from "./data/numbers.js";
 export { type DataOptions, openData } from "./data/open-data.js";
 export { frameData, type TableLike, type TableOptions } from "./data/table.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
@@ -10,6 +11,7 @@ export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/ex
 export { formatBytes, formatMs } from "./format.js";
 export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
 export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
+export type { Value } from "./graph/values.js";
 export type { ActivationRow } from "./memory/activation-rows.js";
 export { type Layout, layout } from "./memory/layout.js";
 export { type PeakHolder, peakBytes, type Timeline, timeline } from "./memory/liveness.js";
@@ -17,7 +19,7 @@ export type { Place, Storage, Storages } from "./memory/storages.js";
 export type { BatchNormMode } from "./model/bind.js";
 export type { Separated } from "./model/merged.js";
 export type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model/model.js";
-export { type BoundModel, readModel } from "./model/read.js";
+export { type BoundModel, type ReadOptions, readModel } from "./model/read.js";
 export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";

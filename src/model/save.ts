@@ -1,24 +1,16 @@
 import { createHash } from "node:crypto";
-import { closeSync, openSync, readSync, statSync, writeSync } from "node:fs";
+import { statSync } from "node:fs";
 import path from "node:path";
-import { openFile, readFile } from "../files.js";
-import { type DType, type Graph, onnxNumbers } from "../graph/graph.js";
+import { readFile } from "../files.js";
+import { type DType, onnxNumbers } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { bytesOf, numbersIn, type Value } from "../graph/values.js";
-import { ops } from "../ops/index.js";
 import { isSameFile, writeTogether } from "../writing.js";
-import {
-  type Edit,
-  edited,
-  lengthField,
-  numberField,
-  readWire,
-  type WireModel,
-  type WireNode,
-  type WireTensor,
-} from "./onnx-wire.js";
-
-/** Bytes that are copied at once. */
-const pieceBytes = 2 ** 24;
+import { type CopiedFile, copyWith, writePieces } from "./copies.js";
+import { inInference } from "./inference-edits.js";
+import { type Edit, edited, lengthField, numberField } from "./onnx-edit.js";
+import { type Frame, readWire, type WireModel, type WireTensor } from "./onnx-wire.js";
+import type { BoundModel } from "./read.js";
 
 /** A weight of a bound model, and where its elements lie in the file. */
 export interface WeightPlace {
@@ -26,19 +18,35 @@ export interface WeightPlace {
   readonly shape: readonly number[];
   /** The byte of the file at which they begin; undefined where they lie in no one place of it. */
   readonly offset?: number;
+  /** Of a tensor that shares its place with others of the same values (merged.ts): the initializer that stands for it. */
+  readonly sharedWith?: string;
+  /** Which nodes read it, by their first outputs, and at which input. */
+  readonly readers?: readonly { readonly output: string; readonly slot: number }[];
 }
 
 /**
  * Where the weights and running statistics of a model lie in its file, by name: what `saveWeights` goes by. `fileBytes` is
  * the file's size.
  */
-export function weightPlaces(forward: Graph, fileBytes: number): ReadonlyMap<string, WeightPlace> {
+export function weightPlaces(
+  { graph, separated }: Pick<BoundModel, "graph" | "separated">,
+  fileBytes: number,
+): ReadonlyMap<string, WeightPlace> {
+  const shared = new Map(separated.map(({ name, from }) => [name, from]));
+  const sharing = (name: string): Pick<WeightPlace, "sharedWith" | "readers"> => {
+    const sharedWith = shared.get(name);
+    if (sharedWith === undefined) return {};
+    const readers = graph.nodes.flatMap(({ inputs, outputs }) =>
+      inputs.flatMap((input, slot) => (input === name ? [{ output: outputs[0] as string, slot }] : [])),
+    );
+    return { sharedWith, readers };
+  };
   return new Map(
-    [...forward.tensors.values()].flatMap(({ name, dtype, shape, category, data }): [string, WeightPlace][] => {
+    [...graph.tensors.values()].flatMap(({ name, dtype, shape, category, data }): [string, WeightPlace][] => {
       if (category !== "parameter" && category !== "buffer") return [];
       // the reader's tensors are views of the file
       const isView = data?.length && data.buffer.byteLength === fileBytes && data.byteOffset > 0;
-      return [[name, { dtype, shape, ...(isView ? { offset: data.byteOffset } : {}) }]];
+      return [[name, { dtype, shape, ...(isView ? { offset: data.byteOffset } : {}), ...sharing(name) }]];
     }),
   );
 }
@@ -53,12 +61,6 @@ export interface SaveRequest {
   readonly values: ReadonlyMap<string, Value>;
   /** Batch norms and dropouts that the file has in training mode are written in inference mode. */
   readonly inference?: boolean;
-}
-
-/** An external data file: what is written into its copy, and what that is called. */
-interface DataFile {
-  readonly source: string;
-  readonly patches: { readonly offset: number; readonly bytes: Uint8Array }[];
 }
 
 /**
@@ -78,52 +80,10 @@ export function saveWeights(file: string, request: SaveRequest): void {
   const save = new Save(file, request, bytes);
   const pieces = edited(bytes, save.edits);
   writeTogether(file, (place) => {
-    for (const [target, { source, patches }] of save.dataFiles()) copyWith(source, place(target), patches);
-    const descriptor = openSync(place(file), "w");
-    try {
-      for (const piece of pieces) writeAll(descriptor, piece);
-    } finally {
-      closeSync(descriptor);
-    }
+    for (const [target, data] of save.dataFiles()) copyWith(data, place(target));
+    writePieces(place(file), pieces);
   });
 }
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; )
-    done += writeSync(descriptor, bytes, done, Math.min(bytes.length - done, 2 ** 30));
-}
-
-/** Copies a file with some of its bytes replaced, piece by piece. */
-function copyWith(source: string, target: string, patches: DataFile["patches"]): void {
-  const { descriptor: from, bytes } = openFile("external data", source);
-  try {
-    const into = openSync(target, "w");
-    try {
-      const sorted = [...patches].sort((a, z) => a.offset - z.offset);
-      const buffer = Buffer.alloc(Math.min(pieceBytes, Math.max(bytes, 1)));
-      let first = 0;
-      for (let at = 0; at < bytes; ) {
-        const size = readSync(from, buffer, 0, buffer.length, at);
-        if (size === 0) break;
-        while (first < sorted.length && endOf(sorted[first]) <= at) first++;
-        for (let i = first; i < sorted.length && (sorted[i] as { offset: number }).offset < at + size; i++) {
-          const { offset, bytes: other } = sorted[i] as DataFile["patches"][number];
-          const [begin, end] = [Math.max(offset, at), Math.min(offset + other.length, at + size)];
-          buffer.set(other.subarray(begin - offset, end - offset), begin - at);
-        }
-        writeAll(into, buffer.subarray(0, size));
-        at += size;
-      }
-    } finally {
-      closeSync(into);
-    }
-  } finally {
-    closeSync(from);
-  }
-}
-
-const endOf = (patch: DataFile["patches"][number] | undefined): number =>
-  patch ? patch.offset + patch.bytes.length : Number.POSITIVE_INFINITY;
 
 /** What saving changes in a file, found before anything is written. */
 class Save {
@@ -131,7 +91,7 @@ class Save {
   private readonly wire: WireModel;
   private readonly folder: string;
   /** Files of external data by the locations that the model gives. */
-  private readonly data = new Map<string, DataFile>();
+  private readonly data = new Map<string, CopiedFile>();
   /** What external data files are called beside the new file, by what the model calls them. */
   private readonly names: ReadonlyMap<string, string>;
   /** For each tensor of the file, which weight was written to it. */
@@ -152,19 +112,66 @@ class Save {
     const byName = new Map(this.wire.tensors.flatMap((one) => (one.isOfModel ? [[one.name, one] as const] : [])));
     for (const [name, place] of request.places) {
       const value = request.values.get(name);
-      if (!value) continue;
+      if (!value || place.sharedWith !== undefined) continue;
       const tensor = byName.get(name) ?? byOffset.get(place.offset ?? -1);
       const data = inType(value, place.dtype);
       if (tensor) this.write(name, tensor, place, data);
       else this.add(name, place, data);
     }
+    this.separate(byName);
     this.names = this.newNames();
     this.rename();
     if (request.inference) for (const node of this.wire.nodes) this.edits.push(...inInference(node));
   }
 
+  /**
+   * Gives initializers of their own to tensors that the file holds as one, where their values are not the same any more: a
+   * node that made the name of one goes, or else its readers read it by its new name.
+   */
+  private separate(byName: ReadonlyMap<string, WireTensor>): void {
+    const { places, values } = this.request;
+    const groups = new Map<string, string[]>();
+    for (const [name, { sharedWith }] of places) if (sharedWith !== undefined) addTo(groups, sharedWith, name);
+    for (const [from, names] of groups) {
+      const held = byName.get(from)?.data.map(({ begin, end }) => this.bytes.subarray(begin, end)) ?? [];
+      const dataOf = (name: string): Uint8Array | undefined => {
+        const [value, place] = [values.get(name), places.get(name)];
+        return value && place && inType(value, place.dtype);
+      };
+      const first = dataOf(from) ?? Buffer.concat(held);
+      const all = names.map((name) => dataOf(name) ?? first);
+      if (all.every((data) => Buffer.compare(data, first) === 0)) continue;
+      names.forEach((name, i) => {
+        this.unshare(name, from);
+        this.addInitializer(name, places.get(name) as WeightPlace, all[i] as Uint8Array);
+      });
+    }
+  }
+
+  /** Frees a tensor's name for an initializer: removes the node that makes it, or lets its readers read that name. */
+  private unshare(name: string, from: string): void {
+    const own = this.wire.nodes.filter(({ isOfModel }) => isOfModel);
+    const maker = own.find(({ output }) => output === name);
+    if (maker) {
+      this.edits.push({ ...maker.field, bytes: Buffer.alloc(0), frames: maker.frames.slice(0, -1) });
+      return;
+    }
+    for (const { output, slot } of this.request.places.get(name)?.readers ?? []) {
+      const reader = own.find((node) => node.output === output);
+      const input = reader?.inputs[slot];
+      if (!reader || !input)
+        throw new Error(`cannot save ${name}: the file holds it as ${from}, and no node of it reads it by itself`);
+      this.edits.push({
+        begin: input.begin,
+        end: input.end,
+        bytes: Buffer.from(name),
+        frames: [...reader.frames, input],
+      });
+    }
+  }
+
   /** The copies of external data, by where they are written. */
-  dataFiles(): Map<string, DataFile> {
+  dataFiles(): Map<string, CopiedFile> {
     const parent = path.dirname(path.resolve(this.file));
     return new Map(
       [...this.data].map(([location, one]) => [path.join(parent, this.names.get(location) as string), one]),
@@ -210,12 +217,16 @@ class Save {
   }
 
   /** Adds an initializer for a weight that is given to the graph from outside. */
-  private add(name: string, { dtype, shape }: WeightPlace, data: Uint8Array): void {
-    const { graph } = this.wire;
-    if (!graph || !this.wire.inputs.has(name))
+  private add(name: string, place: WeightPlace, data: Uint8Array): void {
+    if (!this.wire.inputs.has(name))
       throw new Error(
         `cannot save ${name}: it is in no one place of the file (export the model without loops and functions around it)`,
       );
+    this.addInitializer(name, place, data);
+  }
+
+  private addInitializer(name: string, { dtype, shape }: WeightPlace, data: Uint8Array): void {
+    const graph = this.wire.graph as Frame;
     const message = Buffer.concat([
       ...shape.map((size) => numberField(1, size)),
       numberField(2, onnxNumbers[dtype]),
@@ -260,25 +271,6 @@ class Save {
       this.edits.push({ begin, end, bytes: Buffer.from(name), frames: entry.frames });
     }
   }
-}
-
-/**
- * What makes a node one in inference mode: no `training_mode`, no running statistics given out, no input that says that it
- * is in training. Of nodes that know no modes nothing.
- */
-function inInference({ op, domain, frames, inputs, outputs, numbers }: WireNode): Edit[] {
-  const key = domain && domain !== "ai.onnx" ? `${domain}:${op}` : op;
-  const { defaults, trainingInput } = ops.get(key) ?? {};
-  const edits: Edit[] = [];
-  if (defaults?.training_mode) {
-    const mode = numbers.get("training_mode");
-    // a whole number of one byte
-    if (mode) edits.push({ ...mode, bytes: Buffer.from([0]), frames: [] });
-    for (const { begin, end } of outputs.slice(1)) edits.push({ begin, end, bytes: Buffer.alloc(0), frames });
-  }
-  const told = trainingInput === undefined ? undefined : inputs[trainingInput];
-  if (told) edits.push({ begin: told.begin, end: told.end, bytes: Buffer.alloc(0), frames: [...frames, told] });
-  return edits;
 }
 
 /** A value in the element type that the file has. */

@@ -59,7 +59,9 @@ export interface FitOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Ends the training after the step under way, with a checkpoint. */
   readonly signal?: AbortSignal;
+  /** Called after each step. */
   readonly onStep?: (news: StepNews) => void;
+  /** Called with the row of each epoch that is done, its validation included. */
   readonly onEpoch?: (row: EpochRow) => void;
   /** Called while the validation data is evaluated. */
   readonly onValidation?: (done: number, total: number) => void;

@@ -79,7 +79,7 @@ async function open(file: string, { run: given, ...options }: TrainerOptions): P
       state,
       inputs,
       evaluation,
-      places: weightPlaces(built.bound.graph, statSync(file).size),
+      places: weightPlaces(built.bound, statSync(file).size),
       learningRate: learningRateOf(parseNamed(options.optimizer)),
     });
   } catch (error) {

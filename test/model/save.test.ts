@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { type DType, elementCount, onnxNumbers } from "../../src/graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../../src/graph/values.js";
 import { attributeTypes } from "../../src/model/onnx-attributes.js";
+import { lengthField, numberField } from "../../src/model/onnx-edit.js";
 import {
   encodeModel,
   type ProtoGraph,
@@ -13,7 +14,6 @@ import {
   type ProtoTensor,
   type ProtoValue,
 } from "../../src/model/onnx-proto.js";
-import { lengthField, numberField } from "../../src/model/onnx-wire.js";
 import { readModel, sha256Of } from "../../src/model/read.js";
 import { saveWeights, weightPlaces } from "../../src/model/save.js";
 
@@ -67,8 +67,9 @@ function saved(
   out: string,
   change: (x: number, name: string) => number = (x) => x,
 ): Map<string, number[]> {
-  const { graph } = readModel(file);
-  const places = weightPlaces(graph, readFileSync(file).length);
+  const bound = readModel(file);
+  const { graph } = bound;
+  const places = weightPlaces(bound, readFileSync(file).length);
   const values = new Map(
     [...places].map(([name, { dtype, shape }]): [string, Value] => {
       const data = graph.tensors.get(name)?.data ?? bytesOf(dtype, new Array(elementCount(shape)).fill(1));
@@ -196,12 +197,47 @@ test("saveWeights(…) writes over neither the model nor what it cannot, and ref
     () => saved(file, path.join(folder, "none", "out.onnx")),
     /^Error: cannot write .*none\/out\.onnx \(ENOENT\)$/,
   );
-  const { graph } = readModel(file);
-  const places = weightPlaces(graph, readFileSync(file).length);
+  const places = weightPlaces(readModel(file), readFileSync(file).length);
   const request = { model: file, sha256: "0", places, values: new Map<string, Value>() };
   assert.throws(
     () => saveWeights(path.join(folder, "x.onnx"), request),
     /^Error: the model has changed since it was opened: /,
   );
   assert.ok(!readdirSync(folder).includes("x.onnx"));
+});
+
+test("saveWeights(…) gives initializers of their own to tensors that the file holds as one, once their values differ", () => {
+  const ones = tensor({ name: "ones", dims: [2], rawData: bytesOf("float32", [1, 1]) });
+  const zeros = tensor({ name: "zeros", dims: [2], rawData: bytesOf("float32", [0, 0]) });
+  const norm = (input: string, output: string, scale: string) => ({
+    opType: "BatchNormalization",
+    name: output,
+    input: [input, scale, "zeros", "zeros", "ones"],
+    output: [output],
+  });
+  const file = write("merged.onnx", {
+    irVersion: 8,
+    opsetImport: [{ domain: "", version: 17 }],
+    graph: {
+      name: "g",
+      input: [value("x", [4, 2])],
+      output: [value("y", [4, 2])],
+      initializer: [ones, zeros],
+      node: [
+        { opType: "Identity", input: ["ones"], output: ["second.weight"] },
+        norm("x", "h", "ones"),
+        norm("h", "y", "second.weight"),
+      ],
+    },
+  });
+  const out = path.join(folder, "merged-out.onnx");
+  const same = saved(file, out);
+  assert.deepEqual(readFileSync(out), readFileSync(file));
+  assert.ok(same.size >= 6, String([...same.keys()]));
+  const names = [...same.keys()];
+  const changed = saved(file, out, (x, name) => x + 10 * (1 + names.indexOf(name)));
+  assert.deepEqual(
+    [...changed],
+    [...same].map(([name, list], i) => [name, list.map((x) => x + 10 * (1 + i))]),
+  );
 });

@@ -5,9 +5,12 @@ import path from "node:path";
 import { after, test } from "node:test";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { exportStep } from "../../src/export/export.js";
+import { exportRun } from "../../src/export/export-file.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { readSafetensors } from "../../src/model/safetensors.js";
+import { profileModel } from "../../src/run/pipeline.js";
+import { loadGraph } from "../../src/run/run.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
@@ -138,6 +141,25 @@ test("an exact exported step has convolutions in blocks as ONNX Runtime's own op
   }
   trainer.close();
   runtime.close();
+});
+
+test("a trainer with a run's plan equals that run's exported step bit by bit", async () => {
+  const file = fixture("conv.onnx");
+  const settings = { loss: "ce", optimizer: optimizers.adamw, threads: 1 };
+  const run = await profileModel(file, { ...settings, planner: "recomputeAll", iterations: 1, warmups: 0 });
+  assert.ok(run.plan?.decisions.length);
+  const out = path.join(folder, "step.onnx");
+  const { names, recomputed } = exportRun(run, out, { feedState: true, exact: true });
+  assert.ok(recomputed > 0);
+  const { x, target } = batch("conv", 2);
+  const values = new Map(Object.entries({ x, target }).map(([name, { buffer }]) => [name, new Uint8Array(buffer)]));
+  const expected = await runExported(out, names, loadGraph(run.graph), values, 20);
+  const trainer = await openTrainer(file, { ...settings, run });
+  for (const [i, outputs] of expected.entries()) {
+    const given = Float32Array.of((await trainer.step({ x, target })).loss);
+    assert.deepEqual(new Uint8Array(given.buffer), outputs.get(names.loss), `loss ${i}`);
+  }
+  trainer.close();
 });
 
 const opened = (model: string): Promise<Trainer> =>
