@@ -120,7 +120,7 @@ function captionsOf(training: Training): Record<string, string> {
     trainingMetrics: `At the end: ${others.map(([name, value]) => `${name} ${digits(value)}`).join(", ")}.`,
     trainingRate: `From ${digits(rates[0])}, at most ${digits(rates.reduce((a, z) => Math.max(a, z), 0))}, to ${digits(rates.at(-1))}.`,
     trainingSpeed: `${digits(samplesPerSecond(log))} samples/s over the training; ${digits((100 * sum(steps)) / Math.max(sum(walls), 1e-9))} % of the time was spent in the step itself, the rest in reading data, the loop and checkpoints.`,
-    trainingMemory: `${memoryWords(log.memory)}: ${formatBytes(least)} to ${formatBytes(most)}; the step's values take ${formatBytes(step.allocatedBytes)} of it. ${log.memory.what === "resident" ? "The rest is Node, ONNX Runtime, what kernels take for themselves, the data and what the system has not taken back." : "The rest is the driver's context, libraries and what kernels take for themselves."}`,
+    trainingMemory: `${memoryWords(log.memory).replace(/^./, (letter) => letter.toUpperCase())}: ${formatBytes(least)} to ${formatBytes(most)}; the step's values take ${formatBytes(step.allocatedBytes)} of it. ${log.memory.what === "resident" ? "The rest is Node, ONNX Runtime, what kernels take for themselves, the data and what the system has not taken back." : "The rest is the driver's context, libraries and what kernels take for themselves."}`,
   };
 }
 
@@ -130,7 +130,9 @@ function planView(training: Training, run: Run | null) {
   return {
     report: `${run.id}/report.html`,
     planner: run.plan?.planner ?? null,
-    decisions: run.plan ? `${run.plan.decisions.length} (${decisionCounts(run.plan)})` : null,
+    decisions: run.plan
+      ? `${run.plan.decisions.length} ${run.plan.decisions.length === 1 ? "decision" : "decisions"} (${decisionCounts(run.plan)})`
+      : null,
     hasPlan: run.plan !== null,
     comparison: comparison(run, "report"),
     allocated: formatBytes(training.step.allocatedBytes),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -223,11 +223,16 @@ test("a budget is kept: the planned trainer takes less, and gives the same losse
   assert.ok(planned.bytes <= 0.92 * plain.bytes, `${plain.bytes} → ${planned.bytes}`);
   assert.deepEqual(planned.losses, plain.losses);
   const run = planned.run ?? undefined;
-  const again = await withTrainer(file, { ...settings, run }, async (trainer) => {
-    assert.equal(trainer.allocatedBytes, planned.bytes);
-    return losses(trainer, 0, 3);
-  });
-  assert.deepEqual(again, plain.losses);
+  const saved = path.join(folder, "run.json");
+  writeFileSync(saved, JSON.stringify(run));
+  for (const from of [run, saved]) {
+    const again = await withTrainer(file, { ...settings, run: from }, async (trainer) => {
+      assert.equal(trainer.allocatedBytes, planned.bytes);
+      assert.equal(trainer.run?.id, run?.id);
+      return losses(trainer, 0, 3);
+    });
+    assert.deepEqual(again, plain.losses);
+  }
   await assert.rejects(
     openTrainer(file, { ...settings, optimizer: "adam", run }),
     /^Error: the run .* is of another step: its node .* is not the same/,
