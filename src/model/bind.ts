@@ -115,7 +115,7 @@ function bindPart(given: Model, model: Model, options: BindOptions): Bound {
       };
       const node = typed(raw);
       b.infer(node, opset);
-      const own = modes.apply(withoutIdle(raw));
+      const own = withoutIdle(modes.apply(raw));
       addNode(reading, own === raw ? node : typed(own), opset);
     } catch (error) {
       throw NodeError.of(error, raw);
