@@ -27,6 +27,7 @@ export type { AnyFigure } from "./notebook/figure.js";
 export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
+export type { Host } from "./ops/op.js";
 export type {
   Action,
   BesidePlan,
