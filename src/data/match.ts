@@ -66,7 +66,7 @@ function noColumn({ name, columns }: Dataset, tensor: BatchTensor, names: readon
       : "there are none";
   const key = tensor.isTarget ? "target" : tensor.name;
   return new Error(
-    `no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}; ${there} (pass columns: { ${key}: NAME })`,
+    `no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}; ${there} (say which by columns: ${key}=NAME)`,
   );
 }
 

@@ -158,23 +158,36 @@ function splitBetas(named: Named): Named {
   return { name: named.name, settings: settings.set("beta1", beta1).set("beta2", beta2) };
 }
 
+/** Throws for a setting that no optimizer computes with: negative, a β of 1 or more, or above what float32 holds. */
+function inRange<S extends Readonly<Record<string, number>>>({ name }: Named, settings: S): S {
+  for (const [key, value] of Object.entries(settings)) {
+    if (value < 0 || !Number.isFinite(Math.fround(value)))
+      throw new Error(`${key} of ${name} is not a number from 0 on that float32 holds: ${value}`);
+    if (key.startsWith("beta") && value >= 1) throw new Error(`${key} of ${name} is not from 0 to below 1: ${value}`);
+  }
+  return settings;
+}
+
 /** The settings of `sgd`. Throws for an unknown one and for those that do not go together. */
 function sgdSettings(named: Named) {
   const settings = numericSettings(named, { lr: 1e-2, momentum: 0.9, nesterov: 0, weight_decay: 0 });
   if (settings.nesterov && settings.momentum <= 0)
     throw new Error(`nesterov of sgd needs a momentum above 0: ${settings.momentum}`);
-  return settings;
+  return inRange(named, settings);
 }
 
 /** The settings of `adam`, or with `decoupled` of `adamw`. Throws for an unknown one. */
 const adamSettings = (named: Named, decoupled: boolean) =>
-  numericSettings(splitBetas(named), {
-    lr: 1e-3,
-    beta1: 0.9,
-    beta2: 0.999,
-    eps: 1e-8,
-    weight_decay: decoupled ? 1e-2 : 0,
-  });
+  inRange(
+    named,
+    numericSettings(splitBetas(named), {
+      lr: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weight_decay: decoupled ? 1e-2 : 0,
+    }),
+  );
 
 const adam = (decoupled: boolean): Optimizer => ({
   check: (named) => adamSettings(named, decoupled),

@@ -42,7 +42,7 @@ const numbered = (prefix: string, step: number): string =>
 /** The steps of the files with a prefix in a folder, the newest first. */
 function stepsIn(folder: string, prefix: string): number[] {
   const pattern = new RegExp(`^${prefix}-(\\d{${digits},})\\.safetensors$`);
-  const names = existsSync(folder) ? readdirSync(folder) : [];
+  const names = statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder) : [];
   const steps = names.map((name) => pattern.exec(name)?.[1]).filter((step) => step !== undefined);
   return steps.map(Number).sort((a, z) => z - a);
 }

@@ -1,4 +1,4 @@
-import { formatBytes } from "../format.js";
+import { formatBytesBeside } from "../format.js";
 import type { Graph, Tensor } from "../graph/graph.js";
 import { sha256Of } from "../model/read.js";
 import type { Plan } from "../plan/plan.js";
@@ -59,6 +59,6 @@ export function plannedAs(run: Run, file: string, { own, asRun }: StepForms): Gr
 export function checkFeasible({ feasible, budgetBytes, minimumPeakBytes }: Plan): void {
   if (!feasible)
     throw new Error(
-      `infeasible budget: ${formatBytes(budgetBytes ?? 0)}; the least reachable peak is ${formatBytes(minimumPeakBytes)}`,
+      `infeasible budget: ${formatBytesBeside(budgetBytes ?? 0, minimumPeakBytes)}; the least reachable peak is ${formatBytesBeside(minimumPeakBytes, budgetBytes ?? 0)}`,
     );
 }

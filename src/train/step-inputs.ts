@@ -101,6 +101,8 @@ export class StepInputs {
       throw new Error("a batch is no record of arrays by tensor names: give { input, target }");
     const key = Object.hasOwn(batch, tensor.name) ? tensor.name : this.aliasOf(tensor);
     const numbers = Object.hasOwn(batch, key) ? batch[key] : undefined;
+    if (numbers === undefined && Object.hasOwn(batch, "tensors"))
+      throw new Error(`the batch lacks ${tensor.name}: of what batchesOf gives, pass its tensors (batch.tensors)`);
     if (numbers === undefined) throw new Error(`the batch lacks ${tensor.name}: ${this.described()}`);
     if (!isNumbers(numbers))
       throw new Error(`the batch's ${tensor.name} is neither a typed array nor a list of numbers`);

@@ -50,7 +50,7 @@ test("matchColumns takes columns of several inputs by their own names only", () 
   assert.deepEqual(matched(columns, [input, other]), ["pixels=pixels 16", "ids=ids 5"]);
   assert.throws(
     () => matched([column("x", "int32", [5]), column("pixels", "uint8", [4, 4])], [input, other]),
-    /no column for input ids in d.npz: none called ids; there are x, pixels \(pass columns: \{ ids: NAME \}\)/,
+    /no column for input ids in d.npz: none called ids; there are x, pixels \(say which by columns: ids=NAME\)/,
   );
 });
 
@@ -80,12 +80,12 @@ test("matchColumns says both where shapes do not fit, in one line", () => {
     [
       [column("x", "float32", [4, 4])],
       [input, target],
-      "no column for the target in d.npz: none called target, label, labels, y; there is x (pass columns: { target: NAME })",
+      "no column for the target in d.npz: none called target, label, labels, y; there is x (say which by columns: target=NAME)",
     ],
     [
       [],
       [input],
-      "no column for input pixels in d.npz: none called pixels, input, x, image; there are none (pass columns: { pixels: NAME })",
+      "no column for input pixels in d.npz: none called pixels, input, x, image; there are none (say which by columns: pixels=NAME)",
     ],
     [
       [column("pixels", "float32", [4, 4]), column("mask", "float32", [3])],

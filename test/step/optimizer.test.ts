@@ -10,7 +10,7 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
-import { learningRateOf, type Rates, ratesAt } from "../../src/step/optimizer.js";
+import { checkOptimizer, learningRateOf, type Rates, ratesAt } from "../../src/step/optimizer.js";
 import { parseNamed } from "../../src/step/settings.js";
 import { stepFor } from "../../src/step/step.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
@@ -257,4 +257,17 @@ test("an exported step with rates as tensors takes them as inputs", () => {
   );
   assert.deepEqual(valuesOf("float32", names.values.get("parameters.lr")?.data as Uint8Array), [0.25]);
   assert.ok(!names.next.has("parameters.lr"));
+});
+
+test("an optimizer's settings that nothing trains with are refused by name", () => {
+  for (const [text, message] of [
+    ["sgd:lr=-1", "lr of sgd is not a number from 0 on that float32 holds: -1"],
+    ["sgd:lr=1e39", "lr of sgd is not a number from 0 on that float32 holds: 1e+39"],
+    ["sgd:momentum=-0.5", "momentum of sgd is not a number from 0 on that float32 holds: -0.5"],
+    ["adam:eps=-1", "eps of adam is not a number from 0 on that float32 holds: -1"],
+    ["adamw:weight_decay=-1", "weight_decay of adamw is not a number from 0 on that float32 holds: -1"],
+    ["adamw:betas=0.9/1", "beta2 of adamw is not from 0 to below 1: 1"],
+  ] as const)
+    assert.throws(() => checkOptimizer(parseNamed(text)), { message });
+  for (const text of ["sgd:lr=0", "sgd:momentum=0", "adam:betas=0/0.5,eps=0"]) checkOptimizer(parseNamed(text));
 });

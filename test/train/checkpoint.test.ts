@@ -113,6 +113,8 @@ test("readCheckpoint says in one line what is wrong with a file", () => {
     assert.throws(() => readCheckpoint(file), /^Error: [^\n]+$/, `${length} bytes`);
   }
   assert.throws(() => findCheckpoint(path.join(folder, "none.safetensors"), () => {}) ?? assert.fail("none"), /none/);
+  // a file where the folder should be has none
+  assert.deepEqual(checkpointsIn(file), []);
 });
 
 test("a byte that changed anywhere in a checkpoint's tensors is noticed", () => {

@@ -155,6 +155,10 @@ test("what is wrong with a batch is said in one line before anything is changed"
         { input: good.input },
         /^Error: the batch lacks target: a step takes input float32\[16,100\], target int64\[16\]$/,
       ],
+      [
+        { tensors: good, samples: 16 },
+        /^Error: the batch lacks input: of what batchesOf gives, pass its tensors \(batch\.tensors\)$/,
+      ],
       [{ ...good, other: [1] }, /^Error: unknown name in the batch: other \(a step takes /],
       [
         { ...good, input: new Float32Array(100) },

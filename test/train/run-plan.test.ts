@@ -29,5 +29,8 @@ test("checkFeasible(plan) says what would do", () => {
   assert.throws(() => checkFeasible(plan as never), {
     message: "infeasible budget: 1.00 MiB; the least reachable peak is 3.00 MiB",
   });
+  assert.throws(() => checkFeasible({ ...plan, budgetBytes: 372_000, minimumPeakBytes: 372_100 } as never), {
+    message: "infeasible budget: 363 KiB (372,000 B); the least reachable peak is 363 KiB (372,100 B)",
+  });
   checkFeasible({ ...plan, feasible: true } as never);
 });
