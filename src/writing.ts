@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -225,7 +226,8 @@ export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
 
 /**
  * Writes a file and others beside it, all of them whole or none: `fill` writes each where `place` says, given where it is
- * to be; the file itself takes its place last, so that whoever sees it finds the others. Throws as `writeDurably`.
+ * to be, or leaves that place empty; the file itself takes its place last, so that whoever sees it finds the others.
+ * Throws as `writeDurably`.
  */
 export function writeTogether(file: string, fill: (place: (target: string) => string) => void): void {
   const made = new Map<string, string>();
@@ -237,14 +239,12 @@ export function writeTogether(file: string, fill: (place: (target: string) => st
         made.set(target, known);
         return known;
       });
-      for (const one of made.values()) flush(one);
-      const others = [...made].filter(([target]) => target !== file);
-      for (const [target, one] of others) {
+      const written = [...made].filter(([, one]) => existsSync(one));
+      for (const [, one] of written) flush(one);
+      for (const [target, one] of written.sort(([a], [b]) => Number(a === file) - Number(b === file))) {
         mkdirSync(path.dirname(target), { recursive: true });
         replaceFile(one, target);
       }
-      const own = made.get(file);
-      if (own !== undefined) replaceFile(own, file);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
