@@ -82,7 +82,7 @@ async function end(training: Training, report: string | undefined, flags: TrainF
     complain(`${text}; go on: ${goOn}`);
     process.exitCode = Interrupted.exitStatus;
   } else if (reason === "not finite") {
-    complain(text); // no command to go on: from a checkpoint the same settings come to the same step
+    complain(text);
     process.exitCode = 1;
   }
 }

@@ -73,6 +73,18 @@ function settingsOf(named: Named): { kind: Kind; settings: Record<string, number
 /** Throws one line for an unknown schedule, an unknown setting or a wrong value; needs no model and no data. */
 export const checkSchedule = (text: string): void => void settingsOf(parseNamed(text));
 
+/**
+ * Throws one line for a schedule that is right by itself and wrong for a training from the rate `base` on: its warm-up is
+ * longer, or its least rate above that.
+ */
+export function checkScheduleFits(text: string, base: number, length: Length): void {
+  const { name, settings } = settled(text, length);
+  const { warmup = 0, min = 0 } = settings;
+  if (warmup > length.total)
+    throw new Error(`warmup of schedule ${name} is longer than the training: ${warmup} > ${length.total} steps`);
+  if (min > base) throw new Error(`min of schedule ${name} is above the optimizer's learning rate: ${min} > ${base}`);
+}
+
 /** All settings of a schedule over a training of that length. */
 function settled(text: string, length: Length): { kind: Kind; name: string; settings: Record<string, number> } {
   const named = parseNamed(text);

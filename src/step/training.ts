@@ -222,7 +222,9 @@ function trainedParameters(model: Graph, freeze: readonly string[]): Set<string>
   const parameters = [...model.tensors.values()].filter((t) => t.category === "parameter");
   const frozen = frozenNames(parameters, freeze);
   if (parameters.length > 0 && frozen.size === parameters.length)
-    throw new Error(`all parameters are frozen: ${model.name}`);
+    throw new Error(
+      `all ${frozen.size} parameters are frozen: nothing of ${model.name} is left to train (freeze fewer)`,
+    );
   return new Set(parameters.map(({ name }) => name).filter((name) => !frozen.has(name)));
 }
 

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import type { Dataset } from "../data/dataset.js";
-import { type Schedule, scheduleOf, settledSchedule } from "../step/schedule.js";
+import { checkScheduleFits, type Schedule, scheduleOf, settledSchedule } from "../step/schedule.js";
 import { isSameFile } from "../writing.js";
 import { bestFile, checkSameTraining, readCheckpoint } from "./checkpoint.js";
 import type { FitOptions } from "./fit-options.js";
@@ -72,6 +72,7 @@ export function beginCourse(trainer: Trainer, data: Dataset, options: FitOptions
     ...options.settings,
   };
   const base = trainer.learningRate;
+  checkScheduleFits(schedule, base, length);
   const memory = trainer.processBytes ? "device" : "resident";
   const fresh = newLog({ batchSize: trainer.batchSize, epochSteps, totalSteps, monitor, memory });
   if (resume) {

@@ -115,9 +115,11 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
       id: newRunId(file),
       createdAt: new Date().toISOString(),
       command: options.command ?? commandOf("train", file, options),
-      goOn: checkpointsIn(folder).length
-        ? commandOf("train", file, { ...options, resume: options.resume ?? "" })
-        : null,
+      // from a checkpoint the same settings come to the same step
+      goOn:
+        log.end?.reason !== "not finite" && checkpointsIn(folder).length
+          ? commandOf("train", file, { ...options, resume: options.resume ?? "" })
+          : null,
       model: { file: path.basename(file), path: file, sha256: trainer.modelSha256 },
       out: isWhole ? options.out : null,
       backend: trainer.backend,

@@ -194,7 +194,7 @@ test("trainingStep(…, freeze) trains neither what a pattern names nor anything
   const refuse = (freeze: string[], message: RegExp): void =>
     assert.throws(() => trainingStep(net(2), { ...options, freeze }), message);
   refuse(["third.*"], /^Error: pattern matches no parameter: third\.\* \(the first is first\.weight\)$/);
-  refuse(["*"], /^Error: all parameters are frozen: net$/);
+  refuse(["*"], /^Error: all 3 parameters are frozen: nothing of net is left to train \(freeze fewer\)$/);
   refuse(["first?weigh"], /pattern matches no parameter/);
 });
 
