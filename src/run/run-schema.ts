@@ -104,7 +104,8 @@ const model = object({
   batchNorm: v.optional(oneOf(["training", "inference"])),
 });
 
-const environment = object({
+/** The machine and the versions that a record was made with. */
+export const environmentSchema = object({
   mutwo: text,
   node: text,
   onnxruntime: text,
@@ -282,7 +283,7 @@ export const runSchema = object({
   ),
   command: text,
   model,
-  environment,
+  environment: environmentSchema,
   seed: count,
   graph,
   before: profile,

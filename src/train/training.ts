@@ -3,6 +3,7 @@ import path from "node:path";
 import { readText } from "../files.js";
 import { dtypes } from "../graph/graph.js";
 import type { Environment } from "../run/run.js";
+import { environmentSchema } from "../run/run-schema.js";
 import { count, exactly, list, object, oneOf, problemIn, record, type Same, shown, text, v } from "../schema.js";
 import type { StepCurve } from "./curve.js";
 import { logSchema, type TrainingLog } from "./log.js";
@@ -87,15 +88,7 @@ const trainingSchema = object({
   out: v.nullable(text),
   backend: oneOf(["cpu", "cuda"]),
   device: text,
-  environment: object({
-    mutwo: text,
-    node: text,
-    onnxruntime: text,
-    os: text,
-    cpu: text,
-    cores: count,
-    memoryBytes: count,
-  }),
+  environment: environmentSchema,
   data,
   validation: v.nullable(data),
   seed: count,
