@@ -77,7 +77,7 @@ async function npyFiles(name: string, files: readonly string[], options: ArrayOp
       open.push(one.descriptor);
       rows.set(column, one.rows);
     }
-    return arrayDataset({ ...options, name, rows, close });
+    return arrayDataset({ ...options, name, rows, fields: [...byName.keys()], close });
   } catch (error) {
     close();
     throw error;
@@ -103,7 +103,7 @@ export const npzData = (file: string, options: ArrayOptions): Promise<Dataset> =
       if (isOpen) closeSync(archive.descriptor);
       isOpen = false;
     };
-    return arrayDataset({ ...options, name, rows, close });
+    return arrayDataset({ ...options, name, rows, fields: [...entries.keys()], close });
   });
 
 /** An array of an archive; small ones and packed ones are held, and compared with their sum. */
