@@ -82,7 +82,7 @@ export async function readZip(archive: Archive): Promise<ZipEntry[]> {
   const options = { autoClose: false, lazyEntries: true, decodeStrings: false, validateEntrySizes: false };
   const zip = await fromRandomAccessReaderPromise(new ArchiveReader(archive), archive.bytes, options).catch(
     (error: unknown) => {
-      throw broken(archive, "not a zip archive, or no end of one", error);
+      throw broken(archive, "not a zip archive, or one that does not end where the file does", error);
     },
   );
   const entries: ZipEntry[] = [];

@@ -68,6 +68,11 @@ test("an archive cut at any byte is refused in one line of our own", async () =>
   }
 });
 
+test("bytes behind an archive are refused", async () => {
+  const archive = archiveOf(Buffer.concat([zipBytes(entries), Buffer.from("more")]));
+  await assert.rejects(readZip(archive), /not a zip archive, or one that does not end where the file does/);
+});
+
 test("what an archive says of itself is not believed: sizes, sums, bombs", async () => {
   const refused = async (said: object, isDeflated: boolean, message: RegExp): Promise<void> => {
     const archive = archiveOf(zipBytes([{ name: "a.npy", data: text, isDeflated, said }]));
