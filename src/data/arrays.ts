@@ -1,4 +1,3 @@
-import { few } from "../format.js";
 import { type DType, elementCount, isFloat } from "../graph/graph.js";
 import type { Numbers } from "./batch.js";
 import type { DataColumn, Dataset } from "./dataset.js";
@@ -7,7 +6,7 @@ import { heldArray, type Rows, rowsOf } from "./stored.js";
 
 /**
  * Which columns of the data a step's tensors take: by the tensor's name (or `input`, `target`) the column's name, or those
- * of several, whose numbers are set side by side. What is not named is left out.
+ * of several, whose numbers are set side by side. What is not named is left out, but of a table (`TableOptions`).
  */
 export type ColumnChoice = Readonly<Record<string, string | readonly string[]>>;
 
@@ -23,6 +22,8 @@ export interface ArrayOptions {
 export interface ArrayData extends ArrayOptions {
   readonly name: string;
   readonly rows: ReadonlyMap<string, Rows>;
+  /** The names of all that could be chosen, where `rows` are those chosen; default theirs. */
+  readonly fields?: readonly string[];
   readonly at?: (index: number) => string;
   readonly isFlat?: boolean;
   readonly close?: () => void;
@@ -37,11 +38,20 @@ export function chosenNames(columns: ColumnChoice | undefined, there: readonly s
   return [...new Set(chosen)];
 }
 
-const areNames = (names: readonly string[]): string =>
-  names.length === 0 ? "is none" : `${names.length === 1 ? "is" : "are"} ${few(names)}`;
+/** Names are listed as far as they take so many characters, three in any case. */
+const mostListed = 100;
+
+/** Names as the end of a sentence: `is none`, `is a`, `are a, b, c`, `are a, b, c, … (12 in all)`. */
+export function areNames(names: readonly string[]): string {
+  const listed = names.filter((_, i) => i < 3 || names.slice(0, i + 1).join(", ").length <= mostListed);
+  if (names.length === 0) return "is none";
+  const rest = listed.length < names.length ? `, … (${names.length} in all)` : "";
+  return `${names.length === 1 ? "is" : "are"} ${listed.join(", ")}${rest}`;
+}
 
 /** A dataset of arrays with as many samples each. Throws if they differ, if there is none, or it has no samples. */
-export function arrayDataset({ name, rows, columns, classes, scale, at, isFlat, close }: ArrayData): Dataset {
+export function arrayDataset(data: ArrayData): Dataset {
+  const { name, rows, columns, classes, scale, at, isFlat, close, fields = [...rows.keys()] } = data;
   const names = chosenNames(columns, [...rows.keys()], name);
   if (scale !== undefined && (!Number.isFinite(scale) || scale === 0))
     throw new Error(`scale of data is no number beside 0: ${scale} (${name})`);
@@ -63,6 +73,7 @@ export function arrayDataset({ name, rows, columns, classes, scale, at, isFlat, 
   return {
     name,
     count,
+    fields,
     columns: Object.entries(choice).map(([tensor, chosen]) =>
       columnOf(tensor, [chosen].flat().map(of), { source: [chosen].flat().join("+"), scale, isFlat }),
     ),

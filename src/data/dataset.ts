@@ -23,6 +23,8 @@ export interface Dataset {
   /** How many samples there are. */
   readonly count: number;
   readonly columns: readonly DataColumn[];
+  /** What the file calls all that it holds, of which `columns` may be a part or put together. Default as `columns` are called. */
+  readonly fields?: readonly string[];
   /** What the class numbers of the target mean, where the data says it. */
   readonly classes?: readonly string[];
   /**

@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
-import { few } from "../format.js";
+import { formatCommand } from "../format.js";
 import { elementCount } from "../graph/graph.js";
+import { areNames } from "./arrays.js";
 import type { BatchTensor } from "./batch.js";
 import type { DataColumn, Dataset } from "./dataset.js";
 import { allowedIn, misfit } from "./numbers.js";
@@ -28,13 +29,14 @@ export function matchColumns(data: Dataset, batch: readonly BatchTensor[]): Matc
   return [...batch]
     .sort((a, z) => Number(z.isTarget) - Number(a.isTarget))
     .map((tensor) => {
-      const match = matchOf(data, tensor, { isOnly: inputs.length === 1, samples, taken });
+      const match = matchOf(data, tensor, { batch, isOnly: inputs.length === 1, samples, taken });
       taken.add(match.column);
       return match;
     });
 }
 
 interface MatchOptions {
+  readonly batch: readonly BatchTensor[];
   /** The tensor is the model's only input. */
   readonly isOnly: boolean;
   /** Samples of the shape's dimension 0. */
@@ -42,14 +44,14 @@ interface MatchOptions {
   readonly taken: ReadonlySet<DataColumn>;
 }
 
-function matchOf(data: Dataset, tensor: BatchTensor, { isOnly, samples, taken }: MatchOptions): Match {
+function matchOf(data: Dataset, tensor: BatchTensor, { batch, isOnly, samples, taken }: MatchOptions): Match {
   const free = data.columns.filter((column) => !taken.has(column));
   const names = [tensor.name, ...(tensor.isTarget ? targetNames : isOnly ? inputNames : [])];
   const named = names.flatMap((name) => free.filter((column) => column.name === name));
   // what is left when the target has its column can only be the input
   const candidates = named.length > 0 || !isOnly || tensor.isTarget || free.length !== 1 ? named : free;
   const [first] = candidates;
-  if (!first) throw noColumn(data, tensor, names);
+  if (!first) throw noColumn(data, tensor, names, batch);
   const shape = sampleShape(tensor, samples);
   const column = candidates.find((one) => fits(one, shape));
   if (!column) throw misshapen(data, first, tensor, shape);
@@ -58,16 +60,29 @@ function matchOf(data: Dataset, tensor: BatchTensor, { isOnly, samples, taken }:
   return { column, tensor, elements: elementCount(shape) };
 }
 
-function noColumn({ name, columns }: Dataset, tensor: BatchTensor, names: readonly string[]): Error {
+function noColumn(data: Dataset, tensor: BatchTensor, names: readonly string[], batch: readonly BatchTensor[]): Error {
+  const { name, columns, fields = columns.map(({ name, source }) => source ?? name) } = data;
   const what = tensor.isTarget ? "the target" : `input ${tensor.name}`;
-  const there =
-    columns.length > 0
-      ? `there ${columns.length === 1 ? "is" : "are"} ${few(columns.map(({ name }) => name))}`
-      : "there are none";
-  const key = tensor.isTarget ? "target" : tensor.name;
-  return new Error(
-    `no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}; ${there} (say which by columns: ${key}=NAME)`,
-  );
+  const none = `no column for ${what} in ${name}: none called ${[...new Set(names)].join(", ")}`;
+  return new Error(`${none}; there ${areNames(fields)} (say which, as by ${choiceOf(data, fields, tensor, batch)})`);
+}
+
+const keyOf = ({ name, isTarget }: BatchTensor): string => (isTarget ? "target" : name);
+
+/** The option that would choose the column. A table's last is most often the target, and all others are the input then. */
+function choiceOf(
+  { columns }: Dataset,
+  fields: readonly string[],
+  tensor: BatchTensor,
+  batch: readonly BatchTensor[],
+): string {
+  const taken = new Set(columns.flatMap(({ name, source = name }) => source.split("+")));
+  const last = fields.filter((field) => !taken.has(field)).at(-1) ?? fields.at(-1) ?? "";
+  const isTable = columns.every(({ isFlat }) => isFlat) && fields.length > 1;
+  const isChosen = tensor.isTarget && isTable && /^[\w. -]{1,60}$/.test(last);
+  // what is not named of arrays is left out
+  const choice = isChosen ? `target=${last}` : batch.map((one) => `${keyOf(one)}=NAME`).join();
+  return formatCommand(["--columns", choice]);
 }
 
 /** The shape of one sample of a tensor; several rows of dimension 0 may belong to one, as tokens do to a text. */

@@ -6,7 +6,7 @@ import { type ArrayOptions, arrayDataset, chosenNames } from "./arrays.js";
 import type { Dataset } from "./dataset.js";
 import { type NpyHeader, npyStart, readNpyHeader } from "./npy.js";
 import { heldBytes, type Rows, rowsOf, type StoredArray } from "./stored.js";
-import { type Archive, firstBytes, readZip, startOf, unpacked, type ZipEntry } from "./zip.js";
+import type { Archive, ZipEntry } from "./zip.js";
 
 /** The header of an array in a file, of which that part is `bytes` long. Throws with the file's name and the array's. */
 function headerIn(file: string, name: string, start: Buffer, bytes: number): NpyHeader {
@@ -77,7 +77,7 @@ async function npyFiles(name: string, files: readonly string[], options: ArrayOp
       open.push(one.descriptor);
       rows.set(column, one.rows);
     }
-    return arrayDataset({ ...options, name, rows, close });
+    return arrayDataset({ ...options, name, rows, fields: [...byName.keys()], close });
   } catch (error) {
     close();
     throw error;
@@ -88,8 +88,9 @@ async function npyFiles(name: string, files: readonly string[], options: ArrayOp
 export const npzData = (file: string, options: ArrayOptions): Promise<Dataset> =>
   opened(file, async (archive) => {
     const name = path.basename(file);
+    const { readZip } = await import("./zip.js");
     const entries = new Map(
-      readZip(archive).flatMap((entry) => {
+      (await readZip(archive)).flatMap((entry) => {
         const column = entry.name.replace(/\.npy$/i, "");
         return entry.name.endsWith("/") ? [] : [[column, entry] as const];
       }),
@@ -102,16 +103,17 @@ export const npzData = (file: string, options: ArrayOptions): Promise<Dataset> =
       if (isOpen) closeSync(archive.descriptor);
       isOpen = false;
     };
-    return arrayDataset({ ...options, name, rows, close });
+    return arrayDataset({ ...options, name, rows, fields: [...entries.keys()], close });
   });
 
 /** An array of an archive; small ones and packed ones are held, and compared with their sum. */
 async function arrayIn(archive: Archive, entry: ZipEntry): Promise<StoredArray> {
-  const header = headerIn(archive.file, entry.name, firstBytes(archive, entry, npyStart), entry.bytes);
+  const { firstBytes, unpacked } = await import("./zip.js");
+  const header = headerIn(archive.file, entry.name, await firstBytes(archive, entry, npyStart), entry.bytes);
   if (entry.isDeflated || entry.bytes <= heldBytes) {
     const bytes = (await unpacked(archive, entry)).subarray(header.offset, header.offset + header.bytes);
     return { ...header, place: { bytes } };
   }
-  const offset = startOf(archive, entry) + header.offset;
+  const offset = (await entry.start()) + header.offset;
   return { ...header, place: { descriptor: archive.descriptor, offset, file: archive.file } };
 }

@@ -17,7 +17,8 @@ export interface DataOptions extends ImageOptions {
   readonly batch?: readonly BatchTensor[];
   /**
    * Which columns the tensors take, where their names do not say it: `{ input: "x_train", target: "y_train" }`, or of a
-   * table `{ input: ["age", "income"], target: "price" }`. What is not named is left out.
+   * table `{ input: ["age", "income"], target: "price" }`. What is not named is left out, but for
+   * the input or the target of a table where only the other is named.
    */
   readonly columns?: ColumnChoice;
   /** The classes by number: of data to judge by those of the data that was trained on. Default what the data says. */

@@ -1,6 +1,6 @@
 import { few } from "../format.js";
 import { shown } from "../schema.js";
-import { arrayDataset, type ColumnChoice } from "./arrays.js";
+import { areNames, arrayDataset, type ColumnChoice } from "./arrays.js";
 import type { Dataset } from "./dataset.js";
 import { heldArray, type Rows, rowsOf } from "./stored.js";
 
@@ -9,7 +9,10 @@ export const targetNames: readonly string[] = ["target", "label", "labels", "y"]
 
 /** What is read of a table. */
 export interface TableOptions {
-  /** Which columns the tensors take; default the one called `target`, `label`, `labels` or `y`, and all others as `input`. */
+  /**
+   * Which columns the tensors take. Default the one called `target`, `label`, `labels` or `y` as the target, and all others
+   * as `input`; so too for the one of both that is not named.
+   */
   readonly columns?: ColumnChoice | undefined;
   /** The classes that the target's texts are of, by number; default those that occur, by name. */
   readonly classes?: readonly string[] | undefined;
@@ -64,15 +67,21 @@ function finite(value: number): number {
   return value;
 }
 
-/** The tensors' columns of a table by default. Throws for a column without a name, as pandas writes its index. */
-function defaultChoice(name: string, fields: readonly string[]): ColumnChoice {
-  if (fields.includes(""))
+/**
+ * The tensors' columns of a table: those chosen, and what is not chosen by its default. Throws for a column without a name,
+ * as pandas writes its index, that would be an input.
+ */
+function completeChoice(name: string, fields: readonly string[], chosen: ColumnChoice = {}): ColumnChoice {
+  const taken = new Set(Object.values(chosen).flat());
+  const hasTarget = targetNames.some((name) => Object.hasOwn(chosen, name));
+  const target = hasTarget ? undefined : targetNames.find((name) => fields.includes(name) && !taken.has(name));
+  const hasInput = Object.keys(chosen).some((name) => !targetNames.includes(name));
+  const features = hasInput ? [] : fields.filter((field) => field !== target && !taken.has(field));
+  if (features.includes(""))
     throw new Error(
       `a column without a name in ${name}: an index is no feature (save it without, or choose by columns)`,
     );
-  const target = targetNames.find((name) => fields.includes(name));
-  const features = fields.filter((name) => name !== target);
-  return { ...(features.length > 0 && { input: features }), ...(target !== undefined && { target }) };
+  return { ...chosen, ...(features.length > 0 && { input: features }), ...(target !== undefined && { target }) };
 }
 
 /**
@@ -82,13 +91,13 @@ function defaultChoice(name: string, fields: readonly string[]): ColumnChoice {
 export function tableColumns(name: string, fields: readonly string[], options: TableOptions): TableColumns {
   const twice = fields.find((field, i) => fields.indexOf(field) !== i);
   if (twice !== undefined) throw new Error(`two columns called ${shown(twice)} in ${name}`);
-  const choice = options.columns ?? defaultChoice(name, fields);
+  const choice = completeChoice(name, fields, options.columns);
   const places = new Map(
     Object.values(choice)
       .flat()
       .map((field) => {
         const at = fields.indexOf(field);
-        if (at < 0) throw new Error(`no column ${field} in ${name}; there are ${few(fields)}`);
+        if (at < 0) throw new Error(`no column ${field} in ${name}; there ${areNames(fields)}`);
         return [field, at];
       }),
   );
@@ -125,7 +134,7 @@ export function tableColumns(name: string, fields: readonly string[], options: T
         rows.set(field, rowsOf(heldArray(dtype, [numbers.count], typed), name));
       }
       const at = (index: number): string => `row ${index + 1}`;
-      return arrayDataset({ name, rows, columns: choice, classes: texts.classes, at, isFlat: true });
+      return arrayDataset({ name, rows, fields, columns: choice, classes: texts.classes, at, isFlat: true });
     },
   };
 }

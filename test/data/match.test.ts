@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { ColumnChoice } from "../../src/data/arrays.js";
 import type { BatchTensor } from "../../src/data/batch.js";
 import type { DataColumn, Dataset } from "../../src/data/dataset.js";
 import { checkNumbers, matchColumns } from "../../src/data/match.js";
+import { tableColumns } from "../../src/data/table.js";
 import type { DType } from "../../src/graph/graph.js";
+import { messageLine } from "../../src/graph/message.js";
 import { problemOf } from "../message.js";
 
 const column = (name: string, dtype: DType, shape: readonly number[], more: Partial<DataColumn> = {}): DataColumn => ({
@@ -50,7 +53,7 @@ test("matchColumns takes columns of several inputs by their own names only", () 
   assert.deepEqual(matched(columns, [input, other]), ["pixels=pixels 16", "ids=ids 5"]);
   assert.throws(
     () => matched([column("x", "int32", [5]), column("pixels", "uint8", [4, 4])], [input, other]),
-    /no column for input ids in d.npz: none called ids; there are x, pixels \(say which by columns: ids=NAME\)/,
+    /no column for input ids in d.npz: none called ids; there are x, pixels \(say which, as by --columns pixels=NAME,ids=NAME\)/,
   );
 });
 
@@ -63,6 +66,48 @@ test("a table's numbers fit any shape with as many elements; rows of dimension 0
     matched([column("x", "float32", [16], { isFlat: true }), column("y", "int64", [5])], [input, tokens])[0],
     "target=y 5",
   );
+});
+
+test("matchColumns names a table's columns where none is the target, with an option that chooses", () => {
+  const batch: readonly BatchTensor[] = [
+    { name: "features", dtype: "float32", shape: [8, 3], isTarget: false },
+    { name: "target", dtype: "float32", shape: [8, 1], isTarget: true },
+  ];
+  const tableOf = (fields: readonly string[], columns?: ColumnChoice): Dataset => {
+    const table = tableColumns("reg.csv", fields, { columns });
+    table.add(fields.map((_, i) => i));
+    return table.dataset();
+  };
+  const message = (fields: readonly string[], columns?: ColumnChoice): string => {
+    try {
+      matchColumns(tableOf(fields, columns), batch);
+    } catch (error) {
+      const line = messageLine((error as Error).message);
+      assert.equal(problemOf(new Error(line)), "");
+      return line.replace(/^no column for the target in reg.csv: none called target, label, labels, y; /, "");
+    }
+    return "";
+  };
+  const fields = ["age", "income", "rooms", "price"];
+  assert.equal(message(fields), "there are age, income, rooms, price (say which, as by --columns target=price)");
+  assert.equal(
+    message([...fields, "sale price"], { input: ["age", "income", "price"] }),
+    "there are age, income, rooms, price, sale price (say which, as by --columns 'target=sale price')",
+  );
+  assert.equal(
+    message([...fields, "a=b,c"]),
+    "there are age, income, rooms, price, a=b,c (say which, as by --columns features=NAME,target=NAME)",
+  );
+  const many = Array.from({ length: 200 }, (_, i) => `feature_${i}`);
+  assert.match(message(many), /, feature_8, … \(200 in all\) \(say which, as by --columns target=feature_199\)$/);
+  const long = many.map((name) => name.padEnd(300, "x"));
+  assert.match(message(long), /^there are feature_0x+…x+, .*say which, as by --columns features=NAME,target=NAME\)$/);
+  // the option does what it says
+  assert.deepEqual(
+    matchColumns(tableOf(fields, { target: "price" }), batch).map(({ column }) => column.source),
+    ["price", "age+income+rooms"],
+  );
+  assert.equal(message(fields, { target: "price" }), "");
 });
 
 test("matchColumns says both where shapes do not fit, in one line", () => {
@@ -80,12 +125,12 @@ test("matchColumns says both where shapes do not fit, in one line", () => {
     [
       [column("x", "float32", [4, 4])],
       [input, target],
-      "no column for the target in d.npz: none called target, label, labels, y; there is x (say which by columns: target=NAME)",
+      "no column for the target in d.npz: none called target, label, labels, y; there is x (say which, as by --columns pixels=NAME,target=NAME)",
     ],
     [
       [],
       [input],
-      "no column for input pixels in d.npz: none called pixels, input, x, image; there are none (say which by columns: pixels=NAME)",
+      "no column for input pixels in d.npz: none called pixels, input, x, image; there is none (say which, as by --columns pixels=NAME)",
     ],
     [
       [column("pixels", "float32", [4, 4]), column("mask", "float32", [3])],

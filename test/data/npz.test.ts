@@ -97,10 +97,11 @@ test("arrays of different length have to be chosen among", async () => {
     [data.count, ...data.columns.map(({ name, source }) => `${name} ${source}`)],
     [2, "input x_test", "target y_test"],
   );
+  assert.deepEqual(data.fields, Object.keys(names));
   data.close();
   await assert.rejects(
     npzData(file, { columns: { input: "z" } }),
-    /no column z in keras.npz; there are x_train, y_train, x_test, …/,
+    /no column z in keras.npz; there are x_train, y_train, x_test, y_test$/,
   );
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { ColumnChoice } from "../../src/data/arrays.js";
 import { frameData, tableColumns } from "../../src/data/table.js";
 import { danfo } from "../../src/report/danfo.js";
 import { problemOf } from "../message.js";
@@ -40,6 +41,17 @@ test("columns of a table are chosen by name, and classes are those of the data t
     () => frameData(table, { columns: { input: "weight" } }),
     /no column weight in table; there are age, size, answer/,
   );
+});
+
+test("of a table's input and target the one that is not named is what it is by default", () => {
+  const values = [[1, 2, 3, 4]];
+  const of = (columns: readonly string[], choice: ColumnChoice): string[] =>
+    frameData({ columns, values }, { columns: choice }).columns.map(({ name, source }) => `${name} ${source ?? name}`);
+  assert.deepEqual(of(["a", "b", "c", "d"], { target: "c" }), ["target c", "input a+b+d"]);
+  assert.deepEqual(of(["a", "b", "c", "y"], { input: "b" }), ["input b", "target y"]);
+  assert.deepEqual(of(["a", "b", "c", "y"], { ids: "a", mask: "y" }), ["ids a", "mask y"]);
+  assert.deepEqual(of(["a", "b", "c", "y"], { labels: "a", input: "b" }), ["labels a", "input b"]);
+  assert.throws(() => of(["", "b", "c", "d"], { target: "c" }), /a column without a name in table/);
 });
 
 test("a target of numbers stays one, whether they are classes or not", async () => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { int } from "../../src/graph/graph.js";
-import { bytesOf } from "../../src/graph/values.js";
 import { separatedNotes, withSeparate } from "../../src/model/merged.js";
 import type { Model, ModelNode } from "../../src/model/model.js";
+import { modelOf as model, vectorsOf } from "./model-of.js";
 
 const norm = (name: string, inputs: string[]): ModelNode => ({
   name,
@@ -23,25 +23,8 @@ const same = (from: string, to: string): ModelNode => ({
   attributes: {},
 });
 
-const modelOf = (initializers: Record<string, number[]>, nodes: ModelNode[]): Model => ({
-  irVersion: 8,
-  opset: 15,
-  opsets: { "": 15 },
-  producer: "pytorch 1.13",
-  graphName: "g",
-  inputs: [{ name: "x", dtype: "float32", dims: [4, 2] }],
-  outputs: [{ name: "y", dtype: "float32", dims: [4, 2] }],
-  initializers: new Map(
-    Object.entries(initializers).map(([name, values]) => [
-      name,
-      { dtype: "float32" as const, shape: [values.length], data: bytesOf("float32", values) },
-    ]),
-  ),
-  nodes,
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-});
+const modelOf = (initializers: Record<string, number[]>, nodes: ModelNode[]): Model =>
+  model(nodes, { producer: "pytorch 1.13", initializers: vectorsOf(initializers) });
 
 const inputsOf = (model: Model): string[] => withSeparate(model).model.nodes.map(({ inputs }) => inputs.join(" "));
 

@@ -1,33 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Edit, edited, lengthField, numberField } from "../../src/model/onnx-edit.js";
-import { encodeModel } from "../../src/model/onnx-proto.js";
 import { readWire } from "../../src/model/onnx-wire.js";
-
-const bytes = encodeModel({
-  irVersion: 8,
-  opsetImport: [{ version: 17 }],
-  graph: {
-    name: "g",
-    input: [{ name: "x" }],
-    initializer: [{ name: "w", dims: [2], dataType: 1, rawData: Buffer.alloc(8, 1) }],
-    node: [
-      { opType: "Constant", output: ["c"], attribute: [{ name: "value_floats", type: 6, floats: [1, 2, 3] }] },
-      {
-        opType: "If",
-        input: ["x"],
-        output: ["y"],
-        attribute: [
-          {
-            name: "then_branch",
-            type: 5,
-            g: { initializer: [{ name: "inner", dims: [1], dataType: 1, floatData: [7] }] },
-          },
-        ],
-      },
-    ],
-  },
-});
+import { nestedModel as bytes } from "./nested-model.js";
 
 test("edited(bytes, edits) writes the lengths around an edit of another size anew, also those that take more bytes then", () => {
   assert.deepEqual(Buffer.concat(edited(bytes, [])), Buffer.from(bytes));
