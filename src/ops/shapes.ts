@@ -5,7 +5,8 @@ import type { OpCall } from "./op.js";
 /** The shape that tensors of these shapes broadcast to, by numpy's rules. Throws `shape mismatch: …`. */
 export function broadcastShape(...shapes: readonly (readonly number[])[]): number[] {
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));
-  return Array.from({ length: rank }, (_, axis) => {
+  const broadcast: number[] = [];
+  for (let axis = 0; axis < rank; axis++) {
     let size = 1;
     for (const shape of shapes) {
       const n = shape[axis - rank + shape.length] ?? 1;
@@ -14,8 +15,9 @@ export function broadcastShape(...shapes: readonly (readonly number[])[]): numbe
         throw new Error(`shape mismatch: ${shapes.map((s) => `[${s}]`).join(" and ")} do not broadcast (axis ${axis})`);
       size = n;
     }
-    return size;
-  });
+    broadcast.push(size);
+  }
+  return broadcast;
 }
 
 /** An axis counted from the front. Throws `axis out of range: …`. */
