@@ -10,7 +10,7 @@ const few = 8;
 
 /** Each value of a list once, in order: without a set where the list is short, as those of most nodes are. */
 export const eachOnce = <T>(list: readonly T[]): Iterable<T> =>
-  list.length > few ? new Set(list) : list.length < 2 ? list : list.filter((one, i) => list.indexOf(one) === i);
+  list.length > few ? new Set(list) : list.filter((one, i) => list.indexOf(one) === i);
 
 /** The least of some numbers, and of `first`; of any number of them: arguments of `Math.min` all lie on the stack. */
 export function least(numbers: Iterable<number>, first = Number.POSITIVE_INFINITY): number {

@@ -5,8 +5,7 @@ import type { OpCall } from "./op.js";
 /** The shape that tensors of these shapes broadcast to, by numpy's rules. Throws `shape mismatch: …`. */
 export function broadcastShape(...shapes: readonly (readonly number[])[]): number[] {
   const rank = Math.max(0, ...shapes.map((shape) => shape.length));
-  const broadcast: number[] = [];
-  for (let axis = 0; axis < rank; axis++) {
+  return Array.from({ length: rank }, (_, axis) => {
     let size = 1;
     for (const shape of shapes) {
       const n = shape[axis - rank + shape.length] ?? 1;
@@ -15,9 +14,8 @@ export function broadcastShape(...shapes: readonly (readonly number[])[]): numbe
         throw new Error(`shape mismatch: ${shapes.map((s) => `[${s}]`).join(" and ")} do not broadcast (axis ${axis})`);
       size = n;
     }
-    broadcast.push(size);
-  }
-  return broadcast;
+    return size;
+  });
 }
 
 /** An axis counted from the front. Throws `axis out of range: …`. */
