@@ -224,9 +224,9 @@ function overlapping(graph: Graph, { slices }: Uses, name: string): string[] {
   if (!within) return [name, ...(slices.get(name) ?? [])];
   const end = within.offsetBytes + tensorBytes(tensor);
   const beside = (slices.get(within.tensor) ?? []).filter((other) => {
-    const { within: place, ...type } = tensorOf(graph, other);
-    const begin = place?.offsetBytes ?? 0;
-    return begin < end && begin + tensorBytes(type) > within.offsetBytes;
+    const part = tensorOf(graph, other);
+    const begin = part.within?.offsetBytes ?? 0;
+    return begin < end && begin + tensorBytes(part) > within.offsetBytes;
   });
   return [within.tensor, ...beside];
 }

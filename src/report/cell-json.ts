@@ -9,7 +9,8 @@ export const listJson = (names: readonly string[]): string => (names.length ? `[
 
 /** A record of a list's entries as JSON; empty where there are none. */
 export function recordJson<T>(list: readonly T[], entry: (one: T) => [string, string]): string {
-  const entries = list.map(entry);
-  if (entries.length > 1) return JSON.stringify(Object.fromEntries(entries));
-  return entries.map(([name, text]) => `{${textJson(name)}:${textJson(text)}}`).join();
+  if (list.length === 0) return "";
+  if (list.length > 1) return JSON.stringify(Object.fromEntries(list.map(entry)));
+  const [name, text] = entry(list[0] as T);
+  return `{${textJson(name)}:${textJson(text)}}`;
 }

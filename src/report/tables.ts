@@ -176,13 +176,19 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   csvText({
     fields: columns.map((column) => headingOf(column, run)),
-    columns: columns.map((column) => cellsOf(column, rows, run)),
+    columns: columns.map(
+      (column) =>
+        madeCells(run).get(rows)?.get(column) ?? {
+          length: rows.length,
+          slice: (start, end) => rows.slice(start, end).map((row) => column.value(row, run)),
+        },
+    ),
   });
 
 /** Cells that were made for one of a run's tables, by rows and column. */
 const madeCells = perObject((_: Run): Map<unknown, Map<unknown, readonly Cell[]>> => new Map());
 
-/** A column's cells, made once: CSV, page and DataFrame show the same. */
+/** A column's cells, made once: page and DataFrame show the same, and CSV has what they have made. */
 function cellsOf<Row>(column: Column<Row>, rows: readonly Row[], run: Run): readonly Cell[] {
   const made = madeCells(run);
   const known = made.get(rows) ?? new Map<unknown, readonly Cell[]>();
