@@ -74,15 +74,14 @@ function settingsOf(named: Named): { kind: Kind; settings: Record<string, number
 export const checkSchedule = (text: string): void => void settingsOf(parseNamed(text));
 
 /**
- * Throws one line for a schedule that is right by itself and wrong for a training from the rate `base` on: its warm-up is
- * longer, or its least rate above that.
+ * Throws one line for a schedule that is right by itself and wrong for the optimizer's rate `base`: its least rate is above
+ * that. A warm-up may be longer than the training: a short trial of a long one.
  */
-export function checkScheduleFits(text: string, base: number, length: Length): void {
-  const { name, settings } = settled(text, length);
-  const { warmup = 0, min = 0 } = settings;
-  if (warmup > length.total)
-    throw new Error(`warmup of schedule ${name} is longer than the training: ${warmup} > ${length.total} steps`);
-  if (min > base) throw new Error(`min of schedule ${name} is above the optimizer's learning rate: ${min} > ${base}`);
+export function checkScheduleFits(text: string, base: number): void {
+  const named = parseNamed(text);
+  const { min = 0 } = settingsOf(named).settings;
+  if (min > base)
+    throw new Error(`min of schedule ${named.name} is above the optimizer's learning rate: ${min} > ${base}`);
 }
 
 /** All settings of a schedule over a training of that length. */

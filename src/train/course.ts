@@ -72,7 +72,7 @@ export function beginCourse(trainer: Trainer, data: Dataset, options: FitOptions
     ...options.settings,
   };
   const base = trainer.learningRate;
-  checkScheduleFits(schedule, base, length);
+  checkScheduleFits(schedule, base);
   const memory = trainer.processBytes ? "device" : "resident";
   const fresh = newLog({ batchSize: trainer.batchSize, epochSteps, totalSteps, monitor, memory });
   if (resume) {
