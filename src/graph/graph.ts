@@ -94,8 +94,13 @@ export interface Node {
   readonly outputs: readonly string[];
   readonly attributes: Attributes;
   readonly phase: Phase;
-  /** Nodes of different lanes may run at the same time; absent: lane 0. */
+  /**
+   * Nodes of different lanes may run at the same time (absent: lane 0). Nodes of one lane run in list order; one that
+   * reads or replaces what another lane made or reads waits for it.
+   */
   readonly lane?: number;
+  /** Nodes of a stage begin when those of all stages before have ended (absent: stage 0); along the list it never falls. */
+  readonly stage?: number;
 }
 
 /** One of the models that a joint graph trains (step/together.ts). */
@@ -109,6 +114,12 @@ export interface GraphTrial {
   /** Name of its loss: a scalar, or of fused trials the vector of all their losses. */
   readonly loss: string;
 }
+
+/** The lane and the stage of a node. */
+export const placeOf = ({ lane = 0, stage = 0 }: Pick<Node, "lane" | "stage">): { lane: number; stage: number } => ({
+  lane,
+  stage,
+});
 
 /**
  * A computation whose node list is its schedule: a runtime executes the nodes in list order.

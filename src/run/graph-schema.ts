@@ -38,6 +38,7 @@ const node = object({
   attributes: record(attribute),
   phase,
   lane: v.optional(count),
+  stage: v.optional(count),
 });
 
 const tensor = object({
