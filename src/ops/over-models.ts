@@ -142,7 +142,9 @@ export const channelsOfModels =
   (call) => {
     const { models } = call;
     const x = call.joint(0, 1, oneAfterAnother(call.input(0).shape, models, 1));
-    const vectors = call.inputs.slice(1).map((vector, i) => vector && call.joint(i + 1, 0, oneAfterAnother(vector.shape, models, 0)));
+    const vectors = call.inputs
+      .slice(1)
+      .map((vector, i) => vector && call.joint(i + 1, 0, oneAfterAnother(vector.shape, models, 0)));
     const [y = "", ...rest] = call.again([x, ...vectors], { ...call.node.attributes, ...attributes });
     return [...outputsAt([y], 1), ...outputsAt(rest, 0)];
   };

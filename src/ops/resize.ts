@@ -169,7 +169,9 @@ const resizedOverModels: ModelsRule = (call) => {
   const x = call.joint(0, at, oneAfterAnother(call.input(0).shape, models, 0));
   const sizes = call.inputs[3] && call.need(3);
   const axes = call.ints("axes") ?? call.input(0).shape.map((_, axis) => axis);
-  const own = sizes?.map((size, i) => (normalizeAxis(axes[i] as number, call.input(0).shape.length) ? size : size * models));
+  const own = sizes?.map((size, i) =>
+    normalizeAxis(axes[i] as number, call.input(0).shape.length) ? size : size * models,
+  );
   const inputs = node.inputs.map((name, i) => (i === 0 ? x : i === 3 && own ? b.vector(own) : name && call.x(i)));
   return outputsAt(call.again(inputs), at);
 };

@@ -18,6 +18,9 @@ interface Held {
   readonly residents?: readonly Tensor[];
 }
 
+/** A tensor of all models, with them before an axis, or of one of them. */
+type Form = { readonly name: string } & ({ readonly at: ModelAxis } | { readonly model: number });
+
 /**
  * The tensors of several models of one architecture, by the names in the first model: as one tensor that all have, as one
  * with a model axis, or each by itself. What is asked for in another form than it has is brought into it, once.
@@ -49,6 +52,11 @@ export class ModelValues {
   /** The models' tensors stand in one before an axis. Throws if the number of elements is not that of all models. */
   holdJoint(name: string, type: TensorType, joint: string, at: ModelAxis): void {
     const { shape } = this.b.type(joint);
+    if (at === 1 && type.shape.length === 1) {
+      const turned = this.b.op("Transpose", [this.under(joint, [...type.shape, this.models])], { perm: ints([1, 0]) });
+      this.holdJoint(name, type, turned, 0);
+      return;
+    }
     if (elementCount(shape) !== elementCount(type.shape) * this.models)
       throw new Error(`shape mismatch: [${shape}] for ${name} [${type.shape}] of ${this.models} models`);
     this.held.set(name, { type, joint: new Map([[at, joint]]) });
@@ -108,9 +116,38 @@ export class ModelValues {
     return held.each;
   }
 
-  /** The type and name of a tensor that all models have as one, once it is declared; undefined if nobody asked for it. */
+  /** Name of what was declared for tensors that no node makes; undefined if nothing reads them. */
   declared(name: string): string | undefined {
     return this.held.get(name)?.joint.get(0);
+  }
+
+  /** Takes over a tensor from other values, whose names may have become others. */
+  holdAs(name: string, other: ModelValues, nameOf: (name: string) => string): void {
+    const { each, joint, type, common } = other.of(name);
+    this.held.set(name, {
+      type,
+      ...(common !== undefined && { common: nameOf(common) }),
+      ...(each && { each: each.map(nameOf) }),
+      joint: new Map([...joint].map(([at, own]) => [at, nameOf(own)])),
+    });
+  }
+
+  /** The forms in which a tensor is there now: with the models before an axis, or each model's own. */
+  forms(name: string): readonly Form[] {
+    const { each, joint } = this.of(name);
+    const [first] = joint;
+    if (first) return [{ at: first[0], name: first[1] }];
+    return (each ?? []).map((own, model) => ({ model, name: own }));
+  }
+
+  /** The name in each form, with that of another tensor of the same type in it. */
+  inForms(forms: readonly Form[], other: string): (readonly [name: string, other: string])[] {
+    return forms.map((form) => [
+      form.name,
+      "at" in form
+        ? this.joint(other, form.at, this.b.type(form.name).shape)
+        : (this.each(other)[form.model] as string),
+    ]);
   }
 
   private of(name: string): Held {
@@ -168,7 +205,8 @@ export class ModelValues {
     const { b, models } = this;
     const { shape } = held.type;
     if (held.common !== undefined) return new Array<string>(models).fill(held.common);
-    if (held.residents && !held.joint.size) this.declare(held, shape.length ? oneAfterAnother(shape, models, 0) : [models]);
+    if (held.residents && !held.joint.size)
+      this.declare(held, shape.length ? oneAfterAnother(shape, models, 0) : [models]);
     const all = Array.from({ length: models }, (_, i) => i);
     const first = held.joint.get(0);
     if (first === undefined && shape.length > 1) {

@@ -39,7 +39,9 @@ export class OverModels {
   append(parts: readonly Part[]): void {
     const [first] = parts as [Part];
     const made = new Set(first.nodes.flatMap(({ outputs }) => outputs));
-    const residents = [...first.tensors.keys()].filter((name) => !made.has(name) && !this.values.has(name));
+    const residents = [...first.tensors.values()].flatMap(({ name, category }) =>
+      made.has(name) || category === "constant" || this.values.has(name) ? [] : [name],
+    );
     this.b.reserve([...first.nodes, { name: "", outputs: residents }]);
     first.nodes.forEach((node, rank) => {
       node.inputs.forEach((name, slot) => {
@@ -75,8 +77,15 @@ export class OverModels {
     Object.assign(b, { phase: node.phase, category, scope: node.name });
     const reads = node.inputs.filter(Boolean);
     if (!op.random && reads.every((name) => values.at(name) === undefined)) {
-      const outputs = this.again(node, node.inputs.map((name) => name && values.common(name)));
-      this.hold(node, part, outputs.map((name) => ({ name, at: undefined })));
+      const outputs = this.again(
+        node,
+        node.inputs.map((name) => name && values.common(name)),
+      );
+      this.hold(
+        node,
+        part,
+        outputs.map((name) => ({ name, at: undefined })),
+      );
       return;
     }
     const why = this.whyApart(node, op);
