@@ -1,0 +1,242 @@
+import { Builder } from "../build/build.js";
+import { type Graph, type GraphTrial, int, type Node } from "../graph/graph.js";
+import { differingArchitecture, namesIn } from "./architecture.js";
+import { assembled, type SeededLoss } from "./assembled.js";
+import { seededGraph } from "./initial.js";
+import { appendLoss, chunksOf } from "./loss.js";
+import { lowerFor, type Target } from "./lower.js";
+import { appendUpdate, scaleGradients } from "./optimizer.js";
+import { OverModels, type Part, type SideBySide } from "./over-models.js";
+import { parseNamed } from "./settings.js";
+import { adaptedFor, type Step } from "./step.js";
+import { type PreparedModel, prepared, type StepOptions } from "./training.js";
+
+/** One of the models that are to be trained as one. */
+export interface FusedMember {
+  /** `m3`: no other member has it. */
+  readonly name: string;
+  /** Its forward graph. */
+  readonly graph: Graph;
+  readonly options: StepOptions;
+  /** Of its random numbers. */
+  readonly seed: number;
+}
+
+/** The training step of several models as one, with a model axis. */
+export interface FusedStep extends Step {
+  /** Nodes of the forward graph and of the loss that are done for each model by itself. */
+  readonly sideBySide: readonly SideBySide[];
+}
+
+/** Each member's model before its gradients; members of one graph and the same options share it. */
+function preparedOf(runtime: Target, members: readonly FusedMember[]): readonly PreparedModel[] {
+  const known = new Map<Graph, Map<string, PreparedModel>>();
+  return members.map(({ graph, options }) => {
+    const { loss, precision, freeze } = options;
+    const key = JSON.stringify([loss, precision, freeze]);
+    const same = known.get(graph) ?? new Map<string, PreparedModel>();
+    known.set(graph, same);
+    const own = same.get(key) ?? prepared(graph, options, adaptedFor(runtime));
+    same.set(key, own);
+    return own;
+  });
+}
+
+/** Why the options of some members are not of one step; undefined if they are. */
+function differingOptions(members: readonly FusedMember[], models: readonly PreparedModel[]): string | undefined {
+  const [first] = members as [FusedMember];
+  const facts: readonly (readonly [what: string, of: (options: StepOptions) => unknown])[] = [
+    ["loss", ({ loss }) => parseNamed(loss).name],
+    ["optimizer", ({ optimizer }) => optimizer],
+    ["accumulation", ({ accumulate = 1 }) => accumulate],
+    ["clipping", ({ clipNorm }) => clipNorm],
+    ["precision", ({ precision = "" }) => precision],
+    ["rates", ({ rates = "constants" }) => rates],
+  ];
+  for (const { name, options } of members)
+    for (const [what, of] of facts)
+      if (of(options) !== of(first.options)) return `${name} has another ${what} than ${first.name}`;
+  if (models.some(({ loss }) => chunksOf(loss) > 1)) return `the loss of ${first.name} is in chunks`;
+  if (models.some(({ lossScale }) => typeof lossScale !== "number"))
+    return `the loss scale of ${first.name} is dynamic`;
+  return undefined;
+}
+
+/** Why members cannot be trained as one step; undefined if they can. */
+function refusal(members: readonly FusedMember[], models: readonly PreparedModel[]): string | undefined {
+  const [first] = models as [PreparedModel];
+  const options = differingOptions(members, models);
+  if (options) return options;
+  const named = members.map(({ name }, i) => ({ name, graph: (models[i] as PreparedModel).model }));
+  const difference = differingArchitecture(named);
+  if (difference) return difference;
+  for (const [i, { model, output, wanted }] of models.entries()) {
+    const names = namesIn(first.model, model);
+    const trained = [...first.wanted].filter((name) => names.has(name)).map((name) => names.get(name) as string);
+    const { name } = members[i] as FusedMember;
+    if (names.get(first.output) !== output) return `${name} has its loss of another output`;
+    if (trained.some((parameter) => !wanted.has(parameter)) || wanted.size !== first.wanted.size)
+      return `${name} freezes other parameters`;
+  }
+  return undefined;
+}
+
+/** Why members cannot share a graph with a model axis, in a line; undefined if they can. Throws what `trainingStep` does. */
+export const notFusable = (runtime: Target, members: readonly FusedMember[]): string | undefined =>
+  refusal(members, preparedOf(runtime, members));
+
+/**
+ * The training step of several models of one architecture as one graph with a model axis (horizontal fusion, HFTA):
+ * products are batched, convolutions grouped, norms over the channels of all; each has its own batch, loss and update.
+ *
+ * Names are those of the first member. A tensor that no node makes has each member's part in turn: the bytes of member i
+ * of N are the i-th N-th of all, whatever its shape. `losses` has one loss for each, `loss` is their sum. Nodes named in
+ * `apart`, those of ops without a rule (`Op.overModels`) and those that draw random numbers are done for each member, with
+ * the seeds that its step alone has. Throws `cannot be fused: …` (`notFusable`), and what `trainingStep` does.
+ */
+export function fuseTrials(
+  runtime: Target,
+  members: readonly FusedMember[],
+  apart: ReadonlySet<string> = new Set(),
+): FusedStep {
+  const models = preparedOf(runtime, members);
+  const refused = refusal(members, models);
+  if (refused) throw new Error(`cannot be fused: ${refused}`);
+  const b = new Builder();
+  const fused = new Fuser(b, members, models, apart);
+  const step = fused.step();
+  const seeds = new Map(members.map(({ name, seed }) => [name, seed]));
+  const baseline = seededGraph(lowerFor(runtime, step), members[0]?.seed ?? 0, (name) => {
+    const [member = ""] = name.split("/", 1);
+    const seed = seeds.get(member);
+    return seed === undefined ? { name, seed: 0 } : { name: name.slice(member.length + 1), seed };
+  });
+  return { step, baseline, sideBySide: fused.sideBySide };
+}
+
+/** Builds the step of several models as one. */
+class Fuser {
+  private readonly names: readonly string[];
+  private readonly forward: OverModels;
+  private readonly first: PreparedModel;
+  private readonly options: StepOptions;
+  readonly sideBySide: SideBySide[] = [];
+
+  constructor(
+    private readonly b: Builder,
+    members: readonly FusedMember[],
+    private readonly models: readonly PreparedModel[],
+    apart: ReadonlySet<string>,
+  ) {
+    this.names = members.map(({ name }) => name);
+    this.first = models[0] as PreparedModel;
+    this.options = (members[0] as FusedMember).options;
+    this.forward = new OverModels(b, this.names, apart);
+  }
+
+  step(): Graph {
+    const { b, first, options } = this;
+    const model = this.model();
+    const { accumulate = 1, clipNorm } = options;
+    const scale = first.lossScale as number;
+    const wanted = [...first.wanted].flatMap((name) => this.forward.values.declared(name) ?? []);
+    return assembled(b, {
+      model,
+      output: first.output,
+      accumulate,
+      wanted: new Set(wanted),
+      losses: (_, nameOf) => this.losses(nameOf, scale / accumulate, scale),
+      lossName: "losses",
+      finish: (losses) => this.finish(losses),
+      update: (flats) =>
+        scaleGradients(b, flats, { lossScale: scale, clipNorm }).flatMap((flat) =>
+          appendUpdate(b, flat, parseNamed(options.optimizer), options.rates),
+        ),
+    });
+  }
+
+  /** The forward graph of all models. */
+  private model(): Graph {
+    const { b, forward, first } = this;
+    const { values } = forward;
+    forward.append(this.models.map(({ model }) => model));
+    this.sideBySide.push(...forward.sideBySide);
+    b.phase = "forward";
+    b.category = "activation";
+    const declared = (names: readonly string[]): string[] => names.flatMap((name) => values.declared(name) ?? []);
+    const state = first.model.state.flatMap(({ before, after }) => {
+      const own = values.declared(before);
+      return own === undefined ? [] : [{ before: own, after: values.joint(after, 0, b.type(own).shape) }];
+    });
+    return {
+      ...first.model,
+      nodes: [...b.nodes],
+      tensors: b.tensors,
+      inputs: declared(first.model.inputs),
+      outputs: [],
+      state,
+    };
+  }
+
+  /** Appends the losses of a micro-batch, of which a mean has its gradients scaled otherwise than a sum. */
+  private losses(nameOf: (name: string) => string, ofMean: number, ofSum: number): SeededLoss {
+    const { b, first } = this;
+    const over = new OverModels(b, this.names);
+    const { values } = over;
+    values.holdAs(first.output, this.forward.values, nameOf);
+    const before = [...values.forms(first.output)];
+    const parts = this.lossParts(ofMean, ofSum);
+    const { loss, target, isMean, seed } = parts[0] as LossPart;
+    over.append(parts.map(({ losses }) => losses));
+    const vector = values.joint(loss, 0, [this.names.length]);
+    over.append(parts.map(({ gradients }) => gradients));
+    if (!this.sideBySide.some(({ node }) => over.sideBySide.some((other) => other.node === node)))
+      this.sideBySide.push(...over.sideBySide);
+    const seeds = new Map(values.inForms(before, seed));
+    for (const gradient of seeds.values()) b.redeclare({ ...b.type(gradient), category: "gradient" });
+    return { loss: vector, target: target && values.declared(target), isMean, seeds };
+  }
+
+  /** The loss of each model by itself, and its gradient. */
+  private lossParts(ofMean: number, ofSum: number): readonly LossPart[] {
+    const made = new Map<PreparedModel, LossPart>();
+    return this.models.map((model) => {
+      const part = made.get(model) ?? lossPart(model, ofMean, ofSum);
+      made.set(model, part);
+      return part;
+    });
+  }
+
+  private finish(losses: string): Pick<Graph, "outputs" | "loss" | "trials"> {
+    const { b } = this;
+    b.scope = "loss";
+    const total = b.op("ReduceSum", [losses], { keepdims: int(0) });
+    const loss = b.fresh("loss");
+    b.rename(total, loss);
+    const trials = this.names.map((name, index): GraphTrial => ({ name, array: "", index, loss: losses }));
+    return { outputs: [losses, loss], loss, trials };
+  }
+}
+
+/** The loss of one model, and its gradient. */
+interface LossPart {
+  readonly losses: Part;
+  readonly gradients: Part;
+  readonly loss: string;
+  readonly target: string | undefined;
+  readonly isMean: boolean;
+  readonly seed: string;
+}
+
+function lossPart({ model, output, loss: named }: PreparedModel, ofMean: number, ofSum: number): LossPart {
+  const b = new Builder(model, false);
+  b.phase = "loss";
+  b.scope = "loss";
+  const { loss, target, isMean, gradient } = appendLoss(b, b.type(output), named);
+  const count = b.nodes.length;
+  b.phase = "backward";
+  b.category = "temporary";
+  const seed = gradient(isMean ? ofMean : ofSum);
+  const part = (nodes: readonly Node[]): Part => ({ nodes, tensors: b.tensors });
+  return { losses: part(b.nodes.slice(0, count)), gradients: part(b.nodes.slice(count)), loss, target, isMean, seed };
+}
