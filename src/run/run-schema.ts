@@ -44,6 +44,8 @@ const node = object({
   outputs: names,
   attributes: record(attribute),
   phase,
+  lane: v.optional(count),
+  stage: v.optional(count),
 });
 
 const tensor = object({
