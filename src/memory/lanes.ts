@@ -135,7 +135,10 @@ export function worstPeak(lives: readonly LaneLife[], stages: readonly Stage[], 
   let peak = 0;
   for (const { first, last, lanes: running } of stages) {
     if (running.size > 1) {
-      const most = rows.reduce((sum, live) => sum + live.subarray(first, last + 1).reduce((a, z) => Math.max(a, z), 0), 0);
+      const most = rows.reduce(
+        (sum, live) => sum + live.subarray(first, last + 1).reduce((a, z) => Math.max(a, z), 0),
+        0,
+      );
       peak = Math.max(peak, most);
       continue;
     }
@@ -158,6 +161,10 @@ export function concurrentPeakBytes(graph: Graph): number {
   const base = all.reduce((sum, { resident, bytes }) => sum + (resident ? aligned(bytes) : 0), 0);
   const lives = all
     .filter(({ resident }) => !resident)
-    .map((storage) => ({ ...storage, bytes: aligned(storage.bytes), wide: wide?.get(storage) }));
+    .map((storage) => ({
+      ...storage,
+      bytes: storage.within ? storage.bytes : aligned(storage.bytes),
+      wide: wide?.get(storage),
+    }));
   return base + worstPeak(lives, stagesOf(graph.nodes), graph.nodes.length);
 }

@@ -170,7 +170,12 @@ export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece
     const always = (occupied: readonly Occupied[]): Occupied[] =>
       occupied.map(({ offset, until }) => ({ offset, until, start: first, end: last }));
     const [leader] = running;
-    const unused = gaps(here, arenaBytes).map(({ offset, bytes }) => ({ offset, until: offset + bytes, start: first, end: last }));
+    const unused = gaps(here, arenaBytes).map(({ offset, bytes }) => ({
+      offset,
+      until: offset + bytes,
+      start: first,
+      end: last,
+    }));
     for (const lane of running) {
       const isOwn = ({ wide }: (typeof here)[number]): boolean => wide?.lane === lane;
       const others = always(here.filter((one) => !isOwn(one)));
