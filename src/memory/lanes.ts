@@ -95,6 +95,10 @@ function usersOf(graph: Graph): Map<Storage, number> {
       }
     }
   });
+  // a part may take the place of another one: whoever counts them counts the buffer
+  for (const list of parts.values())
+    if (list.some((storage) => users.get(storage) === several))
+      for (const storage of list) users.set(storage, several);
   return users;
 }
 
@@ -104,6 +108,8 @@ export interface LaneLife {
   readonly start: number;
   readonly end: number;
   readonly wide?: Wide | undefined;
+  /** The part of a flat buffer takes the place of earlier ones. */
+  readonly within?: object | undefined;
 }
 
 /**
@@ -117,9 +123,10 @@ export function worstPeak(lives: readonly LaneLife[], stages: readonly Stage[], 
     live[start] = (live[start] as number) + bytes;
     live[end + 1] = (live[end + 1] as number) - bytes;
   };
-  for (const { bytes, start, end, wide } of lives) {
+  for (const { bytes, start, end, wide, within } of lives) {
     if (!wide || wide.lane < 0) {
-      change(shared, wide?.from ?? start, wide?.until ?? end, bytes);
+      if (within || !wide) change(shared, start, end, bytes);
+      else change(shared, wide.from, wide.until, bytes);
       continue;
     }
     let live = lanes.get(wide.lane);

@@ -86,10 +86,14 @@ export function fakeGpu({ compiles = true, deterministic = false, lacks = [], el
     }),
   };
   const kernels = writtenKernels(lacks);
-  const invoke = () => say("kernel of ONNX Runtime");
+  const kernelsOf = (lane: bigint) => ({
+    ...kernels,
+    within: <T>(work: (called: () => void) => T) =>
+      work(() => say(`kernel of ONNX Runtime${lane ? ` stream ${10n * lane + 1n}` : ""}`)),
+  });
   const open = (number: bigint) => ({
     cudnn,
-    kernels: { ...kernels, within: <T>(work: (called: () => void) => T) => work(invoke) },
+    kernels: kernelsOf(number),
     stream: 10n * number + 1n,
     copyStreams: { out: 10n * number + 2n, in: 10n * number + 3n },
     workspace: new Workspace(memory),
