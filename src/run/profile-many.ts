@@ -3,7 +3,7 @@ import { timeline } from "../memory/liveness.js";
 import { sha256Of } from "../model/read.js";
 import { parseBudget } from "../plan/budget.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { type JointStep, sideBySide } from "./arrange.js";
+import { fused, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
 import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "./build-trials.js";
 import { modelOptions, withDefaults } from "./option-forms.js";
@@ -12,7 +12,7 @@ import { type PlannedStep, planBuilt, profileBuilt } from "./profile-built.js";
 import { makePlan } from "./replan.js";
 import type { ModelInfo, Run } from "./run.js";
 import { sameAsAlone } from "./same-as-alone.js";
-import type { Arranged, FitCount, Together, TrialInfo } from "./together.js";
+import type { Arranged, Arrangement, FitCount, Together, TrialInfo } from "./together.js";
 import { trialsOf } from "./trials.js";
 
 /** Several models that are profiled in one step: what all parts of that need. */
@@ -49,7 +49,7 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const alone = await eachAlone({ ...scene, trials, limitBytes });
   const fits = fitCount(alone, limitBytes);
   const candidates: Candidate[] = [];
-  for (const joint of [sideBySide(runtime, trials, limitBytes)]) {
+  for (const joint of jointSteps(runtime, trials, limitBytes, options.arrange)) {
     const values = jointValues(runtime, joint.graph, trials);
     candidates.push({ joint, values, ...(await planBuilt({ baseline: joint.graph, values }, runtime, options)) });
   }
@@ -85,6 +85,27 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const budget = options.budget === undefined ? undefined : parseBudget(options.budget);
   const limitBytes = Math.min(free, budget && "bytes" in budget ? budget.bytes : free);
   return { runtime, options, trials, limitBytes };
+}
+
+/** The ways of putting the models into one step that are asked for. Throws where the one that is asked for is not there. */
+function jointSteps(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  limitBytes: number,
+  arrange: ProfileModelOptions["arrange"] = "best",
+): JointStep[] {
+  const made: Readonly<Record<Arrangement, () => JointStep | null>> = {
+    "side-by-side": () => sideBySide(runtime, trials, limitBytes),
+    fused: () => fused(runtime, trials, limitBytes),
+    multiplexed: () => null,
+  };
+  const names = arrange === "best" ? (Object.keys(made) as Arrangement[]) : [arrange];
+  const steps = names.flatMap((name) => made[name]() ?? []);
+  if (!steps.length)
+    throw new Error(
+      `nothing can be ${arrange}: no two of the ${trials.length} models are of one architecture (--arrange side-by-side)`,
+    );
+  return steps;
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
