@@ -77,16 +77,23 @@ export async function sameAsAlone(
       compared.flatMap(({ places }) => places.observed.flatMap(({ pieces }) => pieces)).map(({ tensor }) => tensor),
     );
     await eachStep(joint, runtime, values, observe, (step, observed, loaded) => {
+      // what several models have a part of is read once
+      const known = new Map<string, Uint8Array>();
+      const read = (tensor: string): Uint8Array => {
+        const bytes = known.get(tensor) ?? loaded.read(tensor);
+        known.set(tensor, bytes);
+        return bytes;
+      };
       for (const { places } of compared) {
         for (const { name, pieces } of places.observed)
           actual.set(
             `${name} in step ${step}`,
-            readTrial(pieces, (tensor) => observed.get(tensor) ?? loaded.read(tensor)),
+            readTrial(pieces, (tensor) => observed.get(tensor) ?? read(tensor)),
           );
         for (const { name, pieces } of places.left)
           actual.set(
             `${name} after step ${step}`,
-            readTrial(pieces, (tensor) => loaded.read(tensor)),
+            readTrial(pieces, read),
           );
       }
     });

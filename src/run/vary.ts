@@ -21,8 +21,6 @@ export function parseVaried(text: string): Varied {
     if (last?.includes(":") && /^[\w.]+=/.test(piece)) values[values.length - 1] = `${last},${piece}`;
     else values.push(...rangeOf(piece, text));
   }
-  const twice = values.find((value, i) => values.indexOf(value) !== i);
-  if (twice !== undefined) throw new Error(`a value is given twice: ${twice} (${text})`);
   return { name, values };
 }
 
@@ -45,10 +43,14 @@ export function parseVariations(texts: readonly string[]): Varied[] {
   return all;
 }
 
-/** Every combination of the values, the first variation's changing slowest. */
+/** Every combination of the values, the first variation's changing slowest. Throws for a value that is given twice. */
 export const everyCombination = (all: readonly Varied[]): ReadonlyMap<string, string>[] =>
   all.reduce<Map<string, string>[]>(
-    (made, { name, values }) => made.flatMap((one) => values.map((value) => new Map([...one, [name, value] as const]))),
+    (made, { name, values }) => {
+      const twice = values.find((value, i) => values.indexOf(value) !== i);
+      if (twice !== undefined) throw new Error(`a value is given twice: ${name}=${twice}`);
+      return made.flatMap((one) => values.map((value) => new Map([...one, [name, value] as const])));
+    },
     [new Map()],
   );
 
