@@ -97,8 +97,7 @@ function usersOf(graph: Graph): Map<Storage, number> {
   });
   // a part may take the place of another one: whoever counts them counts the buffer
   for (const list of parts.values())
-    if (list.some((storage) => users.get(storage) === several))
-      for (const storage of list) users.set(storage, several);
+    if (list.some((storage) => users.get(storage) === several)) for (const storage of list) users.set(storage, several);
   return users;
 }
 

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node } from "../../../src/graph/graph.js";
 import { randomFrom } from "../../../src/graph/random.js";
-import { gpuLanes, type Launch, launchOf, laneWaits, type Range } from "../../../src/runtime/gpu/lane-waits.js";
+import { gpuLanes, type Launch, laneWaits, launchOf, type Range } from "../../../src/runtime/gpu/lane-waits.js";
 
 const range = (from: number, until: number): Range => ({ from: BigInt(from), until: BigInt(until) });
 
@@ -12,9 +12,7 @@ const meet = (some: readonly Range[], others: readonly Range[]): boolean =>
 
 /** Whether two launches must not change places: one writes what the other reads or writes, or stages divide them. */
 const areBound = (one: Launch, other: Launch): boolean =>
-  one.stage !== other.stage ||
-  meet(one.writes, [...other.reads, ...other.writes]) ||
-  meet(one.reads, other.writes);
+  one.stage !== other.stage || meet(one.writes, [...other.reads, ...other.writes]) || meet(one.reads, other.writes);
 
 /** For each launch those that are over before it: by waits, by its lane's order, and by what these came after. */
 function overBefore(launches: readonly Launch[], waits: readonly (readonly number[])[]): Set<number>[] {

@@ -97,7 +97,11 @@ test("lanes are launched in turn by the host, and side by side in a captured ste
   await step.run();
   // which event it is does not matter here
   const lines = (): string[] =>
-    taken().map((line) => line.replace(/ of (ONNX Runtime|\d: \w+)/, "").replace(/record \d+|for \d+/, (text) => text.split(" ")[0] as string));
+    taken().map((line) =>
+      line
+        .replace(/ of (ONNX Runtime|\d: \w+)/, "")
+        .replace(/record \d+|for \d+/, (text) => text.split(" ")[0] as string),
+    );
   const turn = (from: number, to: number): string[] => [`record stream ${from}`, `stream ${to} waits for`];
   assert.deepEqual(lines().slice(1, -1), [
     "kernel",
