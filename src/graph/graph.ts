@@ -115,20 +115,6 @@ export interface GraphTrial {
   readonly loss: string;
 }
 
-/** The lane and the stage of a node. */
-export const placeOf = ({ lane = 0, stage = 0 }: Pick<Node, "lane" | "stage">): { lane: number; stage: number } => ({
-  lane,
-  stage,
-});
-
-/** A node that is added to a schedule: in the lane of one node, and the stage of another, beside which it stands. */
-export function placedWith<N extends Node>(node: N, ofLane: Node | undefined, ofStage: Node | undefined): N {
-  const { lane: _, stage: __, ...rest } = node;
-  const { lane } = placeOf(ofLane ?? {});
-  const { stage } = placeOf(ofStage ?? {});
-  return { ...rest, ...(lane ? { lane } : {}), ...(stage ? { stage } : {}) } as N;
-}
-
 /**
  * A computation whose node list is its schedule: a runtime executes the nodes in list order.
  *

@@ -1,4 +1,5 @@
-import { type Graph, type Node, placedWith, producers, prune, type Tensor } from "../graph/graph.js";
+import { type Graph, type Node, producers, prune, type Tensor } from "../graph/graph.js";
+import { placedWith } from "../graph/lanes.js";
 import { addTo } from "../graph/lists.js";
 import { copyName } from "../graph/names.js";
 import {

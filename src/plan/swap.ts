@@ -1,4 +1,5 @@
-import { type Graph, type Node, placedWith, producers, prune, tensorOf } from "../graph/graph.js";
+import { type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { placedWith } from "../graph/lanes.js";
 import { type SwapPart, swapName } from "../graph/names.js";
 import { type Accesses, activationAccesses } from "../memory/activations.js";
 import type { SwapPlacement } from "./plan.js";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { parseGraph } from "../../src/build/text.js";
-import { type Graph, type Node, placeOf } from "../../src/graph/graph.js";
+import type { Graph, Node } from "../../src/graph/graph.js";
+import { placeOf, stagesOf } from "../../src/graph/lanes.js";
 import { savedActivations } from "../../src/memory/activations.js";
-import { concurrentPeakBytes, lanesOf, stagesOf } from "../../src/memory/lanes.js";
+import { concurrentPeakBytes, lanesOf } from "../../src/memory/lanes.js";
 import { idlePieces, layout } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { type Storage, storages } from "../../src/memory/storages.js";
@@ -122,12 +122,6 @@ test("a graph of one lane has no lanes, and its peak is the plain one", () => {
   assert.equal(lanesOf(mlp), undefined);
   assert.equal(lanesOf(placed(mlp, () => ({ lane: 3, stage: 0 }))), undefined);
   assert.ok(Math.abs(concurrentPeakBytes(mlp) / peakBytes(mlp) - 1) < 0.01);
-});
-
-test("a stage before that of the node before it is refused", () => {
-  const graph = parseGraph("graph(float32[3] x) => (y) { h = Neg(x) y = Neg(h) }");
-  const falling = placed(graph, (rank) => ({ lane: 0, stage: 1 - rank }));
-  assert.throws(() => stagesOf(falling.nodes), /stage 0 after stage 1/);
 });
 
 test("idlePieces(graph) of nodes that may run at the same time overlap neither each other nor what lives", () => {

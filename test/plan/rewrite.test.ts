@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { type Graph, type Node, placeOf, producers, prune, tensorOf } from "../../src/graph/graph.js";
+import { type Graph, type Node, producers, prune, tensorOf } from "../../src/graph/graph.js";
+import { placeOf } from "../../src/graph/lanes.js";
 import { gradientName, originalName, swapName } from "../../src/graph/names.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { type SavedActivation, savedActivations } from "../../src/memory/activations.js";
