@@ -2,11 +2,9 @@ import { type Graph, type Node, tensorOf } from "../../graph/graph.js";
 import type { Kernels } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
 import type { Compiler } from "./compiler.js";
-import type { KeptWays } from "./convolution-search.js";
 import type { Cuda } from "./cuda.js";
 import type { Cudnn } from "./cudnn.js";
-import type { Convolution } from "./cudnn-convolutions.js";
-import type { LaneOptions } from "./lanes.js";
+import type { Convolution, KeptWay } from "./cudnn-convolutions.js";
 import type { KernelSource } from "./source/kernel.js";
 import type { Workspace } from "./workspace.js";
 
@@ -38,12 +36,21 @@ export interface Lane {
   readonly convolutions: Map<string, readonly Convolution[]>;
 }
 
+/** What lanes are opened with. */
+export interface LaneOptions extends Pick<Means, "tf32" | "deterministic"> {
+  readonly cuda: Cuda;
+  /** Path of cuDNN's library. */
+  readonly cudnnFile: string;
+  /** Where sessions have their input and output: 8 bytes, which no kernel touches. */
+  readonly scratch: Pointer;
+}
+
 /** Everything that the steps of one runtime share; what is a lane's is the first one's. */
 export interface Gpu extends Means, Lane {
   readonly cuda: Cuda;
   readonly cudnn: Cudnn;
   /** How convolutions were found to be computed best, whichever lane asked first, by what they compute. */
-  readonly found: Map<string, KeptWays>;
+  readonly found: Map<string, readonly KeptWay[]>;
   /** Which of the ways each node takes. */
   readonly chosen: Map<string, Pick<Convolution, "ms" | "workspaceBytes">>;
   /** What the process held on the device when everything was open and nothing of a step was there, bytes; lanes add to it. */

@@ -4,7 +4,14 @@ import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Cuda } from "./cuda.js";
 import { type Cudnn, unlessRefused } from "./cudnn.js";
-import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
+import {
+  algorithmBy,
+  algorithmsOf,
+  type Convolution,
+  type ConvolutionSpec,
+  type KeptWay,
+  type Trial,
+} from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
@@ -34,9 +41,6 @@ const keptSchema = list(
   }),
 );
 
-/** How to make the ways to compute a convolution again. */
-export type KeptWays = v.InferOutput<typeof keptSchema>;
-
 const folder = (): string => cacheFolder("convolutions");
 
 /** Of these convolutions, those that no other one beats in both time and workspace, fastest first. */
@@ -57,14 +61,14 @@ const keyOf = ({ cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "
 ];
 
 /** What an earlier process found. */
-function remembered(key: readonly string[]): KeptWays | undefined {
+function remembered(key: readonly string[]): readonly KeptWay[] | undefined {
   const kept = readKept(folder(), key);
   const read = kept && v.safeParse(keptSchema, JSON.parse(Buffer.from(kept).toString()));
   return read?.success ? read.output : undefined;
 }
 
 /** What was found before, made anew; nothing if it does not hold any more. */
-function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: KeptWays, bytes: number): Convolution[] {
+function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: readonly KeptWay[], bytes: number): Convolution[] {
   const made = found.filter(({ workspaceBytes }) => workspaceBytes <= bytes).map((one) => againOf(cudnn, spec, one));
   const whole = made.filter((one) => one !== undefined);
   if (whole.length === made.length) return whole;
@@ -72,7 +76,7 @@ function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: KeptWays, bytes: 
   return [];
 }
 
-function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWays[number]) {
+function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWay) {
   if (recipe.by === "algorithm") return algorithmBy(cudnn, spec, { ...recipe, ms, bytes: workspaceBytes });
   const made = planBy(cudnn, spec, recipe, ms);
   if (!made || made.workspaceBytes === workspaceBytes) return made;
@@ -98,7 +102,7 @@ export function waysOf(
   const known = before ? madeAgain(cudnn, spec, before, bytes) : [];
   const ways = known.length ? known : searched(gpu, spec, operands, bytes);
   for (const way of ways) cudnn.atClose(() => way.destroy());
-  const kept: KeptWays = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
+  const kept: readonly KeptWay[] = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
   found.set(key.join(), kept);
   if (!known.length && bytes === largestTrial) keep(folder(), key, Buffer.from(JSON.stringify(kept)));
   return ways;

@@ -1,4 +1,5 @@
-import { type Graph, type Node, placeOf, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { placeOf } from "../../graph/lanes.js";
 import type { Pointer } from "../ort-api.js";
 
 /** More lanes of a graph than this share those of the GPU: each takes streams, handles of libraries and a session. */
@@ -113,7 +114,10 @@ class Touched {
   }
 
   after({ lane, reads, writes }: Launch, at: number): void {
-    for (const range of reads) this.forEach(range, (piece) => void (this.readersOf(piece)[lane] = at));
+    for (const range of reads)
+      this.forEach(range, (piece) => {
+        this.readersOf(piece)[lane] = at;
+      });
     for (const range of writes)
       this.forEach(range, (piece) => {
         this.writer[piece] = at;

@@ -1,19 +1,9 @@
 import { type Kernels, openKernels } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
-import type { Gpu, Lane } from "./context.js";
-import type { Cuda } from "./cuda.js";
+import type { Lane, LaneOptions } from "./context.js";
 import { Cudnn } from "./cudnn.js";
 import type { Releases } from "./releases.js";
 import { Workspace } from "./workspace.js";
-
-/** What lanes are opened with. */
-export interface LaneOptions extends Pick<Gpu, "tf32" | "deterministic"> {
-  readonly cuda: Cuda;
-  /** Path of cuDNN's library. */
-  readonly cudnnFile: string;
-  /** Where sessions have their input and output: 8 bytes, which no kernel touches. */
-  readonly scratch: Pointer;
-}
 
 /** Streams, handles of libraries, a session and a workspace for each lane of one GPU, opened when they are first asked for. */
 export class LanePool {
