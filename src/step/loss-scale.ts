@@ -1,6 +1,6 @@
 import type { Builder } from "../build/build.js";
-import { bytesOf } from "../graph/values.js";
 import { int } from "../graph/graph.js";
+import { bytesOf } from "../graph/values.js";
 import type { Emit } from "../ops/emit.js";
 import { math } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
@@ -127,6 +127,9 @@ export class ScaleInStep {
     const newScale = b.op("Where", [finite, raised, lowered], {}, next(b, scale));
     const goesOn = m.and(finite, m.not(isFull));
     const newTracker = b.op("Where", [goesOn, counted, b.scalar(0, counted)], {}, next(b, tracker));
-    return [{ before: scale, after: newScale }, { before: tracker, after: newTracker }];
+    return [
+      { before: scale, after: newScale },
+      { before: tracker, after: newTracker },
+    ];
   }
 }

@@ -2,11 +2,18 @@ import { Builder } from "../build/build.js";
 import { type Graph, isFloat, type Node, type Tensor, tensorOf } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { assembled, type SeededLoss } from "./assembled.js";
+import type { Setting } from "./coefficients.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
 import { type LossScale, ScaleInStep } from "./loss-scale.js";
-import type { Setting } from "./coefficients.js";
-import { appendUpdate, checkOptimizer, type FlatParameters, type Rates, type State, scaleGradients } from "./optimizer.js";
+import {
+  appendUpdate,
+  checkOptimizer,
+  type FlatParameters,
+  type Rates,
+  type State,
+  scaleGradients,
+} from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
