@@ -2,7 +2,8 @@ import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
 import { stagesOf } from "../graph/lanes.js";
 import { perObject } from "../graph/memo.js";
 import { lanesOf } from "./lanes.js";
-import { type FlatBuffer, pack } from "./pack.js";
+import { pack } from "./pack.js";
+import type { FlatBuffer } from "./pack-content.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
 import type { Wide } from "./worst-peak.js";
@@ -89,7 +90,7 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
   const wide = lanesOf(graph)?.of;
   const free = all.filter((storage) => !storage.resident && !storage.within);
   const flat = flatBuffers(graph, all);
-  const { end, starts, fromBase } = pack({
+  const { end, starts, flatStarts } = pack({
     free: wide ? free.map((storage) => ({ ...storage, wide: wide.get(storage) })) : free,
     flat: wide ? flat.map((buffer) => ({ ...buffer, parts: widened(buffer.parts, wide) })) : flat,
     base,
@@ -100,11 +101,11 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
     offsets.set(storage, starts[one] as number);
   });
   const groups = new Map<string, number>();
-  for (const { tensor, place, bytes, parts } of flat) {
-    const start = fromBase ? base + place : end - place - bytes;
+  flat.forEach(({ tensor, parts }, one) => {
+    const start = flatStarts[one] as number;
     groups.set(tensor, start);
     for (const { storage, offsetBytes } of parts) offsets.set(storage, start + offsetBytes);
-  }
+  });
   return { bytes: end, offsets, groups };
 }
 

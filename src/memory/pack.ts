@@ -1,38 +1,23 @@
-import type { Stage } from "../graph/lanes.js";
-import { aligned, type Fixed, Packing, type Span } from "./packing.js";
+import { inBlocks } from "./lane-blocks.js";
+import type { Content, Life, Packed } from "./pack-content.js";
+import { aligned, type Fixed, Packing } from "./packing.js";
 import { skyline } from "./skyline.js";
-import type { Storage } from "./storages.js";
 import { worstPeak } from "./worst-peak.js";
 
-type Life = Span & Pick<Storage, "bytes">;
+/** A packing is good enough if it takes so many times the lower bound. */
+const good = 1.01;
 
-/** A flat buffer whose parts are made by nodes. */
-export interface FlatBuffer {
-  readonly tensor: string;
-  /** Bytes of the flat buffers before it. */
-  readonly place: number;
-  readonly bytes: number;
-  readonly parts: readonly { readonly storage: Life; readonly offsetBytes: number }[];
-}
-
-/** The storages of an arena that are to be placed after its residents, which take `base` bytes. */
-interface Content {
-  readonly free: readonly Life[];
-  readonly flat: readonly FlatBuffer[];
-  readonly base: number;
-  /** Nodes of the schedule. */
-  readonly count: number;
-  /** Stages of the schedule, where nodes of several lanes run side by side; absent: they run one after the other. */
-  readonly stages?: readonly Stage[];
-}
-
-interface Packed {
-  /** Size of the arena. */
-  readonly end: number;
-  /** Offset of each free storage. */
-  readonly starts: Float64Array;
-  /** Whether the flat buffers lie right after the residents; else the arena ends with them, the first one last. */
-  readonly fromBase: boolean;
+/**
+ * The smallest arena that is found. Where nodes of several lanes run side by side, either each lane has a block of its own,
+ * packed as if it were alone, or lanes take what others have left in earlier stages.
+ */
+export function pack(content: Content): Packed {
+  const hasLanes = content.free.some(({ wide }) => wide) || content.flat.some(({ parts }) => parts[0]?.storage.wide);
+  if (!hasLanes) return packed(content);
+  const blocks = inBlocks(content, packed);
+  if (blocks.end <= good * lowerBound(content)) return blocks;
+  const joint = packed(content);
+  return joint.end < blocks.end ? joint : blocks;
 }
 
 /**
@@ -43,7 +28,7 @@ interface Packed {
  * where the buffer ends the arena, what is still free in it lies beside all that is free below. Such an arena is packed
  * upside down.
  */
-export function pack(content: Content): Packed {
+function packed(content: Content): Packed {
   const { free, flat, base, count } = content;
   const size = flat.reduce((sum, { bytes }) => sum + bytes, 0);
   const goal = Math.max(base + size, lowerBound(content));
@@ -61,7 +46,10 @@ export function pack(content: Content): Packed {
         const reached = packing.place(next);
         const end = Math.max(reached, base + size);
         if (reached < least) [least, since] = [reached, 0];
-        if (!best || end < best.end) best = { end, starts: startsOf(packing, fromBase, end), fromBase };
+        if (!best || end < best.end) {
+          const flatStarts = flat.map(({ place, bytes }) => (fromBase ? base + place : end - place - bytes));
+          best = { end, starts: startsOf(packing, fromBase, end), flatStarts };
+        }
         work = before + packing.work;
         if (best.end <= goal || work > mostWork) break;
         next = topFirst(packing, next, reached);

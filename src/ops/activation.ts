@@ -15,6 +15,7 @@ import {
 } from "./kinds.js";
 import { math } from "./math.js";
 import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
+import { axisOfLargest, beside, elementByElement, isCommon, outputsAt } from "./over-models.js";
 import { broadcastShape, reduceTo, sameShape } from "./shapes.js";
 
 /**
@@ -70,8 +71,15 @@ const elu = (name: "Elu" | "Selu"): Op => {
 const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
 
-/** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
-const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
+/**
+ * An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. `plain` is the op without
+ * a bias: that of kernels is one for all rows.
+ */
+const biased = (
+  plain: string,
+  body: (b: Emit, x: string) => string,
+  gradient: (b: Emit, x: string, dY: string) => string,
+): Op => {
   const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
     call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
   return native(
@@ -81,7 +89,18 @@ const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: str
       const bias = call.inputs[1];
       return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
     }),
-    { pointwise: true, holds: { 1: "weight" }, body: (call) => [body(call.b, shifted(call))] },
+    {
+      pointwise: true,
+      holds: { 1: "weight" },
+      overModels: (call) => {
+        if (!call.inputs[1]) return elementByElement(call);
+        const rank = call.input(0).shape.length;
+        const at = axisOfLargest(call, rank);
+        const sum = math(call.b).add(beside(call, 0, rank, at), beside(call, 1, rank, at));
+        return outputsAt([call.b.op(plain, [sum], {}, { domain: "com.microsoft", name: call.node.name })], at);
+      },
+      body: (call) => [body(call.b, shifted(call))],
+    },
   );
 };
 
@@ -149,6 +168,8 @@ export const activation: OpTable = {
     {
       pointwise: true,
       holds: { 1: "weight" },
+      // the slope is spread over X, never the other way round
+      overModels: (call) => (isCommon(call, 0) ? undefined : elementByElement(call)),
       body: ({ b, x }) => {
         const m = math(b);
         return [m.where(m.less(x(0), 0), m.mul(x(0), x(1)), x(0))];
@@ -285,8 +306,8 @@ export const activation: OpTable = {
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
-  "com.microsoft:BiasGelu": biased(gelu, geluGradient),
+  "com.microsoft:FastGelu": biased("FastGelu", fastGelu, fastGeluGradient),
+  "com.microsoft:BiasGelu": biased("Gelu", gelu, geluGradient),
   "com.microsoft:QuickGelu": swish(1.702, {}),
   Swish: swish(1, { since: 24, types: null }),
 };

@@ -126,7 +126,7 @@ export const elementByElement: ModelsRule = (call) => {
   const at = axisOfLargest(call, rank);
   const wide = call.inputs.map((input) => input && padded(input.shape, rank));
   // models and channels as one axis, unless an operand has one element for all channels of a model or for all models
-  const isOne = at === 1 && wide.every((own, i) => own?.[1] === (call.at(i) === undefined ? 1 : shape[1]));
+  const isOne = at === 1 && wide.every((own, i) => !own || own[1] === (call.at(i) === undefined ? 1 : shape[1]));
   const inputs = wide.map((own, i) => {
     if (!own) return undefined;
     if (!isOne) return beside(call, i, rank, at);

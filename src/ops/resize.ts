@@ -166,6 +166,8 @@ const defaults: Attributes = {
 const resizedOverModels: ModelsRule = (call) => {
   const { b, models, node } = call;
   const at = call.at(0) ?? 0;
+  if (resized(call).some(({ axis, from, to, scale }) => axis === 0 && (from !== to || (scale ?? 1) !== 1)))
+    return undefined;
   const x = call.joint(0, at, oneAfterAnother(call.input(0).shape, models, 0));
   const sizes = call.inputs[3] && call.need(3);
   const axes = call.ints("axes") ?? call.input(0).shape.map((_, axis) => axis);

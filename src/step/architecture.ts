@@ -20,7 +20,7 @@ export function differingArchitecture(models: readonly NamedModel[]): string | u
   return undefined;
 }
 
-/** The names of another graph of the same architecture, by those in the first. Built node by node, throws for none. */
+/** The names that tensors have in another graph of the same architecture, by those in the first. */
 export function namesIn(first: Graph, other: Graph): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   first.nodes.forEach((node, i) => {

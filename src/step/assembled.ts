@@ -25,6 +25,8 @@ export interface StepParts {
   /** The output that the loss is of, as messages call it. */
   readonly output: string;
   readonly accumulate: number;
+  /** How many models have updates of their own; undefined: all parameters have one update. */
+  readonly updatedApart?: number | undefined;
   /** Parameters that are trained. */
   readonly wanted: ReadonlySet<string>;
   /** Appends the loss of a micro-batch: its forward nodes, and the names that tensors of the model have in it. */
@@ -49,7 +51,7 @@ export function assembled(b: Builder, parts: StepParts): Graph {
     b.scope = suffixed("gradients", micro);
     sums = sums
       ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
-      : flatten(b, model, batch.gradients, trained, accumulate);
+      : flatten(b, model, batch.gradients, trained, { count: accumulate, models: parts.updatedApart });
   }
   const last = batches.at(-1) as MicroBatch;
   b.phase = "loss";

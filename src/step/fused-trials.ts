@@ -1,15 +1,17 @@
 import { Builder } from "../build/build.js";
-import { type Graph, type GraphTrial, int, type Node } from "../graph/graph.js";
+import { type Graph, type GraphTrial, int, type Node, type Tensor } from "../graph/graph.js";
 import { differingArchitecture, namesIn } from "./architecture.js";
 import { assembled, type SeededLoss } from "./assembled.js";
+import { type Setting, settingOf } from "./coefficients.js";
 import { seededGraph } from "./initial.js";
 import { appendLoss, chunksOf } from "./loss.js";
+import { ScaleInStep, scaledBy } from "./loss-scale.js";
 import { lowerFor, type Target } from "./lower.js";
-import { appendUpdate, scaleGradients } from "./optimizer.js";
+import { differingOptimizer, isSameOptimizer } from "./optimizer.js";
 import { OverModels, type Part, type SideBySide } from "./over-models.js";
-import { parseNamed } from "./settings.js";
+import { type Named, parseNamed } from "./settings.js";
 import { adaptedFor, type Step } from "./step.js";
-import { type PreparedModel, prepared, type StepOptions } from "./training.js";
+import { appendUpdates, type PreparedModel, prepared, type StepOptions } from "./training.js";
 
 /** One of the models that are to be trained as one. */
 export interface FusedMember {
@@ -47,18 +49,19 @@ function differingOptions(members: readonly FusedMember[], models: readonly Prep
   const [first] = members as [FusedMember];
   const facts: readonly (readonly [what: string, of: (options: StepOptions) => unknown])[] = [
     ["loss", ({ loss }) => parseNamed(loss).name],
-    ["optimizer", ({ optimizer }) => optimizer],
     ["accumulation", ({ accumulate = 1 }) => accumulate],
-    ["clipping", ({ clipNorm }) => clipNorm],
+    ["clipping", ({ clipNorm }) => clipNorm !== undefined],
     ["precision", ({ precision = "" }) => precision],
     ["rates", ({ rates = "constants" }) => rates],
   ];
   for (const { name, options } of members)
     for (const [what, of] of facts)
       if (of(options) !== of(first.options)) return `${name} has another ${what} than ${first.name}`;
+  for (const { name, options } of members) {
+    const difference = differingOptimizer(parseNamed(first.options.optimizer), parseNamed(options.optimizer));
+    if (difference) return `${name} has ${difference}`;
+  }
   if (models.some(({ loss }) => chunksOf(loss) > 1)) return `the loss of ${first.name} is in chunks`;
-  if (models.some(({ lossScale }) => typeof lossScale !== "number"))
-    return `the loss scale of ${first.name} is dynamic`;
   return undefined;
 }
 
@@ -120,6 +123,9 @@ class Fuser {
   private readonly forward: OverModels;
   private readonly first: PreparedModel;
   private readonly options: StepOptions;
+  private readonly optimizers: readonly [Named, ...Named[]];
+  private readonly clipNorm: Setting | undefined;
+  private readonly lossScale: number | ScaleInStep;
   readonly sideBySide: SideBySide[] = [];
 
   constructor(
@@ -131,27 +137,35 @@ class Fuser {
     this.names = members.map(({ name }) => name);
     this.first = models[0] as PreparedModel;
     this.options = (members[0] as FusedMember).options;
+    this.optimizers = members.map(({ options }) => parseNamed(options.optimizer)) as [Named, ...Named[]];
+    const norms = members.flatMap(({ options }) => options.clipNorm ?? []);
+    this.clipNorm = norms.length ? settingOf(norms) : undefined;
+    const { lossScale } = this.first;
+    this.lossScale = typeof lossScale === "number" ? lossScale : new ScaleInStep(b, lossScale, members.length);
     this.forward = new OverModels(b, this.names, apart);
   }
 
   step(): Graph {
     const { b, first, options } = this;
     const model = this.model();
-    const { accumulate = 1, clipNorm } = options;
-    const scale = first.lossScale as number;
+    const { accumulate = 1 } = options;
+    const { optimizers, clipNorm, lossScale } = this;
+    const [one] = optimizers;
+    const isApart =
+      clipNorm !== undefined ||
+      typeof lossScale !== "number" ||
+      optimizers.some((optimizer) => !isSameOptimizer(optimizer, one));
     const wanted = [...first.wanted].flatMap((name) => this.forward.values.declared(name) ?? []);
     return assembled(b, {
       model,
       output: first.output,
       accumulate,
       wanted: new Set(wanted),
-      losses: (_, nameOf) => this.losses(nameOf, scale / accumulate, scale),
+      updatedApart: isApart ? this.names.length : undefined,
+      losses: (_, nameOf) => this.losses(nameOf, accumulate),
       lossName: "losses",
       finish: (losses) => this.finish(losses),
-      update: (flats) =>
-        scaleGradients(b, flats, { lossScale: scale, clipNorm }).flatMap((flat) =>
-          appendUpdate(b, flat, parseNamed(options.optimizer), options.rates),
-        ),
+      update: (flats) => appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm }),
     });
   }
 
@@ -178,14 +192,16 @@ class Fuser {
     };
   }
 
-  /** Appends the losses of a micro-batch, of which a mean has its gradients scaled otherwise than a sum. */
-  private losses(nameOf: (name: string) => string, ofMean: number, ofSum: number): SeededLoss {
-    const { b, first } = this;
+  /** Appends the losses of a micro-batch. */
+  private losses(nameOf: (name: string) => string, accumulate: number): SeededLoss {
+    const { b, first, lossScale } = this;
     const over = new OverModels(b, this.names);
     const { values } = over;
     values.holdAs(first.output, this.forward.values, nameOf);
     const before = [...values.forms(first.output)];
-    const parts = this.lossParts(ofMean, ofSum);
+    const scale = typeof lossScale === "number" ? lossScale : b.type(lossScale.scale);
+    if (typeof scale !== "number") values.holdJoint(scale.name, { dtype: scale.dtype, shape: [] }, scale.name, 0);
+    const parts = this.lossParts(scale, accumulate);
     const { loss, target, isMean, seed } = parts[0] as LossPart;
     over.append(parts.map(({ losses }) => losses));
     const vector = values.joint(loss, 0, [this.names.length]);
@@ -198,10 +214,10 @@ class Fuser {
   }
 
   /** The loss of each model by itself, and its gradient. */
-  private lossParts(ofMean: number, ofSum: number): readonly LossPart[] {
+  private lossParts(scale: number | Tensor, accumulate: number): readonly LossPart[] {
     const made = new Map<PreparedModel, LossPart>();
     return this.models.map((model) => {
-      const part = made.get(model) ?? lossPart(model, ofMean, ofSum);
+      const part = made.get(model) ?? lossPart(model, scale, accumulate);
       made.set(model, part);
       return part;
     });
@@ -228,7 +244,8 @@ interface LossPart {
   readonly seed: string;
 }
 
-function lossPart({ model, output, loss: named }: PreparedModel, ofMean: number, ofSum: number): LossPart {
+/** `scale` is the number that the gradient is multiplied by, or the tensor that has it. */
+function lossPart({ model, output, loss: named }: PreparedModel, scale: number | Tensor, accumulate: number): LossPart {
   const b = new Builder(model, false);
   b.phase = "loss";
   b.scope = "loss";
@@ -236,7 +253,11 @@ function lossPart({ model, output, loss: named }: PreparedModel, ofMean: number,
   const count = b.nodes.length;
   b.phase = "backward";
   b.category = "temporary";
-  const seed = gradient(isMean ? ofMean : ofSum);
+  const share = isMean ? 1 / accumulate : 1;
+  const seed =
+    typeof scale === "number"
+      ? gradient(scale * share)
+      : scaledBy(b, gradient(share), b.declare({ ...scale, shape: [] }));
   const part = (nodes: readonly Node[]): Part => ({ nodes, tensors: b.tensors });
   return { losses: part(b.nodes.slice(0, count)), gradients: part(b.nodes.slice(count)), loss, target, isMean, seed };
 }

@@ -1,8 +1,12 @@
 import type { Builder } from "../build/build.js";
 import { elementCount, int, ints, type Tensor, type TensorType } from "../graph/graph.js";
+import { valuesOf } from "../graph/values.js";
 import type { ModelAxis } from "../ops/op.js";
 import { oneAfterAnother, withModels } from "../ops/over-models.js";
 import { expandTo, reshape, sameShape } from "../ops/shapes.js";
+
+/** Most elements of a constant that is there once for each model; larger ones are repeated by a node. */
+const mostRepeated = 2 ** 14;
 
 /** What is known of a tensor of one model for all of them. */
 interface Held {
@@ -193,12 +197,30 @@ export class ModelValues {
       const rest = shape.slice(1).map((_, i) => i + 2);
       return b.op("Transpose", [from], { perm: ints([1, 0, ...rest]) });
     }
-    if (held.common !== undefined)
-      return expandTo(b, reshape(b, held.common, withModels(shape, 1, at)), withModels(shape, models, at));
+    const { common } = held;
+    if (common !== undefined)
+      return (
+        this.repeated(common, shape, at) ??
+        expandTo(b, reshape(b, common, withModels(shape, 1, at)), withModels(shape, models, at))
+      );
     const each = held.each as readonly string[];
     // channels one after another need no axis of their own
     const parts = at === 1 && shape.length > 1 ? each : each.map((name) => reshape(b, name, withModels(shape, 1, at)));
     return b.op("Concat", parts, { axis: int(at) });
+  }
+
+  /** A small constant once for each model, which no node need make; undefined for what is no such. */
+  private repeated(name: string, shape: readonly number[], at: ModelAxis): string | undefined {
+    const { b, models } = this;
+    const { dtype, category, data } = b.type(name);
+    const count = elementCount(shape);
+    if (category !== "constant" || !data || count * models > mostRepeated) return undefined;
+    const own = valuesOf(dtype, data);
+    const outer = at ? (shape[0] as number) : 1;
+    const inner = count / outer;
+    const runs = Array.from({ length: outer }, (_, i) => own.slice(i * inner, (i + 1) * inner));
+    const values = runs.flatMap((run) => Array.from({ length: models }, () => run).flat());
+    return b.constant(dtype, withModels(shape, models, at), values);
   }
 
   private parted(held: Held): readonly string[] {

@@ -1,6 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { NodeError } from "../graph/errors.js";
-import type { Graph, Node, Tensor } from "../graph/graph.js";
+import { elementCount, type Graph, type Node, type Tensor } from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import type { ModelsCall, ModelsRule, OfModels, Op } from "../ops/op.js";
@@ -100,7 +100,13 @@ export class OverModels {
     const { values } = this;
     if (op.random) return "random";
     if (this.apart.has(node.name)) return "asked";
-    if (!ruleOf(op) || op.hostInputs.some((slot) => node.inputs[slot] && values.at(node.inputs[slot]) !== undefined))
+    // empty tensors have no kernels for what moves them
+    const isEmpty = (name: string): boolean => name !== "" && elementCount(values.type(name).shape) === 0;
+    if (
+      !ruleOf(op) ||
+      node.inputs.some(isEmpty) ||
+      op.hostInputs.some((slot) => node.inputs[slot] && values.at(node.inputs[slot]) !== undefined)
+    )
       return "no rule";
     // what only joins what is apart would be copied for it
     const own = node.inputs.filter((name) => name && values.at(name) !== undefined && !values.isResident(name));
@@ -132,20 +138,26 @@ export class OverModels {
   /** Adds a node under its own names, as far as they are free. */
   private again(node: Node, inputs: readonly (string | undefined)[], attributes = node.attributes): string[] {
     const { b } = this;
-    const outputs = node.outputs.map((name) => (name && b.tensors.has(name) ? b.fresh(name) : name));
+    const outputs = node.outputs.map((name) => name && this.free(name));
     return b.add(node.op, inputs, attributes, { domain: node.domain, name: node.name, outputs });
+  }
+
+  private free(name: string): string {
+    return this.b.tensors.has(name) ? this.b.fresh(name) : name;
   }
 
   private addEach(node: Node, part: Part): void {
     const { b, values, names } = this;
     const inputs = node.inputs.map((name) => (name ? values.each(name) : undefined));
     const made = names.map((model, i) => {
-      const own = (name: string): string => (name ? b.fresh(`${model}/${name}`) : "");
+      const name = `${model}/${node.name}`;
+      const outputs = node.outputs.map((output) => output && this.free(`${model}/${output}`));
+      b.reserve([{ name, outputs }]);
       return b.add(
         node.op,
         inputs.map((each) => each?.[i]),
         node.attributes,
-        { domain: node.domain, name: `${model}/${node.name}`, outputs: node.outputs.map(own) },
+        { domain: node.domain, name, outputs },
       );
     });
     node.outputs.forEach((name, k) => {

@@ -2,10 +2,18 @@ import { Builder } from "../build/build.js";
 import { type Graph, isFloat, type Node, type Tensor, tensorOf } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { assembled, type SeededLoss } from "./assembled.js";
+import type { Setting } from "./coefficients.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
 import { type LossScale, ScaleInStep } from "./loss-scale.js";
-import { appendUpdate, checkOptimizer, type Rates, scaleGradients } from "./optimizer.js";
+import {
+  appendUpdate,
+  checkOptimizer,
+  type FlatParameters,
+  type Rates,
+  type State,
+  scaleGradients,
+} from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
@@ -110,13 +118,35 @@ export function trainingStep(given: Graph, options: StepOptions, adapt: Adapt = 
     losses: (forward, nameOf) => appendSeeds(b, { loss, wanted, seedOf }, forward, nameOf(output)),
     lossName: "loss",
     finish: (scalar) => ({ outputs: [scalar], loss: scalar }),
-    update: (given) => {
-      const finite = dynamic?.finite(given);
-      const flats = scaleGradients(b, given, { lossScale: dynamic?.scale ?? scale, clipNorm });
-      const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer, options.rates));
-      return dynamic && finite ? dynamic.guard(finite, update) : update;
-    },
+    update: (flats) =>
+      appendUpdates(b, flats, { optimizers: [optimizer], rates: options.rates, lossScale: dynamic ?? scale, clipNorm }),
   });
+}
+
+/** How all flat buffers are updated. */
+export interface UpdateSettings {
+  /** One for all models, or one for each. */
+  readonly optimizers: readonly [Named, ...Named[]];
+  readonly rates: Rates | undefined;
+  readonly lossScale: number | ScaleInStep;
+  readonly clipNorm: Setting | undefined;
+}
+
+/** Appends the update of all flat buffers; what it replaces. */
+export function appendUpdates(
+  b: Builder,
+  given: readonly FlatParameters[],
+  { optimizers, rates, lossScale, clipNorm }: UpdateSettings,
+): State[] {
+  const dynamic = typeof lossScale === "number" ? undefined : lossScale;
+  const finite = dynamic?.finite(given);
+  const scale = typeof lossScale === "number" ? lossScale : lossScale.scale;
+  const flats = scaleGradients(b, given, { lossScale: scale, clipNorm });
+  const update = flats.flatMap((flat) => {
+    const own = appendUpdate(b, flat, optimizers, rates);
+    return dynamic && finite ? dynamic.guard(finite, flat, own) : own;
+  });
+  return dynamic && finite ? [...update, ...dynamic.next(finite)] : update;
 }
 
 /** The gradient from which the backward phase starts, scaled; `isMean`: the loss is a mean over samples. */

@@ -115,6 +115,7 @@ test("lanes of later stages use what those of earlier ones have left", () => {
   const one = concurrentPeakBytes(mlp) - storages(mlp).all.reduce((sum, s) => sum + (s.resident ? s.bytes : 0), 0);
   const all = concurrentPeakBytes(graph) - storages(graph).all.reduce((sum, s) => sum + (s.resident ? s.bytes : 0), 0);
   assert.ok(all >= 1.9 * one && all < 2.1 * one, `${all} for two of ${one}`);
+  assert.ok(layout(graph).arenaBytes <= 1.02 * concurrentPeakBytes(graph));
 });
 
 test("a graph of one lane has no lanes, and its peak is the plain one", () => {

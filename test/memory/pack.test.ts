@@ -52,6 +52,6 @@ test("pack(content) ends the arena with a flat buffer that fills from its end", 
   assert.deepEqual(pack({ free, flat, base: 64, count: 4 }), {
     end: 256,
     starts: Float64Array.of(64),
-    fromBase: false,
+    flatStarts: [128],
   });
 });
