@@ -90,11 +90,7 @@ export async function sameAsAlone(
             `${name} in step ${step}`,
             readTrial(pieces, (tensor) => observed.get(tensor) ?? read(tensor)),
           );
-        for (const { name, pieces } of places.left)
-          actual.set(
-            `${name} after step ${step}`,
-            readTrial(pieces, read),
-          );
+        for (const { name, pieces } of places.left) actual.set(`${name} after step ${step}`, readTrial(pieces, read));
       }
     });
     let count = 0;
