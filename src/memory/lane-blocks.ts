@@ -68,17 +68,12 @@ function contentOf({ free, flat }: Content, block: Block): Content {
     start: number.get(start) as number,
     end: number.get(end) as number,
   });
-  let place = 0;
   return {
     free: lives.map(dense),
-    flat: buffers.map((buffer): FlatBuffer => {
-      const own = { ...buffer, place };
-      place += buffer.bytes;
-      return {
-        ...own,
-        parts: buffer.parts.map(({ storage, offsetBytes }) => ({ storage: dense(storage), offsetBytes })),
-      };
-    }),
+    flat: buffers.map((buffer) => ({
+      ...buffer,
+      parts: buffer.parts.map(({ storage, offsetBytes }) => ({ storage: dense(storage), offsetBytes })),
+    })),
     base: 0,
     count: ranks.length,
   };

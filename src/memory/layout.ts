@@ -119,16 +119,14 @@ interface Flat extends FlatBuffer {
 /** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
 function flatBuffers(graph: Graph, all: readonly Storage[]): Flat[] {
   const buffers = new Map<string, Flat>();
-  let place = 0;
   for (const storage of all) {
     if (!storage.within) continue;
     const { tensor, offsetBytes } = storage.within;
     let buffer = buffers.get(tensor);
     if (!buffer) {
       const whole = graph.tensors.get(tensor);
-      buffer = { tensor, place, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
+      buffer = { tensor, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
       buffers.set(tensor, buffer);
-      place += buffer.bytes;
     }
     buffer.parts.push({ storage, offsetBytes });
   }

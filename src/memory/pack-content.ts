@@ -7,8 +7,6 @@ export type Life = Span & Pick<Storage, "bytes">;
 /** A flat buffer whose parts are made by nodes. */
 export interface FlatBuffer {
   readonly tensor: string;
-  /** Bytes of the flat buffers before it. */
-  readonly place: number;
   readonly bytes: number;
   readonly parts: readonly { readonly storage: Life; readonly offsetBytes: number }[];
 }

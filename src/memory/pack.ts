@@ -1,3 +1,4 @@
+import { greatest, least } from "../graph/lists.js";
 import { inBlocks } from "./lane-blocks.js";
 import type { Content, Life, Packed } from "./pack-content.js";
 import { aligned, type Fixed, Packing } from "./packing.js";
@@ -30,13 +31,14 @@ export function pack(content: Content): Packed {
  */
 function packed(content: Content): Packed {
   const { free, flat, base, count } = content;
-  const size = flat.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { places, size } = placesOf(content);
+  const placeOf = (one: number): number => places[one] as number;
   const goal = Math.max(base + size, lowerBound(content));
   let best: Packed | undefined;
   let work = 0;
   const mostWork = workFor(free.length);
   for (const fromBase of flat.length ? [false, true] : [true]) {
-    const packing = new Packing({ free, fixed: fixedParts(content, fromBase), base, count });
+    const packing = new Packing({ free, fixed: fixedParts(content, places, fromBase), base, count });
     const before = work;
     for (const order of orders(packing, fromBase)) {
       if (best && work > mostWork) break;
@@ -47,7 +49,9 @@ function packed(content: Content): Packed {
         const end = Math.max(reached, base + size);
         if (reached < least) [least, since] = [reached, 0];
         if (!best || end < best.end) {
-          const flatStarts = flat.map(({ place, bytes }) => (fromBase ? base + place : end - place - bytes));
+          const flatStarts = flat.map(({ bytes }, one) =>
+            fromBase ? base + placeOf(one) : end - placeOf(one) - bytes,
+          );
           best = { end, starts: startsOf(packing, fromBase, end), flatStarts };
         }
         work = before + packing.work;
@@ -69,11 +73,32 @@ const patience = 20;
 /** More storages than this are not filled into a skyline: its time grows with the square of their number. */
 const mostForSkyline = 5000;
 
+/** Where flat buffers lie, one beside the other but for those that are over before another begins; and all that they take. */
+function placesOf({ flat, count }: Content): { readonly places: Float64Array; readonly size: number } {
+  const lives = flat.map(({ bytes, parts }): Life => {
+    const all = parts.map(({ storage }) => storage);
+    const [start, end] = [least(all.map((life) => life.start)), greatest(all.map((life) => life.end))];
+    const [first] = all;
+    if (!first?.wide) return { bytes, start, end };
+    const { lane } = first.wide;
+    const from = least(all.map(({ start: own, wide }) => wide?.from ?? own));
+    return {
+      bytes,
+      start,
+      end,
+      wide: { lane, from, until: greatest(all.map((life) => life.wide?.until ?? life.end)) },
+    };
+  });
+  const packing = new Packing({ free: lives, fixed: [], base: 0, count });
+  const size = packing.place(Int32Array.from(flat, (_, one) => one));
+  return { places: packing.offset, size };
+}
+
 /** The parts of flat buffers at their places; upside down if the buffers end the arena. */
-const fixedParts = ({ flat, base }: Content, fromBase: boolean): Fixed[] =>
-  flat.flatMap(({ place, bytes, parts }) =>
+const fixedParts = ({ flat, base }: Content, places: Float64Array, fromBase: boolean): Fixed[] =>
+  flat.flatMap(({ bytes, parts }, one) =>
     parts.map(({ storage, offsetBytes }): Fixed => {
-      const offset = base + place + (fromBase ? offsetBytes : bytes - offsetBytes - storage.bytes);
+      const offset = base + (places[one] as number) + (fromBase ? offsetBytes : bytes - offsetBytes - storage.bytes);
       return { storage, offset, end: offset + storage.bytes };
     }),
   );
@@ -140,12 +165,12 @@ function pressures({ free, size, start, end, count }: Packing): Float64Array {
     Array.from(size, (bytes, one) => ({ bytes, start: start[one] as number, end: end[one] as number })),
     count,
   );
-  const most = greatest(live);
+  const most = greatestWithin(live);
   return Float64Array.from({ length: free }, (_, one) => most(start[one] as number, end[one] as number));
 }
 
 /** Answers for the greatest of the values from one place to another: of two overlapping stretches of a power of two. */
-function greatest(values: Float64Array): (first: number, last: number) => number {
+function greatestWithin(values: Float64Array): (first: number, last: number) => number {
   const levels = [values];
   for (let width = 1; 2 * width <= values.length; width *= 2) {
     const below = levels.at(-1) as Float64Array;

@@ -38,9 +38,8 @@ test("inBlocks(content) packs each lane as if it were alone, the same ones once,
 });
 
 test("inBlocks(content) keeps a flat buffer in the block of its lane, where its parts are free until they are made", () => {
-  const flatOf = (tensor: string, lane: number, place: number) => ({
+  const flatOf = (tensor: string, lane: number) => ({
     tensor,
-    place,
     bytes: 128,
     parts: [
       { storage: life(64, 3, 9, lane), offsetBytes: 64 },
@@ -48,7 +47,7 @@ test("inBlocks(content) keeps a flat buffer in the block of its lane, where its 
     ],
   });
   const free = [life(128, 0, 3, 0), life(128, 0, 3, 1)];
-  const content = { free, flat: [flatOf("f", 0, 0), flatOf("g", 1, 128)], base: 0, count: 10 };
+  const content = { free, flat: [flatOf("f", 0), flatOf("g", 1)], base: 0, count: 10 };
   const { end, starts, flatStarts } = inBlocks(content, pack);
   // below the later part of each buffer lie 64 bytes of what is over when it is made
   assert.deepEqual([end, [...starts], flatStarts], [384, [0, 192], [64, 256]]);
