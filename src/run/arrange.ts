@@ -49,10 +49,10 @@ interface SubArray {
   readonly why: string | undefined;
 }
 
-const fusedMember = ({ spec, bound }: BuiltTrial): FusedMember => ({
+const fusedMember = ({ spec, bound, rates }: BuiltTrial): FusedMember => ({
   name: spec.name,
   graph: bound.graph,
-  options: spec.options,
+  options: { ...spec.options, rates },
   seed: spec.seed,
 });
 

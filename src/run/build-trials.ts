@@ -15,6 +15,8 @@ import type { TrialSpec } from "./trials.js";
 export interface BuiltTrial {
   readonly spec: TrialSpec;
   readonly bound: BoundModel;
+  /** Learning rates as constants or as tensors. */
+  readonly rates: StepOptions["rates"];
   readonly step: Graph;
   readonly baseline: Graph;
   /** First values of what no node of its own step makes; made when they are asked for. */
@@ -58,7 +60,7 @@ export function buildTrials(
       const baseline = seededGraph(lowered, seed);
       let made: ReadonlyMap<string, Uint8Array> | undefined;
       const values = (): ReadonlyMap<string, Uint8Array> => (made ??= initialValues(baseline, step, seed));
-      return { spec, bound, step, baseline, values };
+      return { spec, bound, rates, step, baseline, values };
     } catch (error) {
       if (specs.length > 1) (error as Error).message = `${(error as Error).message} (model ${name}: ${file})`;
       throw error;

@@ -5,7 +5,7 @@ import type { Decision, Planner, PlanProblem } from "../plan.js";
 import { type Choice, judge, meets, planOf } from "./prefix.js";
 
 /** Layouts waste a little, and what they waste is taken off the budgets so many times. */
-const mostTries = 4;
+const mostTries = 8;
 
 /** One of several steps that follow one another in a joint graph. */
 interface Turn {

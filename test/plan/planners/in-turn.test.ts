@@ -29,7 +29,7 @@ const joint = (graphs: readonly Graph[], lanes = 1): Graph =>
 function problemOf(graph: Graph): PlanProblem {
   const nodeMs = graph.nodes.map((_, i) => 1 + (i % 7) / 7);
   const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => bytes / 1e5, swapMeasured: false });
-  return { graph, nodeMs, rows, budgetBytes: null, effort: { moves: 500 } };
+  return { graph, nodeMs, rows, budgetBytes: null, effort: { moves: 500, timeLimitMs: 120_000 } };
 }
 
 test("turnsOf(graph) are the steps of a joint graph of one lane, and of no other", () => {
@@ -50,10 +50,11 @@ test("turnsOf(graph) are the steps of a joint graph of one lane, and of no other
 for (const planner of ["best", "mutwo", "capuchin", "sqrt"])
   test(`planGraph({planner: ${planner}}) plans steps in turn each for itself: as many fit as their residents leave room for`, () => {
     const alone = problemOf(resnet);
-    const least = planGraph({ ...alone, planner, budgetBytes: 1 }).minimumPeakBytes;
+    // what the planner itself reaches, not what another one does
+    const least = planGraph({ ...alone, planner, budgetBytes: 1 }).peakBytes;
     const residents = timeline(resnet).residentBytes;
     const graph = joint(Array.from({ length: 6 }, () => resnet));
-    const budgetBytes = 5 * residents + Math.round(1.05 * least);
+    const budgetBytes = 5 * residents + Math.round(1.08 * least);
     assert.ok(layout(graph).arenaBytes > budgetBytes);
     const plan = planGraph({ ...problemOf(graph), planner, budgetBytes });
     assert.ok(plan.feasible, `${plan.peakBytes} of ${budgetBytes}`);
@@ -80,6 +81,9 @@ test("what may not be recomputed, swapped or evicted is so in every step", () =>
   const budgetBytes = Math.round(0.8 * layout(graph).arenaBytes);
   const keep = problem.rows.map(({ name }) => name).filter((name) => /Relu/.test(name));
   const plan = planGraph({ ...problem, planner: "best", budgetBytes, constraints: { keep, swap: false } });
-  assert.ok(plan.decisions.length > 0);
-  assert.ok(plan.decisions.every(({ activation, action }) => action === "recompute" && !keep.includes(activation)));
+  assert.ok(plan.feasible && plan.decisions.length > 0);
+  assert.deepEqual(
+    plan.decisions.filter(({ activation, action }) => action !== "recompute" || keep.includes(activation)).map(({ activation, action }) => [activation, action]),
+    [],
+  );
 });
