@@ -1,7 +1,7 @@
 import type { Builder } from "../build/build.js";
 import { type DType, type Graph, int, onnxNumbers } from "../graph/graph.js";
 import { nextName, stateName } from "../graph/names.js";
-import { bytesOf } from "../graph/values.js";
+import { bytesOf, valuesOf } from "../graph/values.js";
 import { math, type Operand } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
 import {
@@ -66,10 +66,10 @@ const operands = (b: Builder, flat: FlatParameters): { p: string; g: string } =>
 });
 
 /**
- * The learning rate, or it times a factor, as an operand of the update. As a tensor it has the bytes that the constant
- * would have, so that both give the same bits.
+ * The learning rate, or it times a factor: a number, a scalar, or a vector of each model's. As a tensor it has the bytes
+ * that the constant would have, so that both give the same bits.
  */
-function rateOperand(
+function rateOf(
   b: Builder,
   flat: FlatParameters,
   rates: Rates,
@@ -78,8 +78,8 @@ function rateOperand(
   const dtype = computeType(b, flat);
   const value = mapped(lr, factor, (a, z) => a * z);
   const { rows } = flat;
-  if (rates === "constants") return coefficient(b, rows, dtype, value);
-  const tensor = b.declare({
+  if (rates === "constants") return typeof value === "number" ? value : b.constant(dtype, [value.length], value);
+  return b.declare({
     name: b.fresh(stateName(flat.parameters, name)),
     dtype,
     shape: rows ? [rows.models] : [],
@@ -87,7 +87,14 @@ function rateOperand(
     data: bytesOf(dtype, listed(value, rows?.models ?? 1)),
     rate: factor,
   });
-  return rows ? besideRows(b, rows, tensor) : tensor;
+}
+
+/** What `rateOf` gives, or what is made of it, as an operand beside a flat buffer. */
+function beside(b: Builder, { rows }: FlatParameters, rate: Operand): Operand {
+  const tensor = typeof rate === "string" ? b.type(rate) : undefined;
+  if (!rows || !tensor?.shape.length) return rate;
+  if (tensor.category !== "constant" || !tensor.data) return besideRows(b, rows, tensor.name);
+  return coefficient(b, rows, tensor.dtype, valuesOf(tensor.dtype, tensor.data));
 }
 
 /**
@@ -123,7 +130,7 @@ const sgd: Optimizer["append"] = (b, flat, named, rates) => {
   const m = math(b);
   const of = (setting: Setting): Operand => coefficient(b, flat.rows, computeType(b, flat), setting);
   const { p, g } = operands(b, flat);
-  const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
+  const lr = beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" }));
   const gradient = isUsed(weight_decay) ? m.add(g, m.mul(p, of(weight_decay))) : g;
   if (!isUsed(momentum)) return [descend(b, flat, p, m.mul(gradient, lr))];
   const velocity = zeros(b, flat, "velocity");
@@ -150,18 +157,19 @@ const adamWith =
     const gradient = decays && !decoupled ? x.add(g, x.mul(p, of(weight_decay))) : g;
     const dtype = computeType(b, flat);
     const { rows } = flat;
+    /** One for all models, or a vector of each one's. */
     const power = (name: string, beta: Setting): State & { correction: string } => {
+      const isOwn = rows && (rows.isGuarded || typeof beta !== "number");
       const before = b.declare({
         name: b.fresh(stateName(flat.parameters, `${name}_power`)),
         dtype,
-        shape: rows ? [rows.models] : [],
+        shape: isOwn ? [rows.models] : [],
         category: "optimizer state",
-        data: bytesOf(dtype, listed(1, rows?.models ?? 1)),
+        data: bytesOf(dtype, listed(1, isOwn ? rows.models : 1)),
       });
       const factor = typeof beta === "number" ? b.scalar(beta, p) : b.constant(dtype, [beta.length], beta);
       const after = b.op("Mul", [before, factor], {}, next(b, before));
-      const correction = x.sub(1, after);
-      return { before, after, correction: rows ? besideRows(b, rows, correction) : correction };
+      return { before, after, correction: x.sub(1, after) };
     };
     /** s ← s + (1−β)(y−s) */
     const blend = (before: string, y: string, beta: Setting): State => {
@@ -173,11 +181,12 @@ const adamWith =
     const second = power("beta2", beta2);
     const m = blend(zeros(b, flat, "m"), gradient, beta1);
     const v = blend(zeros(b, flat, "v"), x.square(gradient), beta2);
-    const root = x.div(x.sqrt(v.after), x.sqrt(second.correction));
-    const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
-    const step = x.mul(x.div(m.after, x.add(root, of(eps))), x.div(lr, first.correction));
+    const root = x.div(x.sqrt(v.after), beside(b, flat, x.sqrt(second.correction)));
+    const lr = rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" });
+    const rate = beside(b, flat, x.div(lr, first.correction));
+    const step = x.mul(x.div(m.after, x.add(root, of(eps))), rate);
     const decayed = (): string =>
-      x.mul(p, rateOperand(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" }));
+      x.mul(p, beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" })));
     const whole = decays && decoupled ? x.add(step, decayed()) : step;
     const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
     return [...states, descend(b, flat, p, whole)];

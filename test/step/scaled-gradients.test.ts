@@ -14,7 +14,7 @@ async function scaled(settings: GradientSettings, of?: readonly number[]): Promi
   const b = new Builder();
   const shape = of ? [of.length, 2] : [8];
   for (const name of ["g", "p"]) b.declare({ name, dtype: "float32", shape, category: "input" });
-  const rows = of && { models: 2, of };
+  const rows = of && { models: 2, of, isGuarded: false };
   const [flat] = scaleGradients(b, [{ parameters: "p", gradients: "g", ...(rows && { rows }) }], settings);
   const made = flat?.gradients as string;
   if (made === "g") return undefined;
