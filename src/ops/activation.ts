@@ -2,21 +2,11 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
-import {
-  broadcastGradient,
-  fusible,
-  inferBroadcast,
-  native,
-  ofOutput0,
-  type Partial1,
-  sameType,
-  type Traits,
-  unary,
-} from "./kinds.js";
+import { broadcastGradient, fusible, native, type Partial1, sameType, type Traits, unary } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { axisOfLargest, beside, elementByElement, isCommon, outputsAt } from "./over-models.js";
-import { broadcastShape, reduceTo, sameShape } from "./shapes.js";
+import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import { elementByElement, isCommon } from "./over-models.js";
+import { broadcastShape, sameShape } from "./shapes.js";
 
 /**
  * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the
@@ -70,39 +60,6 @@ const elu = (name: "Elu" | "Selu"): Op => {
 
 const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
-
-/**
- * An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. `plain` is the op without
- * a bias: that of kernels is one for all rows.
- */
-const biased = (
-  plain: string,
-  body: (b: Emit, x: string) => string,
-  gradient: (b: Emit, x: string, dY: string) => string,
-): Op => {
-  const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
-    call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
-  return native(
-    inferBroadcast(),
-    ofOutput0((call, dY) => {
-      const dX = gradient(call.b, shifted(call), dY);
-      const bias = call.inputs[1];
-      return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
-    }),
-    {
-      pointwise: true,
-      holds: { 1: "weight" },
-      overModels: (call) => {
-        if (!call.inputs[1]) return elementByElement(call);
-        const rank = call.input(0).shape.length;
-        const at = axisOfLargest(call, rank);
-        const sum = math(call.b).add(beside(call, 0, rank, at), beside(call, 1, rank, at));
-        return outputsAt([call.b.op(plain, [sum], {}, { domain: "com.microsoft", name: call.node.name })], at);
-      },
-      body: (call) => [body(call.b, shifted(call))],
-    },
-  );
-};
 
 /** x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ)). */
 const swish = (otherwise: number, traits: Traits): Op =>
@@ -306,8 +263,6 @@ export const activation: OpTable = {
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased("FastGelu", fastGelu, fastGeluGradient),
-  "com.microsoft:BiasGelu": biased("Gelu", gelu, geluGradient),
   "com.microsoft:QuickGelu": swish(1.702, {}),
   Swish: swish(1, { since: 24, types: null }),
 };

@@ -2,7 +2,7 @@ import type { Builder } from "../build/build.js";
 import { NodeError } from "../graph/errors.js";
 import { type Graph, type Node, prune } from "../graph/graph.js";
 import { suffixed } from "../graph/names.js";
-import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
+import { type ApartUpdates, accumulateGradients, flatten, soon, type Trained } from "./flat.js";
 import { backward, dependents } from "./gradient.js";
 import type { FlatParameters, State } from "./optimizer.js";
 
@@ -25,8 +25,8 @@ export interface StepParts {
   /** The output that the loss is of, as messages call it. */
   readonly output: string;
   readonly accumulate: number;
-  /** How many models have updates of their own; undefined: all parameters have one update. */
-  readonly updatedApart?: number | undefined;
+  /** Models that have updates of their own; undefined: all parameters have one update. */
+  readonly updates?: ApartUpdates | undefined;
   /** Parameters that are trained. */
   readonly wanted: ReadonlySet<string>;
   /** Appends the loss of a micro-batch: its forward nodes, and the names that tensors of the model have in it. */
@@ -51,7 +51,7 @@ export function assembled(b: Builder, parts: StepParts): Graph {
     b.scope = suffixed("gradients", micro);
     sums = sums
       ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
-      : flatten(b, model, batch.gradients, trained, { count: accumulate, models: parts.updatedApart });
+      : flatten(b, model, batch.gradients, trained, { count: accumulate, updates: parts.updates });
   }
   const last = batches.at(-1) as MicroBatch;
   b.phase = "loss";

@@ -1,7 +1,6 @@
 import type { Builder } from "../build/build.js";
 import { type DType, int } from "../graph/graph.js";
 import type { Operand } from "../ops/math.js";
-import { reshape } from "../ops/shapes.js";
 
 /** A number for all models of a step, or one for each. */
 export type Setting = number | readonly number[];
@@ -11,6 +10,8 @@ export interface ModelRows {
   readonly models: number;
   /** From 0, one for each row. */
   readonly of: readonly number[];
+  /** In a step one model may be updated and another not: states that count updates are each model's own. */
+  readonly isGuarded: boolean;
 }
 
 /** One number for all models if they agree, else one for each. */
@@ -34,10 +35,8 @@ export const listed = (setting: Setting, models: number): readonly number[] =>
   typeof setting === "number" ? new Array<number>(models).fill(setting) : setting;
 
 /** A vector of the models' numbers, [models], as it stands beside the rows of a flat buffer: [rows, 1]. */
-export function besideRows(b: Builder, { of }: ModelRows, vector: string): string {
-  const index = b.constant("int32", [of.length], of);
-  return reshape(b, b.op("Gather", [vector, index], { axis: int(0) }), [of.length, 1]);
-}
+export const besideRows = (b: Builder, { of }: ModelRows, vector: string): string =>
+  b.op("Gather", [vector, b.constant("int32", [of.length, 1], of)], { axis: int(0) });
 
 /** A setting as an operand beside a flat buffer: a number, or a constant [rows, 1]. */
 export const coefficient = (b: Builder, rows: ModelRows | undefined, dtype: DType, setting: Setting): Operand => {

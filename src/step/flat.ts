@@ -2,6 +2,7 @@ import type { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Node, type Tensor, tensorBytes, tensorOf } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { gradientName, microName } from "../graph/names.js";
+import type { ModelRows } from "./coefficients.js";
 import type { FlatParameters } from "./optimizer.js";
 
 /** The flat buffers, and the nodes that add a micro-batch's gradients by the tensor that they wait for. */
@@ -62,18 +63,22 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): readonly 
 const partialName = (parameter: string, micro: number, count: number): string =>
   micro === count ? gradientName(parameter) : microName(gradientName(parameter), micro);
 
+/** Models whose updates differ: how many, and whether in a step one may be updated and another not. */
+export type ApartUpdates = Pick<ModelRows, "models" | "isGuarded">;
+
 /**
- * Lays the first micro-batch's gradients, of `count`, into flat buffers; returns their names by parameter. With `models`
- * the buffers have rows that belong to one of so many models each, whose updates differ.
+ * Lays the first micro-batch's gradients, of `count`, into flat buffers; returns their names by parameter. With `updates`
+ * the buffers have rows that belong to one model each.
  */
 export function flatten(
   b: Builder,
   model: Graph,
   gradients: ReadonlyMap<string, string>,
   trained: Trained,
-  { count, models }: { readonly count: number; readonly models?: number | undefined },
+  { count, updates }: { readonly count: number; readonly updates?: ApartUpdates | undefined },
 ): Map<string, string> {
   const names = new Map<string, string>();
+  const { models, isGuarded = false } = updates ?? {};
   /** Names that gradients have now, by the names under which they were made. */
   const renamed = new Map<string, string>();
   const groups = byType(model, gradients);
@@ -85,7 +90,7 @@ export function flatten(
     const flat = {
       parameters: b.declare({ name: b.fresh(`parameters${suffix}`), dtype, shape, category: "parameter" }),
       gradients: b.declare({ name: b.fresh(`gradients${suffix}`), dtype, shape, category: "gradient" }),
-      ...(models && length && { rows: { models, of: modelsOfRows(parameters, models, length) } }),
+      ...(models && length && { rows: { models, of: modelsOfRows(parameters, models, length), isGuarded } }),
     };
     let offsetBytes = 0;
     for (const tensor of parameters) {

@@ -127,6 +127,7 @@ class Fuser {
   private readonly clipNorm: Setting | undefined;
   private readonly lossScale: number | ScaleInStep;
   readonly sideBySide: SideBySide[] = [];
+  private total: string | undefined;
 
   constructor(
     private readonly b: Builder,
@@ -161,7 +162,7 @@ class Fuser {
       output: first.output,
       accumulate,
       wanted: new Set(wanted),
-      updatedApart: isApart ? this.names.length : undefined,
+      updates: isApart ? { models: this.names.length, isGuarded: typeof lossScale !== "number" } : undefined,
       losses: (_, nameOf) => this.losses(nameOf, accumulate),
       lossName: "losses",
       finish: (losses) => this.finish(losses),
@@ -205,6 +206,8 @@ class Fuser {
     const { loss, target, isMean, seed } = parts[0] as LossPart;
     over.append(parts.map(({ losses }) => losses));
     const vector = values.joint(loss, 0, [this.names.length]);
+    // of one batch the losses are there before the gradients
+    this.total = accumulate === 1 ? this.sum(vector) : undefined;
     over.append(parts.map(({ gradients }) => gradients));
     if (!this.sideBySide.some(({ node }) => over.sideBySide.some((other) => other.node === node)))
       this.sideBySide.push(...over.sideBySide);
@@ -223,12 +226,16 @@ class Fuser {
     });
   }
 
-  private finish(losses: string): Pick<Graph, "outputs" | "loss" | "trials"> {
+  private sum(losses: string): string {
     const { b } = this;
     b.scope = "loss";
-    const total = b.op("ReduceSum", [losses], { keepdims: int(0) });
+    return b.op("ReduceSum", [losses], { keepdims: int(0) });
+  }
+
+  private finish(losses: string): Pick<Graph, "outputs" | "loss" | "trials"> {
+    const { b } = this;
     const loss = b.fresh("loss");
-    b.rename(total, loss);
+    b.rename(this.total ?? this.sum(losses), loss);
     const trials = this.names.map((name, index): GraphTrial => ({ name, array: "", index, loss: losses }));
     return { outputs: [losses, loss], loss, trials };
   }

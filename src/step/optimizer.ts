@@ -1,7 +1,7 @@
 import type { Builder } from "../build/build.js";
 import { type DType, type Graph, int, onnxNumbers } from "../graph/graph.js";
 import { nextName, stateName } from "../graph/names.js";
-import { bytesOf } from "../graph/values.js";
+import { bytesOf, valuesOf } from "../graph/values.js";
 import { math, type Operand } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
 import {
@@ -13,7 +13,6 @@ import {
   mapped,
   type Setting,
   settingOf,
-  sumsOfModels,
 } from "./coefficients.js";
 import { type Named, numericSettings } from "./settings.js";
 
@@ -67,10 +66,10 @@ const operands = (b: Builder, flat: FlatParameters): { p: string; g: string } =>
 });
 
 /**
- * The learning rate, or it times a factor, as an operand of the update. As a tensor it has the bytes that the constant
- * would have, so that both give the same bits.
+ * The learning rate, or it times a factor: a number, a scalar, or a vector of each model's. As a tensor it has the bytes
+ * that the constant would have, so that both give the same bits.
  */
-function rateOperand(
+function rateOf(
   b: Builder,
   flat: FlatParameters,
   rates: Rates,
@@ -79,8 +78,8 @@ function rateOperand(
   const dtype = computeType(b, flat);
   const value = mapped(lr, factor, (a, z) => a * z);
   const { rows } = flat;
-  if (rates === "constants") return coefficient(b, rows, dtype, value);
-  const tensor = b.declare({
+  if (rates === "constants") return typeof value === "number" ? value : b.constant(dtype, [value.length], value);
+  return b.declare({
     name: b.fresh(stateName(flat.parameters, name)),
     dtype,
     shape: rows ? [rows.models] : [],
@@ -88,7 +87,14 @@ function rateOperand(
     data: bytesOf(dtype, listed(value, rows?.models ?? 1)),
     rate: factor,
   });
-  return rows ? besideRows(b, rows, tensor) : tensor;
+}
+
+/** What `rateOf` gives, or what is made of it, as an operand beside a flat buffer. */
+function beside(b: Builder, { rows }: FlatParameters, rate: Operand): Operand {
+  const tensor = typeof rate === "string" ? b.type(rate) : undefined;
+  if (!rows || !tensor?.shape.length) return rate;
+  if (tensor.category !== "constant" || !tensor.data) return besideRows(b, rows, tensor.name);
+  return coefficient(b, rows, tensor.dtype, valuesOf(tensor.dtype, tensor.data));
 }
 
 /**
@@ -124,7 +130,7 @@ const sgd: Optimizer["append"] = (b, flat, named, rates) => {
   const m = math(b);
   const of = (setting: Setting): Operand => coefficient(b, flat.rows, computeType(b, flat), setting);
   const { p, g } = operands(b, flat);
-  const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
+  const lr = beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" }));
   const gradient = isUsed(weight_decay) ? m.add(g, m.mul(p, of(weight_decay))) : g;
   if (!isUsed(momentum)) return [descend(b, flat, p, m.mul(gradient, lr))];
   const velocity = zeros(b, flat, "velocity");
@@ -151,18 +157,19 @@ const adamWith =
     const gradient = decays && !decoupled ? x.add(g, x.mul(p, of(weight_decay))) : g;
     const dtype = computeType(b, flat);
     const { rows } = flat;
+    /** One for all models, or a vector of each one's. */
     const power = (name: string, beta: Setting): State & { correction: string } => {
+      const isOwn = rows && (rows.isGuarded || typeof beta !== "number");
       const before = b.declare({
         name: b.fresh(stateName(flat.parameters, `${name}_power`)),
         dtype,
-        shape: rows ? [rows.models] : [],
+        shape: isOwn ? [rows.models] : [],
         category: "optimizer state",
-        data: bytesOf(dtype, listed(1, rows?.models ?? 1)),
+        data: bytesOf(dtype, listed(1, isOwn ? rows.models : 1)),
       });
       const factor = typeof beta === "number" ? b.scalar(beta, p) : b.constant(dtype, [beta.length], beta);
       const after = b.op("Mul", [before, factor], {}, next(b, before));
-      const correction = x.sub(1, after);
-      return { before, after, correction: rows ? besideRows(b, rows, correction) : correction };
+      return { before, after, correction: x.sub(1, after) };
     };
     /** s ← s + (1−β)(y−s) */
     const blend = (before: string, y: string, beta: Setting): State => {
@@ -174,11 +181,12 @@ const adamWith =
     const second = power("beta2", beta2);
     const m = blend(zeros(b, flat, "m"), gradient, beta1);
     const v = blend(zeros(b, flat, "v"), x.square(gradient), beta2);
-    const root = x.div(x.sqrt(v.after), x.sqrt(second.correction));
-    const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
-    const step = x.mul(x.div(m.after, x.add(root, of(eps))), x.div(lr, first.correction));
+    const root = x.div(x.sqrt(v.after), beside(b, flat, x.sqrt(second.correction)));
+    const lr = rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" });
+    const rate = beside(b, flat, x.div(lr, first.correction));
+    const step = x.mul(x.div(m.after, x.add(root, of(eps))), rate);
     const decayed = (): string =>
-      x.mul(p, rateOperand(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" }));
+      x.mul(p, beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" })));
     const whole = decays && decoupled ? x.add(step, decayed()) : step;
     const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
     return [...states, descend(b, flat, p, whole)];
@@ -253,58 +261,6 @@ function optimizerOf({ name }: Named): Optimizer {
   const optimizer = optimizers.get(name);
   if (!optimizer) throw new Error(`unknown optimizer: ${name} (one of ${optimizerNames.join(", ")})`);
   return optimizer;
-}
-
-/** What happens to all gradients before the update. */
-export interface GradientSettings {
-  /** Gradients are scaled down to this norm, over all parameters (of a model) together, where theirs is greater. */
-  readonly clipNorm?: Setting | undefined;
-  /** What the loss was multiplied by before the backward phase; the gradients are divided by it: a number, or a scalar of float32. Default 1. */
-  readonly lossScale?: number | string;
-}
-
-/**
- * Scales the flat gradients, in place, and returns them under their new names: divided by the loss scale, and by
- * min(1, clipNorm/(norm + 1e-6)) as PyTorch's `clip_grad_norm_` does, for each model by itself if the buffers have rows.
- */
-export function scaleGradients(
-  b: Builder,
-  flats: readonly FlatParameters[],
-  { clipNorm, lossScale = 1 }: GradientSettings,
-): FlatParameters[] {
-  if (clipNorm === undefined && lossScale === 1) return [...flats];
-  const m = math(b);
-  const inverse = typeof lossScale === "string" ? m.reciprocal(lossScale) : lossScale === 1 ? undefined : 1 / lossScale;
-  const scalarOf = (value: string | number, dtype: DType): string | number =>
-    typeof value === "string" ? cast(b, value, dtype) : value;
-  let factor: string | undefined;
-  if (clipNorm !== undefined) {
-    const finest = flats.some(({ gradients }) => b.type(gradients).dtype === "float64") ? "float64" : "float32";
-    const squares = flats.map((flat) => squaresOf(b, flat, finest));
-    const norm = m.sqrt(squares.reduce((total, square) => m.add(total, square)));
-    const unscaled = inverse === undefined ? norm : m.mul(norm, scalarOf(inverse, finest));
-    const most = typeof clipNorm === "number" ? clipNorm : b.constant(finest, [clipNorm.length], clipNorm);
-    const limit = m.div(most, m.add(unscaled, 1e-6));
-    const clipped = m.where(m.less(limit, 1), limit, 1);
-    factor = inverse === undefined ? clipped : m.mul(clipped, scalarOf(inverse, finest));
-  }
-  return flats.map((flat) => {
-    const { dtype } = b.type(flat.gradients);
-    const own = factor ?? (typeof inverse === "string" ? inverse : undefined);
-    const typed = own === undefined ? b.constant(dtype, [], inverse as number) : cast(b, own, dtype);
-    const by = own !== undefined && flat.rows ? besideRows(b, flat.rows, typed) : typed;
-    const options = { outputs: [b.fresh(`${flat.gradients}.scaled`)], category: "gradient" as const };
-    const scaled = b.op("Mul", [flat.gradients, by], {}, options);
-    b.redeclare({ ...b.type(scaled), within: { tensor: flat.gradients, offsetBytes: 0 } });
-    return { ...flat, gradients: scaled };
-  });
-}
-
-/** The sum of the squares of a flat gradient: of all, or of each model, [models]. */
-function squaresOf(b: Builder, { gradients, rows }: FlatParameters, dtype: DType): string {
-  const full = cast(b, gradients, dtype);
-  // the product of a vector with itself: no temporary of the gradients' size
-  return rows ? sumsOfModels(b, rows, math(b).square(full)) : b.op("MatMul", [full, full]);
 }
 
 /**

@@ -6,15 +6,9 @@ import type { Setting } from "./coefficients.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
 import { type LossScale, ScaleInStep } from "./loss-scale.js";
-import {
-  appendUpdate,
-  checkOptimizer,
-  type FlatParameters,
-  type Rates,
-  type State,
-  scaleGradients,
-} from "./optimizer.js";
+import { appendUpdate, checkOptimizer, type FlatParameters, type Rates, type State } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
+import { scaleGradients } from "./scaled-gradients.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
 /** How a model is trained: what makes a training step of it. */

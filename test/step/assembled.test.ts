@@ -49,6 +49,6 @@ test("assembled(…) repeats the forward graph for each micro-batch, and adds th
 });
 
 test("assembled(…) of models that are updated apart has rows of one model each; without gradients it says so", () => {
-  assert.deepEqual(step({ updatedApart: 3 }).tensors.get("parameters")?.shape, [3, 1]);
+  assert.deepEqual(step({ updates: { models: 3, isGuarded: false } }).tensors.get("parameters")?.shape, [3, 1]);
   assert.throws(() => step({ wanted: new Set() }), /^Error: no trainable parameters: output y of n depends on none/);
 });

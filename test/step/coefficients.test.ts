@@ -36,7 +36,7 @@ test("settingOf(values) is one number where all are equal; mapped, isUsed and li
 
 test("besideRows, coefficient and sumsOfModels(…) go from models to rows of a flat buffer and back", async () => {
   const b = new Builder();
-  const rows = { models: 2, of: [0, 1, 0, 0, 1, 1] };
+  const rows = { models: 2, of: [0, 1, 0, 0, 1, 1], isGuarded: false };
   b.declare({ name: "flat", dtype: "float32", shape: [6, 2], category: "input" });
   b.declare({ name: "vector", dtype: "float32", shape: [2], category: "input" });
   const constant = coefficient(b, rows, "float32", [5, 7]);

@@ -1,0 +1,18 @@
+import { openCpu } from "./src/runtime/cpu.js";
+import { openEstimate } from "./src/runtime/estimate.js";
+import { readDeviceSpec } from "./src/runtime/device-spec.js";
+import { fuseTrials } from "./src/step/fused-trials.js";
+import { stepFor } from "./src/step/step.js";
+import { readModel } from "./src/model/read.js";
+import { perceptron } from "./test/fused.js";
+import { lower } from "./src/step/lower.js";
+const cpu=openCpu({threads:1}); const gpu=openEstimate(readDeviceSpec("h100"));
+const what=process.argv[2]!; const graph = what==="mlp"?perceptron(16,100,2):readModel(`test/fixtures/${what}`,{runtime:cpu,dims:JSON.parse(process.argv[4]??"{}")}).graph;
+const N=Number(process.argv[3]??4);
+const loss=process.env.LOSS??"ce";
+const members=Array.from({length:N},(_,i)=>({name:`m${i}`,graph,options:{loss,optimizer:process.env.VARY?`adamw:lr=0.00${i+1}`:"adamw"},seed:i}));
+const f=fuseTrials(gpu,members); const a=stepFor(gpu,graph,members[0]!.options,0);
+const count=(g:any)=>{const c=new Map<string,number>(); for(const n of g.nodes) { const k=n.op; c.set(k,(c.get(k)??0)+1);} return [...c].sort((a,z)=>z[1]-a[1]).map(x=>x.join(" ")).join(", ");};
+console.log("alone",a.baseline.nodes.length,count(a.baseline)); console.log("fused",f.baseline.nodes.length,count(f.baseline));
+if (process.env.SHOW) for (const n of f.baseline.nodes) console.log(n.phase[0],n.op,n.name,(n.attributes.ops as any)?.value ?? "", n.inputs.map(x=>`${x.slice(-24)}[${f.baseline.tensors.get(x)?.shape}]`).join(" "),"->",n.outputs.map(x=>`[${f.baseline.tensors.get(x)?.shape}]`).join());
+process.exit(0);
