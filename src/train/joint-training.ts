@@ -175,7 +175,9 @@ export class JointTraining {
   private leaveOut(): void {
     const { runtime, trials } = this.parts;
     const left = trials.filter(({ spec }) => this.alive.has(spec.name));
-    for (const name of this.pending.keys()) if (!this.alive.has(name)) this.pending.delete(name);
+    // what is to be written is for the step to come
+    const pending = [...this.pending].filter(([name]) => this.alive.has(name));
+    this.pending.clear();
     const states = left.map(({ spec, baseline, values }) => {
       const names = [...values().keys()].filter((tensor) => tensorOf(baseline, tensor).category !== "input");
       return new Map(names.map((tensor) => [tensor, this.read(spec.name, tensor).slice()] as const));
@@ -190,6 +192,7 @@ export class JointTraining {
     });
     this.loaded = loadWithValues(this.graph, runtime, values).step;
     this.loadedRuns = 0;
+    for (const [name, own] of pending) this.pending.set(name, own);
   }
 
   private drop(name: string): void {

@@ -83,7 +83,9 @@ test("what may not be recomputed, swapped or evicted is so in every step", () =>
   const plan = planGraph({ ...problem, planner: "best", budgetBytes, constraints: { keep, swap: false } });
   assert.ok(plan.feasible && plan.decisions.length > 0);
   assert.deepEqual(
-    plan.decisions.filter(({ activation, action }) => action !== "recompute" || keep.includes(activation)).map(({ activation, action }) => [activation, action]),
+    plan.decisions
+      .filter(({ activation, action }) => action !== "recompute" || keep.includes(activation))
+      .map(({ activation, action }) => [activation, action]),
     [],
   );
 });
