@@ -81,7 +81,7 @@ test("sections: no list is empty where there is a plan", () => {
 });
 
 test("sections: each chart says in words what it shows", () => {
-  const gpt2 = { ...goldenRun("gpt2-h100"), tradeoff: planned.tradeoff };
+  const gpt2 = { ...goldenRun("gpt2-h100"), tradeoff: planned.tradeoff, together: planned.together };
   const figures = pageFigures(gpt2);
   assert.deepEqual(Object.keys(captions).sort(), Object.keys(figures).sort());
   for (const [name, caption] of Object.entries(captions)) {
