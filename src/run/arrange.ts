@@ -56,12 +56,37 @@ const fusedMember = ({ spec, bound, rates }: BuiltTrial): FusedMember => ({
   seed: spec.seed,
 });
 
+/** Parts of some models, of at most so many, as even as can be. */
+function evenParts<T>(all: readonly T[], most: number): T[][] {
+  const count = Math.ceil(all.length / most);
+  return Array.from({ length: count }, (_, i) =>
+    all.slice(Math.round((i * all.length) / count), Math.round(((i + 1) * all.length) / count)),
+  );
+}
+
 /**
- * Models of one architecture as one with a model axis; null where nothing can be fused. What cannot be stands in the notes,
- * with the reason.
+ * How many models of one architecture are fused into one: all of them; where lanes run beside each other also a half and a
+ * quarter, which are faster for large work.
  */
-export function fused(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): JointStep | null {
-  const arrays = subArraysOf(runtime, trials);
+export function fusedSizes(runtime: Runtime, trials: readonly BuiltTrial[]): number[] {
+  const most = Math.max(...subArraysOf(runtime, trials).map((array) => array.trials.length));
+  const sizes = runtime.fuses ? [most, Math.ceil(most / 2), Math.ceil(most / 4)] : [most];
+  return [...new Set(sizes)].filter((size) => size > 1);
+}
+
+/**
+ * Models of one architecture as one with a model axis, at most so many; null where nothing can be fused. What cannot be
+ * stands in the notes, with the reason.
+ */
+export function fused(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  limitBytes: number,
+  most = trials.length,
+): JointStep | null {
+  const arrays = subArraysOf(runtime, trials).flatMap(({ trials: all, why }) =>
+    evenParts(all, most).map((part, i): SubArray => ({ trials: part, why: i ? undefined : why })),
+  );
   if (arrays.every(({ trials }) => trials.length === 1)) return null;
   const notes: string[] = [];
   const members = arrays.map(({ trials, why }, i): Member => {

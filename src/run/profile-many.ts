@@ -3,7 +3,7 @@ import { timeline } from "../memory/liveness.js";
 import { sha256Of } from "../model/read.js";
 import { parseBudget } from "../plan/budget.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { fused, type JointStep, sideBySide } from "./arrange.js";
+import { fused, fusedSizes, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
 import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "./build-trials.js";
 import { modelOptions, withDefaults } from "./option-forms.js";
@@ -94,13 +94,13 @@ function jointSteps(
   limitBytes: number,
   arrange: ProfileModelOptions["arrange"] = "best",
 ): JointStep[] {
-  const made: Readonly<Record<Arrangement, () => JointStep | null>> = {
-    "side-by-side": () => sideBySide(runtime, trials, limitBytes),
-    fused: () => fused(runtime, trials, limitBytes),
-    multiplexed: () => null,
+  const made: Readonly<Record<Arrangement, () => (JointStep | null)[]>> = {
+    "side-by-side": () => [sideBySide(runtime, trials, limitBytes)],
+    fused: () => fusedSizes(runtime, trials).map((size) => fused(runtime, trials, limitBytes, size)),
+    multiplexed: () => [],
   };
   const names = arrange === "best" ? (Object.keys(made) as Arrangement[]) : [arrange];
-  const steps = names.flatMap((name) => made[name]() ?? []);
+  const steps = names.flatMap((name) => made[name]()).filter((step) => step !== null);
   if (!steps.length)
     throw new Error(
       `nothing can be ${arrange}: no two of the ${trials.length} models are of one architecture (--arrange side-by-side)`,

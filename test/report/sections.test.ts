@@ -16,7 +16,16 @@ const planned: Run = {
   tradeoff: [{ planner: "best", budgetBytes: 2, peakBytes: 2, hostBytes: 0, addedMs: 1, copiesSimulated: false }],
   together: {
     trials: [
-      { name: "m0", path: "a.onnx", sha256: "", loss: "ce", optimizer: "sgd", dims: {}, seed: 0, varied: { seed: "0" } },
+      {
+        name: "m0",
+        path: "a.onnx",
+        sha256: "",
+        loss: "ce",
+        optimizer: "sgd",
+        dims: {},
+        seed: 0,
+        varied: { seed: "0" },
+      },
     ],
     alone: { stepMs: 2, peakBytes: 1, measured: 1 },
     arranged: [

@@ -34,8 +34,21 @@ const together: Together = {
   alone: { stepMs: 36, peakBytes: 2 ** 28, measured: 1 },
   arranged: [
     arranged({ lanes: 4, measuredMs: 18, predictedMs: 17 }),
-    arranged({ arrangement: "fused", subArrays: [["m0", "m1", "m2", "m3"]], measuredMs: 12, plannedPeakBytes: 2 ** 29 }),
-    arranged({ arrangement: "fused", lanes: 2, subArrays: [["m0", "m1"], ["m2", "m3"]], predictedMs: 9 }),
+    arranged({
+      arrangement: "fused",
+      subArrays: [["m0", "m1", "m2", "m3"]],
+      measuredMs: 12,
+      plannedPeakBytes: 2 ** 29,
+    }),
+    arranged({
+      arrangement: "fused",
+      lanes: 2,
+      subArrays: [
+        ["m0", "m1"],
+        ["m2", "m3"],
+      ],
+      predictedMs: 9,
+    }),
     arranged({ arrangement: "multiplexed", why: "no plan fits the budget" }),
   ],
   executed: "side-by-side",
@@ -67,13 +80,22 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     fitsLine(together),
     "1.00 GiB hold 1 such model at once without a plan, and 6 in one step with one, one after the other",
   );
-  assert.match(fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }), /: fewer than the 4 that are asked for$/);
+  assert.match(
+    fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }),
+    /: fewer than the 4 that are asked for$/,
+  );
   assert.equal(fitsLine({ ...together, fits: null }), "");
   assert.equal(
     sameLine(together),
     "2 of the 4 models were compared with itself alone: 720 losses, gradients and states of two steps are equal in every bit",
   );
-  const off = { models: ["m0", "m1", "m2", "m3"], compared: 8, bitwise: false, worstRelativeError: 2e-7, worst: "m1/w" };
+  const off = {
+    models: ["m0", "m1", "m2", "m3"],
+    compared: 8,
+    bitwise: false,
+    worstRelativeError: 2e-7,
+    worst: "m1/w",
+  };
   assert.match(sameLine({ ...together, sameAsAlone: off }), /differ by at most 2\.0e-7 \(m1\/w\); a fused kernel/);
 });
 
