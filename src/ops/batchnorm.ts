@@ -174,6 +174,7 @@ const statistics: Op = part(
   },
   4,
   {
+    images: { inputs: [0], outputs: [] },
     buffers: [1, 2],
     inPlaceOf: () => [[1], [2]],
     state: [
@@ -192,6 +193,7 @@ const statistics: Op = part(
 const apply: Op = part((call) => channels(call, 5).slice(0, 1), 4, {
   pointwise: true,
   fusible: "elements",
+  images: { inputs: [0], outputs: [0] },
   channelInputs: [1, 2, 3, 4],
   inPlace: [0],
   body: ({ b, x }) => [affine(b, x(0), math(b).mul(x(1), x(4)), x(2), x(3))],
@@ -282,6 +284,7 @@ const gradientSums: Op = part(
   4,
   {
     fusible: "channels",
+    images: { inputs: [0, 1], outputs: [] },
     channelInputs: [2, 3, 4],
     body: (call) => {
       const [dScale, dB] = vectorGradients(call);
@@ -294,6 +297,7 @@ const gradientSums: Op = part(
 const gradientApply: Op = part((call) => gradientTypes(call).slice(0, 1), 5, {
   pointwise: true,
   fusible: "elements",
+  images: { inputs: [0, 1], outputs: [0] },
   channelInputs: [2, 3, 4, 5],
   inPlace: [0, 1],
   body: ({ b, x, input }) => {

@@ -3,6 +3,7 @@ import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { bitwise } from "./bitwise.js";
+import { channelsLast } from "./channels-last.js";
 import { channelNormalization } from "./channel-normalization.js";
 import { clipping } from "./clip.js";
 import { contribAttention } from "./contrib-attention.js";
@@ -59,6 +60,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   normalization,
   channelNormalization,
   batchNormalization,
+  channelsLast(batchNormalization, convolution, pooling),
   randomOps,
   matrix,
   einsum,

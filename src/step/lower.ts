@@ -5,9 +5,11 @@ import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, ty
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast } from "../ops/shapes.js";
+import { channelsLast } from "./channels-last.js";
 import { fuse } from "./fuse.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
+import type { LayoutGains } from "./layout-regions.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -52,6 +54,8 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?:
 export interface Target {
   /** Whether fused nodes (fuse.ts) are one kernel here. */
   readonly fuses?: boolean;
+  /** What convolutions gain here where channels are the last axis of their images; absent: nothing. */
+  readonly layoutGains?: LayoutGains;
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
 }
@@ -61,7 +65,10 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const preference = runtime.fuses ? "parts" : "onHost";
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), preference);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
-  return writeInPlace(fuse(absorbTransposes(lowered, (node, tensors) => runtime.hasKernel(node, tensors))));
+  const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
+  const { layoutGains } = runtime;
+  const laidOut = layoutGains ? channelsLast(lowered, layoutGains, hasKernel) : lowered;
+  return writeInPlace(fuse(absorbTransposes(laidOut, hasKernel)));
 }
 
 /**
