@@ -21,6 +21,7 @@ import {
   text,
   v,
 } from "../schema.js";
+import type { LayoutGains } from "../step/layout-regions.js";
 import { signatureOf } from "./kernel-key.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
 import { copy, device, memory } from "./runtime-schema.js";
@@ -47,6 +48,8 @@ export interface Recording {
   readonly backend: string;
   readonly device: Device;
   readonly fuses: boolean;
+  /** What convolutions gain there with channels last; absent: nothing, as in recordings of older versions. */
+  readonly layoutGains?: LayoutGains;
   /** Hashes of the signatures of nodes that the device had a kernel for. */
   readonly kernels: readonly string[];
   /** Median time, ms, and workspace, bytes, of each distinct node, by the hash of its signature. */
@@ -76,6 +79,7 @@ const recordingSchema = object({
   backend: text,
   device,
   fuses: flag,
+  layoutGains: v.optional(object({ dense: record(number), grouped: record(number) })),
   kernels: list(text),
   nodes: record(v.strictTuple([quantity, count], "a time and bytes")),
   copies: v.nullable(list(copy)),
@@ -161,6 +165,7 @@ export function recordingRuntime(
       backend: runtime.backend,
       device: runtime.device,
       fuses: runtime.fuses ?? false,
+      ...(runtime.layoutGains && { layoutGains: runtime.layoutGains }),
       kernels: [...kernels],
       nodes: Object.fromEntries(
         [...samples].map(([key, { ms, workspaceBytes }]) => [key, [median(ms), workspaceBytes]]),
@@ -202,6 +207,7 @@ export function openReplay(recording: Recording): Runtime {
     backend: "replay",
     device: recording.device,
     fuses: recording.fuses,
+    ...(recording.layoutGains && { layoutGains: recording.layoutGains }),
     hasKernel: (node, graph) => kernels.has(keyOf(node, graph)),
     load: (graph): LoadedStep => {
       const refuse = (): never => {

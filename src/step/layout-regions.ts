@@ -1,6 +1,5 @@
 import {
   consumers,
-  type DType,
   elementCount,
   type Graph,
   type Node,
@@ -20,8 +19,8 @@ import { Network } from "./min-cut.js";
  * element types, for one of all channels and for one in groups. Below 0 where it loses.
  */
 export interface LayoutGains {
-  readonly dense: Readonly<Partial<Record<DType, number>>>;
-  readonly grouped: Readonly<Partial<Record<DType, number>>>;
+  readonly dense: Readonly<Record<string, number>>;
+  readonly grouped: Readonly<Record<string, number>>;
 }
 
 /** Images have two spatial axes: those of which it was measured what they gain. */

@@ -1,6 +1,8 @@
 import { NodeError } from "../../graph/errors.js";
-import type { Graph, Node } from "../../graph/graph.js";
+import type { Graph, Node, TensorType } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
+import { toFirst } from "../../ops/channels-last.js";
+import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
@@ -13,8 +15,15 @@ type Found = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic"> & {
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
 function convolutionOf(node: Node, graph: Pick<Graph, "tensors">): Found | undefined {
-  const [first, second] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
-  const out = typeIn(graph, node.outputs[0]);
+  const { channelsFirst } = opOf(node);
+  const { domain, op } = channelsFirst ?? node;
+  // whatever the order of the axes in memory, cuDNN names the channels first
+  const typed = (name: string | undefined): TensorType => {
+    const { dtype, shape } = typeIn(graph, name);
+    return { dtype, shape: channelsFirst ? toFirst(shape) : shape };
+  };
+  const [first, second] = [typed(node.inputs[0]), typed(node.inputs[1])];
+  const out = typed(node.outputs[0]);
   const rank = first.shape.length - 2;
   const pads = numbers(node, "pads") ?? new Array<number>(2 * rank).fill(0);
   const ones = new Array<number>(rank).fill(1);
@@ -27,8 +36,9 @@ function convolutionOf(node: Node, graph: Pick<Graph, "tensors">): Found | undef
     strides: numbers(node, "strides") ?? ones,
     dilations: numbers(node, "dilations") ?? ones,
     groups: number(node, "group", 1),
+    ...(channelsFirst && { channelsLast: true as const }),
   };
-  const kind = kinds[`${node.domain}:${node.op}`] as ConvolutionKind;
+  const kind = kinds[`${domain}:${op}`] as ConvolutionKind;
   const shapes = {
     forward: { x: first.shape, w: second.shape, y: out.shape },
     filter: { x: first.shape, w: out.shape, y: second.shape },
@@ -62,7 +72,11 @@ const alignmentOf = (addresses: readonly Pointer[]): number =>
 export const convolution: OwnNode = {
   // a bias would be one more node: ONNX Runtime's kernel adds it at once
   fits: (node, graph, { cudnn }) =>
-    !node.inputs[2] && cudnn.supports(typeIn(graph, node.inputs[0]).dtype) && convolutionOf(node, graph) !== undefined,
+    !node.inputs[2] &&
+    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
+    // the graph interface has no plans of it
+    !(opOf(node).channelsFirst && typeIn(graph, node.inputs[0]).dtype === "float64") &&
+    convolutionOf(node, graph) !== undefined,
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new NodeError("cuDNN has no such convolution", node);

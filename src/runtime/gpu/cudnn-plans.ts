@@ -1,5 +1,5 @@
 import { is16Bit } from "../../graph/graph.js";
-import { type Cudnn, contiguous, unlessRefused, widened, widenedShape } from "./cudnn.js";
+import { type Cudnn, stridesOf, unlessRefused, widened, widenedShape } from "./cudnn.js";
 import type { Convolution, ConvolutionSpec, Recipe, Trial } from "./cudnn-convolutions.js";
 import {
   type ExecutionPlan,
@@ -24,7 +24,7 @@ const mostTries = 16;
 function graphOf(cudnn: Cudnn, spec: ConvolutionSpec): OperationGraph {
   const tensor = (shape: readonly number[]) => {
     const dims = widenedShape(shape);
-    return { dims, strides: contiguous(dims) };
+    return { dims, strides: stridesOf(dims, spec.channelsLast) };
   };
   const pads = widened(spec.pads, 0);
   return new OperationGraph(cudnn, {

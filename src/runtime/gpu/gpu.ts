@@ -7,6 +7,7 @@ import { Compiler } from "./compiler.js";
 import type { Gpu } from "./context.js";
 import { type Cuda, openCuda } from "./cuda.js";
 import { Cudnn } from "./cudnn.js";
+import { layoutGains } from "./layout-gains.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
@@ -39,6 +40,7 @@ export function openGpu(options: GpuOptions): Runtime {
     return {
       backend: "cuda",
       fuses: gpu.compiles,
+      layoutGains: layoutGains(gpu.tf32),
       device: deviceOf(gpu),
       hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
       load: (graph, layout) => loadOnGpu(graph, layout, gpu),

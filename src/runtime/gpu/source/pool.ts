@@ -5,36 +5,93 @@ import { type KernelSource, memoryTypes, named } from "./kernel.js";
 
 const threads = 256;
 
-/**
- * CUDA C of max pooling's gradient: each element of X gathers dY of those windows over it that it has won, in a fixed
- * order. `shape` is X's, `pooled` the spatial shape of dY. Parameters: dY, indices into the flattened X, dX.
- */
-export function maxPoolGradientSource(
-  dtype: DType,
-  shape: readonly number[],
-  pooled: readonly number[],
-  window: Window,
-  multiprocessors: number,
-): KernelSource {
-  const memory = memoryTypes[dtype] as string;
-  const compute = computeTypes[dtype] as string;
-  const spatial = shape.slice(2);
-  const count = elementCount(shape);
-  const lines: string[] = ["    long long rest = i;"];
+/** A window over images, [N, C, …] or, with channels last, [N, …, C]; shapes are those with channels first. */
+export interface Pooling {
+  readonly dtype: DType;
+  /** X's shape. */
+  readonly shape: readonly number[];
+  /** The spatial shape of Y. */
+  readonly pooled: readonly number[];
+  readonly window: Window;
+  readonly channelsLast: boolean;
+}
+
+/** Text that takes an index apart: spatial places `at0`, …, and `plane`, the image and channel; with channels last, `c` too. */
+function placesOf(spatial: readonly number[], channels: number, channelsLast: boolean): string[] {
+  const lines = ["    long long rest = i;"];
+  if (channelsLast) lines.push(`    const int c = (int)(rest % ${channels}); rest /= ${channels};`);
   for (let axis = spatial.length - 1; axis >= 0; axis--) {
     const size = spatial[axis] as number;
     lines.push(`    const int at${axis} = (int)(rest % ${size}); rest /= ${size};`);
   }
-  lines.push(`    ${compute} sum = 0;`, "    const long long plane = rest;");
+  return [...lines, `    const long long plane = ${channelsLast ? `(long long)rest * ${channels} + c` : "rest"};`];
+}
+
+/** The place of an element in memory, given names of its spatial places. */
+function placeIn(spatial: readonly number[], name: string, channels: number, channelsLast: boolean): string {
+  const inside = (from: string): string =>
+    spatial.reduce<string>((text, size, axis) => `(${text}) * ${size} + ${name}${axis}`, from);
+  return channelsLast ? `(${inside("(long long)rest")}) * ${channels} + c` : inside("plane");
+}
+
+/** Text of a window along an axis. */
+const along = ({ window, shape, pooled }: Pooling, axis: number) => ({
+  pad: window.pads[axis] as number,
+  stride: window.strides[axis] as number,
+  dilation: window.dilations[axis] as number,
+  kernel: window.kernel[axis] as number,
+  size: shape[axis + 2] as number,
+  outputs: pooled[axis] as number,
+});
+
+/**
+ * CUDA C of max pooling: each element of Y is the first of the greatest of its window, NaN if there is one. Parameters: X,
+ * Y, and, if wanted, the indices of those elements in the flattened X with channels first.
+ */
+export function maxPoolSource(pooling: Pooling, withIndices: boolean, multiprocessors: number): KernelSource {
+  const { dtype, shape, pooled, channelsLast } = pooling;
+  const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
+  const channels = shape[1] as number;
+  const spatial = shape.slice(2);
+  const count = elementCount([...shape.slice(0, 2), ...pooled]);
+  const loops = spatial.map((_, axis) => {
+    const { pad, stride, dilation, kernel, size } = along(pooling, axis);
+    const place = `const int in${axis} = at${axis} * ${stride} - ${pad} + k${axis} * ${dilation};`;
+    return `    for (int k${axis} = 0; k${axis} < ${kernel}; k${axis}++) { ${place} if (in${axis} < 0 || in${axis} >= ${size}) continue;`;
+  });
+  const flat = placeIn(spatial, "in", channels, false);
+  const lines = [
+    ...placesOf(pooled, channels, channelsLast),
+    `    ${compute} best = 0;`,
+    "    long long winner = -1;",
+    ...loops,
+    `      const ${compute} value = mutwo_in<${compute}>(x[${placeIn(spatial, "in", channels, channelsLast)}]);`,
+    `      if (winner < 0 || value > best || (value != value && best == best)) { best = value; winner = ${flat}; }`,
+    `    ${"}".repeat(loops.length)}`,
+    `    y[i] = mutwo_out<${memory}>(best);`,
+    ...(withIndices ? ["    index[i] = winner;"] : []),
+  ];
+  const parameters = `const ${memory}* x, ${memory}* y${withIndices ? ", long long* index" : ""}`;
+  return looping(parameters, lines, count, multiprocessors);
+}
+
+/**
+ * CUDA C of max pooling's gradient: each element of X gathers dY of those windows over it that it has won, in a fixed
+ * order. Parameters: dY, indices into the flattened X with channels first, dX.
+ */
+export function maxPoolGradientSource(pooling: Pooling, multiprocessors: number): KernelSource {
+  const { dtype, shape, pooled, channelsLast } = pooling;
+  const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
+  const channels = shape[1] as number;
+  const spatial = shape.slice(2);
+  const lines = placesOf(spatial, channels, channelsLast);
+  lines.push(
+    `    ${compute} sum = 0;`,
+    `    const long long own = ${channelsLast ? placeIn(spatial, "at", channels, false) : "i"};`,
+  );
   const loops: string[] = [];
   spatial.forEach((_, axis) => {
-    const [pad, stride, dilation, kernel, outputs] = [
-      window.pads[axis],
-      window.strides[axis],
-      window.dilations[axis],
-      window.kernel[axis],
-      pooled[axis],
-    ] as [number, number, number, number, number];
+    const { pad, stride, dilation, kernel, outputs } = along(pooling, axis);
     const reach = (kernel - 1) * dilation;
     lines.push(
       `    const int first${axis} = at${axis} + ${pad} > ${reach} ? (at${axis} + ${pad - reach} + ${stride - 1}) / ${stride} : 0;`,
@@ -42,25 +99,35 @@ export function maxPoolGradientSource(
     );
     loops.push(`    for (int o${axis} = first${axis}; o${axis} <= last${axis}; o${axis}++)`);
   });
-  const place = spatial.reduce<string>((text, _, axis) => `(${text}) * ${pooled[axis]} + o${axis}`, "plane");
   lines.push(
     ...loops,
     "    {",
-    `      const long long o = ${place};`,
-    `      if (index[o] == i) sum = sum + mutwo_in<${compute}>(dy[o]);`,
+    `      const long long o = ${placeIn(pooled, "o", channels, channelsLast)};`,
+    `      if (index[o] == own) sum = sum + mutwo_in<${compute}>(dy[o]);`,
     "    }",
     `    dx[i] = mutwo_out<${memory}>(sum);`,
   );
+  const parameters = `const ${memory}* dy, const long long* index, ${memory}* dx`;
+  return looping(parameters, lines, elementCount(shape), multiprocessors);
+}
+
+/** A kernel in which each thread makes elements `i`. */
+const looping = (
+  parameters: string,
+  lines: readonly string[],
+  count: number,
+  multiprocessors: number,
+): KernelSource => {
+  // dividing 64-bit numbers takes several times as long
+  const index = count < 2 ** 31 ? "unsigned" : "long long";
   return named(
-    (
-      name,
-    ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${memory}* dy, const long long* index, ${memory}* dx) {
-  for (long long i = blockIdx.x * ${threads}LL + threadIdx.x; i < ${count}LL; i += gridDim.x * ${threads}LL) {
-${lines.join("\n")}
+    (name) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters}) {
+  for (${index} i = blockIdx.x * (${index})${threads} + threadIdx.x; i < ${count}; i += gridDim.x * (${index})${threads}) {
+${lines.map((line) => line.replace("long long rest", `${index} rest`)).join("\n")}
   }
 }
 `,
     Math.max(1, Math.min(Math.ceil(count / threads), multiprocessors * 32)),
     threads,
   );
-}
+};

@@ -22,7 +22,7 @@ import { openEstimate } from "../../../../src/runtime/estimate.js";
 import type { Launch, Launches } from "../../../../src/runtime/gpu/source/channels.js";
 import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
-import { maxPoolGradientSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { lowerFor } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
@@ -117,7 +117,7 @@ for (const [name, loss] of [
     }
   });
 
-test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
+test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
   const cases: [number[], number[]][] = [
     [[37, 48], [0]],
     [[700, 33], [0]],
@@ -130,6 +130,14 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
     [
       [4, 300, 20],
       [0, 1],
+    ],
+    [
+      [3, 7, 7, 40],
+      [1, 2],
+    ],
+    [
+      [2, 90, 9, 5],
+      [1, 2],
     ],
   ];
   const sources = cases.map(([shape, axes]) => {
@@ -173,10 +181,25 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
   const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
   const [expected] = cpu.evaluate(gradient, [dY, index]);
   assert.ok(expected);
-  const source = maxPoolGradientSource("float32", shape, y.shape.slice(2), window, multiprocessors);
-  const output = place(expected.data.length);
-  compiled([source])(source, [placed(dY.data), placed(index.data), output]);
-  near("float32", output, expected.data, "MaxPoolGradient");
+  const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
+  const last = (value: Value): Value => {
+    const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints([0, 2, 3, 1]) }), [value]);
+    return turned as Value;
+  };
+  for (const channelsLast of [false, true]) {
+    const order = (value: Value): Value => (channelsLast ? last(value) : value);
+    const forward = maxPoolSource({ ...pooling, channelsLast }, true, multiprocessors);
+    const backward = maxPoolGradientSource({ ...pooling, channelsLast }, multiprocessors);
+    const run = compiled([forward, backward]);
+    const made = place(y.data.length);
+    const places = place(index.data.length);
+    run(forward, [placed(order(x).data), made, places]);
+    near("float32", made, order(y).data, "MaxPool");
+    assert.deepEqual(valuesOf("int64", places), valuesOf("int64", order(index).data), "places with channels first");
+    const output = place(expected.data.length);
+    run(backward, [placed(order(dY).data), placed(order(index).data), output]);
+    near("float32", output, order(expected).data, "MaxPoolGradient");
+  }
 });
 
 /** The one kernel of a body. */
