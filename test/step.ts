@@ -74,5 +74,6 @@ export async function outcome(cpu: CpuRuntime, graph: Graph): Promise<Map<string
 /** ‖a − b‖/‖b‖. */
 export function relativeError(a: readonly number[], b: readonly number[]): number {
   if (a.length !== b.length) throw new Error(`lengths differ: ${a.length} and ${b.length}`);
-  return Math.hypot(...a.map((v, i) => v - (b[i] as number))) / Math.max(Math.hypot(...b), Number.MIN_VALUE);
+  const norm = (list: readonly number[]): number => Math.sqrt(list.reduce((sum, value) => sum + value * value, 0));
+  return norm(a.map((v, i) => v - (b[i] as number))) / Math.max(norm(b), Number.MIN_VALUE);
 }

@@ -1,5 +1,5 @@
 import Table from "cli-table3";
-import { few, formatBytes, formatCount } from "../format.js";
+import { few, formatBytes, formatCommand, formatCount } from "../format.js";
 import { shortClass } from "../graph/origins.js";
 import type { InspectedValue, Inspection } from "../run/inspect.js";
 import { moduleText } from "../run/modules.js";
@@ -52,7 +52,10 @@ function dimensionLines({ dims, guessed }: Inspection): string[] {
   if (!entries.length) return ["dimensions to bind: none"];
   return [
     "dimensions to bind",
-    ...entries.map(([name, size]) => `  --dim ${name}=${size}${guessed.includes(name) ? "  (a guess)" : ""}`),
+    ...entries.map(
+      ([name, size]) =>
+        `  ${formatCommand(["--dim", `${name}=${size}`])}${guessed.includes(name) ? "  (a guess)" : ""}`,
+    ),
   ];
 }
 

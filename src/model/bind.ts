@@ -1,16 +1,7 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
-import {
-  type Graph,
-  int,
-  isFloat,
-  type Node,
-  prune,
-  type Tensor,
-  type TensorType,
-  tensorBytes,
-} from "../graph/graph.js";
+import { type Graph, int, type Node, prune, type Tensor, type TensorType, tensorBytes } from "../graph/graph.js";
 import type { Value } from "../graph/values.js";
 import { callOf, ownOpset } from "../ops/call.js";
 import { checkSize, withoutIdle } from "../ops/check-node.js";
@@ -25,6 +16,7 @@ import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
 import { type Roles, roles, type Untrained } from "./roles.js";
 import { readsOf } from "./subgraphs.js";
+import { wantedOutputs } from "./wanted.js";
 
 export interface BindOptions {
   readonly dims?: Dims;
@@ -74,7 +66,7 @@ export interface Bound {
  */
 export function bindModel(model: Model, options: BindOptions): Bound {
   checkDims(model, options.dims ?? {});
-  const wanted = wantedOutputs(model, options.output);
+  const { names: wanted, notes } = wantedOutputs(model, options.output);
   const whole = withoutControlFlow(model, wanted, (part) => bindPart(part, model, options).graph);
   const needed = neededPart(whole, wanted);
   const bound = bindPart(needed, model, options);
@@ -84,21 +76,7 @@ export function bindModel(model: Model, options: BindOptions): Bound {
     if (needed.initializers.has(name) || made.has(name)) return [];
     return [{ name, shape, reason: read.has(name) ? "no wanted output depends on it" : "no node reads it" }];
   });
-  return { ...bound, untrained: [...bound.untrained, ...unneeded] };
-}
-
-/** Names of the tensors that are wanted. Throws `unknown output: …`, and why an output cannot be read. */
-function wantedOutputs({ outputs, nodes, unreadable = new Map() }: Model, output: string | null | undefined): string[] {
-  const names = outputs.map(({ name }) => name);
-  if (output === undefined && names.length > 0) return names;
-  if (output !== undefined && output !== null) {
-    if (!names.includes(output) && !unreadable.has(output) && !nodes.some((node) => node.outputs.includes(output)))
-      throw new Error(`unknown output: ${output} (one of ${names.join(", ")})`);
-    return [output];
-  }
-  const chosen = (outputs.find(({ dtype }) => isFloat(dtype)) ?? outputs[0])?.name;
-  if (chosen === undefined) throw [...unreadable.values()][0] ?? new Error("no output");
-  return [chosen];
+  return { ...bound, untrained: [...bound.untrained, ...unneeded], notes: [...notes, ...bound.notes] };
 }
 
 /** Binds a part of a model that holds no more branches; `model` is the whole one. */

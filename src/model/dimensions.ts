@@ -1,3 +1,4 @@
+import { formatCommand } from "../format.js";
 import { own } from "../own.js";
 import { dimensionExpression } from "./dimension-expressions.js";
 import type { Model, ModelValue } from "./model.js";
@@ -64,7 +65,7 @@ export function boundShape(input: ModelValue, dims: Dims, model: Inputs = { inpu
     if (size !== undefined) return size;
     const names = dim === null ? undefined : dimensionExpression(dim, isDimension)?.names;
     const open = (names ?? [symbol]).filter((name) => own(dims, name) === undefined);
-    const pass = open.map((name) => `--dim ${name}=N`).join(" ");
+    const pass = formatCommand(open.flatMap((name) => ["--dim", `${name}=N`]));
     throw new Error(
       `unbound dimension: ${open.join(", ")} (pass ${pass}${names ? `, of which ${input.name} has ${symbol}` : ""})`,
     );

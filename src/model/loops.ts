@@ -1,4 +1,5 @@
 import { NodeError } from "../graph/errors.js";
+import type { DType } from "../graph/graph.js";
 import { type Decided, type Expansion, type Knowledge, Writer } from "./expansion.js";
 import type { ModelNode, Subgraph } from "./model.js";
 import { type RepeatedBody, repeatedBody } from "./repeated-body.js";
@@ -47,6 +48,8 @@ function alwaysGoesOn(body: Subgraph): boolean {
   return false;
 }
 
+const loopParts: Readonly<Partial<Record<DType, string>>> = { int64: "trip count", bool: "condition" };
+
 function checkTrips(node: ModelNode, trips: number): void {
   if (trips <= mostTrips) return;
   // exporters of `while` give the largest int64
@@ -54,7 +57,11 @@ function checkTrips(node: ModelNode, trips: number): void {
   throw new NodeError(`${node.op} of ${many}: at most ${mostTrips} are written out`, node, { hint });
 }
 
-const numberOf = (name: string, known: Knowledge, node: ModelNode): number => {
+/** A trip count or a condition. Throws for another element type than ONNX has there, and where it is not known. */
+const numberOf = (name: string, dtype: DType, known: Knowledge, node: ModelNode): number => {
+  const given = known.type(name)?.dtype;
+  if (given && given !== dtype)
+    throw new NodeError(`${name} is ${given}, not ${dtype}: ${node.op} takes it for its ${loopParts[dtype]}`, node);
   const [value, ...more] = known.value(name) ?? [];
   if (value === undefined || more.length)
     throw new NodeError(`unsupported: control flow ${node.op}`, node, { hint: unknownHint });
@@ -99,12 +106,12 @@ function loop(node: ModelNode, known: Knowledge): Expansion {
   const before = unfinished.get(node);
   const scope = before ? "" : known.freeScope(`${node.name}/`);
   const trips = before ?? { body: repeatedBody(node, scope), made: [], sure: 0 };
-  const most = limit ? numberOf(limit, known, node) : Number.POSITIVE_INFINITY;
+  const most = limit ? numberOf(limit, "int64", known, node) : Number.POSITIVE_INFINITY;
   const goesOn = graph !== undefined && alwaysGoesOn(graph);
-  const starts = condition ? numberOf(condition, known, node) !== 0 : true;
+  const starts = condition ? numberOf(condition, "bool", known, node) !== 0 : true;
   // the first trip behind which the condition does not hold is the last
   const ends = trips.made.findIndex(
-    (trip, i) => i >= trips.sure && i + 1 < most && numberOf(trip.condition, known, node) === 0,
+    (trip, i) => i >= trips.sure && i + 1 < most && numberOf(trip.condition, "bool", known, node) === 0,
   );
   const total = !starts ? 0 : ends >= 0 ? ends + 1 : most;
   if (goesOn) checkTrips(node, total);

@@ -1,9 +1,9 @@
 import { few } from "../format.js";
-import { bytesPerElement, type DType, elementCount, isFloat, type TensorType } from "../graph/graph.js";
+import { bytesPerElement, type DType, elementCount, type TensorType } from "../graph/graph.js";
 import { numbersIn, valuesOf } from "../graph/values.js";
 import { heldTensors } from "./held.js";
 import type { Model } from "./model.js";
-import { Rule } from "./rule.js";
+import { givenTensors, Rule } from "./rule.js";
 
 const exportPlainly = "torch.onnx.export(…, dynamo=True, optimize=False) keeps all apart";
 
@@ -49,10 +49,7 @@ export function roles(model: Model): Roles {
     if (nan) throw new Error(`not a number: ${nan} of ${elementCount(shape)} values of ${name} are NaN`);
   }
   const holdsWeights = [...parameters].some((name) => rule.isWeight(name));
-  const open = model.inputs.some(({ dims }) => dims.some((dim) => typeof dim !== "number"));
-  const given = model.inputs
-    .slice(open ? 0 : 1)
-    .filter(({ name, dtype, dims }) => isFloat(dtype) && !model.initializers.has(name) && dims.every(isNumber));
+  const given = givenTensors(model);
   const asInputs = given.filter(({ name, dims }) =>
     holdsWeights ? rule.isWeight(name, false) : rule.couldTrain(name, dims as readonly number[]),
   );
@@ -76,8 +73,6 @@ export function roles(model: Model): Roles {
     );
   return { parameters, buffers, untrained, notes };
 }
-
-const isNumber = (dim: unknown): boolean => typeof dim === "number";
 
 type Initializer = TensorType & { readonly data: Uint8Array };
 

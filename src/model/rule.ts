@@ -1,8 +1,10 @@
 import { few } from "../format.js";
 import { dtypeOfNumber, elementCount, isFloat } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import { formulaOf, type Held, heldTensors, isMask, isUniform } from "./held.js";
-import type { Model, ModelNode } from "./model.js";
+import { formulaOf, isFilled } from "./formula.js";
+import { type Held, heldTensors, isUniform, maskOf } from "./held.js";
+import type { Model, ModelNode, ModelValue } from "./model.js";
+import { handsOn, type WrittenNorms, writtenNorms } from "./statistics.js";
 
 /** Names under which PyTorch's modules keep float buffers, for files that do not say which tensors are buffers. */
 const bufferNames =
@@ -21,6 +23,15 @@ interface Use {
   readonly node: ModelNode;
   readonly slot: number;
   readonly kind: "state" | "host" | "no gradient" | "weight" | "setting" | "value";
+}
+
+/** Graph inputs of floats that have a fixed shape and no value: they may be weights, but for the first if it can be data alone. */
+export function givenTensors({ inputs, initializers }: Model): ModelValue[] {
+  const isNumber = (dim: unknown): boolean => typeof dim === "number";
+  const open = inputs.some(({ dims }) => !dims.every(isNumber));
+  return inputs
+    .slice(open ? 0 : 1)
+    .filter(({ name, dtype, dims }) => isFloat(dtype) && !initializers.has(name) && dims.every(isNumber));
 }
 
 /** What a model's graph says of the float tensors that the file holds: why one is not trained. */
@@ -43,6 +54,7 @@ export class Rule {
   /** Tensors that are made of float inputs or of more than single numbers: not of positions alone. */
   private readonly measured = new Set<string>();
   private readonly held: ReadonlyMap<string, readonly number[]>;
+  private readonly norms: WrittenNorms;
 
   constructor(model: Model) {
     this.isPytorch = /^pytorch/.test(model.producer);
@@ -51,7 +63,8 @@ export class Rule {
     this.absent = [...this.signature].flatMap(([name, kind]) =>
       kind === "PARAMETER" && !present.has(name) ? [name] : [],
     );
-    this.held = new Map(heldTensors(model).map(({ name, shape }) => [name, shape]));
+    const held = heldTensors(model);
+    this.held = new Map(held.map(({ name, shape }) => [name, shape]));
     for (const { name, dtype } of model.inputs)
       if (!model.initializers.has(name)) {
         this.raw.add(name);
@@ -59,6 +72,13 @@ export class Rule {
       }
     for (const [name, shape] of this.held) if (elementCount(shape) > 1) this.measured.add(name);
     for (const node of model.nodes) this.visit(node);
+    const isWithout = ![...this.held.keys()].some((name) => this.isWeight(name));
+    const asWeights = isWithout ? givenTensors(model).filter(({ dims }) => elementCount(dims as number[]) > 1) : [];
+    this.norms = writtenNorms(
+      model,
+      held,
+      asWeights.map(({ name }) => name),
+    );
   }
 
   private rootOf(name: string): string {
@@ -70,16 +90,15 @@ export class Rule {
     const { inputs, outputs, attributes } = node;
     const [first = ""] = inputs;
     const [made = ""] = outputs;
-    const data = inputs.filter((name, slot) => name && !op.hostInputs.includes(slot));
-    const handsOn = (op.alias || op.view || op.passes) && data.length === 1 && data[0] === first;
+    const passesOn = handsOn(node);
     const to = attributes.to?.type === "int" ? dtypeOfNumber(attributes.to.value) : "float32";
     const stops = op.gradient === "zero" || !isFloat(to);
     for (const [slot, name] of inputs.entries()) {
-      if (!name || (handsOn && !stops && slot === 0)) continue;
+      if (!name || (passesOn && !stops && slot === 0)) continue;
       const root = this.rootOf(name);
-      if (op.buffers?.includes(slot)) this.buffers.add(root);
+      if (op.buffers?.[slot]) this.buffers.add(root);
       const kind = ((): Use["kind"] => {
-        if (op.buffers?.includes(slot)) return "state";
+        if (op.buffers?.[slot]) return "state";
         if (op.hostInputs.includes(slot)) return "host";
         if (stops) return "no gradient";
         const holds = op.holds?.[slot] ?? (op.product ? "weight" : "value");
@@ -95,12 +114,14 @@ export class Rule {
       const ends = op.product === "windows" ? [shape[0]] : [shape.at(-1), shape.at(-2) ?? 1];
       this.products.set(made, { single: ends.includes(1) });
     }
-    if (handsOn && !stops) {
+    if (passesOn && !stops) {
       this.source.set(made, this.rootOf(first));
       const product = this.products.get(first);
       if (product) this.products.set(made, product);
     }
-    this.visitRaw(node, Boolean(handsOn || op.passes) && data.every((name) => this.raw.has(name)));
+    const data = inputs.filter((name, slot) => name && !op.hostInputs.includes(slot));
+    const moves = passesOn || op.passes || (data.length === 1 && !op.pointwise);
+    this.visitRaw(node, Boolean(moves) && data.every((name) => this.raw.has(name)));
   }
 
   /** Follows the model's inputs to the first weight, through what standardises them. */
@@ -139,7 +160,7 @@ export class Rule {
   couldTrain(name: string, shape: readonly number[]): boolean {
     const uses = this.uses.get(name) ?? [];
     const kinds = new Set(uses.map(({ kind }) => kind));
-    if (kinds.has("state") || kinds.has("host")) return false;
+    if (kinds.has("state") || kinds.has("host") || this.norms.statistics.has(name)) return false;
     const said = this.signature.get(name);
     if (said) return said === "PARAMETER";
     const isOther = this.isModuleName(name) ? bufferNames.test(name) : shape.length === 0;
@@ -157,7 +178,10 @@ export class Rule {
     const opsOf = (kind: Use["kind"]): string =>
       few([...new Set(uses.filter((use) => use.kind === kind).map(({ node }) => node.op))]);
     const kinds = new Set(uses.map(({ kind }) => kind));
-    if (kinds.has("state")) return `running statistics or state of ${opsOf("state")}`;
+    if (kinds.has("state")) {
+      const first = uses.find(({ kind }) => kind === "state") as Use;
+      return `${opOf(first.node).buffers?.[first.slot]} of ${opsOf("state")}`;
+    }
     if (kinds.has("host")) return `a setting of ${opsOf("host")}`;
     const said = this.signature.get(name);
     if (said)
@@ -186,13 +210,29 @@ export class Rule {
     const settings = uses.filter(({ kind }) => kind === "setting");
     if (settings.length === uses.length && !isModuleName) return `a setting of ${settings[0]?.node.op}`;
     if (this.standards.has(name)) return "standardises the model's input";
-    if (isMask(tensor)) return "a mask, by its values";
+    if (this.norms.statistics.has(name)) return "statistics of a norm that is written out";
+    const mask = maskOf(tensor);
+    // zeros and ones that are added to what a product made are its bias
+    const isBias = this.norms.affine.has(name) && uses.every(({ node }) => opOf(node).arithmetic === "add");
+    if (mask && !(mask === "factor" && isBias)) return "a mask, by its values";
+    if (this.isRegular(tensor, uses)) return "positions or frequencies, by its values";
     if (products.length) return undefined;
-    const formula = formulaOf(tensor);
-    const isPicked = uses.some(({ node }) => !opOf(node).pointwise);
-    if (formula === "wave" || (formula && !isPicked)) return "positions or frequencies, by its values";
     const isJoined = uses.every(({ node }) => opOf(node).passes);
     return isJoined && !isModuleName && isUniform(tensor) ? "filling of one value" : undefined;
+  }
+
+  /**
+   * Whether a tensor's values follow a formula. A vector that scales or shifts what a product or a norm made may be
+   * filled with any numbers, and so may a table in which indices look up.
+   */
+  private isRegular(tensor: Held, uses: readonly Use[]): boolean {
+    const isVector = tensor.shape.filter((size) => size > 1).length <= 1;
+    const isAffine = this.norms.affine.has(tensor.name);
+    const formula = formulaOf(tensor);
+    if (formula === "wave") return !(isAffine && isVector);
+    if (!formula || uses.some(({ node, slot }) => slot === 0 && !opOf(node).pointwise && !opOf(node).passes))
+      return false;
+    return !isAffine || formula === "grid" || !(isVector || isFilled(tensor));
   }
 
   /** Whether a tensor holds frequencies: a regular sequence that a product multiplies with positions. */

@@ -70,11 +70,11 @@ function declarationsIn(source: string, literals: ReadonlyMap<string, readonly s
   return declarations;
 }
 
-/** What a parameter's text may mean, first what it looks like: a number, a truth value, a list or object in JSON, a text. */
+/** What a parameter's text may mean, first what it looks like: a number, a truth value, null, a list or object in JSON, a text. */
 function literalsOf(text: string): string[] {
   const literals: string[] = [];
   if (text.trim() !== "" && Number.isFinite(Number(text))) literals.push(String(Number(text)));
-  if (text === "true" || text === "false") literals.push(text);
+  if (["true", "false", "null"].includes(text)) literals.push(text);
   if (/^\s*[[{]/.test(text))
     try {
       literals.push(JSON.stringify(JSON.parse(text)));

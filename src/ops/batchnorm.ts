@@ -5,7 +5,7 @@ import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import { epsilonOf } from "./normalized.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
-import { reshape, sameShape, sumOver } from "./shapes.js";
+import { cast, reshape, sameShape, sumOver } from "./shapes.js";
 
 /** All axes but the channel's, which is axis 1. */
 const channelAxes = (type: TensorType): number[] => type.shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
@@ -14,10 +14,24 @@ const channelAxes = (type: TensorType): number[] => type.shape.flatMap((_, axis)
 const perChannel = (b: Emit, vector: string, rank: number): string =>
   reshape(b, vector, [...b.type(vector).shape, ...new Array<number>(Math.max(0, rank - 2)).fill(1)]);
 
-/** x·scale + shift for each channel, in one pass of the inference kernel: (x − mean)·scale + shift. */
+/** A tensor of 16 bits in the precision of statistics: kernels that compute sums of it read it so. */
+const inPrecisionOf = (b: Emit, x: string, vector: string): string => cast(b, x, b.type(vector).dtype);
+
+/** (x − mean)·scale/√spread + shift for each channel, by the inference kernel, in the precision of x. */
+const inferred = (
+  b: Emit,
+  [x, scale, shift, mean, spread]: readonly [string, string, string, string, string],
+): string =>
+  cast(
+    b,
+    b.op("BatchNormalization", [inPrecisionOf(b, x, mean), scale, shift, mean, spread], { epsilon: float(0) }),
+    b.type(x).dtype,
+  );
+
+/** (x − mean)·scale + shift for each channel, in one pass of the inference kernel. */
 const affine = (b: Emit, x: string, scale: string, shift: string, mean: string): string => {
   const { dtype, shape } = b.type(mean);
-  return b.op("BatchNormalization", [x, scale, shift, mean, b.constant(dtype, shape, 1)], { epsilon: float(0) });
+  return inferred(b, [x, scale, shift, mean, b.constant(dtype, shape, 1)]);
 };
 
 /** Type of Y, and of a vector of channels. Throws `shape mismatch: …` for vectors of another length. */
@@ -36,7 +50,12 @@ function channels(call: OpCall, count: number): [TensorType, TensorType] {
 }
 
 /** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
-const statistical: Traits = { inputTypes: "any", scales: [1, 4], buffers: [3, 4], holds: { 1: "weight", 2: "weight" } };
+const statistical: Traits = {
+  inputTypes: "any",
+  scales: [1, 4],
+  buffers: { 3: "running statistics", 4: "running statistics" },
+  holds: { 1: "weight", 2: "weight" },
+};
 
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */
 const inference: Op = native(
@@ -94,11 +113,12 @@ function batchStatistics({ b, x, ...call }: BodyCall, running: readonly [mean: s
   const axes = b.vector(channelAxes(call.input(0)));
   const size = [shape[1] as number];
   const momentum = call.float("momentum", 0.9);
-  const wide = b.op("ReduceMean", [x(0), axes]);
+  const full = inPrecisionOf(b, x(0), running[0]);
+  const wide = b.op("ReduceMean", [full, axes]);
   const mean = reshape(b, wide, size);
   // ReduceSumSquare would be one node less, and takes seven times as long as ReduceMean on the CPU;
   // about the mean: the difference of two large sums would lose the variance of a shifted channel
-  const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(x(0), wide)), axes]), size);
+  const variance = reshape(b, b.op("ReduceMean", [m.square(m.sub(full, wide)), axes]), size);
   // an attribute would be rounded to float32, whatever X is
   const spread = m.add(variance, epsilonOf(call));
   const blend = (before: string, batch: string): string => m.add(m.mul(before, momentum), m.mul(batch, 1 - momentum));
@@ -138,9 +158,8 @@ const training: Op = native(
     body: (call) => {
       const { b, x, node } = call;
       const { mean, spread, inverse, renewed } = batchStatistics(call, [x(3), x(4)]);
-      const y = b.op("BatchNormalization", [x(0), x(1), x(2), mean, spread], { epsilon: float(0) });
       return [
-        y,
+        inferred(b, [x(0), x(1), x(2), mean, spread]),
         ...renewed.map((value, i) => (node.outputs[1 + i] ? value() : "")),
         mean,
         node.outputs[4] ? inverse() : "",
@@ -175,7 +194,7 @@ const statistics: Op = part(
   4,
   {
     images: { inputs: [0], outputs: [] },
-    buffers: [1, 2],
+    buffers: { 1: "running statistics", 2: "running statistics" },
     inPlaceOf: () => [[1], [2]],
     state: [
       [1, 0],
@@ -191,7 +210,6 @@ const statistics: Op = part(
 
 /** (X, scale, B, mean, invStd) → Y = (X − mean)·invStd·scale + B. */
 const apply: Op = part((call) => channels(call, 5).slice(0, 1), 4, {
-  pointwise: true,
   fusible: "elements",
   images: { inputs: [0], outputs: [0] },
   channelInputs: [1, 2, 3, 4],
@@ -214,8 +232,9 @@ function gradientTypes(call: OpCall): [TensorType, TensorType] {
 function vectorGradients({ b, x, input }: BodyCall): [dScale: string, dB: string] {
   const m = math(b);
   const axes = channelAxes(input(1));
-  const dB = sumOver(b, x(0), axes, false);
-  const product = m.mul(m.sub(x(1), perChannel(b, x(3), input(1).shape.length)), x(0));
+  const [dY, X] = [0, 1].map((slot) => inPrecisionOf(b, x(slot), x(3))) as [string, string];
+  const dB = sumOver(b, dY, axes, false);
+  const product = m.mul(m.sub(X, perChannel(b, x(3), input(1).shape.length)), dY);
   return [m.mul(sumOver(b, product, axes, false), x(4)), dB];
 }
 
@@ -229,6 +248,17 @@ function factors({ b, x, input }: BodyCall, dScale: string, dB: string): [slope:
   const slope = m.mul(x(2), x(4));
   const perElement = m.mul(slope, -(shape[1] as number) / elementCount(shape));
   return [slope, m.mul(m.mul(perElement, x(4)), dScale), m.mul(perElement, dB)];
+}
+
+/** dX of (dY, X, …) by those factors, in the precision of X. */
+function appliedGradient(
+  { b, x, input }: BodyCall,
+  [mean, slope, tilt, level]: readonly [mean: string, slope: string, tilt: string, level: string],
+): string {
+  const m = math(b);
+  const [dY, X] = [0, 1].map((slot) => inPrecisionOf(b, x(slot), mean)) as [string, string];
+  const rest = affine(b, X, tilt, level, mean);
+  return cast(b, m.add(rest, m.mul(dY, perChannel(b, slope, input(1).shape.length))), input(1).dtype);
 }
 
 /**
@@ -246,13 +276,11 @@ const trainingGradient: Op = native(
     inputTypes: "any",
     types: null,
     body: (call) => {
-      const { b, x, node } = call;
-      const m = math(b);
+      const { x, node } = call;
       const [dScale, dB] = vectorGradients(call);
       if (!node.outputs[0]) return ["", dScale, dB];
       const [slope, tilt, level] = factors(call, dScale, dB);
-      const rest = affine(b, x(1), tilt, level, x(3));
-      return [m.add(rest, m.mul(x(0), perChannel(b, slope, call.input(1).shape.length))), dScale, dB];
+      return [appliedGradient(call, [x(3), slope, tilt, level]), dScale, dB];
     },
     parts: ({ b, x, node }) => {
       const [dX, ...vectors] = node.outputs;
@@ -295,16 +323,11 @@ const gradientSums: Op = part(
 
 /** (dY, X, mean, slope, tilt, level) → dX = slope·dY + (tilt·(X − mean) + level). */
 const gradientApply: Op = part((call) => gradientTypes(call).slice(0, 1), 5, {
-  pointwise: true,
   fusible: "elements",
   images: { inputs: [0, 1], outputs: [0] },
   channelInputs: [2, 3, 4, 5],
   inPlace: [0, 1],
-  body: ({ b, x, input }) => {
-    const m = math(b);
-    const sloped = m.mul(x(0), perChannel(b, x(3), input(1).shape.length));
-    return [m.add(affine(b, x(1), x(4), x(5), x(2)), sloped)];
-  },
+  body: (call) => [appliedGradient(call, [2, 3, 4, 5].map(call.x) as [string, string, string, string])],
 });
 
 /**

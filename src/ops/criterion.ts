@@ -54,7 +54,7 @@ export const criterion: OpTable = {
   NegativeLogLikelihoodLoss: composite(
     (call) => [lossType(call)],
     (call) => [negativeLikelihood(call, call.x(0))],
-    { flops: inputSize, buffers: [2], choices },
+    { flops: inputSize, buffers: { 2: "weights of the classes" }, choices },
   ),
   SoftmaxCrossEntropyLoss: composite(
     (call) => [lossType(call), call.input(0)],
@@ -62,6 +62,6 @@ export const criterion: OpTable = {
       const logs = call.b.op("LogSoftmax", [call.x(0)], { axis: int(1) });
       return [negativeLikelihood(call, logs), logs];
     },
-    { flops: (call) => 6 * inputSize(call), buffers: [2], choices },
+    { flops: (call) => 6 * inputSize(call), buffers: { 2: "weights of the classes" }, choices },
   ),
 };

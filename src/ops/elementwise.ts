@@ -29,17 +29,20 @@ export const elementwise: OpTable = {
     fromInput((m, x) => m.sign(x)),
     fusible,
   ),
-  Neg: unary((call, dY) => math(call.b).neg(dY), fusible),
+  Neg: unary((call, dY) => math(call.b).neg(dY), { ...fusible, arithmetic: "negate" }),
   Exp: unary((call, dY) => math(call.b).mul(dY, call.y(0)), fusible),
   Log: unary(
     dividedBy((_, x) => x),
     fusible,
   ),
-  Sqrt: unary((call, dY) => math(call.b).div(math(call.b).mul(dY, 0.5), call.y(0)), fusible),
-  Reciprocal: unary((call, dY) => {
-    const m = math(call.b);
-    return m.neg(m.mul(dY, m.square(call.y(0))));
-  }, fusible),
+  Sqrt: unary((call, dY) => math(call.b).div(math(call.b).mul(dY, 0.5), call.y(0)), { ...fusible, arithmetic: "root" }),
+  Reciprocal: unary(
+    (call, dY) => {
+      const m = math(call.b);
+      return m.neg(m.mul(dY, m.square(call.y(0))));
+    },
+    { ...fusible, arithmetic: "reciprocal" },
+  ),
   Sin: unary(
     fromInput((m, x) => m.cos(x)),
     fusible,
@@ -123,17 +126,18 @@ export const elementwise: OpTable = {
   IsNaN: predicate({ T1: 0, T2: "y0" }),
   IsInf: predicate({ T1: 0, T2: "y0" }, { detect_negative: int(1), detect_positive: int(1) }),
 
-  Add: binary([(_, dY) => dY, (_, dY) => dY], { ...fusible, in16Bits: "all" }),
+  Add: binary([(_, dY) => dY, (_, dY) => dY], { ...fusible, arithmetic: "add", in16Bits: "all" }),
   Sub: native(
     inferBroadcast(),
     ofOutput0((call, dY) => {
       const to = (i: number): string => reduceTo(call.b, dY, call.input(i).shape);
       return [call.wants(0) ? to(0) : undefined, call.wants(1) ? math(call.b).neg(to(1)) : undefined];
     }),
-    { ...fusible, holds: { 1: "standard" }, inputTypes: "equal", inPlace: [0, 1] },
+    { ...fusible, arithmetic: "subtract", holds: { 1: "standard" }, inputTypes: "equal", inPlace: [0, 1] },
   ),
   Mul: binary([(call, dY) => math(call.b).mul(dY, call.x(1)), (call, dY) => math(call.b).mul(dY, call.x(0))], {
     ...fusible,
+    arithmetic: "multiply",
     in16Bits: "all",
     scales: [0, 1],
   }),
@@ -149,7 +153,7 @@ export const elementwise: OpTable = {
         call.wants(1) ? m.neg(to(m.mul(quotient, call.y(0)), 1)) : undefined,
       ];
     }),
-    { ...fusible, holds: { 1: "standard" }, scales: [1], inputTypes: "equal", inPlace: [0, 1] },
+    { ...fusible, arithmetic: "divide", holds: { 1: "standard" }, scales: [1], inputTypes: "equal", inPlace: [0, 1] },
   ),
   Pow: native(
     inferBroadcast(),
@@ -172,7 +176,14 @@ export const elementwise: OpTable = {
         return m.mul(dY, m.mul(call.y(0), log));
       },
     ),
-    { ...fusible, holds: { 1: "setting" }, inputTypes: "any", inPlace: [0], types: { T: 0, T1: 1 } },
+    {
+      ...fusible,
+      arithmetic: "power",
+      holds: { 1: "setting" },
+      inputTypes: "any",
+      inPlace: [0],
+      types: { T: 0, T1: 1 },
+    },
   ),
   // A mod B = A − B·⌊A/B⌋, with fmod rounding towards zero
   Mod: binary(

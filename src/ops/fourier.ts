@@ -164,7 +164,7 @@ export const fourier: OpTable = {
       return [reshape(b, b.op("Transpose", [made], { perm: ints([0, 2, 1]) }), [batch, frames, bins, 2])];
     },
     // a window is none of the weights
-    { hostInputs: [1, 3], buffers: [2] },
+    { hostInputs: [1, 3], buffers: { 2: "window" } },
   ),
   MelWeightMatrix: native(
     (call) => {

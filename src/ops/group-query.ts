@@ -207,7 +207,7 @@ export const groupQuery: OpTable = {
     grouped,
     {
       flops: (call) => attentionFlops(groupedSizes(call)),
-      buffers: [7, 8],
+      buffers: { 7: "cosines", 8: "sines" },
       holds: { 11: "weight", 14: "weight", 15: "weight" },
     },
   ),

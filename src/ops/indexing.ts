@@ -1,6 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
+import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { axisOf, cast, sameShape, zeros } from "./shapes.js";
@@ -47,13 +48,6 @@ const choices = { reduction: ["none", "add", "mul", "max", "min"] };
 const reduces16Bit: NonNullable<Op["cpuRefuses"]> = ({ attributes }, dtype) =>
   (attributes.reduction?.value ?? "none") !== "none" && is16Bit(dtype);
 
-/** Throws `shape mismatch: …` for indices of another rank than the data, or that reach further beside the axis. */
-function fitsBeside(call: OpCall, data: readonly number[], index: readonly number[]): void {
-  const axis = axisOf(call, 0);
-  if (index.length !== data.length || index.some((n, i) => i !== axis && n > (data[i] as number)))
-    throw new NodeError(`shape mismatch: indices [${index}] of [${data}], axis ${axis}`, call.node);
-}
-
 const scatterNd: Op = indexed(
   (call) => {
     const { dtype, shape } = call.input(0);
@@ -61,6 +55,7 @@ const scatterNd: Op = indexed(
     const width = index.at(-1) ?? 0;
     if (width > shape.length || !sameShape(updates, [...index.slice(0, -1), ...shape.slice(width)]))
       throw new NodeError(`shape mismatch: indices [${index}], updates [${updates}] for [${shape}]`, call.node);
+    checkIndices(call, shape.slice(0, width));
     return [{ dtype, shape }];
   },
   ofOutput0((call, dY) => {
@@ -85,6 +80,7 @@ export const indexing: OpTable = {
     (call) => {
       const { dtype, shape } = call.input(0);
       const axis = axisOf(call, 0);
+      checkIndices(call, shape.slice(axis, axis + 1));
       return [{ dtype, shape: [...shape.slice(0, axis), ...call.input(1).shape, ...shape.slice(axis + 1)] }];
     },
     ofOutput0((call, dY) => {
@@ -130,6 +126,7 @@ export const indexing: OpTable = {
   GatherElements: indexed(
     (call) => {
       fitsBeside(call, call.input(0).shape, call.input(1).shape);
+      checkIndices(call, [call.input(0).shape[axisOf(call, 0)] as number]);
       return [{ dtype: call.input(0).dtype, shape: call.input(1).shape }];
     },
     ofOutput0((call, dY) => [
@@ -149,6 +146,7 @@ export const indexing: OpTable = {
           call.node,
         );
       fitsBeside(call, shape, call.input(1).shape);
+      checkIndices(call, [shape[axisOf(call, 0)] as number]);
       return [{ dtype, shape }];
     },
     ofOutput0((call, dY) => {
@@ -180,6 +178,7 @@ export const indexing: OpTable = {
         sameShape(shape.slice(0, batch), index.slice(0, batch));
       if (!fits)
         throw new NodeError(`shape mismatch: indices [${index}] of [${shape}], batch_dims ${batch}`, call.node);
+      checkIndices(call, shape.slice(batch, batch + width));
       return [{ dtype, shape: [...index.slice(0, -1), ...shape.slice(batch + (index.at(-1) ?? 0))] }];
     },
     ofOutput0((call, dY) => {

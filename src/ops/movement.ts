@@ -30,7 +30,9 @@ function slices(call: OpCall): Slice[] {
   return starts.map((from, i) => {
     const axis = normalizeAxis(axes[i] as number, shape.length);
     const size = shape[axis] as number;
-    const step = steps[i] as number;
+    const given = steps[i] as number;
+    // one that leads beyond the axis is as good as one of its size
+    const step = Math.sign(given) * Math.min(Math.abs(given), Math.max(size, 1));
     if (step === 0) throw new NodeError(`step 0: Slice`, call.node);
     const clamp = (at: number, low: number, high: number): number =>
       Math.min(Math.max(at < 0 ? at + size : at, low), high);

@@ -72,9 +72,9 @@ export interface Op {
   /** Each output element depends on the inputs' elements in its place alone, as they are broadcast. Default: no. */
   readonly pointwise?: true;
   /**
-   * How the op can be a part of a fused node: each element by itself (a pointwise op), one value for each row of trailing
-   * axes, or sums over all axes but the channel's. The GPU's generator has an expression for it.
-   * Default: it cannot.
+   * How the op can be a part of a fused node: each element by itself (a pointwise op, or one with `channelInputs`), one
+   * value for each row of trailing axes, or sums over all axes but the channel's of input 0. The GPU's generator
+   * has an expression for it. Default: it cannot.
    */
   readonly fusible?: "elements" | "rows" | "channels";
   /** Inputs with one number for each channel of input 0 (axis 1 or the last), which all elements of the channel meet. */
@@ -133,8 +133,8 @@ export interface Op {
    * themselves.
    */
   readonly swap?: "out" | "outWait" | "in" | "inWait";
-  /** Inputs that hold running statistics: state or frozen, never trained. */
-  readonly buffers?: readonly number[];
+  /** Inputs that are never trained (running statistics, states, places), and what each holds. */
+  readonly buffers?: Readonly<Record<number, string>>;
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
   /**
@@ -144,6 +144,17 @@ export interface Op {
    * else its values say (model/roles.ts).
    */
   readonly holds?: Readonly<Record<number, "weight" | "setting" | "standard">>;
+  /** What it computes, where norms are written out with it (model/statistics.ts); "bound": the greater or smaller. Default: no such thing. */
+  readonly arithmetic?:
+    | "add"
+    | "subtract"
+    | "multiply"
+    | "divide"
+    | "power"
+    | "root"
+    | "reciprocal"
+    | "negate"
+    | "bound";
   /** Inputs that multiply or divide by what they hold (scales, variances): seeded with 1. Default: none. */
   readonly scales?: readonly number[];
   /**

@@ -4,7 +4,7 @@ import { inputGradient } from "./convolution.js";
 import { extentOf, globalType, type Window, windowAttributes, windowOf } from "./geometry.js";
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, Normalize, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, Normalize, OpCall, OpTable } from "./op.js";
 import { cast, reshape, sumOver, zeros } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
@@ -107,6 +107,13 @@ const averageByConvolution = (call: BodyCall, name?: string): string[] => {
 
 const spatialAxes = (call: OpCall): number[] => call.input(0).shape.flatMap((_, axis) => (axis < 2 ? [] : [axis]));
 
+/** Where the winners of a MaxPool lie, row by row: its indices may go column by column. */
+function winners(call: GradientCall): string {
+  if (!call.int("storage_order", 0)) return call.y(1);
+  const { storage_order: _, ...attributes } = call.node.attributes;
+  return call.b.add("MaxPool", [call.x(0)], attributes, { count: 2 })[1] as string;
+}
+
 /** Pooling over windows and over whole images. */
 export const pooling: OpTable = {
   /** The gradient goes to the element that won each window, by its index in the whole tensor. */
@@ -120,9 +127,8 @@ export const pooling: OpTable = {
       ];
     },
     ofOutput0((call, dY) => {
-      if (call.int("storage_order", 0)) throw new NodeError(`no gradient: MaxPool storage_order=1`, call.node);
       const attributes = { ...windowAttributes(poolWindow(call)), shape: ints(call.input(0).shape) };
-      return [call.b.op("MaxPoolGradient", [dY, call.y(1)], attributes, { domain: "mutwo" })];
+      return [call.b.op("MaxPoolGradient", [dY, winners(call)], attributes, { domain: "mutwo" })];
     }),
     {
       in16Bits: "data",

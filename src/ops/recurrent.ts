@@ -232,7 +232,7 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
     {
       choices: { direction: ["forward", "reverse", "bidirectional"] },
       // states that lie in the file itself are zeros that an exporter has folded: not to be trained
-      buffers: [5, 6],
+      buffers: { 5: "initial state", 6: "initial state" },
       holds: { 1: "weight", 2: "weight", 3: "weight", 7: "weight" },
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);

@@ -210,7 +210,7 @@ export const regions: OpTable = {
     ofOutput0((call, dY) => [call.wants(0) ? imageGradient(call, dY) : undefined]),
     {
       types: { T1: 0, T2: 2 },
-      buffers: [1],
+      buffers: { 1: "regions" },
       defaults: {
         mode: text("avg"),
         output_height: int(1),

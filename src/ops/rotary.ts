@@ -91,7 +91,7 @@ export const rotary: OpTable = {
       if (heads < 1) throw mismatch(call, `[${call.input(0).shape}] in ${heads} heads`);
       return [rotateInput(call, heads, [1, 2], call.inputs[3] ? call.x(3) : undefined)];
     },
-    { since: 23, flops: rotaryFlops, buffers: [1, 2] },
+    { since: 23, flops: rotaryFlops, buffers: { 1: "cosines", 2: "sines" } },
   ),
   /** (X, positions or the first one, cosines, sines). */
   "com.microsoft:RotaryEmbedding": composite(
@@ -114,6 +114,6 @@ export const rotary: OpTable = {
       const rows = isEach ? call.x(1) : math(b).add(steps(b, [positions]), call.x(1));
       return [rotateInput(call, heads, [2, 3], rows)];
     },
-    { flops: rotaryFlops, buffers: [2, 3] },
+    { flops: rotaryFlops, buffers: { 2: "cosines", 3: "sines" } },
   ),
 };

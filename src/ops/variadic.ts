@@ -35,6 +35,7 @@ const extremum = (comparison: "GreaterOrEqual" | "LessOrEqual"): Op =>
     {
       ...variadic,
       ...fusible,
+      arithmetic: "bound",
       holds: { 0: "setting", 1: "setting", 2: "setting", 3: "setting" },
       body: ({ b, x, inputs }) => [
         inputs.map((_, i) => x(i)).reduce((p, q) => b.op("Where", [b.op(comparison, [p, q]), p, q])),
@@ -57,7 +58,11 @@ export const variadicOps: OpTable = {
   Sum: native(
     inferBroadcast(),
     toEveryInput((_, dY) => dY),
-    { ...variadic, body: ({ b, x, inputs }) => [inputs.map((_, i) => x(i)).reduce((p, q) => math(b).add(p, q))] },
+    {
+      ...variadic,
+      arithmetic: "add",
+      body: ({ b, x, inputs }) => [inputs.map((_, i) => x(i)).reduce((p, q) => math(b).add(p, q))],
+    },
   ),
   Mean: native(
     inferBroadcast(),

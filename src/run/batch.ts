@@ -1,3 +1,4 @@
+import { formatCommand } from "../format.js";
 import type { ModelInfo } from "./run.js";
 
 /** What a batch is called where several dimensions could be it. */
@@ -23,5 +24,7 @@ export function batchDim(model: Pick<ModelInfo, "dims" | "file">, named: string 
   if (found !== undefined) return found;
   if (names.length === 0)
     throw new Error(`no dimension to fit: ${file} has no symbolic one (export it with a symbolic batch)`);
-  throw new Error(`which dimension is the batch? ${names.join(", ")} (--fit ${names[0]}=24GiB)`);
+  throw new Error(
+    `which dimension is the batch? ${names.join(", ")} (${formatCommand(["--fit", `${names[0]}=24GiB`])})`,
+  );
 }

@@ -56,7 +56,7 @@ export function workOf(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32:
   if (isConvolution) return { ...common, ...convolutionWork(node, graph, tf32) };
   if (op.product) return { ...common, ...productWork(node, graph, tf32) };
   const peak = dtype === "float64" ? "float64Tflops" : "float32Tflops";
-  if (op.pointwise || node.op === "Fused") return { ...common, kind: "elements", peak };
+  if (op.pointwise || op.fusible === "elements" || node.op === "Fused") return { ...common, kind: "elements", peak };
   if (flops > 0) return { ...common, kind: "rows", peak };
   // what is scattered is read and written, in place; of what is picked from no more is read than is written
   const scattered = op.inPlace.includes(0) ? 2 * onDevice(node.inputs.slice(1)) : undefined;

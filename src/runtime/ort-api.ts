@@ -150,6 +150,8 @@ export function plainWords(message: string): string {
     .replace(/^.*\.(?:cc|h|cpp|cu|hpp):\d+ .*?\) (?:const )?(?=[A-Z])/, "")
     .replace(/^(?:Non-zero status code.*Status Message: |Exception during initialization: )/, "")
     .trim();
+  const [, index] = /\b(?:idx|index|indice) ?= ?(-?\d+)/.exec(said) ?? [];
+  if (index !== undefined) return `index out of range: ${index}`;
   const isForeign = said === "" || /::|\.(?:cc|h|cpp|cu|hpp):\d|std:|bad_alloc|onnxruntime|T !=/.test(said);
   if (!isForeign) return said;
   return /bad_alloc|[Aa]lloc/.test(line) ? "ONNX Runtime lacks memory for it" : "ONNX Runtime refuses it";

@@ -4,7 +4,7 @@ import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
-import { cast } from "../ops/shapes.js";
+import { cast, reshape } from "../ops/shapes.js";
 import { channelsLast } from "./channels-last.js";
 import { fuse } from "./fuse.js";
 import { writeInPlace } from "./in-place.js";
@@ -42,7 +42,8 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?:
       return;
     }
     const first = node.inputs[0] ? b.tensors.get(node.inputs[0]) : undefined;
-    const rule = widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
+    const rule =
+      biasApart(b, node, hasKernel) ?? widerRule(b, node, hasKernel) ?? widerIntegers(b, node, hasKernel) ?? op.body;
     if (!rule) throw new NodeError(`no kernel: ${node.op} ${first?.dtype ?? ""}`, node, { kind: "no kernel" });
     replace(node, expand(b, node, rule));
   };
@@ -69,6 +70,21 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const { layoutGains } = runtime;
   const laidOut = layoutGains ? channelsLast(lowered, layoutGains, hasKernel) : lowered;
   return writeInPlace(fuse(absorbTransposes(laidOut, hasKernel)));
+}
+
+/** A rule that adds a convolution's bias in a node of its own; undefined if there is no kernel without a bias either. */
+function biasApart(
+  b: Builder,
+  node: Node,
+  hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
+): Body | undefined {
+  const inputs = node.inputs.slice(0, 2);
+  if (opOf(node).product !== "windows" || !node.inputs[2] || !hasKernel({ ...node, inputs }, b)) return undefined;
+  return ({ b: inner, x }) => {
+    const made = inner.op(node.op, inputs, node.attributes);
+    const { shape } = inner.type(made);
+    return [inner.op("Add", [made, reshape(inner, x(2), [shape[1] as number, ...shape.slice(2).map(() => 1)])])];
+  };
 }
 
 /**

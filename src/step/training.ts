@@ -142,7 +142,9 @@ function appendMicroBatch(b: Builder, task: Task, micro: number, before: Readonl
   const gradients = backward(b, forward, seeds, task.wanted);
   refuseLost(forward, seeds, task.wanted, gradients);
   if (gradients.size === 0)
-    throw new Error(`no trainable parameters: ${model.name} (export with do_constant_folding=False, or freeze fewer)`);
+    throw new Error(
+      `no trainable parameters: output ${task.output} of ${model.name} depends on none (export with do_constant_folding=False, freeze fewer, or name another output in --loss)`,
+    );
   return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
 }
 

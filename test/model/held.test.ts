@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOf } from "../../src/graph/values.js";
-import { formulaOf, heldAnywhere, heldTensors, isMask, isUniform } from "../../src/model/held.js";
-import { randoms } from "../sampled.js";
+import { heldAnywhere, heldTensors, isUniform, maskOf } from "../../src/model/held.js";
 
 const tensor = (shape: number[], values: number[]) => ({
   dtype: "float32" as const,
   shape,
   data: bytesOf("float32", values),
 });
-
-const table = (rows: number, columns: number, of: (row: number, column: number) => number) =>
-  tensor(
-    [rows, columns],
-    Array.from({ length: rows * columns }, (_, i) => of(Math.floor(i / columns), i % columns)),
-  );
 
 test("heldTensors(model) are the float initializers and what Constant nodes say, in any of their attributes", () => {
   const constant = (name: string, attributes: object) =>
@@ -49,22 +42,25 @@ test("heldAnywhere(part) looks into subgraphs, and passes over what cannot be re
   );
 });
 
-test("isMask(tensor) wants zeros, and ones or one large negative number", () => {
-  const masks = [
-    [0, 1, 0, 1],
+test("maskOf(tensor) wants zeros, and ones or few large negative numbers", () => {
+  const summands = [
     [0, -100, -100, 0],
     [-3.4e38, 0],
     [0, Number.NEGATIVE_INFINITY],
+    [0, -1e9, -2e9, -1e9],
   ];
-  for (const values of masks) assert.ok(isMask(tensor([values.length], values)), String(values));
+  assert.equal(maskOf(tensor([4], [0, 1, 0, 1])), "factor");
+  for (const values of summands) assert.equal(maskOf(tensor([values.length], values)), "summand", String(values));
   const others = [
     [0, 0],
     [1, 1],
     [0, 1, -100],
     [0, 0.5],
     [0, -1],
+    [0, -101, -102, -103, -104, -105],
+    [-100, -200],
   ];
-  for (const values of others) assert.ok(!isMask(tensor([values.length], values)), String(values));
+  for (const values of others) assert.equal(maskOf(tensor([values.length], values)), undefined, String(values));
 });
 
 test("isUniform(tensor) compares all elements, beyond the first piece that is read", () => {
@@ -72,23 +68,4 @@ test("isUniform(tensor) compares all elements, beyond the first piece that is re
   assert.ok(isUniform(tensor([9000], values)));
   values[8999] = 3;
   assert.ok(!isUniform(tensor([9000], values)));
-});
-
-test("formulaOf(tensor) finds even steps and waves along any axis, and nothing in weights", () => {
-  const random = randoms(1);
-  assert.equal(formulaOf(table(9, 3, (row) => row)), "even");
-  assert.equal(formulaOf(table(3, 9, (_, column) => 1 - column / 5)), "even");
-  assert.equal(formulaOf(table(1, 8, (_, column) => 10_000 ** (-column / 8))), "wave");
-  const angle = (row: number, column: number): number => row * 100 ** (-Math.floor(column / 2) / 4);
-  const sines = table(50, 8, (row, column) => (column % 2 ? Math.cos : Math.sin)(angle(row, column)));
-  assert.equal(formulaOf(sines), "wave");
-  assert.equal(formulaOf(table(6, 4, () => random())), undefined);
-  assert.equal(formulaOf(table(1, 4, () => random())), undefined);
-  assert.equal(formulaOf(table(6, 4, () => 1)), undefined);
-  // numbers that somebody filled in by hand or by one sine
-  assert.equal(formulaOf(tensor([4], [1, 2, 3, 4])), undefined);
-  assert.equal(formulaOf(table(11, 4, (row, column) => Math.sin(4 * row + column))), undefined);
-  assert.equal(formulaOf(table(1, 11, (_, column) => Math.sin(column))), undefined);
-  // what changes along an axis that is too short says nothing
-  assert.equal(formulaOf(table(3, 3, (row) => row)), undefined);
 });

@@ -116,6 +116,20 @@ test("a condition that follows from constants ends a Loop at its trip, with a li
   }
 });
 
+test("trip count and condition have the types that ONNX gives them", () => {
+  const whole = whileLoop(4, [node("on = Identity(go)")]);
+  const changed = (name: string, type: "float32" | "int32"): ProtoGraph => ({
+    ...whole,
+    initializer: whole.initializer?.map((one) => (one.name === name ? held(name, type, [], [1]) : one)),
+  });
+  assert.throws(
+    () => bound(file(changed("m", "float32")), {}, cpu),
+    /^Error: m is float32, not int64: Loop takes it for its trip count \(node Loop\)$/,
+  );
+  assert.throws(() => bound(file(changed("m", "int32")), {}, cpu), /m is int32, not int64/);
+  assert.throws(() => bound(file(changed("go", "float32")), {}, cpu), /go is float32, not bool: .* its condition/);
+});
+
 test("a trip that would not fit is not tried where it does not run", async () => {
   // a table says how long: reading behind its end is an error
   const whole = whileLoop(undefined, [node("on = Gather(table, i)", { axis: 0 })]);

@@ -37,6 +37,8 @@ test("injectParameters(notebook, values) knows every declared type that the cell
   assert.equal(injected("let dims: Record<string, number> = {};", { dims: '{"batch":4}' }), 'dims = {"batch":4};');
   assert.equal(injected("let budget: string | number;", { budget: "3" }), "budget = 3;");
   assert.equal(injected('let kind: "adam" | "sgd" = "sgd";', { kind: "adam" }), 'kind = "adam";');
+  assert.equal(injected("let limit: number | null = 3;", { limit: "null" }), "limit = null;");
+  assert.equal(injected("let name = 'x';", { name: "null" }), 'name = "null";');
   assert.equal(injected("let name = ``;", { name: "[not JSON" }), 'name = "[not JSON";');
   assert.equal(injected("let other = somewhere();", { other: "7" }), "other = 7;");
 });

@@ -145,7 +145,9 @@ async function checkIn(
   }
   // what is never trained, by its readers' records, may have no gradient: RoiAlign's regions, as in torchvision
   const isUntrained = (name: string): boolean =>
-    graph.nodes.every((node) => node.inputs.every((input, i) => input !== name || opOf(node).buffers?.includes(i)));
+    graph.nodes.every((node) =>
+      node.inputs.every((input, i) => input !== name || opOf(node).buffers?.[i] !== undefined),
+    );
   const compared = wanted.filter((name) => found.has(name) || !isUntrained(name));
   const forward = ready({ ...graph, outputs, state: [] }, values);
   try {

@@ -121,6 +121,13 @@ export const movement: readonly Sample[] = [
     differentiate: [0],
   },
   { op: "Slice", inputs: [tensor([4, 5]), vector(3), vector(1), vector(-1)], differentiate: [0] },
+  // steps far beyond the axis
+  {
+    op: "Slice",
+    inputs: [tensor([4]), vector(2 ** 31), vector(-(2 ** 40)), vector(0), vector(-(2 ** 30))],
+    differentiate: [0],
+  },
+  { op: "Slice", inputs: [tensor([4, 3]), vector(1), vector(2 ** 40), vector(1), vector(2 ** 40)], differentiate: [0] },
   { op: "Slice", inputs: [tensor([3, 7, 2]), vector(6), vector(0), vector(1), vector(-4)], differentiate: [0] },
   { op: "Slice", inputs: [tensor([3, 8]), vector(1), vector(8), vector(-1), vector(2)], differentiate: [0] },
   { op: "Slice", inputs: [tensor([6]), vector(4), vector(-7), vector(0), vector(-1)], differentiate: [0] },

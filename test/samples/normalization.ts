@@ -16,6 +16,15 @@ const backwardInputs: SampleInput[] = [
   tensor([c], [0.5, 1.5]),
 ];
 
+const statistics = (shape: readonly number[]): SampleInput[] => batchNorm(shape).filter((_, i) => i !== 1 && i !== 2);
+
+/** dY, X and four vectors of the channels. */
+const gradientOf = (shape: readonly number[]): SampleInput[] => [
+  tensor(shape),
+  tensor(shape, [-2, 3]),
+  ...[0, 1, 2, 3].map(() => tensor([shape[1] as number])),
+];
+
 export const samples: readonly Sample[] = [
   { op: "BatchNormalization", inputs: batchNorm([2, 3, 4, 5]), differentiate: [0, 1, 2] },
   // statistics that the model computes
@@ -49,6 +58,20 @@ export const samples: readonly Sample[] = [
     through: [0],
     differentiate: [0, 1, 2],
   },
+  { op: "mutwo:BatchNormalizationStatistics", inputs: statistics([5, 3, 2]), outputs: 4 },
+  {
+    op: "mutwo:BatchNormalizationStatistics",
+    inputs: statistics([7, 2]),
+    attributes: { epsilon: float(0.01), momentum: float(0.7) },
+    outputs: 4,
+    unwanted: [0, 1],
+  },
+  { op: "mutwo:BatchNormalizationApply", inputs: batchNorm([2, 3, 4]) },
+  { op: "mutwo:BatchNormalizationApply", inputs: batchNorm([4, 3]) },
+  { op: "mutwo:BatchNormalizationGradientSums", inputs: backwardInputs, outputs: 5 },
+  { op: "mutwo:BatchNormalizationGradientSums", inputs: backwardInputs, outputs: 5, unwanted: [0, 1, 2] },
+  { op: "mutwo:BatchNormalizationGradientApply", inputs: gradientOf([n, c, 4]) },
+  { op: "mutwo:BatchNormalizationGradientApply", inputs: gradientOf([2, 3]) },
   { op: "mutwo:BatchNormalizationGradient", inputs: backwardInputs, outputs: 3 },
   { op: "mutwo:BatchNormalizationGradient", inputs: backwardInputs, outputs: 1 },
   {

@@ -25,6 +25,13 @@ export const pooling: readonly Sample[] = [
     outputs: 2,
   },
   {
+    op: "MaxPool",
+    inputs: [tensor([2, 2, 5, 7])],
+    attributes: { ...kernel, storage_order: int(1) },
+    differentiate: [0],
+    step: 1e-4,
+  },
+  {
     op: "mutwo:MaxPoolGradient",
     inputs: [tensor([1, 1, 2, 2]), { dtype: "int64", shape: [1, 1, 2, 2], values: [0, 3, 3, 15] }],
     attributes: { shape: ints([1, 1, 4, 4]) },

@@ -34,7 +34,6 @@ async function results(step: Graph, form: Graph): Promise<Record<string, number[
   const observe = [step.loss as string, ...parts.map(({ name }) => gradientName(name))];
   const { step: loaded } = loadWithValues(lowered, cpu, initialValues(step, step, 0));
   try {
-    await loaded.run({ observe: new Set(observe) });
     const { observed } = await loaded.run({ observe: new Set(observe) });
     return Object.fromEntries([...observed].map(([name, bytes]) => [name, valuesOf("float32", bytes)]));
   } finally {

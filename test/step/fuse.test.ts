@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { type Graph, producers } from "../../src/graph/graph.js";
+import { type Graph, producers, tensorOf } from "../../src/graph/graph.js";
 import { randomFrom } from "../../src/graph/random.js";
+import { valuesOf } from "../../src/graph/values.js";
 import { savedActivations } from "../../src/memory/activations.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { storages } from "../../src/memory/storages.js";
@@ -10,12 +11,14 @@ import { readModel } from "../../src/model/read.js";
 import { fusedBody } from "../../src/ops/fused.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { readDeviceSpec } from "../../src/runtime/device-spec.js";
+import { openEstimate } from "../../src/runtime/estimate.js";
 import { fuse } from "../../src/step/fuse.js";
 import { seededGraph } from "../../src/step/initial.js";
-import { lower } from "../../src/step/lower.js";
+import { lower, lowerFor } from "../../src/step/lower.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
-import { outcome } from "../step.js";
+import { outcome, relativeError } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
 
@@ -51,6 +54,29 @@ for (const [name, options, dims] of models)
     });
     const [expected, actual] = [await outcome(cpu, step), await outcome(cpu, lower(fused, cpu.hasKernel))];
     for (const [tensor, bytes] of expected) assert.deepEqual(actual.get(tensor), bytes, tensor);
+  });
+
+const gpu = openEstimate(readDeviceSpec("h100"));
+
+for (const [name, loss, precision, limit] of [
+  ["resnet_bottleneck.ts", "ce", "float64", 1e-11],
+  ["mobilenet_v2.ts", "ce", "float64", 1e-11],
+  ["unet_bn.dynamo", "ce:axis=1", "float64", 1e-11],
+  ["resnet_bottleneck.ts", "ce", "mixed:type=float16", 0.02],
+] as const)
+  test(`the step of ${name} in ${precision} as a GPU runs it, batch norm in parts, computes what the plain one does`, async () => {
+    const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
+    const step = trainingStep(graph, { loss, optimizer: "sgd:lr=1e-3", precision });
+    const fused = seededGraph(lowerFor(gpu, step), 0);
+    assert.ok(fused.nodes.some(({ attributes }) => /GradientSums/.test(String(attributes.ops?.value))));
+    assert.ok(fused.nodes.every(({ op }) => op !== "BatchNormalization"));
+    const plain = seededGraph(lower(step, cpu.hasKernel), 0);
+    const [expected, actual] = [await outcome(cpu, plain), await outcome(cpu, lower(fused, cpu.hasKernel))];
+    for (const [tensor, bytes] of expected) {
+      const { dtype } = tensorOf(plain, tensor);
+      const [p, q] = [bytes, actual.get(tensor) as Uint8Array].map((data) => valuesOf(dtype, data)) as [number[], number[]];
+      assert.ok(relativeError(q, p) <= limit, `${tensor}: ${relativeError(q, p)}`);
+    }
   });
 
 test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {

@@ -37,6 +37,26 @@ test("lower(graph) of float16 casts around what has a kernel in float32 only", (
   );
 });
 
+test("lower(graph) adds a convolution's bias apart where there is a kernel only without it", () => {
+  const without = (node: Node): boolean => !node.inputs[2];
+  for (const [op, w] of [
+    ["Conv", "4,3,3,3"],
+    ["ConvTranspose", "3,4,3,3"],
+  ] as const) {
+    const graph = parseGraph(
+      `graph g(bfloat16[2,3,8,8] x, bfloat16[${w}] w, bfloat16[4] c) => (y) { y = ${op}<kernel_shape=[3,3]>(x, w, c) }`,
+    );
+    const lowered = lower(graph, without);
+    assert.deepEqual(
+      lowered.nodes.map((node) => node.op),
+      [op, "Reshape", "Add"],
+    );
+    assert.deepEqual(lowered.tensors.get("y"), graph.tensors.get("y"));
+    assert.deepEqual(lowered.tensors.get(lowered.nodes[1]?.outputs[0] as string)?.shape, [4, 1, 1]);
+    assert.deepEqual(lower(graph, () => true).nodes, graph.nodes);
+  }
+});
+
 test("lower(graph) refuses what has neither kernel nor body", () => {
   const graph = parseGraph("graph g(float32[4] x) => (y) { y = Exp(x) }");
   assert.throws(() => lower(graph, except("Exp")), /^Error: no kernel: Exp float32 \(node y\)$/);

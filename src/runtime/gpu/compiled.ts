@@ -20,39 +20,18 @@ import { turnSource } from "./source/turn.js";
 function bodyOf(node: Node, graph: Pick<Graph, "tensors">): Graph {
   const types = node.inputs.map((name) => (name ? typeIn(graph, name) : undefined));
   if (opOf(node).fusible === undefined) return fusedGraph(opOf, node, types);
-  const inputs = node.inputs.map((name, i) => (name ? `x${i}` : ""));
-  const outputs = node.outputs.map((name, i) => (name ? `y${i}` : ""));
-  const tensors = new Map(
-    [...node.inputs, ...node.outputs].flatMap((name, i): [string, Tensor][] => {
-      const inner = [...inputs, ...outputs][i] as string;
-      const isInput = i < inputs.length;
-      const { dtype, shape, data, category } = typeIn(graph, name);
-      const constant = category === "constant" && data && isInput;
-      return name
-        ? [
-            [
-              inner,
-              {
-                name: inner,
-                dtype,
-                shape,
-                category: isInput ? "input" : "temporary",
-                ...(constant && { data, category }),
-              },
-            ],
-          ]
-        : [];
-    }),
-  );
+  const tensors = new Map<string, Tensor>();
+  const inner = (names: readonly string[], letter: string): string[] =>
+    names.map((name, i) => {
+      if (!name) return "";
+      const own = `${letter}${i}`;
+      tensors.set(own, { ...typeIn(graph, name), name: own });
+      return own;
+    });
+  const [inputs, outputs] = [inner(node.inputs, "x"), inner(node.outputs, "y")];
   const named = (names: readonly string[]): string[] => names.filter(Boolean);
-  return {
-    name: node.name,
-    nodes: [{ ...node, inputs, outputs }],
-    tensors,
-    inputs: named(inputs),
-    outputs: named(outputs),
-    state: [],
-  };
+  const [given, made] = [named(inputs), named(outputs)];
+  return { name: node.name, nodes: [{ ...node, inputs, outputs }], tensors, inputs: given, outputs: made, state: [] };
 }
 
 /** Element-wise chains, and reductions over rows or channels with what is around them, and such nodes alone. */

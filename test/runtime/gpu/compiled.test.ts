@@ -104,3 +104,35 @@ test("fusedNode hands over inputs, then outputs", () => {
     `launch 4×256 on ${["x", "z", "y"].map((name) => address(name)).join(" ")}`,
   ]);
 });
+
+test("fusedNode launches sums over channels and what is made of them, with the parts in workspace that it gives back", () => {
+  const fused = fuse(
+    parseGraph(`graph(float32[2,3,4] d, float32[2,3,4] x, float32[3] s, float32[3] m, float32[3] v) => (e, ds) {
+  e = Neg(d)
+  a, b, c, ds, db = mutwo.BatchNormalizationGradientSums(e, x, s, m, v)
+}`),
+  );
+  assert.equal(fused.nodes[0]?.op, "Fused");
+  const { context, lines, memory, address } = fakeContext(fused);
+  fusedNode.prepare(fused.nodes[0] as Node, context)();
+  assert.equal(lines.length, 2);
+  const [sums, finish] = lines.map((line) => line.split(" on ")[1]?.split(" "));
+  const at = (...names: string[]): string[] => names.map((name) => String(address(name)));
+  assert.deepEqual(sums?.slice(0, -1), at(...(fused.nodes[0]?.inputs ?? []), "e", "ds"));
+  assert.deepEqual(finish, [sums?.at(-1), ...at("s", "v", "ds")]);
+  assert.equal(memory.held.size, 0);
+});
+
+test("fusedNode runs a node alone that others would be fused with, without the results that nothing reads", () => {
+  const graph = parseGraph(`graph(float32[2,3,4] d, float32[2,3,4] x, float32[3] s) => (db) {
+  a, b, c, ds, db = mutwo.BatchNormalizationGradientSums(d, x, s, s, s)
+}`);
+  const [node] = graph.nodes as [Node];
+  const alone = { ...graph, nodes: [{ ...node, outputs: ["", "", "", "", "db"] }] };
+  assert.equal(fits(fusedNode, alone), true);
+  assert.equal(fits(fusedNode, alone, false), false);
+  assert.equal(launched(fusedNode, alone).lines.length, 2);
+  const halves = `graph(float16[2,3,4] x, VECTOR[3] s) => (y) { y = mutwo.BatchNormalizationApply(x, s, s, s, s) }`;
+  assert.equal(fits(fusedNode, halves.replace("VECTOR", "float32")), true);
+  assert.equal(fits(fusedNode, halves.replace("VECTOR", "float16")), false);
+});
