@@ -7,7 +7,11 @@ import type { Op, OpCall, OpTable } from "./op.js";
 export const lastOrder = (rank: number): number[] => [0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2), 1];
 
 /** The other way: [N, H, W, C] is [N, C, H, W]. */
-export const firstOrder = (rank: number): number[] => [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, i) => i + 1)];
+export const firstOrder = (rank: number): number[] => [
+  0,
+  rank - 1,
+  ...Array.from({ length: rank - 2 }, (_, i) => i + 1),
+];
 
 const ordered = <T>(list: readonly T[], order: readonly number[]): T[] => order.map((axis) => list[axis] as T);
 

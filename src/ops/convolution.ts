@@ -79,7 +79,13 @@ export const convolution: OpTable = {
         call.inputs[2] && call.wants(2) ? sumOver(b, dY, axes, false) : undefined,
       ];
     }),
-    { product: "windows", images: { inputs: [0, 1], outputs: [0], bias: 2 }, flops: convFlops, defaults: { auto_pad: text("NOTSET"), group: int(1) }, body: convBody },
+    {
+      product: "windows",
+      images: { inputs: [0, 1], outputs: [0], bias: 2 },
+      flops: convFlops,
+      defaults: { auto_pad: text("NOTSET"), group: int(1) },
+      body: convBody,
+    },
   ),
   /** (X, dY) → dW. */
   "mutwo:ConvFilterGradient": native(

@@ -206,6 +206,10 @@ export const pooling: OpTable = {
       const chosen = cast(call.b, m.equal(call.x(0), call.y(0)), call.input(0).dtype);
       return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, spatialAxes(call))))];
     }),
-    { axesIn: "body", flops: inputSize, body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])] },
+    {
+      axesIn: "body",
+      flops: inputSize,
+      body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])],
+    },
   ),
 };

@@ -125,7 +125,8 @@ class Writer {
     const { axesIn } = opOf(node);
     const { attributes } = node;
     const call = callOf(node, b.tensors);
-    const moved = (axes: readonly number[]): number[] => normalizeAxes(axes, 4).map((axis) => lastOrder(4).indexOf(axis));
+    const moved = (axes: readonly number[]): number[] =>
+      normalizeAxes(axes, 4).map((axis) => lastOrder(4).indexOf(axis));
     const put = (slot: number, values: readonly number[]) => ({
       attributes,
       inputs: inputs.map((name, i) => (i === slot ? b.vector(values) : name)),
@@ -138,10 +139,7 @@ class Writer {
     const slot = axesIn.each as number;
     const values = call.need(slot);
     const parts = values.length / 4;
-    return put(
-      slot,
-      Array.from({ length: parts }, (_, part) => toLast(values.slice(4 * part, 4 * part + 4))).flat(),
-    );
+    return put(slot, Array.from({ length: parts }, (_, part) => toLast(values.slice(4 * part, 4 * part + 4))).flat());
   }
 
   /** The name of an image in one order or the other; of other tensors their own. */

@@ -60,7 +60,10 @@ export function imagesOf(node: Node, graph: Graph, hasKernel: HasKernel): ImageS
       inputs: slotsOf(node.inputs, (i) => images.inputs.includes(i)),
       outputs: slotsOf(node.outputs, (i) => images.outputs.includes(i)),
     };
-    const names = [...slots.inputs.map((i) => node.inputs[i]), ...slots.outputs.map((i) => node.outputs[i])] as string[];
+    const names = [
+      ...slots.inputs.map((i) => node.inputs[i]),
+      ...slots.outputs.map((i) => node.outputs[i]),
+    ] as string[];
     if (!names.every((name) => isImage(type(name)))) return undefined;
     const tensors = new Map(graph.tensors);
     for (const name of names) tensors.set(name, { ...tensorOf(graph, name), shape: toLast(type(name).shape) });
@@ -74,9 +77,7 @@ export function imagesOf(node: Node, graph: Graph, hasKernel: HasKernel): ImageS
     const fits = node.inputs.every(
       (name) => !name || isSmall(name) || isImage(type(name)) || isSameInBoth(asImage(type(name).shape)),
     );
-    return fits
-      ? { inputs: slotsOf(node.inputs, (i) => !isSmall(node.inputs[i] as string)), outputs: [0] }
-      : undefined;
+    return fits ? { inputs: slotsOf(node.inputs, (i) => !isSmall(node.inputs[i] as string)), outputs: [0] } : undefined;
   }
   if (!axesIn || axesIn === "body" || !node.inputs[0] || !isImage(type(node.inputs[0]))) return undefined;
   const isData = (i: number): boolean => !record.hostInputs.includes(i) && isImage(type(node.inputs[i] as string));
@@ -99,7 +100,11 @@ function canTurn(node: Node, graph: Graph): boolean {
   const { shape } = call.input(0);
   const gone = normalizeAxes(axes, shape.length);
   const stay = shape.map((_, axis) => axis).filter((axis) => !gone.includes(axis));
-  return toLast(shape.map((_, axis) => axis)).filter((axis) => stay.includes(axis)).join() === stay.join();
+  return (
+    toLast(shape.map((_, axis) => axis))
+      .filter((axis) => stay.includes(axis))
+      .join() === stay.join()
+  );
 }
 
 /** What a node gains with channels last, in bytes that are copied in the same time. */

@@ -50,7 +50,7 @@ for (const name of ["resnet_bottleneck.ts.onnx", "mobilenet_v2.ts.onnx", "unet_b
     const plain = lowerFor(gpu(), step);
     const form = lowerFor(gpu(gains), step);
     const count = form.nodes.filter(isLast).length;
-assert.ok(count > 50, `${count} nodes`);
+    assert.ok(count > 50, `${count} nodes`);
     const [expected, actual] = [await results(step, plain), await results(step, form)];
     // what a norm takes away again has a gradient of rounding errors
     const largest = Math.max(...Object.values(expected).map((values) => Math.hypot(...values)));

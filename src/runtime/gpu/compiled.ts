@@ -1,5 +1,13 @@
 import { NodeError } from "../../graph/errors.js";
-import { type DType, elementCount, type Graph, isFloat, type Node, type Tensor, type TensorType } from "../../graph/graph.js";
+import {
+  type DType,
+  elementCount,
+  type Graph,
+  isFloat,
+  type Node,
+  type Tensor,
+  type TensorType,
+} from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
 import { firstOrder, lastOrder, toFirst } from "../../ops/channels-last.js";
 import { fusedGraph } from "../../ops/fused.js";

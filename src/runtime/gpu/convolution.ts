@@ -6,9 +6,14 @@ import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
-import { affordable, type ConvolutionKind, type ConvolutionSpec } from "./cudnn-convolutions.js";
+import {
+  affordable,
+  type ConvolutionKind,
+  type ConvolutionSpec,
+  type UnboundConvolution,
+} from "./cudnn-convolutions.js";
 
-type Found = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic"> & {
+type Found = UnboundConvolution & {
   /** Which inputs of the node are cuDNN's two operands. */
   readonly operands: readonly [number, number];
 };
@@ -71,12 +76,14 @@ const alignmentOf = (addresses: readonly Pointer[]): number =>
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
   // a bias would be one more node: ONNX Runtime's kernel adds it at once
-  fits: (node, graph, { cudnn }) =>
-    !node.inputs[2] &&
-    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
-    // the graph interface has no plans of it
-    !(opOf(node).channelsFirst && typeIn(graph, node.inputs[0]).dtype === "float64") &&
-    convolutionOf(node, graph) !== undefined,
+  fits(node, graph, { cudnn, isPlannable }) {
+    if (node.inputs[2] || !cudnn.supports(typeIn(graph, node.inputs[0]).dtype)) return false;
+    const found = convolutionOf(node, graph);
+    if (!found?.channelsLast) return found !== undefined;
+    // the legacy interface hardly knows this order, and no interface knows it of float64
+    const { operands, ...spec } = found;
+    return spec.dtype !== "float64" && (isPlannable?.(spec) ?? true);
+  },
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new NodeError("cuDNN has no such convolution", node);

@@ -42,6 +42,9 @@ export interface ConvolutionSpec {
   readonly deterministic: boolean;
 }
 
+/** A convolution without what depends on where it runs. */
+export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic">;
+
 /** How a convolution is made again without a search. */
 export type Recipe =
   /** An algorithm of the legacy interface, and cudnnMathType_t. */

@@ -104,6 +104,27 @@ export function plansOf(
   }
 }
 
+/** Whether cuDNN's graph interface proposes a plan for a convolution that may be taken; whether it runs is not tried. */
+export function hasPlan(cudnn: Cudnn, spec: ConvolutionSpec): boolean {
+  if (spec.dtype === "float64") return false;
+  const graph = unlessRefused(() => graphOf(cudnn, spec));
+  if (!graph) return false;
+  const isProposed = (heuristic: HeuristicsMode): boolean => {
+    for (const proposal of graph.proposals(heuristic))
+      if (isWorthIt(proposal, heuristic) && isAllowed(proposal.notes, spec)) return true;
+    return false;
+  };
+  try {
+    return heuristics.some((heuristic) => unlessRefused(() => isProposed(heuristic)) ?? false);
+  } finally {
+    graph.destroy();
+  }
+}
+
+/** Compiling takes longer than it gains, but for what cuDNN itself takes for the best. */
+const isWorthIt = ({ compiles, rank }: Proposal, heuristic: HeuristicsMode): boolean =>
+  !compiles || (rank === 0 && heuristic === "A");
+
 /** A proposal, timed; undefined if it may not, or cannot, run in the workspace. */
 function tried(
   graph: OperationGraph,
@@ -113,9 +134,7 @@ function tried(
   { a, b, out, workspace, bytes, time }: Trial,
   before: readonly Convolution[],
 ): Convolution | undefined {
-  // compiling takes longer than it gains, but for what cuDNN itself takes for the best
-  const isWorthIt = !proposal.compiles || (proposal.rank === 0 && heuristic === "A");
-  if (!isWorthIt || !isAllowed(proposal.notes, spec)) return undefined;
+  if (!isWorthIt(proposal, heuristic) || !isAllowed(proposal.notes, spec)) return undefined;
   const plan = unlessRefused(() => graph.plan(proposal));
   if (!plan) return undefined;
   const { rank, engine } = proposal;

@@ -5,6 +5,7 @@ import { ortVersion } from "../ort-api.js";
 import type { Device, Runtime } from "../runtime.js";
 import { Compiler } from "./compiler.js";
 import type { Gpu } from "./context.js";
+import { isPlannable } from "./convolution-search.js";
 import { type Cuda, openCuda } from "./cuda.js";
 import { Cudnn } from "./cudnn.js";
 import { layoutGains } from "./layout-gains.js";
@@ -91,9 +92,25 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     convolutions: new Map(),
     chosen: new Map(),
     ...settings,
+    isPlannable: plannable({ cuda, cudnn }, settings),
     compiler,
     compiles: compiler !== undefined,
     contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+  };
+}
+
+/** Whether there are plans for convolutions whose operands lie on boundaries of 16 bytes; each is looked up once. */
+function plannable(
+  gpu: { readonly cuda: Cuda; readonly cudnn: Cudnn },
+  settings: Pick<Gpu, "tf32" | "deterministic">,
+): NonNullable<Gpu["isPlannable"]> {
+  const known = new Map<string, boolean>();
+  return (unbound) => {
+    const spec = { ...unbound, alignment: 16, ...settings };
+    const key = JSON.stringify(spec);
+    const found = known.get(key) ?? isPlannable(gpu, spec);
+    known.set(key, found);
+    return found;
   };
 }
 

@@ -2,7 +2,16 @@ import { elementCount, type Graph, type Node, type Tensor } from "../../../graph
 import { computeTypes, literal } from "./expressions.js";
 import { type KernelSource, parameters } from "./kernel.js";
 import { type ChannelSums, channelSums } from "./norm.js";
-import { type ChannelShape, finishKernel, gridOf, hasSeveral, partsBytes, stateOf, sumsKernel, vectors } from "./norm-kernels.js";
+import {
+  type ChannelShape,
+  finishKernel,
+  gridOf,
+  hasSeveral,
+  partsBytes,
+  stateOf,
+  sumsKernel,
+  vectors,
+} from "./norm-kernels.js";
 import { elementText, firstOp } from "./pointwise.js";
 
 /** A kernel and the names of what it is launched on; `parts` is memory of its own. */

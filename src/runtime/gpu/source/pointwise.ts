@@ -197,7 +197,8 @@ export function pointwiseKernel(
   const along = used.filter((name) => isAlong((body.tensors.get(name) as Tensor).shape, shape, shape.length - 1));
   // blocks after which a thread comes back to the same channels
   const period = channels / commonDivisor(channels, threads * width);
-  const isSteady = width === 4 && channels % 4 === 0 && period <= most && along.length > 0 && along.length <= mostSteady;
+  const isSteady =
+    width === 4 && channels % 4 === 0 && period <= most && along.length > 0 && along.length <= mostSteady;
   const blocks = isSteady ? most - (most % period) : most;
   const first = isBackward ? `${width}u * (${count / width - 1}u - q0)` : `${width}u * q0`;
   const channel = { axis: shape.length - 1, index: "c", isOfElement: true };

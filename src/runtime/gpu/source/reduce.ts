@@ -78,7 +78,9 @@ export function reductionSource(
   const parts = Math.max(1, Math.min(most, Math.ceil(wantedBlocks / outer / (isColumns ? columnBlocks : kept)), 512));
   const chunk = Math.ceil(length / parts);
   const target = (at: string, sum: string): string =>
-    parts === 1 ? `out[${at}] = mutwo_out<${memory}>(${finish(sum)});` : `out[part * ${outer * kept}u + ${at}] = ${sum};`;
+    parts === 1
+      ? `out[${at}] = mutwo_out<${memory}>(${finish(sum)});`
+      : `out[part * ${outer * kept}u + ${at}] = ${sum};`;
   // blocks of one part lie side by side
   const group = isColumns ? columnBlocks : kept;
   const [block, part] =

@@ -59,7 +59,10 @@ function both(type: Case, centre: number, form: "" | "ChannelsLast" = "") {
     mean: true,
     variance: true,
   });
-  const [full, list] = [`${dtype}[${form ? `1,${before},${kept}` : `${before},${kept},${after}`}]`, `${vector}[${kept}]`];
+  const [full, list] = [
+    `${dtype}[${form ? `1,${before},${kept}` : `${before},${kept},${after}`}]`,
+    `${vector}[${kept}]`,
+  ];
   const vectorsGiven = (...names: string[]): string => names.map((name) => `${list} ${name}`).join(", ");
   const kernelsOf = (text: string) => fusedSource(parseGraph(text), true, 4);
   const applied = kernelsOf(`graph(${full} x, ${vectorsGiven("s", "b", "m", "v")}) => (y) {
