@@ -178,6 +178,7 @@ export const pooling: OpTable = {
       return [inputGradient(b, scaled, ones, call.input(0), window, channels)];
     }),
     {
+      images: { inputs: [0], outputs: [0] },
       flops: poolFlops,
       normalize: (call) => (isDilated(call) ? averageByConvolution(call, call.node.name) : explicitPads(call)),
       body: (call) => averageByConvolution(call),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
 import { gradientName } from "../../src/graph/names.js";
 import { valuesOf } from "../../src/graph/values.js";
@@ -7,6 +8,7 @@ import { readModel } from "../../src/model/read.js";
 import { opOf } from "../../src/ops/index.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
+import { channelsLast } from "../../src/step/channels-last.js";
 import { initialValues } from "../../src/step/initial.js";
 import type { LayoutGains } from "../../src/step/layout-regions.js";
 import { lower, lowerFor, type Target } from "../../src/step/lower.js";
@@ -60,3 +62,58 @@ for (const name of ["resnet_bottleneck.ts.onnx", "mobilenet_v2.ts.onnx", "unet_b
       assert.ok(error < 1e-4, `${tensor}: ${error}`);
     }
   });
+
+/** The nodes of a graph whose convolutions are to have channels last, as text. */
+const written = (text: string): string[] => {
+  const { nodes, tensors } = channelsLast(parseGraph(text), gains, () => true);
+  return nodes.map(({ op, outputs }) => `${op} [${outputs.map((name) => tensors.get(name)?.shape.join()).join("; ")}]`);
+};
+
+test("channelsLast turns what a graph takes and gives at its border, filters of one element for nothing", () => {
+  const conv = (size: number) => `graph(float32[2,3,5,6] x, float32[4,3,${size},${size}] w) => (y) {
+  y = Conv<kernel_shape=[${size},${size}]>(x, w)
+}`;
+  assert.deepEqual(written(conv(1)), [
+    "Transpose [2,5,6,3]",
+    "Reshape [4,1,1,3]",
+    "ConvChannelsLast [2,5,6,4]",
+    "Transpose [2,4,5,6]",
+  ]);
+  assert.equal(written(conv(3))[1], "Transpose [4,3,3,3]");
+});
+
+test("channelsLast moves axes, pads and cuts, and adds a bias in a node of its own", () => {
+  const ops = written(`graph(float32[2,3,5,6] x, float32[4,3,1,1] w, float32[4] b) => (y) {
+  c = Conv<kernel_shape=[1,1]>(x, w, b)
+  p = Pad(c, int64[8]{0,0,1,0, 0,0,1,2})
+  s = Slice(p, int64[1]{1}, int64[1]{4}, int64[1]{-2})
+  d = Concat<axis=1>(s, s)
+  m = GlobalAveragePool(d)
+  e = Expand(m, int64[4]{2,8,3,8})
+  v, _ = Split<axis=1>(e, int64[2]{5,3})
+  u = Conv<kernel_shape=[1,1]>(v, float32[1,5,1,1]{1})
+  y = Flatten(u)
+}`);
+  assert.deepEqual(ops.slice(2), [
+    "ConvChannelsLast [2,5,6,4]",
+    "Add [2,5,6,4]",
+    "Pad [2,7,8,4]",
+    "Slice [2,3,8,4]",
+    "Concat [2,3,8,8]",
+    "ReduceMean [2,1,1,8]",
+    "Expand [2,3,8,8]",
+    "Split [2,3,8,5; ]",
+    "ConvChannelsLast [2,3,8,1]",
+    "Reshape [2,1,3,8]",
+    "Flatten [2,24]",
+  ]);
+});
+
+test("lowerFor(runtime) changes no order where nothing is gained", () => {
+  const graph = parseGraph("graph(float32[2,3,5,6] x, float32[4,3,1,1] w) => (y) { y = Conv(x, w) }");
+  const none: LayoutGains = { dense: {}, grouped: {} };
+  assert.deepEqual(
+    lowerFor(gpu(none), graph).nodes.map(({ op }) => op),
+    ["Conv"],
+  );
+});

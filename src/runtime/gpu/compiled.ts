@@ -18,7 +18,7 @@ import { type NodeContext, number, numbers, type OwnNode, typeIn, withPieces } f
 import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
 import { type KernelSource, memoryTypes } from "./source/kernel.js";
-import { maxPoolGradientSource, maxPoolSource, type Pooling } from "./source/pool.js";
+import { averagePoolSource, maxPoolGradientSource, maxPoolSource, type Pooling } from "./source/pool.js";
 import { dropoutSource, randomSource, type Spread } from "./source/random.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
 import { scatterSource } from "./source/scatter.js";
@@ -163,22 +163,32 @@ function poolingOf(node: Node, x: TensorType, y: TensorType): Pooling {
   };
 }
 
-/** Max pooling of images whose channels are last; of others by cuDNN. */
-export const maxPool: OwnNode = {
-  fits: (node, graph, { compiles }) =>
-    compiles &&
-    opOf(node).channelsFirst !== undefined &&
-    isFloat(typeIn(graph, node.inputs[0]).dtype) &&
-    number(node, "storage_order", 0) === 0 &&
-    ["", "NOTSET"].includes((node.attributes.auto_pad?.value as string | undefined) ?? ""),
+/** Whether a node pools images whose channels are last: others cuDNN's kernels pool. */
+const poolsLast: OwnNode["fits"] = (node, graph, { compiles }) =>
+  compiles &&
+  opOf(node).channelsFirst !== undefined &&
+  isFloat(typeIn(graph, node.inputs[0]).dtype) &&
+  number(node, "storage_order", 0) === 0 &&
+  ["", "NOTSET"].includes((node.attributes.auto_pad?.value as string | undefined) ?? "");
+
+/** Pooling by a kernel that is made for a window. */
+const pool = (sourceOf: (pooling: Pooling, node: Node, multiprocessors: number) => KernelSource): OwnNode => ({
+  fits: poolsLast,
   prepare(node, context) {
     const [x, y] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const withIndices = Boolean(node.outputs[1]);
-    const source = maxPoolSource(poolingOf(node, x, y), withIndices, context.cuda.multiprocessors);
+    const source = sourceOf(poolingOf(node, x, y), node, context.cuda.multiprocessors);
     const operands = [node.inputs[0] as string, ...node.outputs.filter(Boolean)].map(context.address);
     return context.launcher(source, () => operands);
   },
-};
+});
+
+export const maxPool = pool((pooling, { outputs }, multiprocessors) =>
+  maxPoolSource(pooling, Boolean(outputs[1]), multiprocessors),
+);
+
+export const averagePool = pool((pooling, node, multiprocessors) =>
+  averagePoolSource(pooling, number(node, "count_include_pad", 0) !== 0, multiprocessors),
+);
 
 /** Max pooling's gradient; without the window's attributes its body adds by index. */
 export const maxPoolGradient: OwnNode = {

@@ -2,6 +2,7 @@ import type { Graph, Node } from "../../graph/graph.js";
 import { opOf } from "../../ops/index.js";
 import { batchStatistics } from "./batch-norm.js";
 import {
+  averagePool,
   dropout,
   fusedNode,
   maxPool,
@@ -26,6 +27,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalizationGradientApply": fusedNode,
   "mutwo:Fused": fusedNode,
   ":MaxPool": maxPool,
+  ":AveragePool": averagePool,
   "mutwo:MaxPoolGradient": maxPoolGradient,
   ":Transpose": turnedImage,
   ":Dropout": dropout,

@@ -94,7 +94,7 @@ interface ChannelText {
 
 /**
  * The text that computes a body element by element: `x_v` is the value of x, `x_s` one that a thread reads once,
- * `x_g` one for all elements that are read together, `x_4` those in memory. `channel` says which axis the channels are, and
+ * `x_g` one for all elements that are read together, `x_4` those in memory, `x_r` four in a row of what is broadcast. `channel` says which axis the channels are, and
  * which one a thread stays in, or that the elements that it reads together are always of the same four; `further` is what it does beside with each element, given the values' names.
  */
 export function elementText(
@@ -130,16 +130,23 @@ export function elementText(
   const isOfElement = (name: string): boolean => once.get(name) === "channel" && channel?.isOfElement === true;
   const others = varying.filter((name) => !full.includes(name) && !once.has(name));
   const isUniform = (name: string): boolean => width > 1 && repeatsOf(shape, type(name).shape) % width === 0;
+  /** Four elements in a row meet four in a row. */
+  const isRun = (name: string): boolean =>
+    width === 4 && (shape.at(-1) as number) % 4 === 0 && type(name).shape.at(-1) === shape.at(-1);
+  const runs = others.filter(isRun);
   const value = (name: string): string => {
     const constant = scalarOf(type(name));
     if (constant !== undefined) return literal(type(name).dtype, constant);
+    if (runs.includes(name)) return `mutwo_in<${compute(name)}>(${name}_r.v[e])`;
     if (isOfElement(name)) return `mutwo_in<${compute(name)}>(${name}_s.v[e])`;
     return `${name}_${once.has(name) ? "s" : others.includes(name) && isUniform(name) ? "g" : "v"}`;
   };
   const place = (name: string, at: string): string => `${name}[${broadcastIndex(shape, type(name).shape, at)}]`;
   const inner = [
     ...full.map((name) => load(name, "v", width === 4 ? `${name}_4.v[e]` : `${name}[i]`)),
-    ...others.filter((name) => !isUniform(name)).map((name) => load(name, "v", place(name, "i"))),
+    ...others
+      .filter((name) => !isUniform(name) && !runs.includes(name))
+      .map((name) => load(name, "v", place(name, "i"))),
     ...body.nodes.flatMap((node) => {
       const [name = ""] = node.outputs;
       return isPointwise(node) ? [`const ${compute(name)} ${name}_v = ${expressionOf(node, body, value)};`] : [];
@@ -162,6 +169,10 @@ export function elementText(
     each: [
       ...full.map((name) => `    const ${four(name)} ${name}_4 = *(const ${four(name)}*)(${name} + i0);`),
       ...others.filter(isUniform).map((name) => `    ${load(name, "g", place(name, "i0"))}`),
+      ...runs.map((name) => {
+        const at = broadcastIndex(shape, type(name).shape, "i0");
+        return `    const ${four(name)} ${name}_r = *(const ${four(name)}*)(${name} + ${at});`;
+      }),
       ...outputs.map((name) => `    ${four(name)} ${name}_4;`),
       "    #pragma unroll",
       "    for (int e = 0; e < 4; e++) {",

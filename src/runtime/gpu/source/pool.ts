@@ -76,6 +76,37 @@ export function maxPoolSource(pooling: Pooling, withIndices: boolean, multiproce
 }
 
 /**
+ * CUDA C of average pooling: each element of Y is the sum of its window's elements by their number, or, with `countsPads`,
+ * by that of the places in the padded image. Parameters: X, Y.
+ */
+export function averagePoolSource(pooling: Pooling, countsPads: boolean, multiprocessors: number): KernelSource {
+  const { dtype, shape, pooled, window, channelsLast } = pooling;
+  const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
+  const channels = shape[1] as number;
+  const spatial = shape.slice(2);
+  const loops = spatial.map((_, axis) => {
+    const { pad, stride, dilation, kernel, size } = along(pooling, axis);
+    const after = window.pads[axis + spatial.length] as number;
+    const place = `const int in${axis} = at${axis} * ${stride} - ${pad} + k${axis} * ${dilation};`;
+    const bounds = countsPads ? `in${axis} >= ${size + after}` : `in${axis} < 0 || in${axis} >= ${size}`;
+    return `    for (int k${axis} = 0; k${axis} < ${kernel}; k${axis}++) { ${place} if (${bounds}) continue;`;
+  });
+  const isWithin = spatial.map((size, axis) => `in${axis} >= 0 && in${axis} < ${size}`).join(" && ");
+  const lines = [
+    ...placesOf(pooled, channels, channelsLast),
+    `    ${compute} sum = 0;`,
+    "    int count = 0;",
+    ...loops,
+    "      count++;",
+    `      ${countsPads ? `if (${isWithin}) ` : ""}sum = sum + mutwo_in<${compute}>(x[${placeIn(spatial, "in", channels, channelsLast)}]);`,
+    `    ${"}".repeat(loops.length)}`,
+    `    y[i] = mutwo_out<${memory}>(sum / (${compute})count);`,
+  ];
+  const count = elementCount([...shape.slice(0, 2), ...pooled]);
+  return looping(`const ${memory}* x, ${memory}* y`, lines, count, multiprocessors);
+}
+
+/**
  * CUDA C of max pooling's gradient: each element of X gathers dY of those windows over it that it has won, in a fixed
  * order. Parameters: dY, indices into the flattened X with channels first, dX.
  */

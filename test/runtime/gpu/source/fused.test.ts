@@ -22,7 +22,7 @@ import { openEstimate } from "../../../../src/runtime/estimate.js";
 import type { Launch, Launches } from "../../../../src/runtime/gpu/source/channels.js";
 import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
-import { maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { averagePoolSource, maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { lowerFor } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
@@ -72,7 +72,10 @@ const node = (op: string, inputs: number, attributes: Attributes, domain = ""): 
 
 const gpu = openEstimate(readDeviceSpec("h100"));
 
-for (const [name, loss] of [
+/** The same where convolutions gain more with channels last than anything costs. */
+const alwaysLast = { ...gpu, layoutGains: { dense: { float32: 1e9 }, grouped: { float32: 1e9 } } };
+
+for (const [name, loss, order] of [
   ["bert_tiny.ts", "ce"],
   ["swin.ts", "ce"],
   ["lstm.ts", "ce"],
@@ -80,10 +83,13 @@ for (const [name, loss] of [
   ["gpt2_tiny.dynamo", "ce"],
   ["resnet_bottleneck.ts", "ce"],
   ["mobilenet_v2.ts", "ce"],
+  ["unet_bn.dynamo", "ce:axis=1", "channels last"],
+  ["resnet_bottleneck.ts", "ce", "channels last"],
+  ["mobilenet_v2.ts", "ce", "channels last"],
 ] as const)
-  test(`fusedSource(each distinct fused node of ${name}) computes what the ops do`, options, () => {
+  test(`fusedSource(each distinct fused node of ${name}${order ? `, ${order}` : ""}) computes what the ops do`, options, () => {
     const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
-    const fused = lowerFor(gpu, trainingStep(graph, { loss, optimizer: "adam" }));
+    const fused = lowerFor(order ? alwaysLast : gpu, trainingStep(graph, { loss, optimizer: "adam" }));
     const cases = new Map<string, { node: Node; source: Launches; inputs: Value[] }>();
     for (const one of fused.nodes) {
       if (one.op !== "Fused") continue;
@@ -182,12 +188,8 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
   const [expected] = cpu.evaluate(gradient, [dY, index]);
   assert.ok(expected);
   const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
-  const last = (value: Value): Value => {
-    const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints([0, 2, 3, 1]) }), [value]);
-    return turned as Value;
-  };
   for (const channelsLast of [false, true]) {
-    const order = (value: Value): Value => (channelsLast ? last(value) : value);
+    const order = (value: Value): Value => (channelsLast ? lastOf(value) : value);
     const forward = maxPoolSource({ ...pooling, channelsLast }, true, multiprocessors);
     const backward = maxPoolGradientSource({ ...pooling, channelsLast }, multiprocessors);
     const run = compiled([forward, backward]);
@@ -201,6 +203,62 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
     near("float32", output, order(expected).data, "MaxPoolGradient");
   }
 });
+
+test("fusedSource(body) reads operands that are broadcast along the last axis by fours, kept or each time", options, () => {
+  const bodies = [
+    "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+  ].map((text) => parseGraph(text));
+  // of few and of many blocks
+  const all = bodies.flatMap((body) => [only(body, 1), only(body, 132)].map((source) => ({ body, source })));
+  const run = compiled(all.map(({ source }) => source));
+  for (const { body, source } of all) {
+    const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
+    const [x, s, b] = inputs as [Value, Value, Value];
+    const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
+    const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
+    const output = place((expected as Value).data.length);
+    run(source, [...inputs.map(({ data }) => placed(data)), output]);
+    near("float32", output, (expected as Value).data, source.source);
+  }
+  assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
+});
+
+test("averagePoolSource(window) is AveragePool of images in both orders, pads counted or not", options, () => {
+  const shape = [2, 3, 11, 9];
+  const window = { kernel: [3, 2], strides: [2, 2], dilations: [1, 1], pads: [1, 0, 1, 1] };
+  const x = valueLike("float32", shape);
+  for (const [countsPads, ceil] of [
+    [false, 0],
+    [true, 0],
+    [true, 1],
+    [false, 1],
+  ] as const) {
+    const attributes = {
+      kernel_shape: ints(window.kernel),
+      strides: ints(window.strides),
+      pads: ints(window.pads),
+      ceil_mode: int(ceil),
+      count_include_pad: int(Number(countsPads)),
+    };
+    const [y] = cpu.evaluate(node("AveragePool", 1, attributes), [x]);
+    assert.ok(y);
+    const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
+    for (const channelsLast of [false, true]) {
+      const source = averagePoolSource({ ...pooling, channelsLast }, countsPads, multiprocessors);
+      const output = place(y.data.length);
+      compiled([source])(source, [placed(channelsLast ? lastOf(x).data : x.data), output]);
+      near("float32", output, channelsLast ? lastOf(y).data : y.data, `AveragePool ${countsPads} ${ceil}`);
+    }
+  }
+});
+
+/** An image with its channels last. */
+function lastOf(value: Value): Value {
+  const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints([0, 2, 3, 1]) }), [value]);
+  return turned as Value;
+}
 
 /** The one kernel of a body. */
 function only(body: Graph, multiprocessors: number): KernelSource {
