@@ -1,10 +1,11 @@
 import { Builder } from "../build/build.js";
 import { expand } from "../build/expand.js";
 import { type Attributes, type Graph, int, type Node, prune, type Tensor } from "../graph/graph.js";
+import { orderName } from "../graph/names.js";
 import { callOf } from "../ops/call.js";
 import { isSameInBoth, lastForm, lastOrder, toLast, turn } from "../ops/channels-last.js";
 import { opOf } from "../ops/index.js";
-import { normalizeAxes, reshape } from "../ops/shapes.js";
+import { normalizeAxes } from "../ops/shapes.js";
 import { asImage, type ImageSlots, imagesOf, type LayoutGains, lastNodes } from "./layout-regions.js";
 
 /**
@@ -78,7 +79,7 @@ class Writer {
     const turned = new Map<string, string>();
     const outputs = made.outputs.map((name, i) => {
       if (!name || !slots.outputs.includes(i)) return name;
-      const own = this.kept.has(name) ? b.fresh(`${name}/last`) : name;
+      const own = this.kept.has(name) ? b.fresh(orderName(name, "last")) : name;
       turned.set(name, own);
       return own;
     });
@@ -151,7 +152,7 @@ class Writer {
     const from = names[to === "first" ? "last" : "first"].get(name);
     if (to === "first" && !from) return name;
     this.settings(node);
-    const made = to === "first" ? turn(b, from as string, "first") : this.made(name);
+    const made = to === "first" ? turn(b, from as string, "first", b.fresh(orderName(name, "first"))) : this.made(name);
     names[to].set(name, made);
     if (to === "last") names.first.set(name, name);
     return made;
@@ -162,9 +163,10 @@ class Writer {
     const { b } = this;
     const tensor = b.type(name);
     const shape = asImage(tensor.shape);
-    if (!isSameInBoth(shape)) return turn(b, name, "last");
-    if (tensor.category !== "constant" || !tensor.data) return reshape(b, name, toLast(shape));
-    return b.declare({ ...tensor, name: b.fresh(`${name}/last`), shape: toLast(shape) });
+    const own = b.fresh(orderName(name, "last"));
+    if (!isSameInBoth(shape)) return turn(b, name, "last", own);
+    if (tensor.category === "constant" && tensor.data) return b.declare({ ...tensor, name: own, shape: toLast(shape) });
+    return b.op("Reshape", [name, b.vector(toLast(shape))], {}, { outputs: [own] });
   }
 
   private settings({ phase, name }: Node): void {

@@ -161,8 +161,7 @@ test("maxPool and averagePool take images whose channels are last; cuDNN pools o
   assert.equal(fits(maxPool, pooled("mutwo.MaxPoolChannelsLast", ", storage_order=1")), false);
   const window = { kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0] };
   const pooling = { dtype: "float32", shape: [1, 3, 4, 4], pooled: [2, 2], window, channelsLast: true } as const;
-  const sourcesOf = (node: OwnNode, op: string, more = "") =>
-    launched(node, parseGraph(pooled(op, more))).sources;
+  const sourcesOf = (node: OwnNode, op: string, more = "") => launched(node, parseGraph(pooled(op, more))).sources;
   assert.deepEqual(sourcesOf(maxPool, "mutwo.MaxPoolChannelsLast"), [maxPoolSource(pooling, false, 4)]);
   assert.deepEqual(sourcesOf(averagePool, "mutwo.AveragePoolChannelsLast", ", count_include_pad=1"), [
     averagePoolSource(pooling, true, 4),

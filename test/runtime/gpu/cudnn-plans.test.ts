@@ -121,7 +121,15 @@ test("hasPlan(convolution) is whether cuDNN proposes one that may be taken; none
   assert.equal(has({ fallback: [{ engine: 1 }] }), true);
   assert.equal(has({}), false);
   assert.equal(has({ A: [{ engine: 1, notes: [tensorCore] }] }, { tf32: false }), false);
-  assert.equal(has({ A: [{ engine: 2, notes: [1] }, { engine: 1, compiles: true }] }), false);
+  assert.equal(
+    has({
+      A: [
+        { engine: 2, notes: [1] },
+        { engine: 1, compiles: true },
+      ],
+    }),
+    false,
+  );
   assert.equal(has({ A: [{ engine: 1 }], failsAt: 1 }), false);
   assert.equal(has({ A: [{ engine: 1 }] }, { dtype: "float64" }), false);
 });

@@ -87,41 +87,47 @@ for (const [name, loss, order] of [
   ["resnet_bottleneck.ts", "ce", "channels last"],
   ["mobilenet_v2.ts", "ce", "channels last"],
 ] as const)
-  test(`fusedSource(each distinct fused node of ${name}${order ? `, ${order}` : ""}) computes what the ops do`, options, () => {
-    const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
-    const fused = lowerFor(order ? alwaysLast : gpu, trainingStep(graph, { loss, optimizer: "adam" }));
-    const cases = new Map<string, { node: Node; source: Launches; inputs: Value[] }>();
-    for (const one of fused.nodes) {
-      if (one.op !== "Fused") continue;
-      const body = fusedGraph(
-        opOf,
-        one,
-        one.inputs.map((input) => tensorOf(fused, input)),
-      );
-      if (one.inputs.some((input) => elementCount(tensorOf(fused, input).shape) > 20000)) continue;
-      assert.ok(canGenerate(body), one.name);
-      for (const aligned of [true, false]) {
-        const source = fusedSource(body, aligned, multiprocessors);
-        const key = source.launches.map((launch) => launch.source.name).join();
-        if (cases.has(key) || cases.size >= 40) continue;
-        const inputs = one.inputs.map((input) => valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape));
-        cases.set(key, { node: one, source, inputs });
+  test(
+    `fusedSource(each distinct fused node of ${name}${order ? `, ${order}` : ""}) computes what the ops do`,
+    options,
+    () => {
+      const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
+      const fused = lowerFor(order ? alwaysLast : gpu, trainingStep(graph, { loss, optimizer: "adam" }));
+      const cases = new Map<string, { node: Node; source: Launches; inputs: Value[] }>();
+      for (const one of fused.nodes) {
+        if (one.op !== "Fused") continue;
+        const body = fusedGraph(
+          opOf,
+          one,
+          one.inputs.map((input) => tensorOf(fused, input)),
+        );
+        if (one.inputs.some((input) => elementCount(tensorOf(fused, input).shape) > 20000)) continue;
+        assert.ok(canGenerate(body), one.name);
+        for (const aligned of [true, false]) {
+          const source = fusedSource(body, aligned, multiprocessors);
+          const key = source.launches.map((launch) => launch.source.name).join();
+          if (cases.has(key) || cases.size >= 40) continue;
+          const inputs = one.inputs.map((input) =>
+            valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape),
+          );
+          cases.set(key, { node: one, source, inputs });
+        }
       }
-    }
-    assert.ok(cases.size > 4, `${cases.size} kernels`);
-    const run = compiled([...cases.values()].flatMap(({ source }) => source.launches.map((launch) => launch.source)));
-    for (const { node: one, source, inputs } of cases.values()) {
-      const expected = cpu.evaluate(one, inputs);
-      const outputs = expected.map(({ data }) => place(data.length));
-      const operands = new Map([
-        ...inputs.map(({ data }, i) => [`x${i}`, placed(data)] as const),
-        ...outputs.map((output, i) => [`y${i}`, output] as const),
-      ]);
-      runLaunches(run, source, operands);
-      for (const [i, { dtype, data }] of expected.entries())
-        near(dtype, outputs[i] as Uint8Array, data, `${one.attributes.ops?.value} (${one.name})`);
-    }
-  });
+      assert.ok(cases.size > 4, `${cases.size} kernels`);
+      const run = compiled([...cases.values()].flatMap(({ source }) => source.launches.map((launch) => launch.source)));
+      for (const { node: one, source, inputs } of cases.values()) {
+        const expected = cpu.evaluate(one, inputs);
+        const outputs = expected.map(({ data }) => place(data.length));
+        const operands = new Map([
+          ...inputs.map(({ data }, i) => [`x${i}`, placed(data)] as const),
+          ...outputs.map((output, i) => [`y${i}`, output] as const),
+        ]);
+        runLaunches(run, source, operands);
+        for (const [i, { dtype, data }] of expected.entries())
+          near(dtype, outputs[i] as Uint8Array, data, `${one.attributes.ops?.value} (${one.name})`);
+      }
+    },
+  );
 
 test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
   const cases: [number[], number[]][] = [
@@ -204,26 +210,30 @@ test("maxPoolGradientSource(window) gives each winner its windows' gradients", o
   }
 });
 
-test("fusedSource(body) reads operands that are broadcast along the last axis by fours, kept or each time", options, () => {
-  const bodies = [
-    "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-    "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-    "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-  ].map((text) => parseGraph(text));
-  // of few and of many blocks
-  const all = bodies.flatMap((body) => [only(body, 1), only(body, 132)].map((source) => ({ body, source })));
-  const run = compiled(all.map(({ source }) => source));
-  for (const { body, source } of all) {
-    const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
-    const [x, s, b] = inputs as [Value, Value, Value];
-    const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
-    const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
-    const output = place((expected as Value).data.length);
-    run(source, [...inputs.map(({ data }) => placed(data)), output]);
-    near("float32", output, (expected as Value).data, source.source);
-  }
-  assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
-});
+test(
+  "fusedSource(body) reads operands that are broadcast along the last axis by fours, kept or each time",
+  options,
+  () => {
+    const bodies = [
+      "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+      "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+      "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    ].map((text) => parseGraph(text));
+    // of few and of many blocks
+    const all = bodies.flatMap((body) => [only(body, 1), only(body, 132)].map((source) => ({ body, source })));
+    const run = compiled(all.map(({ source }) => source));
+    for (const { body, source } of all) {
+      const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
+      const [x, s, b] = inputs as [Value, Value, Value];
+      const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
+      const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
+      const output = place((expected as Value).data.length);
+      run(source, [...inputs.map(({ data }) => placed(data)), output]);
+      near("float32", output, (expected as Value).data, source.source);
+    }
+    assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
+  },
+);
 
 test("averagePoolSource(window) is AveragePool of images in both orders, pads counted or not", options, () => {
   const shape = [2, 3, 11, 9];
