@@ -6,7 +6,7 @@ import { callOf } from "../ops/call.js";
 import { isSameInBoth, lastForm, lastOrder, toLast, turn } from "../ops/channels-last.js";
 import { opOf } from "../ops/index.js";
 import { normalizeAxes } from "../ops/shapes.js";
-import { asImage, type ImageSlots, imagesOf, type LayoutGains, lastNodes } from "./layout-regions.js";
+import { asImage, type ImageSlots, imagesOf, isConvolution, type LayoutGains, lastNodes } from "./layout-regions.js";
 
 /**
  * The graph with the images of whole regions around convolutions in another order, [N, H, W, C] for [N, C, H, W], where
@@ -18,6 +18,7 @@ export function channelsLast(
   gains: LayoutGains,
   hasKernel: (node: Node, graph: Pick<Graph, "tensors">) => boolean,
 ): Graph {
+  if (!graph.nodes.some(isConvolution)) return graph;
   const b = new Builder(graph, false);
   const forms = graph.nodes.map((node) => formOf(b, node));
   const known = { ...graph, nodes: forms, tensors: b.tensors };

@@ -65,7 +65,10 @@ export function imagesOf(node: Node, graph: Graph, hasKernel: HasKernel): ImageS
       ...slots.outputs.map((i) => node.outputs[i]),
     ] as string[];
     if (!names.every((name) => isImage(type(name)))) return undefined;
-    const tensors = new Map(graph.tensors);
+    // what the node names, no more: a step has tens of thousands of tensors
+    const tensors = new Map(
+      [...node.inputs, ...node.outputs].flatMap((name) => (name ? [[name, tensorOf(graph, name)] as const] : [])),
+    );
     for (const name of names) tensors.set(name, { ...tensorOf(graph, name), shape: toLast(type(name).shape) });
     const inputs = node.inputs.map((name, i) => (i === images.bias ? "" : name));
     return hasKernel({ ...node, ...lastForm(node), inputs }, { tensors }) ? slots : undefined;
@@ -118,7 +121,7 @@ function gainOf(node: Node, graph: Graph, gains: LayoutGains, { inputs, outputs 
 }
 
 /** Whether a node multiplies and adds over windows. */
-const isConvolution = (node: Node): boolean =>
+export const isConvolution = (node: Node): boolean =>
   opOf(node).product === "windows" || opOf(node).productGradient === "windows";
 
 /**

@@ -63,6 +63,10 @@ export interface OwnNode {
 export const typeIn = (graph: Pick<Graph, "tensors">, name: string | undefined) =>
   tensorOf({ ...graph, name: "" }, name ?? "");
 
+/** Bytes of which all these addresses are multiples; 16 is as much as kernels ask for. */
+export const alignmentOf = (addresses: readonly Pointer[]): number =>
+  [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
+
 /** An attribute that is a list of numbers. */
 export const numbers = (node: Node, name: string): readonly number[] | undefined =>
   node.attributes[name]?.value as readonly number[] | undefined;

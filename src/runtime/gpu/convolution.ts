@@ -4,7 +4,7 @@ import { originalName } from "../../graph/names.js";
 import { toFirst } from "../../ops/channels-last.js";
 import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
-import { number, numbers, type OwnNode, typeIn } from "./context.js";
+import { alignmentOf, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
 import {
   affordable,
@@ -68,10 +68,6 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
   ":ConvTranspose": "input",
   "mutwo:ConvFilterGradient": "filter",
 };
-
-/** Bytes of which all these addresses are multiples; 16 is as much as kernels ask for. */
-const alignmentOf = (addresses: readonly Pointer[]): number =>
-  [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
 
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {

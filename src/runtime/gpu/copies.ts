@@ -1,6 +1,23 @@
 import { bytesPerElement, elementCount, type Node, tensorBytes } from "../../graph/graph.js";
-import { type NodeContext, number, type OwnNode, typeIn } from "./context.js";
+import type { Pointer } from "../ort-api.js";
+import { alignmentOf, type NodeContext, number, type OwnNode, typeIn } from "./context.js";
 import { onDevice, toDevice, toHost } from "./cuda.js";
+import { copyRowsSource, type Rows } from "./source/copy-rows.js";
+
+/** Rows that are shorter, and more, are copied by a kernel: the driver's copy is made for long ones. */
+const shortRowBytes = 4096;
+
+const manyRows = 1024;
+
+/** Copies rows from one address and distance to another. */
+function rowCopy(context: NodeContext, from: Pointer, to: Pointer, rows: Rows): () => void {
+  const { count, width, fromPitch, toPitch } = rows;
+  const { cuda, stream } = context;
+  if (!context.compiles || width >= shortRowBytes || count < manyRows)
+    return () => cuda.copyRows(to, toPitch, from, fromPitch, width, count, stream);
+  const source = copyRowsSource(rows, alignmentOf([from, to]), cuda.multiprocessors);
+  return context.launcher(source, () => [from, to]);
+}
 
 /** Copies between one tensor and parts of it along an axis: contiguous rows of each part. */
 function parts(node: Node, context: NodeContext, whole: string, names: readonly string[], joins: boolean): () => void {
@@ -11,20 +28,22 @@ function parts(node: Node, context: NodeContext, whole: string, names: readonly 
   const inner = elementCount(shape.slice(axis + 1)) * bytesPerElement(dtype);
   const pitch = (shape[axis] as number) * inner;
   let start = 0;
-  const pieces = names.map((name) => {
-    const width = name ? (typeIn(context.graph, name).shape[axis] as number) * inner : 0;
-    const piece = { at: name ? context.address(name) : 0n, within: context.address(whole) + BigInt(start), width };
-    start += width;
-    return piece;
-  });
   const { cuda, stream } = context;
-  return () => {
-    for (const { at, within, width } of pieces) {
-      if (!width || !rows) continue;
-      if (rows === 1) cuda.copy(joins ? within : at, joins ? at : within, width, onDevice, stream);
-      else if (joins) cuda.copyRows(within, pitch, at, width, width, rows, stream);
-      else cuda.copyRows(at, width, within, pitch, width, rows, stream);
+  const copies = names.flatMap((name): (() => void)[] => {
+    const width = name ? (typeIn(context.graph, name).shape[axis] as number) * inner : 0;
+    const within = context.address(whole) + BigInt(start);
+    start += width;
+    if (!width || !rows) return [];
+    const at = context.address(name);
+    if (rows === 1) {
+      const [to, from] = joins ? [within, at] : [at, within];
+      return [() => cuda.copy(to, from, width, onDevice, stream)];
     }
+    const [from, to, fromPitch, toPitch] = joins ? [at, within, width, pitch] : [within, at, pitch, width];
+    return [rowCopy(context, from, to, { count: rows, width, fromPitch, toPitch })];
+  });
+  return () => {
+    for (const copy of copies) copy();
   };
 }
 

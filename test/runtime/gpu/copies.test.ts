@@ -4,6 +4,7 @@ import { parseGraph } from "../../../src/build/text.js";
 import type { Node } from "../../../src/graph/graph.js";
 import type { OwnNode } from "../../../src/runtime/gpu/context.js";
 import { awaitsCopy, beginsCopy, concat, split } from "../../../src/runtime/gpu/copies.js";
+import { copyRowsSource } from "../../../src/runtime/gpu/source/copy-rows.js";
 import { fakeContext, fakeGpu } from "./fake-gpu.js";
 
 /** What running the nodes of a graph asks of the device; tensors lie at 4096, 8192, … in the order of their names. */
@@ -27,6 +28,20 @@ test("concat along another axis copies rows, apart from each other in the output
     "copy 2 rows of 12 bytes 4096/12→12288/16",
     "copy 2 rows of 4 bytes 8192/4→12300/16",
   ]);
+});
+
+test("concat of many short rows, as of images whose channels are last, is a kernel for each input", () => {
+  const text = "graph(float32[2048,16] a, float32[2048,8] b) => (y) { y = Concat<axis=1>(a, b) }";
+  const graph = parseGraph(text);
+  const { context, lines, sources } = fakeContext(graph);
+  concat.prepare(graph.nodes[0] as Node, context)();
+  const rows = { count: 2048, toPitch: 96 };
+  assert.deepEqual(sources, [
+    copyRowsSource({ ...rows, width: 64, fromPitch: 64 }, 16, 4),
+    copyRowsSource({ ...rows, width: 32, fromPitch: 32 }, 16, 4),
+  ]);
+  assert.equal(lines.length, 2);
+  assert.equal(asked(text.replaceAll("2048", "8"), concat).length, 2);
 });
 
 test("split copies rows out of the input, if all outputs are wanted", () => {
