@@ -210,7 +210,7 @@ function turnOf(
   const { dtype, shape } = typeIn(graph, node.inputs[0]);
   const perm = numbers(node, "perm") ?? [];
   const rank = shape.length;
-  if (rank < 3 || !memoryTypes[dtype]) return undefined;
+  if (rank < 4 || !memoryTypes[dtype]) return undefined;
   const [n, ...rest] = shape as [number, ...number[]];
   const columns = elementCount(rest.slice(0, -1));
   if (perm.join() === lastOrder(rank).join()) return [n, rest[0] as number, elementCount(rest.slice(1))];
