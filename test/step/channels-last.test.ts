@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
-import { gradientName } from "../../src/graph/names.js";
+import { gradientName, parseName } from "../../src/graph/names.js";
 import { valuesOf } from "../../src/graph/values.js";
+import { savedActivations } from "../../src/memory/activations.js";
 import { readModel } from "../../src/model/read.js";
 import { opOf } from "../../src/ops/index.js";
+import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { channelsLast } from "../../src/step/channels-last.js";
@@ -54,14 +56,35 @@ for (const name of ["resnet_bottleneck.ts.onnx", "mobilenet_v2.ts.onnx", "unet_b
     const count = form.nodes.filter(isLast).length;
     assert.ok(count > 50, `${count} nodes`);
     const [expected, actual] = [await results(step, plain), await results(step, form)];
-    // what a norm takes away again has a gradient of rounding errors
-    const largest = Math.max(...Object.values(expected).map((values) => Math.hypot(...values)));
-    for (const [tensor, values] of Object.entries(expected)) {
-      const off = Math.hypot(...values.map((value, i) => value - (actual[tensor]?.[i] as number)));
-      const error = off / Math.max(Math.hypot(...values), 1e-3 * largest);
-      assert.ok(error < 1e-4, `${tensor}: ${error}`);
-    }
+    sameWithin(actual, expected);
   });
+
+test("channelsLast: micro-batches in 16 bits, planned with recomputation, have the same loss and gradients", async () => {
+  const { graph } = readModel(at("fixtures", "resnet_bottleneck_dynamic.onnx"), { dims: { batch: 4 }, runtime: cpu });
+  const step = trainingStep(graph, {
+    loss: "ce",
+    optimizer: "adam",
+    accumulate: 2,
+    precision: "mixed:type=bfloat16",
+  });
+  const form = lowerFor(gpu({ dense: { bfloat16: 1e9 }, grouped: {} }), step);
+  const turned = [...savedActivations(form).keys()].filter((name) => parseName(name).order === "last");
+  const image = turned.find((name) => (form.tensors.get(name)?.shape[0] ?? 0) === 4);
+  assert.ok(image, turned.join());
+  const planned = rewrite(form, [{ activation: image, action: "recompute" }]);
+  assert.ok(planned.nodes.length > form.nodes.length);
+  sameWithin(await results(step, planned), await results(step, lowerFor(gpu(), step)));
+});
+
+/** Compares gradients; what a norm takes away again has one of rounding errors. */
+function sameWithin(actual: Record<string, number[]>, expected: Record<string, number[]>): void {
+  const largest = Math.max(...Object.values(expected).map((values) => Math.hypot(...values)));
+  for (const [tensor, values] of Object.entries(expected)) {
+    const off = Math.hypot(...values.map((value, i) => value - (actual[tensor]?.[i] as number)));
+    const error = off / Math.max(Math.hypot(...values), 1e-3 * largest);
+    assert.ok(error < 1e-4, `${tensor}: ${error}`);
+  }
+}
 
 /** The nodes of a graph whose convolutions are to have channels last, as text. */
 const written = (text: string): string[] => {
