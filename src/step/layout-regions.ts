@@ -110,14 +110,26 @@ function canTurn(node: Node, graph: Graph): boolean {
   );
 }
 
-/** What a node gains with channels last, in bytes that are copied in the same time. */
-function gainOf(node: Node, graph: Graph, gains: LayoutGains, { inputs, outputs }: ImageSlots): number {
+/**
+ * What a node gains with channels last, in bytes that are copied in the same time. A bias is added in a node of its own,
+ * which is a pass over the output unless it becomes a part of all `readers`.
+ */
+function gainOf(
+  node: Node,
+  graph: Graph,
+  gains: LayoutGains,
+  { inputs, outputs }: ImageSlots,
+  readers: readonly Node[],
+): number {
   if (!opOf(node).images || !isConvolution(node)) return 0;
   const names = [...inputs.map((i) => node.inputs[i]), ...outputs.map((i) => node.outputs[i])] as string[];
   const { dtype } = tensorOf(graph, names[0] as string);
   const group = (node.attributes.group?.value as number | undefined) ?? 1;
   const share = gains[group > 1 ? "grouped" : "dense"][dtype] ?? 0;
-  return share * names.reduce((sum, name) => sum + tensorBytes(tensorOf(graph, name)), 0);
+  const hasBias = Boolean(node.inputs[opOf(node).images?.bias ?? -1]);
+  const isApart = hasBias && !readers.every((reader) => opOf(reader).fusible === "elements");
+  const added = isApart ? tensorBytes(tensorOf(graph, node.outputs[0] as string)) + launchBytes : 0;
+  return share * names.reduce((sum, name) => sum + tensorBytes(tensorOf(graph, name)), 0) - added;
 }
 
 /** Whether a node multiplies and adds over windows. */
@@ -133,7 +145,15 @@ export function lastNodes(
   gains: LayoutGains,
   slots: ReadonlyMap<number, ImageSlots>,
 ): ReadonlySet<number> {
-  const gain = new Map([...slots].map(([rank, own]) => [rank, gainOf(graph.nodes[rank] as Node, graph, gains, own)]));
+  const read = consumers(graph);
+  const nodeAt = (rank: number): Node => graph.nodes[rank] as Node;
+  const readersOf = ({ outputs }: Node): Node[] => outputs.flatMap((name) => (read.get(name) ?? []).map(nodeAt));
+  const gain = new Map(
+    [...slots].map(([rank, own]) => {
+      const node = nodeAt(rank);
+      return [rank, gainOf(node, graph, gains, own, isConvolution(node) ? readersOf(node) : [])];
+    }),
+  );
   if (![...gain.values()].some((value) => value > 0)) return new Set();
   const network = new Network();
   // the source's side has its channels first
@@ -145,7 +165,6 @@ export function lastNodes(
     else if (value < 0) network.edge(first, vertex, -value);
   }
   const made = producers(graph);
-  const read = consumers(graph);
   const kept = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
   const at = (rank: number | undefined, name: string, side: keyof ImageSlots): number => {
     const own = rank === undefined ? undefined : slots.get(rank);

@@ -46,6 +46,16 @@ test("lastNodes: convolutions that lose stay as they are", () => {
   assert.deepEqual(chosen(chain(4, "Relu", "group=64, pads=[1,1,1,1]", "float32[64,1,3,3]")), []);
 });
 
+test("lastNodes: a bias costs a pass over the output unless what reads it takes it in", () => {
+  const biased = (after: string): Graph =>
+    parseGraph(`graph(${image} a0, float32[64,64,3,3] w, float32[64] b) => (y) {
+  ${Array.from({ length: 6 }, (_, i) => `c${i} = Conv<kernel_shape=[3,3], pads=[1,1,1,1]>(a${i}, w, b)\na${i + 1} = ${after}(c${i})`).join("\n")}
+  y = ReduceSum(a6, int64[4]{0,1,2,3})
+}`);
+  assert.equal(chosen(biased("Relu")).length, 13);
+  assert.deepEqual(chosen(biased("MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>")), []);
+});
+
 test("imagesOf(pointwise node) takes what is broadcast if its elements lie in the same order", () => {
   const add = (operand: string) => `graph(${image} x, float32[${operand}] b) => (y) { y = Add(x, b) }`;
   assert.deepEqual(slotsOf(add("64,1,1")), { inputs: [0, 1], outputs: [0] });
