@@ -75,6 +75,7 @@ export type {
   Equality,
   ModelInfo,
   PairedTimes,
+  ProcessPeak,
   Run,
   SavedGraph,
   SavedTensor,

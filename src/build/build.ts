@@ -1,29 +1,15 @@
-import { createHash } from "node:crypto";
 import { NodeError } from "../graph/errors.js";
-import {
-  type Attributes,
-  type Category,
-  type DType,
-  elementCount,
-  type Graph,
-  type Node,
-  type Phase,
-  type Tensor,
-  type TensorType,
-} from "../graph/graph.js";
+import type { Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
-import { bytesOf, repeated } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
 import type { AddOptions, Emit } from "../ops/emit.js";
 import { opOf } from "../ops/index.js";
 import { checkedTypes } from "./checked-types.js";
+import { Constants } from "./constants.js";
 import { FreeNames } from "./free-names.js";
 
 /** More nodes than any step has: loops that are written out can otherwise ask for any number. */
 const maxNodes = 500_000;
-
-/** Elements of a constant that rules make: they stand in a list first. */
-const maxConstant = 2 ** 26;
 
 /** Makes a graph node by node: names, infers and checks the type of every output as the node is added. */
 export class Builder implements Emit {
@@ -36,9 +22,10 @@ export class Builder implements Emit {
   /** Prefix of the names made next, usually the forward node's name. */
   scope = "";
   private readonly names = new FreeNames();
-  private readonly constants = new Map<string, string>();
-  /** Those whose elements are all the same, by that element. */
-  private readonly alike = new Map<string, string>();
+  private readonly constants = new Constants(
+    (wish) => this.fresh(wish),
+    (tensor) => void this.tensors.set(tensor.name, tensor),
+  );
   private readonly positions = new Map<string, number>();
   private readonly makers = new Map<string, number>();
   /** Positions of the nodes that read a tensor, in order; a node that reads it twice stands there twice. */
@@ -95,28 +82,7 @@ export class Builder implements Emit {
    * `constant too large: …`.
    */
   constant(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
-    if (elementCount(shape) > maxConstant)
-      throw new Error(`constant too large: [${shape}], the most is ${maxConstant}`);
-    // the dropouts of a transformer have masks of ones with hundreds of millions of elements: made and hashed once
-    const alike = typeof values === "number" && `${dtype}[${shape}] of ${Object.is(values, -0) ? "-0" : values}`;
-    const made = alike && this.alike.get(alike);
-    if (made) return made;
-    const name = this.shared(dtype, shape, values);
-    if (alike) this.alike.set(alike, name);
-    return name;
-  }
-
-  private shared(dtype: DType, shape: readonly number[], values: number | readonly number[]): string {
-    const count = typeof values === "number" ? elementCount(shape) : values.length;
-    const data = typeof values === "number" ? repeated(dtype, values, count) : bytesOf(dtype, values);
-    const list = typeof values !== "number" ? values : new Array<number>(Math.min(count, 256)).fill(values);
-    const key = `${dtype}[${shape}]${count > 256 ? createHash("sha256").update(data).digest("hex") : list}`;
-    const known = this.constants.get(key);
-    if (known) return known;
-    const name = this.fresh(count === 1 ? `const.${dtype}.${list[0]}` : `const.${dtype}.${this.constants.size}`);
-    this.tensors.set(name, { name, dtype, shape, category: "constant", data });
-    this.constants.set(key, name);
-    return name;
+    return this.constants.name(dtype, shape, values);
   }
 
   /** A float constant of rank 0 in the element type of another tensor. */

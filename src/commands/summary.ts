@@ -11,10 +11,13 @@ import {
   equalityLine,
   estimatedMark,
   helps,
+  leverLine,
   tradeoffLines,
+  unfitLine,
 } from "../report/sentences.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
 import { leastPlan } from "../run/least.js";
+import { levers } from "../run/levers.js";
 import { modulesOf, moduleText } from "../run/modules.js";
 import { commandOf } from "../run/option-forms.js";
 import { ownOptions } from "../run/own-options.js";
@@ -66,6 +69,8 @@ export function runSummary(run: Run): string {
   }
   const limits = plan ? constraintsLine(plan) : "";
   if (limits) lines.push(`within: ${limits}`);
+  const unfit = unfitLine(run);
+  if (!plan && unfit) lines.push(unfit, "would make it fit, beside the run's own options:", ...fittingLines(run));
   if (plan && !plan.feasible)
     lines.push(
       "would lower the least reachable peak, beside the run's own options:",
@@ -77,6 +82,12 @@ export function runSummary(run: Run): string {
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
 }
+
+/** What would lower the peak enough, each in a line with its command. */
+const fittingLines = (run: Run): string[] =>
+  levers(run)
+    .filter(({ fits }) => fits !== false)
+    .flatMap((lever) => [`  ${leverLine(lever)}`, ...(lever.command === null ? [] : [`    ${lever.command}`])]);
 
 const holderLines = (run: Run, holders: readonly PeakHolder[]): string[] =>
   holders.slice(0, 5).map((h) => `  ${formatBytes(h.bytes).padStart(11)}  ${h.category}  ${holderText(run, h)}`);

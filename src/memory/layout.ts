@@ -1,4 +1,4 @@
-import { type Graph, tensorBytes } from "../graph/graph.js";
+import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import { type FlatBuffer, pack } from "./pack.js";
 import { aligned } from "./packing.js";
@@ -14,6 +14,8 @@ export interface Layout {
   readonly hostBytes: number;
   /** Byte offset in it of every host tensor. */
   readonly hostOffsets: ReadonlyMap<string, number>;
+  /** Host tensors that lie one over the other (`overlaid`): nothing is copied to or from them. */
+  readonly overlaid?: ReadonlySet<string>;
 }
 
 /**
@@ -38,6 +40,31 @@ export const layout = perObject((graph: Graph): Layout => {
   };
   return { arenaBytes: device.bytes, offsets: named(device), hostBytes: outside.bytes, hostOffsets: named(outside) };
 });
+
+/**
+ * The same layout with all floats that are swapped out in one place of the host's arena, one over the other, as large as
+ * the largest: what a step takes can be measured so where the host cannot hold everything, its values are then wrong.
+ * What may be an index has a place of its own, as it must be right for anything to run.
+ */
+export function overlaid(graph: Graph, whole: Layout): Layout {
+  const hostOffsets = new Map<string, number>();
+  const floats: string[] = [];
+  let hostBytes = 0;
+  for (const name of whole.hostOffsets.keys()) {
+    const tensor = tensorOf(graph, name);
+    if (isFloat(tensor.dtype)) floats.push(name);
+    else {
+      hostOffsets.set(name, hostBytes);
+      hostBytes += aligned(tensorBytes(tensor));
+    }
+  }
+  let largest = 0;
+  for (const name of floats) {
+    hostOffsets.set(name, hostBytes);
+    largest = Math.max(largest, aligned(tensorBytes(tensorOf(graph, name))));
+  }
+  return { ...whole, hostBytes: hostBytes + largest, hostOffsets, overlaid: new Set(floats) };
+}
 
 interface Arena {
   readonly bytes: number;

@@ -218,7 +218,7 @@ class Walk {
     const follows = this.made.has(from) || Boolean(chain?.factors.length);
     const ends = this.end(fixed, ({ form }) => {
       if (form === "inverse" || form === "scaled") return "statistic";
-      return form === "plain" && (isPart || follows) ? "affine" : "other";
+      return form === "plain" && (isPart || (follows && terms.length === 1)) ? "affine" : "other";
     });
     if (chain) this.settle(chain);
     if (follows) this.made.add(made);
@@ -230,7 +230,7 @@ class Walk {
     const chain = this.chains.get(from);
     const inverse = divides ? "root" : "inverse";
     const isNorm = has(terms, inverse);
-    const isScale = isNorm || this.made.has(from);
+    const isScale = isNorm || (this.made.has(from) && terms.length === 1);
     const ends = this.end(fixed, ({ form }) => (form === inverse ? "statistic" : isScale ? "affine" : "other"));
     if (isScale) this.made.add(made);
     if (!chain) return;

@@ -207,6 +207,7 @@ export const activation: OpTable = {
       return m.masked(inside, m.mul(dY, call.float("alpha", 0.2)));
     },
     {
+      ...fusible,
       in16Bits: "all",
       defaults: { alpha: float(0.2), beta: float(0.5) },
       body: (call) => {

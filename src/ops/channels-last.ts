@@ -62,6 +62,8 @@ function lastRecord(domain: string, op: string, record: Op, images: NonNullable<
   return native((call) => asLast(record.infer(asFirst(call))), "none", {
     ...traits,
     channelsFirst: { domain, op },
+    // what is along the last axis is broadcast as any other operand
+    ...(record.fusible === "elements" && { pointwise: true }),
     types: null,
     flops: (call, outputs) =>
       record.flops(

@@ -2,6 +2,7 @@ import type { Node } from "../graph/graph.js";
 import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
+import { batchNormalizationParts } from "./batchnorm-parts.js";
 import { bitwise } from "./bitwise.js";
 import { channelNormalization } from "./channel-normalization.js";
 import { channelsLast } from "./channels-last.js";
@@ -60,7 +61,8 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   normalization,
   channelNormalization,
   batchNormalization,
-  channelsLast(batchNormalization, convolution, pooling),
+  batchNormalizationParts,
+  channelsLast(batchNormalizationParts, convolution, pooling),
   randomOps,
   matrix,
   einsum,

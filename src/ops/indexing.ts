@@ -4,7 +4,8 @@ import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
-import { axisOf, cast, sameShape, zeros } from "./shapes.js";
+import { pickedParts, placedParts } from "./picked.js";
+import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
@@ -94,11 +95,9 @@ export const indexing: OpTable = {
       const size = data.shape[axis] as number;
       const known = call.constant(1);
       if (known && count === 1) {
-        // a single place that is known (a class token, say): zeros around the row
-        const at = ((known[0] as number) + size) % size;
-        const row = b.op("Reshape", [dY, b.vector([outer, 1, inner])]);
-        const padded = b.op("Pad", [row, b.vector([0, at, 0, 0, size - 1 - at, 0])]);
-        return [b.op("Reshape", [padded, b.vector(data.shape)])];
+        // a single place that is known: a class token, say
+        const start = ((known[0] as number) + size) % size;
+        return [{ gradient: reshape(b, dY, data.shape.with(axis, 1)), cuts: [{ axis, start, step: 1, count: 1 }] }];
       }
       const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
       if (axis === 0) {
@@ -135,7 +134,11 @@ export const indexing: OpTable = {
         ...add,
       }),
     ]),
-    { picks: 1, pins: "always" },
+    {
+      picks: 1,
+      pins: "always",
+      parts: pickedParts,
+    },
   ),
   ScatterElements: indexed(
     (call) => {
@@ -163,7 +166,13 @@ export const indexing: OpTable = {
         call.wants(2) ? b.op("GatherElements", [dY, call.x(1)], axis) : undefined,
       ];
     }),
-    { choices, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
+    {
+      choices,
+      inPlace: [0],
+      pins: "always",
+      cpuRefuses: reduces16Bit,
+      parts: placedParts,
+    },
   ),
   GatherND: indexed(
     (call) => {

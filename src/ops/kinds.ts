@@ -32,7 +32,7 @@ export const sameType = (call: OpCall): TensorType[] => [{ dtype: call.input(0).
 
 /** A rule for ops of which only output 0 has a gradient; it is given that gradient's name. */
 export const ofOutput0 =
-  (rule: (call: GradientCall, dY: string) => readonly (string | undefined)[]): GradientRule =>
+  (rule: (call: GradientCall, dY: string) => ReturnType<GradientRule>): GradientRule =>
   (call) => {
     const dY = call.dy(0);
     return dY ? rule(call, dY) : [];

@@ -155,6 +155,7 @@ export const matrix: OpTable = {
       fanIn: ({ attributes }, shape) =>
         (attributes.transB?.value === 1 ? elementCount(shape.slice(1)) : shape[0]) as number,
       defaults: { transA: int(0), transB: int(0), alpha: float(1), beta: float(1) },
+      addend: ({ attributes }) => ((attributes.beta?.value ?? 1) === 1 ? 2 : undefined),
       flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
     },
   ),

@@ -1,23 +1,15 @@
 import { NodeError } from "../graph/errors.js";
 import { int, ints, type TensorType, text } from "../graph/graph.js";
-import type { Emit } from "./emit.js";
 import { attributesToInputs, listOf, native, noFlops, ofOutput0, sameType, type Traits } from "./kinds.js";
-import type { GradientRule, Op, OpCall, OpTable } from "./op.js";
+import type { Cut, GradientRule, Op, OpCall, OpTable, PartialGradient } from "./op.js";
 import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
 /** An op that moves elements without computing. */
 const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, ...traits });
 
-interface Slice {
-  readonly axis: number;
-  readonly start: number;
-  readonly step: number;
-  readonly count: number;
-}
-
 /** What a Slice takes from each of its axes, bounds clamped as ONNX says. */
-function slices(call: OpCall): Slice[] {
+function slices(call: OpCall): Cut[] {
   const { shape } = call.input(0);
   const [starts, ends] = [listOf(call, 1, "starts"), listOf(call, 2, "ends")];
   const axes = (call.inputs[3] ? call.need(3) : call.ints("axes")) ?? starts.map((_, i) => i);
@@ -40,28 +32,6 @@ function slices(call: OpCall): Slice[] {
     const end = step > 0 ? clamp(ends[i] as number, 0, size) : clamp(ends[i] as number, -1, size - 1);
     return { axis, start, step, count: Math.max(0, Math.ceil((end - start) / step)) };
   });
-}
-
-/** dX along one axis of a Slice: each element followed by the zeros that the step skips, then zeros on both sides. */
-function unsliced(b: Emit, dY: string, size: number, { axis, start, step, count }: Slice): string {
-  const { shape } = b.type(dY);
-  const width = Math.abs(step);
-  const turned = [[-1], [-(2 ** 31)], [axis], [-1]].map((list) => b.vector(list));
-  const forward = step < 0 && count > 1 ? b.op("Slice", [dY, ...turned]) : dY;
-  const [before, after] = [shape.slice(0, axis), shape.slice(axis + 1)];
-  const at = [...before, 1, ...after].map(() => 0);
-  const pad = (x: string, i: number, begin: number, end: number, none: readonly number[]): string =>
-    b.op("Pad", [x, b.vector([...none.with(i, begin), ...none.with(i, end)])]);
-  const spread =
-    width === 1
-      ? forward
-      : reshape(b, pad(reshape(b, forward, [...before, count, 1, ...after]), axis + 1, 0, width - 1, [...at, 0]), [
-          ...before,
-          count * width,
-          ...after,
-        ]);
-  const first = count === 0 ? 0 : Math.min(start, start + (count - 1) * step);
-  return pad(spread, axis, first, size - first - count * width, at);
 }
 
 /** Sizes of a Split's parts. */
@@ -136,15 +106,15 @@ export const movement: OpTable = {
       return partSizes(call).map((size) => ({ dtype, shape: shape.map((n, a) => (a === axis ? size : n)) }));
     },
     ((call) => {
-      const { b } = call;
-      const { dtype, shape } = call.input(0);
       const axis = axisOf(call, 0);
-      const parts = partSizes(call).map((size, i) => {
-        const zero = () =>
-          b.op("Expand", [b.constant(dtype, [1], 0), b.vector(shape.map((n, a) => (a === axis ? size : n)))]);
-        return call.dy(i) ?? zero();
+      let start = 0;
+      const parts = partSizes(call).flatMap((count, i): PartialGradient[] => {
+        const gradient = call.dy(i);
+        const cut = { axis, start, step: 1, count };
+        start += count;
+        return gradient ? [{ gradient, cuts: [cut] }] : [];
       });
-      return [b.op("Concat", parts, { axis: int(axis) })];
+      return [parts];
     }) satisfies GradientRule,
     {
       axesIn: "axis",
@@ -171,17 +141,7 @@ export const movement: OpTable = {
       for (const { axis, count } of slices(call)) shape[axis] = count;
       return [{ dtype, shape }];
     },
-    ofOutput0((call, dY) => {
-      const { b } = call;
-      const { shape } = call.input(0);
-      const cuts = slices(call);
-      if (cuts.every(({ step }) => step === 1)) {
-        const begin = shape.map((_, axis) => cuts.find((cut) => cut.axis === axis)?.start ?? 0);
-        const end = shape.map((n, axis) => n - (begin[axis] as number) - (b.type(dY).shape[axis] as number));
-        return [b.op("Pad", [dY, b.vector([...begin, ...end])])];
-      }
-      return [cuts.reduce((gradient, cut) => unsliced(b, gradient, shape[cut.axis] as number, cut), dY)];
-    }),
+    ofOutput0((call, dY) => [{ gradient: dY, cuts: slices(call) }]),
     {
       passes: true,
       empty: true,

@@ -56,7 +56,23 @@ const layer: Op = native(
       through: (g) => throughNormalized(b, g, hat, inverse, axes),
     });
   },
-  { ...normalizing, types: { T: 0, U: "y1" }, defaults: rowDefaults, inputTypes: "any" },
+  {
+    ...normalizing,
+    types: { T: 0, U: "y1" },
+    defaults: rowDefaults,
+    inputTypes: "any",
+    parts: {
+      of: (call) => {
+        if (call.inputs.some((input) => input && input.dtype !== "float32")) return undefined;
+        const { b } = call;
+        const m = math(b);
+        const { mean, centred, inverse } = centre(b, call.x(0), layerAxes(call), epsilonOf(call));
+        const scaled = m.mul(m.mul(centred, inverse), call.x(1));
+        const [, wantsMean, wantsInverse] = call.node.outputs;
+        return [call.inputs[2] ? m.add(scaled, call.x(2)) : scaled, wantsMean ? mean : "", wantsInverse ? inverse : ""];
+      },
+    },
+  },
 );
 
 /** Y = X/√(mean X² + ε)·scale, and output 1 = 1/√(mean X² + ε). */

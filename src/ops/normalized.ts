@@ -15,17 +15,18 @@ export const axesFrom = (first: number, rank: number): number[] =>
 /** What is added to a variance before its root is taken. */
 export const epsilonOf = (call: Pick<OpCall, "float">, otherwise = 1e-5): number => call.float("epsilon", otherwise);
 
-/** x − mean over the axes, and one over its standard deviation. */
+/** The mean over the axes, x − mean, and one over its standard deviation. */
 export function centre(
   b: Emit,
   x: string,
   axes: readonly number[],
   epsilon: number,
-): { centred: string; inverse: string } {
+): { mean: string; centred: string; inverse: string } {
   const m = math(b);
-  const centred = m.sub(x, meanOver(b, x, axes));
+  const mean = meanOver(b, x, axes);
+  const centred = m.sub(x, mean);
   const variance = meanOver(b, m.square(centred), axes);
-  return { centred, inverse: m.reciprocal(m.sqrt(m.add(variance, epsilon))) };
+  return { mean, centred, inverse: m.reciprocal(m.sqrt(m.add(variance, epsilon))) };
 }
 
 /** One over the root of the mean square over the axes. */

@@ -50,8 +50,29 @@ export interface GradientCall extends BodyCall {
   output(index: number): TensorType;
 }
 
-/** Gives the gradient of each input (undefined where it is zero or not wanted), emitting nodes through `call.b`. */
-export type GradientRule = (call: GradientCall) => readonly (string | undefined)[];
+/** The places `start`, `start + step`, … along an axis, `count` of them; a negative step goes downward. */
+export interface Cut {
+  readonly axis: number;
+  readonly start: number;
+  readonly step: number;
+  readonly count: number;
+}
+
+/** The gradient of some places of an input, which has the cuts' counts along their axes; that of all others is zero. */
+export interface PartialGradient {
+  readonly gradient: string;
+  /** One for each axis at most. */
+  readonly cuts: readonly Cut[];
+}
+
+/**
+ * Gives the gradient of each input (undefined where it is zero or not wanted), emitting nodes through `call.b`. Several
+ * of one input are parts that are added up.
+ */
+export type GradientRule = (call: GradientCall) => readonly (InputGradient | undefined)[];
+
+/** The gradient of an input: the name of the whole, or what is known of some of its places. */
+export type InputGradient = string | PartialGradient | readonly PartialGradient[];
 
 /** Everything mutwo knows of an op. */
 export interface Op {
@@ -79,6 +100,10 @@ export interface Op {
   readonly fusible?: "elements" | "rows" | "channels";
   /** Inputs with one number for each channel of input 0 (axis 1 or the last), which all elements of the channel meet. */
   readonly channelInputs?: readonly number[];
+  /** An element of this value changes nothing in what a reduction makes of its row. Default: there is none. */
+  readonly neutral?: number;
+  /** A reduction that divides the sum by the number of elements. Default: it does not. */
+  readonly averages?: true;
   /**
    * The inputs and outputs that are images, [N, C, …], or filters, [M, C, …]: for the op there is another one, whose images
    * have their channels last, [N, …, C] (channels-last.ts). `bias`: an input with a number for each channel of output 0,
@@ -100,6 +125,8 @@ export interface Op {
   readonly product?: "matrices" | "windows" | "equation";
   /** The same of an op that is the gradient of such a one, with products of its own. */
   readonly productGradient?: "windows";
+  /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
+  readonly addend?: (node: Node) => number | undefined;
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
    * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
@@ -192,10 +219,10 @@ export interface Op {
   /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
   readonly onHost?: Normalize;
   /**
-   * The op as others of which fused nodes are made, for runtimes that fuse and have kernels for them all; there it comes
-   * before a kernel of its own.
+   * The op in fusible ops and ops of our own that have generated kernels, or undefined to leave the node alone: preferred to
+   * a kernel of its own where a runtime fuses. `joins`: only if input 0 is made by a fusible node, for alone it is no gain.
    */
-  readonly parts?: Body;
+  readonly parts?: { readonly of: Normalize; readonly joins?: true };
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

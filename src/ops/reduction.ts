@@ -59,14 +59,15 @@ const reduce = (
     },
   );
 
-const rows: Traits = { fusible: "rows" };
+const rows = (neutral: number, traits: Traits = {}): Traits => ({ fusible: "rows", neutral, ...traits });
 
 /** ReduceMax, ReduceMin: the gradient goes to the elements that equal the extremum, in equal parts where several do. */
-const reducedExtremum = reduce((call, dY, y) => {
-  const m = math(call.b);
-  const chosen = cast(call.b, m.equal(call.x(0), y()), call.input(0).dtype);
-  return m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axesOf(call))));
-}, rows);
+const reducedExtremum = (neutral: number): Op =>
+  reduce((call, dY, y) => {
+    const m = math(call.b);
+    const chosen = cast(call.b, m.equal(call.x(0), y()), call.input(0).dtype);
+    return m.mul(chosen, m.div(dY, sumOver(call.b, chosen, axesOf(call))));
+  }, rows(neutral));
 
 const indexReduction = native(
   (call) => {
@@ -114,10 +115,10 @@ function inferTopK(call: OpCall): TensorType[] {
 
 /** Reductions over axes, and the ops that compare or sum along one axis. */
 export const reduction: OpTable = {
-  ReduceSum: reduce((_, dY) => dY, rows),
-  ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call)), rows),
-  ReduceMax: reducedExtremum,
-  ReduceMin: reducedExtremum,
+  ReduceSum: reduce((_, dY) => dY, rows(0)),
+  ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call)), rows(0, { averages: true })),
+  ReduceMax: reducedExtremum(Number.NEGATIVE_INFINITY),
+  ReduceMin: reducedExtremum(Number.POSITIVE_INFINITY),
   // dX = dY·Y/X: undefined where an element is zero
   ReduceProd: reduce((call, dY, y) => math(call.b).div(math(call.b).mul(dY, y()), call.x(0))),
   ReduceL1: reduce(
@@ -178,6 +179,16 @@ export const reduction: OpTable = {
       flops: (call) => 5 * inputSize(call),
       defaults: lastAxis,
       normalize: flattenedBefore13,
+      parts: {
+        // x − max − ln Σ e^(x − max)
+        of: (call) => {
+          const { b } = call;
+          const m = math(b);
+          const axes = [axisOf(call, -1)];
+          const level = m.sub(call.x(0), b.op("ReduceMax", [call.x(0), b.vector(axes)]));
+          return [m.sub(level, m.log(sumOver(b, m.exp(level), axes)))];
+        },
+      },
     },
   ),
   Hardmax: native(alongAxis, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),

@@ -1,6 +1,6 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import type { Profile } from "../run/profile.js";
-import type { Run } from "../run/run.js";
+import type { ProcessPeak, Run } from "../run/run.js";
 import type { Samples } from "../run/samples.js";
 import type { DeviceMemory } from "../runtime/runtime.js";
 import { allocated, estimatedMark, estimatedTime, nodesSum, recordedMark, stepTime } from "./sentences.js";
@@ -29,7 +29,18 @@ const measured = (cell: (profile: Profile) => string | undefined): Pick<Row, "be
   after: ({ after }) => (after ? cell(after) : undefined),
 });
 
-const held = (key: keyof DeviceMemory) => measured(({ memory }) => (memory ? formatBytes(memory[key]) : undefined));
+const held = (key: keyof DeviceMemory) =>
+  measured(({ memory }) => {
+    const bytes = memory?.[key];
+    return bytes === undefined ? undefined : formatBytes(bytes);
+  });
+
+/** What was done when the process held most. */
+const stages: Readonly<Record<ProcessPeak["stage"], string>> = {
+  profile: "in the first steps, which try algorithms",
+  "execute plan": "while the planned step was measured",
+  compare: "while both steps ran in turn",
+};
 
 const inTurn: Pick<Row, "before" | "after"> = {
   before: ({ paired }) => (paired ? spread(paired.unplanned) : undefined),
@@ -87,7 +98,22 @@ const rows: readonly Row[] = [
   { terminal: "values, allocated", report: "device: values (the arena)", detail: true, ...held("valuesBytes") },
   { terminal: "workspace of kernels", report: "device: workspace of kernels", detail: true, ...held("workspaceBytes") },
   { terminal: "context and libraries", report: "device: context and libraries", detail: true, ...held("contextBytes") },
+  {
+    terminal: "kernels' code",
+    report: "device: code of kernels, workspaces of libraries",
+    detail: true,
+    ...held("kernelsBytes"),
+  },
+  { terminal: "captured graphs", report: "device: captured graphs", detail: true, ...held("graphsBytes") },
+  { terminal: "other", report: "device: other (small pieces, rounding to pages)", detail: true, ...held("otherBytes") },
   { terminal: "process in all", report: "device: the process in all", detail: true, ...held("processBytes") },
+  {
+    terminal: "process at most",
+    report: "device: the most that the process held until the run was made",
+    detail: true,
+    before: ({ processPeak }) => processPeak && `${formatBytes(processPeak.bytes)} (${stages[processPeak.stage]})`,
+    after: () => "",
+  },
   { report: "host: pinned for swapped tensors", ...held("hostBytes") },
 ];
 

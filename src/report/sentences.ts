@@ -2,6 +2,7 @@ import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js"
 import type { Plan } from "../plan/plan.js";
 import { type Lever, levers } from "../run/levers.js";
 import type { Profile } from "../run/profile.js";
+import { roomBytes } from "../run/room.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
@@ -107,10 +108,16 @@ export const nodesSum = (profile: Profile): string => {
 const errorText = (error: number | null): string => error?.toExponential(1) ?? "what is not finite";
 
 /** How the planned step's results compare with the unplanned one's. */
-export function equalityLine({ compared, different, bitwise, worstRelativeError, runToRun }: Equality): string {
-  if (different.length) return `${different.length} of ${compared} tensors differ`;
-  if (bitwise !== false) return `${compared} tensors are equal bit by bit`;
-  return `${compared} tensors are equal within ${errorText(worstRelativeError)}; two runs of the unplanned step differ by ${errorText(runToRun ?? 0)}`;
+export function equalityLine({ compared, different, bitwise, worstRelativeError, ...more }: Equality): string {
+  const { runToRun, deterministic, unstable = [] } = more;
+  const how = deterministic && runToRun !== null ? " under deterministic kernels" : "";
+  const varies = runToRun === 0 ? "not from run to run" : `by ${errorText(runToRun)} from run to run`;
+  const timed = how && `; with the kernels that were timed the unplanned step differs ${varies}`;
+  if (different.length) return `${different.length} of ${compared} tensors differ${how}${timed}`;
+  if (bitwise !== false) return `${compared} tensors are equal bit by bit${how}${timed}`;
+  if (!deterministic)
+    return `${compared} tensors are equal within ${errorText(worstRelativeError)}; two runs of the unplanned step differ by ${errorText(runToRun ?? 0)}`;
+  return `${compared - unstable.length} of ${compared} tensors are equal bit by bit${how}, the others, which no kernel computes the same each time, within ${errorText(worstRelativeError)}${timed}`;
 }
 
 /** How many activations are recomputed, swapped and kept. */
@@ -150,9 +157,19 @@ function timeCost({ before, paired }: Run, plan: Plan): string {
     : `${share} time (measured)`;
 }
 
+/** That an unplanned step is too large for its device; undefined where it is not. */
+export function unfitLine({ before }: Run): string | undefined {
+  const room = roomBytes(before);
+  if (room === null) return undefined;
+  const { name, memoryBytes } = before.device;
+  return `the step does not fit: its values need ${formatBytes(before.arenaBytes)}, ${name} has ${formatBytes(room)} of its ${formatBytes(memoryBytes)} for them`;
+}
+
 /** What the report says first. */
 export function headline(run: Run): { text: string; good: boolean } {
   const { before, plan } = run;
+  const unfit = unfitLine(run);
+  if (!plan && unfit) return { text: `${unfit[0]?.toUpperCase()}${unfit.slice(1)}.`, good: false };
   if (!plan)
     return {
       text: `The step needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)} (${timeSource(before)}).`,

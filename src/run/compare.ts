@@ -16,10 +16,10 @@ const warmPairs = 2;
 /** Steps whose loss, gradients and next state are compared. */
 const comparedSteps = 2;
 
-/** ‖a − b‖ / ‖b‖ of float tensors; 0 or 1 for others, equal or not. */
+/** ‖a − b‖ / ‖b‖ of float tensors, above 0 where any bit differs; 0 or 1 for others, equal or not. */
 function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
   if (Buffer.compare(a, b) === 0) return 0;
-  if (!isFloat(dtype)) return 1;
+  if (!isFloat(dtype) || a.length !== b.length) return 1;
   const [p, q] = [numbersIn(dtype, a), numbersIn(dtype, b)];
   let [difference, norm] = [0, 0];
   for (let i = 0; i < q.length; i++) {
@@ -27,7 +27,8 @@ function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number 
     difference += ((p[i] as number) - y) ** 2;
     norm += y ** 2;
   }
-  return Math.sqrt(difference / Math.max(norm, Number.MIN_VALUE));
+  // 0 and −0 are other bits
+  return Math.max(Math.sqrt(difference / Math.max(norm, Number.MIN_VALUE)), Number.MIN_VALUE);
 }
 
 type Observed = ReadonlyMap<string, Uint8Array>;
@@ -40,9 +41,9 @@ interface Start {
 }
 
 /**
- * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared, then further steps
- * in turn, timed, if both fit into memory at once. Where kernels are not deterministic, the unplanned step runs twice,
- * and a difference counts if it is more than ten times what that makes.
+ * Runs both graphs from the same values: two steps whose loss, gradients and next state are compared, under kernels that
+ * give the same bits each time, so that any bit that differs is the plan's doing; then further steps in turn, timed, with
+ * the runtime's own kernels, if both fit into memory at once.
  */
 export async function compare(
   baseline: Graph,
@@ -58,51 +59,88 @@ export async function compare(
 /** What JSON can hold of a number. */
 const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
-/** Loss, gradients and next state of a step. */
-function resultsOf(graph: Graph): ReadonlySet<string> {
+/** Loss and gradients of a step. */
+function gradientsOf(graph: Graph): string[] {
   const gradients = [...graph.tensors.values()]
     .filter((t) => t.category === "parameter" && t.within)
     .flatMap((t) => gradientOf(graph, t.name) ?? []);
-  return new Set([...(graph.loss ? [graph.loss] : []), ...gradients, ...graph.state.map((pair) => pair.after)]);
+  return [...(graph.loss ? [graph.loss] : []), ...gradients];
 }
 
+/** Loss, gradients and next state of a step. */
+const resultsOf = (graph: Graph): ReadonlySet<string> =>
+  new Set([...gradientsOf(graph), ...graph.state.map((pair) => pair.after)]);
+
 /** What the first steps of a graph compute, step by step. */
-async function observedSteps(graph: Graph, observe: ReadonlySet<string>, start: Start): Promise<Observed[]> {
+async function observedSteps(
+  graph: Graph,
+  observe: ReadonlySet<string>,
+  start: Start,
+  steps = comparedSteps,
+): Promise<Observed[]> {
   const { step } = loadWithValues(graph, start.runtime, start.values);
   try {
-    const steps: Observed[] = [];
-    for (let i = 0; i < comparedSteps; i++) steps.push((await step.run({ observe, signal: start.signal })).observed);
-    return steps;
+    const observed: Observed[] = [];
+    for (let i = 0; i < steps; i++) observed.push((await step.run({ observe, signal: start.signal })).observed);
+    return observed;
   } finally {
     step.close();
   }
 }
 
+/** How far each result is from what was expected, by its name and step; Infinity where it is missing. */
+function differences({ tensors }: Graph, expected: readonly Observed[], actual: readonly Observed[]) {
+  const found = new Map<string, number>();
+  for (const [i, step] of expected.entries())
+    for (const [name, bytes] of step) {
+      const given = actual[i]?.get(name);
+      const dtype = tensors.get(name)?.dtype ?? "float32";
+      found.set(`${name} in step ${i + 1}`, given ? relativeDifference(dtype, given, bytes) : Number.POSITIVE_INFINITY);
+    }
+  return found;
+}
+
+/** How often a result that no kernel computes the same each time may differ from itself, times its own difference. */
+const unstableLimit = 10;
+
 async function compareResults(baseline: Graph, planned: Graph, start: Start): Promise<Equality> {
   const observe = resultsOf(baseline);
-  const expected = await observedSteps(baseline, observe, start);
-  const differences = (actual: readonly Observed[]): Map<string, number> => {
-    const found = new Map<string, number>();
-    for (const [i, step] of expected.entries())
-      for (const name of observe) {
-        const [p, q] = [step.get(name), actual[i]?.get(name)];
-        if (!p) throw new Error(`not observed: ${name}`);
-        const dtype = baseline.tensors.get(name)?.dtype ?? "float32";
-        found.set(`${name} in step ${i + 1}`, q ? relativeDifference(dtype, q, p) : 1);
-      }
-    return found;
+  const expected = async (from: Start, steps?: number): Promise<Observed[]> => {
+    const observed = await observedSteps(baseline, observe, from, steps);
+    for (const step of observed)
+      for (const name of observe) if (!step.has(name)) throw new Error(`not observed: ${name}`);
+    return observed;
   };
-  const varies = start.runtime.device.settings?.deterministic === "no";
-  const runToRun = varies ? greatest(differences(await observedSteps(baseline, observe, start)).values(), 0) : null;
-  const found = differences(await observedSteps(planned, observe, start));
-  const different = [...found].filter(([, error]) => !(error <= 10 * (runToRun ?? 0))).map(([name]) => name);
-  return {
-    compared: comparedSteps * observe.size,
-    different,
-    bitwise: greatest(found.values(), 0) === 0,
-    worstRelativeError: finite(greatest(found.values(), 0)),
-    runToRun: runToRun === null ? null : finite(runToRun),
-  };
+  const exact = start.runtime.deterministic?.();
+  try {
+    const from = exact ? { ...start, runtime: exact } : start;
+    const results = await expected(from);
+    const found = differences(baseline, results, await observedSteps(planned, observe, from));
+    const off = [...found].filter(([, error]) => error !== 0);
+    // only what differs may be unstable
+    const again = off.length ? differences(baseline, results, await expected(from)) : new Map<string, number>();
+    const ownOf = (name: string): number => again.get(name) ?? 0;
+    const unstable = [...again].filter(([, error]) => error !== 0).map(([name]) => name);
+    const worst = greatest(found.values(), 0);
+    return {
+      compared: found.size,
+      different: off.filter(([name, error]) => !(error <= unstableLimit * ownOf(name))).map(([name]) => name),
+      bitwise: !off.length,
+      worstRelativeError: finite(worst),
+      runToRun: exact ? finite(await runToRun(baseline, start)) : null,
+      deterministic: true,
+      ...(unstable.length ? { unstable } : {}),
+    };
+  } finally {
+    exact?.close();
+  }
+}
+
+/** The greatest difference of loss and gradients between two runs of a graph's first step on the runtime as it is. */
+async function runToRun(graph: Graph, start: Start): Promise<number> {
+  const observe = new Set(gradientsOf(graph));
+  const first = await observedSteps(graph, observe, start, 1);
+  return greatest(differences(graph, first, await observedSteps(graph, observe, start, 1)).values(), 0);
 }
 
 async function timeInTurn(baseline: Graph, planned: Graph, { runtime, values, signal }: Start): Promise<PairedTimes> {

@@ -2,6 +2,7 @@ import { formatBytes, formatMs, formatPercent } from "../format.js";
 import { counted, type Rule, rule } from "./finding.js";
 import { leverText, leverWords } from "./finding-rules-memory.js";
 import type { Lever } from "./levers.js";
+import { besideBytes } from "./room.js";
 import { kneeOf } from "./tradeoff.js";
 
 /** What levers take off the peak if their gains add up. */
@@ -204,18 +205,18 @@ export const planRules: readonly Rule[] = [
   rule({
     name: "over-device",
     severity: "problem",
-    threshold: { value: 1, of: "the device's memory (share of values, workspace and context together)" },
+    threshold: { value: 1, of: "the device's memory (share of values and all that lies beside them)" },
     test: ({ isGpu, peak, run: { before } }, limit) => {
       const memory = before.device.memoryBytes;
-      const beside = (before.workspaceBytes ?? 0) + (before.memory?.contextBytes ?? 0);
+      const beside = besideBytes(before);
       return isGpu && memory > 0 && peak.bytes + beside > limit * memory && { memory, beside };
     },
     say: ({ memory, beside }, facts) => {
       const changed = { budget: `${Math.max(1, Math.floor(memory - beside))}B` };
       return {
         title: "The step does not fit into the device",
-        evidence: `the ${facts.peak.which} step's values need ${formatBytes(facts.peak.bytes)}, workspace and context ${formatBytes(beside)}; ${facts.run.before.device.name} has ${formatBytes(memory)}`,
-        todo: "Plan for what is left beside workspace and context.",
+        evidence: `the ${facts.peak.which} step's values need ${formatBytes(facts.peak.bytes)}, what lies beside them ${formatBytes(beside)}; ${facts.run.before.device.name} has ${formatBytes(memory)}`,
+        todo: "Plan for what is left beside workspace, context and kernels.",
         ...facts.tries(changed),
         gainBytes: facts.peak.bytes + beside - memory,
         estimated: true,

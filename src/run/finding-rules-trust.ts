@@ -55,8 +55,12 @@ export const trustRules: readonly Rule[] = [
     say: (equality, facts) => ({
       title: "The planned step computes something else",
       evidence: `${equality.different.length} of ${equality.compared} tensors differ, by ${equality.worstRelativeError === null ? "what is not finite" : `up to ${equality.worstRelativeError.toExponential(1)}`}: ${few(equality.different)}`,
-      todo: "Do not train with this plan; run it with --deterministic, and report what remains.",
-      command: facts.command({ deterministic: true }),
+      ...(equality.deterministic
+        ? { todo: "Do not train with this plan; report it, with the model and the run.json." }
+        : {
+            todo: "Do not train with this plan; run it again: this version compares under deterministic kernels.",
+            command: facts.command({}),
+          }),
       ...(equality.different[0] === undefined ? {} : { module: facts.moduleOfTensor(equality.different[0]) }),
     }),
   }),

@@ -21,6 +21,7 @@ import {
 import { commandOf } from "./option-forms.js";
 import type { ModelOptions, OptionsOf } from "./options.js";
 import { flagsOf, ownOptions } from "./own-options.js";
+import { roomBytes } from "./room.js";
 import { loadGraph, type Run } from "./run.js";
 
 /** Something that would lower a run's peak, or where its plan is infeasible the least reachable one. */
@@ -68,7 +69,7 @@ interface Scene {
   readonly peakBytes: number;
   /** By the timeline. */
   readonly timelineBytes: number;
-  /** What is not met yet. */
+  /** What is not met yet: the budget, or where there is no plan and the step is too large for its device what that has. */
   readonly budgetBytes: number | null;
 }
 
@@ -103,7 +104,8 @@ function sceneOf(run: Run): Scene {
   const { plan, before } = run;
   if (!plan) {
     const bytes = stepBytes(graph);
-    return { run, bytes, peakBytes: before.arenaBytes, timelineBytes: before.timeline.peakBytes, budgetBytes: null };
+    const budgetBytes = roomBytes(before);
+    return { run, bytes, peakBytes: before.arenaBytes, timelineBytes: before.timeline.peakBytes, budgetBytes };
   }
   const { decisions } = leastPlan(run, plan);
   const peakBytes = plan.feasible ? plan.peakBytes : plan.minimumPeakBytes;
@@ -137,13 +139,17 @@ function plans({ run, bytes, budgetBytes }: Scene): Lever[] {
   const { plan, before, model } = run;
   if (plan && budgetBytes === null) return [];
   const graph = plan ? loadGraph(run.graph) : bytes.graph;
-  const knowsCopies = before.activations.some(({ swapMeasured }) => swapMeasured) || before.estimated;
+  // a step that does not fit was measured with everything swapped out
+  const knowsCopies =
+    before.activations.some(({ swapMeasured }) => swapMeasured) || before.estimated || before.offloaded !== undefined;
   const reached = plan
     ? { peakBytes: plan.minimumPeakBytes, planner: plan.minimumPlanner ?? plan.planner, addedMs: null }
     : ["recomputeAll", ...(knowsCopies ? ["swapAll"] : [])]
         .map((planner) => planGraph({ ...problemOf(before, graph, null), planner }))
         .reduce((least, one) => (one.peakBytes < least.peakBytes ? one : least));
-  const { peakBytes, planner } = reached;
+  const { planner } = reached;
+  // a step that does not fit needs no less than what fits
+  const peakBytes = plan || budgetBytes === null ? reached.peakBytes : Math.max(reached.peakBytes, budgetBytes);
   const changed = { budget: `${peakBytes}B`, ...(plan && planner !== "best" ? { planner } : {}) };
   const { planner: _, ...options } = ownOptions(run);
   return [
@@ -155,9 +161,13 @@ function plans({ run, bytes, budgetBytes }: Scene): Lever[] {
       command: commandOf("profile", model.path, { ...options, ...changed }),
       peakBytes,
       gainBytes: before.arenaBytes - peakBytes,
-      addedMs: reached.addedMs,
+      addedMs: peakBytes === reached.peakBytes ? reached.addedMs : null,
       fits: budgetBytes === null ? null : peakBytes <= budgetBytes,
-      note: plan ? `the least peak that is known to be reached, by ${planner}` : `at most: what ${planner} takes`,
+      note: plan
+        ? `the least peak that is known to be reached, by ${planner}`
+        : peakBytes === reached.peakBytes
+          ? `at most: what ${planner} takes`
+          : `${planner} would reach ${formatBytes(reached.peakBytes)}`,
     },
   ];
 }

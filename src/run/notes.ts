@@ -46,6 +46,13 @@ export function warningsOf(before: Profile, after: Profile | null, equality: Equ
       about: "unplanned",
       text: `the unplanned step does not fit into the device: its nodes were measured with every activation swapped out (${formatBytes(before.offloaded.allocatedBytes)}), and its step time is their sum, not measured`,
     });
+  if (after && !equality && after.backend === "cuda")
+    warnings.push({
+      about: "planned",
+      text: before.offloaded
+        ? "the planned step is compared with nothing: the unplanned one does not fit, and the host would have to pin too much for the one with every activation swapped out"
+        : "the planned step is compared with nothing: the device's memory did not suffice for the deterministic kernels beside it",
+    });
   for (const [about, profile] of [["unplanned", before] as const, ["planned", after] as const]) {
     const losses = profile?.losses ?? [];
     if (losses.includes(null))

@@ -107,7 +107,7 @@ export const optionTable = {
   precision: {
     flag: "--precision",
     kind: text("name"),
-    help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16,loss_scale=1); float64: the whole step",
+    help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16; loss_scale=1024 or dynamic); float64: the whole step",
     group: "step",
     commands: ["profile", "show"],
     model: true,

@@ -3,11 +3,11 @@ import { formatBytes } from "../format.js";
 import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { savedActivations } from "../memory/activations.js";
-import { layout } from "../memory/layout.js";
+import { type Layout, layout, overlaid } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
 import { type BoundModel, readModel, sha256Of } from "../model/read.js";
 import { rewrite } from "../plan/rewrite.js";
-import { checkHostMemory } from "../runtime/host-memory.js";
+import { checkHostMemory, pinnableBytes } from "../runtime/host-memory.js";
 import { openRuntime } from "../runtime/open.js";
 import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -30,6 +30,7 @@ import {
   type ModelInfo,
   newRunId,
   type PairedTimes,
+  type ProcessPeak,
   type Run,
   runFormatVersion,
   saveGraph,
@@ -70,31 +71,38 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
     // before values are made for it
     if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes + givenBytes(baseline));
     const values = executes ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
-    const measure = (stage: string, planned: Graph): Promise<Profile> =>
-      profileGraph(planned, runtime, {
+    const measure: Measure = (stage, graph, places) =>
+      profileGraph(graph, runtime, {
         values,
         iterations,
         warmups,
         signal,
+        ...(places && { places }),
         onProgress: (done, total) => progress(stage, done, total),
       });
-    const fits = !runtime.freeBytes || layout(baseline).arenaBytes <= runtime.freeBytes();
-    // what the planned step is compared with: the unplanned one, or if that does not fit, the one with all swapped out
-    const reference = fits ? baseline : offload(baseline, runtime);
-    const measured = await measure("profile", reference);
-    const before = fits ? measured : profileOffloaded(baseline, reference, measured);
+    const peak = peakOf(runtime);
+    const { before, reference } = await measureUnplanned(baseline, runtime, measure);
+    peak.note("profile");
     // a budget or a planner asks for a plan; the planner's default is only for the budget
     const isPlanned = asksForPlan(options);
     if (isPlanned) progress("plan", 0, 1);
-    const plan = isPlanned ? makePlan(baseline, before, settled) : null;
+    const plan = isPlanned ? makePlan(baseline, before, withinHost(baseline, before, settled)) : null;
     let after: Profile | null = null;
     let equality: Equality | null = null;
     let paired: PairedTimes | null = null;
     if (plan?.feasible && !estimates) {
       const planned = rewrite(baseline, plan.decisions);
       after = await measure("execute plan", planned);
+      peak.note("execute plan");
       progress("compare", 0, 1);
-      if (executes) ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+      if (executes && reference)
+        try {
+          ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+        } catch (error) {
+          // both were measured: what the session of deterministic kernels takes beside them does not fit
+          if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;
+        }
+      peak.note("compare");
     }
     if (recorder && options.record !== undefined) writeWhole(options.record, encodeRecording(recorder.recording()));
     return {
@@ -112,16 +120,30 @@ async function profileChecked(file: string, options: ProfileModelOptions): Promi
       after,
       equality,
       paired,
+      ...(peak.most && { processPeak: peak.most }),
       warnings: [
         ...warningsOf(before, after, equality),
         ...unfitWarnings(before, plan),
         ...uselessPlan(before, plan),
-        ...(options.checkFinite && before.losses.includes(null) ? [await culprit(reference, runtime, values)] : []),
+        ...(options.checkFinite && reference && before.losses.includes(null)
+          ? [await culprit(reference, runtime, values)]
+          : []),
       ],
     };
   } finally {
     runtime.close();
   }
+}
+
+/** When the process held most on the device: noted after each stage, to which a peak belongs that was not there before. */
+function peakOf(runtime: Runtime): { most: ProcessPeak | undefined; note(stage: ProcessPeak["stage"]): void } {
+  return {
+    most: undefined,
+    note(stage) {
+      const bytes = runtime.peakProcessBytes?.() ?? 0;
+      if (bytes > (this.most?.bytes ?? 0)) this.most = { bytes, stage };
+    },
+  };
 }
 
 /** What the run says of its model: the file, the options that shaped the step, and what a user should know of both. */
@@ -152,6 +174,54 @@ function modelInfo(
 function givenBytes({ nodes, tensors }: Graph): number {
   const made = new Set(nodes.flatMap(({ outputs }) => outputs));
   return [...tensors.values()].reduce((sum, tensor) => (made.has(tensor.name) ? sum : sum + tensorBytes(tensor)), 0);
+}
+
+type Measure = (stage: string, graph: Graph, places?: Layout) => Promise<Profile>;
+
+/** Host memory that is pinned without a second thought, bytes: CUDA pins about 1.2 GiB a second. */
+const littlePinnedBytes = 4 * 2 ** 30;
+
+/**
+ * Measures the step as it is or, where the device cannot hold it, with every saved activation swapped out; `reference` is
+ * the step that was measured, with which a planned one can be compared. It is null where the host would have to pin
+ * much: what is swapped out is then overlaid, so that times are right and values are not.
+ */
+async function measureUnplanned(
+  baseline: Graph,
+  runtime: Runtime,
+  measure: Measure,
+): Promise<{ before: Profile; reference: Graph | null }> {
+  const fits = !runtime.freeBytes || layout(baseline).arenaBytes <= runtime.freeBytes();
+  if (fits)
+    try {
+      return { before: await measure("profile", baseline), reference: baseline };
+    } catch (error) {
+      // values fit, and what kernels take beside them does not
+      if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;
+    }
+  const swapped = offload(baseline, runtime);
+  const places = layout(swapped);
+  const isOverlaid = places.hostBytes > Math.min(littlePinnedBytes, pinnableBytes());
+  const measured = await measure("profile", swapped, isOverlaid ? overlaid(swapped, places) : places);
+  return {
+    before: profileOffloaded(baseline, swapped, measured, isOverlaid),
+    reference: isOverlaid ? null : swapped,
+  };
+}
+
+/** Whether an error says that memory did not suffice, of the device or of a library on it. */
+const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
+
+/** Options for a plan that swaps no more than the host can pin, if it could want to. */
+function withinHost<Settings extends { readonly hostMemory?: string; readonly swap?: boolean }>(
+  graph: Graph,
+  { memory }: Profile,
+  settings: Settings,
+): Settings {
+  if (!memory || settings.hostMemory !== undefined || settings.swap === false) return settings;
+  const most = pinnableBytes();
+  const all = [...savedActivations(graph).values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  return all <= most ? settings : { ...settings, hostMemory: `${most}B` };
 }
 
 /** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */

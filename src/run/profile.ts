@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import { greatest } from "../graph/lists.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { savedActivations } from "../memory/activations.js";
-import { layout } from "../memory/layout.js";
+import { type Layout, layout } from "../memory/layout.js";
 import type { PeakHolder, Timeline } from "../memory/liveness.js";
 import { loadWithValues } from "../runtime/load.js";
 import type { Backend, CopyTime, Device, DeviceMemory, Runtime } from "../runtime/runtime.js";
@@ -49,7 +49,7 @@ export interface Profile {
   readonly offloaded?: {
     /** Bytes that were allocated for the step with everything swapped out. */
     readonly allocatedBytes: number;
-    /** That step, measured. */
+    /** That step, measured; without the copies where more was swapped out than the host was to pin. */
     readonly step: Samples;
   };
   /**
@@ -70,6 +70,8 @@ export interface ProfileOptions {
   readonly signal?: AbortSignal;
   /** Called after each iteration. */
   readonly onProgress?: (done: number, total: number) => void;
+  /** Where the values lie; default the graph's layout. In one that overlays swapped tensors the losses mean nothing. */
+  readonly places?: Layout;
 }
 
 /**
@@ -78,7 +80,7 @@ export interface ProfileOptions {
 export async function profileGraph(graph: Graph, runtime: Runtime, options: ProfileOptions): Promise<Profile> {
   const iterations = options.iterations ?? optionTable.iterations.default;
   const warmups = options.warmups ?? optionTable.warmups.default;
-  const { step, arenaBytes } = loadWithValues(graph, runtime, options.values);
+  const { step, arenaBytes } = loadWithValues(graph, runtime, options.values, options.places);
   try {
     const measured = await step.measure({
       iterations,
@@ -111,9 +113,10 @@ export async function profileGraph(graph: Graph, runtime: Runtime, options: Prof
 
 /**
  * The profile of a graph that the device cannot hold, from that of the same graph with activations swapped out, which it
- * can (Purandare et al. 2023, algorithm A): nodes are the same, found by name.
+ * can (Purandare et al. 2023, algorithm A): nodes are the same, found by name. Where swapped tensors were overlaid the
+ * losses mean nothing and are left out.
  */
-export function profileOffloaded(graph: Graph, swapped: Graph, measured: Profile): Profile {
+export function profileOffloaded(graph: Graph, swapped: Graph, measured: Profile, isOverlaid = false): Profile {
   const rows = new Map(swapped.nodes.map((node, rank) => [node.name, measured.nodes[rank] as NodeRow]));
   const none = samplesOf([0]);
   const own = graph.nodes.map((node) => rows.get(node.name));
@@ -131,6 +134,7 @@ export function profileOffloaded(graph: Graph, swapped: Graph, measured: Profile
     allocatedBytes: 0,
     step: samplesOf([derived.nodesMs]),
     eagerStep: null,
+    losses: isOverlaid ? [] : measured.losses,
     offloaded: { allocatedBytes: measured.allocatedBytes, step: measured.step },
   };
 }

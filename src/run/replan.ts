@@ -97,8 +97,9 @@ export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings
 export function planRun(run: Run, options: PlanOptions): Run {
   checkOptions("plan", options);
   const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options));
+  const { processPeak: _, ...rest } = again(run, options);
   return {
-    ...again(run, options),
+    ...rest,
     plan,
     after: null,
     equality: null,

@@ -228,6 +228,8 @@ function outcomeFits({ plan, after, equality, paired }: Run): string | undefined
     return `equality.different has ${equality.different.length} of ${equality.compared} tensors`;
   if (equality?.bitwise && (equality.different.length || equality.worstRelativeError !== 0))
     return "equality.bitwise is true, and some differ";
+  if (equality?.deterministic && !equality.bitwise && !equality.different.length && !equality.unstable)
+    return "equality.bitwise is false, and none differs";
   return (
     (paired && (samplesFit("paired.unplanned", paired.unplanned) || samplesFit("paired.planned", paired.planned))) ||
     undefined

@@ -242,12 +242,16 @@ const plan = object({
   ),
 });
 
+const processPeak = object({ bytes: count, stage: oneOf(["profile", "execute plan", "compare"]) });
+
 const equality = object({
   compared: count,
   different: names,
   bitwise: flag,
   worstRelativeError: v.nullable(quantity),
   runToRun: v.nullable(quantity),
+  deterministic: v.optional(exactly(true)),
+  unstable: v.optional(names),
 });
 
 const tradeoffPoint = object({
@@ -285,6 +289,7 @@ export const runSchema = object({
   after: v.nullable(profile),
   equality: v.nullable(equality),
   paired: v.nullable(object({ unplanned: samples, planned: samples })),
+  processPeak: v.optional(processPeak),
   tradeoff: v.optional(v.pipe(list(tradeoffPoint), v.minLength(1, "points of a trade-off"))),
   warnings: list(v.union([warning, text], "a warning: a sentence, and which step it is about")),
 });

@@ -90,14 +90,34 @@ export interface PairedTimes {
 export interface Equality {
   /** Tensors compared: the loss, every gradient, every updated state. */
   readonly compared: number;
-  /** Names of those that differ: in any bit, or on a GPU with kernels that are not deterministic by more than those do. */
+  /** Names of those that differ in any bit, with the step in which they do; of an unstable one by more than its limit. */
   readonly different: readonly string[];
   /** Whether all of them are equal in every bit. */
   readonly bitwise: boolean;
   /** Greatest relative difference of one tensor, ‖planned − unplanned‖ / ‖unplanned‖; null where it is no finite number. */
   readonly worstRelativeError: number | null;
-  /** The same between two runs of the unplanned step; null where kernels are deterministic, or where it is not finite. */
+  /**
+   * The same, of loss and gradients, between two runs of the unplanned step with the kernels that are timed, for
+   * information; null where they are those of the comparison, or where it is not finite.
+   */
   readonly runToRun: number | null;
+  /**
+   * Both steps ran under kernels that give the same bits each time, whichever are timed. Absent from runs of older
+   * versions, in which a difference counted from ten times `runToRun` on.
+   */
+  readonly deterministic?: true;
+  /**
+   * Names of those that differ between two runs of the unplanned step even so (sums by atomics, for which there is no
+   * other kernel): one of them counts as different from ten times its own difference on. Absent where there are none.
+   */
+  readonly unstable?: readonly string[];
+}
+
+/** What a process held on its device at most, as the driver sees it from outside. */
+export interface ProcessPeak {
+  readonly bytes: number;
+  /** What was done then: the first steps try algorithms with memory that they give back; two steps are timed in turn. */
+  readonly stage: "profile" | "execute plan" | "compare";
 }
 
 /** One profiled training step, with its plan if there is one: the whole content of run.json. */
@@ -120,6 +140,8 @@ export interface Run {
   readonly equality: Equality | null;
   /** null without a planned step that was executed. */
   readonly paired: PairedTimes | null;
+  /** When this process held most on the device while the run was made; absent where nothing was executed on one. */
+  readonly processPeak?: ProcessPeak;
   /** Plans of every planner over the range of budgets; absent where none was asked for. */
   readonly tradeoff?: readonly TradeoffPoint[];
   readonly warnings: readonly Warning[];

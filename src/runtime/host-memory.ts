@@ -24,6 +24,17 @@ export function checkHostMemory(bytes: number): void {
   );
 }
 
+/** Bytes that may be pinned for a device: of what this process can still have, a tenth is left alone. */
+export const pinnableBytes = (): number => Math.floor(0.9 * freeBytes());
+
+/** Throws `out of memory: …` where the host has not so many bytes left to pin for what a step swaps out. */
+export function checkPinned(bytes: number): void {
+  if (bytes <= littleBytes || bytes <= pinnableBytes()) return;
+  throw new Error(
+    `out of memory: what the step swaps out needs ${formatBytes(bytes)} of the host's memory, pinned; ${formatBytes(pinnableBytes())} can be had (--host-memory bounds what a plan swaps)`,
+  );
+}
+
 /** A graph's arena in the host's memory. Host and device are one here: swapped tensors lie in a second buffer. */
 export class HostMemory {
   private readonly arena: ArrayBuffer;

@@ -15,6 +15,9 @@ export const memory = object({
   valuesBytes: count,
   workspaceBytes: count,
   contextBytes: count,
+  kernelsBytes: v.optional(count),
+  graphsBytes: v.optional(count),
+  otherBytes: v.optional(count),
   processBytes: count,
   hostBytes: count,
 });

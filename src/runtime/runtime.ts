@@ -61,9 +61,18 @@ export interface DeviceMemory {
   readonly valuesBytes: number;
   /** What kernels took for themselves, at most at one time. */
   readonly workspaceBytes: number;
-  /** Context, libraries and their handles: what the process held before anything of the step was allocated. */
+  /** Context, libraries and their handles: what the process held before anything of a step was there. */
   readonly contextBytes: number;
-  /** What the process holds in all, as the driver says. */
+  /**
+   * What libraries took since then: code of kernels, which is loaded when they first run, and their own workspaces. Absent
+   * from runs of older versions, as the two below.
+   */
+  readonly kernelsBytes?: number;
+  /** Captured graphs: the step's. */
+  readonly graphsBytes?: number;
+  /** The rest of `processBytes`: small pieces, sizes rounded up to pages, what other steps of the process hold. */
+  readonly otherBytes?: number;
+  /** What the process holds in all once the step was measured, as the driver says. */
   readonly processBytes: number;
   /** Pinned memory of the host for swapped tensors. */
   readonly hostBytes: number;
@@ -118,6 +127,10 @@ export interface Runtime extends Target {
   load(graph: Graph, layout: Layout): LoadedStep;
   /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
   freeBytes?(): number;
+  /** The most that the process has held on the device until now, as the driver says, bytes; absent where that is no question. */
+  peakProcessBytes?(): number;
+  /** The same device with kernels that give the same bits each time; absent where these do. It is closed before this one. */
+  deterministic?(): Runtime;
   /** Gives back all that the device holds for this runtime. */
   close(): void;
 }

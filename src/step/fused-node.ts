@@ -25,24 +25,24 @@ class Operands {
   }
 
   /**
-   * The name of a tensor inside; what no member makes becomes an input or a constant. A vector of the channels is another
-   * input than the same vector along the last axis.
+   * The name of a tensor inside; what no member makes becomes an input, or a constant if it is small enough to stand in the
+   * kernel's text: a scalar, or what the op reads on the host (`onHost`), the axes of a reduction. A vector of the channels
+   * is another input than the same vector along the last axis.
    */
-  of(name: string, isOfChannels: boolean): string {
+  of(name: string, isOfChannels: boolean, onHost: boolean): string {
     if (!name) return "";
     const key = isOfChannels ? `${name} of channels` : name;
     const known = this.names.get(key);
     if (known) return known;
-    const inner = this.constant(name) ?? `x${this.inputs.push(name) - 1}`;
+    const inner = this.constant(name, onHost) ?? `x${this.inputs.push(name) - 1}`;
     this.names.set(key, inner);
     return inner;
   }
 
-  /** Takes a constant in that is small enough to stand in the kernel's text: a scalar, or the axes of a reduction. */
-  private constant(name: string): string | undefined {
+  private constant(name: string, onHost: boolean): string | undefined {
     const { category, data, dtype, shape } = tensorOf(this.graph, name);
     if (category !== "constant" || !data) return undefined;
-    if (elementCount(shape) !== 1 && (dtype !== "int64" || shape.length !== 1)) return undefined;
+    if (elementCount(shape) !== 1 && !onHost) return undefined;
     const inner = `c${Object.keys(this.constants).length}`;
     this.constants[inner] = { dtype, shape, dataBase64: Buffer.from(data).toString("base64") };
     return inner;
@@ -73,8 +73,10 @@ export function write(graph: Graph, { members, shape }: Group, leaves: (name: st
   for (const rank of members) {
     const node = graph.nodes[rank] as Node;
     const { domain, op, inputs: from, outputs: to, attributes } = node;
-    const ofChannels = opOf(node).channelInputs;
-    const inputs = from.map((input, i) => operands.of(input, ofChannels?.includes(i) ?? false));
+    const { channelInputs, hostInputs } = opOf(node);
+    const inputs = from.map((input, slot) =>
+      operands.of(input, channelInputs?.includes(slot) ?? false, hostInputs.includes(slot)),
+    );
     const key = JSON.stringify([domain, op, inputs, attributes]);
     const same = known.get(key);
     if (same && !to.some(leaves)) {

@@ -3,8 +3,17 @@ import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { normalizeAxes } from "../ops/shapes.js";
 
-/** Rows that are longer are not kept on the chip: reading them several times would cost what fusing saves. */
-export const longestRow = 16384;
+/** Rows that are longer are not kept on the chip, but read again from its cache. */
+const longestRow = 16384;
+
+/** So many longer rows keep all of a GPU busy; fewer are reduced faster by several blocks each. */
+const leastLongRows = 128;
+
+/** Whether rows of that many trailing axes can be gone through one by one. */
+export const fitsRows = (shape: readonly number[], reducedAxes: number): boolean => {
+  const split = shape.length - reducedAxes;
+  return elementCount(shape.slice(split)) <= longestRow || elementCount(shape.slice(0, split)) >= leastLongRows;
+};
 
 /**
  * How a node can be a member: each element by itself, one value for each row of that many trailing axes, or sums over all
@@ -39,7 +48,7 @@ export function fusible(node: Node, graph: Pick<Graph, "tensors" | "name">): Fus
   const isLast = axes.every((axis, i) => axis === shape.length - count + i);
   const isKept = call.int("keepdims", 1) !== 0 || count === shape.length;
   if (!isLast || !isKept || call.int("keepdims", 1) === 0) return undefined;
-  if (elementCount(shape.slice(shape.length - count)) > longestRow) return undefined;
+  if (!fitsRows(shape, count)) return undefined;
   return { shape, reducedAxes: count, overChannels: false };
 }
 

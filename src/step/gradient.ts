@@ -1,10 +1,12 @@
 import type { Builder } from "../build/build.js";
 import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { gradientName } from "../graph/names.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
-import type { GradientCall } from "../ops/op.js";
+import type { GradientCall, InputGradient, PartialGradient } from "../ops/op.js";
+import { wholeGradient } from "./partial.js";
 
 /** Tensors through which the loss can depend on the wanted ones: `wanted` and everything differentiable made of them. */
 export function dependents(nodes: readonly Node[], wanted: ReadonlySet<string>): Set<string> {
@@ -28,13 +30,7 @@ export function backward(
   wanted: ReadonlySet<string>,
 ): Map<string, string> {
   const needed = dependents(nodes, wanted);
-  const gradients = new Map(seeds);
-  const accumulate = (name: string, gradient: string): void => {
-    const sum = gradients.get(name);
-    const tensor = b.type(gradient);
-    if (tensor.category === "temporary") b.redeclare({ ...tensor, category: "gradient" });
-    gradients.set(name, sum ? b.op("Add", [sum, gradient], {}, { category: "gradient" }) : gradient);
-  };
+  const gradients = new Gradients(b, seeds);
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as Node;
     const wantsAny = node.inputs.some((name) => needed.has(name));
@@ -50,25 +46,84 @@ export function backward(
     results.forEach((result, index) => {
       const input = node.inputs[index];
       if (!result || !input || !needed.has(input)) return;
-      const [expected, actual] = [b.type(input).shape, b.type(result).shape];
-      if (expected.length !== actual.length || expected.some((size, axis) => size !== actual[axis]))
-        throw new Error(
-          `shape mismatch: gradient [${actual}] for ${input} [${expected}] (op ${node.op}, node ${node.name})`,
-        );
-      accumulate(input, result);
+      gradients.add(input, result, node);
     });
     // a tensor's gradient is complete at its producer; nothing above reads it again
     for (const output of node.outputs) if (!wanted.has(output)) gradients.delete(output);
   }
-  return new Map([...gradients].filter(([name]) => wanted.has(name)));
+  return new Map(
+    gradients.names().flatMap((name) => (wanted.has(name) ? [[name, gradients.get(name) as string]] : [])),
+  );
 }
 
-function gradientCall(
-  b: Builder,
-  node: Node,
-  gradients: ReadonlyMap<string, string>,
-  needed: ReadonlySet<string>,
-): GradientCall {
+/** The gradients known so far, by the names of their tensors. */
+class Gradients {
+  /** In the order in which tensors got their first gradient; empty while only parts of it are known. */
+  private readonly whole: Map<string, string>;
+  /** Those of parts of tensors, with the scopes that they were made in: joined when the whole is asked for. */
+  private readonly parts = new Map<string, { part: PartialGradient; scope: string }[]>();
+
+  constructor(
+    private readonly b: Builder,
+    seeds: ReadonlyMap<string, string>,
+  ) {
+    this.whole = new Map(seeds);
+  }
+
+  has(name: string): boolean {
+    return this.whole.has(name);
+  }
+
+  names(): readonly string[] {
+    return [...this.whole.keys()];
+  }
+
+  delete(name: string): void {
+    this.whole.delete(name);
+    this.parts.delete(name);
+  }
+
+  /** Adds what a node gives its input. Throws `shape mismatch: …`. */
+  add(name: string, gradient: InputGradient, node: Node): void {
+    if (typeof gradient === "string") {
+      const [expected, actual] = [this.b.type(name).shape, this.b.type(gradient).shape];
+      if (expected.length !== actual.length || expected.some((size, axis) => size !== actual[axis]))
+        throw new Error(
+          `shape mismatch: gradient [${actual}] for ${name} [${expected}] (op ${node.op}, node ${node.name})`,
+        );
+      this.addWhole(name, gradient);
+      return;
+    }
+    if (!this.has(name)) this.whole.set(name, "");
+    for (const part of "cuts" in gradient ? [gradient] : gradient)
+      addTo(this.parts, name, { part, scope: this.b.scope });
+  }
+
+  /** The gradient of a tensor; undefined if nothing is known of it. */
+  get(name: string): string | undefined {
+    const parts = this.parts.get(name);
+    if (parts) {
+      const { b } = this;
+      const { scope } = b;
+      b.scope = parts.at(-1)?.scope ?? scope;
+      this.parts.delete(name);
+      const list = parts.map(({ part }) => part);
+      this.addWhole(name, wholeGradient(b, list, b.type(name).shape));
+      b.scope = scope;
+    }
+    return this.whole.get(name);
+  }
+
+  private addWhole(name: string, gradient: string): void {
+    const { b, whole } = this;
+    const sum = whole.get(name);
+    const tensor = b.type(gradient);
+    if (tensor.category === "temporary") b.redeclare({ ...tensor, category: "gradient" });
+    whole.set(name, sum ? b.op("Add", [sum, gradient], {}, { category: "gradient" }) : gradient);
+  }
+}
+
+function gradientCall(b: Builder, node: Node, gradients: Gradients, needed: ReadonlySet<string>): GradientCall {
   // asks the node as it is now: rules may have asked it for further outputs
   const outputName = (index: number): string => b.node(node.name).outputs[index] || b.wantOutput(node.name, index);
   return {

@@ -1,7 +1,7 @@
 import { consumers, elementCount, type Graph, type Node, producers, tensorOf } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import type { Group } from "./fused-node.js";
-import { type Fusible, fusible, longestRow, rowShape } from "./fusible.js";
+import { type Fusible, fitsRows, fusible, rowShape } from "./fusible.js";
 
 /** Inputs of one fused node: every one is an address that a thread keeps. */
 export const mostInputs = 24;
@@ -39,7 +39,7 @@ function joined(a: Fusible, z: Fusible): Fusible | undefined {
   // a pointwise node on row values belongs to the rows of the group
   const isRow = reducedAxes > 0 && !small.reducedAxes && small.shape.join() === rowShape(large.shape, reducedAxes);
   if (!isFull && !isRow) return undefined;
-  if (reducedAxes && elementCount(large.shape.slice(large.shape.length - reducedAxes)) > longestRow) return undefined;
+  if (reducedAxes && !fitsRows(large.shape, reducedAxes)) return undefined;
   return { shape: large.shape, reducedAxes, overChannels };
 }
 

@@ -5,7 +5,7 @@ import { chunkName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { backward, dependents } from "./gradient.js";
-import type { LossInRows } from "./loss.js";
+import type { LossInRows, LossParts } from "./loss.js";
 
 /** What a loss in slices of rows is told beside the graph. */
 interface InRows {
@@ -13,8 +13,8 @@ interface InRows {
   readonly chunks: number;
   /** Tensors whose gradients are wanted. */
   readonly wanted: ReadonlySet<string>;
-  /** What the gradient of the loss is multiplied by. */
-  readonly scale: number;
+  /** The gradient from which the backward phase of a slice starts. */
+  readonly seedOf: (gradient: LossParts["gradient"]) => string;
 }
 
 /** The end of a model: its last matrix product and what stands behind it, each row of which is made of one row. */
@@ -37,7 +37,7 @@ export function appendInRows(
   forward: readonly Node[],
   output: string,
   { target, part }: LossInRows,
-  { chunks, wanted, scale }: InRows,
+  { chunks, wanted, seedOf }: InRows,
 ): { loss: string; seeds: Map<string, string> } {
   const { scope } = b;
   const head = headOf(b, output);
@@ -67,7 +67,7 @@ export function appendInRows(
 
     b.phase = "backward";
     b.category = "temporary";
-    const seed = gradient(scale);
+    const seed = seedOf(gradient);
     b.redeclare({ ...b.type(seed), category: "gradient" });
     const starts = needed.has(head.rows) ? [...operands, rows] : operands;
     const found = backward(b, nodes, new Map([[made, seed]]), new Set(starts));

@@ -15,7 +15,7 @@ function hash(text: string): number {
  * The value that each resident tensor of a training step starts with: the file's if it has one, else seeded.
  *
  * Weights: uniform with variance 1/fan-in; scales 1; biases, running means and optimizer state 0. Float inputs: uniform
- * with mean 0 and variance 1. Integer inputs: any index that the tensors they index have; masks (integers that index
+ * with mean 0 and variance 1; beyond 2²⁴ elements they repeat. Integer inputs: any index that the tensors they index have; masks (integers that index
  * nothing) 1. `forward` is the graph before lowering, where ops can still be recognised.
  */
 export function initialValues(step: Graph, forward: Graph, seed: number): Map<string, Uint8Array> {
@@ -69,6 +69,9 @@ function usesOf(read: ReadonlyMap<string, readonly Use[]>, name: string): Use[] 
   return uses;
 }
 
+/** Elements of an input that are drawn, which takes a second and a half; those of a larger one repeat them. */
+const mostInput = 2 ** 24;
+
 /** A value from the seed and the tensor's name alone; `uses` says what the tensor is for. */
 function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number): Uint8Array {
   if (tensor.category === "optimizer state") return new Uint8Array(tensorBytes(tensor));
@@ -76,7 +79,9 @@ function seeded(tensor: Tensor, uses: readonly Use[], graph: Graph, seed: number
   const next = tensor.category === "input" ? inputNumber(tensor, uses, graph, random) : weight(tensor, uses, random);
   const count = elementCount(tensor.shape);
   const numbers = tensor.dtype === "float32" ? new Float32Array(count) : new Float64Array(count);
-  for (let i = 0; i < count; i++) numbers[i] = next();
+  const own = tensor.category === "input" ? Math.min(count, mostInput) : count;
+  for (let i = 0; i < own; i++) numbers[i] = next();
+  for (let filled = own; filled < count; filled *= 2) numbers.copyWithin(filled, 0, Math.min(filled, count - filled));
   return tensor.dtype === "float32" ? new Uint8Array(numbers.buffer) : bytesOf(tensor.dtype, numbers);
 }
 

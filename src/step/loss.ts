@@ -5,7 +5,7 @@ import { cast } from "../ops/shapes.js";
 import { type Named, numericSettings } from "./settings.js";
 
 /** What a loss adds to a graph. */
-interface LossParts {
+export interface LossParts {
   /** Name of the scalar loss. */
   readonly loss: string;
   /** The labels or regression targets, to be given for each step; undefined for a loss that needs none. */

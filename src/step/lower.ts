@@ -5,11 +5,15 @@ import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, ty
 import { opOf } from "../ops/index.js";
 import type { Body } from "../ops/op.js";
 import { cast, reshape } from "../ops/shapes.js";
+import { alignRows } from "./aligned.js";
+import { separateBiases } from "./bias.js";
 import { channelsLast } from "./channels-last.js";
 import { fuse } from "./fuse.js";
+import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
 import type { LayoutGains } from "./layout-regions.js";
+import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -17,11 +21,12 @@ import { absorbTransposes } from "./transposes.js";
 type Preference = "parts" | "onHost";
 
 /**
- * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops, and, for a
- * runtime that prefers it, by its parts or its form on a host where there are kernels for those. Tensors that other nodes
- * read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there is no body either.
+ * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
+ * `prefers` is "parts", also those whose parts fuse with what stands around, where it is "onHost" those that have a faster
+ * form there. Tensors that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there
+ * is no body either.
  */
-export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?: Preference): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Preference): Graph {
   const b = new Builder(graph, false);
   const replace = (node: Node, body: Expansion | undefined): void => {
     for (const inner of body?.nodes ?? []) add(inner);
@@ -31,9 +36,8 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?:
   };
   const add = (node: Node): void => {
     const op = opOf(node);
-    const wish = preference && op[preference];
-    const preferred = wish && expand(b, node, wish);
-    if (preferred?.nodes.every((inner) => opOf(inner).view || hasKernel(inner, b))) {
+    const preferred = prefers && preferredForm(b, node, prefers, hasKernel);
+    if (preferred) {
       replace(node, preferred);
       return;
     }
@@ -51,6 +55,28 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], preference?:
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
+/** A node in the form that a runtime prefers, such as parts that can be members of fused ones; undefined if it has none. */
+function preferredForm(
+  b: Builder,
+  node: Node,
+  prefers: Preference,
+  hasKernel: Target["hasKernel"],
+): Expansion | undefined {
+  const op = opOf(node);
+  const graph = { name: "", tensors: b.tensors };
+  if (prefers === "onHost") return op.onHost && expand(b, node, op.onHost);
+  // also element-wise ops that kernels have no expression for
+  const finer = op.parts?.of ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
+  if (!finer) return undefined;
+  const maker = b.producer(node.inputs[0] ?? "");
+  if (op.parts?.joins && !(maker && fusible(maker, graph))) return undefined;
+  const expansion = expand(b, node, finer);
+  const fits = expansion?.nodes.every(
+    (inner) => hasKernel(inner, graph) && (inner.domain === "mutwo" || fusible(inner, graph)),
+  );
+  return fits ? expansion : undefined;
+}
+
 /** What lowering must know of a runtime. */
 export interface Target {
   /** Whether fused nodes (fuse.ts) are one kernel here. */
@@ -63,13 +89,14 @@ export interface Target {
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const preference = runtime.fuses ? "parts" : "onHost";
-  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), preference);
+  const prefers = runtime.fuses ? "parts" : "onHost";
+  const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
   const { layoutGains } = runtime;
   const laidOut = layoutGains ? channelsLast(lowered, layoutGains, hasKernel) : lowered;
-  return writeInPlace(fuse(absorbTransposes(laidOut, hasKernel)));
+  const products = alignRows(separateBiases(absorbTransposes(laidOut, hasKernel), hasKernel));
+  return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
 }
 
 /** A rule that adds a convolution's bias in a node of its own; undefined if there is no kernel without a bias either. */

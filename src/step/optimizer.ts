@@ -13,7 +13,7 @@ export interface FlatParameters {
 }
 
 /** Tensors that the update replaces: `after` takes the place of `before`. */
-type State = { readonly before: string; readonly after: string };
+export type State = { readonly before: string; readonly after: string };
 
 /** An optimizer: reads its settings, which can be wrong without any model, and appends an update. */
 interface Optimizer {
@@ -34,7 +34,8 @@ const computeType = (b: Builder, flat: FlatParameters): DType => {
   return dtype === "float64" ? "float64" : "float32";
 };
 
-const next = (b: Builder, before: string): { outputs: string[]; category: "parameter" | "optimizer state" } => ({
+/** How what takes the place of a state is called, and what it is. */
+export const next = (b: Builder, before: string): { outputs: string[]; category: "parameter" | "optimizer state" } => ({
   outputs: [b.fresh(nextName(before))],
   category: b.type(before).category === "parameter" ? "parameter" : "optimizer state",
 });
@@ -165,8 +166,8 @@ function optimizerOf({ name }: Named): Optimizer {
 export interface GradientSettings {
   /** Gradients are scaled down to this norm, over all parameters together, where theirs is greater. */
   readonly clipNorm?: number;
-  /** What the loss was multiplied by before the backward phase; the gradients are divided by it. Default 1. */
-  readonly lossScale?: number;
+  /** What the loss was multiplied by before the backward phase; the gradients are divided by it: a number, or a scalar of float32. Default 1. */
+  readonly lossScale?: number | string;
 }
 
 /**
@@ -180,6 +181,9 @@ export function scaleGradients(
 ): FlatParameters[] {
   if (clipNorm === undefined && lossScale === 1) return [...flats];
   const m = math(b);
+  const inverse = typeof lossScale === "string" ? m.reciprocal(lossScale) : lossScale === 1 ? undefined : 1 / lossScale;
+  const scalarOf = (value: string | number, dtype: DType): string | number =>
+    typeof value === "string" ? cast(b, value, dtype) : value;
   let factor: string | undefined;
   if (clipNorm !== undefined) {
     // the product of a vector with itself: no temporary of the gradients' size
@@ -189,14 +193,19 @@ export function scaleGradients(
       return b.op("MatMul", [full, full]);
     });
     const norm = m.sqrt(squares.reduce((total, square) => m.add(total, square)));
-    const unscaled = lossScale === 1 ? norm : m.mul(norm, 1 / lossScale);
+    const unscaled = inverse === undefined ? norm : m.mul(norm, scalarOf(inverse, finest));
     const limit = m.div(clipNorm, m.add(unscaled, 1e-6));
     const clipped = m.where(m.less(limit, 1), limit, 1);
-    factor = lossScale === 1 ? clipped : m.mul(clipped, 1 / lossScale);
+    factor = inverse === undefined ? clipped : m.mul(clipped, scalarOf(inverse, finest));
   }
   return flats.map((flat) => {
     const { dtype } = b.type(flat.gradients);
-    const by = factor === undefined ? b.constant(dtype, [], 1 / lossScale) : cast(b, factor, dtype);
+    const by =
+      factor !== undefined
+        ? cast(b, factor, dtype)
+        : typeof inverse === "string"
+          ? cast(b, inverse, dtype)
+          : b.constant(dtype, [], inverse as number);
     const options = { outputs: [b.fresh(`${flat.gradients}.scaled`)], category: "gradient" as const };
     const scaled = b.op("Mul", [flat.gradients, by], {}, options);
     b.redeclare({ ...b.type(scaled), within: { tensor: flat.gradients, offsetBytes: 0 } });

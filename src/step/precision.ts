@@ -12,12 +12,13 @@ import {
 import { bytesOf, valuesOf } from "../graph/values.js";
 import { opOf } from "../ops/index.js";
 import { cast } from "../ops/shapes.js";
+import { type LossScale, lossScaleOf } from "./loss-scale.js";
 import { type Named, numericSettings, parseNamed, takeSetting } from "./settings.js";
 
 /** A forward graph in the precision that was asked for, and what its loss is to be multiplied by. */
 interface Precise {
   readonly graph: Graph;
-  readonly lossScale: number;
+  readonly lossScale: LossScale;
 }
 
 /** A precision: reads its settings, which can be wrong without any model, and rebuilds a graph. */
@@ -45,13 +46,12 @@ const addAs = (b: Builder, node: Node, inputs = node.inputs, attributes = node.a
   b.add(node.op, inputs, attributes, { domain: node.domain, name: node.name, outputs: node.outputs });
 
 /** The settings of `mixed`. Throws for an unknown one and for a wrong value. */
-function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale: number } {
+function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale: LossScale } {
   const { value: type = "float16", rest } = takeSetting(named, "type");
   if (type !== "float16" && type !== "bfloat16")
     throw new Error(`type of mixed precision is not float16 or bfloat16: ${type}`);
-  const { loss_scale } = numericSettings(rest, { loss_scale: type === "float16" ? 1024 : 1 });
-  if (loss_scale <= 0) throw new Error(`loss_scale is not positive: ${loss_scale}`);
-  return { type, lossScale: loss_scale };
+  // bfloat16 has the range of float32
+  return { type, lossScale: lossScaleOf(rest, type === "float16" ? "dynamic" : 1) };
 }
 
 /** Numbers that a constant may have, in size, to be what it is in float16 too. */
@@ -114,8 +114,8 @@ class Halves {
 /**
  * Every float32 matrix product and convolution, where 16 bits save most and lose least, runs on operands cast to 16 bits;
  * what its result goes through (`in16Bits` of the ops) stays in them, and is cast to float32 for all others, as PyTorch's
- * autocast does. Parameters, statistics and losses are float32. The loss is multiplied by a fixed scale, so that small
- * gradients do not vanish in float16.
+ * autocast does. Parameters, statistics and losses are float32. The loss is multiplied by a scale, so that small gradients
+ * do not vanish in float16.
  */
 const mixed: Precision["apply"] = (graph, named) => {
   const { type, lossScale } = mixedSettings(named);
@@ -183,8 +183,8 @@ function precisionOf({ name }: Named): Precision {
 }
 
 /**
- * The forward graph in another precision: `mixed` (float16 products, float32 parameters; settings `loss_scale=1024`,
- * `type=bfloat16`) or `float64`. Throws `unknown precision: …`.
+ * The forward graph in another precision: `mixed` (float16 products, float32 parameters; settings `type=bfloat16`,
+ * `loss_scale=1024` or `dynamic`) or `float64`. Throws `unknown precision: …`.
  */
 export function inPrecision(graph: Graph, precision: string): Precise {
   const named = parseNamed(precision);

@@ -20,6 +20,9 @@ const deepest = 10;
 /** Smallest tensor that is made again as a node of its own, bytes: below, a launch costs more than the copy is worth. */
 const leastBytes = 4 * 2 ** 20;
 
+/** Readers that are no further apart share what is made again as a node of its own. */
+const nearRanks = 64;
+
 /** A training step with who makes and who reads each tensor. */
 interface Uses {
   readonly graph: Graph;
@@ -128,10 +131,20 @@ function withCopies(uses: Uses, again: ReadonlySet<string>): Graph {
   const { graph } = uses;
   const tensors = new Map(graph.tensors);
   let copies = 0;
-  const nodes = graph.nodes.flatMap((reader): Node[] => {
+  /** Copies for readers that cannot take the chain in, with the rank of the last of those. */
+  const shared = new Map<string, { copy: string; phase: string; rank: number }>();
+  const nodes = graph.nodes.flatMap((reader, rank): Node[] => {
     if (isForward(reader.phase) || !reader.inputs.some((name) => again.has(name))) return [reader];
     const before: Node[] = [];
     const local = new Map<string, string>();
+    const { phase } = reader;
+    const sharedOf = (name: string): string => {
+      const known = again.has(name) ? shared.get(name) : undefined;
+      const isNear = known?.phase === phase && rank - known.rank <= nearRanks;
+      const copy = isNear ? known.copy : copyOf(name);
+      if (again.has(name)) shared.set(name, { copy, phase, rank });
+      return copy;
+    };
     const copyOf = (name: string): string => {
       if (!again.has(name)) return name;
       const known = local.get(name);
@@ -147,12 +160,12 @@ function withCopies(uses: Uses, again: ReadonlySet<string>): Graph {
         name: againName(original.name, copies),
         inputs,
         outputs: [copy],
-        phase: reader.phase,
+        phase,
       };
       before.push(node);
       return copy;
     };
-    const changed = { ...reader, inputs: reader.inputs.map(copyOf) };
+    const changed = { ...reader, inputs: reader.inputs.map(fusible(reader, graph) ? copyOf : sharedOf) };
     return [...before, changed];
   });
   return { ...graph, nodes, tensors };

@@ -6,7 +6,8 @@ import { matchingNames } from "../graph/pattern.js";
 import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
 import { backward, dependents } from "./gradient.js";
 import { appendInRows } from "./in-rows.js";
-import { appendLoss, checkLoss, chunksOf, lossInRows } from "./loss.js";
+import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
+import { ScaleInStep } from "./loss-scale.js";
 import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
@@ -68,9 +69,14 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
     : { graph: given, lossScale: 1 };
   const wanted = trainedParameters(model, options.freeze ?? []);
   const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
-  const task: Task = { model, output: chosenOutput(model, outputName), loss, lossScale, accumulate, wanted };
-
   const b = new Builder(model);
+  const dynamic = typeof lossScale === "number" ? undefined : new ScaleInStep(b, lossScale);
+  const scale = typeof lossScale === "number" ? lossScale : 1;
+  const seedOf: Task["seedOf"] = (gradient, isMean) => {
+    const seed = gradient(scale * (isMean ? 1 / accumulate : 1));
+    return dynamic?.times(seed) ?? seed;
+  };
+  const task: Task = { model, output: chosenOutput(model, outputName), loss, seedOf, wanted };
   const trained: Trained = { flats: [], accumulations: new Map() };
   const batches: MicroBatch[] = [];
   let sums: ReadonlyMap<string, string> | undefined;
@@ -94,8 +100,10 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
   b.scope = "update";
   b.category = "temporary";
   const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
-  const flats = scaleGradients(b, trained.flats, { lossScale, clipNorm });
-  for (const flat of flats) state.push(...appendUpdate(b, flat, optimizer));
+  const finite = dynamic?.finite(trained.flats);
+  const flats = scaleGradients(b, trained.flats, { lossScale: dynamic?.scale ?? scale, clipNorm });
+  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer));
+  state.push(...(dynamic && finite ? dynamic.guard(finite, update) : update));
   return prune({
     name: model.name,
     nodes: soon(b.nodes, trained.accumulations),
@@ -114,8 +122,8 @@ interface Task {
   /** The model's output that the loss is of. */
   readonly output: string;
   readonly loss: Named;
-  readonly lossScale: number;
-  readonly accumulate: number;
+  /** The gradient from which the backward phase starts, scaled; `isMean`: the loss is a mean over samples. */
+  readonly seedOf: (gradient: LossParts["gradient"], isMean: boolean) => string;
   readonly wanted: ReadonlySet<string>;
 }
 
@@ -168,24 +176,19 @@ function refuseLost(
 }
 
 /** Appends the loss of an output, whole or in slices of rows, and the gradients from which the backward phase starts. */
-function appendSeeds(
-  b: Builder,
-  { loss: named, lossScale, accumulate, wanted }: Task,
-  forward: Node[],
-  output: string,
-) {
+function appendSeeds(b: Builder, { loss: named, seedOf, wanted }: Task, forward: Node[], output: string) {
   b.phase = "loss";
   b.category = "activation";
-  const scale = (isMean: boolean): number => lossScale * (isMean ? 1 / accumulate : 1);
   const chunks = chunksOf(named);
   if (chunks > 1) {
     const inRows = lossInRows(b, b.type(output), named);
-    return { ...inRows, ...appendInRows(b, forward, output, inRows, { chunks, wanted, scale: scale(inRows.isMean) }) };
+    const seeded = (gradient: LossParts["gradient"]): string => seedOf(gradient, inRows.isMean);
+    return { ...inRows, ...appendInRows(b, forward, output, inRows, { chunks, wanted, seedOf: seeded }) };
   }
   const { loss, target, isMean, gradient } = appendLoss(b, b.type(output), named);
   b.phase = "backward";
   b.category = "temporary";
-  const seed = gradient(scale(isMean));
+  const seed = seedOf(gradient, isMean);
   b.redeclare({ ...b.type(seed), category: "gradient" });
   return { loss, target, isMean, seeds: new Map([[output, seed]]) };
 }

@@ -1,5 +1,5 @@
-import { consumers, type Graph, int, type Node, producers, prune, tensorOf } from "../graph/graph.js";
-import { opOf } from "../ops/index.js";
+import { consumers, type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { isProduct, turned, withOperands } from "./products.js";
 
 /** Whether a node exchanges the last two axes and leaves the others. */
 function exchanges(node: Node | undefined): boolean {
@@ -9,10 +9,6 @@ function exchanges(node: Node | undefined): boolean {
   const rank = perm.length;
   return perm.every((axis, i) => axis === (i < rank - 2 ? i : 2 * rank - 3 - i));
 }
-
-const isProduct = (node: Node): boolean => opOf(node).product === "matrices";
-
-const flags = ["transA", "transB"] as const;
 
 /**
  * The graph with transposed operands and results of matrix products read and written as they are by the product itself
@@ -24,17 +20,6 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
   const nodes = [...graph.nodes];
   const made = producers(graph);
   const rankOf = (name: string): number => tensorOf(graph, name).shape.length;
-  const turned = (node: Node, slot: 0 | 1): number => (node.attributes[flags[slot]]?.value as number | undefined) ?? 0;
-  const withFlags = (node: Node, inputs: readonly string[], transA: number, transB: number): Node =>
-    opOf(node).defaults?.transA
-      ? { ...node, inputs, attributes: { ...node.attributes, transA: int(transA), transB: int(transB) } }
-      : {
-          ...node,
-          inputs,
-          domain: "com.microsoft",
-          op: "FusedMatMul",
-          attributes: { ...node.attributes, transA: int(transA), transB: int(transB) },
-        };
 
   nodes.forEach((original, rank) => {
     if (!isProduct(original)) return;
@@ -46,9 +31,9 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
         if (!exchanges(source) || node.inputs.some((input) => input && rankOf(input) < 2 && input !== node.inputs[2]))
           break;
         const inputs = node.inputs.map((input, i) => (i === slot ? ((source as Node).inputs[0] as string) : input));
-        const trans = [turned(node, 0), turned(node, 1)] as [number, number];
-        trans[slot] = 1 - trans[slot];
-        const next = withFlags(node, inputs, ...trans);
+        const trans = [turned(node, 0), turned(node, 1)] as [boolean, boolean];
+        trans[slot] = !trans[slot];
+        const next = withOperands(node, inputs, ...trans);
         if (!hasKernel(next, graph)) break;
         node = next;
       }
@@ -65,7 +50,7 @@ export function absorbTransposes(graph: Graph, hasKernel: (node: Node, graph: Gr
     if ((read.get(name) ?? []).length !== 1 || kept.has(name) || tensorOf(graph, name).within) return;
     const [a, b] = product.inputs as [string, string];
     if (rankOf(a) !== rankOf(name) || rankOf(b) !== rankOf(name)) return;
-    const swapped = withFlags(product, [b, a], 1 - turned(product, 1), 1 - turned(product, 0));
+    const swapped = withOperands(product, [b, a], !turned(product, 1), !turned(product, 0));
     const whole = { ...swapped, outputs: transpose.outputs };
     if (product.phase !== transpose.phase || !hasKernel(whole, graph)) return;
     // where the transpose stood: what it writes over may be read until then

@@ -1,6 +1,7 @@
 """PyTorch beside mutwo: the same models, batches and optimizer; one JSON object on stdout.
 
-usage: python3 torch_peer.py [--compile] [model ...]
+usage: python3 torch_peer.py [--compile] [--autocast] [model ...]
+--compile: inductor with CUDA graphs (mode="reduce-overhead") and a fused optimizer; --autocast: forward in bfloat16.
 Random weights, dropout off (the ONNX files hold none), Adam, TF32 on, cudnn.benchmark on; CUDA events around whole
 steps, median of 12 after 5; peakMB is torch.cuda.max_memory_allocated() over those steps in units of 1e6 bytes.
 """
@@ -54,19 +55,22 @@ MODELS = {
 }
 
 
-def measure(name, compiled):
+def measure(name, compiled, cast):
     make, data, classes, rows = MODELS[name]
     torch.manual_seed(0)
     model = make().to("cuda").train()
     x, y = data(), torch.randint(0, classes, (rows,), device="cuda")
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True if compiled else None)
-    run = torch.compile(model) if compiled else model
+    run = torch.compile(model, mode="reduce-overhead") if compiled else model
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        out = run(x)
+        if compiled:
+            torch.compiler.cudagraph_mark_step_begin()
+        with torch.autocast("cuda", dtype=torch.bfloat16, enabled=cast):
+            out = run(x)
         out = out.logits if hasattr(out, "logits") else out
-        torch.nn.functional.cross_entropy(out.reshape(-1, out.shape[-1]), y).backward()
+        torch.nn.functional.cross_entropy(out.float().reshape(-1, out.shape[-1]), y).backward()
         optimizer.step()
 
     for _ in range(5):
@@ -93,7 +97,7 @@ if __name__ == "__main__":
     result = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "models": {}}
     for name in names:
         try:
-            result["models"][name] = measure(name, "--compile" in args)
+            result["models"][name] = measure(name, "--compile" in args, "--autocast" in args)
         except Exception as error:  # a model that this PyTorch cannot make is left out, and said so
             print(f"{name}: {error!r}", file=sys.stderr)
     print(json.dumps(result))

@@ -67,6 +67,8 @@ const cases: readonly (readonly [file: string, options: TrainingOptions, dims?: 
   ["resnet_basic.ts.onnx", { loss: "ce", optimizer: "adam", freeze: ["*stages.0*"] }],
   ["resnet_bottleneck_dynamic.onnx", { loss: "ce", optimizer: "adamw" }, { batch: 3 }],
   ["mlp.ts.onnx", { loss: "ce:chunks=3", optimizer: "adam" }],
+  // the loss scale and what guards the update are standard nodes
+  ["mlp.ts.onnx", { loss: "mse", optimizer: "adam", precision: "mixed" }],
 ];
 
 for (const [file, options, dims] of cases)

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
+import { tensorOf } from "../../src/graph/graph.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { savedActivations } from "../../src/memory/activations.js";
-import { idlePieces, layout } from "../../src/memory/layout.js";
+import { idlePieces, layout, overlaid } from "../../src/memory/layout.js";
 import { peakBytes } from "../../src/memory/liveness.js";
 import { type Storage, storages } from "../../src/memory/storages.js";
 import type { Decision } from "../../src/plan/plan.js";
@@ -99,4 +100,25 @@ test("idlePieces(graph, layout) are the largest pieces in which nothing lives wh
     { offset: 0, bytes: 0 },
     { offset: 512, bytes: 1792 },
   ]);
+});
+
+test("overlaid(graph, layout) puts swapped floats one over the other, and what may be an index in a place of its own", () => {
+  const graph = parseGraph(`graph(float32[64] a, float32[128] b, int64[32] i, float32[64] y) => (y2) { y2 = Exp(y) }`);
+  const outside = (name: string) => [name, { ...tensorOf(graph, name), host: true }] as const;
+  const swapped = { ...graph, tensors: new Map([...graph.tensors, outside("a"), outside("b"), outside("i")]) };
+  const hostOffsets = new Map([
+    ["a", 0],
+    ["b", 256],
+    ["i", 768],
+  ]);
+  const whole = { ...layout(graph), hostBytes: 1024, hostOffsets };
+  const places = overlaid(swapped, whole);
+  assert.deepEqual([...places.hostOffsets].sort(), [
+    ["a", 256],
+    ["b", 256],
+    ["i", 0],
+  ]);
+  assert.equal(places.hostBytes, 256 + 512);
+  assert.deepEqual([...(places.overlaid ?? [])], ["a", "b"]);
+  assert.deepEqual([places.arenaBytes, places.offsets], [whole.arenaBytes, whole.offsets]);
 });

@@ -67,6 +67,7 @@ const cases: readonly (readonly [title: string, nodes: readonly string[], statis
     "",
     "b,g",
   ],
+  ["what several make together", ["p = MatMul(x, k)", "j = Mul(b, g)", "y = Add(p, j)"], "", ""],
   ["a product's own", ["p = MatMul(x, k)", "q = Add(p, b)", "y = Mul(q, g)"], "", "b,g"],
 ];
 

@@ -47,6 +47,22 @@ test("comparison(run, place) says that a planned step was not executed; in a ter
   assert.notEqual(textOf(run, "terminal", "peak, predicted")?.after, "not executed");
 });
 
+test("comparison(run, place) tells all that the process holds apart, and when it held most", () => {
+  const memory = gpu.before.memory && {
+    ...gpu.before.memory,
+    kernelsBytes: 2 ** 20,
+    graphsBytes: 2 ** 21,
+    otherBytes: 1,
+  };
+  const run: Run = { ...gpu, before: { ...gpu.before, memory }, processPeak: { bytes: 2 ** 33, stage: "compare" } };
+  assert.equal(textOf(run, "terminal", "kernels' code")?.before, "1.00 MiB");
+  assert.equal(textOf(run, "report", "device: captured graphs")?.before, "2.00 MiB");
+  assert.equal(textOf(run, "terminal", "process at most")?.before, "8.00 GiB (while both steps ran in turn)");
+  // runs of older versions do not say
+  assert.equal(textOf(gpu, "terminal", "captured graphs"), undefined);
+  assert.equal(textOf(gpu, "terminal", "process at most"), undefined);
+});
+
 test("comparison(run, place) compares times in turn only where both steps ran so", () => {
   assert.ok(textOf(cpu, "report", "step, measured in turn"));
   assert.equal(textOf(unexecuted(cpu), "report", "step, measured in turn"), undefined);

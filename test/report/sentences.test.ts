@@ -58,6 +58,18 @@ test("equalityLine(equality) tells different, equal within noise, and equal", ()
     "9 tensors are equal within 1.0e-6; two runs of the unplanned step differ by 2.0e-6",
   );
   assert.equal(equalityLine({ ...near, different: ["loss"] }), "1 of 9 tensors differ");
+  // where kernels vary: compared under others than are timed
+  const exact = { ...equality, deterministic: true, runToRun: 2e-6 } as const;
+  assert.equal(
+    equalityLine(exact),
+    "9 tensors are equal bit by bit under deterministic kernels; with the kernels that were timed the unplanned step differs by 2.0e-6 from run to run",
+  );
+  assert.match(equalityLine({ ...exact, runToRun: 0 }), /timed the unplanned step differs not from run to run$/);
+  assert.match(
+    equalityLine({ ...exact, bitwise: false, worstRelativeError: 1e-7, unstable: ["loss in step 1"] }),
+    /^8 of 9 tensors are equal bit by bit under deterministic kernels, the others, which no kernel computes the same each time, within 1\.0e-7; /,
+  );
+  assert.match(equalityLine({ ...exact, bitwise: false, different: ["loss"] }), /^1 of 9 tensors differ under det/);
 });
 
 test("decisionCounts(plan) counts what is recomputed, swapped and kept", () => {

@@ -48,7 +48,7 @@ testRules(planRules, {
   },
   "over-device": {
     fires: onDevice(resnet, { memoryBytes: 2 ** 20 }),
-    says: /workspace and context 604 MiB; .* has 1\.00 MiB/,
+    says: /what lies beside them 604 MiB; .* has 1\.00 MiB/,
     quiet: resnet,
   },
 });

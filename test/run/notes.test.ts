@@ -33,6 +33,16 @@ test("warningsOf(before, after, equality) says what each warning is about", () =
   assert.equal(warnings[3]?.text, "2 tensors of the planned step differ from the unplanned one's");
 });
 
+test("warningsOf(before, after, equality) says that a step which a GPU executed was compared with nothing, and why", () => {
+  assert.ok(after);
+  const executed = { ...after, backend: "cuda" } as const;
+  const offloaded = { ...before, offloaded: { allocatedBytes: 1, step: before.step } };
+  const texts = (one: typeof before) => warningsOf(one, executed, null).map(({ text }) => text);
+  assert.match(texts(before)[0] ?? "", /compared with nothing: the device's memory did not suffice/);
+  assert.match(texts(offloaded)[1] ?? "", /compared with nothing: the unplanned one does not fit, and the host/);
+  assert.deepEqual(warningsOf(before, executed, equality), []);
+});
+
 test("withoutPlanned(run) keeps what is about the unplanned step and about the run", () => {
   const run = goldenRun("mlp-cpu");
   const warnings = (["unplanned", "planned", "run"] as const).map((about) => ({ about, text: `${about} step` }));

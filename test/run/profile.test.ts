@@ -53,4 +53,7 @@ test("profileOffloaded(graph, swapped, measured) takes each node's time from the
   assert.equal(profile.allocatedBytes, 0);
   assert.equal(profile.arenaBytes, layout(graph).arenaBytes);
   assert.deepEqual(profile.offloaded, { allocatedBytes: measured.allocatedBytes, step: measured.step });
+  assert.deepEqual(profile.losses, measured.losses);
+  // what was overlaid computed something else
+  assert.deepEqual(profileOffloaded(graph, swapped, measured, true).losses, []);
 });

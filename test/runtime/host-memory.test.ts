@@ -4,7 +4,7 @@ import { parseGraph } from "../../src/build/text.js";
 import { tensorOf } from "../../src/graph/graph.js";
 import { bytesOf } from "../../src/graph/values.js";
 import { layout } from "../../src/memory/layout.js";
-import { HostMemory } from "../../src/runtime/host-memory.js";
+import { checkPinned, HostMemory, pinnableBytes } from "../../src/runtime/host-memory.js";
 
 const graph = parseGraph("graph(float32[3] x) => (y) { y = Add(x, float32[3]{1,2,3}) }");
 
@@ -46,4 +46,13 @@ test("HostMemory keeps a swapped tensor outside of the arena, and names one with
   assert.throws(() => new HostMemory(swapped, places).bytesOf("x@swap"), { message: "no place for tensor: x@swap" });
   const without = new HostMemory(graph, { ...places, offsets: new Map() });
   assert.throws(() => without.address("y"), { message: "no place for tensor: y" });
+});
+
+test("checkPinned(bytes) refuses what the host has not: it says what is needed, what there is and what bounds it", () => {
+  checkPinned(0);
+  assert.ok(pinnableBytes() > 0);
+  assert.throws(
+    () => checkPinned(2 ** 52),
+    /^Error: out of memory: what the step swaps out needs 4\.00 PiB of the host's memory, pinned; [\d.]+ [GM]iB can be had \(--host-memory /,
+  );
 });

@@ -74,7 +74,10 @@ for (const [name, loss, precision, limit] of [
     const [expected, actual] = [await outcome(cpu, plain), await outcome(cpu, lower(fused, cpu.hasKernel))];
     for (const [tensor, bytes] of expected) {
       const { dtype } = tensorOf(plain, tensor);
-      const [p, q] = [bytes, actual.get(tensor) as Uint8Array].map((data) => valuesOf(dtype, data)) as [number[], number[]];
+      const [p, q] = [bytes, actual.get(tensor) as Uint8Array].map((data) => valuesOf(dtype, data)) as [
+        number[],
+        number[],
+      ];
       assert.ok(relativeError(q, p) <= limit, `${tensor}: ${relativeError(q, p)}`);
     }
   });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Node } from "../../src/graph/graph.js";
-import { fusible, longestRow, rowShape } from "../../src/step/fusible.js";
+import { fitsRows, fusible, rowShape } from "../../src/step/fusible.js";
 
 const elements = { reducedAxes: 0, overChannels: false };
 
@@ -34,12 +34,20 @@ test("fusible(sums over channels) goes over its first input, with several output
   assert.deepEqual(over, { shape: [2, 3, 4], reducedAxes: 0, overChannels: true });
 });
 
-test("fusible(node) is none for rows that do not fit on the chip, other ops and other types", () => {
-  const row = (length: number) => of("ReduceMax<axes=[-1]>(x)", `float32[2,${length}] x`);
-  assert.ok(row(longestRow));
-  assert.equal(row(longestRow + 1), undefined);
+test("fusible(node) is none for few rows that do not fit on the chip, other ops and other types", () => {
+  const wide = (count: number, length: number) => of("ReduceMax<axes=[-1]>(x)", `float32[${count},${length}] x`);
+  assert.ok(wide(2, 16384));
+  assert.equal(wide(2, 16385), undefined);
+  assert.ok(wide(128, 16385));
   assert.equal(of("MatMul(x, z)", "float32[2,2] x, float32[2,2] z"), undefined);
   assert.equal(of("Add(x, x)", "uint64[4] x"), undefined);
+});
+
+test("fitsRows(shape, reducedAxes) asks how long rows are, and how many if they are long", () => {
+  assert.ok(fitsRows([4, 128, 128], 2));
+  assert.ok(!fitsRows([4, 2, 128, 128], 3));
+  assert.ok(fitsRows([4, 32, 50257], 1));
+  assert.ok(!fitsRows([4, 31, 50257], 1));
 });
 
 test("rowShape(shape, reducedAxes) has trailing axes of size 1", () => {

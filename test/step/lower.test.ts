@@ -1,8 +1,19 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import type { Graph, Node } from "../../src/graph/graph.js";
+import { type Graph, type Node, tensorOf } from "../../src/graph/graph.js";
+import { valuesOf } from "../../src/graph/values.js";
+import { readModel } from "../../src/model/read.js";
+import { openCpu } from "../../src/runtime/cpu.js";
+import { seededGraph } from "../../src/step/initial.js";
 import { lower, lowerFor } from "../../src/step/lower.js";
+import { trainingStep } from "../../src/step/training.js";
+import { at } from "../at.js";
+import { outcome } from "../step.js";
+
+const cpu = openCpu({ threads: 1 });
+
+after(() => cpu.close());
 
 const except =
   (...ops: readonly string[]) =>
@@ -94,4 +105,56 @@ test("lower(graph) for a runtime that fuses takes an op's parts where there are 
   assert.deepEqual(ops(all, true), ["BatchNormalizationStatistics", "BatchNormalizationApply"]);
   assert.deepEqual(ops(all, false), ["BatchNormalization"]);
   assert.deepEqual(ops(except("BatchNormalizationApply"), true), ["BatchNormalization"]);
+});
+
+test("lower(graph, hasKernel, parts) prefers an op's parts to its kernel where all of them fuse", () => {
+  const parts = (text: string, inputs: string, fuses = true) =>
+    lower(parseGraph(`graph g(${inputs}) => (y) { ${text} }`), () => true, fuses ? "parts" : undefined)
+      .nodes.map(({ op }) => op)
+      .join(" ");
+  const logSoftmax = "y = LogSoftmax<axis=-1>(x)";
+  assert.equal(parts(logSoftmax, "float32[4,8] x"), "ReduceMax Sub Exp ReduceSum Log Sub");
+  assert.equal(parts(logSoftmax, "float32[4,8] x", false), "LogSoftmax");
+  // an axis in the middle, and few rows that are too long
+  assert.equal(parts("y = LogSoftmax<axis=1>(x)", "float32[4,8,2] x"), "LogSoftmax");
+  assert.equal(parts(logSoftmax, "float32[4,50000] x"), "LogSoftmax");
+  // one place of each row: alone a kernel does it, beside others it is a part of theirs
+  const inputs = "float32[4,8] x, int64[4,1] i, float32[4,1] u";
+  assert.equal(parts("y = GatherElements<axis=1>(x, i)", inputs), "GatherElements");
+  assert.match(parts("a = Exp(x) y = GatherElements<axis=1>(a, i)", inputs), /^Exp .*Equal Where ReduceSum$/);
+  assert.match(parts("a = Exp(x) y = ScatterElements<axis=1>(a, i, u)", inputs), /^Exp .*Equal Where$/);
+  assert.match(
+    parts('a = Exp(x) y = ScatterElements<axis=1, reduction="add">(a, i, u)', inputs),
+    /^Exp .*Equal Where Add$/,
+  );
+  assert.equal(
+    parts('a = Exp(x) y = ScatterElements<axis=1, reduction="mul">(a, i, u)', inputs),
+    "Exp ScatterElements",
+  );
+  assert.match(parts("a = Exp(x) y = GatherElements<axis=0>(a, j)", "float32[4,8] x, int64[1,8] j"), /GatherElements$/);
+});
+
+for (const name of ["bert_tiny.ts", "swin.ts", "gpt2_tiny.dynamo"])
+  test(`lower(${name}, hasKernel, fuses) computes the same in parts`, async () => {
+    const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
+    const step = seededGraph(trainingStep(graph, { loss: "ce", optimizer: "sgd" }), 0);
+    const [whole, parts] = [lower(step, cpu.hasKernel), lower(lower(step, cpu.hasKernel, "parts"), cpu.hasKernel)];
+    assert.ok(whole.nodes.some(({ op }) => op === "LayerNormalization"));
+    assert.ok(!parts.nodes.some(({ op }) => op === "LayerNormalization" || op === "LogSoftmax"));
+    const [expected, actual] = [await outcome(cpu, whole), await outcome(cpu, parts)];
+    for (const [tensor, bytes] of expected) {
+      const { dtype } = tensorOf(whole, tensor);
+      const [p, q] = [valuesOf(dtype, actual.get(tensor) as Uint8Array), valuesOf(dtype, bytes)];
+      // the gradient of a key's bias is nothing but rounding
+      const off = q.reduce((most, value, i) => Math.max(most, Math.abs((p[i] as number) - value)), 0);
+      assert.ok(off < 1e-5 + 1e-4 * Math.hypot(...q.slice(0, 1000)), `${tensor}: ${off}`);
+    }
+  });
+
+test("lower(graph) for a runtime that fuses writes element-wise ops out that kernels have no expression for", () => {
+  const graph = parseGraph("graph g(float32[2,3] x) => (y) { h = HardSwish(x) y = Relu(h) }");
+  const ops = (fuses: boolean): string[] =>
+    lower(graph, () => true, fuses ? "parts" : undefined).nodes.map(({ op }) => op);
+  assert.deepEqual(ops(true), ["HardSigmoid", "Mul", "Relu"]);
+  assert.deepEqual(ops(false), ["HardSwish", "Relu"]);
 });

@@ -1,7 +1,7 @@
 import { elementCount, isFloat, tensorBytes } from "../../graph/graph.js";
 import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
-import { number, type OwnNode, typeIn, withPieces } from "./context.js";
+import { number, type OwnNode, typeIn } from "./context.js";
 import { statisticsSource } from "./source/norm.js";
 
 /** Mean and spread of each channel of a batch, in generated kernels; the running variance is ONNX's, the biased one. */
@@ -47,7 +47,7 @@ export const batchStatistics: OwnNode = {
       launcher(finish, () => [parts, address(x), ...statistics, ...renewed]),
     ];
     return () =>
-      withPieces(context, [partsBytes, ...spare], ([first, ...pieces]) => {
+      context.workspace.withPieces([partsBytes, ...spare], ([first, ...pieces]) => {
         parts = first as Pointer;
         statistics = [batchMean, batchInverse].map((name) => (name ? address(name) : (pieces.shift() as Pointer)));
         for (const step of steps) step();

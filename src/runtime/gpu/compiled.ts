@@ -14,7 +14,7 @@ import { fusedGraph } from "../../ops/fused.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
-import { type NodeContext, number, numbers, type OwnNode, typeIn, withPieces } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
 import { type KernelSource, memoryTypes } from "./source/kernel.js";
@@ -61,7 +61,7 @@ export const fusedNode: OwnNode = {
     };
     return partsBytes
       ? () =>
-          withPieces(context, [partsBytes], ([piece]) => {
+          context.workspace.withPieces([partsBytes], ([piece]) => {
             memory = piece as Pointer;
             run();
           })
@@ -98,7 +98,7 @@ function inParts(
   const one = context.launcher(first, () => operands(parts)[0]);
   const two = context.launcher(second, () => operands(parts)[1]);
   return () =>
-    withPieces(context, [bytes], ([piece]) => {
+    context.workspace.withPieces([bytes], ([piece]) => {
       parts = piece as Pointer;
       one();
       two();
@@ -163,31 +163,33 @@ function poolingOf(node: Node, x: TensorType, y: TensorType): Pooling {
   };
 }
 
-/** Whether a node pools images whose channels are last: others cuDNN's kernels pool. */
-const poolsLast: OwnNode["fits"] = (node, graph, { compiles }) =>
-  compiles &&
-  opOf(node).channelsFirst !== undefined &&
-  isFloat(typeIn(graph, node.inputs[0]).dtype) &&
-  number(node, "storage_order", 0) === 0 &&
-  ["", "NOTSET"].includes((node.attributes.auto_pad?.value as string | undefined) ?? "");
-
 /** Pooling by a kernel that is made for a window. */
-const pool = (sourceOf: (pooling: Pooling, node: Node, multiprocessors: number) => KernelSource): OwnNode => ({
-  fits: poolsLast,
+const pool = (
+  sourceOf: (pooling: Pooling, node: Node) => KernelSource,
+  isWanted: (node: Node) => boolean = () => true,
+): OwnNode => ({
+  fits: (node, graph, { compiles }) => {
+    const { dtype, shape } = typeIn(graph, node.inputs[0]);
+    const isPlain =
+      number(node, "storage_order", 0) === 0 && (node.attributes.auto_pad?.value ?? "NOTSET") === "NOTSET";
+    const isMade = elementCount(shape) > 0 && Boolean(node.outputs[0]);
+    return compiles && isFloat(dtype) && isPlain && isMade && isWanted(node);
+  },
   prepare(node, context) {
     const [x, y] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const source = sourceOf(poolingOf(node, x, y), node, context.cuda.multiprocessors);
-    const operands = [node.inputs[0] as string, ...node.outputs.filter(Boolean)].map(context.address);
+    const source = sourceOf(poolingOf(node, x, y), node);
+    const operands = [...node.inputs, ...node.outputs].filter(Boolean).map(context.address);
     return context.launcher(source, () => operands);
   },
 });
 
-export const maxPool = pool((pooling, { outputs }, multiprocessors) =>
-  maxPoolSource(pooling, Boolean(outputs[1]), multiprocessors),
-);
+/** Max pooling, in 16 bits too, with indices if they are read. */
+export const maxPool = pool((pooling, { outputs }) => maxPoolSource(pooling, Boolean(outputs[1])));
 
-export const averagePool = pool((pooling, node, multiprocessors) =>
-  averagePoolSource(pooling, number(node, "count_include_pad", 0) !== 0, multiprocessors),
+/** Average pooling of images whose channels are last; of others by cuDNN. */
+export const averagePool = pool(
+  (pooling, node) => averagePoolSource(pooling, number(node, "count_include_pad", 0) !== 0),
+  (node) => opOf(node).channelsFirst !== undefined,
 );
 
 /** Max pooling's gradient; without the window's attributes its body adds by index. */
@@ -196,7 +198,7 @@ export const maxPoolGradient: OwnNode = {
     compiles && isFloat(typeIn(graph, node.inputs[0]).dtype) && numbers(node, "kernel_shape") !== undefined,
   prepare(node, context) {
     const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const source = maxPoolGradientSource(poolingOf(node, dx, dy), context.cuda.multiprocessors);
+    const source = maxPoolGradientSource(poolingOf(node, dx, dy));
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     return context.launcher(source, () => operands);
   },

@@ -27,6 +27,8 @@ export interface Gpu extends Means {
   readonly stream: Pointer;
   /** Streams for copies to the host and back. */
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
+  /** A few bytes on the device, which sessions have as input and output. */
+  readonly scratch: Pointer;
   readonly workspace: Workspace;
   /** Algorithms that were chosen already, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;
@@ -44,6 +46,8 @@ export interface Gpu extends Means {
 export interface NodeContext extends Gpu {
   readonly graph: Pick<Graph, "tensors" | "name">;
   address(name: string): Pointer;
+  /** Host tensors that hold nothing of use: they are not copied. */
+  readonly overlaid?: ReadonlySet<string> | undefined;
   /** An event that belongs to a tensor: the same each time. */
   event(name: string): Pointer;
   /** Address of the number of the step, which grows by one each time. */
@@ -63,10 +67,6 @@ export interface OwnNode {
 export const typeIn = (graph: Pick<Graph, "tensors">, name: string | undefined) =>
   tensorOf({ ...graph, name: "" }, name ?? "");
 
-/** Bytes of which all these addresses are multiples; 16 is as much as kernels ask for. */
-export const alignmentOf = (addresses: readonly Pointer[]): number =>
-  [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
-
 /** An attribute that is a list of numbers. */
 export const numbers = (node: Node, name: string): readonly number[] | undefined =>
   node.attributes[name]?.value as readonly number[] | undefined;
@@ -74,18 +74,3 @@ export const numbers = (node: Node, name: string): readonly number[] | undefined
 /** An attribute that is a number. */
 export const number = (node: Node, name: string, otherwise: number): number =>
   (node.attributes[name]?.value as number | undefined) ?? otherwise;
-
-/** Runs work with pieces of the workspace of these sizes. */
-export function withPieces(
-  { workspace }: Pick<NodeContext, "workspace">,
-  sizes: readonly number[],
-  work: (pieces: Pointer[]) => void,
-): void {
-  const pieces: Pointer[] = [];
-  try {
-    for (const size of sizes) pieces.push(workspace.take(size));
-    work(pieces);
-  } finally {
-    for (const at of pieces.reverse()) workspace.giveBack(at);
-  }
-}

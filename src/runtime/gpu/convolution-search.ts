@@ -1,5 +1,5 @@
 import { cacheFolder } from "../../cache.js";
-import { count, exactly, list, object, oneOf, quantity, v } from "../../schema.js";
+import { count, exactly, list, object, oneOf, quantity, text, v } from "../../schema.js";
 import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Cuda } from "./cuda.js";
@@ -15,7 +15,7 @@ const largestTrial = 2 ** 30;
 
 /**
  * Workspace that a convolution may take beyond what lies idle in the arena at its node, bytes. The fast ones copy their
- * operands into another layout: with 32 MiB those of ResNet-50, batch 64, take twice to four times as long.
+ * operands into another layout: with 32 MiB those of ResNet-50, batch 64, take two to seven times as long.
  */
 export const smallWorkspace = 256 * 2 ** 20;
 
@@ -29,7 +29,7 @@ const keptSchema = list(
     ms: quantity,
     recipe: v.union([
       object({ by: exactly("algorithm"), number: count, math: count }),
-      object({ by: exactly("plan"), heuristic: oneOf(heuristics), rank: count, engine: count }),
+      object({ by: exactly("plan"), heuristic: oneOf(heuristics), rank: count, engine: count, text: v.optional(text) }),
     ]),
   }),
 );
@@ -50,7 +50,6 @@ export function worthKeeping<Candidate extends Pick<Convolution, "ms" | "workspa
 
 /** What a search depends on. */
 const keyOf = ({ cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "version"> }, spec: ConvolutionSpec) => [
-  "1",
   cuda.name,
   String(cudnn.version),
   JSON.stringify(spec),

@@ -4,8 +4,9 @@ import { originalName } from "../../graph/names.js";
 import { toFirst } from "../../ops/channels-last.js";
 import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
-import { alignmentOf, number, numbers, type OwnNode, typeIn } from "./context.js";
+import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
+import { factors } from "./cudnn.js";
 import {
   affordable,
   type ConvolutionKind,
@@ -69,16 +70,34 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
   "mutwo:ConvFilterGradient": "filter",
 };
 
+/** Bytes of which all these addresses are multiples; 16 is as much as kernels ask for. */
+const alignmentOf = (addresses: readonly Pointer[]): number =>
+  [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
+
+/** What adds a bias of channels to a convolution's output. */
+function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext): () => void {
+  const { dtype, shape } = typeIn(graph, node.outputs[0]);
+  const ofChannels = cudnn.tensor(
+    dtype,
+    shape.map((size, axis) => (axis === 1 ? size : 1)),
+  );
+  const [one] = factors(dtype);
+  const [whole, from, to] = [cudnn.tensor(dtype, shape), address(bias), address(node.outputs[0] as string)];
+  return () => cudnn.run("cudnnAddTensor", one, ofChannels, from, one, whole, to);
+}
+
 /** A convolution, its transpose or its filter's gradient by cuDNN. */
 export const convolution: OwnNode = {
-  // a bias would be one more node: ONNX Runtime's kernel adds it at once
-  fits(node, graph, { cudnn, isPlannable }) {
-    if (node.inputs[2] || !cudnn.supports(typeIn(graph, node.inputs[0]).dtype)) return false;
+  // a bias is added by a kernel more: ONNX Runtime's adds it at once, but may differ from run to run (it times algorithms
+  // anew for each step)
+  fits(node, graph, { cudnn, deterministic, isPlannable }) {
+    const hasBias = Boolean(node.inputs[2]);
+    if ((hasBias && !deterministic) || !cudnn.supports(typeIn(graph, node.inputs[0]).dtype)) return false;
     const found = convolutionOf(node, graph);
     if (!found?.channelsLast) return found !== undefined;
     // the legacy interface hardly knows this order, and no interface knows it of float64
     const { operands, ...spec } = found;
-    return spec.dtype !== "float64" && (isPlannable?.(spec) ?? true);
+    return !hasBias && spec.dtype !== "float64" && (isPlannable?.(spec) ?? true);
   },
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
@@ -90,6 +109,7 @@ export const convolution: OwnNode = {
     const spec: ConvolutionSpec = { ...rest, alignment, tf32: context.tf32, deterministic: context.deterministic };
     const key = JSON.stringify(spec);
     const { workspace } = context;
+    const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};
     return () => {
       const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });
       context.convolutions.set(key, found);
@@ -106,6 +126,7 @@ export const convolution: OwnNode = {
       } finally {
         if (at) workspace.giveBack(at);
       }
+      addBias();
     };
   },
 };

@@ -1,7 +1,7 @@
 import { numberFrom, pointerFrom, textIn } from "../native-library.js";
 import type { Pointer } from "../ort-api.js";
 import { CudaCalls } from "./cuda-calls.js";
-import { type Nvml, openNvml } from "./nvml.js";
+import { type Nvml, openNvml, ownProcess } from "./nvml.js";
 
 /** Direction of a copy (`cudaMemcpyKind`). */
 export const toDevice = 1;
@@ -26,10 +26,27 @@ export function openCuda(file: string, device = 0): Cuda {
     throw new Error(`no CUDA device: ${calls.describe(found)}`);
   }
   if (device >= (count[0] as number)) throw new Error(`no CUDA device ${device} (there are ${count[0]})`);
-  const nvml = openNvml(busId(calls, device));
-  const usedBefore = nvml?.usedBytes() ?? null;
+  const bus = busId(calls, device);
+  const outside = outsides.get(bus) ?? seenFromOutside(openNvml(bus));
+  outsides.set(bus, outside);
   calls.call("cudaSetDevice", device);
-  return new Cuda(calls, device, nvml, usedBefore);
+  return new Cuda(calls, device, outside);
+}
+
+/** What tells the bytes of this process on each device: a context stays, so only before the first nothing of it is there. */
+const outsides = new Map<string, () => number | null>();
+
+/** What tells the bytes that this process holds on a device, as the driver sees it; null where that is not there. */
+function seenFromOutside(nvml: Nvml | null): () => number | null {
+  if (!nvml) return () => null;
+  const [usedBefore, before] = [nvml.usedBytes(), nvml.processes()];
+  let own: number | null | undefined;
+  return () => {
+    const now = nvml.processes();
+    // this process is there as soon as it has a context
+    own ??= ownProcess(before, now);
+    return (own === null ? undefined : now.get(own)) ?? nvml.usedBytes() - usedBefore;
+  };
 }
 
 /** The device's PCI address; empty where CUDA does not say. */
@@ -37,6 +54,9 @@ function busId(calls: CudaCalls, device: number): string {
   const bytes = new Uint8Array(new ArrayBuffer(64));
   return calls.bare.cudaDeviceGetPCIBusId(bytes, bytes.length, device) === 0 ? textIn(bytes) : "";
 }
+
+/** Memory from which on taking it and giving it back may be when the process holds most, bytes. */
+const noticedBytes = 2 ** 24;
 
 const size = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
 
@@ -51,15 +71,18 @@ export class Cuda {
   readonly runtimeVersion: number;
   readonly driverVersion: number;
 
+  private readonly held = new Map<Pointer, number>();
+  private heldBytes = 0;
+  private mostBytes = 0;
+
   /**
-   * Device number `device`, which is current. `usedBeforeBytes` were in use on it before this process used it; null if
-   * the driver's management library is not there.
+   * Device number `device`, which is current. `outside` tells what this process holds on it in all; null where the
+   * driver's management library is not there.
    */
   constructor(
     private readonly calls: CudaCalls,
     readonly device: number,
-    private readonly nvml: Nvml | null,
-    readonly usedBeforeBytes: number | null,
+    private readonly outside: () => number | null,
   ) {
     const attribute = (number: number): number =>
       numberFrom((out) => calls.call("cudaDeviceGetAttribute", out, number, device));
@@ -76,24 +99,47 @@ export class Cuda {
     return this.memory().free;
   }
 
-  /** Bytes that this process holds on the device in all: context, libraries, memory; null where it cannot be told. */
-  processBytes(): number | null {
-    const { nvml, usedBeforeBytes } = this;
-    if (!nvml) return null;
-    return nvml.processBytes() ?? (usedBeforeBytes === null ? null : nvml.usedBytes() - usedBeforeBytes);
+  /**
+   * Bytes that this process holds on the device in all: context, libraries, memory. Where the driver's management library
+   * is not there, what is in use on it by whomever.
+   */
+  processBytes(): number {
+    const bytes = this.outside() ?? this.totalBytes - this.freeBytes();
+    this.mostBytes = Math.max(this.mostBytes, bytes);
+    return bytes;
+  }
+
+  /** What of it was not taken by `malloc`: context, libraries, code of kernels, captured graphs. */
+  besideBytes(): number {
+    return Math.max(0, this.processBytes() - this.heldBytes);
+  }
+
+  /** The most that this process has held on the device until now, bytes. */
+  peakBytes(): number {
+    this.processBytes();
+    return this.mostBytes;
   }
 
   malloc(bytes: number): Pointer {
-    return pointerFrom((out) =>
+    const at = pointerFrom((out) =>
       this.calls.check(
         this.calls.bare.cudaMalloc(out, Math.max(bytes, 1)),
         `cudaMalloc of ${size(bytes)}, ${size(this.memory().free)} free`,
       ),
     );
+    this.held.set(at, bytes);
+    this.heldBytes += bytes;
+    if (bytes >= noticedBytes) this.processBytes();
+    return at;
   }
 
   free(memory: Pointer): void {
+    const bytes = this.held.get(memory) ?? 0;
+    // kernels that worked on it may have had their code loaded meanwhile
+    if (bytes >= noticedBytes) this.processBytes();
     this.calls.call("cudaFree", memory);
+    this.held.delete(memory);
+    this.heldBytes -= bytes;
   }
 
   /** Pinned memory of the host. */

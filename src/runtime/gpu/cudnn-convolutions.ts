@@ -48,9 +48,17 @@ export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "d
 /** How a convolution is made again without a search. */
 export type Recipe =
   /** An algorithm of the legacy interface, and cudnnMathType_t. */
-  | { readonly by: "algorithm"; readonly number: number; readonly math: number }
-  /** A plan of the graph interface: a heuristic's proposal, by its place in the list. */
-  | { readonly by: "plan"; readonly heuristic: HeuristicsMode; readonly rank: number; readonly engine: number };
+  { readonly by: "algorithm"; readonly number: number; readonly math: number } | PlanRecipe;
+
+/** A plan of the graph interface: a heuristic's proposal, by its place in the list. */
+export interface PlanRecipe {
+  readonly by: "plan";
+  readonly heuristic: HeuristicsMode;
+  readonly rank: number;
+  readonly engine: number;
+  /** The plan itself, of one whose kernel was compiled. */
+  readonly text?: string | undefined;
+}
 
 /** One way to compute a convolution. */
 export interface Convolution {

@@ -31,6 +31,7 @@ const types = {
   numericalNote: [11, Int32Array],
   descriptor: [15, BigUint64Array],
   behaviorNote: [19, Int32Array],
+  char: [24, Uint8Array],
 } as const;
 
 type AttributeType = keyof typeof types;
@@ -51,6 +52,7 @@ const attributes = {
   planHandle: [400, "handle"],
   planConfiguration: [401, "descriptor"],
   planWorkspace: [402, "int64"],
+  planText: [405, "char"],
   graphHandle: [800, "handle"],
   graphOperations: [801, "descriptor"],
   tensorAlignment: [900, "int64"],

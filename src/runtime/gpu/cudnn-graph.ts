@@ -71,6 +71,8 @@ export interface Proposal {
 /** A proposal made ready. */
 export interface ExecutionPlan {
   readonly workspaceBytes: number;
+  /** What `planFrom` makes the plan of again, compiled kernels and all. */
+  text(): string;
   run(x: Pointer, w: Pointer, y: Pointer, workspace: Pointer): void;
   destroy(): void;
 }
@@ -114,30 +116,7 @@ export class OperationGraph {
     const { cudnn } = this;
     const own = new Descriptors(cudnn);
     this.descriptors.give(configuration, own);
-    try {
-      const plan = own.finished("plan", { planHandle: [cudnn.handle], planConfiguration: [configuration] });
-      const workspaceBytes = Number(own.get(plan, "planWorkspace", 1)[0] ?? 0);
-      return {
-        workspaceBytes,
-        run(x, w, y, workspace) {
-          const pack = new Descriptors(cudnn);
-          try {
-            const variantPack = pack.finished("variantPack", {
-              packIds: [ids.x, ids.w, ids.y],
-              packAddresses: [x, w, y],
-              packWorkspace: [workspace],
-            });
-            cudnn.run("cudnnBackendExecute", plan, variantPack);
-          } finally {
-            pack.destroy();
-          }
-        },
-        destroy: () => own.destroy(),
-      };
-    } catch (error) {
-      own.destroy();
-      throw error;
-    }
+    return planOf(cudnn, own, { planConfiguration: [configuration] });
   }
 
   destroy(): void {
@@ -189,5 +168,42 @@ export class OperationGraph {
     descriptors.setNumbered(operation, names.beta, "float", [0]);
     descriptors.finalize(operation);
     return descriptors.finished("graph", { graphHandle: [cudnn.handle], graphOperations: [operation] });
+  }
+}
+
+/** A plan of its text, which another process may have written. Throws `cuDNN: …` where cuDNN does not take it. */
+export const planFrom = (cudnn: Cudnn, text: string): ExecutionPlan =>
+  planOf(cudnn, new Descriptors(cudnn), { planText: [...Buffer.from(text)] });
+
+/** A plan that owns some descriptors, made of what it is given. */
+function planOf(
+  cudnn: Cudnn,
+  own: Descriptors,
+  source: { readonly planConfiguration: readonly Pointer[] } | { readonly planText: readonly number[] },
+): ExecutionPlan {
+  try {
+    const plan = own.finished("plan", { planHandle: [cudnn.handle], ...source });
+    const workspaceBytes = Number(own.get(plan, "planWorkspace", 1)[0] ?? 0);
+    return {
+      workspaceBytes,
+      text: () => Buffer.from(own.get(plan, "planText", own.count(plan, "planText")).map(Number)).toString(),
+      run(x, w, y, workspace) {
+        const pack = new Descriptors(cudnn);
+        try {
+          const variantPack = pack.finished("variantPack", {
+            packIds: [ids.x, ids.w, ids.y],
+            packAddresses: [x, w, y],
+            packWorkspace: [workspace],
+          });
+          cudnn.run("cudnnBackendExecute", plan, variantPack);
+        } finally {
+          pack.destroy();
+        }
+      },
+      destroy: () => own.destroy(),
+    };
+  } catch (error) {
+    own.destroy();
+    throw error;
   }
 }

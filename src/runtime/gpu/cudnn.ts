@@ -40,6 +40,8 @@ const functions = {
     "int (uintptr_t made, int name, int type, int64_t asked, _Out_ int64_t *count, void *elements)",
   cudnnBackendFinalize: "int (uintptr_t made)",
   cudnnBackendExecute: "int (uintptr_t handle, uintptr_t plan, uintptr_t pack)",
+  cudnnAddTensor:
+    "int (uintptr_t handle, void *alpha, uintptr_t addedType, uintptr_t added, void *beta, uintptr_t type, uintptr_t to)",
 } as const;
 
 type Name = keyof typeof functions;

@@ -37,21 +37,35 @@ export function openGpu(options: GpuOptions): Runtime {
   const cuda = openCuda(options.cudart, options.device ?? 0);
   const releases = new Releases();
   try {
-    const gpu = partsOf(cuda, options, releases);
-    return {
-      backend: "cuda",
-      fuses: gpu.compiles,
-      layoutGains: layoutGains(gpu.tf32),
-      device: deviceOf(gpu),
-      hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
-      load: (graph, layout) => loadOnGpu(graph, layout, gpu),
-      freeBytes: () => cuda.freeBytes(),
-      close: () => releases.close(),
-    };
+    return runtimeOn(partsOf(cuda, options, releases), releases);
   } catch (error) {
     releases.close();
     throw error;
   }
+}
+
+const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
+  backend: "cuda",
+  fuses: gpu.compiles,
+  layoutGains: layoutGains(gpu.tf32),
+  device: deviceOf(gpu),
+  hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
+  load: (graph, layout) => loadOnGpu(graph, layout, gpu),
+  freeBytes: () => gpu.cuda.freeBytes(),
+  peakProcessBytes: () => gpu.cuda.peakBytes(),
+  ...(gpu.deterministic ? {} : { deterministic: () => deterministicOn(gpu) }),
+  close: () => releases.close(),
+});
+
+/** The same GPU, with a session of its own and no choice made yet: other kernels are used. */
+function deterministicOn(gpu: Gpu): Runtime {
+  const releases = new Releases();
+  const kernels = sessionOn({ ...gpu, deterministic: true });
+  releases.add(() => kernels.close());
+  return runtimeOn(
+    { ...gpu, ...counted(kernels), chosen: new Map(), deterministic: true, isPlannable: plannable(gpu, true) },
+    releases,
+  );
 }
 
 /** Streams, libraries and ONNX Runtime's session; all that is taken is given back with `releases`. */
@@ -69,18 +83,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
   releases.add(() => cudnn.close());
   const compiler = options.nvrtc ? new Compiler(options.nvrtc, cuda.capability) : undefined;
   if (compiler) releases.add(() => compiler.close());
-  const kernels = openKernels({
-    threads: 1,
-    cuda: {
-      device: cuda.device,
-      stream,
-      ...settings,
-      allocate: (bytes) => workspace.take(bytes),
-      free: (memory) => workspace.giveBack(memory),
-      wait: () => cuda.wait(stream),
-      scratch,
-    },
-  });
+  const kernels = sessionOn({ cuda, stream, workspace, scratch, ...settings });
   releases.add(() => kernels.close());
   return {
     cuda,
@@ -88,31 +91,51 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     ...counted(kernels),
     stream,
     copyStreams,
+    scratch,
     workspace,
     convolutions: new Map(),
     chosen: new Map(),
     ...settings,
-    isPlannable: plannable({ cuda, cudnn }, settings),
+    isPlannable: plannable({ cuda, cudnn, tf32: settings.tf32 }, settings.deterministic),
     compiler,
     compiles: compiler !== undefined,
-    contextBytes: cuda.processBytes() ?? cuda.totalBytes - cuda.freeBytes(),
+    contextBytes: cuda.besideBytes(),
   };
 }
 
 /** Whether there are plans for convolutions whose operands lie on boundaries of 16 bytes; each is looked up once. */
-function plannable(
-  gpu: { readonly cuda: Cuda; readonly cudnn: Cudnn },
-  settings: Pick<Gpu, "tf32" | "deterministic">,
-): NonNullable<Gpu["isPlannable"]> {
+function plannable(gpu: Pick<Gpu, "cuda" | "cudnn" | "tf32">, deterministic: boolean): NonNullable<Gpu["isPlannable"]> {
   const known = new Map<string, boolean>();
   return (unbound) => {
-    const spec = { ...unbound, alignment: 16, ...settings };
+    const spec = { ...unbound, alignment: 16, tf32: gpu.tf32, deterministic };
     const key = JSON.stringify(spec);
     const found = known.get(key) ?? isPlannable(gpu, spec);
     known.set(key, found);
     return found;
   };
 }
+/** ONNX Runtime's session, whose kernels run in the GPU's stream and take what they need from its workspace. */
+const sessionOn = ({
+  cuda,
+  stream,
+  workspace,
+  scratch,
+  tf32,
+  deterministic,
+}: Pick<Gpu, "cuda" | "stream" | "workspace" | "scratch" | "tf32" | "deterministic">): Kernels =>
+  openKernels({
+    threads: 1,
+    cuda: {
+      device: cuda.device,
+      stream,
+      tf32,
+      deterministic,
+      allocate: (bytes) => workspace.take(bytes),
+      free: (memory) => workspace.giveBack(memory),
+      wait: () => cuda.wait(stream),
+      scratch,
+    },
+  });
 
 /** The same kernels, and how often they were called or captured. */
 function counted(kernels: Kernels): Pick<Gpu, "kernels" | "kernelUses"> {

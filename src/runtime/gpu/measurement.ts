@@ -3,7 +3,7 @@ import type { Prepared } from "../interpreter.js";
 import { signatureOf } from "../kernel-key.js";
 import { readLoss } from "../measure.js";
 import type { Pointer } from "../ort-api.js";
-import type { Measurement, MeasureOptions, RunOptions } from "../runtime.js";
+import type { DeviceMemory, Measurement, MeasureOptions, RunOptions } from "../runtime.js";
 import type { Compiler } from "./compiler.js";
 import { copyTimes, nodeSamples, stampedSamples, stampSource } from "./measure.js";
 import { eagerSteps, type GpuStep } from "./step.js";
@@ -31,9 +31,11 @@ export async function measureStep(step: GpuStep, options: MeasureOptions): Promi
   };
   const eagerMs = async (): Promise<number> => (await step.eager(signal)).stepMs;
   await repeated(warmups, eagerMs);
+  const loadedBytes = gpu.cuda.besideBytes();
   const eagerStep = await repeated(options.iterations, eagerMs);
   if (step.canCapture) step.replay(); // the first launch of a graph uploads it
   const replayed = await repeated(options.iterations, async () => (await step.run(signal)).stepMs);
+  const capturedBytes = gpu.cuda.besideBytes();
   const nodes = gpu.compiler ? stampedTimes(step, gpu.compiler) : await repeatedTimes(step, signal);
   finished();
   const copies = copyTimes(stage, memory.arena, layout.arenaBytes, options.copyBytes);
@@ -42,16 +44,24 @@ export async function measureStep(step: GpuStep, options: MeasureOptions): Promi
     step: replayed,
     eagerStep,
     workspaceBytes: step.workspaceBytes,
-    memory: {
-      valuesBytes: layout.arenaBytes,
-      workspaceBytes: gpu.workspace.heldBytes,
-      contextBytes: gpu.contextBytes,
-      processBytes: gpu.cuda.processBytes() ?? gpu.cuda.totalBytes - gpu.cuda.freeBytes(),
-      hostBytes: layout.hostBytes,
-    },
+    memory: heldBy(step, loadedBytes, capturedBytes),
     copies,
     losses,
   };
+}
+
+/** What the device holds, told apart; beside what mutwo allocated it were so many bytes after the first steps, and then captured. */
+function heldBy({ gpu, layout }: GpuStep, loadedBytes: number, capturedBytes: number): DeviceMemory {
+  const parts = {
+    valuesBytes: layout.arenaBytes,
+    workspaceBytes: gpu.workspace.heldBytes,
+    contextBytes: gpu.contextBytes,
+    kernelsBytes: Math.max(0, loadedBytes - gpu.contextBytes),
+    graphsBytes: Math.max(0, capturedBytes - Math.max(loadedBytes, gpu.contextBytes)),
+  };
+  const processBytes = gpu.cuda.processBytes();
+  const named = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  return { ...parts, otherBytes: Math.max(0, processBytes - named), processBytes, hostBytes: layout.hostBytes };
 }
 
 /** Every node in its place in the captured step. */

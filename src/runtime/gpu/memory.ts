@@ -1,6 +1,7 @@
 import { formatBytes } from "../../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../../graph/graph.js";
 import type { Layout } from "../../memory/layout.js";
+import { checkPinned } from "../host-memory.js";
 import type { Pointer } from "../ort-api.js";
 import type { Cuda } from "./cuda.js";
 import type { Releases } from "./releases.js";
@@ -30,6 +31,7 @@ export class StepMemory {
       throw new Error(
         `out of memory: the step's values need ${formatBytes(layout.arenaBytes)}, ${cuda.name} has ${formatBytes(free)} free`,
       );
+    checkPinned(layout.hostBytes);
     const arena = cuda.malloc(layout.arenaBytes);
     releases.add(() => cuda.free(arena));
     const pinned = layout.hostBytes ? cuda.hostAlloc(layout.hostBytes) : 0n;

@@ -14,7 +14,8 @@ import {
 } from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { convolution } from "./convolution.js";
-import { awaitsCopy, beginsCopy, concat, split } from "./copies.js";
+import { awaitsCopy, beginsCopy } from "./copies.js";
+import { concat, pad, split } from "./movement.js";
 
 /** Nodes that run without a kernel of ONNX Runtime. */
 const own: Readonly<Record<string, OwnNode>> = {
@@ -44,6 +45,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":ScatterND": scatterRows,
   ":Concat": concat,
   ":Split": split,
+  ":Pad": pad,
 };
 
 /** How such a node runs; the op for channels last is one with the op that it was made of. */

@@ -4,9 +4,14 @@ import { NativeLibrary } from "../native-library.js";
 export interface Nvml {
   /** Bytes in use on the device, by whomever. */
   usedBytes(): number;
-  /** Bytes that this process holds; null where the driver does not tell processes apart (in some containers). */
-  processBytes(): number | null;
+  /** Bytes that each process holds on it, by process number; empty where the driver does not tell processes apart. */
+  processes(): ReadonlyMap<number, number>;
 }
+
+/** nvmlProcessInfo_t: a number of 32 bits, bytes, two instance numbers. */
+const infoBytes = 24;
+
+const mostProcesses = 256;
 
 /**
  * Opens the driver's management library for the device with that PCI address; null where it is not there. It needs no
@@ -18,7 +23,7 @@ export function openNvml(busId: string): Nvml | null {
     const init = library.function("int nvmlInit_v2()");
     const byBus = library.function("int nvmlDeviceGetHandleByPciBusId_v2(const char *id, _Out_ uintptr_t *device)");
     const memory = library.function("int nvmlDeviceGetMemoryInfo(uintptr_t device, _Out_ uint64_t *info)");
-    const processes = library.function(
+    const list = library.function(
       "int nvmlDeviceGetComputeRunningProcesses_v3(uintptr_t device, _Inout_ uint32_t *count, _Out_ uint64_t *infos)",
     );
     const handle: [unknown] = [null];
@@ -29,21 +34,33 @@ export function openNvml(busId: string): Nvml | null {
         const info = new BigUint64Array(new ArrayBuffer(24)); // total, free, used
         return memory(device, info) === 0 ? Number(info[2]) : Number.NaN;
       },
-      processBytes() {
-        // nvmlProcessInfo_t: pid, bytes, two instance numbers: 24 bytes
-        const most = 64;
-        const infos = new BigUint64Array(new ArrayBuffer(24 * most));
-        const count = [most];
-        if (processes(device, count, infos) !== 0) return null;
-        for (let i = 0; i < (count[0] as number); i++)
-          if (Number((infos[3 * i] as bigint) & 0xffffffffn) === process.pid) {
-            const bytes = infos[3 * i + 1] as bigint;
-            return bytes < 1n << 60n ? Number(bytes) : null; // "not available" is the largest number
-          }
-        return null;
+      processes() {
+        const infos = new BigUint64Array(new ArrayBuffer(infoBytes * mostProcesses));
+        const count = [mostProcesses];
+        if (list(device, count, infos) !== 0) return new Map();
+        const all = Array.from({ length: count[0] as number }, (_, i): [number, bigint] => [
+          Number((infos[3 * i] as bigint) & 0xffffffffn),
+          infos[3 * i + 1] as bigint,
+        ]);
+        // "not available" is the largest number
+        return new Map(all.filter(([, bytes]) => bytes < 1n << 60n).map(([id, bytes]) => [id, Number(bytes)]));
       },
     };
   } catch {
     return null;
   }
+}
+
+/**
+ * Which of the processes on a device this one is: by its number, or in a container, where it has another one outside, as
+ * the only one that was not there before its context was; null where that cannot be told.
+ */
+export function ownProcess(
+  before: ReadonlyMap<number, number>,
+  after: ReadonlyMap<number, number>,
+  own = process.pid,
+): number | null {
+  const added = [...after.keys()].filter((id) => !before.has(id));
+  if (added.includes(own)) return own;
+  return added.length === 1 ? (added[0] as number) : null;
 }

@@ -139,8 +139,9 @@ export class GpuStep {
 
   private prepare(stepCounter: Pointer): PreparedStep {
     const { graph, gpu, memory, event, launcher } = this;
+    const { overlaid } = this.layout;
     const { address, read } = memory;
-    const context: NodeContext = { ...gpu, graph, address, event, stepCounter, launcher };
+    const context: NodeContext = { ...gpu, graph, address, event, stepCounter, launcher, overlaid };
     return prepareStep(graph, gpu.kernels, {
       address,
       read,

@@ -81,6 +81,17 @@ export class Workspace {
     }
   }
 
+  /** Runs work with pieces of these sizes, and gives them back. */
+  withPieces(sizes: readonly number[], work: (pieces: readonly Pointer[]) => void): void {
+    const pieces: Pointer[] = [];
+    try {
+      for (const size of sizes) pieces.push(this.take(size));
+      work(pieces);
+    } finally {
+      for (const at of pieces.reverse()) this.giveBack(at);
+    }
+  }
+
   /**
    * Runs a kernel call and returns the most bytes that it had taken at one time. `idle` is memory of the arena in which
    * nothing lives during the call: it is used first.

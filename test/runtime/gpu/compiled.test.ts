@@ -73,6 +73,16 @@ test("scatterRows.fits(ScatterND) adds rows of floats by one index each", () => 
   assert.equal(fits(scatterRows, scatter("none", "4,1")), false);
 });
 
+test("maxPool.fits(node) for floats of any width, indices in the order of memory", () => {
+  const pool = (dtype: string, more = "") =>
+    `graph(${dtype}[1,1,4,4] x) => (y) { y = MaxPool<kernel_shape=[2,2]${more}>(x) }`;
+  assert.equal(fits(maxPool, pool("bfloat16")), true);
+  assert.equal(fits(maxPool, pool("float32"), false), false);
+  assert.equal(fits(maxPool, pool("int8")), false);
+  assert.equal(fits(maxPool, pool("float32", ", storage_order=1")), false);
+  assert.equal(launched(maxPool, parseGraph(pool("float32"))).lines.length, 1);
+});
+
 test("maxPoolGradient.fits(node) needs the window: without it places are added up by index", () => {
   const gradient = (window: string) =>
     `graph(float32[1,1,2,2] d, int64[1,1,2,2] i) => (y) { y = mutwo.MaxPoolGradient<${window}shape=[1,1,4,4]>(d, i) }`;
@@ -80,7 +90,7 @@ test("maxPoolGradient.fits(node) needs the window: without it places are added u
   assert.equal(fits(maxPoolGradient, gradient("")), false);
   const window = { kernel: [2, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
   assert.deepEqual(launched(maxPoolGradient, parseGraph(gradient("kernel_shape=[2,2], "))).sources, [
-    maxPoolGradientSource({ dtype: "float32", shape: [1, 1, 4, 4], pooled: [2, 2], window, channelsLast: false }, 4),
+    maxPoolGradientSource({ dtype: "float32", shape: [1, 1, 4, 4], pooled: [2, 2], window, channelsLast: false }),
   ]);
 });
 
@@ -152,18 +162,18 @@ test("turnedImage.fits(Transpose) where channels become the last axis or axis 1 
   assert.deepEqual(sourceOf("0,3,1,2"), [turnSource("float32", [2, 12, 5], 4)]);
 });
 
-test("maxPool and averagePool take images whose channels are last; cuDNN pools others", () => {
+test("maxPool takes images in either order, averagePool those whose channels are last", () => {
   const pooled = (op: string, more = "") =>
     `graph(float32[1,4,4,3] x) => (y) { y = ${op}<kernel_shape=[2,2], strides=[2,2]${more}>(x) }`;
   assert.equal(fits(maxPool, pooled("mutwo.MaxPoolChannelsLast")), true);
   assert.equal(fits(averagePool, pooled("mutwo.AveragePoolChannelsLast")), true);
-  assert.equal(fits(maxPool, pooled("MaxPool")), false);
+  assert.deepEqual([fits(maxPool, pooled("MaxPool")), fits(averagePool, pooled("AveragePool"))], [true, false]);
   assert.equal(fits(maxPool, pooled("mutwo.MaxPoolChannelsLast", ", storage_order=1")), false);
   const window = { kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0] };
   const pooling = { dtype: "float32", shape: [1, 3, 4, 4], pooled: [2, 2], window, channelsLast: true } as const;
   const sourcesOf = (node: OwnNode, op: string, more = "") => launched(node, parseGraph(pooled(op, more))).sources;
-  assert.deepEqual(sourcesOf(maxPool, "mutwo.MaxPoolChannelsLast"), [maxPoolSource(pooling, false, 4)]);
+  assert.deepEqual(sourcesOf(maxPool, "mutwo.MaxPoolChannelsLast"), [maxPoolSource(pooling, false)]);
   assert.deepEqual(sourcesOf(averagePool, "mutwo.AveragePoolChannelsLast", ", count_include_pad=1"), [
-    averagePoolSource(pooling, true, 4),
+    averagePoolSource(pooling, true),
   ]);
 });

@@ -2,19 +2,13 @@ import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { after, beforeEach, test } from "node:test";
+import { after, test } from "node:test";
 import { isPlannable, waysOf, worthKeeping } from "../../../src/runtime/gpu/convolution-search.js";
 import type { ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
-import { type FakeCudnnOptions, fakeCudnn } from "./fake-cudnn.js";
+import { type FakeCudnnOptions, fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeGpu } from "./fake-gpu.js";
 
 const root = mkdtempSync(path.join(os.tmpdir(), "mutwo-search-"));
-
-let caches = 0;
-
-beforeEach(() => {
-  process.env.MUTWO_CACHE = path.join(root, `${++caches}`);
-});
 
 after(() => rmSync(root, { recursive: true }));
 
@@ -36,17 +30,24 @@ const spec: ConvolutionSpec = {
 };
 
 /** The ways that are found, by their engines or algorithms; whatever was taken is given back when cuDNN is closed. */
-function search(options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {}, freeBytes = 2 ** 31) {
+function search(
+  folder: string,
+  options: FakeCudnnOptions,
+  changes: Partial<ConvolutionSpec> = {},
+  freeBytes = 2 ** 31,
+) {
   const fake = fakeCudnn(options);
   const { gpu, memory, made } = fakeGpu();
   const cuda = { ...gpu.cuda, freeBytes: () => freeBytes, elapsedMs: () => fake.state.ms, name: "Fake GPU" };
   const operands = { a: 1n, b: 2n, out: 3n };
   let ways: ReturnType<typeof waysOf> = [];
   try {
-    ways = waysOf(
-      { ...gpu, cuda: cuda as unknown as typeof gpu.cuda, cudnn: fake.cudnn },
-      { ...spec, ...changes },
-      operands,
+    ways = withCache(folder, () =>
+      waysOf(
+        { ...gpu, cuda: cuda as unknown as typeof gpu.cuda, cudnn: fake.cudnn },
+        { ...spec, ...changes },
+        operands,
+      ),
     );
   } finally {
     fake.close();
@@ -60,9 +61,9 @@ function search(options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {
   return { names, ways, ran, found: fake.lines.some((line) => line.startsWith("cudnnFind")) };
 }
 
-const kept = (): number => {
+const kept = (folder: string): number => {
   try {
-    return readdirSync(path.join(process.env.MUTWO_CACHE as string, "convolutions")).length;
+    return readdirSync(path.join(folder, "convolutions")).length;
   } catch {
     return 0;
   }
@@ -94,68 +95,79 @@ const engines = [
 ];
 
 test("waysOf(convolution) are the plans worth having, fastest first; the legacy interface is not asked", () => {
-  const { names, found } = search({ A: engines });
+  const folder = mkdtempSync(path.join(root, "cache-"));
+  const { names, found } = search(folder, { A: engines });
   assert.deepEqual(names, [2, 1]);
   assert.equal(found, false);
 });
 
 test("waysOf(convolution) without a plan are the legacy interface's algorithms, and without these an error", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
   const algorithms = [[1, 2, 100] as const, [0, 5, 0] as const];
-  assert.deepEqual(search({ A: [{ engine: 1, refused: true }], algorithms }).names, ["algorithm 1", "algorithm 0"]);
-  assert.deepEqual(search({ A: engines, failsAt: 1, algorithms }, { x: [2, 3, 9, 9] }).names, [
+  assert.deepEqual(search(folder, { A: [{ engine: 1, refused: true }], algorithms }).names, [
+    "algorithm 1",
+    "algorithm 0",
+  ]);
+  assert.deepEqual(search(folder, { A: engines, failsAt: 1, algorithms }, { x: [2, 3, 9, 9] }).names, [
     "algorithm 1",
     "algorithm 0",
   ]);
   assert.throws(
-    () => search({ failsAt: 1 }, { w: [4, 3, 1, 1] }),
+    () => search(folder, { failsAt: 1 }, { w: [4, 3, 1, 1] }),
     /^Error: cuDNN: no forward convolution for x \[2,3,8,8\]/,
   );
 });
 
 test("waysOf(convolution) in plain float32 are the fastest of both interfaces, timed alike", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
   const algorithms = [[7, 2, 0] as const];
   const plain = { dtype: "float32", tf32: false } as const;
-  assert.deepEqual(search({ A: engines, algorithms }, plain).names, [2, "algorithm 7"]);
-  assert.deepEqual(search({ A: engines, algorithms }, { ...plain, tf32: true }).names, [2, 1]);
-  assert.deepEqual(search({ A: engines }, { ...plain, x: [3, 3, 8, 8] }).names, [2, 1]); // without algorithms
+  assert.deepEqual(search(folder, { A: engines, algorithms }, plain).names, [2, "algorithm 7"]);
+  assert.deepEqual(search(folder, { A: engines, algorithms }, { ...plain, tf32: true }).names, [2, 1]);
+  assert.deepEqual(search(folder, { A: engines }, { ...plain, x: [3, 3, 8, 8] }).names, [2, 1]); // without algorithms
 });
 
 test("waysOf(convolution) are known to the next process, and timed anew where cuDNN proposes another engine", () => {
-  const first = search({ A: engines });
-  const again = search({ A: engines });
-  assert.deepEqual([again.names, again.ran, kept()], [first.names, 0, 1]);
+  const folder = mkdtempSync(path.join(root, "cache-"));
+  const first = search(folder, { A: engines });
+  const again = search(folder, { A: engines });
+  assert.deepEqual([again.names, again.ran, kept(folder)], [first.names, 0, 1]);
   assert.deepEqual(
     again.ways.map(({ ms }) => ms),
     first.ways.map(({ ms }) => ms),
   );
-  const other = search({ A: [...engines].reverse() });
+  const other = search(folder, { A: [...engines].reverse() });
   assert.deepEqual(other.names, [2, 1]);
   assert.ok(other.ran > 0);
-  const larger = search({ A: engines.map((one) => ({ ...one, workspaceBytes: one.workspaceBytes + MiB })) });
+  const larger = search(folder, { A: engines.map((one) => ({ ...one, workspaceBytes: one.workspaceBytes + MiB })) });
   assert.ok(larger.ran > 0);
 });
 
 test("algorithms of the legacy interface are known to the next process too", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
   const options = { algorithms: [[7, 2, 0] as const] };
-  assert.deepEqual(search(options).names, ["algorithm 7"]);
-  const again = search(options);
+  assert.deepEqual(search(folder, options).names, ["algorithm 7"]);
+  const again = search(folder, options);
   assert.deepEqual([again.names, again.found], [["algorithm 7"], false]);
 });
 
 test("waysOf(convolution) on a device that is nearly full takes what fits, and keeps nothing of that search", () => {
-  assert.deepEqual(search({ A: engines }, {}, 80 * MiB).names, [1]);
-  assert.equal(kept(), 0);
-  search({ A: engines });
-  assert.deepEqual(search({ A: engines }, {}, 80 * MiB).names, [1]);
+  const folder = mkdtempSync(path.join(root, "cache-"));
+  assert.deepEqual(search(folder, { A: engines }, {}, 80 * MiB).names, [1]);
+  assert.equal(kept(folder), 0);
+  search(folder, { A: engines });
+  assert.deepEqual(search(folder, { A: engines }, {}, 80 * MiB).names, [1]);
 });
 
 test("isPlannable(convolution) asks cuDNN, unless an earlier process found a way", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
   const asked = (options: FakeCudnnOptions): [boolean, number] => {
     const fake = fakeCudnn(options);
-    return [isPlannable({ cuda: { name: "Fake GPU" }, cudnn: fake.cudnn }, spec), fake.lines.length];
+    const gpu = { cuda: { name: "Fake GPU" }, cudnn: fake.cudnn };
+    return [withCache(folder, () => isPlannable(gpu, spec)), fake.lines.length];
   };
   assert.equal(asked({})[0], false);
   assert.equal(asked({ A: engines })[0], true);
-  search({ A: engines });
+  search(folder, { A: engines });
   assert.deepEqual(asked({}), [true, 0]);
 });

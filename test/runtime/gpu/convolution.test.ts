@@ -7,13 +7,9 @@ import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
 import { stridesOf } from "../../../src/runtime/gpu/cudnn.js";
-import { fakeCudnn } from "./fake-cudnn.js";
+import type { Convolution } from "../../../src/runtime/gpu/cudnn-convolutions.js";
+import { fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeContext } from "./fake-gpu.js";
-
-// what is found is kept there
-process.env.MUTWO_CACHE = mkdtempSync(path.join(os.tmpdir(), "mutwo-convolution-"));
-
-after(() => rmSync(process.env.MUTWO_CACHE as string, { recursive: true }));
 
 const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true };
 
@@ -40,6 +36,10 @@ test("a transposed convolution whose pads follow from its output's shape is left
   assert.equal(convolution.fits(graph.nodes[0] as Node, other, means), false);
 });
 
+const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-convolution-"));
+
+after(() => rmSync(folder, { recursive: true }));
+
 /** How a step's convolution runs when its operands lie at these addresses. */
 function run(addresses: Readonly<Record<string, bigint>>) {
   const graph = parseGraph(
@@ -48,7 +48,7 @@ function run(addresses: Readonly<Record<string, bigint>>) {
   const fake = fakeContext(graph);
   const cudnn = fakeCudnn({ A: [{ engine: 5 }] });
   const context = { ...fake.context, cudnn: cudnn.cudnn, address: (name: string) => addresses[name] as bigint };
-  convolution.prepare(graph.nodes[0] as Node, context)();
+  withCache(folder, () => convolution.prepare(graph.nodes[0] as Node, context)());
   return { ...cudnn, keys: [...context.convolutions.keys()].map((key) => JSON.parse(key)) };
 }
 
@@ -62,8 +62,20 @@ test("plans are made for the alignment that the operands have, and run on them",
   );
 });
 
-test("ONNX Runtime runs a convolution with a bias, with pads that differ, or with pads that follow from its size", () => {
-  assert.equal(fits("Conv<kernel_shape=[3,3]>(x, w, b)"), false);
+test("a bias is added by a call more: where the bits must be the same each time", () => {
+  const text = "Conv<kernel_shape=[3,3]>(x, w, b)";
+  assert.deepEqual([fits(text), fits(text, false)], [true, false]);
+  const graph = parseGraph(`graph(float32[2,3,8,8] x, float32[4,3,3,3] w, float32[4] b) => (y) { y = ${text} }`);
+  const { context, lines, address } = fakeContext(graph, { deterministic: true });
+  const recipe = { algorithm: 0 } as unknown as Convolution["recipe"];
+  const one = { workspaceBytes: 0, ms: 1, recipe, run: () => void lines.push("convolution"), destroy: () => {} };
+  context.convolutions.get = () => [one];
+  convolution.prepare(graph.nodes[0] as Node, context)();
+  const added = `cudnnAddTensor 7 ${address("b")} 7 ${address("y")}`; // descriptor and place of each
+  assert.deepEqual(lines, ["convolution", added]);
+});
+
+test("ONNX Runtime runs a convolution with pads that differ, or with pads that follow from its size", () => {
   assert.equal(fits("Conv<kernel_shape=[3,3], pads=[0,0,1,1]>(x, w)"), false);
   assert.equal(fits('Conv<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x, w)'), false);
 });

@@ -3,9 +3,8 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node } from "../../../src/graph/graph.js";
 import type { OwnNode } from "../../../src/runtime/gpu/context.js";
-import { awaitsCopy, beginsCopy, concat, split } from "../../../src/runtime/gpu/copies.js";
-import { copyRowsSource } from "../../../src/runtime/gpu/source/copy-rows.js";
-import { fakeContext, fakeGpu } from "./fake-gpu.js";
+import { awaitsCopy, beginsCopy, copiedParts } from "../../../src/runtime/gpu/copies.js";
+import { fakeContext } from "./fake-gpu.js";
 
 /** What running the nodes of a graph asks of the device; tensors lie at 4096, 8192, … in the order of their names. */
 function asked(text: string, ...own: readonly OwnNode[]): string[] {
@@ -16,42 +15,35 @@ function asked(text: string, ...own: readonly OwnNode[]): string[] {
   return taken();
 }
 
-test("concat along the first axis copies each input behind the one before", () => {
-  assert.deepEqual(asked("graph(float32[2,3] a, float32[1,3] b) => (y) { y = Concat<axis=0>(a, b) }", concat), [
+test("copiedParts(whole, parts) copies each part behind the one before: at once, or row by row", () => {
+  const graph = parseGraph("graph(float32[2,3] a, float32[2,1] b) => (y) { y = Concat<axis=1>(a, b) }");
+  const lines = (rows: number, joins: boolean) => {
+    const { context, taken } = fakeContext(graph);
+    const parts = ["a", "b"].map((name, i) => ({ name, width: [24 / rows, 8 / rows][i] as number }));
+    copiedParts(context, { whole: "y", rows, pitch: 32 / rows, joins }, parts)();
+    return taken();
+  };
+  assert.deepEqual(lines(1, true), [
     "copy 24 bytes 4096→12288 kind 3 stream 1",
-    "copy 12 bytes 8192→12312 kind 3 stream 1",
+    "copy 8 bytes 8192→12312 kind 3 stream 1",
   ]);
-});
-
-test("concat along another axis copies rows, apart from each other in the output", () => {
-  assert.deepEqual(asked("graph(float32[2,3] a, float32[2,1] b) => (y) { y = Concat<axis=-1>(a, b) }", concat), [
+  assert.deepEqual(lines(2, true), [
     "copy 2 rows of 12 bytes 4096/12→12288/16",
     "copy 2 rows of 4 bytes 8192/4→12300/16",
   ]);
-});
-
-test("concat of many short rows, as of images whose channels are last, is a kernel for each input", () => {
-  const text = "graph(float32[2048,16] a, float32[2048,8] b) => (y) { y = Concat<axis=1>(a, b) }";
-  const graph = parseGraph(text);
-  const { context, lines, sources } = fakeContext(graph);
-  concat.prepare(graph.nodes[0] as Node, context)();
-  const rows = { count: 2048, toPitch: 96 };
-  assert.deepEqual(sources, [
-    copyRowsSource({ ...rows, width: 64, fromPitch: 64 }, 16, 4),
-    copyRowsSource({ ...rows, width: 32, fromPitch: 32 }, 16, 4),
+  assert.deepEqual(lines(2, false), [
+    "copy 2 rows of 12 bytes 12288/16→4096/12",
+    "copy 2 rows of 4 bytes 12300/16→8192/4",
   ]);
-  assert.equal(lines.length, 2);
-  assert.equal(asked(text.replaceAll("2048", "8"), concat).length, 2);
 });
 
-test("split copies rows out of the input, if all outputs are wanted", () => {
-  const [first, second] = asked("graph(float32[2,3] x) => (a, b) { a, b = Split<axis=1>(x, int64[2]{1,2}) }", split);
-  assert.match(first ?? "", /^copy 2 rows of 4 bytes 4096\/12→\d+\/4$/);
-  assert.match(second ?? "", /^copy 2 rows of 8 bytes 4100\/12→\d+\/8$/);
-  const graph = parseGraph("graph(float32[2,3] x) => (a, b) { a, b = Split<axis=1>(x, int64[2]{1,2}) }");
-  const [node] = graph.nodes as [Node];
-  const fits = (outputs: readonly string[]) => split.fits({ ...node, outputs }, graph, fakeGpu().gpu);
-  assert.deepEqual([fits(["a", "b"]), fits(["a", ""])], [true, false]);
+test("beginsCopy copies nothing to or from what is overlaid on the host, and is waited for all the same", () => {
+  const graph = parseGraph(
+    "graph(float32[8] x) => (h) { o on host = mutwo.SwapOut(x) h on host = mutwo.SwapOutWait(o, x) }",
+  );
+  const { context, lines } = fakeContext(graph);
+  beginsCopy("out").prepare(graph.nodes[0] as Node, { ...context, overlaid: new Set(["o"]) })();
+  assert.deepEqual(lines, ["record 1 stream 1", "stream 2 waits for 1", "record 2 stream 2"]);
 });
 
 test("beginsCopy(out) copies in its stream after what was launched; awaitsCopy holds up the kernels until it is done", () => {

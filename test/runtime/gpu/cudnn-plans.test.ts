@@ -67,6 +67,9 @@ test("plansOf(convolution) goes on until one takes little workspace, in the fall
 
 test("plansOf(convolution) compiles nothing but what cuDNN takes for the best", () => {
   const compiled = { engine: 1, compiles: true };
+  const [first, second] = found({ A: [compiled, { engine: 2 }] }).plans;
+  const textOf = (plan: typeof first) => plan?.recipe.by === "plan" && plan.recipe.text;
+  assert.deepEqual([textOf(first), textOf(second)], ["engine 1", undefined]);
   assert.deepEqual(found({ A: [compiled, { engine: 2 }, { engine: 3, compiles: true }] }).engines, [1, 2]);
   assert.deepEqual(found({ A: [{ engine: 2 }, compiled], fallback: [compiled] }).engines, [2]);
 });
@@ -105,6 +108,12 @@ test("planBy(recipe) makes the plan again where cuDNN still proposes that engine
   made?.destroy();
   assert.equal(planBy(fake.cudnn, spec, { ...recipe, engine: 3 }, 3), undefined);
   assert.equal(planBy(fake.cudnn, spec, { ...recipe, rank: 2 }, 3), undefined);
+  const ofText = planBy(fake.cudnn, spec, { ...recipe, rank: 9, text: "engine 2" }, 3);
+  assert.equal(ofText?.workspaceBytes, 7); // of its text: no heuristic is asked
+  ofText?.destroy();
+  const ofRank = planBy(fake.cudnn, spec, { ...recipe, text: "engine 8" }, 3);
+  assert.equal(ofRank?.workspaceBytes, 7); // cuDNN does not take the text
+  ofRank?.destroy();
   assert.equal(planBy(fakeCudnn({ failsAt: 1 }).cudnn, spec, recipe, 3), undefined);
   assert.equal(fake.held.size, 0);
 });

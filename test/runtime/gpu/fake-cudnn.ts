@@ -26,7 +26,16 @@ export interface FakeCudnnOptions {
 
 /** Numbers of cudnn_graph.h, written out again: the tests are to notice another one. */
 const kinds = { engine: 2, configuration: 3, heuristics: 4, plan: 5 };
-const names = { mode: 200, results: 202, engine: 300, configuration: 401, workspace: 402, index: 1301, notes: 1303 };
+const names = {
+  mode: 200,
+  results: 202,
+  engine: 300,
+  configuration: 401,
+  workspace: 402,
+  text: 405,
+  index: 1301,
+  notes: 1303,
+};
 
 interface Descriptor {
   readonly kind: number;
@@ -62,10 +71,14 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
   function get(made: Descriptor, name: number, asked: number, count: [number], bytes: Uint8Array): void {
     if (name === names.results) {
       count[0] = proposed(made).length;
-      if (asked) int64(bytes).forEach((at, i) => void (of(at).engine = proposed(made)[i]));
+      for (const [i, at] of (asked ? int64(bytes) : []).entries()) of(at).engine = proposed(made)[i];
     } else if (name === names.engine) {
       count[0] = 1;
       of(int64(bytes)[0]).engine = made.engine;
+    } else if (name === names.text) {
+      const written = Buffer.from(`engine ${made.engine?.engine}`);
+      count[0] = written.length;
+      if (asked) bytes.set(written);
     } else if (name === names.workspace) {
       count[0] = 1;
       new BigInt64Array(bytes.buffer as ArrayBuffer)[0] = BigInt(made.engine?.workspaceBytes ?? 0);
@@ -82,7 +95,12 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
   function finalize(made: Descriptor): void {
     if (++finalized === failsAt) throw new Error("cuDNN: CUDNN_STATUS_NOT_SUPPORTED (cudnnBackendFinalize)");
     if (made.kind !== kinds.plan) return;
-    made.engine = of(values(made, names.configuration)[0]).engine;
+    const text = made.attributes.get(names.text);
+    const engine = text && Number(Buffer.from(text.bytes).toString().slice("engine ".length));
+    made.engine = text
+      ? [...A, ...fallback].find((one) => one.engine === engine)
+      : of(values(made, names.configuration)[0]).engine;
+    if (!made.engine) throw new Error("cuDNN: CUDNN_STATUS_BAD_PARAM (cudnnBackendFinalize)");
     if (made.engine?.refused) throw new Error("cuDNN: CUDNN_STATUS_NOT_SUPPORTED (cudnnBackendFinalize)");
   }
 
@@ -140,4 +158,16 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
     for (const work of closing.splice(0).reverse()) work();
   };
   return { cudnn, held, lines, state, close, finalized: () => finalized };
+}
+
+/** Does something with another folder for what is kept. */
+export function withCache<Made>(folder: string, work: () => Made): Made {
+  const before = process.env.MUTWO_CACHE;
+  process.env.MUTWO_CACHE = folder;
+  try {
+    return work();
+  } finally {
+    if (before === undefined) delete process.env.MUTWO_CACHE;
+    else process.env.MUTWO_CACHE = before;
+  }
 }

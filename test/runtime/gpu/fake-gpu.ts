@@ -27,6 +27,7 @@ export function fakeGpu({ compiles = true, deterministic = false, lacks = [], el
   /** Events and graphs that are not destroyed. */
   const made = new Set<bigint>();
   let next = 100n;
+  let besideBytes = 1000;
   const make = (): bigint => {
     made.add(++next);
     return next;
@@ -37,6 +38,7 @@ export function fakeGpu({ compiles = true, deterministic = false, lacks = [], el
     totalBytes: 2 ** 31,
     freeBytes: () => 2 ** 30,
     processBytes: () => 5000,
+    besideBytes: () => (besideBytes += 100),
     malloc: memory.malloc,
     free: memory.free,
     hostAlloc: memory.malloc,

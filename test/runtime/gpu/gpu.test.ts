@@ -158,6 +158,76 @@ test("NVRTC of a version that cannot optimise in several threads compiles in one
   assert.ok(calls.includes("cuLaunchKernel"));
 });
 
+test("mutwo profile --backend cuda --planner compares under deterministic kernels, then times the others, and gives everything back", {
+  skip,
+}, () => {
+  const model = at("fixtures/resnet_bottleneck_dynamic.onnx");
+  const { status, stderr, calls } = mutwo(
+    `profile ${model} --loss ce --optimizer sgd --dim batch=2 --backend cuda --planner recomputeAll --iterations 1 --warmups 0 --no-pictures --json --out`
+      .split(" ")
+      .concat(path.join(root, "planned")),
+  );
+  assert.equal(status, 0, stderr);
+  // mutwo calls this one where the bits must be the same each time; ONNX Runtime's kernels never do
+  const [first, last] = [calls.indexOf("cudnnConvolutionForward"), calls.lastIndexOf("cudnnConvolutionForward")];
+  assert.ok(first > 0);
+  const launches = (from: number, to?: number): number =>
+    calls.slice(from, to).filter((call) => call === "cudaGraphLaunch").length;
+  assert.ok(launches(0, first) > 0, "steps are timed before");
+  assert.equal(launches(first, last), 0, "what is compared is launched by the host");
+  assert.ok(launches(last) > 0, "both steps are timed in turn after");
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+/** 25 MB hold the step below with everything swapped out, and not as it is. */
+const small = { STUB_CUDA_BYTES: "25000000" };
+
+const profileLarge = (...more: string[]) =>
+  mutwo(
+    `profile ${at("fixtures/resnet_bottleneck_dynamic.onnx")} --loss ce --optimizer sgd --dim batch=256 --backend cuda --iterations 1 --warmups 0 --no-pictures --out`
+      .split(" ")
+      .concat(path.join(root, "large"), more),
+    small,
+  );
+
+test("mutwo profile of a step larger than the device says by how much, and what would make it fit", { skip }, () => {
+  const { status, stdout, stderr, calls } = profileLarge();
+  assert.equal(status, 0, stderr);
+  assert.match(stderr, /^profile/m);
+  assert.match(
+    stdout,
+    /^the step does not fit: its values need 38\.1 MiB, Stub GPU has 23\.8 MiB of its 23\.8 MiB for them$/m,
+  );
+  for (const flags of ["--budget \\d+B", "--dim batch=\\d+", "--dim batch=128 --accumulate 2", "--precision mixed"])
+    assert.match(stdout, new RegExp(`^    mutwo profile .*${flags}`, "m"), flags);
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("mutwo profile --budget of a step larger than the device plans, executes and compares it", { skip }, () => {
+  const { status, stdout, stderr, calls } = profileLarge("--budget", "22MiB", "--json");
+  assert.equal(status, 0, stderr);
+  const summary = JSON.parse(stdout);
+  assert.ok(summary.peakBytes > 25e6 && summary.plan.peakBytes <= 22 * 2 ** 20);
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("mutwo profile of a step that does not fit with everything swapped out either: one line, exit status 2", {
+  skip,
+}, () => {
+  const { status, stderr, calls } = mutwo(
+    `profile ${at("fixtures/resnet_bottleneck_dynamic.onnx")} --loss ce --optimizer sgd --dim batch=512 --backend cuda --no-pictures`.split(
+      " ",
+    ),
+    small,
+  );
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /^mutwo: out of memory: the step needs [\d.]+ MiB, and [\d.]+ MiB with every activation swapped out; /m,
+  );
+  assert.match(calls.at(-1) ?? "", held);
+});
+
 test("mutwo profile --backend cuda without NVRTC fuses nothing and runs", { skip }, () => {
   const { status, stderr, calls } = profile({ NVRTC_LIBRARY: "/nowhere/libnvrtc.so" });
   assert.equal(status, 0, stderr);

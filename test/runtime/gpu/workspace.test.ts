@@ -90,3 +90,14 @@ test("take(bytes) between calls is memory of its own, which stays until it is gi
   workspace.giveBack(at);
   assert.ok(!memory.held.has(at));
 });
+
+test("withPieces(sizes, work) gives the pieces back, also where the work throws", () => {
+  const { memory, workspace } = opened();
+  workspace.withPieces([100, 300], (pieces) => assert.deepEqual([...memory.held.keys()], pieces));
+  assert.equal(memory.held.size, 0);
+  const failing = (): never => {
+    throw new Error("stopped");
+  };
+  assert.throws(() => workspace.withPieces([100], failing), /^Error: stopped$/);
+  assert.equal(memory.held.size, 0);
+});

@@ -68,6 +68,10 @@ export const expressions: Readonly<Record<string, Expression>> = {
     `(${a} < ${zero(dtype)} ? ${literal(dtype, call.float("alpha", 0.01))} * ${a} : ${a})`,
   Elu: ([a], call, dtype) =>
     `(${a} < ${zero(dtype)} ? ${literal(dtype, call.float("alpha", 1))} * (exp${isDouble(dtype) ? "" : "f"}(${a}) - ${one(dtype)}) : ${a})`,
+  HardSigmoid: ([a], call, dtype) => {
+    const line = `${literal(dtype, call.float("alpha", 0.2))} * ${a} + ${literal(dtype, call.float("beta", 0.5))}`;
+    return `mutwo_max(mutwo_min(${line}, ${one(dtype)}), ${zero(dtype)})`;
+  },
   Reciprocal: ([a], _, dtype) => `(${one(dtype)} / ${a})`,
   Sign: ([a], _, dtype) => {
     const C = computeTypes[dtype];

@@ -49,7 +49,7 @@ function broadcasting(body: Graph): Graph {
  * CUDA C for a fused node. `aligned` tells whether all full operands start on 16-byte boundaries. Operands are the
  * node's inputs, then its outputs. Inputs are read before outputs are written, element by element, so an output may lie
  * where a full input lies. Without fused multiply-add (--fmad=false) an op gives the same bits in whatever kernel it is.
- * The device's `multiprocessors` decide how many blocks are launched at most.
+ * The device's `multiprocessors` decide how many blocks share the work of reductions.
  */
 export function fusedSource(given: Graph, aligned: boolean, multiprocessors: number): Launches {
   const body = broadcasting(given);
@@ -67,6 +67,6 @@ export function fusedSource(given: Graph, aligned: boolean, multiprocessors: num
   const trailing = reducing.length ? reducedAxesOf(reducing[0] as Node, body) : 0;
   const source = reducing.length
     ? rowKernel(body, used, shape, trailing, aligned, multiprocessors)
-    : pointwiseKernel(body, used, shape, aligned, multiprocessors);
+    : pointwiseKernel(body, used, shape, aligned);
   return { launches: [{ source, operands: [...body.inputs, ...body.outputs] }], partsBytes: 0 };
 }

@@ -14,8 +14,11 @@ export interface ChannelShape {
 
 const threads = 256;
 
-/** Blocks for each multiprocessor: enough to fill it several times over. */
-const blocksPerMultiprocessor = 8;
+/** Blocks for each multiprocessor: more than it runs at once, so that it is never short of them. */
+const blocksPerMultiprocessor = 12;
+
+/** Times that a thread reads together: the rest of a part is read one after the other, which takes as long again. */
+const unrolled = 4;
 
 /** How the elements of each channel are dealt out to blocks. */
 export interface Grid {
@@ -39,9 +42,12 @@ export function gridOf({ shape: { before, kept, after }, aligned, multiprocessor
   const groups = isColumns ? Math.ceil(kept / width / across) : kept;
   const most = Math.max(1, Math.ceil((before * after) / 4 / (isColumns ? rowsOf(across) : threads)));
   const parts = Math.max(1, Math.min(most, Math.ceil((multiprocessors * blocksPerMultiprocessor) / groups), 512));
+  const wanted = (before * after) / parts;
   const step = isColumns ? 1 : width;
-  const chunk = step * Math.ceil((before * after) / step / parts);
-  return { parts, chunk, width, isColumns, across, blocks: groups * parts };
+  const unit = isColumns || wanted < width * threads * unrolled ? step : width * threads * unrolled;
+  const chunk = unit * Math.ceil(wanted / unit);
+  const used = Math.ceil((before * after) / chunk);
+  return { parts: used, chunk, width, isColumns, across, blocks: groups * used };
 }
 
 /** Rows that the threads of a block read at once. */
@@ -103,7 +109,7 @@ ${text.each.join("\n")}
   ${each((k) => `double sum${k} = 0;`)}
   {
 ${loop(
-  `    #pragma unroll 4
+  `    #pragma unroll ${unrolled}
     for (unsigned e0 = begin + ${width}u * threadIdx.x; e0 < end; e0 += ${width * threads}u, count += ${width}u) {`,
   `(e0 / ${after}u) * ${kept * after}u + c * ${after}u + e0 % ${after}u`,
   text.sums.map((sum, k) => `sum${k} = ${sum};`).join(" "),

@@ -184,49 +184,42 @@ export function elementText(
   };
 }
 
-/** Vectors along the last axis of which a thread keeps its four elements at most. */
-const mostSteady = 8;
-
-const commonDivisor = (a: number, b: number): number => (b ? commonDivisor(b, a % b) : a);
-
-/** A kernel in which each thread makes a few elements of the full shape. */
+/**
+ * A kernel in which each thread makes a few elements of the full shape, all of them next to each other: blocks that went on
+ * to further ones would lose the lines of the cache that they share with others.
+ */
 export function pointwiseKernel(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
   aligned: boolean,
-  multiprocessors: number,
 ): KernelSource {
   const count = elementCount(shape);
-  const width = aligned && count % 4 === 0 ? 4 : 1;
+  const fours = aligned ? Math.floor(count / 4) : 0;
+  const left = count - 4 * fours;
   const threads = 256;
-  const most = Math.max(1, Math.min(Math.ceil(count / width / threads), multiprocessors * 16));
+  const blocks = Math.max(1, Math.ceil(Math.max(fours, left) / threads));
   const index = count >= 2 ** 31 ? "unsigned long long" : "unsigned";
   // sums over the same elements come right before: what they read last is still in the cache
   const isBackward = body.nodes.some((node) => opOf(node).channelInputs);
-  const channels = shape.at(-1) as number;
-  const along = used.filter((name) => isAlong((body.tensors.get(name) as Tensor).shape, shape, shape.length - 1));
-  // blocks after which a thread comes back to the same channels
-  const period = channels / commonDivisor(channels, threads * width);
-  const isSteady =
-    width === 4 && channels % 4 === 0 && period <= most && along.length > 0 && along.length <= mostSteady;
-  const blocks = isSteady ? most - (most % period) : most;
-  const first = isBackward ? `${width}u * (${count / width - 1}u - q0)` : `${width}u * q0`;
-  const channel = { axis: shape.length - 1, index: "c", isOfElement: true };
-  const { once, each } = elementText(body, used, shape, { width, index, channel: isSteady ? channel : undefined });
+  /** The place of a thread among `places` of `width` elements each, from the element `start` on. */
+  const part = (width: 1 | 4, start: number, places: number): string[] => {
+    if (places === 0) return [];
+    const place = isBackward ? `(${places - 1}u - q)` : "q";
+    const at = width === 1 ? place : `${width}u * ${place}`;
+    return [
+      `  if (q < ${places}u) {`,
+      `    const ${index} i0 = ${start ? `${start}u + ${at}` : at};`,
+      ...elementText(body, used, shape, { width, index }).each,
+      "  }",
+    ];
+  };
+  const { once } = elementText(body, used, shape, { width: 1, index });
   const lines = [
-    ...(isSteady
-      ? [
-          `  const ${index} q0 = blockIdx.x * ${threads}u + threadIdx.x;`,
-          `  if (q0 >= ${count / width}u) return;`,
-          `  const unsigned c = (${first}) % ${channels}u;`,
-        ]
-      : []),
+    `  const ${index} q = (${index})blockIdx.x * ${threads}u + threadIdx.x;`,
     ...once,
-    `  for (${index} q = blockIdx.x * ${threads}u + threadIdx.x; q < ${count / width}u; q += gridDim.x * ${threads}u) {`,
-    `    const ${index} i0 = ${isBackward ? `${width}u * (${count / width - 1}u - q)` : `${width}u * q`};`,
-    ...each,
-    "  }",
+    ...part(4, 0, fours),
+    ...part(1, 4 * fours, left),
   ];
   return named(
     (name) =>

@@ -48,7 +48,7 @@ const along = ({ window, shape, pooled }: Pooling, axis: number) => ({
  * CUDA C of max pooling: each element of Y is the first of the greatest of its window, NaN if there is one. Parameters: X,
  * Y, and, if wanted, the indices of those elements in the flattened X with channels first.
  */
-export function maxPoolSource(pooling: Pooling, withIndices: boolean, multiprocessors: number): KernelSource {
+export function maxPoolSource(pooling: Pooling, withIndices: boolean): KernelSource {
   const { dtype, shape, pooled, channelsLast } = pooling;
   const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
   const channels = shape[1] as number;
@@ -66,20 +66,20 @@ export function maxPoolSource(pooling: Pooling, withIndices: boolean, multiproce
     "    long long winner = -1;",
     ...loops,
     `      const ${compute} value = mutwo_in<${compute}>(x[${placeIn(spatial, "in", channels, channelsLast)}]);`,
-    `      if (winner < 0 || value > best || (value != value && best == best)) { best = value; winner = ${flat}; }`,
+    `      if (winner < 0 || value > best || value != value) { best = value; winner = ${flat}; }`,
     `    ${"}".repeat(loops.length)}`,
     `    y[i] = mutwo_out<${memory}>(best);`,
     ...(withIndices ? ["    index[i] = winner;"] : []),
   ];
   const parameters = `const ${memory}* x, ${memory}* y${withIndices ? ", long long* index" : ""}`;
-  return looping(parameters, lines, count, multiprocessors);
+  return each(parameters, lines, count);
 }
 
 /**
  * CUDA C of average pooling: each element of Y is the sum of its window's elements by their number, or, with `countsPads`,
  * by that of the places in the padded image. Parameters: X, Y.
  */
-export function averagePoolSource(pooling: Pooling, countsPads: boolean, multiprocessors: number): KernelSource {
+export function averagePoolSource(pooling: Pooling, countsPads: boolean): KernelSource {
   const { dtype, shape, pooled, window, channelsLast } = pooling;
   const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
   const channels = shape[1] as number;
@@ -103,14 +103,14 @@ export function averagePoolSource(pooling: Pooling, countsPads: boolean, multipr
     `    y[i] = mutwo_out<${memory}>(sum / (${compute})count);`,
   ];
   const count = elementCount([...shape.slice(0, 2), ...pooled]);
-  return looping(`const ${memory}* x, ${memory}* y`, lines, count, multiprocessors);
+  return each(`const ${memory}* x, ${memory}* y`, lines, count);
 }
 
 /**
  * CUDA C of max pooling's gradient: each element of X gathers dY of those windows over it that it has won, in a fixed
  * order. Parameters: dY, indices into the flattened X with channels first, dX.
  */
-export function maxPoolGradientSource(pooling: Pooling, multiprocessors: number): KernelSource {
+export function maxPoolGradientSource(pooling: Pooling): KernelSource {
   const { dtype, shape, pooled, channelsLast } = pooling;
   const [memory, compute] = [memoryTypes[dtype] as string, computeTypes[dtype] as string];
   const channels = shape[1] as number;
@@ -139,26 +139,22 @@ export function maxPoolGradientSource(pooling: Pooling, multiprocessors: number)
     `    dx[i] = mutwo_out<${memory}>(sum);`,
   );
   const parameters = `const ${memory}* dy, const long long* index, ${memory}* dx`;
-  return looping(parameters, lines, elementCount(shape), multiprocessors);
+  return each(parameters, lines, elementCount(shape));
 }
 
-/** A kernel in which each thread makes elements `i`. */
-const looping = (
-  parameters: string,
-  lines: readonly string[],
-  count: number,
-  multiprocessors: number,
-): KernelSource => {
+/** A kernel in which each thread makes one element, `i`. */
+const each = (parameters: string, lines: readonly string[], count: number): KernelSource => {
   // dividing 64-bit numbers takes several times as long
   const index = count < 2 ** 31 ? "unsigned" : "long long";
   return named(
     (name) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(${parameters}) {
-  for (${index} i = blockIdx.x * (${index})${threads} + threadIdx.x; i < ${count}; i += gridDim.x * (${index})${threads}) {
+  const ${index} i = (${index})blockIdx.x * ${threads} + threadIdx.x;
+  if (i < ${count}) {
 ${lines.map((line) => line.replace("long long rest", `${index} rest`)).join("\n")}
   }
 }
 `,
-    Math.max(1, Math.min(Math.ceil(count / threads), multiprocessors * 32)),
+    Math.max(1, Math.ceil(count / threads)),
     threads,
   );
 };

@@ -1,9 +1,10 @@
-import { elementCount, type Graph, type Node, type Tensor } from "../../../graph/graph.js";
+import type { Graph, Node, Tensor } from "../../../graph/graph.js";
 import { callOf } from "../../../ops/call.js";
 import { computeTypes, literal, type Reduction, reductions } from "./expressions.js";
 import { type KernelSource, memoryTypes, named, parameters } from "./kernel.js";
 import { broadcastIndex, expressionOf, isFull, scalarOf } from "./pointwise.js";
 import { fullNodesFor, levelsOf, type Reach, reachesOf } from "./reach.js";
+import { type RowGrid, rowGrid } from "./row-grid.js";
 
 /** How many trailing axes a reduction goes over. */
 export function reducedAxesOf(node: Node, body: Graph): number {
@@ -13,33 +14,10 @@ export function reducedAxesOf(node: Node, body: Graph): number {
   return axes?.length ? axes.length : shape.length;
 }
 
-/** Elements of a row that one thread keeps at most. */
-const mostPerThread = 32;
-
-/** How rows are dealt out to threads. */
-interface Grid {
-  readonly rows: number;
-  readonly columns: number;
-  /** Elements that are read and written together: 4 or 1. */
-  readonly width: number;
-  /** Threads of a row. */
-  readonly lanes: number;
-  readonly perThread: number;
-  readonly warpsPerBlock: number;
-}
-
-function gridOf(shape: readonly number[], trailing: number, aligned: boolean): Grid {
-  const rows = elementCount(shape.slice(0, shape.length - trailing));
-  const columns = elementCount(shape.slice(shape.length - trailing));
-  const width = aligned && columns % 4 === 0 ? 4 : 1;
-  // one warp a row while its threads can keep the row, then as many as it takes
-  const lanes =
-    columns <= (32 * mostPerThread) / 2 ? 32 : Math.min(1024, 32 * Math.ceil(columns / (mostPerThread / 2) / 32));
-  const perThread = width * Math.ceil(columns / width / lanes);
-  return { rows, columns, width, lanes, perThread, warpsPerBlock: lanes === 32 ? 4 : 1 };
-}
-
-/** A kernel that keeps rows of the full shape on the chip: each goes over the `trailing` axes that are reduced. */
+/**
+ * A kernel for rows of the full shape: each goes over the `trailing` axes that are reduced. Rows that its threads can keep
+ * are read once; longer ones are read again for each reduction and for what is written, from the cache where they fit.
+ */
 export function rowKernel(
   body: Graph,
   used: readonly string[],
@@ -48,7 +26,7 @@ export function rowKernel(
   aligned: boolean,
   multiprocessors: number,
 ): KernelSource {
-  const grid = gridOf(shape, trailing, aligned);
+  const grid = rowGrid(shape, trailing, aligned);
   const { rows, lanes, warpsPerBlock } = grid;
   const threads = lanes === 32 ? 32 * warpsPerBlock : lanes;
   const most = multiprocessors * (lanes === 32 ? 64 : 16);
@@ -78,7 +56,7 @@ class RowText {
     private readonly used: readonly string[],
     private readonly shape: readonly number[],
     private readonly trailing: number,
-    private readonly grid: Grid,
+    private readonly grid: RowGrid,
   ) {
     this.reach = reachesOf(body, used, shape, trailing);
     this.level = levelsOf(body);
@@ -96,7 +74,7 @@ class RowText {
         : `  for (unsigned row = blockIdx.x; row < ${rows}u; row += gridDim.x) {`,
     );
     this.readRowValues();
-    this.readFullInputs();
+    if (this.grid.keeps) this.readFullInputs();
     const lastLevel = Math.max(...this.level.values());
     for (let level = 0; level <= lastLevel; level++) {
       this.computeRowValues(level);
@@ -135,10 +113,9 @@ class RowText {
     for (const name of contiguous) this.readContiguous(name);
     for (const name of full)
       if (!contiguous.includes(name)) {
-        const at = broadcastIndex(shape, this.type(name).shape, "i");
         text.push(
           "    #pragma unroll",
-          `    for (int e = 0; e < ${perThread}; e++) ${this.guard("e")} { const unsigned i = row * ${this.grid.columns}u + ${this.column("e")}; ${name}_k[e] = mutwo_in<${this.compute(name)}>(${name}[${at}]); }`,
+          `    for (int e = 0; e < ${perThread}; e++) ${this.guard("e")} { ${this.place("e")} ${name}_k[e] = ${this.read(name)}; }`,
         );
       }
   }
@@ -183,15 +160,13 @@ class RowText {
       const { start } = reductions[node.op] as Reduction;
       text.push(`    ${this.compute(name)} ${name}_a = ${start(this.type(name).dtype)};`);
     }
-    text.push("    #pragma unroll", `    for (int e = 0; e < ${this.grid.perThread}; e++) ${this.guard("e")} {`);
-    text.push(...this.loads(nodes, sources));
-    for (const node of nodes) text.push(this.computed(node, "v", "      "));
-    for (const node of due) {
-      const name = node.outputs[0] as string;
-      const { join } = reductions[node.op] as Reduction;
-      text.push(`      ${name}_a = ${join(`${name}_a`, this.value(node.inputs[0] as string))};`);
-    }
-    text.push("    }");
+    this.eachElement(nodes, sources, () => {
+      for (const node of due) {
+        const name = node.outputs[0] as string;
+        const { join } = reductions[node.op] as Reduction;
+        text.push(`      ${name}_a = ${join(`${name}_a`, this.value(node.inputs[0] as string))};`);
+      }
+    });
     for (const node of due) this.joinThreads(node);
   }
 
@@ -218,37 +193,78 @@ class RowText {
   /** Outputs of the full shape, all in one pass over the row. */
   private writeFull(outputs: readonly string[]): void {
     const { text } = this;
-    const { perThread, columns, width } = this.grid;
+    const { columns, width } = this.grid;
     const nodes = fullNodesFor(outputs, this.body, this.reach);
-    text.push("    #pragma unroll", `    for (int e0 = 0; e0 < ${perThread}; e0 += ${width}) ${this.guard("e0")} {`);
-    if (width === 4) for (const name of outputs) text.push(`      mutwo_four<${this.memory(name)}> ${name}_4;`);
-    text.push("      #pragma unroll", `      for (int e = e0; e < e0 + ${width}; e++) {`);
-    text.push(...this.loads(nodes, outputs));
-    for (const node of nodes) text.push(this.computed(node, "v", "      "));
-    for (const name of outputs) {
-      // a row value that goes into every column
-      const result = `mutwo_out<${this.memory(name)}>(${this.value(name)})`;
-      text.push(
-        width === 4
-          ? `      ${name}_4.v[e - e0] = ${result};`
-          : `      ${name}[(size_t)row * ${columns} + ${this.column("e")}] = ${result};`,
-      );
-    }
-    text.push("      }");
-    if (width === 4)
-      for (const name of outputs)
-        text.push(
-          `      *(mutwo_four<${this.memory(name)}>*)(${name} + (size_t)row * ${columns} + ${this.column("e0")}) = ${name}_4;`,
-        );
-    text.push("    }");
+    const before = width === 4 ? outputs.map((name) => `      mutwo_four<${this.memory(name)}> ${name}_4;`) : [];
+    const after = outputs.map(
+      (name) =>
+        `      *(mutwo_four<${this.memory(name)}>*)(${name} + (size_t)row * ${columns} + ${this.column("e0")}) = ${name}_4;`,
+    );
+    this.eachElement(
+      nodes,
+      outputs,
+      () => {
+        for (const name of outputs) {
+          // a row value that goes into every column
+          const result = `mutwo_out<${this.memory(name)}>(${this.value(name)})`;
+          text.push(
+            width === 4
+              ? `      ${name}_4.v[e - e0] = ${result};`
+              : `      ${name}[(size_t)row * ${columns} + ${this.column("e")}] = ${result};`,
+          );
+        }
+      },
+      { before, after: width === 4 ? after : [] },
+    );
   }
 
-  /** What a thread keeps of the full inputs that some nodes, or what stands beside them, read. */
-  private loads(nodes: readonly Node[], direct: readonly string[]): string[] {
+  /** A pass over a thread's elements, as many at a time as are written together: some nodes are computed, then `inner`. */
+  private eachElement(
+    nodes: readonly Node[],
+    direct: readonly string[],
+    inner: () => void,
+    { before = [], after = [] }: { readonly before?: readonly string[]; readonly after?: readonly string[] } = {},
+  ): void {
+    const { text } = this;
+    const { perThread, width, keeps, columns } = this.grid;
     const names = new Set([...nodes.flatMap((node) => node.inputs), ...direct]);
-    return this.full
-      .filter((name) => names.has(name))
-      .map((name) => `      const ${this.compute(name)} ${name}_v = ${name}_k[e];`);
+    const inputs = this.full.filter((name) => names.has(name));
+    const fours = keeps || width === 1 ? [] : inputs.filter((name) => isFull(this.type(name), this.shape));
+    text.push(
+      keeps ? "    #pragma unroll" : `    #pragma unroll ${8 / width}`,
+      `    for (int e0 = 0; e0 < ${perThread}; e0 += ${width}) ${this.guard("e0")} {`,
+      ...before,
+    );
+    for (const name of fours) {
+      const four = `mutwo_four<${this.memory(name)}>`;
+      text.push(
+        `      const ${four} ${name}_4 = *(const ${four}*)(${name} + (size_t)row * ${columns} + ${this.column("e0")});`,
+      );
+    }
+    text.push("      #pragma unroll", `      for (int e = e0; e < e0 + ${width}; e++) {`);
+    if (!keeps && inputs.length > fours.length) text.push(`      ${this.place("e")}`);
+    for (const name of inputs) {
+      const four = `mutwo_in<${this.compute(name)}>(${name}_4.v[e - e0])`;
+      const value = keeps ? `${name}_k[e]` : fours.includes(name) ? four : this.read(name);
+      text.push(`      const ${this.compute(name)} ${name}_v = ${value};`);
+    }
+    for (const node of nodes) text.push(this.computed(node, "v", "      "));
+    inner();
+    text.push("      }", ...after, "    }");
+  }
+
+  /** Says where a thread's element lies in the full shape: `i`. */
+  private place(e: string): string {
+    const { rows, columns } = this.grid;
+    const type = rows * columns >= 2 ** 31 ? "size_t" : "unsigned";
+    return `const ${type} i = (${type})row * ${columns}u + ${this.column(e)};`;
+  }
+
+  /** A full input's element at `i`. */
+  private read(name: string): string {
+    const { shape } = this.type(name);
+    const at = isFull(this.type(name), this.shape) ? "i" : broadcastIndex(this.shape, shape, "i");
+    return `mutwo_in<${this.compute(name)}>(${name}[${at}])`;
   }
 
   /** A node's result as a constant of its own. */

@@ -52,7 +52,10 @@ function valueLike(dtype: DType, shape: readonly number[], limit?: number): Valu
 /** Compares a kernel's result with the CPU's: equal, or within rounding for floats. */
 function near(dtype: DType, actual: Uint8Array, expected: Uint8Array, what: string): void {
   const [p, q] = [valuesOf(dtype, actual), valuesOf(dtype, expected)];
-  const scale = Math.max(1e-3, ...q.map(Math.abs).filter(Number.isFinite));
+  const scale = q
+    .map(Math.abs)
+    .filter(Number.isFinite)
+    .reduce((a, z) => Math.max(a, z), 1e-3);
   q.forEach((value, i) => {
     const other = p[i] as number;
     const same = Object.is(other, value) || other === value || Math.abs(other - value) <= 5e-6 * scale;
@@ -129,6 +132,40 @@ for (const [name, loss, order] of [
     },
   );
 
+test("fusedSource(rows too long to keep) reads them again for each reduction and for what is written", options, () => {
+  const text = (columns: number) => `graph(float32[5,${columns}] x, float32[${columns}] z, float32[5,1] r) => (y, s) {
+    a = Mul(x, z)
+    m = ReduceMax<axes=[-1], keepdims=1>(a)
+    l = Sub(a, m)
+    e = Exp(l)
+    s = ReduceSum<axes=[-1], keepdims=1>(e)
+    d = Div(e, s)
+    y = Add(d, r)
+  }`;
+  // with fours and without
+  const bodies = [40000, 33333].map((columns) => parseGraph(text(columns)));
+  const sources = bodies.map((body) => fusedSource(body, true, multiprocessors));
+  const run = compiled(sources.flatMap(({ launches }) => launches.map(({ source }) => source)));
+  for (const [i, body] of bodies.entries()) {
+    const values = new Map(body.inputs.map((name) => [name, valueLike("float32", tensorOf(body, name).shape)]));
+    const inputs = body.inputs.map((name) => values.get(name) as Value);
+    for (const one of body.nodes) {
+      const given = one.inputs.map((name) => values.get(name) as Value);
+      one.outputs.forEach((name, j) => void values.set(name, cpu.evaluate(one, given)[j] as Value));
+    }
+    const memory = inputs.map(({ data }) => placed(data));
+    const [y, s] = body.outputs.map((name) => (values.get(name) as Value).data);
+    assert.ok(y && s);
+    // the result may lie where the input lies
+    const rows = place(s.length);
+    const given = body.inputs.map((name, at) => [name, memory[at] as Uint8Array] as const);
+    const made = new Map([...given, ["y", memory[0] as Uint8Array] as const, ["s", rows] as const]);
+    runLaunches(run, sources[i] as Launches, made);
+    near("float32", rows, s, `sums of ${i}`);
+    near("float32", memory[0] as Uint8Array, y, `result of ${i}`);
+  }
+});
+
 test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
   const cases: [number[], number[]][] = [
     [[37, 48], [0]],
@@ -178,62 +215,78 @@ test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean 
   }
 });
 
-test("maxPoolGradientSource(window) gives each winner its windows' gradients", options, () => {
-  const shape = [2, 3, 11, 9];
-  const window = { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1] };
-  const attributes = {
-    kernel_shape: ints(window.kernel),
-    strides: ints(window.strides),
-    pads: ints(window.pads),
-  };
-  const x = valueLike("float32", shape);
-  const [y, index] = cpu.evaluate({ ...node("MaxPool", 1, attributes), outputs: ["y0", "y1"] }, [x]);
-  assert.ok(y && index);
-  const dY = valueLike("float32", y.shape);
-  const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
-  const [expected] = cpu.evaluate(gradient, [dY, index]);
-  assert.ok(expected);
-  const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
-  for (const channelsLast of [false, true]) {
-    const order = (value: Value): Value => (channelsLast ? lastOf(value) : value);
-    const forward = maxPoolSource({ ...pooling, channelsLast }, true, multiprocessors);
-    const backward = maxPoolGradientSource({ ...pooling, channelsLast }, multiprocessors);
-    const run = compiled([forward, backward]);
-    const made = place(y.data.length);
-    const places = place(index.data.length);
-    run(forward, [placed(order(x).data), made, places]);
-    near("float32", made, order(y).data, "MaxPool");
-    assert.deepEqual(valuesOf("int64", places), valuesOf("int64", order(index).data), "places with channels first");
-    const output = place(expected.data.length);
-    run(backward, [placed(order(dY).data), placed(order(index).data), output]);
-    near("float32", output, order(expected).data, "MaxPoolGradient");
-  }
-});
+for (const [what, dtype, shape, window] of [
+  [
+    "overlapping windows",
+    "float32",
+    [2, 3, 11, 9],
+    { kernel: [3, 3], strides: [2, 2], dilations: [1, 1], pads: [1, 1, 1, 1] },
+  ],
+  ["spread windows of a line", "float64", [2, 2, 17], { kernel: [3], strides: [1], dilations: [2], pads: [2, 1] }],
+  [
+    "boxes",
+    "float32",
+    [1, 2, 5, 6, 4],
+    { kernel: [2, 3, 2], strides: [2, 1, 2], dilations: [1, 1, 1], pads: [0, 1, 0, 1, 1, 0] },
+  ],
+] as const)
+  test(
+    `maxPoolSource and maxPoolGradientSource (${what}) give the winners, and each winner its windows' gradients`,
+    options,
+    () => {
+      const attributes = {
+        kernel_shape: ints(window.kernel),
+        strides: ints(window.strides),
+        dilations: ints(window.dilations),
+        pads: ints(window.pads),
+      };
+      const x = valueLike(dtype, shape);
+      const [y, index] = cpu.evaluate({ ...node("MaxPool", 1, attributes), outputs: ["y0", "y1"] }, [x]);
+      assert.ok(y && index);
+      const dY = valueLike(dtype, y.shape);
+      const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
+      const [expected] = cpu.evaluate(gradient, [dY, index]);
+      assert.ok(expected);
+      const pooling = { dtype, shape, pooled: y.shape.slice(2), window };
+      for (const channelsLast of [false, true]) {
+        const order = (value: Value): Value => (channelsLast ? lastOf(value) : value);
+        const [pool, alone] = [true, false].map((indexed) => maxPoolSource({ ...pooling, channelsLast }, indexed)) as [
+          KernelSource,
+          KernelSource,
+        ];
+        const back = maxPoolGradientSource({ ...pooling, channelsLast });
+        const run = compiled([pool, alone, back]);
+        const [most, at, again, dX] = [y, index, y, expected].map(({ data }) => place(data.length)) as Uint8Array[];
+        run(pool, [placed(order(x).data), most as Uint8Array, at as Uint8Array]);
+        run(alone, [placed(order(x).data), again as Uint8Array]);
+        run(back, [placed(order(dY).data), placed(order(index).data), dX as Uint8Array]);
+        near(dtype, most as Uint8Array, order(y).data, "MaxPool");
+        near("int64", at as Uint8Array, order(index).data, "indices");
+        assert.deepEqual(again, most);
+        near(dtype, dX as Uint8Array, order(expected).data, "MaxPoolGradient");
+      }
+    },
+  );
 
-test(
-  "fusedSource(body) reads operands that are broadcast along the last axis by fours, kept or each time",
-  options,
-  () => {
-    const bodies = [
-      "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-      "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-      "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
-    ].map((text) => parseGraph(text));
-    // of few and of many blocks
-    const all = bodies.flatMap((body) => [only(body, 1), only(body, 132)].map((source) => ({ body, source })));
-    const run = compiled(all.map(({ source }) => source));
-    for (const { body, source } of all) {
-      const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
-      const [x, s, b] = inputs as [Value, Value, Value];
-      const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
-      const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
-      const output = place((expected as Value).data.length);
-      run(source, [...inputs.map(({ data }) => placed(data)), output]);
-      near("float32", output, (expected as Value).data, source.source);
-    }
-    assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
-  },
-);
+test("fusedSource(body) reads operands that are broadcast along the last axis by fours", options, () => {
+  const bodies = [
+    "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+  ].map((text) => parseGraph(text));
+  const all = bodies.flatMap((body) => [only(body, 1)].map((source) => ({ body, source })));
+  const run = compiled(all.map(({ source }) => source));
+  for (const { body, source } of all) {
+    const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
+    const [x, s, b] = inputs as [Value, Value, Value];
+    const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
+    const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
+    const output = place((expected as Value).data.length);
+    run(source, [...inputs.map(({ data }) => placed(data)), output]);
+    near("float32", output, (expected as Value).data, source.source);
+  }
+  assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
+});
 
 test("averagePoolSource(window) is AveragePool of images in both orders, pads counted or not", options, () => {
   const shape = [2, 3, 11, 9];
@@ -256,7 +309,7 @@ test("averagePoolSource(window) is AveragePool of images in both orders, pads co
     assert.ok(y);
     const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
     for (const channelsLast of [false, true]) {
-      const source = averagePoolSource({ ...pooling, channelsLast }, countsPads, multiprocessors);
+      const source = averagePoolSource({ ...pooling, channelsLast }, countsPads);
       const output = place(y.data.length);
       compiled([source])(source, [placed(channelsLast ? lastOf(x).data : x.data), output]);
       near("float32", output, channelsLast ? lastOf(y).data : y.data, `AveragePool ${countsPads} ${ceil}`);
@@ -266,7 +319,8 @@ test("averagePoolSource(window) is AveragePool of images in both orders, pads co
 
 /** An image with its channels last. */
 function lastOf(value: Value): Value {
-  const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints([0, 2, 3, 1]) }), [value]);
+  const perm = [0, ...value.shape.slice(2).map((_, axis) => axis + 2), 1];
+  const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints(perm) }), [value]);
   return turned as Value;
 }
 
@@ -278,11 +332,9 @@ function only(body: Graph, multiprocessors: number): KernelSource {
 }
 
 test("fusedSource(body, multiprocessors): the same text, a grid that is no larger than the device asks", () => {
-  const pointwise = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
   const rows = parseGraph("graph(float32[100000,64] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   const long = parseGraph("graph(float32[100000,2048] x) => (y) { y = ReduceSum<axes=[-1], keepdims=1>(x) }");
   for (const [body, perMultiprocessor] of [
-    [pointwise, 16],
     [rows, 64],
     [long, 16],
   ] as const) {
@@ -292,7 +344,9 @@ test("fusedSource(body, multiprocessors): the same text, a grid that is no large
   }
 });
 
-test("fusedSource(small body) launches no more blocks than it has work for", () => {
+test("fusedSource(body) launches no more blocks than it has work for", () => {
   const body = parseGraph("graph(float32[2,512] x) => (y) { y = Exp(x) }");
   assert.equal(only(body, 132).blocks, 1);
+  const large = parseGraph("graph(float32[4096,4096] x) => (y) { y = Exp(x) }");
+  assert.equal(only(large, 132).blocks, (4096 * 4096) / 1024);
 });

@@ -11,11 +11,13 @@ const typeOf = (before: number, kept: number, after: number, aligned = true): Ch
 });
 
 test("gridOf(images) reads by fours where rows and addresses allow it, in parts that hold whole fours", () => {
-  const grid = { parts: 2, chunk: 100352, width: 4, isColumns: false, across: 1, blocks: 32 };
+  const grid = { parts: 3, chunk: 69632, width: 4, isColumns: false, across: 1, blocks: 48 };
   assert.deepEqual(gridOf(typeOf(64, 16, 3136)), grid);
   assert.equal(gridOf(typeOf(64, 16, 3136, false)).width, 1);
   assert.equal(gridOf(typeOf(64, 16, 49)).width, 1);
   const { parts, chunk } = gridOf(typeOf(7, 3, 2500));
+  // a part of many elements is one of whole rounds of four reads of each thread
+  assert.equal(gridOf(typeOf(64, 16, 3136)).chunk % (4 * 4 * 256), 0);
   assert.ok(chunk % 4 === 0 && parts * chunk >= 7 * 2500 && (parts - 1) * chunk < 7 * 2500);
 });
 

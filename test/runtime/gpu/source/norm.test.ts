@@ -210,6 +210,6 @@ test("statisticsSource(images) fills the device with parts", () => {
       variance: false,
     },
   );
-  assert.equal(source.sums.blocks, 32);
-  assert.equal(source.partsBytes, 16 * 2 * 16);
+  assert.equal(source.sums.blocks, 48);
+  assert.equal(source.partsBytes, 16 * 3 * 16);
 });
