@@ -7,7 +7,10 @@ import { formatBytes } from "./format.js";
 export const mostBytes = {
   model: 2 ** 31,
   safetensors: 2 ** 34,
+  data: 2 ** 40,
+  image: 2 ** 28,
   run: 5e8,
+  training: 5e8,
   recording: 5e8,
   table: 5e8,
   notebook: 5e8,
@@ -31,7 +34,8 @@ const mostAtOnce = 2 ** 30;
 /** A file that cannot be read as it is, whatever stands in it. */
 export class UnreadableFile extends Error {}
 
-const cannotRead = (kind: string, file: string, why: unknown, cause?: unknown): UnreadableFile =>
+/** `cannot read KIND: FILE (WHY)`, for what is wrong with a file whatever stands in it. */
+export const cannotRead = (kind: string, file: string, why: unknown, cause?: unknown): UnreadableFile =>
   new UnreadableFile(`cannot read ${kind}: ${file} (${why})`, { cause });
 
 const isNot = (found: Stats): string => {
@@ -67,9 +71,13 @@ const tooLarge = (bytes: number, most: number): string | undefined =>
 export const checkFile = (kind: FileKind, file: string): void =>
   closeSync(openFile(kind, file, mostBytes[kind]).descriptor);
 
-/** The bytes of a file that a user names. Throws as `openFile` does, for more than its kind or the machine may have. */
+/** Opens a file to be read whole. Throws as `openFile` does, for more than its kind or the machine may have. */
+export const openWhole = (kind: FileKind, file: string): OpenFile =>
+  openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+
+/** The bytes of a file that a user names. Throws as `openWhole` does. */
 export function readFile(kind: FileKind, file: string): Buffer {
-  const { descriptor, bytes } = openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+  const { descriptor, bytes } = openWhole(kind, file);
   try {
     return readPart(descriptor, 0, bytes);
   } catch (error) {

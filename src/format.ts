@@ -17,6 +17,12 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 ? String(value) : digits(value)} ${units[unit]}`;
 }
 
+/** Bytes beside others, to the byte where both would read alike: `364 KiB (372,736 B)`. */
+export const formatBytesBeside = (bytes: number, other: number): string =>
+  bytes !== other && formatBytes(bytes) === formatBytes(other)
+    ? `${formatBytes(bytes)} (${formatCount(bytes)} B)`
+    : formatBytes(bytes);
+
 /** Milliseconds as µs, ms or s: `12.3 ms`. */
 export function formatMs(ms: number): string {
   if (Math.abs(ms) >= 1000) return `${digits(ms / 1000)} s`;

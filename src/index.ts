@@ -1,22 +1,33 @@
+export { type ArrayOptions, arrayData, type ColumnChoice, type HeldArray } from "./data/arrays.js";
+export { type Batch, type Batches, type BatchTensor, eachBatch, type LoadedBatch, type Numbers } from "./data/batch.js";
+export type { BatchesOptions, EpochBatches } from "./data/batches.js";
+export type { DataColumn, Dataset } from "./data/dataset.js";
+export type { ImageOptions } from "./data/images.js";
+export type { TypedNumbers } from "./data/numbers.js";
+export { type DataOptions, openData } from "./data/open-data.js";
+export { frameData, type TableLike, type TableOptions } from "./data/table.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
 export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
 export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
+export type { Value } from "./graph/values.js";
 export type { ActivationRow } from "./memory/activation-rows.js";
 export { type Layout, layout } from "./memory/layout.js";
 export { type PeakHolder, peakBytes, type Timeline, timeline } from "./memory/liveness.js";
 export type { Place, Storage, Storages } from "./memory/storages.js";
 export type { BatchNormMode } from "./model/bind.js";
+export type { Separated } from "./model/merged.js";
 export type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model/model.js";
-export { type BoundModel, readModel } from "./model/read.js";
+export { type BoundModel, type ReadOptions, readModel } from "./model/read.js";
 export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { show, showFigure, showTable } from "./notebook/show.js";
+export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
+export type { Host } from "./ops/op.js";
 export type {
   Action,
   BesidePlan,
@@ -44,11 +55,13 @@ export type {
   RowLabel,
   Series,
 } from "./report/data-frame.js";
+export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
+export { writeTraining } from "./report/write-training.js";
 export { type Advice, type AdviseOptions, adviseRun, type Basis, type Outcome, type Trial } from "./run/advise.js";
 export type { Finding, Severity } from "./run/finding.js";
 export { findingsOf, headFindings } from "./run/findings.js";
@@ -60,12 +73,11 @@ export {
   type ModuleCosts,
   type ModuleTree,
   moduleTree,
-  type PeakPart,
-  peakParts,
 } from "./run/module-tree.js";
 export { type Modules, modulesOf, type NodeModule, type Share } from "./run/modules.js";
 export type { NodeRow } from "./run/node-rows.js";
 export type { ProfileModelOptions } from "./run/options.js";
+export { type PeakPart, peakParts } from "./run/peak-parts.js";
 export { type Peak, plannedPeak, type Which } from "./run/planned-rows.js";
 export type { Profile, ProfileOptions } from "./run/profile.js";
 export { readRun } from "./run/read-run.js";
@@ -101,4 +113,31 @@ export type {
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
-export { type TrainingOptions, trainingStep } from "./step/training.js";
+export type { Rates } from "./step/optimizer.js";
+export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
+export type { MemoryCurve, StepCurve } from "./train/curve.js";
+export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";
+export type { Best, End, EpochRow, Stretch, TrainingLog } from "./train/log.js";
+export {
+  type Counted,
+  checkMetric,
+  isBetter,
+  type Metric,
+  type Metrics,
+  type MetricsOptions,
+  metricNames,
+  metricOf,
+  openMetrics,
+} from "./train/metrics.js";
+export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export type {
+  Evaluated,
+  OutputTensor,
+  SaveOptions,
+  StepOutcome,
+  Trainer,
+  TrainerOptions,
+  TrainerState,
+} from "./train/trainer.js";
+export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";

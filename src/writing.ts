@@ -2,10 +2,14 @@ import { createHash } from "node:crypto";
 import {
   chmodSync,
   closeSync,
+  existsSync,
+  fsyncSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
+  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -13,11 +17,13 @@ import {
   rmSync,
   type Stats,
   statSync,
+  write,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
+import { promisify } from "node:util";
 
 /*
  * Files and folders that appear whole: temporary folders that the next run finds and removes if their owner was killed,
@@ -44,20 +50,36 @@ function isAlive(pid: number): boolean {
 }
 
 /**
+ * When a process began, in the kernel's count since the machine did (proc(5), `starttime`): with its number it names the
+ * process, and no clock that is set can change it. 0 where the system does not tell.
+ */
+function startOf(pid: number): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\)\s/s, "");
+    return Number(fields.split(" ")[19]) || 0;
+  } catch {
+    return 0;
+  }
+}
+
+/** Whether a folder's owner is there: not another process that has got its number since. */
+const isOwned = (pid: number, start: number): boolean => isAlive(pid) && (!start || [0, start].includes(startOf(pid)));
+
+/**
  * Makes a temporary folder in another one, named by the process that owns it, for its owner to remove; removes those of
  * the same prefix whose owners were killed. Throws what the system does.
  */
 export function temporaryFolder(parent: string, prefix = ".mutwo"): string {
   const place = placeOfProcess();
   removeAbandoned(parent, prefix, place);
-  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${place}-`));
+  return mkdtempSync(path.join(parent, `${prefix}-${process.pid}-${startOf(process.pid)}-${place}-`));
 }
 
 function removeAbandoned(parent: string, prefix: string, place: string): void {
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(`${prefix}-`)) continue;
-    const [, pid, where] = /^-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
-    if (where !== place || isAlive(Number(pid))) continue;
+    const [, pid, start, where] = /^-(\d+)-(\d+)-([0-9a-f]{8})-\w{6}$/.exec(name.slice(prefix.length)) ?? [];
+    if (where !== place || isOwned(Number(pid), Number(start))) continue;
     try {
       rmSync(path.join(parent, name), { recursive: true, force: true });
     } catch {} // of another user, or being removed by another run
@@ -128,6 +150,22 @@ export function writeWhole(file: string, content: string | Uint8Array): void {
   }
 }
 
+/**
+ * Writes a new file by another thread while the caller does other things: a text is handed over before this returns. Who
+ * waits for it is told what the system refuses.
+ */
+export async function writeMeanwhile(file: string, ...texts: readonly string[]): Promise<void> {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const text of texts) {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length; ) at += (await promisify(write)(descriptor, bytes, at)).bytesWritten;
+    }
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
 function writeBeside(file: string, content: string | Uint8Array): void {
   const target = targetOf(file);
   if (isWrittenInto(statSync(target, { throwIfNoEntry: false }))) {
@@ -149,6 +187,90 @@ function writeBeside(file: string, content: string | Uint8Array): void {
     replaceFile(made, target);
   } finally {
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Writes a file of any size whole or not at all, so that it is there after a loss of power too: `fill` writes it in a
+ * temporary folder beside it, it is brought to the disk, and takes its place. One that was there stays until then. Throws
+ * `cannot write FILE (CODE)`, `disk full: FILE`, or what `fill` throws.
+ */
+export function writeDurably(file: string, fill: (made: string) => void): void {
+  const target = targetOf(file);
+  try {
+    const folder = temporaryFolder(path.dirname(target));
+    try {
+      const made = path.join(folder, "file");
+      fill(made);
+      flush(made);
+      replaceFile(made, target);
+      flush(path.dirname(target));
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw inWords(error, file);
+  }
+}
+
+/** Writes a file part by part: none is copied, and together they may be larger than what one array holds. */
+export function writeParts(file: string, parts: Iterable<Uint8Array>): void {
+  const descriptor = openSync(file, "w");
+  try {
+    for (const part of parts)
+      for (let done = 0; done < part.length; ) done += writeSync(descriptor, part, done, part.length - done);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/**
+ * Writes a file and others beside it, all of them whole or none: `fill` writes each where `place` says, given where it is
+ * to be, or leaves that place empty; the file itself takes its place last, so that whoever sees it finds the others.
+ * Throws as `writeDurably`.
+ */
+export function writeTogether(file: string, fill: (place: (target: string) => string) => void): void {
+  const made = new Map<string, string>();
+  try {
+    const folder = temporaryFolder(path.dirname(targetOf(file)));
+    try {
+      fill((target) => {
+        const known = made.get(target) ?? path.join(folder, `file${made.size}`);
+        made.set(target, known);
+        return known;
+      });
+      const written = [...made].filter(([, one]) => existsSync(one));
+      for (const [, one] of written) flush(one);
+      for (const [target, one] of written.sort(([a], [b]) => Number(a === file) - Number(b === file))) {
+        mkdirSync(path.dirname(target), { recursive: true });
+        replaceFile(one, target);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } catch (error) {
+    throw inWords(error, file);
+  }
+}
+
+/** What the system says of writing a file, in our own words. */
+function inWords(error: unknown, file: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ENOSPC" || code === "EDQUOT") return new Error(`disk full: ${file}`, { cause: error });
+  return code === undefined ? error : new Error(`cannot write ${file} (${code})`, { cause: error });
+}
+
+/** Brings a file or a folder's list of names to the disk; a system that does not do that for folders leaves it. */
+function flush(place: string): void {
+  const isFolder = statSync(place).isDirectory();
+  let descriptor: number | undefined;
+  try {
+    descriptor = openSync(place, isFolder ? "r" : "r+");
+    fsyncSync(descriptor);
+  } catch (error) {
+    if (!isFolder) throw error;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

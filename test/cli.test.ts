@@ -187,7 +187,7 @@ test("mutwo completion prints a script with the names that options take; another
   const { status, stdout } = mutwo("completion", "bash");
   assert.equal(status, 0);
   assert.match(stdout, /' profile --loss'\) _mutwo_words 'ce mse l1 bce sum'/);
-  assert.match(stdout, /' help'\) .*losses optimizers budgets/);
+  assert.match(stdout, /' help'\) .*losses optimizers train data budgets/);
   const other = mutwo("completion", "fish");
   assert.equal(other.status, 2);
   assert.match(other.stderr, /^mutwo: .*'fish' is invalid.*\n\(mutwo completion --help lists what there is\)\n$/);

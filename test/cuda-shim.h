@@ -10,9 +10,9 @@
 #include <utility>
 #define MUTWO_NO_16_BIT
 #define __global__
-#define __device__ static
+#define __device__
 #define __forceinline__ inline
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #define __shared__ static
 struct Index {
   unsigned x;
@@ -41,6 +41,7 @@ struct Barrier {
 static Barrier blockBarrier, warpBarriers[32];
 static double slots[1024];
 static int votes[1024];
+static inline int max(int a, int b) { return a > b ? a : b; }
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
 static void __syncthreads() { blockBarrier.wait(); }
@@ -70,6 +71,29 @@ template <typename T> static T __shfl_xor_sync(unsigned, T value, int mask) {
   syncWarp();
   return other;
 }
+template <typename T> static T __shfl_sync(unsigned, T value, int lane) {
+  std::memcpy(&slots[threadIdx.x], &value, sizeof(T));
+  syncWarp();
+  T other;
+  std::memcpy(&other, &slots[threadIdx.x / 32 * 32 + lane], sizeof(T));
+  syncWarp();
+  return other;
+}
+static float __uint_as_float(unsigned bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+struct float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+static float2 make_float2(float x, float y) { return {x, y}; }
 template <typename... A, size_t... I>
 static void callWith(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
   kernel((A)arguments[I]...);

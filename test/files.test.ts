@@ -153,6 +153,7 @@ const others: Readonly<Record<string, string>> = {
   "writing.ts": "copies what was written",
   "run/folder.ts": "finds out whether a file can be written",
   "export/export-file.ts": "writes",
+  "model/copies.ts": "writes",
   "plan/solver.ts": "what the solver's process wrote",
   "report/page.ts": "mutwo's own templates",
   "report/plotly.ts": "a package's file",

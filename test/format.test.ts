@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { few, formatBytes, formatCount, formatMs, formatPercent } from "../src/format.js";
+import { few, formatBytes, formatBytesBeside, formatCount, formatMs, formatPercent } from "../src/format.js";
 
 test("formatBytes(bytes) has three digits and a binary prefix, whole bytes none", () => {
   const cases: readonly (readonly [number, string])[] = [
@@ -41,4 +41,10 @@ test("few(names) shows three names at most", () => {
     [[], ["a"], ["a", "b", "c"], ["a", "b", "c", "d"]].map((names) => few(names)),
     ["", "a", "a, b, c", "a, b, c, …"],
   );
+});
+
+test("formatBytesBeside(bytes, other) says the bytes where both would read alike", () => {
+  assert.equal(formatBytesBeside(372_000, 372_100), "363 KiB (372,000 B)");
+  assert.equal(formatBytesBeside(372_000, 372_000), "363 KiB");
+  assert.equal(formatBytesBeside(1024, 2048), "1.00 KiB");
 });

@@ -27,6 +27,17 @@ const samples: Given = {
   keep: ["*attention*", "it's $HOME"],
   hostMemory: "16GiB",
   fit: "batch=24GiB",
+  data: reference,
+  validate: reference,
+  columns: "input=it's x+$y,target=z",
+  scale: "1/255",
+  schedule: "cosine:warmup=10,min=1e-5",
+  metrics: ["accuracy", "it's $HOME", "--loss"],
+  checkpoints: path.join(folder, "check $points"),
+  checkpointEvery: "500,epoch",
+  resume: reference,
+  out: path.join(folder, "trained 'model'.onnx"),
+  reports: path.join(folder, "its reports"),
 };
 
 /** Options that another one needs beside it. */
@@ -34,6 +45,8 @@ const besides: Readonly<Record<string, Given>> = {
   variant: { planner: "mutwo", budget: "60%" },
   sweep: { planner: "best" },
   fit: { planner: "best" },
+  monitor: { validate: reference },
+  patience: { validate: reference },
 };
 
 export const besidesOf = (name: string): Given => besides[name] ?? {};

@@ -210,12 +210,31 @@ test("mutwo kernel install registers a kernel that starts in the user's project"
   assert.ok(argv[1] && existsSync(argv[1]), argv.join(" "));
 });
 
+/** The project in which a notebook runs: one of its own if it tells what to install beside mutwo, which is installed then. */
+function projectOf(notebook: string): string {
+  const { cells } = JSON.parse(readFileSync(at("../notebooks", notebook), "utf8")) as { cells: { source: string[] }[] };
+  const told = /^npm install (--ignore-scripts .*)$/m.exec(cells.map(({ source }) => source.join("")).join("\n"))?.[1];
+  if (!told) return withScripts;
+  const { devDependencies } = JSON.parse(readFileSync(at("../package.json"), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
+  const [, ...packages] = told.split(" ");
+  for (const one of packages) assert.equal(one, `${one.split("@")[0]}@${devDependencies[one.split("@")[0] ?? ""]}`);
+  const project = path.join(place, notebook.replace(/\W/g, "-"));
+  install(project, "--ignore-scripts");
+  succeeds(
+    [...npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts", ...packages],
+    project,
+  );
+  return project;
+}
+
 for (const name of readdirSync(at("../notebooks")).filter((file) => file.endsWith(".ipynb")))
   test(`notebooks/${name} runs from a copy in the user's project`, () => {
-    const from = path.join(withScripts, "node_modules/mutwo/notebooks", name);
-    cpSync(from, path.join(withScripts, name));
+    const project = projectOf(name);
+    cpSync(path.join(project, "node_modules/mutwo/notebooks", name), path.join(project, name));
     const output = path.join(place, name);
-    succeeds(mutwo(withScripts, "notebook", "run", name, "--out", output), withScripts);
+    succeeds(mutwo(project, "notebook", "run", name, "--out", output), project);
     const { cells } = JSON.parse(readFileSync(output, "utf8")) as { cells: { outputs?: { output_type: string }[] }[] };
     const outputs = cells.flatMap((cell) => cell.outputs ?? []);
     assert.ok(outputs.length > 0);

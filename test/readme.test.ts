@@ -8,6 +8,7 @@ import ts from "typescript";
 import { topicText } from "../src/commands/topics.js";
 import { at } from "./at.js";
 import { commandLines, plain, problemsOf } from "./command-lines.js";
+import { npyBytes, raw, zipBytes } from "./data-files.js";
 import { program, tsx } from "./program.js";
 
 // a new user's first minutes: what README.md says, word by word; test/documents.test.ts looks at what is not run here
@@ -22,6 +23,16 @@ process.chdir(at(".."));
 
 const mutwo = (cwd: string, ...words: string[]) =>
   spawnSync(process.execPath, [...program, ...words], { cwd, encoding: "utf8" });
+
+/** So many images for the model beside README.md, each with its class. */
+function images(count: number): Buffer {
+  const x = Float32Array.from({ length: count * 3 * 48 * 48 }, (_, i) => Math.sin(i));
+  const y = BigInt64Array.from({ length: count }, (_, i) => BigInt(i % 10));
+  return zipBytes([
+    { name: "x.npy", data: npyBytes("<f4", [count, 3, 48, 48], raw(x)) },
+    { name: "y.npy", data: npyBytes("<i8", [count], raw(y)) },
+  ]);
+}
 
 const replays = [...new Set([readme, topicText("recordings")].flatMap(commandLines))].filter((line) =>
   line.includes("--backend replay:"),
@@ -42,6 +53,8 @@ test("README.md names three recordings, the models of all of which are there", (
 test("a new user's commands work in README.md's order on a model of their own; a run is the newest where none is named", () => {
   const home = mkdtempSync(path.join(place, "home-"));
   copyFileSync(at("fixtures/resnet_bottleneck_dynamic.onnx"), path.join(home, "MODEL.onnx"));
+  writeFileSync(path.join(home, "TRAIN.npz"), images(64));
+  writeFileSync(path.join(home, "TEST.npz"), images(40));
   const own = commandLines(readme).filter(
     (line) => !/test\/|COMMAND|TOPIC|VALUES|FILE\.saf|install|completion|notebook/.test(line),
   );
@@ -61,7 +74,7 @@ test("a new user's commands work in README.md's order on a model of their own; a
     if (line.includes("[RUN")) assert.match(stderr, /^run: reports\/.*run\.json \(the newest in reports\)$/m, line);
     done.add(name);
   }
-  for (const name of ["inspect", "profile", "plan", "report", "advise", "compare", "show", "trace", "export"])
+  for (const name of ["inspect", "profile", "plan", "report", "advise", "compare", "show", "trace", "export", "train"])
     assert.ok(done.has(name), `README.md does not say: ${name}`);
   assert.ok(readdirSync(home).includes("STEP.onnx"));
 });
@@ -84,11 +97,10 @@ const blocks = (language: string): string[] =>
     name === language ? [text] : [],
   );
 
-test("README.md's TypeScript has no errors under strict types, and runs on a model beside it", () => {
-  const [block = "", ...others] = blocks("ts");
-  assert.deepEqual(others, []);
+/** What a block of README.md prints where it lies beside a model, once it has no errors under strict types. */
+function outputOf(block: string, name: string): string {
   const library = process.env.MUTWO_BUILT ? at("../dist/index") : at("../src/index");
-  const file = path.join(place, "example.ts");
+  const file = path.join(place, name);
   writeFileSync(file, block.replace('from "mutwo"', `from ${JSON.stringify(library)}`));
   const options: ts.CompilerOptions = {
     strict: true,
@@ -105,10 +117,21 @@ test("README.md's TypeScript has no errors under strict types, and runs on a mod
     problems.filter(({ file: where }) => where?.fileName === file).map(({ messageText }) => messageText),
     [],
   );
-  copyFileSync(at("fixtures/resnet_bottleneck_dynamic.onnx"), path.join(place, "model.onnx"));
   const { status, stdout, stderr } = spawnSync(process.execPath, [...tsx, file], { cwd: place, encoding: "utf8" });
   assert.equal(status, 0, stderr);
+  return stdout;
+}
+
+test("README.md's TypeScript has no errors under strict types, and runs on a model beside it", () => {
+  const [profile = "", training = "", ...others] = blocks("ts");
+  assert.deepEqual(others, []);
+  copyFileSync(at("fixtures/resnet_bottleneck_dynamic.onnx"), path.join(place, "model.onnx"));
+  const stdout = outputOf(profile, "profile.ts");
   assert.match(stdout, /^\d+ → \d+ bytes$/m);
   const folder = path.join(place, stdout.trim().split("\n").at(-1) ?? "");
   assert.ok(existsSync(path.join(folder, "report.pdf")));
+  writeFileSync(path.join(place, "train.npz"), images(70));
+  // two batches of 32
+  assert.match(outputOf(training, "training.ts"), /^(\d\.\d+ \d+(\.\d+)?\n){2}$/);
+  assert.ok(existsSync(path.join(place, "trained.onnx")));
 });

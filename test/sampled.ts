@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Builder } from "../src/build/build.js";
 import { type DType, elementCount, type Graph, type Node, tensorBytes, tensorOf } from "../src/graph/graph.js";
 import { bytesOf, valuesOf } from "../src/graph/values.js";
+import { viewStartBytes } from "../src/memory/views.js";
 import { callOf } from "../src/ops/call.js";
 import { opOf } from "../src/ops/index.js";
 import type { CpuRuntime } from "../src/runtime/cpu.js";
@@ -92,13 +93,17 @@ export function buildSample(sample: Sample, precision: "float32" | "float64") {
 export function loaded(graph: Graph, cpu: CpuRuntime, places: ReadonlyMap<string, string> = new Map()) {
   const offsets = new Map<string, number>();
   let arenaBytes = 0;
-  const views = new Map(graph.nodes.filter((n) => opOf(n).view).map((n) => [n.outputs[0], n.inputs[0]]));
+  const views = new Map(graph.nodes.filter((n) => opOf(n).view).map((n) => [n.outputs[0], n]));
   for (const tensor of graph.tensors.values()) {
     if (views.has(tensor.name) || places.has(tensor.name)) continue;
     offsets.set(tensor.name, arenaBytes);
     arenaBytes += Math.ceil(tensorBytes(tensor) / 64) * 64;
   }
-  const place = (name: string): number => offsets.get(name) ?? place((places.get(name) ?? views.get(name)) as string);
+  const place = (name: string): number => {
+    const view = views.get(name);
+    const shown = places.get(name) ?? (view?.inputs[0] as string);
+    return offsets.get(name) ?? place(shown) + (view ? viewStartBytes(view, graph) : 0);
+  };
   for (const name of graph.tensors.keys()) offsets.set(name, place(name));
   const step = cpu.load(graph, { arenaBytes, offsets, hostBytes: 0, hostOffsets: new Map() });
   return {

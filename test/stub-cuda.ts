@@ -113,7 +113,7 @@ function build(provider: string, libraries: readonly string[], major: number, fo
  * themselves, never for a result or a time. STUB_CUDA_FAIL="cudaMalloc:3=2" lets the third cudaMalloc return error 2;
  * STUB_CUDA_BYTES is the device's memory (80 GiB); STUB_CUDA_LOG gets a line a call, and at the end `held deviceBytes=…`,
  * which `stubHeld("deviceBytes")` of libcudart tells at any time; STUB_CUDA_DRIVER=12080 is an older driver and
- * STUB_CUDA_DEVICES=0 a machine without a GPU.
+ * STUB_CUDA_DEVICES=0 a machine without a GPU. With NVRTC_LIBRARY set to the real compiler afterwards, what it refuses shows.
  */
 export function stubCuda(): StubCuda | { readonly reason: string } {
   const parts = lookForCuda();

@@ -13,12 +13,24 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { folderMode, isSameFile, replaceFile, targetOf, temporaryFolder, writeWhole } from "../src/writing.js";
+import {
+  folderMode,
+  isSameFile,
+  replaceFile,
+  targetOf,
+  temporaryFolder,
+  writeDurably,
+  writeMeanwhile,
+  writeParts,
+  writeTogether,
+  writeWhole,
+} from "../src/writing.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-files-"));
 const at = (name: string): string => path.join(folder, name);
@@ -69,14 +81,14 @@ test("replaceFile(from, file) writes into what is no file, and leaves it there",
 
 test("temporaryFolder(parent) removes those whose owners are dead, of this machine alone", () => {
   const own = temporaryFolder(folder);
-  const place = path.basename(own).split("-")[2] as string;
+  const place = path.basename(own).split("-")[3] as string;
   const { pid: dead } = spawnSync(process.execPath, ["-e", ""]);
   const names = {
-    dead: `.mutwo-${dead}-${place}-abcdef`,
-    alive: `.mutwo-${process.ppid}-${place}-abcdef`,
-    elsewhere: `.mutwo-${dead}-00000000-abcdef`,
+    dead: `.mutwo-${dead}-1-${place}-abcdef`,
+    alive: `.mutwo-${process.ppid}-0-${place}-abcdef`,
+    elsewhere: `.mutwo-${dead}-1-00000000-abcdef`,
     foreign: ".mutwo-abcdef",
-    other: `.mutwo-highs-${dead}-${place}-abcdef`,
+    other: `.mutwo-highs-${dead}-1-${place}-abcdef`,
   };
   for (const name of Object.values(names)) mkdirSync(at(path.join(name, "inside")), { recursive: true });
   rmSync(temporaryFolder(folder), { recursive: true });
@@ -85,9 +97,80 @@ test("temporaryFolder(parent) removes those whose owners are dead, of this machi
   assert.ok(existsSync(own));
 });
 
+test("temporaryFolder(parent) removes one whose owner's number another process has got since, whatever the clock says", {
+  skip: process.platform !== "linux",
+}, () => {
+  const own = temporaryFolder(folder);
+  const [, , start, place] = path.basename(own).split("-") as [string, string, string, string];
+  assert.notEqual(start, "0");
+  const another = at(`.mutwo-${process.pid}-${Number(start) - 1}-${place}-abcdef`);
+  mkdirSync(another);
+  for (const name of [another, own]) utimesSync(name, 1, 1);
+  rmSync(temporaryFolder(folder), { recursive: true });
+  assert.deepEqual(
+    [another, own].map((name) => existsSync(name)),
+    [false, true],
+  );
+});
+
 test("writeWhole(file) that the system refuses says which file, and why", {
   skip: process.platform !== "linux",
 }, () => {
   assert.throws(() => writeWhole("/dev/full", "x"), { message: "cannot write /dev/full (ENOSPC)" });
   assert.throws(() => writeWhole("/nowhere/at/all", "x"), { message: "cannot write /nowhere/at/all (ENOENT)" });
+});
+
+test("writeMeanwhile(file, texts) writes them one after the other; what the system refuses is told who waits", async () => {
+  await writeMeanwhile(at("meanwhile"), "ä".repeat(100_000), "", "\n");
+  assert.equal(readFileSync(at("meanwhile"), "utf8"), `${"ä".repeat(100_000)}\n`);
+  await assert.rejects(writeMeanwhile(at("none/a"), "x"), { code: "ENOENT" });
+});
+
+test("writeDurably(file) leaves the file that was there, and nothing else, where writing fails", () => {
+  mkdirSync(at("durable"));
+  const file = at("durable/file");
+  writeDurably(file, (made) => writeParts(made, [Buffer.from("first "), Buffer.from("part")]));
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  const failing = (code: string) => (): void =>
+    writeDurably(file, (made) => {
+      writeFileSync(made, "half of the sec");
+      throw Object.assign(new Error(code), { code });
+    });
+  assert.throws(failing("ENOSPC"), { message: `disk full: ${file}` });
+  assert.throws(failing("EDQUOT"), { message: `disk full: ${file}` });
+  assert.throws(failing("EIO"), { message: `cannot write ${file} (EIO)` });
+  assert.throws(() => writeDurably(at("no folder/file"), () => {}), {
+    message: `cannot write ${at("no folder/file")} (ENOENT)`,
+  });
+  assert.equal(readFileSync(file, "utf8"), "first part");
+  assert.deepEqual(readdirSync(at("durable")), ["file"]);
+});
+
+test("writeTogether(file, fill) puts all files in their places, the file itself last, or none", () => {
+  const folder = mkdtempSync(at("together-"));
+  const [file, beside, below] = ["model", "model.data", "deep/er"].map((name) => path.join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
+  writeFileSync(file, "old");
+  assert.throws(
+    () =>
+      writeTogether(file, (place) => {
+        writeFileSync(place(beside), "data");
+        throw new Error("no more");
+      }),
+    /^Error: no more$/,
+  );
+  assert.deepEqual([readdirSync(folder), readFileSync(file, "utf8")], [["model"], "old"]);
+  writeTogether(file, (place) => {
+    writeFileSync(place(file), "new");
+    for (const other of [beside, below]) writeFileSync(place(other), other);
+  });
+  assert.deepEqual(readdirSync(folder).sort(), ["deep", "model", "model.data"]);
+  assert.deepEqual(
+    [file, beside, below].map((one) => readFileSync(one, "utf8")),
+    ["new", beside, below],
+  );
+  rmSync(folder, { recursive: true });
 });

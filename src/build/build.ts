@@ -126,17 +126,13 @@ export class Builder implements Emit {
       if (!output) return;
       const type: TensorType | undefined = types[i];
       if (!type) throw new NodeError(`${op} has no output ${i}`, node);
-      this.names.take(output);
+      if (options.outputs) this.names.take(output);
       const known = this.tensors.get(output);
-      this.tensors.set(output, {
-        ...known,
-        name: output,
-        dtype: type.dtype,
-        shape: type.shape,
-        category: options.category ?? known?.category ?? this.category,
-      });
+      const category = options.category ?? known?.category ?? this.category;
+      const { dtype, shape } = type;
+      this.tensors.set(output, { ...known, name: output, dtype, shape, category });
     });
-    this.append(node);
+    this.push(node);
     return [...outputs];
   }
 
@@ -184,7 +180,7 @@ export class Builder implements Emit {
   /** Whether a node makes a tensor already, or none ever does. */
   private isGiven(name: string): boolean {
     const known = this.tensors.get(name);
-    return this.makers.has(name) || known?.data !== undefined || known?.category === "input";
+    return known !== undefined && (known.data !== undefined || known.category === "input" || this.makers.has(name));
   }
 
   /**
@@ -192,9 +188,13 @@ export class Builder implements Emit {
    * `graph too large: …`.
    */
   append(node: Node): void {
-    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.refuseSecond(node);
     this.names.take(node.name);
+    this.push(node);
+  }
+
+  private push(node: Node): void {
+    if (this.nodes.length >= maxNodes) throw new NodeError(`graph too large: more than ${maxNodes} nodes`, node);
     this.positions.set(node.name, this.nodes.length);
     for (const input of node.inputs) if (input) addTo(this.readers, input, this.nodes.length);
     for (const output of node.outputs) if (output) this.makers.set(output, this.nodes.length);

@@ -16,7 +16,7 @@ export interface Expansion {
 export function expand(b: Builder, node: Node, rule: Normalize, opset?: number): Expansion | undefined {
   const category = node.phase === "forward" ? "activation" : "temporary";
   const { result, nodes } = b.apart({ phase: node.phase, category, scope: node.name }, () =>
-    rule({ ...callOf(node, b.tensors, opset), b, x: (index) => inputOf(node, index) }),
+    rule(Object.assign(callOf(node, b.tensors, opset), { b, x: (index: number) => inputOf(node, index) })),
   );
   return result && { nodes, results: result };
 }

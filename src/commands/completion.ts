@@ -19,6 +19,8 @@ async function namesByOption(): Promise<Readonly<Record<string, readonly string[
   const { optimizerNames } = await import("../step/optimizer.js");
   const { allPlannerNames } = await import("../plan/planners/index.js");
   const { backends, estimateBackend } = await import("../runtime/backends.js");
+  const { metricNames } = await import("../train/metrics.js");
+  const { scheduleNames } = await import("../step/schedule.js");
   const { deviceNames } = await import("../runtime/device-spec.js");
   return {
     "--loss": lossNames,
@@ -27,5 +29,9 @@ async function namesByOption(): Promise<Readonly<Record<string, readonly string[
     "--backend": [...backends, estimateBackend, "replay:"],
     "--device-spec": deviceNames,
     "--precision": ["mixed", "float64"],
+    "--schedule": scheduleNames,
+    "--metric": metricNames,
+    "--monitor": ["loss", ...metricNames],
+    "--checkpoint-every": ["epoch", "never"],
   };
 }

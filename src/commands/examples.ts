@@ -23,6 +23,13 @@ export const examples: Readonly<Record<string, Examples>> = {
     ],
     topics: ["losses", "optimizers", "budgets", "planners", "recordings", "numbers"],
   },
+  train: {
+    lines: [
+      "mutwo train MODEL.onnx --data TRAIN.npz --validate TEST.npz --epochs 5 --loss ce --optimizer adamw:lr=3e-4 --dim batch=32 --schedule cosine:warmup=100 --budget 60% --out TRAINED.onnx",
+      "mutwo train MODEL.onnx --data TRAIN.npz --epochs 5 --loss ce --optimizer adam --dim batch=32 --out TRAINED.onnx --resume",
+    ],
+    topics: ["train", "data", "losses", "optimizers", "budgets"],
+  },
   plan: {
     lines: ["mutwo plan --budget 60%", "mutwo plan reports/RUN --sweep"],
     topics: ["budgets", "planners"],

@@ -18,6 +18,7 @@ export const exportCommand = (root: Command): Command =>
     .requiredOption("--out <file>", "the ONNX file")
     .option("--unplanned", "leave the run's plan out")
     .option("--feed-state", "parameters and state are inputs only; their first values go to a safetensors file")
+    .option("--exact", "keep ops of ONNX Runtime's own, so that there it gives the same bits as here on the CPU")
     .option("--hide-shapes", "leave out shapes between nodes, so that ONNX Runtime frees values at their last use")
     .option("--model <file>", "the model file, where it is not at the run's path any more")
     .option("--json", "print one JSON object on stdout and nothing else")

@@ -20,6 +20,7 @@ import { showCommand } from "./show.js";
 import { sweepCommand } from "./sweep.js";
 import { inColour } from "./terminal.js";
 import { traceCommand } from "./trace.js";
+import { trainCommand } from "./train.js";
 import { verifyCommand } from "./verify.js";
 
 /** Every command, in the order of `mutwo --help`. A command imports what it works with when it runs: help is instant. */
@@ -27,6 +28,7 @@ const commands: readonly ((root: Command) => Command)[] = [
   demoCommand,
   inspectCommand,
   profileCommand,
+  trainCommand,
   planCommand,
   reportCommand,
   compareCommand,

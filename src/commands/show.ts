@@ -162,13 +162,18 @@ async function graphOfModel(file: string, options: OptionsOf<"show">, flags: Sho
   const { openRuntime } = await import("../runtime/open.js");
   const { readModel } = await import("../model/read.js");
   const { lowerFor } = await import("../step/lower.js");
+  const { stepOn } = await import("../step/step.js");
   const { lossOutput, trainingStep } = await import("../step/training.js");
   const runtime = openRuntime(backend ?? "cpu", { deviceSpec });
   try {
     const output = loss === undefined ? undefined : lossOutput(loss);
     const { graph: forward } = readModel(file, { dims, runtime, batchNorm, output });
     const isStep = loss !== undefined && optimizer !== undefined;
-    const graph = isStep ? trainingStep(forward, { ...options, loss, optimizer }) : forward;
+    const training = { ...options, loss: loss ?? "", optimizer: optimizer ?? "" };
+    const made = lowered
+      ? (): Graph => stepOn(runtime, forward, training)
+      : (): Graph => trainingStep(forward, training);
+    const graph = isStep ? made() : forward;
     const name = path.basename(file);
     const what = isStep ? `the training step of ${name} (${loss}, ${optimizer})` : `the forward pass of ${name}`;
     if (!lowered) return { graph, what };

@@ -2,7 +2,19 @@ import { readdirSync, readFileSync } from "node:fs";
 import { ownPath } from "../root.js";
 
 /** Topics in the order in which one reads them; others come after. */
-const order = ["model", "losses", "optimizers", "budgets", "planners", "numbers", "modules", "recordings", "estimates"];
+const order = [
+  "model",
+  "losses",
+  "optimizers",
+  "train",
+  "data",
+  "budgets",
+  "planners",
+  "numbers",
+  "modules",
+  "recordings",
+  "estimates",
+];
 
 const rank = (topic: string): number => (order.includes(topic) ? order.indexOf(topic) : order.length);
 

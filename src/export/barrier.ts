@@ -111,15 +111,26 @@ class Barriers {
     const signals = after.map((name) => {
       const { dtype, shape } = this.b.type(name);
       const axis = { dtype, shape: [1] };
-      const source = shape.length ? name : this.put("Unsqueeze", `${name}/vector`, [name, this.b.vector([0])], axis);
+      const vector = shape.length ? name : this.put("Unsqueeze", `${name}/vector`, [name, this.b.vector([0])], axis);
+      const source = this.compressible(vector);
       const never = this.b.constant("bool", [1], 0);
-      const none = this.put("Compress", `${name}/none`, [source, never], { dtype, shape: [0] });
+      const none = this.put("Compress", `${name}/none`, [source, never], {
+        dtype: this.b.type(source).dtype,
+        shape: [0],
+      });
       return this.put("Cast", `${name}/made`, [none], empty, { to: int(onnxNumbers.int64) });
     });
     const [only] = signals;
     return only !== undefined && signals.length === 1
       ? only
       : this.put("Concat", `${block}/after`, signals, empty, { axis: int(0) });
+  }
+
+  /** The tensor in an element type that Compress of opset 18 takes. */
+  private compressible(name: string): string {
+    const { dtype, shape } = this.b.type(name);
+    if (dtype !== "bfloat16") return name;
+    return this.put("Cast", `${name}/wide`, [name], { dtype: "float32", shape }, { to: int(onnxNumbers.float32) });
   }
 
   /** A tensor itself, under another name, that cannot be read before the signal exists. */

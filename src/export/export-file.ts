@@ -1,4 +1,4 @@
-import { closeSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import path from "node:path";
 import type { Graph } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
@@ -16,11 +16,11 @@ import { openRuntime } from "../runtime/open.js";
 import { seededGraph } from "../step/initial.js";
 import { lower } from "../step/lower.js";
 import { lossOutput, trainingStep } from "../step/training.js";
-import { replaceFile, targetOf, temporaryFolder } from "../writing.js";
+import { writeTogether } from "../writing.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
 
 /** How a run is exported. */
-export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes"> {
+export interface ExportRunOptions extends Pick<ExportOptions, "feedState" | "hideShapes" | "exact"> {
   /** Leave the run's plan out. */
   readonly unplanned?: boolean;
   /** The model file, where it is not at the run's path any more. */
@@ -58,7 +58,8 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     const { dims, batchNorm } = model;
     const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
     // not sliced: the update is written out for each parameter
-    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors));
+    const prefers = options.exact ? { channelBlock: runtime.channelBlock ?? 1 } : undefined;
+    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors), prefers);
     const baseline = seededGraph(lowered, run.seed);
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
@@ -107,13 +108,16 @@ function exportChecked(run: Run, file: string, options: ExportRunOptions): Expor
     metadata: { "mutwo.run": run.id, "mutwo.model": sha256, "mutwo.loss": loss, "mutwo.optimizer": optimizer },
     feedState: options.feedState,
     hideShapes: options.hideShapes,
+    exact: options.exact,
   });
-  const files = writeTogether(path.dirname(targetOf(file)), file, (place) => {
-    const written = writeOnnx(model, place(""), place(".data"), path.basename(`${file}.data`));
-    if (!options.feedState || names.values.size === 0) return written;
-    writeSafetensors(place(".safetensors"), names.values);
-    return [...written, ".safetensors"];
+  let endings: readonly string[] = [];
+  writeTogether(file, (place) => {
+    endings = writeOnnx(model, place(file), place(`${file}.data`), path.basename(`${file}.data`));
+    if (!options.feedState || names.values.size === 0) return;
+    writeSafetensors(place(`${file}.safetensors`), names.values);
+    endings = [...endings, ".safetensors"];
   });
+  const files = endings.map((ending) => file + ending);
   return { files, recomputed, names };
 }
 
@@ -152,28 +156,4 @@ export function writeOnnx(
     closeSync(handle);
   }
   return places.size ? ["", ".data"] : [""];
-}
-
-/** Lets `fill` write files in a hidden folder, then moves them to `file` and its endings. Removes them if it throws. */
-function writeTogether(
-  folder: string,
-  file: string,
-  fill: (place: (ending: string) => string) => readonly string[],
-): string[] {
-  let temporary: string | undefined;
-  try {
-    temporary = temporaryFolder(folder);
-    const inside = path.join(temporary, "step.onnx");
-    const endings = fill((ending) => inside + ending);
-    // the ONNX file last: whoever sees it finds its data
-    for (const ending of [...endings].reverse()) replaceFile(inside + ending, file + ending);
-    return endings.map((ending) => file + ending);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOSPC") throw new Error(`disk full: ${file}`, { cause: error });
-    if (code) throw new Error(`output file not writable: ${file} (${code})`, { cause: error });
-    throw error;
-  } finally {
-    if (temporary) rmSync(temporary, { recursive: true, force: true });
-  }
 }

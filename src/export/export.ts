@@ -1,6 +1,6 @@
 import { type Graph, type Node, prune, type Tensor, type TensorType, tensorBytes, tensorOf } from "../graph/graph.js";
 import { gradientOf, nextName, originalName } from "../graph/names.js";
-import type { Model, ModelValue } from "../model/model.js";
+import type { Model, ModelNode, ModelValue } from "../model/model.js";
 import { callOf, ownOpset } from "../ops/call.js";
 import { checkNode } from "../ops/check-node.js";
 import { opOf } from "../ops/index.js";
@@ -25,6 +25,11 @@ export interface ExportOptions {
    * at its last use, which takes less memory and more time for allocating.
    */
   readonly hideShapes?: boolean;
+  /**
+   * Keep ops of ONNX Runtime's own (FusedMatMul) where the step has them: there it gives the same bits as here on a CPU,
+   * while other readers of ONNX may lack them. Default: they are written in standard ops.
+   */
+  readonly exact?: boolean;
   /** Program that writes the file: name and version. */
   readonly producer?: string;
   readonly metadata?: Readonly<Record<string, string>>;
@@ -46,9 +51,10 @@ export interface StepNames {
 /** Whether a standard op of opset 18, which every ONNX Runtime has, is what the node says. */
 const isStandard = (node: Node): boolean => node.domain === "" && !opOf(node).since;
 
-/** Every node in standard ops where it can be written in them. */
-function standardised(graph: Graph): Graph {
+/** Every node in standard ops where it can be written in them; `exact`: those of ONNX Runtime's own stay. */
+function standardised(graph: Graph, exact = false): Graph {
   const kept = (node: Node): boolean => node.domain !== "mutwo" && !opOf(node).since;
+  if (exact) return lower(graph, (node) => kept(node) || opOf(node).kernel !== undefined);
   try {
     return lower(graph, isStandard);
   } catch {
@@ -92,6 +98,17 @@ function uniquelyNamed(nodes: readonly Node[]): Node[] {
   });
 }
 
+/** A node as the file has it: under the name that ONNX Runtime has for its kernel, where that is not its own. */
+function asKernel(node: Node): ModelNode {
+  const { kernel, defaults } = opOf(node);
+  const { name, inputs, outputs } = node;
+  if (!kernel) return { name, domain: node.domain, op: node.op, inputs, outputs, attributes: node.attributes };
+  const { domain, op, without = [] } = kernel;
+  const all = Object.entries({ ...defaults, ...node.attributes });
+  const attributes = Object.fromEntries(all.filter(([key]) => !without.includes(key)));
+  return { name, domain, op, inputs, outputs, attributes };
+}
+
 /** Without the absent inputs or outputs at the end. */
 const trimmed = (names: readonly string[]): readonly string[] =>
   names.slice(0, names.findLastIndex((name) => name !== "") + 1);
@@ -111,7 +128,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const swap = graph.nodes.find((node) => opOf(node).swap);
   if (swap) throw new Error(`a swap cannot be exported: ${originalName(swap.name)} (plan again with --no-swap)`);
   const trained = [...graph.tensors.values()].filter((t) => t.category === "parameter" && t.within).map((t) => t.name);
-  const flat = standardised(graph);
+  const flat = standardised(graph, options.exact);
   const gradients = new Map(
     trained.flatMap((name): [string, string][] => {
       const gradient = gradientOf(flat, name);
@@ -127,16 +144,18 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const renamed = new Map([...next.values()].flatMap(({ from, to, isCopy }) => (isCopy ? [] : [[from, to] as const])));
   const rename = (name: string): string => renamed.get(name) ?? name;
   const named = new Map([...held.tensors].map(([name, tensor]) => [rename(name), tensor]));
-  const nodes = uniquelyNamed(endsLast([...held.nodes, ...copies])).map((node) => ({
-    name: node.name,
-    domain: node.domain,
-    op: node.op,
-    inputs: trimmed(node.inputs).map(rename),
-    outputs: trimmed(node.outputs).map(rename),
-    attributes: node.attributes,
-  }));
+  const ours = uniquelyNamed(endsLast([...held.nodes, ...copies])).map(
+    (node): Node => ({
+      ...node,
+      inputs: trimmed(node.inputs).map(rename),
+      outputs: trimmed(node.outputs).map(rename),
+      phase: "update",
+    }),
+  );
   // what any reader of opset 18 would refuse is not written
-  for (const node of nodes) checkNode(callOf({ ...node, phase: "update" }, named), opOf(node), true);
+  for (const node of ours) checkNode(callOf(node, named), opOf(node), true);
+  const nodes = ours.map(asKernel);
+  const domains = new Set(nodes.map(({ domain }) => domain).filter(Boolean));
 
   const residents = [...held.tensors.values()].filter(({ name }) => !made.has(name));
   const states = residents.filter(({ name, category }) => category !== "constant" && !held.inputs.includes(name));
@@ -158,7 +177,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const model: Model = {
     irVersion,
     opset: ownOpset,
-    opsets: { "": ownOpset, ...(nodes.some((node) => node.domain === "com.microsoft") ? { "com.microsoft": 1 } : {}) },
+    opsets: { "": ownOpset, ...Object.fromEntries([...domains].map((domain) => [domain, 1])) },
     producer: options.producer ?? "mutwo",
     graphName: graph.name,
     inputs: [...held.inputs.map((name) => tensorOf(held, name)), ...states].map(typeOf),

@@ -1,4 +1,3 @@
-import { addTo } from "./lists.js";
 import { perObject } from "./memo.js";
 import type { Origins } from "./origins.js";
 
@@ -64,6 +63,8 @@ export interface Tensor extends TensorType {
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
   /** The tensor lies in host memory, not in the device's arena. */
   readonly host?: true;
+  /** The tensor holds a setting of the optimizer that may be another in the next step: the learning rate times this. */
+  readonly rate?: number;
   /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
   readonly range?: readonly [number, number];
 }
@@ -243,16 +244,15 @@ const readBy = perObject((nodes: readonly Node[]): ReadonlyMap<string, readonly 
 
 /** The graph without nodes that neither its outputs nor its state depend on, and without tensors that nothing uses. */
 export function prune(graph: Graph): Graph {
-  const parts = new Map<string, string[]>();
-  for (const tensor of graph.tensors.values()) if (tensor.within) addTo(parts, tensor.within.tensor, tensor.name);
   const wanted = new Set<string>();
+  const wholeOf = (name: string): string => graph.tensors.get(name)?.within?.tensor ?? "";
   const want = (name: string): void => {
     if (!name || wanted.has(name)) return;
     wanted.add(name);
-    for (const part of parts.get(name) ?? []) wanted.add(part);
-    const whole = graph.tensors.get(name)?.within?.tensor;
-    if (whole) want(whole);
+    want(wholeOf(name));
   };
+  // all parts of a buffer that is wanted are
+  const isWanted = (name: string): boolean => wanted.has(name) || wanted.has(wholeOf(name));
   for (const name of graph.outputs) want(name);
   for (const { before, after } of graph.state) {
     want(before);
@@ -261,7 +261,7 @@ export function prune(graph: Graph): Graph {
   const nodes: Node[] = [];
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const node = graph.nodes[i] as Node;
-    if (!node.outputs.some((name) => wanted.has(name))) continue;
+    if (!node.outputs.some(isWanted)) continue;
     nodes.push(node);
     for (const name of node.inputs) want(name);
   }
@@ -269,12 +269,12 @@ export function prune(graph: Graph): Graph {
   for (const node of nodes) for (const name of node.outputs) if (name) wanted.add(name);
   const tensors = new Map<string, Tensor>();
   graph.tensors.forEach((tensor, name) => {
-    if (wanted.has(name)) tensors.set(name, tensor);
+    if (wanted.has(name) || wanted.has(tensor.within?.tensor ?? "")) tensors.set(name, tensor);
   });
   return {
     ...graph,
     nodes,
     tensors,
-    inputs: graph.inputs.filter((name) => wanted.has(name)),
+    inputs: graph.inputs.filter(isWanted),
   };
 }

@@ -1,6 +1,6 @@
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import { recomputeRanks, recomputeSources, type SavedActivation, savedActivations } from "./activations.js";
+import { recomputeSources, type SavedActivation, savedActivations } from "./activations.js";
 import { timeline } from "./liveness.js";
 import { originOf } from "./views.js";
 
@@ -32,9 +32,9 @@ export function activationRows(graph: Graph, nodeMs: readonly number[], swap: Sw
       lastForwardAccess,
       firstBackwardAccess,
       lastBackwardAccess,
+      recomputeRanks: ranks,
       fixed,
     } = activation;
-    const ranks = recomputeRanks(graph, activation, new Set());
     const recomputeMs = ranks.reduce((sum, rank) => sum + (nodeMs[rank] as number), 0);
     const { dtype, shape } = tensorOf(graph, name);
     const start = (ends[firstBackwardAccess] as number) - (nodeMs[firstBackwardAccess] as number);

@@ -18,12 +18,14 @@ export interface SavedActivation {
   readonly lastForwardAccess: number;
   readonly firstBackwardAccess: number;
   readonly lastBackwardAccess: number;
+  /** Ranks of the nodes that make it again from what is kept before any planning. */
+  readonly recomputeRanks: readonly number[];
   /** Why it cannot be recomputed; null if it can. */
   readonly fixed: string | null;
 }
 
 /** A saved activation without what recomputing it would meet. */
-export type Accesses = Omit<SavedActivation, "fixed">;
+export type Accesses = Omit<SavedActivation, "fixed" | "recomputeRanks">;
 
 /**
  * Who reads the saved activations of a training step, by name, in the order in which they are made. Views are not
@@ -40,10 +42,11 @@ export const activationAccesses = perObject((graph: Graph): ReadonlyMap<string, 
     for (const name of node.outputs) {
       if (!name || tensorOf(graph, name).host) continue;
       const members = [name, ...(views.get(name) ?? [])];
-      const ranks = members.flatMap((member) => (read.get(member) ?? []).filter((rank) => !isView[rank]));
-      const backward = ranks.filter(isBackward);
+      const [forward, backward]: [number[], number[]] = [[], []];
+      for (const member of members)
+        for (const rank of read.get(member) ?? [])
+          if (!isView[rank]) (isBackward(rank) ? backward : forward).push(rank);
       if (backward.length === 0) continue;
-      const forward = ranks.filter((rank) => !isBackward(rank));
       saved.set(name, {
         name,
         bytes: tensorBytes(tensorOf(graph, name)),
@@ -62,19 +65,21 @@ export const activationAccesses = perObject((graph: Graph): ReadonlyMap<string, 
 
 /** All saved activations of a training step by name, in the order in which they are made. Views are not listed. */
 export const savedActivations = perObject((graph: Graph): ReadonlyMap<string, SavedActivation> => {
-  const withObstacle = (activation: Accesses): SavedActivation => ({
-    ...activation,
-    fixed: obstacle(graph, activation) ?? null,
-  });
-  return new Map([...activationAccesses(graph)].map(([name, activation]) => [name, withObstacle(activation)]));
+  const saved = new Map<string, SavedActivation>();
+  for (const [name, activation] of activationAccesses(graph)) {
+    const ranks = recomputeRanks(graph, activation, new Set());
+    const fixed = obstacle(graph, activation, ranks) ?? null;
+    saved.set(name, Object.assign({ recomputeRanks: ranks, fixed }, activation));
+  }
+  return saved;
 });
 
 /** What forbids running the nodes again that lead to an activation; undefined if nothing does. */
-function obstacle(graph: Graph, activation: Accesses): string | undefined {
+function obstacle(graph: Graph, activation: Accesses, ranks: readonly number[]): string | undefined {
   const renewed = renewals(graph);
   const isRenewed = (name: string): boolean =>
     (renewed.get(name) ?? graph.nodes.length) < activation.firstBackwardAccess;
-  for (const rank of recomputeRanks(graph, activation, new Set())) {
+  for (const rank of ranks) {
     const node = graph.nodes[rank] as Node;
     if (opOf(node).random) return `random numbers: ${node.name}`;
     if (!opOf(node).deterministic) return `not deterministic: ${node.name}`;

@@ -27,10 +27,10 @@ export const timeline = perObject((graph: Graph): Timeline => {
     categories.map((c) => {
       let live = 0;
       const row = changes[c];
-      return [c, Array.from({ length: count }, (_, rank) => (live += row[rank] as number))];
+      return [c, graph.nodes.map((_, rank) => (live += row[rank] as number))];
     }),
   ) as unknown as Record<Category, number[]>;
-  const totalBytes = Array.from({ length: count }, (_, rank) =>
+  const totalBytes = graph.nodes.map((_, rank) =>
     categories.reduce((sum, c) => sum + (byCategory[c][rank] as number), 0),
   );
   let peakRank = 0;

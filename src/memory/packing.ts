@@ -1,3 +1,4 @@
+import { Placed } from "./placed.js";
 import type { Storage } from "./storages.js";
 
 /** Every storage starts on such a boundary: a cache line. */
@@ -19,6 +20,9 @@ export interface PackingProblem {
   readonly base: number;
   readonly count: number;
 }
+
+/** Storages of a list that are passed over as one, where there are many lists. */
+const mostInChunk = 128;
 
 /** About how many storages share one sorted list. */
 const perList = 1000;
@@ -44,11 +48,9 @@ export class Packing {
   /** Ranks that share a list. */
   private readonly span: number;
   /** For each span of ranks what is placed and lives in it, from the bottom up. */
-  private readonly lists: Int32Array[];
-  private readonly lengths: Int32Array;
-  /** All that is placed, from the bottom up, where there are several spans. */
-  private readonly all: Int32Array;
-  private placed = 0;
+  private readonly lists: readonly Placed[];
+  /** All that is placed, where there are several spans. */
+  private readonly all: Placed | undefined;
   /** Keys of what lives at the same time as a storage of several spans. */
   private keys = new Float64Array(64);
 
@@ -77,13 +79,10 @@ export class Packing {
     });
     const lists = total < 3 * perList ? 1 : Math.ceil(total / perList);
     this.span = Math.max(1, Math.ceil((count + 1) / lists));
-    const lengths = new Int32Array(lists + 1);
-    for (let i = 0; i < total; i++)
-      for (let list = this.listOf(this.start[i] as number); list <= this.listOf(this.end[i] as number); list++)
-        lengths[list] = (lengths[list] as number) + 1;
-    this.lists = Array.from(lengths, (length) => new Int32Array(length));
-    this.lengths = lengths;
-    this.all = new Int32Array(lists > 1 ? total : 0);
+    // one list is gone through as it is
+    const inChunk = lists > 1 ? mostInChunk : total + 1;
+    this.lists = Array.from({ length: lists + 1 }, () => new Placed(this, inChunk));
+    this.all = lists > 1 ? new Placed(this, inChunk) : undefined;
   }
 
   private listOf(rank: number): number {
@@ -93,8 +92,8 @@ export class Packing {
   /** Places the free storages in this order, after the fixed ones; returns the end of what reaches highest. */
   place(order: Int32Array): number {
     const { size, offset, top } = this;
-    this.lengths.fill(0);
-    this.placed = 0;
+    for (const list of this.lists) list.clear();
+    this.all?.clear();
     let highest = this.base;
     for (let i = this.free; i < size.length; i++) {
       this.add(i);
@@ -114,28 +113,17 @@ export class Packing {
   /** The lowest offset at which a storage fits. */
   private lowest(one: number): number {
     const [first, last] = [this.listOf(this.start[one] as number), this.listOf(this.end[one] as number)];
-    if (first === last) return this.lowestIn(one, this.lists[first] as Int32Array, this.lengths[first] as number);
+    if (first === last || !this.all) return this.lowestIn(one, this.lists[first] as Placed);
     let among = 0;
-    for (let index = first; index <= last; index++) among += this.lengths[index] as number;
+    for (let index = first; index <= last; index++) among += (this.lists[index] as Placed).length;
     // sorting is dearer than looking through all that is placed, where much of that lives beside it
-    return sorting * among > this.placed
-      ? this.lowestIn(one, this.all, this.placed)
-      : this.lowestAmong(one, first, last);
+    return sorting * among > this.all.length ? this.lowestIn(one, this.all) : this.lowestAmong(one, first, last);
   }
 
-  private lowestIn(one: number, list: Int32Array, length: number): number {
-    const { start, end, offset, top } = this;
-    const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
-    let cursor = this.base;
-    let i = 0;
-    for (; i < length; i++) {
-      const other = list[i] as number;
-      if ((start[other] as number) > to || (end[other] as number) < from) continue;
-      if ((offset[other] as number) - cursor >= size) break;
-      if ((top[other] as number) > cursor) cursor = top[other] as number;
-    }
-    this.work += i;
-    return cursor;
+  private lowestIn(one: number, list: Placed): number {
+    const found = list.lowest(this.start[one] as number, this.end[one] as number, this.size[one] as number, this.base);
+    this.work += list.passed;
+    return found;
   }
 
   /** The same for a storage that lives in several spans: what lives beside it is gathered and sorted. */
@@ -144,21 +132,19 @@ export class Packing {
     const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
     let found = 0;
     for (let index = first; index <= last; index++) {
-      const list = this.lists[index] as Int32Array;
-      const length = this.lengths[index] as number;
-      this.work += length;
-      for (let i = 0; i < length; i++) {
-        const other = list[i] as number;
+      const list = this.lists[index] as Placed;
+      this.work += list.length;
+      list.forEach((other) => {
         const begin = start[other] as number;
-        if (begin > to || (end[other] as number) < from) continue;
-        if (this.listOf(Math.max(begin, from)) !== index) continue; // it is in an earlier list too
+        if (begin > to || (end[other] as number) < from) return;
+        if (this.listOf(Math.max(begin, from)) !== index) return; // it is in an earlier list too
         if (found === this.keys.length) {
           const more = new Float64Array(2 * found);
           more.set(this.keys);
           this.keys = more;
         }
         this.keys[found++] = ((offset[other] as number) / alignment) * keyed + other;
-      }
+      });
     }
     this.work += sorting * found;
     let cursor = this.base;
@@ -173,25 +159,8 @@ export class Packing {
   /** Puts what is placed into the lists of its life. */
   private add(one: number): void {
     const last = this.listOf(this.end[one] as number);
-    for (let index = this.listOf(this.start[one] as number); index <= last; index++) {
-      this.insert(one, this.lists[index] as Int32Array, this.lengths[index] as number);
-      this.lengths[index] = (this.lengths[index] as number) + 1;
-    }
-    if (this.all.length) this.insert(one, this.all, this.placed++);
-  }
-
-  /** Puts it into a list of this length, after what lies as low. */
-  private insert(one: number, list: Int32Array, length: number): void {
-    const { offset } = this;
-    const at = offset[one] as number;
-    let [low, high] = [0, length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((offset[list[middle] as number] as number) <= at) low = middle + 1;
-      else high = middle;
-    }
-    list.copyWithin(low + 1, low, length);
-    list[low] = one;
+    for (let index = this.listOf(this.start[one] as number); index <= last; index++) this.lists[index]?.insert(one);
+    this.all?.insert(one);
   }
 }
 

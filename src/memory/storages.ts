@@ -3,7 +3,7 @@ import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } fr
 import { greatest } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
-import { originOf, shownBy } from "./views.js";
+import { originOf, shownBy, viewStartBytes } from "./views.js";
 
 /** A piece of memory that one or more tensors use, one after the other or as views of each other. */
 export interface Storage {
@@ -21,7 +21,7 @@ export interface Storage {
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
 }
 
-/** Where a tensor lies: in which storage, and how far in (not 0 for slices of resident flat buffers). */
+/** Where a tensor lies: in which storage, and how far in (not 0 for slices of resident flat buffers, and for views of a part). */
 export interface Place {
   readonly storage: Storage;
   readonly offsetBytes: number;
@@ -78,7 +78,9 @@ export const storages = perObject((graph: Graph): Storages => {
       return;
     }
     const place = given.of.get(shown);
-    if (place) given.of.set(node.outputs[0] as string, place);
+    if (!place) return;
+    const offsetBytes = place.offsetBytes + viewStartBytes(node, graph);
+    given.of.set(node.outputs[0] as string, { storage: place.storage, offsetBytes });
   });
   return given;
 });
@@ -222,9 +224,9 @@ function overlapping(graph: Graph, { slices }: Uses, name: string): string[] {
   if (!within) return [name, ...(slices.get(name) ?? [])];
   const end = within.offsetBytes + tensorBytes(tensor);
   const beside = (slices.get(within.tensor) ?? []).filter((other) => {
-    const { within: place, ...type } = tensorOf(graph, other);
-    const begin = place?.offsetBytes ?? 0;
-    return begin < end && begin + tensorBytes(type) > within.offsetBytes;
+    const part = tensorOf(graph, other);
+    const begin = part.within?.offsetBytes ?? 0;
+    return begin < end && begin + tensorBytes(part) > within.offsetBytes;
   });
   return [within.tensor, ...beside];
 }

@@ -1,8 +1,16 @@
-import type { Graph, Node } from "../graph/graph.js";
+import { bytesPerElement, type Graph, type Node, tensorOf } from "../graph/graph.js";
+import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 
 /** The tensor whose storage a view's output shares; undefined for a node that is no view. */
 export const shownBy = (node: Node): string | undefined => (opOf(node).view ? node.inputs[0] : undefined);
+
+/** How far into what it shows a view begins, bytes. */
+export function viewStartBytes(node: Node, graph: Pick<Graph, "tensors" | "name">): number {
+  const { viewStart } = opOf(node);
+  if (!viewStart) return 0;
+  return viewStart(callOf(node, graph.tensors)) * bytesPerElement(tensorOf(graph, node.inputs[0] as string).dtype);
+}
 
 /** Says for each tensor whose storage it shares: what a view shows, seen through other views; else the tensor itself. */
 export function originOf({ nodes }: Pick<Graph, "nodes">): (name: string) => string {

@@ -11,6 +11,7 @@ import { unsupported } from "../ops/unsupported.js";
 import { withoutControlFlow } from "./branches.js";
 import { boundShape, checkDims, type Dims, outputNote } from "./dimensions.js";
 import { heldAnywhere } from "./held.js";
+import { type Separated, separatedNotes, withSeparate } from "./merged.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { neededPart } from "./needed.js";
 import { originsOf } from "./origins.js";
@@ -24,6 +25,8 @@ export interface BindOptions {
   readonly evaluate: (node: Node, inputs: readonly (Value | undefined)[]) => Value[];
   /** How batch norm runs, whatever the file says: with the batch's statistics, or with frozen ones. */
   readonly batchNorm?: BatchNormMode;
+  /** Dropout is off, whatever the file says. */
+  readonly dropsNothing?: boolean;
   /**
    * The tensor that is wanted: an output of the model, or any other tensor in it; null for the output that a loss is of
    * unless it names one (the first of floats). What it does not need is left out, whatever it is. Default: all outputs.
@@ -55,6 +58,7 @@ const foldLimitBytes = 64 * 2 ** 20;
 export interface Bound {
   readonly graph: Graph;
   readonly untrained: readonly Untrained[];
+  readonly separated: readonly Separated[];
   readonly notes: readonly string[];
 }
 
@@ -80,9 +84,10 @@ export function bindModel(model: Model, options: BindOptions): Bound {
 }
 
 /** Binds a part of a model that holds no more branches; `model` is the whole one. */
-function bindPart(part: Model, model: Model, options: BindOptions): Bound {
+function bindPart(given: Model, model: Model, options: BindOptions): Bound {
   const dims = options.dims ?? {};
-  checkOpset(part);
+  checkOpset(given);
+  const { model: part, separated } = withSeparate(given);
   const found = roles(part);
   const modes = batchNormModes(part, options.batchNorm);
   const reading: Reading = {
@@ -97,15 +102,21 @@ function bindPart(part: Model, model: Model, options: BindOptions): Bound {
   const { b, alias } = reading;
   b.reserve(part.nodes);
   declareResidents(b, part, found, (input) => boundShape(input, dims, model));
-  for (const raw of part.nodes) {
+  for (const given of part.nodes) {
+    const raw = options.dropsNothing ? withoutTraining(given) : given;
     try {
       if (raw.subgraphs && ops.has(raw.op)) throw new NodeError(`unsupported: subgraph of ${raw.op}`, raw);
       const inputs = raw.inputs.map((name) => alias.get(name) ?? name);
       const opset = raw.opset ?? part.opset;
       // those of ours are checked by nobody: an exported step has them as functions of its own
       if (raw.domain === "mutwo") throw unsupported(raw);
-      b.infer({ ...raw, inputs, phase: "forward" }, opset);
-      addNode(reading, { ...modes.apply(withoutIdle(raw)), inputs, phase: "forward" }, opset);
+      const typed = ({ name, domain, op, outputs, attributes }: ModelNode): Node => {
+        return { name, domain, op, inputs, outputs, attributes, phase: "forward" };
+      };
+      const node = typed(raw);
+      b.infer(node, opset);
+      const own = withoutIdle(modes.apply(raw));
+      addNode(reading, own === raw ? node : typed(own), opset);
     } catch (error) {
       throw NodeError.of(error, raw);
     }
@@ -126,11 +137,17 @@ function bindPart(part: Model, model: Model, options: BindOptions): Bound {
   });
   const notes = [
     ...found.notes,
+    ...separatedNotes(separated),
     ...modes.notes,
     ...(part.opset > ownOpset ? [opsetNote(part.opset, graph)] : []),
     ...part.outputs.flatMap((output) => outputNote(output, b.type(output.name).shape, dims, model) ?? []),
   ];
-  return { graph: origins ? { ...graph, origins } : graph, untrained: [...found.untrained, ...unused], notes };
+  return {
+    graph: origins ? { ...graph, origins } : graph,
+    untrained: [...found.untrained, ...unused],
+    separated,
+    notes,
+  };
 }
 
 /** Throws `unsupported: opset …` for a file whose standard ops are to be read by rules that mutwo does not know. */
@@ -159,6 +176,12 @@ function declareResidents(
   }
   for (const [name, { dtype, shape, data }] of model.initializers)
     b.declare({ name, dtype, shape, data, category: category(name, "constant") });
+}
+
+/** A node that is told whether it is in training, without that. */
+function withoutTraining(node: ModelNode): ModelNode {
+  const slot = ops.has(node.op) ? opOf(node).trainingInput : undefined;
+  return slot === undefined ? node : { ...node, inputs: node.inputs.slice(0, slot) };
 }
 
 /** Adds one node of the file: normalised, folded to a constant if all its inputs are known, else as it is. */

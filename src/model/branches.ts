@@ -5,6 +5,7 @@ import { controlFlowHint } from "../ops/unsupported.js";
 import type { Decided, Expansion, Knowledge } from "./expansion.js";
 import { heldAnywhere } from "./held.js";
 import { loopOps } from "./loops.js";
+import { checkMade } from "./made-nodes.js";
 import type { Initializer, Model, ModelNode, ModelValue } from "./model.js";
 import { ancestorsOf, makersOf, neededPart } from "./needed.js";
 import { sorted } from "./onnx-nodes.js";
@@ -13,9 +14,6 @@ import { instanceOf, readsOf } from "./subgraphs.js";
 
 /** Reads a part of a model, all of whose tensors are its outputs, as a graph. */
 export type BindPart = (part: Model) => Pick<Graph, "tensors" | "outputs">;
-
-/** Most nodes that writing a model out may make. */
-const mostMade = 100_000;
 
 /** An If is replaced by the branch that it takes. */
 const choice: Decided = { needs: (node) => node.inputs.slice(0, 1), expand: branchOf };
@@ -133,10 +131,7 @@ function replaced(
     if (!made) return alias ? [] : [node];
     isChanged = true;
     progress.made += made.nodes.length;
-    if (progress.made > mostMade)
-      throw new NodeError(`loops make more than ${mostMade} nodes`, node, {
-        hint: "bind a smaller dimension (--dim), or export the model without the loop",
-      });
+    checkMade(node, progress.made);
     if (made.isGuess) progress.hasGuessed = true;
     for (const [name, tensor] of made.initializers ?? []) initializers.set(name, tensor);
     for (const [name, reason] of made.unreadable ?? []) unreadable.set(name, reason);

@@ -1,7 +1,8 @@
 import { NodeError } from "../graph/errors.js";
 import type { DType } from "../graph/graph.js";
 import { type Decided, type Expansion, type Knowledge, Writer } from "./expansion.js";
-import type { ModelNode, Subgraph } from "./model.js";
+import { alwaysGoesOn, checkTripsInside } from "./made-nodes.js";
+import type { ModelNode } from "./model.js";
 import { type RepeatedBody, repeatedBody } from "./repeated-body.js";
 import type { Instance } from "./subgraphs.js";
 
@@ -31,22 +32,6 @@ interface Trip {
 
 /** Where loops stand that stay in the model for another round, by the node. */
 const unfinished = new WeakMap<ModelNode, Trips>();
-
-/** Whether the body's first output is the condition that it was given, or always true. */
-function alwaysGoesOn(body: Subgraph): boolean {
-  let name = body.outputs[0] ?? "";
-  for (let i = 0; i <= body.nodes.length; i++) {
-    if (name === body.inputs[1]) return true;
-    const data = body.initializers.get(name)?.data;
-    if (data) return data[0] === 1;
-    const node = body.nodes.find(({ outputs }) => outputs.includes(name));
-    const value = node?.op === "Constant" ? node.attributes.value : undefined;
-    if (value?.type === "tensor") return value.value.data[0] === 1;
-    if (node?.op !== "Identity") return false;
-    name = node.inputs[0] ?? "";
-  }
-  return false;
-}
 
 const loopParts: Readonly<Partial<Record<DType, string>>> = { int64: "trip count", bool: "condition" };
 
@@ -114,7 +99,10 @@ function loop(node: ModelNode, known: Knowledge): Expansion {
     (trip, i) => i >= trips.sure && i + 1 < most && numberOf(trip.condition, "bool", known, node) === 0,
   );
   const total = !starts ? 0 : ends >= 0 ? ends + 1 : most;
-  if (goesOn) checkTrips(node, total);
+  if (goesOn) {
+    checkTrips(node, total);
+    if (!before) checkTripsInside(node, total, known);
+  }
   const writer = new Writer(known.model.opset, node, `${trips.body.scope}made/${trips.made.length}/`);
   const fresh = trips.made.length ? none : trips.body.once;
   if (trips.made.length >= total) {
@@ -175,6 +163,7 @@ function scan(node: ModelNode, known: Knowledge): Expansion {
   if (length === undefined || lengths.some((other) => other !== length))
     throw new NodeError(`shape mismatch: scanned axes of [${lengths.map((n) => n ?? "?")}] elements`, node);
   checkTrips(node, length);
+  checkTripsInside(node, length, known);
   const pieces = node.inputs.slice(states).map((name, i) => {
     const parts = writer.pieces(name, inAxes[i] ?? 0, new Array<number>(length).fill(1), false);
     return inWays[i] ? parts.reverse() : parts;

@@ -4,9 +4,10 @@ import { mostBytes, readFile } from "../files.js";
 import { formatBytes } from "../format.js";
 import { type Attribute, dtypeOfNumber, onnxNumbers } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
+import { domainOf, inlined } from "./functions.js";
 import type { Initializer, Model, ModelNode, ModelValue, Subgraph } from "./model.js";
 import { attributeTypes, readAttribute, writeAttribute } from "./onnx-attributes.js";
-import { domainOf, inlined, sequencesAsSplits, sorted } from "./onnx-nodes.js";
+import { sequencesAsSplits, sorted } from "./onnx-nodes.js";
 import {
   decodeModel,
   encodeModel,
@@ -80,10 +81,10 @@ function readModelProto(proto: ProtoModel, from: ModelSource): Model {
     new Map(),
   );
   const types = new Map([...valueInfo, ...inputs].map((value) => [value.name, value]));
-  const read = readNodes(inlined(graph.node, reading.functions), reading);
+  const read = readNodes(inlined(graph.node, reading.functions, unreadable, outputNames), reading);
   const nodes = sequencesAsSplits(read, initializers, types, new Set(outputNames));
   const order = sorted(nodes, new Set([...initializers.keys(), ...declared]), outputNames);
-  for (const [name, why] of order.unmade) unreadable.set(name, inOneLine(why));
+  for (const [name, why] of order.unmade) if (!unreadable.has(name)) unreadable.set(name, inOneLine(why));
   checkLooseInputs(graph, order.nodes, unreadable);
   return {
     irVersion: toNumber(proto.irVersion),
@@ -217,7 +218,7 @@ function readSubgraph(graph: ProtoGraph, { from, functions }: GraphReading): Sub
     inputs: (graph.input ?? []).map(({ name }) => name),
     outputs: (graph.output ?? []).map(({ name }) => name),
     initializers: readInitializers(graph, reading),
-    nodes: readNodes(inlined(graph.node ?? [], functions), reading),
+    nodes: readNodes(inlined(graph.node ?? [], functions, unreadable), reading),
     unreadable,
   };
 }

@@ -56,8 +56,14 @@ const around = (path: string): string[] => namesOf(path).map((_, i, names) => na
  * no parameter is of the numbered one.
  */
 function pathsInNames(nodes: readonly Named[], parameters: readonly string[]): Map<string, string> {
-  const raw = new Map(nodes.flatMap(({ name }) => [[name, pathInName(name)] as const]));
-  const all = new Set([...raw.values()].flatMap((path) => around(path ?? "")));
+  /** The paths of scopes, of which many nodes stand in one. */
+  const inScopes = new Map<string, string | undefined>();
+  const raw = nodes.map(({ name }) => {
+    const scope = name.slice(0, name.lastIndexOf("/") + 1);
+    if (!inScopes.has(scope)) inScopes.set(scope, pathInName(scope));
+    return [name, inScopes.get(scope)] as const;
+  });
+  const all = new Set([...inScopes.values()].flatMap((path) => around(path ?? "")));
   const own = new Set(parameters.flatMap((name) => around(modulePath([name]))));
   const settled = new Map<string, string>();
   const settle = (path: string): string => {
@@ -72,7 +78,7 @@ function pathsInNames(nodes: readonly Named[], parameters: readonly string[]): M
     settled.set(path, found);
     return found;
   };
-  return new Map([...raw].flatMap(([name, path]) => (path === undefined ? [] : [[name, settle(path)] as const])));
+  return new Map(raw.flatMap(([name, path]) => (path === undefined ? [] : [[name, settle(path)] as const])));
 }
 
 /** What the file says of each of its nodes, and what told it; undefined if names of parameters are all there is. */
@@ -143,8 +149,10 @@ export function originsOf(nodes: readonly Named[], graph: Graph): Origins | unde
 }
 
 /** The paths with those that are not known filled in: by parameters that the node reads, then by the nodes around it. */
-function inferred(graph: Graph, paths: readonly (string | undefined)[]): string[] {
-  const known = new Set(paths.flatMap((path) => around(path ?? "")));
+function inferred(graph: Graph, paths: readonly (string | undefined)[]): readonly string[] {
+  const isKnown = (all: readonly (string | undefined)[]): all is readonly string[] => !all.includes(undefined);
+  if (isKnown(paths)) return paths;
+  const known = new Set([...new Set(paths)].flatMap((path) => around(path ?? "")));
   const own = graph.nodes.map(({ inputs }, rank) => {
     if (paths[rank] !== undefined) return paths[rank];
     const read = inputs.flatMap((name) =>

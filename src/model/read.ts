@@ -4,7 +4,8 @@ import { openFile } from "../files.js";
 import type { Graph } from "../graph/graph.js";
 import { type CpuRuntime, openCpu } from "../runtime/cpu.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { type BatchNormMode, bindModel } from "./bind.js";
+import { type BindOptions, bindModel } from "./bind.js";
+import type { Separated } from "./merged.js";
 import type { Model } from "./model.js";
 import { openOnnx } from "./onnx.js";
 import type { Untrained } from "./roles.js";
@@ -36,6 +37,8 @@ export interface BoundModel {
   readonly model: Model;
   /** Float tensors of the file that are not trained, each with the reason. */
   readonly untrained: readonly Untrained[];
+  /** Tensors of the graph that others stand for in the file. */
+  readonly separated: readonly Separated[];
   /** Things that the reader noticed and a user should know. */
   readonly notes: readonly string[];
 }
@@ -49,26 +52,25 @@ const canEvaluate = (runtime: Runtime | undefined): runtime is CpuRuntime => run
  * names the one tensor that is wanted (null: the one that a loss is of unless it names one), and what that does not need
  * is left out. Throws one line for anything that is wrong with what is needed, or with the dimensions.
  */
-export function readModel(
-  file: string,
-  options: {
-    dims?: Readonly<Record<string, number>>;
-    runtime?: Runtime;
-    batchNorm?: BatchNormMode;
-    output?: string | null;
-  } = {},
-): BoundModel {
-  const model = openOnnx(file);
-  const own = canEvaluate(options.runtime) ? undefined : openCpu();
-  const runtime = own ?? (options.runtime as CpuRuntime);
+export function readModel(file: string, options: ReadOptions = {}): BoundModel {
+  return bindRead(openOnnx(file), options);
+}
+
+/** How a file that was read is bound: `readModel` says what each is. */
+export interface ReadOptions extends Omit<BindOptions, "evaluate"> {
+  readonly runtime?: Runtime;
+}
+
+/** The same of a model that was read already, perhaps in another mode. */
+export function bindRead(model: Model, { runtime: given, ...options }: ReadOptions): BoundModel {
+  const own = canEvaluate(given) ? undefined : openCpu();
+  const runtime = own ?? (given as CpuRuntime);
   try {
-    const { graph, untrained, notes } = bindModel(model, {
-      dims: options.dims ?? {},
-      batchNorm: options.batchNorm,
-      output: options.output,
+    const { graph, untrained, separated, notes } = bindModel(model, {
+      ...options,
       evaluate: (node, inputs) => runtime.evaluate(node, inputs),
     });
-    return { graph, model, untrained, notes };
+    return { graph, model, untrained, separated, notes };
   } finally {
     own?.close();
   }

@@ -1,6 +1,6 @@
 import { few } from "../format.js";
 import { bytesPerElement, type DType, elementCount, type TensorType } from "../graph/graph.js";
-import { numbersIn, valuesOf } from "../graph/values.js";
+import { valuesOf } from "../graph/values.js";
 import { heldTensors } from "./held.js";
 import type { Model } from "./model.js";
 import { givenTensors, Rule } from "./rule.js";
@@ -29,8 +29,8 @@ export interface Roles {
  * finite: …` for those of products and norms that hold infinities.
  */
 export function roles(model: Model): Roles {
-  const rule = new Rule(model);
   const held = heldTensors(model);
+  const rule = new Rule(model, held);
   const parameters = new Set<string>();
   const buffers = new Set(rule.buffers);
   const untrained: Untrained[] = [];
@@ -76,31 +76,25 @@ export function roles(model: Model): Roles {
 
 type Initializer = TensorType & { readonly data: Uint8Array };
 
-/** Bits of a 16-bit float's last bytes: those of the exponent, and those of the mantissa beside them. */
+/** Bits of a float's last bytes: those of the exponent, and those of the mantissa beside them. */
 const exponents: Readonly<Partial<Record<DType, readonly [last: number, before: number]>>> = {
   float16: [0x7c, 0],
   bfloat16: [0x7f, 0x80],
+  float32: [0x7f, 0x80],
+  float64: [0x7f, 0xf0],
 };
 
-/** How many elements are NaN, and how many infinite. */
+/** How many elements are NaN, and how many infinite; reads the bytes where they are, aligned or not. */
 function notFinite({ dtype, data }: Initializer): { nan: number; infinite: number } {
-  const found = { nan: 0, infinite: 0 };
-  const count = (value: number): void => void found[Number.isNaN(value) ? "nan" : "infinite"]++;
-  if (dtype === "float32" || dtype === "float64") {
-    const numbers = numbersIn(dtype, data) as Float32Array | Float64Array;
-    for (let i = 0; i < numbers.length; i++) {
-      const value = numbers[i] as number;
-      if (!Number.isFinite(value)) count(value);
-    }
-    return found;
-  }
   const [last, before] = exponents[dtype] ?? [0, 0];
   const size = bytesPerElement(dtype);
+  const found = { nan: 0, infinite: 0 };
   if (!last) return found;
-  // where the bytes are, aligned or not: as a list they would take eight each
-  for (let end = size - 1; end < data.length; end += size)
-    if (((data[end] as number) & last) === last && ((data[end - 1] as number) & before) === before)
-      count(valuesOf(dtype, data.subarray(end - size + 1, end + 1))[0] as number);
+  for (let end = size - 1; end < data.length; end += size) {
+    if (((data[end] as number) & last) !== last || ((data[end - 1] as number) & before) !== before) continue;
+    const [value] = valuesOf(dtype, data.subarray(end - size + 1, end + 1));
+    found[Number.isNaN(value) ? "nan" : "infinite"]++;
+  }
   return found;
 }
 

@@ -1,8 +1,10 @@
 import { few } from "../format.js";
 import { dtypeOfNumber, elementCount, isFloat } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { opOf } from "../ops/index.js";
+import type { Op } from "../ops/op.js";
 import { formulaOf, isFilled } from "./formula.js";
-import { type Held, heldTensors, isUniform, maskOf } from "./held.js";
+import { type Held, isUniform, maskOf } from "./held.js";
 import type { Model, ModelNode, ModelValue } from "./model.js";
 import { handsOn, type WrittenNorms, writtenNorms } from "./statistics.js";
 
@@ -54,17 +56,19 @@ export class Rule {
   /** Tensors that are made of float inputs or of more than single numbers: not of positions alone. */
   private readonly measured = new Set<string>();
   private readonly held: ReadonlyMap<string, readonly number[]>;
+  private readonly values: ReadonlyMap<string, Held>;
   private readonly norms: WrittenNorms;
 
-  constructor(model: Model) {
+  /** `held`: the float tensors that the model holds. */
+  constructor(model: Model, held: readonly Held[]) {
     this.isPytorch = /^pytorch/.test(model.producer);
     this.signature = signatureOf(model);
     const present = new Set([...model.initializers.keys(), ...model.inputs.map(({ name }) => name)]);
     this.absent = [...this.signature].flatMap(([name, kind]) =>
       kind === "PARAMETER" && !present.has(name) ? [name] : [],
     );
-    const held = heldTensors(model);
     this.held = new Map(held.map(({ name, shape }) => [name, shape]));
+    this.values = new Map(held.map((tensor) => [tensor.name, tensor]));
     for (const { name, dtype } of model.inputs)
       if (!model.initializers.has(name)) {
         this.raw.add(name);
@@ -96,15 +100,16 @@ export class Rule {
     for (const [slot, name] of inputs.entries()) {
       if (!name || (passesOn && !stops && slot === 0)) continue;
       const root = this.rootOf(name);
-      if (op.buffers?.[slot]) this.buffers.add(root);
+      const isState = op.buffers?.[slot] !== undefined && !this.isLearned(op, slot, root);
+      if (isState) this.buffers.add(root);
       const kind = ((): Use["kind"] => {
-        if (op.buffers?.[slot]) return "state";
+        if (isState) return "state";
         if (op.hostInputs.includes(slot)) return "host";
         if (stops) return "no gradient";
         const holds = op.holds?.[slot] ?? (op.product ? "weight" : "value");
         return holds === "standard" ? "value" : holds;
       })();
-      this.uses.set(root, [...(this.uses.get(root) ?? []), { node, slot, kind }]);
+      addTo(this.uses, root, { node, slot, kind });
     }
     if (!stops && inputs.some((name) => this.measured.has(name))) for (const name of outputs) this.measured.add(name);
     const weight = op.product && inputs.slice(0, 2).map((name) => this.held.get(this.rootOf(name)));
@@ -122,6 +127,12 @@ export class Rule {
     const data = inputs.filter((name, slot) => name && !op.hostInputs.includes(slot));
     const moves = passesOn || op.passes || (data.length === 1 && !op.pointwise);
     this.visitRaw(node, Boolean(moves) && data.every((name) => this.raw.has(name)));
+  }
+
+  /** Whether a state that the file holds was learned: an exporter's own is of one value. */
+  private isLearned({ learnable }: Op, slot: number, root: string): boolean {
+    const held = learnable?.includes(slot) && this.values.get(root);
+    return Boolean(held && !isUniform(held));
   }
 
   /** Follows the model's inputs to the first weight, through what standardises them. */

@@ -80,15 +80,25 @@ export class Kernel {
   private async begin(signal?: AbortSignal): Promise<void> {
     const until = Date.now() + startMs;
     // a subscriber joins late: ask again until a message of ours came back on both channels
-    while (!this.heard || !this.languageInfo) {
+    // and more patiently each time: on a busy machine an answer may take long
+    for (let timeoutMs = 500; !this.heard || !this.languageInfo; timeoutMs *= 1.25) {
       signal?.throwIfAborted();
       if (this.end) throw this.death();
-      if (Date.now() > until) throw new Error(`kernel did not answer within ${startMs} ms: ${kernelFile}`);
-      const reply = await this.request("kernel_info_request", {}, { timeoutMs: 500, untilIdle: false }).catch(
+      if (Date.now() > until) throw this.silence();
+      const reply = await this.request("kernel_info_request", {}, { timeoutMs, untilIdle: false }).catch(
         () => undefined,
       );
       this.languageInfo = reply?.content.language_info ?? this.languageInfo;
     }
+  }
+
+  /** Why a kernel that is there is taken for lost: what came of it until now. */
+  private silence(): Error {
+    const heard = [this.languageInfo && "replies", this.heard && "outputs"].filter(Boolean).join(" and ") || "nothing";
+    const last = this.log.trim().split("\n").at(-1);
+    return new Error(
+      `kernel did not answer within ${startMs} ms (${heard} came${last ? `; it said: ${last}` : ""}): ${kernelFile}`,
+    );
   }
 
   private death(): Error {

@@ -1,9 +1,17 @@
+import * as batches from "../data/batches.js";
+import type { Dataset } from "../data/dataset.js";
 import type { Graph } from "../graph/graph.js";
 import type { ProfileModelOptions } from "../run/options.js";
 import * as pipeline from "../run/pipeline.js";
 import * as profiling from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { Runtime } from "../runtime/runtime.js";
+import * as training from "../train/fit.js";
+import type { FitOptions } from "../train/fit-options.js";
+import type { TrainingLog } from "../train/log.js";
+import * as trainers from "../train/open-trainer.js";
+import type { Trainer, TrainerOptions } from "../train/trainer.js";
+import { runningKernel } from "./cell.js";
 import { withProgress } from "./progress.js";
 
 /**
@@ -30,3 +38,45 @@ export const profileGraph = (
       ...(onProgress && { onProgress: (done, total) => onProgress("measure", done, total) }),
     }),
   );
+
+/** The caller's signal; in a notebook it is aborted too when the cell is interrupted. */
+function withCell(signal: AbortSignal | undefined): AbortSignal | undefined {
+  const own = runningKernel()?.cell?.signal;
+  return own && signal ? AbortSignal.any([own, signal]) : (signal ?? own);
+}
+
+/**
+ * Opens a model for training on a device: reads it, builds its step, and with a budget or a planner measures, plans and
+ * checks it as `profileModel` does; with `run` a saved run's plan is taken, whose step must be the same. Training starts
+ * from the file's weights, or where it holds none from seeded ones. In a notebook a bar shows how far it is, and
+ * interrupting the cell ends it.
+ *
+ * Throws one line for wrong options and bad input, and `infeasible budget: …` where no plan fits.
+ */
+export const openTrainer = (file: string, options: TrainerOptions): Promise<Trainer> =>
+  withProgress(options, (own) => trainers.openTrainer(file, { ...options, ...own }));
+
+/**
+ * Trains: epochs over the data in an order that the seed decides, until the epochs, the steps or the patience are used up,
+ * the loss is not finite, or the signal asks; in a notebook interrupting the cell does. Checkpoints are whole, and a training
+ * that goes on from one (`options.resume`) has the same numbers as one that was never interrupted, on the CPU bit for bit.
+ * With `patience` the trainer ends with the state of the best epoch. Returns all numbers of it; how it ended stands in
+ * `end`.
+ *
+ * Throws before the first step for options that do not fit each other or the data, for a checkpoint of another training;
+ * for a step that fails one line that names the newest checkpoint.
+ */
+export function fit(trainer: Trainer, data: Dataset, options: FitOptions): Promise<TrainingLog> {
+  const signal = withCell(options.signal);
+  return training.fit(trainer, data, { ...options, ...(signal && { signal }) });
+}
+
+/**
+ * An epoch of a dataset as batches that fit a model's step, shuffled by seed and epoch, read ahead while the step runs, in
+ * the tensors' element types. Columns are matched to tensors by name: `target`, `label`, `labels` or `y` is the target,
+ * `input`, `x` or `image` the one input of a model. In a notebook they end when the cell is interrupted. Throws where a
+ * column is missing or misshapen, and where no batch can be filled; numbers that are out of range are named before the first
+ * batch. Aborting throws the signal's reason.
+ */
+export const batchesOf = (data: Dataset, options: batches.BatchesOptions): batches.EpochBatches =>
+  batches.batchesOf(data, { ...options, signal: withCell(options.signal) });

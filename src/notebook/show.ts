@@ -1,15 +1,24 @@
+import { randomUUID } from "node:crypto";
 import type { Frame } from "../report/danfo.js";
 import { display } from "./cell.js";
 import { type AnyFigure, figureBundle } from "./figure.js";
 import { bundle } from "./mime.js";
 import { frameBundle } from "./table.js";
 
+/** A figure below a cell. */
+export interface ShownFigure {
+  /** Puts another figure in its place: while something runs, a curve grows so. */
+  update(figure: AnyFigure): void;
+}
+
 /**
  * Shows a Plotly figure below the cell: live, with a still picture where no script runs; the first figure of a notebook
  * brings the library for all. A figure that is a cell's last expression shows itself. Throws `not in a notebook: showFigure`.
  */
-export function showFigure(figure: AnyFigure): void {
-  display(figureBundle(figure), "showFigure");
+export function showFigure(figure: AnyFigure): ShownFigure {
+  const id = randomUUID();
+  display(figureBundle(figure), "showFigure", { id, update: false });
+  return { update: (next) => display(figureBundle(next), "showFigure", { id, update: true }) };
 }
 
 /**

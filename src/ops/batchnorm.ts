@@ -1,9 +1,11 @@
-import { float, int, type TensorType } from "../graph/graph.js";
+import { elementCount, float, int, type TensorType } from "../graph/graph.js";
 import {
   appliedGradient,
   batchStatistics,
+  type ChannelDots,
   channelAxes,
   channels,
+  dotsByRow,
   factors,
   gradientTypes,
   inferred,
@@ -13,7 +15,7 @@ import {
 import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import { epsilonOf } from "./normalized.js";
-import type { Op, OpTable } from "./op.js";
+import type { BodyCall, Op, OpTable } from "./op.js";
 import { sumOver } from "./shapes.js";
 
 /** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
@@ -69,6 +71,34 @@ const inference: Op = native(
   },
 );
 
+/** Fewest elements of a channel of an image whose products are summed row by row. */
+const leastRow = 512;
+
+/** Whether sums over channels are sums of long rows that kernels multiply as they are. */
+const hasRows = ({ dtype, shape }: TensorType): boolean =>
+  dtype === "float32" && elementCount(shape.slice(2)) >= leastRow;
+
+/** Batch norm in training, in standard ops. */
+function normalized(call: BodyCall, dots?: ChannelDots): string[] {
+  const { b, x, node } = call;
+  const { mean, spread, inverse, renewed } = batchStatistics(call, [x(3), x(4)], dots);
+  return [
+    inferred(b, [x(0), x(1), x(2), mean, spread]),
+    ...renewed.map((value, i) => (node.outputs[1 + i] ? value() : "")),
+    mean,
+    node.outputs[4] ? inverse() : "",
+  ];
+}
+
+/** Its gradients, in standard ops. */
+function normalizedGradients(call: BodyCall, dots?: ChannelDots): string[] {
+  const { x, node } = call;
+  const [dScale, dB] = vectorGradients(call, dots);
+  if (!node.outputs[0]) return ["", dScale, dB];
+  const [slope, tilt, level] = factors(call, dScale, dB);
+  return [appliedGradient(call, [x(3), slope, tilt, level]), dScale, dB];
+}
+
 /** (X, scale, B, mean, var) → (Y, newMean, newVar, batchMean, batchInvStd): normalised with the batch's statistics. */
 const training: Op = native(
   (call) => {
@@ -94,16 +124,8 @@ const training: Op = native(
       [3, 1],
       [4, 2],
     ],
-    body: (call) => {
-      const { b, x, node } = call;
-      const { mean, spread, inverse, renewed } = batchStatistics(call, [x(3), x(4)]);
-      return [
-        inferred(b, [x(0), x(1), x(2), mean, spread]),
-        ...renewed.map((value, i) => (node.outputs[1 + i] ? value() : "")),
-        mean,
-        node.outputs[4] ? inverse() : "",
-      ];
-    },
+    body: (call) => normalized(call),
+    onHost: (call) => (hasRows(call.input(0)) ? normalized(call, dotsByRow) : undefined),
     parts: {
       of: ({ b, x, node }) => {
         const [, newMean, newVariance] = node.outputs;
@@ -140,13 +162,8 @@ const trainingGradient: Op = native(
     flops: (call) => 9 * inputSize(call),
     inputTypes: "any",
     types: null,
-    body: (call) => {
-      const { x, node } = call;
-      const [dScale, dB] = vectorGradients(call);
-      if (!node.outputs[0]) return ["", dScale, dB];
-      const [slope, tilt, level] = factors(call, dScale, dB);
-      return [appliedGradient(call, [x(3), slope, tilt, level]), dScale, dB];
-    },
+    body: (call) => normalizedGradients(call),
+    onHost: (call) => (hasRows(call.input(1)) ? normalizedGradients(call, dotsByRow) : undefined),
     parts: {
       of: ({ b, x, node }) => {
         const [dX, ...vectors] = node.outputs;

@@ -1,5 +1,5 @@
 import { NodeError } from "../graph/errors.js";
-import { type Attribute, elementCount, isFloat, type Node, type TensorType } from "../graph/graph.js";
+import { type Attribute, type DType, elementCount, isFloat, type Node, type TensorType } from "../graph/graph.js";
 import { ownOpset } from "./call.js";
 import type { Op, OpCall } from "./op.js";
 import { type AttributeSchema, type Parameter, type Schema, schemaOf, schemasOf } from "./schema.js";
@@ -165,11 +165,12 @@ function checkAxis(call: OpCall, op: Op, axis: number): void {
  */
 export function checkInputs({ node, inputs }: OpCall, { inputTypes, hostInputs, pointwise, empty, view }: Op): void {
   if (inputTypes !== "any") {
-    const types = inputs.flatMap((input) =>
-      input && (inputTypes === "equal" || isFloat(input.dtype)) ? [input.dtype] : [],
-    );
-    const other = types.find((dtype) => dtype !== types[0]);
-    if (other) throw new NodeError(`type mismatch: ${types[0]} and ${other}`, node);
+    let first: DType | undefined;
+    for (const input of inputs) {
+      if (!input || (inputTypes !== "equal" && !isFloat(input.dtype))) continue;
+      first ??= input.dtype;
+      if (input.dtype !== first) throw new NodeError(`type mismatch: ${first} and ${input.dtype}`, node);
+    }
   }
   if (empty || pointwise || view) return;
   const without = inputs.findIndex((input, i) => input?.shape.includes(0) && !hostInputs.includes(i));

@@ -24,14 +24,14 @@ const swapped = (b: Emit, x: string): string =>
   b.op("Transpose", [x], { perm: ints(b.type(x).shape.map((_, axis) => (axis < 2 ? 1 - axis : axis))) });
 
 /** Every offset inside a kernel, last axis fastest. */
-const offsetsOf = (kernel: readonly number[]): number[][] =>
+export const offsetsOf = (kernel: readonly number[]): number[][] =>
   kernel.reduce<number[][]>(
     (all, size) => all.flatMap((at) => Array.from({ length: size }, (_, k) => [...at, k])),
     [[]],
   );
 
 /** A tensor with zeros before and after its last axes. */
-function padded(b: Emit, x: string, pads: readonly number[]): string {
+export function padded(b: Emit, x: string, pads: readonly number[]): string {
   if (pads.every((pad) => pad === 0)) return x;
   const rank = pads.length / 2;
   const lead = new Array<number>(b.type(x).shape.length - rank).fill(0);

@@ -1,7 +1,10 @@
 import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
+import { convolutionInBlocks } from "./blocked.js";
+import { transposedInBlocks } from "./blocked-transposed.js";
 import { convBody, convTransposeBody, crop, filterGradientBody } from "./convolution-body.js";
 import type { Emit } from "./emit.js";
+import { gradientByRows } from "./filter-gradient.js";
 import {
   checkKernel,
   convType,
@@ -85,6 +88,7 @@ export const convolution: OpTable = {
       flops: convFlops,
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convBody,
+      onHost: (call, { channelBlock }) => convolutionInBlocks(call, channelBlock),
     },
   ),
   /** (X, dY) → dW. */
@@ -107,6 +111,10 @@ export const convolution: OpTable = {
         elementCount(outputs[0]?.shape ?? []) *
         elementCount([call.input(1).shape[0] as number, ...call.input(1).shape.slice(2)]),
       body: filterGradientBody,
+      onHost: (call) => {
+        const gradient = gradientByRows(call);
+        return gradient === undefined ? undefined : [gradient];
+      },
     },
   ),
   ConvTranspose: native(
@@ -145,7 +153,8 @@ export const convolution: OpTable = {
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convTransposeBody,
-      onHost: (call) => (isTurnedFaster(call) ? convTransposeBody(call) : undefined),
+      onHost: (call, { channelBlock }) =>
+        transposedInBlocks(call, channelBlock) ?? (isTurnedFaster(call) ? convTransposeBody(call) : undefined),
       // CUDA's kernel takes symmetric pads only: what they leave over is cut off
       normalize: (call) => {
         const { b } = call;

@@ -25,29 +25,32 @@ function labelsOf(term: string, rank: number): string[] {
   return [...before, ...dots, ...(after ?? "")];
 }
 
+/** Characters of an equation that a message shows. */
+const longest = 60;
+
 /** A node's equation for the shapes of its inputs. Throws `shape mismatch: …`, `unsupported: …`. */
 function equationOf(call: OpCall): Equation {
   const equation = call.text("equation", "").replaceAll(" ", "");
   const where = `(op Einsum, node ${call.node.name})`;
+  const shown = equation.length > longest ? `${equation.slice(0, longest)}…` : equation;
   if (!/^[a-z,.]*(->[a-z.]*)?$/i.test(equation) || /(^|[^.])\.{1,2}([^.]|$)|\.{4}|\.{3}[^,>]*\.{3}/.test(equation))
-    throw new Error(`not an equation: ${equation} ${where}`);
+    throw new Error(`not an equation: ${shown} ${where}`);
   const [left = "", right] = equation.split("->");
   const terms = left.split(",");
   if (terms.length !== call.inputs.length)
-    throw new Error(`shape mismatch: ${call.inputs.length} operands for ${equation} ${where}`);
+    throw new Error(`shape mismatch: ${call.inputs.length} operands for ${shown} ${where}`);
   const sizes = new Map<string, number>();
   const inputs = terms.map((term, i) => {
     const { shape } = call.input(i);
     const labels = labelsOf(term, shape.length);
-    if (labels.length !== shape.length)
-      throw new Error(`shape mismatch: [${shape}] for ${term} of ${equation} ${where}`);
+    if (labels.length !== shape.length) throw new Error(`shape mismatch: [${shape}] for ${term} of ${shown} ${where}`);
     for (const [axis, label] of labels.entries())
       if (shape[labels.indexOf(label)] !== shape[axis])
-        throw new Error(`shape mismatch: diagonal ${term} of [${shape}] in ${equation} ${where}`);
+        throw new Error(`shape mismatch: diagonal ${term} of [${shape}] in ${shown} ${where}`);
     labels.forEach((label, axis) => {
       const [known, size] = [sizes.get(label) ?? 1, shape[axis] as number];
       if (known !== 1 && size !== 1 && known !== size)
-        throw new Error(`shape mismatch: ${label} is ${known} and ${size} in ${equation} ${where}`);
+        throw new Error(`shape mismatch: ${label} is ${known} and ${size} in ${shown} ${where}`);
       sizes.set(label, known === 1 ? size : known);
     });
     return labels;
@@ -62,7 +65,7 @@ function equationOf(call: OpCall): Equation {
   const output =
     right === undefined ? [...dots, ...once.sort()] : labelsOf(right, right.replace("...", "").length + dots.length);
   if (new Set(output).size < output.length || output.some((label) => !sizes.has(label)))
-    throw new Error(`the output's labels are not each of one input axis: ${right} of ${equation} ${where}`);
+    throw new Error(`the output's labels are not each of one input axis: ${right} of ${shown} ${where}`);
   return { inputs, output, sizes };
 }
 

@@ -4,6 +4,7 @@ import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { batchNormalizationParts } from "./batchnorm-parts.js";
 import { bitwise } from "./bitwise.js";
+import { blocked } from "./blocked.js";
 import { channelNormalization } from "./channel-normalization.js";
 import { channelsLast } from "./channels-last.js";
 import { clipping } from "./clip.js";
@@ -16,6 +17,7 @@ import { einsum } from "./einsum.js";
 import { elementwise } from "./elementwise.js";
 import { fourier } from "./fourier.js";
 import { fused } from "./fused.js";
+import { fusedAttention } from "./fused-attention.js";
 import { groupQuery } from "./group-query.js";
 import { indexing } from "./indexing.js";
 import { matrix } from "./matrix.js";
@@ -67,6 +69,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   matrix,
   einsum,
   convolution,
+  blocked,
   pooling,
   views,
   movement,
@@ -85,6 +88,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   rotary,
   contribAttention,
   groupQuery,
+  fusedAttention,
   contribNormalization,
   contribFused,
   fused(opOf),

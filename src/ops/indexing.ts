@@ -1,11 +1,12 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
+import { gatherGradient } from "./gathered.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
 import { pickedParts, placedParts } from "./picked.js";
-import { axisOf, cast, reshape, sameShape, zeros } from "./shapes.js";
+import { axisOf, sameShape, zeros } from "./shapes.js";
 
 const indexed = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
   native(infer, gradient, { flops: noFlops, types: { T: 0, Tind: 1 }, defaults: { axis: int(0) }, ...traits });
@@ -76,7 +77,6 @@ const scatterNd: Op = indexed(
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
 export const indexing: OpTable = {
-  /** The rows' gradients are added where they came from. */
   Gather: indexed(
     (call) => {
       const { dtype, shape } = call.input(0);
@@ -84,41 +84,7 @@ export const indexing: OpTable = {
       checkIndices(call, shape.slice(axis, axis + 1));
       return [{ dtype, shape: [...shape.slice(0, axis), ...call.input(1).shape, ...shape.slice(axis + 1)] }];
     },
-    ofOutput0((call, dY) => {
-      const { b } = call;
-      const data = call.input(0);
-      const axis = axisOf(call, 0);
-      const index = call.input(1);
-      const count = elementCount(index.shape);
-      const inner = elementCount(data.shape.slice(axis + 1));
-      const outer = elementCount(data.shape.slice(0, axis));
-      const size = data.shape[axis] as number;
-      const known = call.constant(1);
-      if (known && count === 1) {
-        // a single place that is known: a class token, say
-        const start = ((known[0] as number) + size) % size;
-        return [{ gradient: reshape(b, dY, data.shape.with(axis, 1)), cuts: [{ axis, start, step: 1, count: 1 }] }];
-      }
-      const flatIndex = b.op("Reshape", [call.x(1), b.vector([count])]);
-      if (axis === 0) {
-        const rows = b.op("Reshape", [dY, b.vector([count, inner])]);
-        // ScatterND alone among these ops takes no int32
-        const index2 = cast(b, b.op("Reshape", [flatIndex, b.vector([count, 1])]), "int64");
-        const sum = b.op("ScatterND", [zeros(b, { dtype: data.dtype, shape: [size, inner] }), index2, rows], add);
-        return [b.op("Reshape", [sum, b.vector(data.shape)])];
-      }
-      const blocks = b.op("Reshape", [dY, b.vector([outer, count, inner])]);
-      const index3 = b.op("Expand", [
-        b.op("Reshape", [flatIndex, b.vector([1, count, 1])]),
-        b.vector([outer, count, inner]),
-      ]);
-      const sum = b.op(
-        "ScatterElements",
-        [zeros(b, { dtype: data.dtype, shape: [outer, size, inner] }), index3, blocks],
-        { axis: int(1), ...add },
-      );
-      return [b.op("Reshape", [sum, b.vector(data.shape)])];
-    }),
+    gatherGradient,
     // a table of rows: they start as small as embeddings do, with variance 1/2500
     { picks: 1, fanIn: () => 2500, empty: true },
   ),

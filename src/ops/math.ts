@@ -1,3 +1,4 @@
+import { perObject } from "../graph/memo.js";
 import type { Emit } from "./emit.js";
 import { cast } from "./shapes.js";
 
@@ -5,7 +6,7 @@ import { cast } from "./shapes.js";
 export type Operand = string | number;
 
 /** Short forms for the nodes that gradient rules and bodies are made of; each adds one node and gives its output. */
-export function math(b: Emit) {
+export const math = perObject((b: Emit) => {
   const operands = (x: Operand, y: Operand): [string, string] => {
     if (typeof x === "string") return [x, typeof y === "string" ? y : b.scalar(y, x)];
     if (typeof y === "string") return [b.scalar(x, y), y];
@@ -50,4 +51,4 @@ export function math(b: Emit) {
     masked: (mask: string, x: string) => b.op("Mul", [x, cast(b, mask, b.type(x).dtype)]),
     where: (condition: string, x: Operand, y: Operand) => b.op("Where", [condition, ...operands(x, y)]),
   };
-}
+});

@@ -38,6 +38,15 @@ export type Body = (call: BodyCall) => readonly string[];
 /** The same, or undefined to leave the node alone. */
 export type Normalize = (call: BodyCall) => readonly string[] | undefined;
 
+/** What a form for a CPU depends on. */
+export interface Host {
+  /** Channels that the kernels of convolutions hold side by side (ops/blocked.ts); 1 where they have no such blocks. */
+  readonly channelBlock: number;
+}
+
+/** Writes a node out in a form that takes less time on that CPU; undefined where there is none. */
+export type HostForm = (call: BodyCall, host: Host) => readonly string[] | undefined;
+
 /** What a gradient rule sees: the forward node, the gradients of its outputs, and a builder for the backward phase. */
 export interface GradientCall extends BodyCall {
   /** Name of the forward node's output; asks the forward node for it if it was absent. */
@@ -71,8 +80,15 @@ export interface PartialGradient {
  */
 export type GradientRule = (call: GradientCall) => readonly (InputGradient | undefined)[];
 
-/** The gradient of an input: the name of the whole, or what is known of some of its places. */
-export type InputGradient = string | PartialGradient | readonly PartialGradient[];
+/**
+ * The gradient of an input: the name of the whole, or what is known of some of its places; or what emits either, told
+ * whether the node alone reads the input.
+ */
+export type InputGradient =
+  | string
+  | PartialGradient
+  | readonly PartialGradient[]
+  | ((isOnly: boolean) => string | PartialGradient);
 
 /** Everything mutwo knows of an op. */
 export interface Op {
@@ -120,9 +136,10 @@ export interface Op {
   readonly axesIn?: "axis" | "body" | { readonly axes?: number; readonly each?: number };
   /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
-   * attributes transA and transB may exchange), of windows, or by an equation. Default: none.
+   * attributes transA and transB may exchange), of windows, or by an equation; or several in turn, as an attention
+   * computes. Default: none.
    */
-  readonly product?: "matrices" | "windows" | "equation";
+  readonly product?: "matrices" | "windows" | "equation" | "attention";
   /** The same of an op that is the gradient of such a one, with products of its own. */
   readonly productGradient?: "windows";
   /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
@@ -143,8 +160,10 @@ export interface Op {
   readonly axisRoom?: number;
   /** Its kernels take tensors without elements, as those of pointwise ops and views do. Default: they are refused. */
   readonly empty?: true;
-  /** Output 0 is input 0's storage under another name or shape: costs nothing, no kernel is called. */
+  /** Output 0 is input 0's storage, or a part of it, under another name or shape: costs nothing, no kernel is called. */
   readonly view: boolean;
+  /** Where in input 0 a view begins that shows a part of it, elements. Default: it shows all. */
+  readonly viewStart?: (call: OpCall) => number;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
   readonly inPlace: readonly number[];
   /** The same for each output of one node, where it depends on the node; instead of `inPlace`. */
@@ -153,7 +172,13 @@ export interface Op {
   readonly inPlaceTypes?: readonly DType[];
   /** Same inputs, same bits. False also for ops that draw random numbers. */
   readonly deterministic: boolean;
-  /** Draws random numbers, so never run a second time: the type of its attribute `seed`. Default: draws none. */
+  /** Input that says whether the op is in training: without it, input 0 is handed on. Default: there is none. */
+  readonly trainingInput?: number;
+  /**
+   * Draws random numbers, so never run a second time: the type of its attribute `seed`. A kernel of ONNX Runtime's CPU
+   * provider draws one sequence, call after call ("float"), or in each call what the next greater seed begins with ("int").
+   * Default: draws none.
+   */
   readonly random?: "int" | "float";
   /**
    * Part of a swap: the copy to the host begins, is complete, the copy back begins, is complete. Runtimes move the bytes
@@ -162,6 +187,8 @@ export interface Op {
   readonly swap?: "out" | "outWait" | "in" | "inWait";
   /** Inputs that are never trained (running statistics, states, places), and what each holds. */
   readonly buffers?: Readonly<Record<number, string>>;
+  /** Those of `buffers` that are trained where the file holds different numbers for them: learned initial states. */
+  readonly learnable?: readonly number[];
   /** Running statistics that the op renews: input index, and the output that takes its place in the next step. */
   readonly state?: readonly (readonly [input: number, output: number])[];
   /**
@@ -212,12 +239,14 @@ export interface Op {
    * null: there is no native kernel (ops of our own), the body is used.
    */
   readonly types: Readonly<Record<string, number | `y${number}` | DType>> | null;
+  /** What ONNX Runtime calls its kernel, where that is not the op's own name, and attributes of ours that are none of its. */
+  readonly kernel?: { readonly domain: string; readonly op: string; readonly without?: readonly string[] };
   /** ONNX's defaults of attributes that kernels called by themselves insist on being given. */
   readonly defaults?: Attributes;
   /** The op in standard ops, for runtimes without a kernel. */
   readonly body?: Body;
   /** The op as others that take less time with the kernels of a CPU; undefined where they do not. */
-  readonly onHost?: Normalize;
+  readonly onHost?: HostForm;
   /**
    * The op in fusible ops and ops of our own that have generated kernels, or undefined to leave the node alone: preferred to
    * a kernel of its own where a runtime fuses. `joins`: only if input 0 is made by a fusible node, for alone it is no gain.

@@ -56,6 +56,7 @@ export const randomOps: OpTable = {
     {
       ...random,
       random: "int",
+      trainingInput: 2,
       inputTypes: "any",
       hostInputs: [1, 2],
       types: { T: 0, T1: 1, T2: "y1" },

@@ -158,13 +158,19 @@ function initialStates(call: BodyCall, index: number, { directions, batchFirst }
   );
 }
 
-/** Writes a recurrent node out step by step. */
+/** Most nodes of one layer that are written out, as of a loop: a step makes at least one for each gate and one more. */
+const mostNodes = 100_000;
+
+/** Writes a recurrent node out step by step. Throws `LSTM of 1000000 steps: …` for too many. */
 const unrolled =
   (gates: number, defaults: readonly string[], cell: Cell): Body =>
   (call) => {
     const { b, node } = call;
     const sizes = sizesOf(call, gates);
     const { steps, batch, features, hidden, directions, batchFirst } = sizes;
+    const mostSteps = Math.floor(mostNodes / (directions.length * (gates + 1)));
+    if (steps > mostSteps)
+      throw new NodeError(`${node.op} of ${steps} steps: at most ${mostSteps} are written out (bind less)`, node);
     const reach = reachOf(call, sizes);
     const all = activationsOf(call, defaults);
     const inOrder = batchFirst ? b.op("Transpose", [call.x(0)], { perm: ints([1, 0, 2]) }) : call.x(0);
@@ -231,8 +237,9 @@ const recurrentOp = (gates: number, defaults: readonly string[], cell: Cell): Op
     unrolled(gates, defaults, cell),
     {
       choices: { direction: ["forward", "reverse", "bidirectional"] },
-      // states that lie in the file itself are zeros that an exporter has folded: not to be trained
+      // states that lie in the file itself are mostly zeros that an exporter has folded: not to be trained
       buffers: { 5: "initial state", 6: "initial state" },
+      learnable: [5, 6],
       holds: { 1: "weight", 2: "weight", 3: "weight", 7: "weight" },
       flops: (call) => {
         const { steps, batch, hidden, features, directions } = sizesOf(call, gates);

@@ -34,6 +34,28 @@ export const views: OpTable = {
     const known = wanted.reduce((product, n) => (n === -1 ? product : product * n), 1);
     return wanted.map((n) => (n === -1 ? (known === 0 ? 0 : elementCount(shape) / known) : n));
   }),
+  /** Rows `start` to `start + count` of axis 0. */
+  "mutwo:Rows": native(
+    (call) => {
+      const { dtype, shape } = call.input(0);
+      const [start, count] = [call.int("start", 0), call.int("count", 0)];
+      const [rows = 0, ...row] = shape;
+      if (start < 0 || count < 0 || start + count > rows)
+        throw new NodeError(`shape mismatch: rows ${start} to ${start + count} of [${shape}]`, call.node);
+      return [{ dtype, shape: [count, ...row] }];
+    },
+    "none",
+    {
+      view: true,
+      viewStart: (call) => call.int("start", 0) * elementCount(call.input(0).shape.slice(1)),
+      flops: noFlops,
+      types: null,
+      body: ({ b, x, ...call }) => {
+        const start = call.int("start", 0);
+        return [b.op("Slice", [x(0), b.vector([start]), b.vector([start + call.int("count", 0)]), b.vector([0])])];
+      },
+    },
+  ),
   Flatten: view(
     (call) => {
       const { shape } = call.input(0);

@@ -8,6 +8,6 @@ export interface Column<Row> {
   readonly name: string;
   readonly title: string;
   /** How a report writes the value. */
-  readonly kind: "text" | "count" | "bytes" | "ms" | "ratio" | "percent" | "yes";
+  readonly kind: "text" | "number" | "count" | "bytes" | "ms" | "ratio" | "percent" | "yes";
   readonly value: (row: Row, run: Run) => Cell;
 }

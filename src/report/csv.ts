@@ -3,27 +3,40 @@ import Papa from "papaparse";
 /** What a spreadsheet would run as a formula; with apostrophes before it, so that reading takes off what writing has put. */
 const formula = /^'*[=+\-@\t\r]/;
 
-/** Rows that are written at once: those of a whole table would fill the memory. */
+/** What stands in quotes, beside a text with the delimiter in it: formulas, and what papaparse has so, which reads it back. */
+const quoted = new RegExp(`${formula.source}|["\\r\\n\\uFEFF]|^ | $`);
+
+/** Rows that become one text: lines of a whole table would fill the memory. */
 const rowsAtOnce = 500;
+
+/** A column's cells: an array, or what makes them when they are written. */
+interface Cells {
+  readonly length: number;
+  slice(start: number, end: number): readonly unknown[];
+}
 
 /**
  * Columns as CSV text with a line a row, after one of the fields' names. A text that a spreadsheet would run begins with
- * an apostrophe then (`'=1+1`), as papaparse writes it; numbers stay numbers.
+ * an apostrophe then (`'=1+1`) and stands in quotes, as papaparse writes it; numbers stay numbers.
  */
 export function csvText(
-  { fields, columns }: { readonly fields: readonly string[]; readonly columns: readonly (readonly unknown[])[] },
-  settings: { readonly delimiter?: string; readonly header?: boolean } = {},
+  { fields, columns }: { readonly fields: readonly string[]; readonly columns: readonly Cells[] },
+  { delimiter = ",", header = true }: { readonly delimiter?: string; readonly header?: boolean } = {},
 ): string {
-  const parts: string[] = [];
+  const written = (cell: unknown): string => {
+    if (typeof cell === "number" || typeof cell === "boolean") return String(cell);
+    const text = String(cell ?? "");
+    if (!quoted.test(text) && !text.includes(delimiter)) return text;
+    return `"${formula.test(text) ? "'" : ""}${text.replaceAll('"', '""')}"`;
+  };
+  const parts = header ? [fields.map(written).join(delimiter)] : [];
   const count = columns[0]?.length ?? 0;
-  for (let from = 0; from === 0 || from < count; from += rowsAtOnce) {
-    const size = Math.min(rowsAtOnce, count - from);
-    const data = Array.from({ length: size }, (_, row) => columns.map((cells) => cells[from + row]));
-    const header = from === 0 && settings.header !== false;
-    const config = { newline: "\n", escapeFormulae: formula, ...settings, header };
-    parts.push(`${Papa.unparse({ fields: [...fields], data }, config)}\n`);
+  for (let row = 0; row < count; row += rowsAtOnce) {
+    const [first = [], ...others] = columns.map((cells) => cells.slice(row, row + rowsAtOnce).map(written));
+    parts.push(first.map((cell, i) => [cell, ...others.map((cells) => cells[i])].join(delimiter)).join("\n"));
   }
-  return parts.join("");
+  // the last line's end by the join: added to the text it would be copied once more
+  return [...parts, ""].join("\n") || "\n";
 }
 
 /** The text that a cell of `csvText` holds. */

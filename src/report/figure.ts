@@ -41,8 +41,14 @@ const mostPoints = 4000;
 /** The rows with the largest values, in their own order, and what to add to a title where some are left out. */
 export function largest<Row>(rows: readonly Row[], value: (row: Row) => number, most = mostPoints) {
   if (rows.length <= most) return { shown: rows, note: "" };
-  const kept = new Set([...rows].sort((a, z) => value(z) - value(a)).slice(0, most));
-  return { shown: rows.filter((row) => kept.has(row)), note: ` (the largest ${most} of ${rows.length})` };
+  const values = Float64Array.from(rows, value);
+  // numbers are sorted in place, without a call for each pair
+  const limit = values.slice().sort().at(-most) as number;
+  // of those as large as the least that is shown the first
+  let equal = most - values.reduce((count, one) => count + Number(one > limit), 0);
+  const isShown = (one: number): boolean => one > limit || (one === limit && equal-- > 0);
+  const shown = rows.filter((_, i) => isShown(values[i] as number));
+  return { shown, note: ` (the largest ${most} of ${rows.length})` };
 }
 
 /**

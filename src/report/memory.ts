@@ -3,9 +3,10 @@ import { categories, type Graph } from "../graph/graph.js";
 import { sourceText } from "../graph/origins.js";
 import { timeline } from "../memory/liveness.js";
 import { livesOf } from "../run/lives.js";
-import { moduleTree, type PeakPart, peakParts } from "../run/module-tree.js";
+import { moduleTree } from "../run/module-tree.js";
 import { moduleText } from "../run/modules.js";
 import type { NodeRow } from "../run/node-rows.js";
+import { type PeakPart, peakParts } from "../run/peak-parts.js";
 import { plannedGraph, plannedPeak } from "../run/planned-rows.js";
 import { loadGraph, type Run } from "../run/run.js";
 import { categoryColors, shorten } from "./figure.js";
@@ -99,12 +100,14 @@ const mostHolders = 10;
 /** Who holds a peak: by category, as tiles, and the largest with their modules. */
 function holdersView(parts: readonly PeakPart[], named: boolean) {
   const holders = parts.filter(({ bytes }) => bytes > 0);
-  const peakBytes = holders.reduce((sum, { bytes }) => sum + bytes, 0);
-  const sums = categories
-    .map((category) => ({
-      category,
-      bytes: holders.filter((one) => one.category === category).reduce((sum, one) => sum + one.bytes, 0),
-    }))
+  const bytesOf = new Map(categories.map((category) => [category, 0]));
+  let peakBytes = 0;
+  for (const { category, bytes } of holders) {
+    bytesOf.set(category, (bytesOf.get(category) ?? 0) + bytes);
+    peakBytes += bytes;
+  }
+  const sums = [...bytesOf]
+    .map(([category, bytes]) => ({ category, bytes }))
     .filter(({ bytes }) => bytes > 0)
     .sort((a, z) => z.bytes - a.bytes);
   return {

@@ -1,4 +1,5 @@
-import { gunzipSync, gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gunzipSync, gzip, gzipSync } from "node:zlib";
 
 /** A list of texts in page data: numbers of a list of all texts that the page has once. */
 interface Texts {
@@ -49,8 +50,19 @@ export function packed(value: unknown): { readonly texts: readonly string[]; rea
 const long = 2 ** 22;
 
 /** Text as it stands in a page: gzip, then base64. */
-export const compressed = (text: string): string =>
-  gzipSync(text, { level: text.length > long ? 6 : 9 }).toString("base64");
+export const compressed = (text: string): string => gzipSync(text, effort(text)).toString("base64");
+
+const effort = (text: string) => ({ level: text.length > long ? 6 : 9 });
+
+/** The same by another thread, in one piece: for every further one it would wait until this thread has time. */
+export const compressedBeside = async (text: string): Promise<string> => {
+  const bytes = Buffer.from(text);
+  const made = await promisify<Buffer, object, Buffer>(gzip)(bytes, {
+    ...effort(text),
+    chunkSize: bytes.length + 1024,
+  });
+  return made.toString("base64");
+};
 
 /** Text that was compressed for a page. */
 export const decompressed = (base64: string): string => gunzipSync(Buffer.from(base64, "base64")).toString("utf8");

@@ -4,7 +4,7 @@ import path from "node:path";
 import Handlebars from "handlebars";
 import { ownPath } from "../root.js";
 import { type Figure, readText, shorten } from "./figure.js";
-import { compressed, packed } from "./page-data.js";
+import { compressed, compressedBeside, packed } from "./page-data.js";
 import { plotlySource } from "./plotly.js";
 import type { PageTable } from "./tables.js";
 
@@ -16,13 +16,15 @@ const read = (name: string): string => readFileSync(path.join(folder, name), "ut
 /** The page's own scripts, in the order in which they run. */
 const scripts = ["base", "format", "charts", "memory", "grid", "frame"];
 
-/** The parts of every page that no content decides, by their place in the template; all but `plotly` as they are read. */
-export const pageParts = once(() => ({
+/** The texts of every page that no content decides, as they are read. */
+const pageTexts = once(() => ({
   css: read("report.css"),
   theme: read("page/theme.js"),
   js: scripts.map((name) => read(`page/${name}.js`)).join(""),
-  plotly: compressed(plotlySource()),
 }));
+
+/** The same with the chart library, compressed: by their place in the template. */
+export const pageParts = once(() => ({ ...pageTexts(), plotly: compressed(plotlySource()) }));
 
 function once<T>(make: () => T): () => T {
   let made: { readonly value: T } | undefined;
@@ -36,7 +38,7 @@ const hashOf = (script: string): string => `'sha256-${createHash("sha256").updat
 
 /** Nothing is fetched, and nothing runs but the page's own scripts and the chart library. */
 const contentPolicy = once(() => {
-  const { theme, js } = pageParts();
+  const { theme, js } = pageTexts();
   const allowed = [theme, js, plotlySource()].map(hashOf).join(" ");
   return `default-src 'none'; script-src ${allowed}; style-src 'unsafe-inline'; img-src data: blob:; connect-src 'none'; form-action 'none'; base-uri 'none'`;
 });
@@ -83,16 +85,25 @@ export interface PageContent {
   readonly memory?: object;
 }
 
-/** Everything the template shows. */
-function view({ heading, sub, sections, figures, captions, tables, memory }: PageContent) {
+/** What the page's scripts show, as JSON. */
+const dataText = ({ figures, tables, memory }: PageContent): string =>
+  JSON.stringify(
+    packed({
+      figures,
+      tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, shortened(table)])),
+      memory: memory ?? null,
+    }),
+  );
+
+/** Everything the template shows; the page's data and the chart library are compressed. */
+function view(
+  { heading, sub, sections, figures, captions }: PageContent,
+  { data, plotly }: { readonly data: string; readonly plotly: string },
+) {
   const drawn = Object.entries(figures).filter(([, figure]) => figure !== null);
-  const data = {
-    figures,
-    tables: Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, shortened(table)])),
-    memory: memory ?? null,
-  };
   return {
-    ...pageParts(),
+    ...pageTexts(),
+    plotly,
     heading,
     sub,
     policy: contentPolicy(),
@@ -100,7 +111,7 @@ function view({ heading, sub, sections, figures, captions, tables, memory }: Pag
     texts: Object.fromEntries(drawn.map(([name]) => [name, captions[name] ?? ""])),
     heights: Object.fromEntries(drawn.map(([name, figure]) => [name, Number(figure?.layout.height ?? 420)])),
     titles: Object.fromEntries(drawn.map(([name, figure]) => [name, readText(figure?.layout.title.text ?? "")])),
-    data: compressed(JSON.stringify(packed(data))),
+    data,
   };
 }
 
@@ -140,4 +151,13 @@ const compiled = once(() => {
 });
 
 /** A page that needs nothing else: styles, data and Plotly are inside. */
-export const pageHtml = (content: PageContent): string => compiled()(view(content));
+export const pageHtml = (content: PageContent): string =>
+  compiled()(view(content, { data: compressed(dataText(content)), plotly: pageParts().plotly }));
+
+/** The same page; what is in it is compressed by another thread, while the caller does other things. */
+export const pageHtmlBeside = async (content: PageContent): Promise<string> => {
+  const made = Promise.all([compressedBeside(dataText(content)), compressedBeside(plotlySource())]);
+  const template = compiled();
+  const [data, plotly] = await made;
+  return template(view(content, { data, plotly }));
+};

@@ -1,4 +1,4 @@
-import { formatBytes, formatCount, formatMs, formatPercent } from "../format.js";
+import { formatBytes, formatBytesBeside, formatMs, formatPercent } from "../format.js";
 import type { Plan } from "../plan/plan.js";
 import { type Lever, levers } from "../run/levers.js";
 import type { Profile } from "../run/profile.js";
@@ -6,15 +6,9 @@ import { roomBytes } from "../run/room.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
 
-/** Bytes beside others, to the byte where both would read alike. */
-const beside = (bytes: number, other: number): string =>
-  bytes !== other && formatBytes(bytes) === formatBytes(other)
-    ? `${formatBytes(bytes)} (${formatCount(bytes)} B)`
-    : formatBytes(bytes);
-
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
-  `infeasible budget: ${beside(plan.budgetBytes ?? 0, plan.minimumPeakBytes)}; the least reachable peak is ${beside(plan.minimumPeakBytes, plan.budgetBytes ?? 0)} (planner ${plan.minimumPlanner ?? plan.planner})`;
+  `infeasible budget: ${formatBytesBeside(plan.budgetBytes ?? 0, plan.minimumPeakBytes)}; the least reachable peak is ${formatBytesBeside(plan.minimumPeakBytes, plan.budgetBytes ?? 0)} (planner ${plan.minimumPlanner ?? plan.planner})`;
 
 /** A lever in a line, without its command: `half the batch (--dim batch=4): 1.2 GiB, 0.9 GiB less (estimated)`. */
 export function leverLine({ what, flags, peakBytes, gainBytes, addedMs, fits, note }: Lever): string {

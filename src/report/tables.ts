@@ -10,6 +10,7 @@ import type { PlannedActivationRow, PlannedNodeRow } from "../run/row-fields.js"
 import type { Run } from "../run/run.js";
 import type { TradeoffPoint } from "../run/tradeoff.js";
 import { tensorText } from "../run/wiring.js";
+import { json, listJson, recordJson } from "./cell-json.js";
 import type { Cell, Column } from "./column.js";
 import { csvText, parseCsvText } from "./csv.js";
 import { danfo } from "./danfo.js";
@@ -58,30 +59,27 @@ const costColumns: readonly Column<PlannedNodeRow>[] = [
   { name: "in_peak_interval", title: "over the budget", kind: "yes", value: (row) => row.inPeakInterval },
 ];
 
-/** A list or record as JSON; empty where it holds nothing. */
-const json = (value: object): string => (Object.keys(value).length ? JSON.stringify(value) : "");
-
 /**
  * Columns of the node table that say what the graph is, so that the tables alone suffice to plan (report/read-tables.ts):
  * JSON, since names may hold any character.
  */
 const graphColumns: readonly Column<PlannedNodeRow>[] = [
-  { name: "inputs", title: "inputs", kind: "text", value: (row) => json(row.inputs) },
-  { name: "outputs", title: "outputs", kind: "text", value: (row) => json(row.outputs) },
+  { name: "inputs", title: "inputs", kind: "text", value: (row) => listJson(row.inputs) },
+  { name: "outputs", title: "outputs", kind: "text", value: (row) => listJson(row.outputs) },
   { name: "attributes", title: "attributes", kind: "text", value: (row) => json(row.attributes) },
   {
     name: "tensors",
     title: "tensors named first here",
     kind: "text",
-    value: (row) => json(Object.fromEntries(row.tensors.map((tensor) => [tensor.name, tensorText(tensor)]))),
+    value: (row) => recordJson(row.tensors, (tensor) => [tensor.name, tensorText(tensor)]),
   },
   {
     name: "renews",
     title: "states renewed here",
     kind: "text",
-    value: (row) => json(Object.fromEntries(row.renews.map(({ before, after }) => [before, after]))),
+    value: (row) => recordJson(row.renews, ({ before, after }) => [before, after]),
   },
-  { name: "step_outputs", title: "outputs of the step", kind: "text", value: (row) => json(row.stepOutputs) },
+  { name: "step_outputs", title: "outputs of the step", kind: "text", value: (row) => listJson(row.stepOutputs) },
 ];
 
 /** Columns of the node table: what nodes cost, then what the graph is. */
@@ -178,13 +176,19 @@ const isTime = (kind: Column<never>["kind"]): boolean => kind === "ms" || kind =
 const csv = <Row>(columns: readonly Column<Row>[], rows: readonly Row[], run: Run): string =>
   csvText({
     fields: columns.map((column) => headingOf(column, run)),
-    columns: columns.map((column) => cellsOf(column, rows, run)),
+    columns: columns.map(
+      (column) =>
+        madeCells(run).get(rows)?.get(column) ?? {
+          length: rows.length,
+          slice: (start, end) => rows.slice(start, end).map((row) => column.value(row, run)),
+        },
+    ),
   });
 
 /** Cells that were made for one of a run's tables, by rows and column. */
 const madeCells = perObject((_: Run): Map<unknown, Map<unknown, readonly Cell[]>> => new Map());
 
-/** A column's cells, made once: CSV, page and DataFrame show the same. */
+/** A column's cells, made once: page and DataFrame show the same, and CSV has what they have made. */
 function cellsOf<Row>(column: Column<Row>, rows: readonly Row[], run: Run): readonly Cell[] {
   const made = madeCells(run);
   const known = made.get(rows) ?? new Map<unknown, readonly Cell[]>();

@@ -1,7 +1,7 @@
 import { formatBytes, formatPercent } from "../format.js";
 import { categories } from "../graph/graph.js";
-import type { PeakPart } from "../run/module-tree.js";
 import { moduleText } from "../run/modules.js";
+import type { PeakPart } from "../run/peak-parts.js";
 import { categoryColors, shorten } from "./figure.js";
 
 /** A rectangle in shares of the whole. */
@@ -81,9 +81,10 @@ export function textOn(color: string): string {
 export function tilesOf(holders: readonly Pick<PeakPart, "name" | "category" | "bytes" | "module">[], named: boolean) {
   const all = holders.reduce((sum, { bytes }) => sum + bytes, 0);
   const placeOf = (module: string): string => (named ? shorten(moduleText(module)) : "");
-  const groups = categories
-    .map((category) => {
-      const own = holders.filter((holder) => holder.category === category && holder.bytes > 0);
+  const byCategory = new Map(categories.map((category) => [category, [] as (typeof holders)[number][]]));
+  for (const holder of holders) if (holder.bytes > 0) byCategory.get(holder.category)?.push(holder);
+  const groups = [...byCategory]
+    .map(([category, own]) => {
       const rest = own.slice(mostTiles);
       const items = own.slice(0, mostTiles).map(({ name, bytes, module }) => ({ name, bytes, place: placeOf(module) }));
       if (rest.length)

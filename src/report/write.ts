@@ -2,10 +2,10 @@ import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import type { Run } from "../run/run.js";
-import { replaceFile, temporaryFolder } from "../writing.js";
+import { replaceFile, temporaryFolder, writeMeanwhile } from "../writing.js";
 import { findingsJson } from "./finding-text.js";
 import { chartPngs, reportPdf, withBrowser } from "./pdf.js";
-import { reportHtml } from "./report.js";
+import { reportHtml, reportHtmlBeside } from "./report.js";
 import { folderFiles } from "./sections.js";
 import { activationCsv, moduleCsv, nodeCsv, tradeoffCsv } from "./tables.js";
 
@@ -42,6 +42,11 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
         final = { ...run, warnings: [...run.warnings, { about: "run", text }] };
       }
     }
+    // the page's data is compressed, and the run written, while the tables are made
+    const page = reportHtmlBeside(final, [...folderFiles(final), ...pictures]);
+    // the line's end apart: joined first, the text would be copied, which takes longer than writing it
+    const saved = writeMeanwhile(file("run.json"), JSON.stringify(final), "\n");
+    for (const one of [page, saved]) one.catch(() => {}); // whoever waits for it is told, unless writing fails before
     writeFileSync(file("profiler_stats_node_stats.csv"), nodeCsv(final));
     writeFileSync(file("profiler_stats_activation_stats.csv"), activationCsv(final));
     writeFileSync(file("modules.csv"), moduleCsv(final));
@@ -51,9 +56,9 @@ export async function writeRun(run: Run, options: WriteOptions = {}): Promise<{ 
       writeFileSync(file("planned-modules.csv"), moduleCsv(final, "planned"));
     }
     if (final.tradeoff) writeFileSync(file("tradeoff.csv"), tradeoffCsv(final));
-    writeFileSync(file("report.html"), reportHtml(final, [...folderFiles(final), ...pictures]));
     writeFileSync(file("findings.json"), findingsJson(final));
-    writeFileSync(file("run.json"), `${JSON.stringify(final)}\n`);
+    writeFileSync(file("report.html"), await page);
+    await saved;
     return final;
   });
   return { folder, run: written };

@@ -9,12 +9,12 @@ import { batchOf } from "./batch.js";
 import { leastPlan } from "./least.js";
 import { type StepBytes, stepBytes } from "./lever-bytes.js";
 import { type Lever, levers } from "./levers.js";
-import { type PeakPart, partsOfHolders, peakParts } from "./module-tree.js";
 import { modulesOf, moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 import { commandOf } from "./option-forms.js";
 import { type OptionsOf, optionTable } from "./options.js";
 import { flagsOf, ownOptions } from "./own-options.js";
+import { type PeakPart, partsOfHolders, peakParts } from "./peak-parts.js";
 import { planOptions } from "./plan-options.js";
 import { loadGraph, type Run } from "./run.js";
 

@@ -6,7 +6,7 @@ import { counted, type Rule, rule, type Words } from "./finding.js";
 import { type Facts, planNames } from "./finding-facts.js";
 import { growing, peakAtBatch, scoresOf } from "./lever-bytes.js";
 import type { Lever } from "./levers.js";
-import type { PeakPart } from "./module-tree.js";
+import type { PeakPart } from "./peak-parts.js";
 
 /** What a lever is worth, and its command. */
 export const leverWords = (facts: Facts, { command, changed, gainBytes, addedMs }: Lever) => ({

@@ -56,15 +56,21 @@ function floatProducts({ graph }: Facts): (row: NodeRow) => boolean {
 /** Least time of a node that says anything of its speed, ms: shorter ones are bound by their launch. */
 const leastMs = 0.02;
 
+/** Least share of the nodes' time that a single node must take to be told of. */
+const leastShare = 0.02;
+
 /** The node that loses most time to the rate that is possible, of those under a share of it. */
 function slowest(facts: Facts, limit: number) {
+  const isLong = ({ time: { medianMs } }: NodeRow): boolean =>
+    medianMs >= leastMs && facts.shareOf(medianMs) >= leastShare;
+  if (!facts.run.before.nodes.some(isLong)) return null;
   const slow = facts.speeds.filter(
     ({ row, leastMs: least }) => row.time.medianMs >= leastMs && least < limit * row.time.medianMs,
   );
   const lost = ({ row, leastMs: least }: Speed): number => row.time.medianMs - least;
   const worst = slow.reduce<Speed | undefined>((a, z) => (a && lost(a) >= lost(z) ? a : z), undefined);
   const total = slow.reduce((sum, one) => sum + lost(one), 0);
-  return worst && facts.shareOf(worst.row.time.medianMs) >= 0.02 ? { slow, worst, total } : null;
+  return worst && facts.shareOf(worst.row.time.medianMs) >= leastShare ? { slow, worst, total } : null;
 }
 
 /** Findings on where the time goes. */

@@ -96,8 +96,8 @@ export function growing(graph: Graph, batch: number): ReadonlySet<string> {
     for (const name of outputs) {
       if (!name) continue;
       const { shape, within } = tensorOf(graph, name);
-      const isOfParameter = within || (phase === "backward" && shapes.has(sizesOf(shape)));
-      if (!isOfParameter && elementCount(shape) % batch === 0) grows.add(name);
+      if (within || elementCount(shape) % batch !== 0) continue;
+      if (phase !== "backward" || !shapes.has(sizesOf(shape))) grows.add(name);
     }
   }
   return grows;

@@ -193,7 +193,7 @@ function batches(scene: Scene): Candidate[] {
   const inMicro = (count: number): number => peakInMicro(bytes, grows, count);
   const counts = Array.from({ length: batch }, (_, i) => i + 1).filter((count) => count > 1 && batch % count === 0);
   const count = counts.find((one) => fits(inMicro(one))) ?? (counts[0] as number);
-  const times = timesOf(run, batch);
+  const times = timesOf(run, batch, { graph: bytes.graph, grows });
   const dimsOf = (one: number) => ({ dims: { ...dims, [dim ?? "batch"]: one } });
   const needsExport = dim === undefined ? ({ needsExport: true } as const) : {};
   const first = needsExport.needsExport ? "; export the model with a symbolic batch first" : "";
@@ -233,9 +233,14 @@ function largestBelow(batch: number, fits: (size: number) => boolean): number {
 }
 
 /** Time of the unplanned step's nodes before the update, ms: of those that make what grows with the batch, and of others. */
-function timesOf({ graph: saved, before }: Run, batch: number): { growing: number; fixed: number } {
+function timesOf(
+  { graph: saved, before }: Run,
+  batch: number,
+  known: { readonly graph: Graph; readonly grows: ReadonlySet<string> },
+): { growing: number; fixed: number } {
   const graph = loadGraph(saved);
-  const grows = growing(graph, batch);
+  // without a plan the step that levers are looked for in is the unplanned one
+  const grows = graph === known.graph ? known.grows : growing(graph, batch);
   const times = { growing: 0, fixed: 0 };
   graph.nodes.forEach(({ phase, inputs, outputs }, rank) => {
     if (phase === "update") return;

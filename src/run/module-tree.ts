@@ -1,10 +1,9 @@
 import { type Category, categories, type Phase, phases } from "../graph/graph.js";
-import { perObject } from "../graph/memo.js";
 import { namesOf, type OriginBasis, type Source } from "../graph/origins.js";
-import type { PeakHolder } from "../memory/liveness.js";
-import { isOutside, type Modules, modulesOf, type Share } from "./modules.js";
+import { isOutside, type Modules, modulesOf } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
-import { plannedPeak, plannedRows, type Which } from "./planned-rows.js";
+import { type PeakPart, peakParts, stepOf } from "./peak-parts.js";
+import { perStep, type Which } from "./planned-rows.js";
 import type { Run } from "./run.js";
 
 /** What a module takes of a step, and what a plan does about it. */
@@ -62,16 +61,6 @@ export interface ModuleBranch {
   readonly children: readonly ModuleBranch[];
 }
 
-/** A storage that is live at a step's peak, or a parameter's part of a flat one. */
-export interface PeakPart extends PeakHolder {
-  /** Path of its module, or one of `outside`. */
-  readonly module: string;
-  /** The line of the user's code whose node makes it, or null. */
-  readonly source: Source | null;
-  /** The flat buffer that it is a part of, or null. */
-  readonly within: string | null;
-}
-
 /** A run's modules: a tree of costs, and what told it. */
 export interface ModuleTree {
   /** What told the modules; null where the model file has no names of modules, and everything is in `(no module)`. */
@@ -98,12 +87,14 @@ interface Growing {
 const zeros = <K extends string>(keys: readonly K[]): Record<K, number> =>
   Object.fromEntries(keys.map((key) => [key, 0])) as Record<K, number>;
 
+const [noMs, noBytes] = [zeros(phases), zeros(categories)];
+
 const noCosts = (): Costs => ({
   nodes: 0,
-  phaseMs: zeros(phases),
+  phaseMs: { ...noMs },
   ms: 0,
   timeShare: 0,
-  peakBytesBy: zeros(categories),
+  peakBytesBy: { ...noBytes },
   peakBytes: 0,
   peakShare: 0,
   saved: 0,
@@ -135,64 +126,16 @@ function branchAt(root: Growing, path: string): Growing {
   return branch;
 }
 
-/** The nodes of one of a run's steps, and who holds its peak. */
-function stepOf(run: Run, which: Which): { nodes: readonly NodeRow[]; holders: readonly PeakHolder[] } {
-  if (which === "unplanned") return { nodes: run.before.nodes, holders: run.before.peakHolders };
-  const planned = plannedRows(run);
-  if (!planned) throw new Error("run has no plan: planned modules (plan with --budget 4GiB)");
-  return { nodes: planned.nodes, holders: run.after?.peakHolders ?? plannedPeak(run)?.holders ?? [] };
-}
+/** The branch of each path, found once. */
+type Branches = (path: string) => Growing;
 
-/** A holder's bytes divided as its shares say, in whole bytes. */
-function dividedBytes(bytes: number, shares: readonly Share[]): number[] {
-  let done = 0;
-  let share = 0;
-  return shares.map((one, i) => {
-    share += one.share;
-    const end = i === shares.length - 1 ? bytes : Math.round(bytes * share);
-    const own = end - done;
-    done = end;
-    return own;
-  });
-}
-
-/**
- * Who holds a step's peak, with flat buffers divided into their parameters and each with its module, the largest first:
- * their bytes add up to the peak. Throws `run has no plan: …` for the planned step of a run without one.
- */
-export const peakParts = (run: Run, which: Which = "unplanned"): readonly PeakPart[] => partsBy[which](run);
-
-const partsBy = perStep((run, which) => partsOfHolders(run, stepOf(run, which).holders));
-
-/** A function of a run and one of its steps, which computes its answer once for each. */
-function perStep<T extends object>(compute: (run: Run, which: Which) => T): Record<Which, (run: Run) => T> {
-  return {
-    unplanned: perObject((run: Run) => compute(run, "unplanned")),
-    planned: perObject((run: Run) => compute(run, "planned")),
+function branchesFrom(root: Growing): Branches {
+  const found = new Map<string, Growing>();
+  return (path) => {
+    const branch = found.get(path) ?? branchAt(root, path);
+    found.set(path, branch);
+    return branch;
   };
-}
-
-/** The same of holders that are known already. */
-export function partsOfHolders(run: Pick<Run, "graph">, holders: readonly PeakHolder[]): readonly PeakPart[] {
-  const modules = modulesOf(run);
-  return holders
-    .flatMap((holder) => partsOf(holder, modules))
-    .sort((a, z) => z.bytes - a.bytes || (a.name < z.name ? -1 : 1));
-}
-
-function partsOf(holder: PeakHolder, modules: Modules): PeakPart[] {
-  const shares = modules.sharesOfTensor(holder.name);
-  const bytes = dividedBytes(holder.bytes, shares);
-  const isWhole = shares.length === 1;
-  const source = holder.producer === null ? null : modules.ofNode(holder.producer).source;
-  return shares.map(({ module, parameter }, i) => ({
-    ...holder,
-    name: isWhole ? holder.name : (parameter ?? holder.name),
-    bytes: bytes[i] as number,
-    module,
-    source,
-    within: isWhole ? null : holder.name,
-  }));
 }
 
 /**
@@ -205,20 +148,21 @@ export const moduleTree = (run: Run, which: Which = "unplanned"): ModuleTree => 
 const treeBy = perStep((run, which): ModuleTree => {
   const modules = modulesOf(run);
   const root = sprout(run.model.file, "");
+  const branchOf = branchesFrom(root);
   const { nodes } = stepOf(run, which);
   const parts = peakParts(run, which);
-  addNodes(root, modules, nodes);
-  addPeak(root, parts);
-  addActivations(root, modules, run);
+  addNodes(branchOf, modules, nodes);
+  addPeak(branchOf, parts);
+  addActivations(branchOf, modules, run);
   const ms = nodes.reduce((sum, { time }) => sum + time.medianMs, 0);
   const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
   return { basis: modules.basis, root: finished(root, modules.classes, { ms, bytes }) };
 });
 
-function addNodes(root: Growing, modules: Modules, nodes: readonly NodeRow[]): void {
+function addNodes(branchOf: Branches, modules: Modules, nodes: readonly NodeRow[]): void {
   for (const { name, phase, time } of nodes) {
     const { module, source } = modules.ofNode(name);
-    const branch = branchAt(root, module);
+    const branch = branchOf(module);
     branch.own.nodes++;
     if (source) {
       branch.source ??= source;
@@ -227,7 +171,7 @@ function addNodes(root: Growing, modules: Modules, nodes: readonly NodeRow[]): v
       line.ms += time.medianMs;
     }
     for (const { module: part, share } of modules.sharesOfNode(name)) {
-      const { own } = branchAt(root, part);
+      const { own } = branchOf(part);
       own.phaseMs[phase] += time.medianMs * share;
       own.ms += time.medianMs * share;
     }
@@ -241,24 +185,24 @@ function lineOf({ lines }: Growing, source: Source): Line {
   return line;
 }
 
-function addPeak(root: Growing, parts: readonly PeakPart[]): void {
+function addPeak(branchOf: Branches, parts: readonly PeakPart[]): void {
   for (const { module, category, bytes, source } of parts) {
-    const branch = branchAt(root, module);
+    const branch = branchOf(module);
     branch.own.peakBytesBy[category] += bytes;
     branch.own.peakBytes += bytes;
     if (source) lineOf(branch, source).peakBytes += bytes;
   }
 }
 
-function addActivations(root: Growing, modules: Modules, { before, plan }: Run): void {
+function addActivations(branchOf: Branches, modules: Modules, { before, plan }: Run): void {
   for (const { name, memoryBytes } of before.activations) {
-    const { own } = branchAt(root, modules.ofTensor(name));
+    const { own } = branchOf(modules.ofTensor(name));
     own.saved++;
     own.savedBytes += memoryBytes;
   }
   for (const { activation, action, savedBytes, addedMs } of plan?.decisions ?? []) {
     if (action === "keep") continue;
-    const { own } = branchAt(root, modules.ofTensor(activation));
+    const { own } = branchOf(modules.ofTensor(activation));
     own[action === "swap" ? "swapped" : "recomputed"]++;
     own.freedBytes += savedBytes;
     own.addedMs += addedMs;

@@ -81,6 +81,7 @@ class ModuleFinder implements Modules {
   private readonly nodeModules = new Map<string, NodeModule>();
   private readonly tensorModules = new Map<string, string>();
   private readonly tensorShares = new Map<string, readonly Share[]>();
+  private readonly residentModules = new Map<string, string>();
 
   constructor(loaded: Graph) {
     const origins = loaded.origins ?? originsOfStep(loaded);
@@ -107,7 +108,7 @@ class ModuleFinder implements Modules {
       .reduce(wholeOf);
     const node = this.nodes.get(name);
     const { origins } = this.graph;
-    const found = origins && node?.phase !== "update" ? originOf(origins, name) : undefined;
+    const found = origins?.sources.length && node?.phase !== "update" ? originOf(origins, name) : undefined;
     return { module, class: this.classes.get(module) ?? null, source: found?.source ?? null };
   }
 
@@ -191,12 +192,21 @@ class ModuleFinder implements Modules {
     return of(this.residentModule(tensor));
   }
 
-  /** The module of a parameter, buffer or constant: by its name, else that of the first node that reads it. */
-  private residentModule({ name, category }: Tensor): string {
+  /** The module of a parameter, buffer or constant. Each flat buffer asks for it again. */
+  private residentModule(tensor: Tensor): string {
+    const before = this.residentModules.get(tensor.name);
+    if (before !== undefined) return before;
+    const found = this.findResident(tensor);
+    this.residentModules.set(tensor.name, found);
+    return found;
+  }
+
+  /** By its name, else that of the first node that reads it. */
+  private findResident({ name, category }: Tensor): string {
     if (!this.basis) return outside.unknown;
     const named = category === "constant" ? undefined : moduleOfParameter(name, this.paths);
     if (named !== undefined) return named;
-    const reader = this.read.get(name)?.map((rank) => this.graph.nodes[rank] as Node)[0];
+    const reader = this.graph.nodes[this.read.get(name)?.[0] ?? -1];
     if (!reader) return outside.unknown;
     return reader.phase === "update" ? outside.update : this.ofNode(reader.name).module;
   }

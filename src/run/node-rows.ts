@@ -62,8 +62,8 @@ export function bytesOf(graph: Graph, node: Node): Pick<NodeRow, "inputBytes" | 
     }
     return bytes;
   };
-  const { inputs, outputs } = node;
-  return { inputBytes: sum(inputs), outputBytes: sum(outputs), activeBytes: sum([...inputs, ...outputs]) };
+  const [inputBytes, outputBytes] = [sum(node.inputs), sum(node.outputs)];
+  return { inputBytes, outputBytes, activeBytes: inputBytes + outputBytes };
 }
 
 /** Everything of a profile that follows from the graph and the nodes' times; `estimated`: copies were not measured. */

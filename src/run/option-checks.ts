@@ -18,6 +18,8 @@ const besides: Readonly<Record<CommandName, readonly string[]>> = {
   plan: ["command"],
   verify: [],
   show: [],
+  train: ["command", "signal", "onProgress", "onStep", "onEpoch"],
+  trainer: ["run", "signal", "onProgress"],
 };
 
 /**
@@ -55,13 +57,13 @@ function valueProblem(name: string, { kind, check }: OptionSpec, value: unknown,
   return problem.length || kind.includes(value) ? problem : [expected];
 }
 
-/** The message of what a check throws; none if it passes. */
+/** The message of what a check throws, all of them of `WrongOptions`; none if it passes. */
 export function problemOf(check: () => void): string[] {
   try {
     check();
     return [];
   } catch (error) {
-    return [(error as Error).message];
+    return error instanceof WrongOptions ? [...error.problems] : [(error as Error).message];
   }
 }
 

@@ -6,7 +6,12 @@ import { type Defaults, type ModelOptions, type OptionsOf, optionEntries, option
 export function commandWords<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string[] {
   const words = optionsOf(command).flatMap(([name, { flag, kind }]) => {
     const value = (options as Given)[name];
-    return value === undefined ? [] : kind.words(value).flatMap((word) => (kind.metavar ? [flag, word] : [flag]));
+    if (value === undefined) return [];
+    return kind.words(value).flatMap((word) => {
+      if (!kind.metavar || (kind.optional && word === "")) return [flag];
+      // behind a flag that may stand alone a word that begins with a dash is another flag
+      return kind.optional ? [`${flag}=${word}`] : [flag, word];
+    });
   });
   return [command, file, ...words];
 }

@@ -1,14 +1,18 @@
 import { own } from "../own.js";
 import type { BackendOption } from "../runtime/backends.js";
 
-/** Commands whose options are those of the table; all but show have a function of the library. */
-export type CommandName = "profile" | "plan" | "verify" | "show";
+/**
+ * Commands whose options are those of the table; all but show have a function of the library. `trainer` is no command:
+ * it is what `openTrainer` takes, of which `train` has all.
+ */
+export type CommandName = "profile" | "plan" | "verify" | "show" | "train" | "trainer";
 
 /** Options of any command, by name. */
 export type Given = Readonly<Record<string, unknown>>;
 
 /** What options are about, in the order of a command's help, and the headings there. */
 export const optionGroups = {
+  training: "Training:",
   step: "Step:",
   device: "Device:",
   measuring: "Measuring:",
@@ -48,10 +52,12 @@ export type OptionSpec<T = unknown> = OptionEntry<T> & (OfModel | { readonly mod
 
 /** How an option's value is written on a command line, and what it may be. */
 export interface Kind<T> {
-  /** What stands for the value in help, `<n>`; empty for an option without one. */
+  /** What stands for the value in help, `<n>`, `[file]` where it may be missing; empty for an option without one. */
   readonly metavar: string;
   /** Whether the option may be given again, each time adding to the value. */
   readonly repeats?: true;
+  /** Whether the flag may stand alone. */
+  readonly optional?: true;
   /** The only values there are. */
   readonly choices?: readonly string[];
   /** Whether a value is a number; `includes` then says in which range. */
@@ -78,6 +84,9 @@ export const text = (what: string): Kind<string> => ({
   words: one,
   say: String,
 });
+
+/** Any text, or none: the flag alone gives `""`. */
+export const optionalText = (what: string): Kind<string> => ({ ...text(what), metavar: `[${what}]`, optional: true });
 
 /** One of a few words. */
 export const choice = <const T extends string>(what: string, choices: readonly T[]): Kind<T> => ({

@@ -17,18 +17,20 @@ import {
   texts,
 } from "./option-kinds.js";
 import { planOptions } from "./plan-options.js";
+import { trainOptions, trainOutputs } from "./train-options.js";
 
 /** The step's checks, loaded when options are checked: help does without the graph and its ops. */
 const training = () => (require("../step/training.js") as typeof import("../step/training.js")).trainingChecks;
 
 /**
- * Every option of profile, plan and verify, and those of show that they share, in the order of their help. All that
+ * Every option of profile, plan, verify and train, and those of show that they share, in the order of their help. All that
  * there is of an option follows from its entry: the command line, the types below, the printed command, a run's
  * `model`, the report's facts, the early checks.
  * The types are derived, not written again, for docstrings survive it: an entry's is what an editor shows of the field,
  * from the declaration files too. Those of `TrainingOptions` have theirs there, and must be of the same types here.
  */
 export const optionTable = {
+  ...trainOptions,
   /** Safetensors file: `input` (or one tensor for each of the model's inputs), `target`, `loss`, `grad.NAME`, `buffer.NAME`, `adam_curve`, `sgd_curve`. */
   reference: {
     flag: "--reference",
@@ -45,8 +47,8 @@ export const optionTable = {
     kind: text("name"),
     help: "ce, mse, l1, bce or sum, with settings: ce:axis=1,label_smoothing=0.1,ignore_index=-100,chunks=8,output=NAME",
     group: "step",
-    commands: ["profile", "verify", "show"],
-    required: ["profile", "verify"],
+    commands: ["profile", "verify", "show", "train", "trainer"],
+    required: ["profile", "verify", "train", "trainer"],
     model: true,
     fact: false,
     check: (value: string) => training().loss(value),
@@ -56,8 +58,8 @@ export const optionTable = {
     kind: text("name"),
     help: "sgd, adam or adamw, with settings: adam:lr=1e-3,betas=0.9/0.999",
     group: "step",
-    commands: ["profile", "show"],
-    required: ["profile"],
+    commands: ["profile", "show", "train", "trainer"],
+    required: ["profile", "train", "trainer"],
     model: true,
     fact: false,
     check: (value: string) => training().optimizer(value),
@@ -68,7 +70,7 @@ export const optionTable = {
     kind: sizes(),
     help: "size of a symbolic dimension (repeat)",
     group: "step",
-    commands: ["profile", "verify", "show"],
+    commands: ["profile", "verify", "show", "train", "trainer"],
     default: {},
     model: true,
     fact: false,
@@ -79,7 +81,7 @@ export const optionTable = {
     kind: count(1, 1024),
     help: "micro-batches of that size before each update",
     group: "step",
-    commands: ["profile", "show"],
+    commands: ["profile", "show", "train", "trainer"],
     model: true,
     fact: "micro-batches per step",
     check: (value: number) => training().accumulate(value),
@@ -89,7 +91,7 @@ export const optionTable = {
     kind: positive(),
     help: "scale gradients down to this norm over all parameters",
     group: "step",
-    commands: ["profile", "show"],
+    commands: ["profile", "show", "train", "trainer"],
     model: true,
     fact: "gradients clipped to norm",
     check: (value: number) => training().clipNorm(value),
@@ -99,7 +101,7 @@ export const optionTable = {
     kind: texts("pattern"),
     help: "leave parameters untrained: 'encoder.*' (repeat)",
     group: "step",
-    commands: ["profile", "show"],
+    commands: ["profile", "show", "train", "trainer"],
     model: true,
     fact: "frozen",
     check: (value: readonly string[]) => training().freeze(value),
@@ -109,7 +111,7 @@ export const optionTable = {
     kind: text("name"),
     help: "mixed: float16 products, float32 parameters (mixed:type=bfloat16; loss_scale=1024 or dynamic); float64: the whole step",
     group: "step",
-    commands: ["profile", "show"],
+    commands: ["profile", "show", "train", "trainer"],
     model: true,
     fact: "precision",
     check: (value: string) => training().precision(value),
@@ -120,7 +122,7 @@ export const optionTable = {
     kind: choice("mode", ["training", "inference"]),
     help: "run batch norm so, whatever the file says",
     group: "step",
-    commands: ["profile", "verify", "show"],
+    commands: ["profile", "verify", "show", "train", "trainer"],
     model: true,
     fact: "batch norm",
   },
@@ -130,9 +132,9 @@ export const optionTable = {
     kind: text("name"),
     help: "cpu or cuda; profile and show also take replay:FILE, a recording, and estimate, which runs nothing",
     group: "device",
-    commands: ["profile", "verify", "show"],
+    commands: ["profile", "verify", "show", "train", "trainer"],
     default: "cpu",
-    stated: ["profile"],
+    stated: ["profile", "train"],
     check: checkBackend,
   },
   /** The device that `estimate` plans for: `h100`, `h200`, `a100`, `l4`, `rtx4090`, or a JSON file that describes one. */
@@ -163,7 +165,7 @@ export const optionTable = {
     kind: count(0),
     help: "which GPU (default 0)",
     group: "device",
-    commands: ["profile", "verify"],
+    commands: ["profile", "verify", "train", "trainer"],
     only: backendOptions.device,
   },
   /** Whether a GPU may round the inputs of products to TF32; default true. */
@@ -172,7 +174,7 @@ export const optionTable = {
     kind: flag(false),
     help: "products and convolutions in full float32 on a GPU",
     group: "device",
-    commands: ["profile", "verify"],
+    commands: ["profile", "verify", "train", "trainer"],
     only: backendOptions.tf32,
   },
   /** Only kernels that give the same bits each time. */
@@ -181,7 +183,7 @@ export const optionTable = {
     kind: flag(),
     help: "only kernels that give the same bits each time",
     group: "device",
-    commands: ["profile", "verify"],
+    commands: ["profile", "verify", "train", "trainer"],
   },
   /** Say which node first makes a NaN or an infinity, if the loss is not finite. */
   checkFinite: {
@@ -198,7 +200,7 @@ export const optionTable = {
     kind: count(1),
     help: "measured steps of each kind",
     group: "measuring",
-    commands: ["profile"],
+    commands: ["profile", "train", "trainer"],
     default: 5,
   },
   /** Steps before the measured ones, default 2. */
@@ -207,7 +209,7 @@ export const optionTable = {
     kind: count(0),
     help: "steps before them",
     group: "measuring",
-    commands: ["profile"],
+    commands: ["profile", "train", "trainer"],
     default: 2,
   },
   /** Threads of the CPU's kernels, default all cores. */
@@ -216,7 +218,7 @@ export const optionTable = {
     kind: count(1, 256),
     help: "threads of the CPU kernels (default: all cores)",
     group: "device",
-    commands: ["profile"],
+    commands: ["profile", "train", "trainer"],
     only: backendOptions.threads,
   },
   /** Of the initial values and of the data; default 0. */
@@ -225,10 +227,11 @@ export const optionTable = {
     kind: count(0),
     help: "seed of initial values and data",
     group: "measuring",
-    commands: ["profile"],
+    commands: ["profile", "train", "trainer"],
     default: 0,
-    stated: ["profile"],
+    stated: ["profile", "train"],
   },
+  ...trainOutputs,
 } as const satisfies Readonly<Record<string, OptionSpec> & Record<keyof TrainingOptions, OptionSpec>>;
 
 type Table = typeof optionTable;

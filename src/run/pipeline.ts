@@ -1,6 +1,6 @@
 import path from "node:path";
 import { formatBytes } from "../format.js";
-import { elementCount, type Graph, tensorBytes } from "../graph/graph.js";
+import { elementCount, type Graph, producers, tensorBytes } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { savedActivations } from "../memory/activations.js";
 import { type Layout, layout, overlaid } from "../memory/layout.js";
@@ -12,8 +12,8 @@ import { openRuntime } from "../runtime/open.js";
 import { encodeRecording, recordingRuntime } from "../runtime/recording.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { initialValues } from "../step/initial.js";
-import { stepFor } from "../step/step.js";
-import { lossOutput } from "../step/training.js";
+import { type Step, stepFor } from "../step/step.js";
+import { lossOutput, type StepOptions } from "../step/training.js";
 import { writeWhole } from "../writing.js";
 import { compare } from "./compare.js";
 import { environment } from "./environment.js";
@@ -52,87 +52,119 @@ export async function profileModel(file: string, options: ProfileModelOptions): 
 
 async function profileChecked(file: string, options: ProfileModelOptions): Promise<Run> {
   const settled = withDefaults(options);
-  const { seed, dims, batchNorm, iterations, warmups, signal } = settled;
-  const progress = options.onProgress ?? (() => {});
   const opened = openRuntime(settled.backend, options);
   const recorder =
     options.record === undefined
       ? undefined
       : recordingRuntime(opened, { model: file, options: modelOptions(settled) });
   const runtime = recorder?.runtime ?? opened;
-  const estimates = runtime.backend === "estimate";
-  const executes = !estimates && runtime.backend !== "replay";
   try {
-    progress("read model", 0, 1);
-    const bound = readModel(file, { dims, runtime, batchNorm, output: lossOutput(options.loss) });
-    progress("build step", 0, 1);
-    const { step, baseline } = stepFor(runtime, bound.graph, options, seed);
-    keptNames(baseline, options); // a pattern without a match is refused before anything is measured
-    // before values are made for it
-    if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes + givenBytes(baseline));
-    const values = executes ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
-    const measure: Measure = (stage, graph, places) =>
-      profileGraph(graph, runtime, {
-        values,
-        iterations,
-        warmups,
-        signal,
-        ...(places && { places }),
-        onProgress: (done, total) => progress(stage, done, total),
-      });
-    const peak = peakOf(runtime);
-    const { before, reference } = await measureUnplanned(baseline, runtime, measure);
-    peak.note("profile");
-    // a budget or a planner asks for a plan; the planner's default is only for the budget
-    const isPlanned = asksForPlan(options);
-    if (isPlanned) progress("plan", 0, 1);
-    const plan = isPlanned ? makePlan(baseline, before, withinHost(baseline, before, settled)) : null;
-    let after: Profile | null = null;
-    let equality: Equality | null = null;
-    let paired: PairedTimes | null = null;
-    if (plan?.feasible && !estimates) {
-      const planned = rewrite(baseline, plan.decisions);
-      after = await measure("execute plan", planned);
-      peak.note("execute plan");
-      progress("compare", 0, 1);
-      if (executes && reference)
-        try {
-          ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
-        } catch (error) {
-          // both were measured: what the session of deterministic kernels takes beside them does not fit
-          if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;
-        }
-      peak.note("compare");
-    }
+    const run = await profileBuilt(file, buildStep(file, runtime, options), runtime, options);
     if (recorder && options.record !== undefined) writeWhole(options.record, encodeRecording(recorder.recording()));
-    return {
-      format: "mutwo-run",
-      version: runFormatVersion,
-      id: newRunId(file),
-      createdAt: new Date().toISOString(),
-      command: options.command ?? commandOf("profile", file, options),
-      model: modelInfo(file, bound, step, settled),
-      environment: environment(runtime),
-      seed,
-      graph: saveGraph(baseline),
-      before,
-      plan,
-      after,
-      equality,
-      paired,
-      ...(peak.most && { processPeak: peak.most }),
-      warnings: [
-        ...warningsOf(before, after, equality),
-        ...unfitWarnings(before, plan),
-        ...uselessPlan(before, plan),
-        ...(options.checkFinite && reference && before.losses.includes(null)
-          ? [await culprit(reference, runtime, values)]
-          : []),
-      ],
-    };
+    return run;
   } finally {
     runtime.close();
   }
+}
+
+/** A model's training step, built for a runtime. */
+export interface BuiltStep extends Step {
+  readonly bound: BoundModel;
+  /** First values of what no node makes, by name; empty where nothing is executed. */
+  readonly values: Map<string, Uint8Array>;
+}
+
+const executes = ({ backend }: Runtime): boolean => backend !== "estimate" && backend !== "replay";
+
+/**
+ * Reads a model and builds its training step for a runtime, with learning rates as constants or as tensors. Throws one
+ * line for bad input, for patterns of kept activations without a match, and on a CPU that lacks memory.
+ */
+export function buildStep(
+  file: string,
+  runtime: Runtime,
+  options: ProfileModelOptions,
+  rates?: StepOptions["rates"],
+): BuiltStep {
+  const { seed, dims, batchNorm, onProgress: progress = () => {} } = withDefaults(options);
+  progress("read model", 0, 1);
+  const bound = readModel(file, { dims, runtime, batchNorm, output: lossOutput(options.loss) });
+  progress("build step", 0, 1);
+  const { step, baseline } = stepFor(runtime, bound.graph, { ...options, rates }, seed);
+  keptNames(baseline, options); // a pattern without a match is refused before anything is measured
+  // before values are made for it
+  if (runtime.backend === "cpu") checkHostMemory(layout(baseline).arenaBytes + givenBytes(baseline));
+  const values = executes(runtime) ? initialValues(baseline, step, seed) : new Map<string, Uint8Array>();
+  return { bound, step, baseline, values };
+}
+
+/** Profiles a built step, plans for the budget, executes the plan and compares: all that a run holds. */
+export async function profileBuilt(
+  file: string,
+  { bound, step, baseline, values }: BuiltStep,
+  runtime: Runtime,
+  options: ProfileModelOptions,
+): Promise<Run> {
+  const settled = withDefaults(options);
+  const { seed, iterations, warmups, signal, onProgress: progress = () => {} } = settled;
+  const measure: Measure = (stage, graph, places) =>
+    profileGraph(graph, runtime, {
+      values,
+      iterations,
+      warmups,
+      signal,
+      ...(places && { places }),
+      onProgress: (done, total) => progress(stage, done, total),
+    });
+  const peak = peakOf(runtime);
+  const { before, reference } = await measureUnplanned(baseline, runtime, measure);
+  peak.note("profile");
+  // a budget or a planner asks for a plan; the planner's default is only for the budget
+  const isPlanned = asksForPlan(options);
+  if (isPlanned) progress("plan", 0, 1);
+  const plan = isPlanned ? makePlan(baseline, before, withinHost(baseline, before, settled)) : null;
+  let after: Profile | null = null;
+  let equality: Equality | null = null;
+  let paired: PairedTimes | null = null;
+  if (plan?.feasible && runtime.backend !== "estimate") {
+    const planned = rewrite(baseline, plan.decisions);
+    after = await measure("execute plan", planned);
+    peak.note("execute plan");
+    progress("compare", 0, 1);
+    if (executes(runtime) && reference)
+      try {
+        ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+      } catch (error) {
+        // both were measured: what the session of deterministic kernels takes beside them does not fit
+        if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;
+      }
+    peak.note("compare");
+  }
+  return {
+    format: "mutwo-run",
+    version: runFormatVersion,
+    id: newRunId(file),
+    createdAt: new Date().toISOString(),
+    command: options.command ?? commandOf("profile", file, options),
+    model: modelInfo(file, bound, step, settled),
+    environment: environment(runtime),
+    seed,
+    graph: saveGraph(baseline),
+    before,
+    plan,
+    after,
+    equality,
+    paired,
+    ...(peak.most && { processPeak: peak.most }),
+    warnings: [
+      ...warningsOf(before, after, equality),
+      ...unfitWarnings(before, plan),
+      ...uselessPlan(before, plan),
+      ...(options.checkFinite && reference && before.losses.includes(null)
+        ? [await culprit(reference, runtime, values)]
+        : []),
+    ],
+  };
 }
 
 /** When the process held most on the device: noted after each stage, to which a peak belongs that was not there before. */
@@ -171,9 +203,11 @@ function modelInfo(
 }
 
 /** Bytes of what no node makes: first values of it lie beside the arena. */
-function givenBytes({ nodes, tensors }: Graph): number {
-  const made = new Set(nodes.flatMap(({ outputs }) => outputs));
-  return [...tensors.values()].reduce((sum, tensor) => (made.has(tensor.name) ? sum : sum + tensorBytes(tensor)), 0);
+function givenBytes(graph: Graph): number {
+  const made = producers(graph);
+  let bytes = 0;
+  for (const tensor of graph.tensors.values()) if (!made.has(tensor.name)) bytes += tensorBytes(tensor);
+  return bytes;
 }
 
 type Measure = (stage: string, graph: Graph, places?: Layout) => Promise<Profile>;

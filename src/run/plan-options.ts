@@ -20,7 +20,7 @@ export const planOptions = {
     kind: text("size"),
     help: "4GiB, 500MB, or 60% of the baseline's peak",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check: (value: string) => void parseBudget(value),
   },
   /** `best`, `optimal`, `mutwo`, `capuchin`, `sqrt`, `checkmate`, `keepAll`, `recomputeAll` or `swapAll`; default `best`. */
@@ -29,7 +29,7 @@ export const planOptions = {
     kind: text("name"),
     help: "best, optimal, mutwo, capuchin, sqrt, checkmate, keepAll, recomputeAll or swapAll",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     default: "best",
     stated: ["plan"],
     check: (value: string, { budget, maxSlowdown, sweep, fit }: Given) =>
@@ -41,7 +41,7 @@ export const planOptions = {
     kind: choice("name", ["printed", "mended"]),
     help: "of planner mutwo: the paper's pseudo-code to the letter, or with its defects mended (default)",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check(value: string, { planner, budget, fit }: Given) {
       if (planner !== "mutwo") throw new Error(`only planner mutwo has variants: ${value} (pass --planner mutwo)`);
       if (value === "printed" && (budget ?? fit) === undefined) throw missingBudget("mutwo, variant printed");
@@ -53,7 +53,7 @@ export const planOptions = {
     kind: text("share"),
     help: "the most time that the plan may add: 10%; without a budget, the least peak within it",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check: (value: string) => void parseSlowdown(value),
   },
   /** Planners over the whole range of budgets instead of one plan: step time against peak. Not those that solve a program for each. */
@@ -93,7 +93,7 @@ export const planOptions = {
     kind: texts("pattern"),
     help: "keep activations, whatever the budget: '*attention*' (repeat)",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check: needsGoal("keep"),
   },
   /** False: no activation is copied to host memory. So where copies are neither measured nor estimated (on the CPU, which is the host), unless `true` or `hostMemory` asks for it. */
@@ -102,7 +102,7 @@ export const planOptions = {
     kind: flag(false),
     help: "copy no activation to host memory (on the CPU none is, but for swapAll or with --host-memory)",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check: needsGoal("swap"),
   },
   /** False: no activation is made again. */
@@ -111,7 +111,7 @@ export const planOptions = {
     kind: flag(false),
     help: "make no activation again",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check: needsGoal("recompute"),
   },
   /** Host memory that swapped activations may take: `16GiB`. */
@@ -120,7 +120,7 @@ export const planOptions = {
     kind: text("size"),
     help: "host memory that swapped activations may take: 16GiB",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
     check(value: string, given: Given) {
       parseHostMemory(value);
       needsGoal("hostMemory")(value, given);
@@ -132,7 +132,7 @@ export const planOptions = {
     kind: positive(),
     help: "seconds that planners best and optimal search (default 10)",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
   },
   /** Plans that planner `best` tries, default 30 000: the same plan each time if the time limit suffices for them. */
   moves: {
@@ -140,6 +140,6 @@ export const planOptions = {
     kind: count(1),
     help: "plans that planners best and optimal try, if the time limit allows (default 30000)",
     group: "planning",
-    commands: ["profile", "plan"],
+    commands: ["profile", "plan", "train", "trainer"],
   },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

@@ -25,6 +25,14 @@ import { wiring } from "./wiring.js";
 /** Which of a run's steps. */
 export type Which = "unplanned" | "planned";
 
+/** A function of a run and one of its steps, which computes its answer once for each. */
+export function perStep<T extends object>(compute: (run: Run, which: Which) => T): Record<Which, (run: Run) => T> {
+  return {
+    unplanned: perObject((run: Run) => compute(run, "unplanned")),
+    planned: perObject((run: Run) => compute(run, "planned")),
+  };
+}
+
 /** Both tables of a step. */
 export interface Rows {
   readonly nodes: readonly PlannedNodeRow[];

@@ -53,6 +53,7 @@ const tensor = object({
   category,
   within: v.optional(object({ tensor: text, offsetBytes: count })),
   host: v.optional(exactly(true)),
+  rate: v.optional(number),
   dataBase64: v.optional(text),
 });
 
@@ -103,7 +104,8 @@ const model = object({
   batchNorm: v.optional(oneOf(["training", "inference"])),
 });
 
-const environment = object({
+/** The machine and the versions that a record was made with. */
+export const environmentSchema = object({
   mutwo: text,
   node: text,
   onnxruntime: text,
@@ -281,7 +283,7 @@ export const runSchema = object({
   ),
   command: text,
   model,
-  environment,
+  environment: environmentSchema,
   seed: count,
   graph,
   before: profile,

@@ -34,6 +34,8 @@ export interface SavedTensor {
   readonly category: Category;
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
   readonly host?: true;
+  /** Of a setting of the optimizer that is a tensor: what the learning rate is multiplied by. Trainers' steps have them. */
+  readonly rate?: number;
   /** Elements of a small constant. */
   readonly dataBase64?: string;
 }

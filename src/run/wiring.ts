@@ -1,4 +1,14 @@
-import { type Attributes, categories, dtypes, type Graph, type Node, phases, type Tensor } from "../graph/graph.js";
+import {
+  type Attributes,
+  categories,
+  consumers,
+  dtypes,
+  type Graph,
+  type Node,
+  phases,
+  producers,
+  type Tensor,
+} from "../graph/graph.js";
 import { perObject } from "../graph/memo.js";
 import type { SavedGraph, SavedTensor } from "./run.js";
 
@@ -18,12 +28,13 @@ export interface Wiring {
 
 /** What the rows of a graph's node table say of it, by rank. */
 export const wiring = perObject((graph: Graph): readonly Wiring[] => {
-  const maker = new Map(graph.nodes.flatMap(({ outputs }, rank) => outputs.map((name) => [name, rank] as const)));
-  const first = new Map<string, number>();
-  graph.nodes.forEach(({ inputs, outputs }, rank) => {
-    for (const name of [...inputs, ...outputs]) if (!first.has(name)) first.set(name, rank);
-  });
-  const tensors = byRank([...graph.tensors.values()], ({ name }) => first.get(name));
+  const maker = producers(graph);
+  const readers = consumers(graph);
+  const first = ({ name }: Tensor): number | undefined => {
+    const [made, read] = [maker.get(name), readers.get(name)?.[0]];
+    return made === undefined || read === undefined ? (made ?? read) : Math.min(made, read);
+  };
+  const tensors = byRank([...graph.tensors.values()], first);
   const renews = byRank(graph.state, ({ after }) => maker.get(after));
   const stepOutputs = byRank(graph.outputs, (name) => maker.get(name));
   return graph.nodes.map(({ inputs, outputs, attributes }, rank) => ({

@@ -1,7 +1,7 @@
 import os from "node:os";
 import { NodeError } from "../graph/errors.js";
-import type { Graph, Node, Tensor } from "../graph/graph.js";
-import type { Value } from "../graph/values.js";
+import { type Graph, int, type Node, type Tensor } from "../graph/graph.js";
+import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { type Layout, layout } from "../memory/layout.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
@@ -24,6 +24,14 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
   const threads = options.threads ?? os.availableParallelism();
   const kernels = openKernels({ threads });
   const findsKernel = kernelFinder(kernels);
+  let knownBlock: number | undefined;
+  const channelBlock = (): number => {
+    knownBlock ??= channelBlockOf(
+      (graph) => loadStep(graph, layout(graph), kernels, () => openKernels({ threads })),
+      findsKernel,
+    );
+    return knownBlock;
+  };
   const runtime: CpuRuntime = {
     backend: "cpu",
     device: {
@@ -32,8 +40,13 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
       memoryBytes: os.totalmem(),
       runtimeVersion: ortVersion(),
     },
+    get channelBlock() {
+      return channelBlock();
+    },
     hasKernel(node, graph) {
       const { types, cpuRefuses } = opOf(node);
+      const { block } = node.attributes;
+      if (block?.type === "int" && block.value !== channelBlock()) return false;
       const dtype = graph.tensors.get(node.inputs[0] ?? "")?.dtype;
       if (!types || (dtype && cpuRefuses?.(node, dtype))) return false;
       return findsKernel(node, graph);
@@ -55,6 +68,41 @@ export function openCpu(options: { threads?: number } = {}): CpuRuntime {
     close: () => kernels.close(),
   };
   return runtime;
+}
+
+/** Channels that the convolution kernels of this processor hold side by side, as they lay some out; 1 without such kernels. */
+function channelBlockOf(
+  load: (graph: Graph) => ReturnType<CpuRuntime["load"]>,
+  findsKernel: Runtime["hasKernel"],
+): number {
+  const channels = 256; // a multiple of every block
+  const image: Value = {
+    dtype: "float32",
+    shape: [1, channels, 1, 2],
+    data: bytesOf(
+      "float32",
+      Array.from({ length: 2 * channels }, (_, i) => i),
+    ),
+  };
+  const node: Node = {
+    name: "block",
+    domain: "mutwo",
+    op: "IntoBlocks",
+    inputs: ["image"],
+    outputs: ["blocks"],
+    attributes: { block: int(1) },
+    phase: "forward",
+  };
+  const graph = single(node, [image]);
+  if (!findsKernel(node, graph)) return 1;
+  const step = load(graph);
+  try {
+    step.runNow();
+    // the second place of the first channel stands behind the first place of a block
+    return valuesOf("float32", step.read("blocks")).indexOf(1);
+  } finally {
+    step.close();
+  }
 }
 
 /** A graph of one node whose inputs are constants. */

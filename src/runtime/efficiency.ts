@@ -42,12 +42,12 @@ export type PartialEfficiencies = { readonly [K in WorkKind]?: Partial<Efficienc
  */
 export const fittedEfficiencies: Efficiencies = {
   product: { launches: 3.81, compute: 0.612, memory: 0.726 },
-  stridedProduct: { launches: 3.5, compute: 0.374, memory: 0.802 },
+  stridedProduct: { launches: 3.5, compute: 0.374, memory: 0.749 },
   convolution: { launches: 2.91, compute: 0.291, memory: 0.673 },
   filterGradient: { launches: 2.07, compute: 0.212, memory: 0.706 },
   narrowConvolution: { launches: 3.82, compute: 0.374, memory: 0.7 },
   elements: { launches: 1.07, compute: 1, memory: 0.884 },
-  rows: { launches: 2.22, compute: 1, memory: 0.462 },
+  rows: { launches: 2.22, compute: 1, memory: 0.467 },
   movement: { launches: 1.1, compute: 1, memory: 0.8 },
   unaligned: 0.625,
   link: 0.873,

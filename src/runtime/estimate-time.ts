@@ -54,6 +54,7 @@ export function workOf(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32:
   const common = { flops, bytes: read + written, unaligned: false, biasBytes: 0 };
   const isConvolution = op.product === "windows" || op.productGradient === "windows";
   if (isConvolution) return { ...common, ...convolutionWork(node, graph, tf32) };
+  if (op.product === "attention") return { ...common, kind: "product", peak: productPeak(dtype as DType, tf32) };
   if (op.product) return { ...common, ...productWork(node, graph, tf32) };
   const peak = dtype === "float64" ? "float64Tflops" : "float32Tflops";
   if (op.pointwise || op.fusible === "elements" || node.op === "Fused") return { ...common, kind: "elements", peak };

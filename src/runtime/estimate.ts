@@ -24,7 +24,7 @@ const copySizes = [2 ** 16, 2 ** 20, 2 ** 24, 2 ** 28];
  * is exact; all times are estimated. No CUDA library is needed. It cannot compute: `run` throws.
  */
 export function openEstimate(spec: DeviceSpec, { tf32 = true, deterministic = false }: EstimateOptions = {}): Runtime {
-  const means = { cudnn: { supports: cudnnSupports }, compiles: true, deterministic };
+  const means = { cudnn: { supports: cudnnSupports }, compiles: true, deterministic, tf32, attends: true };
   return {
     backend: "estimate",
     device: deviceOf(spec, tf32, deterministic),

@@ -3,6 +3,7 @@ import koffi from "koffi";
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import type { Layout } from "../memory/layout.js";
+import { askForHugePages } from "./huge-pages.js";
 import type { Pointer } from "./ort-api.js";
 
 /** The arena starts on a cache line. */
@@ -52,6 +53,7 @@ export class HostMemory {
     this.arena = new ArrayBuffer(layout.arenaBytes + Number(lineBytes));
     this.swapped = new ArrayBuffer(layout.hostBytes);
     this.start = koffi.address(this.arena) as Pointer;
+    askForHugePages(this.start, layout.arenaBytes);
     this.shift = Number((lineBytes - (this.start % lineBytes)) % lineBytes);
     for (const { name, category, data } of graph.tensors.values())
       if (category === "constant" && data && layout.offsets.has(name)) this.bytesOf(name).set(data);

@@ -28,6 +28,7 @@ export function loadStep(
     write: (name, data) => memory.write(name, data),
     read: (name) => memory.read(name),
     run: (options) => step.run(options),
+    skipTo: (runs) => step.skipTo(runs),
     measure: (options) =>
       measureOnHost(graph, loaded, () => hostWorkspace(graph, step.nodes, kernels, openFresh), options),
     close: () => step.release(),

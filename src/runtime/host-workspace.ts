@@ -1,6 +1,6 @@
 import type { Graph, Node } from "../graph/graph.js";
 import { invokeNode, type Prepared } from "./interpreter.js";
-import { requestOf, signatureOf } from "./kernel-key.js";
+import { requestOf } from "./kernel-key.js";
 import type { Kernels } from "./ort.js";
 
 /**
@@ -33,7 +33,7 @@ export async function hostWorkspace(
       continue;
     }
     const node = graph.nodes[prepared.index] as Node;
-    const kind = signatureOf(node, graph);
+    const kind = kindOf(prepared, node, graph);
     const found = known.get(kind);
     if (found !== undefined) {
       waiting.push(prepared);
@@ -49,6 +49,17 @@ export async function hostWorkspace(
   }
   runWaiting();
   return bytes;
+}
+
+/** What the bytes depend on that a node's kernel takes: the operator, and the tensors' shapes and element types. */
+function kindOf({ op }: Prepared, { inputs, outputs }: Node, { tensors }: Graph): string {
+  let kind = String(op);
+  for (const names of [inputs, outputs])
+    for (const name of names) {
+      const tensor = tensors.get(name);
+      kind += tensor ? ` ${tensor.dtype}${tensor.shape}` : " ";
+    }
+  return kind;
 }
 
 /** Bytes that one node's kernel takes in a fresh session, in which it runs. */

@@ -1,4 +1,4 @@
-import type { Graph, Node } from "../graph/graph.js";
+import { type Graph, int, type Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import { Operators } from "./kernel-cache.js";
 import { requestOf } from "./kernel-key.js";
@@ -41,6 +41,8 @@ export interface Place {
 export interface PreparedStep {
   readonly nodes: readonly Prepared[];
   run(options?: RunOptions): Promise<StepResult>;
+  /** Nodes that draw random numbers draw from now on what they would after so many runs from the start. */
+  skipTo(runs: number): void;
   /** Releases operators and values; not the memory. */
   release(): void;
 }
@@ -56,7 +58,7 @@ export const prepareStep = (graph: Graph, kernels: Kernels, place: Place): Prepa
   new Interpreter(graph, kernels, place);
 
 class Interpreter implements PreparedStep {
-  readonly nodes: readonly Prepared[];
+  readonly nodes: Prepared[];
   private readonly operators: Operators;
   private readonly values: NativeValues;
   private released = false;
@@ -71,7 +73,12 @@ class Interpreter implements PreparedStep {
     this.operators = new Operators(graph, kernels, place.kernelsKnowShapes);
     this.values = new NativeValues(graph, kernels, (name) => place.address(name));
     try {
-      this.nodes = graph.nodes.flatMap((node, index) => this.prepared(node, index));
+      const nodes: Prepared[] = [];
+      graph.nodes.forEach((node, index) => {
+        const prepared = this.prepared(node, index);
+        if (prepared) nodes.push(prepared);
+      });
+      this.nodes = nodes;
     } catch (error) {
       this.release();
       throw error;
@@ -94,6 +101,26 @@ class Interpreter implements PreparedStep {
     return { stepMs, nodeMs: execution.nodeMs, observed: execution.allObserved() };
   }
 
+  skipTo(runs: number): void {
+    const again: Prepared[] = [];
+    this.nodes.forEach((prepared, at) => {
+      const node = this.graph.nodes[prepared.index] as Node;
+      const { random } = opOf(node);
+      if (!random || prepared.own) return;
+      const { seed } = node.attributes;
+      const isLater = random === "int" && seed?.type === "int";
+      const attributes = isLater ? { ...node.attributes, seed: int(seed.value + runs) } : node.attributes;
+      const request = requestOf({ ...node, attributes }, this.graph);
+      const renewed = { ...prepared, op: this.operators.renewed(prepared.index, request) };
+      this.nodes[at] = renewed;
+      if (random === "float") again.push(renewed);
+    });
+    if (runs && again.length)
+      this.kernels.within((invoke) => {
+        for (let run = 0; run < runs; run++) for (const node of again) invokeNode(invoke, node);
+      });
+  }
+
   release(): void {
     if (this.released) return;
     this.released = true;
@@ -101,17 +128,17 @@ class Interpreter implements PreparedStep {
     this.values.release();
   }
 
-  /** A node ready to run; nothing for a view, which costs nothing. */
-  private prepared(node: Node, index: number): readonly Prepared[] {
+  /** A node ready to run; undefined for a view, which costs nothing. */
+  private prepared(node: Node, index: number): Prepared | undefined {
     const own = this.place.own(node, index);
-    if (own) return [{ index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 }];
-    if (opOf(node).view) return [];
+    if (own) return { index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 };
+    if (opOf(node).view) return undefined;
     const request = requestOf(node, this.graph);
     const { inputCount, outputCount } = request;
     const op = this.operators.of(index, request);
     const inputs = this.values.array(node.inputs.slice(0, inputCount), node, this.place.hostInputs(node));
     const outputs = this.values.array(node.outputs.slice(0, outputCount), node);
-    return [{ index, op, inputs, inputCount, outputs, outputCount }];
+    return { index, op, inputs, inputCount, outputs, outputCount };
   }
 
   private async takeTurn(): Promise<void> {
@@ -130,13 +157,18 @@ class Execution {
   private next = 0;
   /** Nodes of the graph whose observed outputs have been copied out. */
   private taken = 0;
+  /** Called before the first node of the update, which is at this index of the graph. */
+  private beforeUpdate: (() => void) | undefined;
+  private readonly updateIndex: number;
 
   constructor(
     private readonly graph: Graph,
     private readonly nodes: readonly Prepared[],
     private readonly place: Place,
-    { timeNodes = false, observe = new Set() }: RunOptions,
+    { timeNodes = false, observe = new Set(), beforeUpdate }: RunOptions,
   ) {
+    this.updateIndex = beforeUpdate ? graph.nodes.findIndex(({ phase }) => phase === "update") : -1;
+    this.beforeUpdate = this.updateIndex < 0 ? undefined : beforeUpdate;
     this.nodeMs = new Float64Array(timeNodes ? graph.nodes.length : 0);
     this.observe = observe;
   }
@@ -155,6 +187,7 @@ class Execution {
     let { next } = this;
     while (next < nodes.length) {
       const node = nodes[next] as Prepared;
+      if (this.beforeUpdate && node.index >= this.updateIndex) this.reachUpdate();
       try {
         if (place.around) place.around(node.index, () => invokeNode(invoke, node));
         else invokeNode(invoke, node);
@@ -172,6 +205,12 @@ class Execution {
       }
     }
     this.next = next;
+  }
+
+  private reachUpdate(): void {
+    const { beforeUpdate } = this;
+    this.beforeUpdate = undefined;
+    beforeUpdate?.();
   }
 
   /** What was observed, by the names of the tensors. */

@@ -49,6 +49,16 @@ export class Operators {
     return op;
   }
 
+  /** The operator of a node that draws random numbers made anew: it draws as if it had never been called. */
+  renewed(index: number, request: OpRequest): Pointer {
+    const key = `#${index}`;
+    const [known] = [...this.made.keys()].filter((one) => one.endsWith(key));
+    const op = this.kernels.createOp(request);
+    if (known !== undefined) this.kernels.releaseOp(this.made.get(known) as Pointer);
+    this.made.set(known ?? key, op);
+    return op;
+  }
+
   release(): void {
     for (const op of this.made.values()) this.kernels.releaseOp(op);
     this.made.clear();

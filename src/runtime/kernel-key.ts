@@ -1,5 +1,7 @@
 import type { Attribute, DType, Graph, Node } from "../graph/graph.js";
+import { perObject } from "../graph/memo.js";
 import { opOf } from "../ops/index.js";
+import type { Op } from "../ops/op.js";
 
 /** A node's kernel as ONNX Runtime is asked for it. */
 export interface OpRequest {
@@ -16,23 +18,36 @@ export interface OpRequest {
   readonly since: number | undefined;
 }
 
+/** Where the element type of a type constraint comes from: it is fixed, or that of an input or of an output. */
+interface Constraint {
+  readonly name: string;
+  readonly dtype?: DType;
+  readonly input?: number;
+  readonly output?: number;
+}
+
+const constraintsOf = perObject((record: Op): readonly Constraint[] =>
+  Object.entries(record.types ?? {}).map(([name, from]): Constraint => {
+    if (typeof from === "number") return { name, input: from };
+    return /^y\d+$/.test(from) ? { name, output: Number(from.slice(1)) } : { name, dtype: from as DType };
+  }),
+);
+
 /** The request for a node's kernel: type constraints of absent inputs and outputs are left out. */
 export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest {
   const types = new Map<string, DType>();
   const record = opOf(node);
-  for (const [name, from] of Object.entries(record.types ?? {})) {
-    if (typeof from === "string" && !/^y\d+$/.test(from)) types.set(name, from as DType);
-    else {
-      const tensor = typeof from === "number" ? node.inputs[from] : node.outputs[Number(from.slice(1))];
-      const dtype = tensor ? graph.tensors.get(tensor)?.dtype : undefined;
-      if (dtype) types.set(name, dtype);
-    }
+  for (const { name, dtype: fixed, input, output } of constraintsOf(record)) {
+    const tensor = input === undefined ? node.outputs[output ?? -1] : node.inputs[input];
+    const dtype = fixed ?? (tensor ? graph.tensors.get(tensor)?.dtype : undefined);
+    if (dtype) types.set(name, dtype);
   }
   const used = (names: readonly string[]): number => names.findLastIndex((name) => name !== "") + 1;
   return {
     node: node.name,
     op: node.op,
     domain: node.domain,
+    ...(record.kernel && { domain: record.kernel.domain, op: record.kernel.op }),
     types,
     attributes: { ...record.defaults, ...node.attributes },
     inputCount: used(node.inputs),
@@ -42,15 +57,12 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
 }
 
 /** What a kernel of ONNX Runtime is looked up by: op, element types, attributes, and how many tensors it is given. */
-export const kernelKey = (request: OpRequest): string =>
-  JSON.stringify([
-    request.domain,
-    request.op,
-    [...request.types],
-    request.attributes,
-    request.inputCount,
-    request.outputCount,
-  ]);
+export function kernelKey({ domain, op, types, attributes, inputCount, outputCount }: OpRequest): string {
+  let key = `${domain}:${op} ${inputCount} ${outputCount}`;
+  for (const [name, dtype] of types) key += ` ${name}=${dtype}`;
+  for (const _ in attributes) return `${key} ${JSON.stringify(attributes)}`;
+  return key;
+}
 
 /**
  * What a node's cost depends on: op, attributes, element types and shapes. Nodes with equal signatures cost the same.

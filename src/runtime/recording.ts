@@ -50,6 +50,8 @@ export interface Recording {
   readonly fuses: boolean;
   /** What convolutions gain there with channels last; absent: nothing, as in recordings of older versions. */
   readonly layoutGains?: LayoutGains;
+  /** Channels of a block of the CPU's convolutions (`Target.channelBlock`); absent where there are none. */
+  readonly channelBlock?: number;
   /** Hashes of the signatures of nodes that the device had a kernel for. */
   readonly kernels: readonly string[];
   /** Median time, ms, and workspace, bytes, of each distinct node, by the hash of its signature. */
@@ -80,6 +82,7 @@ const recordingSchema = object({
   device,
   fuses: flag,
   layoutGains: v.optional(object({ dense: record(number), grouped: record(number) })),
+  channelBlock: v.optional(count),
   kernels: list(text),
   nodes: record(v.strictTuple([quantity, count], "a time and bytes")),
   copies: v.nullable(list(copy)),
@@ -166,6 +169,7 @@ export function recordingRuntime(
       device: runtime.device,
       fuses: runtime.fuses ?? false,
       ...(runtime.layoutGains && { layoutGains: runtime.layoutGains }),
+      ...(runtime.channelBlock !== undefined && { channelBlock: runtime.channelBlock }),
       kernels: [...kernels],
       nodes: Object.fromEntries(
         [...samples].map(([key, { ms, workspaceBytes }]) => [key, [median(ms), workspaceBytes]]),
@@ -208,6 +212,7 @@ export function openReplay(recording: Recording): Runtime {
     device: recording.device,
     fuses: recording.fuses,
     ...(recording.layoutGains && { layoutGains: recording.layoutGains }),
+    ...(recording.channelBlock !== undefined && { channelBlock: recording.channelBlock }),
     hasKernel: (node, graph) => kernels.has(keyOf(node, graph)),
     load: (graph): LoadedStep => {
       const refuse = (): never => {

@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly observe?: ReadonlySet<string>;
   /** Measure each node. */
   readonly timeNodes?: boolean;
+  /** On the CPU called once, when all is computed but the update. On a GPU the step is one captured graph: never. */
+  readonly beforeUpdate?: () => void;
   /** Stops between two nodes; `run` then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
@@ -105,14 +107,24 @@ export interface Measurement {
 
 /** A graph with its memory allocated and its kernels looked up, ready to run any number of times. */
 export interface LoadedStep {
-  /** Bytes that were allocated for all values. */
+  /** Bytes that were allocated for all values; on a GPU, once `stage` was called, also those of the inputs on their way. */
   readonly allocatedBytes: number;
   /** Writes a tensor's value; throws if the size differs. */
   write(name: string, data: Uint8Array): void;
+  /**
+   * Sends the values of all inputs to the device, through pinned memory and beside what runs there: the next `run` has them.
+   * Throws for a missing one or another size. Absent where host and device are one.
+   */
+  stage?(values: ReadonlyMap<string, Uint8Array>): void;
   /** Copies a tensor's current bytes out; defined for resident tensors and outputs. */
   read(name: string): Uint8Array;
   /** Executes all nodes in list order. Throws `… (while running <node>)`. */
   run(options?: RunOptions): Promise<StepResult>;
+  /**
+   * Nodes that draw random numbers draw from now on what they would after so many runs of the step. Values may change of
+   * what is no state. Absent where nothing is executed.
+   */
+  skipTo?(runs: number): void;
   /** Measures the step; every iteration is a real one: parameters change. */
   measure(options: MeasureOptions): Promise<Measurement>;
   /** Gives the memory back. */
@@ -127,6 +139,8 @@ export interface Runtime extends Target {
   load(graph: Graph, layout: Layout): LoadedStep;
   /** Bytes of device memory that a step may still take; absent where the host's memory is the device's. */
   freeBytes?(): number;
+  /** Bytes that the process holds on the device now, as the driver says; absent where that is no question. */
+  processBytes?(): number;
   /** The most that the process has held on the device until now, as the driver says, bytes; absent where that is no question. */
   peakProcessBytes?(): number;
   /** The same device with kernels that give the same bits each time; absent where these do. It is closed before this one. */

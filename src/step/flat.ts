@@ -18,8 +18,12 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType
     addTo(groups, tensor.dtype, tensor);
   }
   const alignment = (t: Tensor): number => [64, 32, 16, 8, 4].find((n) => tensorBytes(t) % n === 0) ?? 2;
-  for (const group of groups.values()) group.sort((a, z) => alignment(z) - alignment(a));
-  return groups;
+  return new Map(
+    [...groups].map(([dtype, group]) => {
+      const aligned = group.map((tensor) => ({ tensor, to: alignment(tensor) }));
+      return [dtype, aligned.sort((a, z) => z.to - a.to).map(({ tensor }) => tensor)];
+    }),
+  );
 }
 
 /** Name of a parameter's gradient summed up to a micro-batch: the whole one after the last. */
@@ -88,7 +92,8 @@ export function accumulateGradients(
 }
 
 /** The nodes with each accumulation right behind the node that makes what it adds, so that this can be freed. */
-export function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonly Node[]>): Node[] {
+export function soon(nodes: readonly Node[], accumulations: ReadonlyMap<string, readonly Node[]>): readonly Node[] {
+  if (accumulations.size === 0) return nodes;
   const moved = new Set([...accumulations.values()].flat().map((node) => node.name));
   return nodes.flatMap((node) => {
     if (moved.has(node.name)) return [];

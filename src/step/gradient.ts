@@ -3,7 +3,7 @@ import { NodeError } from "../graph/errors.js";
 import type { Node } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { gradientName } from "../graph/names.js";
-import { callOf } from "../ops/call.js";
+import { callOf, inputOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import type { GradientCall, InputGradient, PartialGradient } from "../ops/op.js";
 import { wholeGradient } from "./partial.js";
@@ -30,7 +30,7 @@ export function backward(
   wanted: ReadonlySet<string>,
 ): Map<string, string> {
   const needed = dependents(nodes, wanted);
-  const gradients = new Gradients(b, seeds);
+  const gradients = new Gradients(b, seeds, readersOf(nodes, needed));
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as Node;
     const wantsAny = node.inputs.some((name) => needed.has(name));
@@ -56,6 +56,14 @@ export function backward(
   );
 }
 
+/** How many of the nodes read each of these tensors. */
+function readersOf(nodes: readonly Node[], tensors: ReadonlySet<string>): Map<string, number> {
+  const readers = new Map<string, number>();
+  for (const { inputs } of nodes)
+    for (const name of inputs) if (tensors.has(name)) readers.set(name, (readers.get(name) ?? 0) + 1);
+  return readers;
+}
+
 /** The gradients known so far, by the names of their tensors. */
 class Gradients {
   /** In the order in which tensors got their first gradient; empty while only parts of it are known. */
@@ -66,6 +74,7 @@ class Gradients {
   constructor(
     private readonly b: Builder,
     seeds: ReadonlyMap<string, string>,
+    private readonly readers: ReadonlyMap<string, number>,
   ) {
     this.whole = new Map(seeds);
   }
@@ -84,7 +93,8 @@ class Gradients {
   }
 
   /** Adds what a node gives its input. Throws `shape mismatch: …`. */
-  add(name: string, gradient: InputGradient, node: Node): void {
+  add(name: string, given: InputGradient, node: Node): void {
+    const gradient = typeof given === "function" ? given(this.readers.get(name) === 1) : given;
     if (typeof gradient === "string") {
       const [expected, actual] = [this.b.type(name).shape, this.b.type(gradient).shape];
       if (expected.length !== actual.length || expected.some((size, axis) => size !== actual[axis]))
@@ -126,17 +136,13 @@ class Gradients {
 function gradientCall(b: Builder, node: Node, gradients: Gradients, needed: ReadonlySet<string>): GradientCall {
   // asks the node as it is now: rules may have asked it for further outputs
   const outputName = (index: number): string => b.node(node.name).outputs[index] || b.wantOutput(node.name, index);
-  return {
-    ...callOf(node, b.tensors),
+  // a spread of so many functions takes ten times as long
+  return Object.assign(callOf(node, b.tensors), {
     b,
-    x(index) {
-      const name = node.inputs[index];
-      if (!name) throw new NodeError(`${node.op} lacks input ${index}`, node);
-      return name;
-    },
+    x: (index: number) => inputOf(node, index),
     y: outputName,
-    dy: (index) => gradients.get(node.outputs[index] || ""),
-    wants: (index) => needed.has(node.inputs[index] || ""),
-    output: (index) => b.type(outputName(index)),
-  };
+    dy: (index: number) => gradients.get(node.outputs[index] || ""),
+    wants: (index: number) => needed.has(node.inputs[index] || ""),
+    output: (index: number) => b.type(outputName(index)),
+  });
 }

@@ -1,5 +1,6 @@
 import { consumers, elementCount, type Graph, type Node, producers, tensorOf } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
+import { perObject } from "../graph/memo.js";
 import type { Group } from "./fused-node.js";
 import { type Fusible, fitsRows, fusible, rowShape } from "./fusible.js";
 
@@ -44,7 +45,7 @@ function joined(a: Fusible, z: Fusible): Fusible | undefined {
 }
 
 /** For each node the ranks of the nodes that its inputs come from; a flat buffer comes from its parts. */
-export function sourcesOf(graph: Graph): readonly (readonly number[])[] {
+export const sourcesOf = perObject((graph: Graph): readonly (readonly number[])[] => {
   const made = producers(graph);
   const parts = new Map<string, number[]>();
   for (const { name, within } of graph.tensors.values()) {
@@ -55,7 +56,7 @@ export function sourcesOf(graph: Graph): readonly (readonly number[])[] {
     const direct = new Set(inputs.flatMap((name) => made.get(name) ?? []));
     return [...direct, ...inputs.flatMap((name) => (parts.get(name) ?? []).filter((part) => part < rank))];
   });
-}
+});
 
 /**
  * Ranks that groups span, as intervals that do not overlap. Who goes back from a node to what it is made from, a group

@@ -1,4 +1,13 @@
-import { elementCount, float, type Graph, int, type Node, type Tensor, tensorBytes } from "../graph/graph.js";
+import {
+  elementCount,
+  float,
+  type Graph,
+  int,
+  type Node,
+  producers,
+  type Tensor,
+  tensorBytes,
+} from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { randomFrom } from "../graph/random.js";
 import { bytesOf } from "../graph/values.js";
@@ -20,7 +29,7 @@ function hash(text: string): number {
  */
 export function initialValues(step: Graph, forward: Graph, seed: number): Map<string, Uint8Array> {
   const values = new Map<string, Uint8Array>();
-  const made = new Set(step.nodes.flatMap((node) => node.outputs));
+  const made = producers(step);
   const flat = new Set([...step.tensors.values()].map((tensor) => tensor.within?.tensor));
   const read = readersOf(forward);
   for (const tensor of step.tensors.values()) {
@@ -34,6 +43,7 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
 
 /** The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. */
 export function seededGraph(graph: Graph, seed: number): Graph {
+  if (!graph.nodes.some((node) => opOf(node).random)) return graph;
   const nodes = graph.nodes.map((node): Node => {
     const { random } = opOf(node);
     if (!random || node.attributes.seed) return node;
@@ -108,6 +118,17 @@ function weight({ shape, category }: Tensor, uses: readonly Use[], random: () =>
   const [first] = uses;
   const fanIn = (first && opOf(first.node).fanIn?.(first.node, shape)) ?? elementCount(shape.slice(1));
   return uniform(Math.sqrt(3 / fanIn), random);
+}
+
+/** For each input of a forward graph that holds places in other tensors, how many those have at least. */
+export function placeLimits(forward: Graph): ReadonlyMap<string, number> {
+  const read = readersOf(forward);
+  return new Map(
+    forward.inputs.flatMap((name) => {
+      const limit = indexLimit(usesOf(read, name), forward);
+      return limit === undefined ? [] : [[name, limit] as const];
+    }),
+  );
 }
 
 /** How many entries the tensors have that an integer input indexes; undefined if it indexes none. */

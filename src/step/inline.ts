@@ -89,7 +89,8 @@ class Inliner {
 
   /** Lets a unit make a tensor of another one again, if that reads no more; all who read it, if it is gone then. */
   private consider(name: string, unit: Unit): void {
-    const chain = this.chainOf(name, unit);
+    // another unit may have had it made again here too
+    const chain = unit.reads.has(name) ? this.chainOf(name, unit) : undefined;
     if (!chain) return;
     const bytes = tensorBytes(this.type(name));
     if (this.added(chain, name, unit) <= negligible * bytes) {

@@ -29,6 +29,8 @@ interface Loss {
   readonly inRows?: (b: Builder, output: Tensor, named: Named) => LossInRows;
   /** In how many slices of rows the settings ask for it. Default: 1. */
   readonly chunks?: (named: Named) => number;
+  /** The target that the settings leave out of the loss. Default: none. */
+  readonly ignored?: (named: Named) => number | undefined;
 }
 
 /** Scalar with the mean of all elements of `x`. */
@@ -56,15 +58,16 @@ function ceSettings(named: Named): { axis: number; smoothing: number; ignored: n
 }
 
 /** Where the classes are and what counts, for class scores of some shape. */
-interface Classes {
+export interface Classes {
   readonly axis: number;
   readonly classes: number;
   readonly smoothing: number;
+  /** The label that counts for nothing. */
   readonly ignored: number | undefined;
 }
 
 /** What `ce` is to do with scores of that shape. Throws if it does not fit. */
-function classesOf({ name, shape }: Tensor, named: Named): Classes {
+export function classesOf({ name, shape }: Pick<Tensor, "name" | "shape">, named: Named): Classes {
   const { smoothing, ignored, axis: given } = ceSettings(named);
   const axis = given < 0 ? given + shape.length : given;
   const classes = shape[axis];
@@ -224,7 +227,16 @@ const total: Loss["append"] = (b, output) => {
 const plain = (append: Loss["append"]): Loss => ({ check: (named) => void numericSettings(named, {}), append });
 
 const losses: ReadonlyMap<string, Loss> = new Map([
-  ["ce", { check: ceSettings, append: ce, inRows: ceInRows, chunks: (named) => ceSettings(named).chunks }],
+  [
+    "ce",
+    {
+      check: ceSettings,
+      append: ce,
+      inRows: ceInRows,
+      chunks: (named) => ceSettings(named).chunks,
+      ignored: (named) => ceSettings(named).ignored,
+    },
+  ],
   ["mse", plain(mse)],
   ["l1", plain(l1)],
   ["bce", plain(bce)],
@@ -245,6 +257,9 @@ function lossOf({ name }: Named): Loss {
 
 /** In how many slices of rows a loss is to be computed. */
 export const chunksOf = (named: Named): number => lossOf(named).chunks?.(named) ?? 1;
+
+/** The target that a loss leaves out (`ignore_index`); undefined if it leaves out none. */
+export const ignoredTarget = (named: Named): number | undefined => lossOf(named).ignored?.(named);
 
 /**
  * Appends a loss (`ce`, `ce:axis=1,label_smoothing=0.1,ignore_index=-100`, `mse`, `l1`, `bce`, `sum`) to the model's

@@ -3,7 +3,7 @@ import { type Expansion, expand } from "../build/expand.js";
 import { NodeError } from "../graph/errors.js";
 import { type DType, type Graph, int, is16Bit, type Node, onnxNumbers, prune, type Tensor } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
-import type { Body } from "../ops/op.js";
+import type { Body, Host, Op } from "../ops/op.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { alignRows } from "./aligned.js";
 import { separateBiases } from "./bias.js";
@@ -17,16 +17,15 @@ import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
-/** What an op's record says of a kind of runtime: in which parts it fuses, and what is faster on a host. */
-type Preference = "parts" | "onHost";
-
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
- * `prefers` is "parts", also those whose parts fuse with what stands around, where it is "onHost" those that have a faster
+ * `prefers` is "parts", also those whose parts fuse with what stands around, where it is a CPU those that have a faster
  * form there. Tensors that other nodes read keep their names. Throws `no kernel: <op> <dtype> (node <name>)` where there
  * is no body either.
  */
-export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Preference): Graph {
+export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: "parts" | Host): Graph {
+  // most steps of transformers need nothing on the host
+  if (!graph.nodes.some((node) => mayChange(graph, node, hasKernel, prefers))) return graph;
   const b = new Builder(graph, false);
   const replace = (node: Node, body: Expansion | undefined): void => {
     for (const inner of body?.nodes ?? []) add(inner);
@@ -41,7 +40,7 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Pr
       replace(node, preferred);
       return;
     }
-    if (op.view || op.swap || hasKernel(node, b)) {
+    if (isShown(op, prefers) || op.swap || hasKernel(node, b)) {
       b.append(node);
       return;
     }
@@ -55,16 +54,32 @@ export function lower(graph: Graph, hasKernel: Target["hasKernel"], prefers?: Pr
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });
 }
 
+/** Whether an op needs no kernel: a view, and one of a part where that is a runtime's form: ONNX has none. */
+const isShown = (op: Op, prefers: "parts" | Host | undefined): boolean =>
+  op.view && (op.viewStart === undefined || prefers !== undefined);
+
+/** Whether a node could be replaced by others: there is no kernel for it, or its op has another form. */
+function mayChange(
+  graph: Graph,
+  node: Node,
+  hasKernel: Target["hasKernel"],
+  prefers: "parts" | Host | undefined,
+): boolean {
+  const op = opOf(node);
+  if (prefers === "parts" || (prefers && op.onHost)) return true;
+  return !isShown(op, prefers) && !op.swap && !hasKernel(node, graph);
+}
+
 /** A node in the form that a runtime prefers, such as parts that can be members of fused ones; undefined if it has none. */
 function preferredForm(
   b: Builder,
   node: Node,
-  prefers: Preference,
+  prefers: "parts" | Host,
   hasKernel: Target["hasKernel"],
 ): Expansion | undefined {
   const op = opOf(node);
   const graph = { name: "", tensors: b.tensors };
-  if (prefers === "onHost") return op.onHost && expand(b, node, op.onHost);
+  if (prefers !== "parts") return op.onHost && expand(b, node, (call) => op.onHost?.(call, prefers));
   // also element-wise ops that kernels have no expression for
   const finer = op.parts?.of ?? (op.pointwise && !op.fusible && !op.random ? op.body : undefined);
   if (!finer) return undefined;
@@ -72,10 +87,17 @@ function preferredForm(
   if (op.parts?.joins && !(maker && fusible(maker, graph))) return undefined;
   const expansion = expand(b, node, finer);
   const fits = expansion?.nodes.every(
-    (inner) => hasKernel(inner, graph) && (inner.domain === "mutwo" || fusible(inner, graph)),
+    (inner) =>
+      (hasKernel(inner, graph) || isWidened(inner, graph)) && (inner.domain === "mutwo" || fusible(inner, graph)),
   );
   return fits ? expansion : undefined;
 }
+
+/** Whether a node is of 16 bits and of a standard op that fused nodes hold: `widerRule` casts around it, inside of them. */
+const isWidened = (node: Node, { tensors }: Pick<Graph, "tensors">): boolean =>
+  opOf(node).fusible !== undefined &&
+  opOf(node).types !== null &&
+  [...node.inputs, ...node.outputs].some((name) => is16Bit(tensors.get(name)?.dtype));
 
 /** What lowering must know of a runtime. */
 export interface Target {
@@ -83,13 +105,15 @@ export interface Target {
   readonly fuses?: boolean;
   /** What convolutions gain here where channels are the last axis of their images; absent: nothing. */
   readonly layoutGains?: LayoutGains;
+  /** `Host.channelBlock` of its CPU; default 1. */
+  readonly channelBlock?: number;
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
   hasKernel(node: Node, graph: Pick<Graph, "tensors">): boolean;
 }
 
 /** The same graph as a runtime executes it: lowered; fused where it has kernels for that, else updated in slices. */
 export function lowerFor(runtime: Target, graph: Graph): Graph {
-  const prefers = runtime.fuses ? "parts" : "onHost";
+  const prefers = runtime.fuses ? "parts" : { channelBlock: runtime.channelBlock ?? 1 };
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);

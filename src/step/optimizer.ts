@@ -1,8 +1,8 @@
 import type { Builder } from "../build/build.js";
-import { type DType, int, onnxNumbers } from "../graph/graph.js";
+import { type DType, type Graph, int, onnxNumbers } from "../graph/graph.js";
 import { nextName, stateName } from "../graph/names.js";
 import { bytesOf } from "../graph/values.js";
-import { math } from "../ops/math.js";
+import { math, type Operand } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
 import { type Named, numericSettings } from "./settings.js";
 
@@ -17,9 +17,12 @@ export type State = { readonly before: string; readonly after: string };
 
 /** An optimizer: reads its settings, which can be wrong without any model, and appends an update. */
 interface Optimizer {
-  readonly check: (named: Named) => void;
-  readonly append: (b: Builder, flat: FlatParameters, named: Named) => State[];
+  readonly check: (named: Named) => { readonly lr: number };
+  readonly append: (b: Builder, flat: FlatParameters, named: Named, rates: Rates) => State[];
 }
+
+/** What the learning rate is in a step: a number that never changes, or a tensor that holds one. */
+export type Rates = "constants" | "tensors";
 
 /** Declares optimizer state shaped like the parameters and filled with zeros, in the type that the update computes in. */
 function zeros(b: Builder, flat: FlatParameters, name: string): string {
@@ -46,6 +49,36 @@ const operands = (b: Builder, flat: FlatParameters): { p: string; g: string } =>
   g: cast(b, flat.gradients, computeType(b, flat)),
 });
 
+/**
+ * The learning rate, or it times a factor, as an operand of the update. As a tensor it has the bytes that the constant
+ * would have, so that both give the same bits.
+ */
+function rateOperand(
+  b: Builder,
+  flat: FlatParameters,
+  rates: Rates,
+  { lr, factor, name }: { readonly lr: number; readonly factor: number; readonly name: string },
+): Operand {
+  if (rates === "constants") return lr * factor;
+  const dtype = computeType(b, flat);
+  return b.declare({
+    name: b.fresh(stateName(flat.parameters, name)),
+    dtype,
+    shape: [],
+    category: "optimizer state",
+    data: bytesOf(dtype, [lr * factor]),
+    rate: factor,
+  });
+}
+
+/** The bytes of every tensor of a step that follows the learning rate, by name, at some rate. */
+export const ratesAt = ({ tensors }: Pick<Graph, "tensors">, lr: number): Map<string, Uint8Array> =>
+  new Map(
+    [...tensors.values()].flatMap(({ name, dtype, rate }) =>
+      rate === undefined ? [] : [[name, bytesOf(dtype, [lr * rate])] as const],
+    ),
+  );
+
 /** p − step, written to where the parameters are. */
 function descend(b: Builder, flat: FlatParameters, p: string, step: string): State {
   const before = flat.parameters;
@@ -58,10 +91,11 @@ function descend(b: Builder, flat: FlatParameters, p: string, step: string): Sta
  * With weight decay g ← g + decay·p; v ← momentum·v + g; p ← p − lr·v, or p − lr·(g + momentum·v) with Nesterov's
  * momentum. PyTorch's form: the first step's v is g.
  */
-const sgd: Optimizer["append"] = (b, flat, named) => {
-  const { lr, momentum, nesterov, weight_decay } = sgdSettings(named);
+const sgd: Optimizer["append"] = (b, flat, named, rates) => {
+  const { lr: base, momentum, nesterov, weight_decay } = sgdSettings(named);
   const m = math(b);
   const { p, g } = operands(b, flat);
+  const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
   const gradient = weight_decay ? m.add(g, m.mul(p, weight_decay)) : g;
   if (!momentum) return [descend(b, flat, p, m.mul(gradient, lr))];
   const velocity = zeros(b, flat, "velocity");
@@ -78,8 +112,8 @@ const sgd: Optimizer["append"] = (b, flat, named) => {
  */
 const adamWith =
   (decoupled: boolean): Optimizer["append"] =>
-  (b, flat, named) => {
-    const { lr, beta1, beta2, eps, weight_decay } = adamSettings(named, decoupled);
+  (b, flat, named, rates) => {
+    const { lr: base, beta1, beta2, eps, weight_decay } = adamSettings(named, decoupled);
     const x = math(b);
     const { p, g } = operands(b, flat);
     const gradient = weight_decay && !decoupled ? x.add(g, x.mul(p, weight_decay)) : g;
@@ -105,8 +139,11 @@ const adamWith =
     const m = blend(zeros(b, flat, "m"), gradient, beta1);
     const v = blend(zeros(b, flat, "v"), x.square(gradient), beta2);
     const root = x.div(x.sqrt(v.after), x.sqrt(second.correction));
+    const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
     const step = x.mul(x.div(m.after, x.add(root, eps)), x.div(lr, first.correction));
-    const whole = weight_decay && decoupled ? x.add(step, x.mul(p, lr * weight_decay)) : step;
+    const decayed = (): string =>
+      x.mul(p, rateOperand(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" }));
+    const whole = weight_decay && decoupled ? x.add(step, decayed()) : step;
     const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
     return [...states, descend(b, flat, p, whole)];
   };
@@ -121,26 +158,39 @@ function splitBetas(named: Named): Named {
   return { name: named.name, settings: settings.set("beta1", beta1).set("beta2", beta2) };
 }
 
+/** Throws for a setting that no optimizer computes with: negative, a β of 1 or more, or above what float32 holds. */
+function inRange<S extends Readonly<Record<string, number>>>({ name }: Named, settings: S): S {
+  for (const [key, value] of Object.entries(settings)) {
+    if (value < 0 || !Number.isFinite(Math.fround(value)))
+      throw new Error(`${key} of ${name} is not a number from 0 on that float32 holds: ${value}`);
+    if (key.startsWith("beta") && value >= 1) throw new Error(`${key} of ${name} is not from 0 to below 1: ${value}`);
+  }
+  return settings;
+}
+
 /** The settings of `sgd`. Throws for an unknown one and for those that do not go together. */
 function sgdSettings(named: Named) {
   const settings = numericSettings(named, { lr: 1e-2, momentum: 0.9, nesterov: 0, weight_decay: 0 });
   if (settings.nesterov && settings.momentum <= 0)
     throw new Error(`nesterov of sgd needs a momentum above 0: ${settings.momentum}`);
-  return settings;
+  return inRange(named, settings);
 }
 
 /** The settings of `adam`, or with `decoupled` of `adamw`. Throws for an unknown one. */
 const adamSettings = (named: Named, decoupled: boolean) =>
-  numericSettings(splitBetas(named), {
-    lr: 1e-3,
-    beta1: 0.9,
-    beta2: 0.999,
-    eps: 1e-8,
-    weight_decay: decoupled ? 1e-2 : 0,
-  });
+  inRange(
+    named,
+    numericSettings(splitBetas(named), {
+      lr: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weight_decay: decoupled ? 1e-2 : 0,
+    }),
+  );
 
 const adam = (decoupled: boolean): Optimizer => ({
-  check: (named) => void adamSettings(named, decoupled),
+  check: (named) => adamSettings(named, decoupled),
   append: adamWith(decoupled),
 });
 
@@ -154,7 +204,7 @@ const optimizers: ReadonlyMap<string, Optimizer> = new Map([
 export const optimizerNames: readonly string[] = [...optimizers.keys()];
 
 /** Throws `unknown optimizer: …`, or what is wrong with its settings. */
-export const checkOptimizer = (named: Named): void => optimizerOf(named).check(named);
+export const checkOptimizer = (named: Named): void => void optimizerOf(named).check(named);
 
 function optimizerOf({ name }: Named): Optimizer {
   const optimizer = optimizers.get(name);
@@ -213,7 +263,13 @@ export function scaleGradients(
   });
 }
 
-/** Appends the update of one flat parameter buffer and returns what it replaces. Throws for an unknown optimizer or setting. */
-export function appendUpdate(b: Builder, flat: FlatParameters, named: Named): State[] {
-  return optimizerOf(named).append(b, flat, named);
+/**
+ * Appends the update of one flat parameter buffer, with learning rates as constants or as tensors, and returns what it
+ * replaces. Throws for an unknown optimizer or setting.
+ */
+export function appendUpdate(b: Builder, flat: FlatParameters, named: Named, rates: Rates = "constants"): State[] {
+  return optimizerOf(named).append(b, flat, named, rates);
 }
+
+/** The learning rate that an optimizer's settings say, or its default. */
+export const learningRateOf = (named: Named): number => optimizerOf(named).check(named).lr;

@@ -1,5 +1,5 @@
 import { Builder } from "../build/build.js";
-import { bytesPerElement, elementCount, type Graph, type Node, producers, prune, type Tensor } from "../graph/graph.js";
+import { bytesPerElement, elementCount, type Graph, type Node, producers, type Tensor } from "../graph/graph.js";
 import { nextName, sliceName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 
@@ -80,15 +80,19 @@ function sliced(graph: Graph, members: Members): Graph {
     members.made.has(after) && isResident(before);
   const renewals = graph.state.filter(isRenewal);
   const state = graph.state.filter((pair) => !isRenewal(pair));
-  for (const node of graph.nodes) {
-    if (!members.nodes.has(node)) b.append(node);
-    if (node !== last) continue;
-    const cuts = cutsOf(members.count);
-    cuts.slice(1).forEach((end, i) => {
-      state.push(...appendSlice(b, members, renewals, isResident, { number: i + 1, begin: cuts[i] as number, end }));
-    });
-  }
-  return prune({ ...graph, nodes: b.nodes, tensors: b.tensors, state });
+  const cuts = cutsOf(members.count);
+  cuts.slice(1).forEach((end, i) => {
+    state.push(...appendSlice(b, members, renewals, isResident, { number: i + 1, begin: cuts[i] as number, end }));
+  });
+  const at = graph.nodes.indexOf(last as Node);
+  const others = (nodes: readonly Node[]): Node[] => nodes.filter((node) => !members.nodes.has(node));
+  for (const name of members.made) b.tensors.delete(name);
+  return {
+    ...graph,
+    nodes: [...others(graph.nodes.slice(0, at)), ...b.nodes, ...others(graph.nodes.slice(at))],
+    tensors: b.tensors,
+    state,
+  };
 }
 
 interface Slice {

@@ -1,7 +1,8 @@
 import type { Graph } from "../graph/graph.js";
+import { fuseAttention } from "./attention.js";
 import { seededGraph } from "./initial.js";
 import { lowerFor, type Target } from "./lower.js";
-import { type TrainingOptions, trainingStep } from "./training.js";
+import { type StepOptions, trainingStep } from "./training.js";
 
 /** A model's training step in its two forms. */
 export interface Step {
@@ -11,8 +12,17 @@ export interface Step {
   readonly baseline: Graph;
 }
 
+/**
+ * The training step of a forward graph with attentions as single nodes where the runtime has kernels for them. Throws what
+ * `trainingStep` does.
+ */
+export const stepOn = (runtime: Target, graph: Graph, options: StepOptions): Graph =>
+  trainingStep(graph, options, (model, trained) =>
+    runtime.fuses ? fuseAttention(model, trained, (node, tensors) => runtime.hasKernel(node, tensors)) : model,
+  );
+
 /** The training step of a forward graph, ready for a runtime. Throws what `trainingStep` and `lower` do. */
-export function stepFor(runtime: Target, graph: Graph, options: TrainingOptions, seed: number): Step {
-  const step = trainingStep(graph, options);
+export function stepFor(runtime: Target, graph: Graph, options: StepOptions, seed: number): Step {
+  const step = stepOn(runtime, graph, options);
   return { step, baseline: seededGraph(lowerFor(runtime, step), seed) };
 }

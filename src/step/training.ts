@@ -8,7 +8,7 @@ import { backward, dependents } from "./gradient.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
 import { ScaleInStep } from "./loss-scale.js";
-import { appendUpdate, checkOptimizer, scaleGradients } from "./optimizer.js";
+import { appendUpdate, checkOptimizer, type Rates, scaleGradients } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
@@ -29,6 +29,12 @@ export interface TrainingOptions {
   readonly freeze?: readonly string[];
   /** `mixed` or `float64`, see `inPrecision`; the model's own if absent. */
   readonly precision?: string;
+}
+
+/** How a training step is made, beside the options that a user gives. */
+export interface StepOptions extends TrainingOptions {
+  /** "tensors": the optimizer's rates are tensors of the graph, which a trainer writes between steps; default "constants". */
+  readonly rates?: Rates;
 }
 
 /** For each option, what throws if its value is wrong as far as can be said without a model. */
@@ -54,20 +60,26 @@ export const trainingChecks: {
  * The whole training step of a model as one graph: forward, loss, backward, update.
  *
  * Parameters, gradients and optimizer state lie in flat buffers, one of each per element type. A parameter that the
- * loss does not depend on stays as it is. Throws for an unknown loss or optimizer, a loss that does not fit the output,
+ * loss does not depend on stays as it is. `adapt` may write the forward graph, in its precision, as a runtime executes it
+ * best, before its gradients are made. Throws for an unknown loss or optimizer, a loss that does not fit the output,
  * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
  */
-export function trainingStep(given: Graph, options: TrainingOptions): Graph {
+export function trainingStep(
+  given: Graph,
+  options: StepOptions,
+  adapt: (model: Graph, trained: ReadonlySet<string>) => Graph = (model) => model,
+): Graph {
   for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
     const check = trainingChecks[name] as (value: unknown) => void;
     if (options[name] !== undefined) check(options[name]);
   }
   const optimizer = parseNamed(options.optimizer);
   const { accumulate = 1, clipNorm } = options;
-  const { graph: model, lossScale } = options.precision
+  const { graph: precise, lossScale } = options.precision
     ? inPrecision(given, options.precision)
     : { graph: given, lossScale: 1 };
-  const wanted = trainedParameters(model, options.freeze ?? []);
+  const wanted = trainedParameters(precise, options.freeze ?? []);
+  const model = adapt(precise, wanted);
   const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
   const b = new Builder(model);
   const dynamic = typeof lossScale === "number" ? undefined : new ScaleInStep(b, lossScale);
@@ -102,7 +114,7 @@ export function trainingStep(given: Graph, options: TrainingOptions): Graph {
   const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
   const finite = dynamic?.finite(trained.flats);
   const flats = scaleGradients(b, trained.flats, { lossScale: dynamic?.scale ?? scale, clipNorm });
-  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer));
+  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer, options.rates));
   state.push(...(dynamic && finite ? dynamic.guard(finite, update) : update));
   return prune({
     name: model.name,
@@ -210,7 +222,9 @@ function trainedParameters(model: Graph, freeze: readonly string[]): Set<string>
   const parameters = [...model.tensors.values()].filter((t) => t.category === "parameter");
   const frozen = frozenNames(parameters, freeze);
   if (parameters.length > 0 && frozen.size === parameters.length)
-    throw new Error(`all parameters are frozen: ${model.name}`);
+    throw new Error(
+      `all ${frozen.size} parameters are frozen: nothing of ${model.name} is left to train (freeze fewer)`,
+    );
   return new Set(parameters.map(({ name }) => name).filter((name) => !frozen.has(name)));
 }
 

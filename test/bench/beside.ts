@@ -32,7 +32,7 @@ function mlp(): Uint8Array {
 /** What PyTorch takes for the steps of torch_cpu.py, in ms; undefined where no python3 has PyTorch. */
 function torchTimes(): Readonly<Record<string, readonly number[]>> | undefined {
   for (const python of ["python3", "/usr/bin/python3"]) {
-    const { status, stdout } = spawnSync(python, [at("bench/torch_cpu.py")], { encoding: "utf8", timeout: 120_000 });
+    const { status, stdout } = spawnSync(python, [at("bench/torch_cpu.py")], { encoding: "utf8", timeout: 300_000 });
     if (status === 0) return JSON.parse(stdout) as Record<string, number[]>;
   }
   return undefined;
@@ -50,6 +50,7 @@ export async function besideTorch(tell: Tell): Promise<void> {
       for (const [name, model, batch] of [
         ["resnet18 b8", at("fixtures/resnet18.onnx"), 8],
         ["mlp b64", file, 64],
+        ["bert_base b1", at("fixtures/full/bert_base.onnx"), 1],
       ] as const) {
         const step = { loss: "ce", optimizer: "sgd:lr=0.01", dims: { batch }, threads: 2 };
         const { before } = await profileModel(model, { ...step, backend: "cpu" });

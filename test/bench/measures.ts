@@ -23,6 +23,7 @@ import { besideTorch } from "./beside.js";
 import { errorsOf, fit, recordedSteps } from "./fit.js";
 import { type Figure, figureOf, type Tell } from "./history.js";
 import { toys } from "./toys.js";
+import { trainer } from "./trainer.js";
 
 /** Times some work once to warm up, then five times, and on for a second if that was quick. Returns the last result. */
 function timed<T>(tell: Tell, name: string, work: () => T): T {
@@ -302,6 +303,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
   help(tell);
   long(tell);
   await interpreter(tell, runtime);
+  await trainer(tell);
   for (const [name, batch] of [
     ["resnet50", 64],
     ["gpt2_small", 8],

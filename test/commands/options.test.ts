@@ -26,7 +26,7 @@ const shellWords = (command: string): string[] =>
     .split("\0")
     .slice(0, -1);
 
-const commands: readonly CommandName[] = ["profile", "plan", "verify", "show"];
+const commands: readonly CommandName[] = ["profile", "plan", "verify", "show", "train"];
 
 for (const command of commands)
   for (const [name, spec] of optionsOf(command))

@@ -80,3 +80,35 @@ test("barText(bar, columns) has stage, bar, count and time left, and is never wi
   assert.match(barText({ ...bar, leftMs: 200_000 }, 60), / 3\/12, 3 min left$/);
   for (let columns = 0; columns < 120; columns++) assert.ok(barText(bar, columns).length <= Math.max(0, columns - 1));
 });
+
+test("a stage that tells of itself shows its words and its own time left; where there is no room the time goes first", () => {
+  const bar = { stage: "train", done: 3, total: 12, leftMs: 41_300, note: "loss 0.31, 1,200 samples/s" };
+  assert.equal(
+    barText(bar, 90),
+    `train        ${"█".repeat(8)}${"░".repeat(24)} 3/12, loss 0.31, 1,200 samples/s, 41 s left`,
+  );
+  assert.equal(barText(bar, 45), "train 3/12, loss 0.31, 1,200 samples/s");
+  for (let columns = 0; columns < 120; columns++) assert.ok(barText(bar, columns).length <= Math.max(0, columns - 1));
+});
+
+test("progressBar.say writes lines that stay, above a bar and where there is no terminal", () => {
+  const telling = { note: "loss 1", leftMs: 1000 };
+  const { stream: terminal, text } = stream(60);
+  const bar = progressBar(terminal);
+  bar.update("train", 1, 7, telling);
+  bar.say("epoch 1: loss 1");
+  bar.update("train", 2, 7, telling);
+  bar.stop();
+  const screen = new Screen(60);
+  screen.write(`${text()}$ `.replaceAll("\n", "\r\n"));
+  assert.deepEqual(screen.lines, ["epoch 1: loss 1", "$ "]);
+  assert.equal(screen.cursorIsShown, true);
+  const { stream: file, text: written } = stream();
+  const lines = progressBar(file);
+  lines.update("open data", 0, 1);
+  for (const step of [1, 2, 3]) lines.update("train", step, 7, telling);
+  lines.say("epoch 1: loss 1");
+  lines.update("train", 4, 7, telling);
+  lines.stop();
+  assert.equal(written(), "open data\ntrain\nepoch 1: loss 1\n");
+});

@@ -96,6 +96,22 @@ update:
   );
 });
 
+test("holdBack(graph) waits for a bfloat16 tensor in a type that Compress of opset 18 takes", () => {
+  const graph = parseGraph(`graph(float32[2] x, bfloat16[2] u, parameter float32[2] w) => (w2) {
+  h = Mul(x, x)
+backward:
+  d = Neg(u)
+update:
+  e = Cast<to=1>(d)
+  w2 = Sub(w, e)
+}`);
+  const lines = later(holdBack({ ...graph, state: [{ before: "w", after: "w2" }] }));
+  assert.deepEqual(
+    lines.filter((line) => /wide|Compress/.test(line)),
+    ["[d/wide/Cast] d/wide = Cast<to=1>(d)", "[d/none/Compress] d/none = Compress(d/wide, const.bool.0)"],
+  );
+});
+
 test("holdBack(graph) without blocks and updates is the graph; with hideShapes its inputs are held", () => {
   const plain = parseGraph("graph(float32[2] x, float32[] s) => (y) { y = Mul(x, s) }");
   assert.deepEqual(holdBack(plain).nodes, plain.nodes);

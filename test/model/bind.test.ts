@@ -4,40 +4,25 @@ import { type DType, int, type Node } from "../../src/graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../../src/graph/values.js";
 import { type BindOptions, bindModel } from "../../src/model/bind.js";
 import type { Model, ModelNode } from "../../src/model/model.js";
+import { modelNode } from "./model-node.js";
+import { modelOf as fileOf, vectorsOf } from "./model-of.js";
 
-/** A node named after its first output: `node("y = Add(a, b)")`. */
-function node(text: string, attributes: ModelNode["attributes"] = {}, name?: string): ModelNode {
-  const [outputs = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
-  const names = (list: string): string[] => list.split(", ").filter((one) => one !== "");
-  const first = names(outputs)[0] ?? "";
-  return { name: name ?? first, domain: "", op, inputs: names(inputs), outputs: names(outputs), attributes };
-}
+const node = (text: string, attributes: ModelNode["attributes"] = {}, name?: string): ModelNode => ({
+  ...modelNode(text),
+  attributes,
+  ...(name !== undefined && { name }),
+});
 
 /** A model of float32 vectors: x [batch,2] → y. */
-const modelOf = (
-  nodes: ModelNode[],
-  initializers: Record<string, number[]> = {},
-  more: Partial<Model> = {},
-): Model => ({
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: "pytorch 2.9",
-  graphName: "g",
-  inputs: [{ name: "x", dtype: "float32", dims: ["batch", 2] }],
-  outputs: [{ name: "y", dtype: "float32", dims: [] }],
-  initializers: new Map(
-    Object.entries(initializers).map(([name, values]) => [
-      name,
-      { dtype: "float32" as const, shape: [values.length], data: bytesOf("float32", values) },
-    ]),
-  ),
-  nodes,
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-  ...more,
-});
+const modelOf = (nodes: ModelNode[], initializers: Record<string, number[]> = {}, more: Partial<Model> = {}): Model =>
+  fileOf(nodes, {
+    inputs: [{ name: "x", dtype: "float32", dims: ["batch", 2] }],
+    outputs: [vectorOut("y")],
+    initializers: vectorsOf(initializers),
+    ...more,
+  });
+
+const vectorOut = (name: string, dtype: DType = "float32") => ({ name, dtype, dims: [] });
 
 /** Binds with batch 3; folding is adding one vector [10,20] for whatever is asked. */
 function bind(model: Model, options: Partial<BindOptions> = {}) {
@@ -71,8 +56,6 @@ test("bindModel(model) leaves an Identity out, but for one that makes an output"
   const { nodes } = bind(modelOf([node("i = Identity(x)"), node("h = Relu(i)"), node("y = Identity(h)")]));
   assert.deepEqual(nodes, ["h = Relu(x)", "y = Identity(h)"]);
 });
-
-const vectorOut = (name: string, dtype: DType = "float32") => ({ name, dtype, dims: [] });
 
 test("bindModel(model, {output}) leaves out what that output does not need, before anything is refused", () => {
   const nodes = [node("y = Mul(x, w)"), node("best = ArgMax(y)"), node("z = Frobnicate(y, v, text)")];
@@ -143,6 +126,15 @@ test("bindModel(model) chains the state of a layer that is used twice", () => {
     graph.state,
     ["m", "v"].map((before, i) => ({ before, after: second?.outputs[1 + i] })),
   );
+});
+
+test("bindModel(model, {dropsNothing}) hands on what dropout in training would drop from", () => {
+  const dropped = modelOf([node("d, k = Dropout(x, r, t)"), node("y = Relu(d)")], {});
+  const one = (dtype: "float32" | "bool"): Value => ({ dtype, shape: [], data: bytesOf(dtype, [1]) });
+  const half = { ...one("float32"), data: bytesOf("float32", [0.5]) };
+  const model = { ...dropped, initializers: new Map([["r", half] as const, ["t", one("bool")] as const]) };
+  assert.deepEqual(bind(model).nodes, ["d,k = Dropout(x,r,t)", "y = Relu(d)"]);
+  assert.deepEqual(bind(model, { dropsNothing: true }).nodes, ["y = Relu(x)"]);
 });
 
 test("bindModel(model, {batchNorm}) runs batch norm as asked; without, as the file says, with a note", () => {

@@ -4,6 +4,7 @@ import type { Tensor } from "../../src/graph/graph.js";
 import { withoutControlFlow } from "../../src/model/branches.js";
 import type { Initializer, Model, ModelNode, Subgraph } from "../../src/model/model.js";
 import { modelNode as node } from "./model-node.js";
+import { modelOf as model } from "./model-of.js";
 
 const truth = (yes: boolean): Initializer => ({ dtype: "bool", shape: [], data: Uint8Array.of(yes ? 1 : 0) });
 
@@ -19,20 +20,8 @@ const branch = (...nodes: ModelNode[]): Subgraph => ({
 const choose = (text: string, then_branch: Subgraph, else_branch: Subgraph): ModelNode =>
   node(text, { then_branch, else_branch });
 
-const modelOf = (nodes: ModelNode[], initializers: Record<string, Initializer> = {}): Model => ({
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: "",
-  graphName: "g",
-  inputs: [{ name: "x", dtype: "float32", dims: [2] }],
-  outputs: [{ name: "y", dtype: "float32", dims: [2] }],
-  initializers: new Map(Object.entries(initializers)),
-  nodes,
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-});
+const modelOf = (nodes: ModelNode[], initializers: Record<string, Initializer> = {}): Model =>
+  model(nodes, { initializers: new Map(Object.entries(initializers)) });
 
 /** What binding a part makes of it: True and False are known, everything else is not. Notes what it was asked for. */
 const binder =

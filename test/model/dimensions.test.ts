@@ -2,23 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { boundShape, checkDims, outputNote, symbolsOf } from "../../src/model/dimensions.js";
 import type { Model, ModelValue } from "../../src/model/model.js";
+import { modelOf as model } from "./model-of.js";
 
 const input = (...dims: ModelValue["dims"]): ModelValue => ({ name: "x", dtype: "float32", dims });
 
-const modelOf = (...inputs: ModelValue[]): Model => ({
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: "",
-  graphName: "g",
-  inputs,
-  outputs: [],
-  initializers: new Map(),
-  nodes: [],
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-});
+const modelOf = (...inputs: ModelValue[]): Model => model([], { inputs, outputs: [] });
 
 test("boundShape(input, dims) binds names, and unknown dimensions by the input's name and axis", () => {
   assert.deepEqual(boundShape(input("batch", 3, null), { batch: 8, "x.2": 5 }), [8, 3, 5]);

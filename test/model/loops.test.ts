@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { ProtoGraph, ProtoNode } from "../../src/model/onnx-proto.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { trainingStep } from "../../src/step/training.js";
 import { bound, checkFile, file, graph, held, node } from "../written.js";
 
 const cpu = openCpu({ threads: 1 });
@@ -278,4 +279,31 @@ test("a Scan of lengths that differ, and one of too many trips, say so", () => {
     );
   assert.throws(() => bound(scan(3, 4), {}, cpu), /shape mismatch: scanned axes of \[3,4\] elements \(node Scan\)/);
   assert.throws(() => bound(scan(9000, 9000), {}, cpu), /Scan of 9000 trips: at most 4096 are written out/);
+});
+
+test("the gradients of what trips of a Loop take of a tensor are put together once, not added up in tensors of its size", () => {
+  const step = (take: string, more: ProtoNode[] = []) => {
+    const body = graph(
+      ["t: int64[]", "go: bool[]", "h: float32"],
+      [...more, node(take, { axis: 0 }), node("s = Add(xt, h)"), node("next = Tanh(s)"), node("on = Identity(go)")],
+      ["on: bool", "next: float32"],
+    );
+    const whole = graph(
+      ["x: float32[len,2,3]", "h0: float32[2,1,1,2,3]"],
+      [node("xw = MatMul(x, w)"), node("last = Loop(m, , h0)", { body })],
+      ["last: float32"],
+      [int("m", 50), weights("w", 3, 3), held("window", "int64", [2, 1, 1], [0, 3])],
+    );
+    const { graph: forward } = bound(file(whole), { len: 60 }, cpu);
+    return trainingStep(forward, { loss: "mse", optimizer: "sgd" }).nodes.filter(({ phase }) => phase === "backward");
+  };
+  const count = (nodes: { op: string }[], op: string): number => ops(nodes).filter((one) => one === op).length;
+  const rows = step("xt = Gather(xw, t)");
+  assert.deepEqual(
+    ["Concat", "Pad", "ScatterND", "ScatterElements"].map((op) => count(rows, op)),
+    [1, 1, 0, 0],
+  );
+  // places of each trip in even steps: as many sums as overlap
+  const windows = step("xt = Gather(xw, i)", [node("i = Add(window, t)")]);
+  assert.equal(count(windows, "ScatterND"), 0);
 });

@@ -1,15 +1,18 @@
 import type { ModelNode, Subgraph } from "../../src/model/model.js";
 
-/** A node of a model file as text: `y = Op(a, b)`; it is called like its output. */
+/**
+ * A node of a model file as text: `y = Op(a, b)`, `y, mask = Op(a)`; it is called like its first output. Nothing between
+ * two commas is an input left out.
+ */
 export function modelNode(text: string, subgraphs?: Record<string, Subgraph>): ModelNode {
-  const [output = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
-  const names = inputs.split(", ").filter((one) => one !== "");
+  const [outputs = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
+  const names = (list: string): string[] => (list === "" ? [] : list.split(", "));
   return {
-    name: output,
+    name: names(outputs)[0] ?? "",
     domain: "",
     op,
-    inputs: names,
-    outputs: [output],
+    inputs: names(inputs),
+    outputs: names(outputs),
     attributes: {},
     ...(subgraphs && { subgraphs }),
   };

@@ -1,33 +1,22 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Model, ModelNode } from "../../src/model/model.js";
 import { ancestorsOf, makersOf, neededPart } from "../../src/model/needed.js";
-
-const node = (text: string): ModelNode => {
-  const [output = "", op = "", inputs = ""] = text.split(/ = |\(|\)/);
-  return { name: output, domain: "", op, inputs: inputs.split(", "), outputs: [output], attributes: {} };
-};
+import { modelNode } from "./model-node.js";
+import { modelOf } from "./model-of.js";
 
 const number = { dtype: "float32", shape: [], data: new Uint8Array(4) } as const;
 
-const model: Model = {
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: "",
-  graphName: "g",
-  inputs: ["x", "z"].map((name) => ({ name, dtype: "float32", dims: [2] })),
-  outputs: [{ name: "y", dtype: "float32", dims: [2] }],
-  initializers: new Map([
-    ["w", number],
-    ["v", number],
-  ]),
-  nodes: ["h = Relu(x)", "u = Unknown(z, v, text)", "y = Mul(h, w)"].map(node),
-  valueInfo: [],
-  unreadable: new Map([["text", new Error("unsupported element type: string (text)")]]),
-  metadata: {},
-  graphMetadata: {},
-};
+const model = modelOf(
+  ["h = Relu(x)", "u = Unknown(z, v, text)", "y = Mul(h, w)"].map((text) => modelNode(text)),
+  {
+    inputs: ["x", "z"].map((name) => ({ name, dtype: "float32", dims: [2] })),
+    initializers: new Map([
+      ["w", number],
+      ["v", number],
+    ]),
+    unreadable: new Map([["text", new Error("unsupported element type: string (text)")]]),
+  },
+);
 
 test("neededPart(model, outputs) leaves out what they do not depend on, whatever it is", () => {
   const part = neededPart(model, ["y"]);

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { int } from "../../src/graph/graph.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 import type { ModelNode } from "../../src/model/model.js";
-import { inlined, sequencesAsSplits, sorted } from "../../src/model/onnx-nodes.js";
-import type { ProtoFunction, ProtoNode } from "../../src/model/onnx-proto.js";
+import { sequencesAsSplits, sorted } from "../../src/model/onnx-nodes.js";
 
 /** A node named after its first output: `node("y = Add(a, b)")`. */
 function node(text: string, attributes: ModelNode["attributes"] = {}): ModelNode {
@@ -15,50 +14,6 @@ function node(text: string, attributes: ModelNode["attributes"] = {}): ModelNode
 
 const shown = (nodes: readonly ModelNode[]): string[] =>
   nodes.map(({ op, inputs, outputs }) => `${outputs.join(", ")} = ${op}(${inputs.join(", ")})`);
-
-const leak: ProtoFunction = {
-  name: "Leak",
-  domain: "f",
-  input: ["a"],
-  output: ["b"],
-  attributeProto: [{ name: "slope", type: 1, f: 0.25 }],
-  node: [
-    {
-      opType: "LeakyRelu",
-      input: ["a"],
-      output: ["t"],
-      attribute: [{ name: "alpha", type: 1, refAttrName: "slope" }],
-    },
-    { opType: "Neg", name: "last", input: ["t"], output: ["b"] },
-  ],
-};
-
-const calls = (...attribute: NonNullable<ProtoNode["attribute"]>): ProtoNode[] => [
-  { opType: "Leak", domain: "f", name: "call", input: ["x"], output: ["y"], attribute },
-];
-
-test("inlined(nodes, functions) names a function's nodes and tensors after the call, its ends as the call does", () => {
-  const made = inlined(calls(), [leak]);
-  assert.deepEqual(
-    made.map(({ name, opType, input, output }) => `${name}: ${output} = ${opType}(${input})`),
-    ["call/LeakyRelu_0: call/t = LeakyRelu(x)", "call/last: y = Neg(call/t)"],
-  );
-});
-
-test("inlined(nodes, functions) gives a function's nodes the call's attributes, else the function's own", () => {
-  const alpha = (nodes: readonly ProtoNode[]) => nodes[0]?.attribute?.map(({ name, f }) => [name, f]);
-  assert.deepEqual(alpha(inlined(calls({ name: "slope", type: 1, f: 0.5 }), [leak])), [["alpha", 0.5]]);
-  assert.deepEqual(alpha(inlined(calls(), [leak])), [["alpha", 0.25]]);
-  const { attributeProto: _, ...bare } = leak;
-  assert.deepEqual(alpha(inlined(calls(), [bare])), []);
-});
-
-test("inlined(nodes, functions) refuses a function that calls itself, and leaves ops of other domains alone", () => {
-  const self = { ...leak, node: calls() };
-  assert.throws(() => inlined(calls(), [self]), { message: "function calls itself: Leak (node call/call)" });
-  const other = [{ ...(calls()[0] as ProtoNode), domain: "g" }];
-  assert.deepEqual(inlined(other, [leak]), other);
-});
 
 test("sorted(nodes, given, outputs) puts makers before readers and keeps an order that is one", () => {
   const nodes = ["y = Add(b, a)", "a = Relu(x)", "b = Neg(a)"].map((text) => node(text));

@@ -1,50 +1,20 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
-import { bytesOf } from "../../src/graph/values.js";
 import type { Model, ModelNode } from "../../src/model/model.js";
 import { openOnnx } from "../../src/model/onnx.js";
 import { roles } from "../../src/model/roles.js";
 import { readSafetensors } from "../../src/model/safetensors.js";
 import { at } from "../at.js";
-
-const node = (op: string, inputs: string[], output: string): ModelNode => ({
-  name: output,
-  domain: "",
-  op,
-  inputs,
-  outputs: [output],
-  attributes: {},
-});
+import { modelNode as node } from "./model-node.js";
+import { modelOf as model, vectorsOf } from "./model-of.js";
 
 /** A model of float32 vectors. */
-const modelOf = (initializers: Record<string, number[]>, nodes: ModelNode[]): Model => ({
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: "pytorch 2.9",
-  graphName: "g",
-  inputs: [{ name: "x", dtype: "float32", dims: [2] }],
-  outputs: [{ name: "y", dtype: "float32", dims: [2] }],
-  initializers: new Map(
-    Object.entries(initializers).map(([name, values]) => [
-      name,
-      { dtype: "float32" as const, shape: [values.length], data: bytesOf("float32", values) },
-    ]),
-  ),
-  nodes,
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-});
+const modelOf = (initializers: Record<string, number[]>, nodes: ModelNode[]): Model =>
+  model(nodes, { producer: "pytorch 2.9", initializers: vectorsOf(initializers) });
 
 test("roles(model) says which parameters an exporter seems to have merged", () => {
-  const nodes = [
-    node("Add", ["x", "zero"], "a"),
-    node("Add", ["a", "zero"], "b"),
-    node("Mul", ["b", "w"], "c"),
-    node("Mul", ["c", "w"], "y"),
-  ];
+  const nodes = [node("a = Add(x, zero)"), node("b = Add(a, zero)"), node("c = Mul(b, w)"), node("y = Mul(c, w)")];
   const { parameters, notes } = roles(modelOf({ zero: [0, 0], w: [1, 2] }, nodes));
   assert.deepEqual([...parameters], ["zero", "w"]);
   assert.equal(notes.length, 1);
@@ -53,7 +23,7 @@ test("roles(model) says which parameters an exporter seems to have merged", () =
 });
 
 test("roles(model) refuses weights that are not numbers and takes infinite ones for masks", () => {
-  const nodes = [node("Add", ["x", "w"], "a"), node("Add", ["a", "mask"], "y")];
+  const nodes = [node("a = Add(x, w)"), node("y = Add(a, mask)")];
   assert.throws(
     () => roles(modelOf({ w: [1, Number.NaN], mask: [0, 0] }, nodes)),
     /^Error: not a number: 1 of 2 values of w are NaN$/,
@@ -62,7 +32,7 @@ test("roles(model) refuses weights that are not numbers and takes infinite ones 
   const { parameters, untrained } = roles(infinite);
   assert.deepEqual([...parameters], ["w"]);
   assert.deepEqual(untrained, [{ name: "mask", shape: [2], reason: "infinite values: a mask" }]);
-  const product = modelOf({ w: [1, Number.POSITIVE_INFINITY] }, [node("MatMul", ["x", "w"], "y")]);
+  const product = modelOf({ w: [1, Number.POSITIVE_INFINITY] }, [node("y = MatMul(x, w)")]);
   assert.throws(() => roles(product), /^Error: not finite: 1 of 2 values of weight w are infinite$/);
 });
 

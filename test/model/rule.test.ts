@@ -5,6 +5,8 @@ import { bytesOf } from "../../src/graph/values.js";
 import type { Model, ModelNode, ModelValue } from "../../src/model/model.js";
 import { roles } from "../../src/model/roles.js";
 import { randoms } from "../sampled.js";
+import { modelNode } from "./model-node.js";
+import { modelOf as model } from "./model-of.js";
 
 /** Values of a held tensor: as they are, or random. */
 type Values = readonly [shape: readonly number[], values?: readonly number[]];
@@ -30,39 +32,27 @@ const tensorOf = ([shape, values]: Values, seed: number) => {
 };
 
 const nodeOf = (text: string, attributes: Case["attributes"] = {}): ModelNode => {
-  const [, output = "", op = "", inputs = ""] = /^(\S+) = (\w+)\((.*)\)$/.exec(text) ?? [];
-  return {
-    name: `node of ${output}`,
-    domain: "",
-    op,
-    inputs: inputs.split(", "),
-    outputs: [output],
-    attributes: attributes[output] ?? {},
-  };
+  const node = modelNode(text);
+  return { ...node, name: `node of ${node.name}`, attributes: attributes[node.name] ?? {} };
 };
 
 const x: ModelValue = { name: "x", dtype: "float32", dims: ["batch", 8] };
 
-const modelOf = (one: Case): Model => ({
-  irVersion: 8,
-  opset: 18,
-  opsets: { "": 18 },
-  producer: one.producer ?? "",
-  graphName: "g",
-  inputs: one.inputs ?? [x],
-  outputs: [{ name: "y", dtype: "float32", dims: [] }],
-  initializers: new Map(Object.entries(one.initializers ?? {}).map(([name, of], i) => [name, tensorOf(of, i + 1)])),
-  nodes: [
-    ...Object.entries(one.constants ?? {}).map(([name, of], i): ModelNode => {
-      const attributes = { value: { type: "tensor", value: tensorOf(of, i + 100) } } as const;
-      return { name: `constant ${name}`, domain: "", op: "Constant", inputs: [], outputs: [name], attributes };
-    }),
-    ...one.nodes.map((text) => nodeOf(text, one.attributes)),
-  ],
-  valueInfo: [],
-  metadata: {},
-  graphMetadata: {},
-});
+const modelOf = (one: Case): Model => {
+  const constants = Object.entries(one.constants ?? {}).map(([name, of], i): ModelNode => {
+    const attributes = { value: { type: "tensor", value: tensorOf(of, i + 100) } } as const;
+    return { name: `constant ${name}`, domain: "", op: "Constant", inputs: [], outputs: [name], attributes };
+  });
+  const initializers = Object.entries(one.initializers ?? {}).map(
+    ([name, of], i) => [name, tensorOf(of, i + 1)] as const,
+  );
+  return model([...constants, ...one.nodes.map((text) => nodeOf(text, one.attributes))], {
+    producer: one.producer ?? "",
+    inputs: one.inputs ?? [x],
+    outputs: [{ name: "y", dtype: "float32", dims: [] }],
+    initializers: new Map(initializers),
+  });
+};
 
 const count = (n: number, of: (i: number) => number): number[] => Array.from({ length: n }, (_, i) => of(i));
 
@@ -116,6 +106,13 @@ const cases: readonly Case[] = [
     constants: { "fc_0.w_0": [[8, 6]], "fc_0.b_0": [[6]], scale: [[1], [0.5]], slope: [[1], [0.25]] },
     trained: ["fc_0.w_0", "fc_0.b_0", "slope"],
     untrained: { scale: "a single number" },
+  },
+  {
+    title: "an initial state of one value is an exporter's, one of different numbers was learned",
+    nodes: ["y = GRU(x, w, r, , , zeros)", "z = GRU(x, w, r, , , learned)"],
+    initializers: { w: [[1, 12, 8]], r: [[1, 12, 4]], zeros: [[1, 2, 4], count(8, () => 0)], learned: [[1, 2, 4]] },
+    trained: ["w", "r", "learned"],
+    untrained: { zeros: "initial state of GRU" },
   },
   {
     title: "a bias of one output is a weight, a number of that shape behind more outputs is not",

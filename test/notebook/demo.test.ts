@@ -8,7 +8,7 @@ test("demoFile(name) is a path of a file that ships; other names are refused wit
   assert.ok(readFileSync(demoFile("resnet18.onnx")).length > 10_000);
   assert.throws(
     () => demoFile("../01-profile.ipynb"),
-    /^Error: no demonstration file: \.\.\/01-profile\.ipynb \(there are resnet18\.onnx, /,
+    /^Error: no demonstration file: \.\.\/01-profile\.ipynb \(there are digits\.onnx, resnet18\.onnx, /,
   );
 });
 

@@ -291,6 +291,16 @@ const short: Readonly<Record<string, Record<string, string>>> = {
   "06-your-own-model.ipynb": { model: at("fixtures/resnet_bottleneck_dynamic.onnx") },
 };
 
+/** What the outputs of a story have to say. */
+const says: Readonly<Record<string, (outputs: readonly Output[]) => void>> = {
+  "07-train.ipynb"(outputs) {
+    const [, accuracy, said] = /'by ONNX Runtime': (\S+), 'by the training': (\S+) /.exec(textOf(outputs.at(-1))) ?? [];
+    assert.ok(Number(accuracy) >= 0.97, `accuracy ${accuracy}`);
+    assert.equal(accuracy, said);
+    assert.match(outputs.map(textOf).join("\n"), /^best: fits 7\.\d+ MiB, predicted peak [67]\.\d+ MiB$/m);
+  },
+};
+
 for (const name of stories)
   test(`notebooks/${name} runs from top to bottom on the built package`, async () => {
     const result = await runNotebook(path.join("notebooks", name), { output, parameters: short[name], pictures: true });
@@ -299,6 +309,7 @@ for (const name of stories)
     const results = outputs().flat();
     assert.ok(results.some(({ data }) => data && "text/html" in data));
     assert.ok(!results.some(({ output_type, name }) => output_type === "stream" && name === "stderr"));
+    says[name]?.(results);
   });
 
 test("a wrong type of a story's parameter is refused before anything runs", async () => {
@@ -307,7 +318,7 @@ test("a wrong type of a story's parameter is refused before anything runs", asyn
 });
 
 test("notebooks/*.ipynb hold their outputs and counts, small, without paths of a machine, for the kernel mutwo", () => {
-  assert.equal(stories.length, 6);
+  assert.equal(stories.length, 7);
   for (const name of stories) {
     const text = readFileSync(path.join("notebooks", name), "utf8");
     const { cells, metadata } = JSON.parse(text) as {

@@ -39,3 +39,27 @@ test("showTable(frame) takes a DataFrame by its columns", () => {
   showTable({ columns: ["n", "list"], values: [[Number.NaN, ["a", "b"]]] });
   assert.equal(shown[0]?.["text/plain"], "   n  list\n0     a, b\n1 rows × 2 columns");
 });
+
+test("showFigure gives back what takes the figure's place: the same output, shown again", () => {
+  const places: [id: string | undefined, update: boolean, text: string][] = [];
+  place[kernel] = {
+    cell: null,
+    display: (message: { data: Data; transient: { display_id?: string } }, update: boolean) =>
+      places.push([message.transient.display_id, update, message.data["text/plain"] ?? ""]),
+  };
+  const figure = (title: string) => ({ data: [{ x: [1], y: [2] }], layout: { title: { text: title } } });
+  const shownFigure = showFigure(figure("one"));
+  shownFigure.update(figure("two"));
+  showFigure(figure("three"));
+  const [first, second, third] = places.map(([id]) => id);
+  assert.equal(first, second);
+  assert.notEqual(first, third);
+  assert.deepEqual(
+    places.map(([, update, text]) => [update, text]),
+    [
+      [false, "Plotly figure: one (1 trace)"],
+      [true, "Plotly figure: two (1 trace)"],
+      [false, "Plotly figure: three (1 trace)"],
+    ],
+  );
+});

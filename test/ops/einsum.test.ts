@@ -33,6 +33,8 @@ test("Einsum says what is wrong with an equation", () => {
   assert.throws(() => shapeOf("ii->i", [1, 3]), /shape mismatch: diagonal ii of \[1,3\] in ii->i/);
   assert.throws(() => shapeOf("ij->ik", [2, 3]), /output's labels are not each of one input axis: ik of ij->ik/);
   assert.throws(() => shapeOf("ij->ii", [2, 3]), /output's labels are not each of one input axis: ii of ij->ii/);
+  // the end of a long message says which node it is
+  assert.throws(() => shapeOf(`ij,jk->${"z".repeat(60_000)}`, [2, 3]), /for ij,jk->z{53}… \(op Einsum, node /);
   for (const equation of ["i1->i", "i..j", "i->j->k", "i....", "i-j", "...i...", "i,j,"])
     assert.throws(() => shapeOf(equation, [2, 3]), /not an equation: |shape mismatch: /, equation);
 });

@@ -12,6 +12,7 @@ import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
+import { modelOf } from "../model/model-of.js";
 
 const cpu = openCpu({ threads: 1 });
 
@@ -139,27 +140,8 @@ function classifier(): Model {
     shape: [values.length],
     data: bytesOf("int64", values),
   });
-  return {
-    irVersion: 8,
-    opset: 17,
-    opsets: { "": 17 },
-    producer: "",
-    graphName: "classifier",
-    inputs: [{ name: "words", dtype: "int64", dims: ["batch", 5] }],
-    outputs: [{ name: "scores", dtype: "float32", dims: ["batch", 3] }],
-    initializers: new Map([
-      ["embedding.weight", value([11, 4])],
-      ["lstm.w", value([2, 24, 4])],
-      ["lstm.r", value([2, 24, 6])],
-      ["lstm.b", value([2, 48])],
-      ["linear.weight", value([3, 12])],
-      ["linear.bias", value([3])],
-      ["one", vector(1)],
-      ["two", vector(2)],
-      ["six", vector(6)],
-      ["flat", vector(0, 0, -1)],
-    ]),
-    nodes: [
+  return modelOf(
+    [
       node("Gather", ["embedding.weight", "words"], ["embedded"]),
       node("Transpose", ["embedded"], ["steps"], { perm: ints([1, 0, 2]) }),
       node("Shape", ["steps"], ["shape"]),
@@ -175,11 +157,51 @@ function classifier(): Model {
       node("ReduceMean", ["both"], ["mean"], { axes: ints([0]), keepdims: int(0) }),
       node("Gemm", ["mean", "linear.weight", "linear.bias"], ["scores"], { transB: int(1) }),
     ],
-    valueInfo: [],
-    metadata: {},
-    graphMetadata: {},
-  };
+    {
+      opset: 17,
+      opsets: { "": 17 },
+      inputs: [{ name: "words", dtype: "int64", dims: ["batch", 5] }],
+      outputs: [{ name: "scores", dtype: "float32", dims: ["batch", 3] }],
+      initializers: new Map([
+        ["embedding.weight", value([11, 4])],
+        ["lstm.w", value([2, 24, 4])],
+        ["lstm.r", value([2, 24, 6])],
+        ["lstm.b", value([2, 48])],
+        ["linear.weight", value([3, 12])],
+        ["linear.bias", value([3])],
+        ["one", vector(1)],
+        ["two", vector(2)],
+        ["six", vector(6)],
+        ["flat", vector(0, 0, -1)],
+      ]),
+    },
+  );
 }
+
+test("a layer of a million steps is refused before one is written out", () => {
+  const b = new Builder();
+  for (const [name, shape] of [
+    ["x", [1_000_000, 1, 2]],
+    ["w", [1, 8, 2]],
+    ["r", [1, 8, 2]],
+  ] as const)
+    b.declare({ name, dtype: "float32", shape, category: "input" });
+  const attributes = { hidden_size: int(2) };
+  const node: Node = {
+    name: "rnn",
+    domain: "",
+    op: "LSTM",
+    inputs: ["x", "w", "r"],
+    outputs: ["y"],
+    attributes,
+    phase: "forward",
+  };
+  assert.throws(
+    () => expand(b, node, opOf(node).normalize as NonNullable<ReturnType<typeof opOf>["normalize"]>),
+    /^Error: LSTM of 1000000 steps: at most 20000 are written out \(bind less\) \(node rnn/,
+  );
+  assert.equal(b.nodes.length, 0);
+});
 
 test("a text classifier with an LSTM trains: all its weights get gradients and the loss falls", async () => {
   const evaluate = (node: Node, inputs: readonly (Value | undefined)[]): Value[] => cpu.evaluate(node, inputs);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compressed, decompressed, packed } from "../../src/report/page-data.js";
+import { compressed, compressedBeside, decompressed, packed } from "../../src/report/page-data.js";
 import { unpacked } from "../page-data.js";
 
 const value = {
@@ -28,4 +28,16 @@ test("compressed(text) comes back as it was, and holds nothing that ends an elem
   const text = "</script>é".repeat(1000);
   assert.match(compressed(text), /^[\w+/=]{1,400}$/);
   assert.equal(decompressed(compressed(text)), text);
+});
+
+test("compressedBeside(text) is compressed(text), of short and of long texts, and leaves the caller free meanwhile", async () => {
+  for (const count of [1000, 2 ** 20]) {
+    const text = "</script>é".repeat(count);
+    let isDone = false;
+    const made = compressedBeside(text).finally(() => {
+      isDone = true;
+    });
+    assert.equal(isDone, false);
+    assert.equal(await made, compressed(text));
+  }
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
-import { reportHtml } from "../../src/report/report.js";
+import { reportHtml, reportHtmlBeside } from "../../src/report/report.js";
 import { goldenRun } from "../golden-run.js";
 import { shownData } from "../page-data.js";
 
@@ -79,4 +79,9 @@ test("reportHtml(run) shows no iterations of a run that executed none", () => {
   assert.match(html, /<td>nothing here: times are those of the recording<\/td>/);
   assert.doesNotMatch(html, /iterations/);
   assert.match(reportHtml(run), /\d+ iterations of each kind after \d+ warm-ups/);
+});
+
+test("reportHtmlBeside(run, files) is the same page", async () => {
+  const files = ["run.json", "report.pdf"];
+  assert.equal(await reportHtmlBeside(run, files), reportHtml(run, files));
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { categoryColors } from "../../src/report/figure.js";
 import { squarify, textOn, tilesOf } from "../../src/report/treemap.js";
-import { peakParts } from "../../src/run/module-tree.js";
+import { peakParts } from "../../src/run/peak-parts.js";
 import { goldenRun } from "../golden-run.js";
 
 test("squarify(sizes, box) gives the boxes of the paper's example", () => {

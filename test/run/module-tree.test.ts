@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Category, categories, phases } from "../../src/graph/graph.js";
-import { branches, type ModuleBranch, moduleTree, peakParts } from "../../src/run/module-tree.js";
+import { branches, type ModuleBranch, moduleTree } from "../../src/run/module-tree.js";
 import { isOutside, outside } from "../../src/run/modules.js";
+import { peakParts } from "../../src/run/peak-parts.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { plannedRows } from "../../src/run/planned-rows.js";
 import type { Run } from "../../src/run/run.js";
@@ -124,24 +125,6 @@ test("moduleTree has a branch for each module, nested as in the user's code, wit
     for (const child of children) if (path) assert.equal(child.path, `${path}.${child.name}`);
   const stage = all.find(({ path }) => path === "m.resnet.encoder.stages.0.layers.0");
   assert.ok(stage && stage.total.peakBytesBy.activation > 0 && stage.total.phaseMs.backward > 0);
-});
-
-test("peakParts(run) are the peak's holders with flat buffers divided into their parameters", () => {
-  const run = goldenRun("gpt2-h100");
-  const parts = peakParts(run);
-  assert.equal(
-    parts.reduce((sum, { bytes }) => sum + bytes, 0),
-    run.before.timeline.peakBytes,
-  );
-  assert.ok(!parts.some(({ name }) => name === "parameters" || name === "parameters.m"));
-  const first = parts.find(
-    ({ name, within }) => name === "m.transformer.h.0.mlp.c_fc.weight" && within === "parameters.v",
-  );
-  assert.deepEqual(
-    [first?.category, first?.bytes, first?.module],
-    ["optimizer state", 48 * 192 * 4, "m.transformer.h.0.mlp.c_fc"],
-  );
-  assert.ok(parts.every(({ bytes }, i) => i === 0 || bytes <= (parts[i - 1]?.bytes ?? 0)));
 });
 
 test("moduleTree and peakParts of a planned step ask for a plan", () => {

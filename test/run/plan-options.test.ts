@@ -46,9 +46,9 @@ test("sizes, shares and limits of time that are none are refused", () => {
   assert.deepEqual(wrong({ budget, moves: 0.5 }), ["moves is not a whole number from 1 on: 0.5"]);
 });
 
-test("planOptions: profile and plan take the same, but for what only a saved run is asked", () => {
+test("planOptions: profile, plan and training take the same, but for what only a saved run is asked", () => {
   for (const [name, { commands }] of Object.entries(planOptions))
-    assert.deepEqual(commands, name === "sweep" || name === "fit" ? ["plan"] : ["profile", "plan"]);
+    assert.deepEqual(commands, name === "sweep" || name === "fit" ? ["plan"] : ["profile", "plan", "train", "trainer"]);
 });
 
 test("a sweep stands in for a budget, and goes with none, nor with one planner", () => {

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Node } from "../../src/graph/graph.js";
+import { bytesOf } from "../../src/graph/values.js";
+import { layout } from "../../src/memory/layout.js";
+import { openCpu } from "../../src/runtime/cpu.js";
 import { type Place, prepareStep } from "../../src/runtime/interpreter.js";
+import { seededGraph } from "../../src/step/initial.js";
 import { writtenKernels } from "./written-kernels.js";
 
 const graph = parseGraph(`graph(float32[4] x) => (c) {
@@ -129,4 +133,47 @@ test("release() releases operators and values once, and so does a step that cann
   const lacking = writtenKernels(["Neg"]);
   assert.throws(() => prepareStep(graph, lacking, counting({ own: () => undefined }).place), /no kernel: Neg/);
   assert.equal(released(lacking.lines), lacking.lines.length / 2);
+});
+
+test("run({beforeUpdate}) calls it once, before the first node of the update; never where there is none", async () => {
+  const step = {
+    ...graph,
+    nodes: graph.nodes.map((node) => ({ ...node, phase: node.name > "a" ? ("update" as const) : node.phase })),
+  };
+  for (const [of, expected] of [
+    [step, [["a"]]],
+    [graph, []],
+  ] as const) {
+    const { place, ran } = counting();
+    const prepared = prepareStep(of, writtenKernels(), place);
+    const calls: string[][] = [];
+    await prepared.run({ beforeUpdate: () => calls.push([...ran]) });
+    assert.deepEqual(calls, expected);
+    assert.deepEqual(ran, ["a", "b", "c"]);
+  }
+});
+
+test("skipTo(runs) draws what would come after so many runs, of every random op; 0 begins again", () => {
+  const runtime = openCpu({ threads: 1 });
+  const noise = seededGraph(
+    parseGraph(`graph(float32[16] x, constant float32[] r = {0.5}, constant bool[] t = {1}) => (a, b, c) {
+      a, m = Dropout(x, r, t)
+      b = RandomUniformLike(x)
+      c = RandomNormalLike(x)
+    }`),
+    3,
+  );
+  const step = runtime.load(noise, layout(noise));
+  step.write("x", bytesOf("float32", new Array(16).fill(1)));
+  const draw = (): Uint8Array[] => {
+    step.runNow();
+    return ["a", "b", "c"].map((name) => step.read(name));
+  };
+  const drawn = Array.from({ length: 5 }, draw);
+  for (const runs of [3, 0, 4, 1]) {
+    step.skipTo?.(runs);
+    assert.deepEqual(draw(), drawn[runs], `after ${runs}`);
+  }
+  step.close();
+  runtime.close();
 });

@@ -100,6 +100,10 @@ export const indexing: readonly Sample[] = [
   { op: "Gather", inputs: [tensor([2, 3]), indices([0], [])] },
   { op: "Gather", inputs: [tensor([2, 3, 2]), scalar(-2)], attributes: { axis: int(1) }, differentiate: [0] },
   { op: "Gather", inputs: [tensor([4, 2]), vector(3)], differentiate: [0] },
+  // places in even steps, known or not
+  { op: "Gather", inputs: [tensor([7, 2]), vector(5, 3, 1)], differentiate: [0] },
+  { op: "Gather", inputs: [tensor([7, 2]), indices([2, 2], [0, 2, 4, 6])], differentiate: [0] },
+  { op: "Gather", inputs: [tensor([2, 6]), vector(-5, -4, -3)], attributes: { axis: int(1) }, differentiate: [0] },
   {
     op: "GatherElements",
     inputs: [tensor([4]), { dtype: "int32", shape: [3], values: [-1, -1, 0] }],

@@ -78,9 +78,30 @@ for (const [name, loss, precision, limit] of [
         number[],
         number[],
       ];
-      assert.ok(relativeError(q, p) <= limit, `${tensor}: ${relativeError(q, p)}`);
+      // the mean of a channel whose elements sum to next to nothing is rounding
+      const off = p.reduce((most, value, i) => Math.max(most, Math.abs(value - (q[i] as number))), 0);
+      assert.ok(relativeError(q, p) <= limit || off < 1e-12, `${tensor}: ${relativeError(q, p)}, ${off}`);
     }
   });
+
+test("an activation behind a batch norm is one node with it on a GPU, whichever it is", () => {
+  const activations = "Relu HardSwish HardSigmoid Clip Gelu Selu Celu Elu LeakyRelu Softplus Mish Sigmoid Tanh".split(
+    " ",
+  );
+  for (const op of activations) {
+    const graph = parseGraph(`graph(float32[8,16,32,32] x, float32[16] s, float32[16] m, float32[16] v) => (y) {
+  n = mutwo.BatchNormalization(x, s, s, m, v)
+  y = ${op}(n)
+}`);
+    const { nodes } = lowerFor(gpu, graph);
+    assert.deepEqual(
+      nodes.map((node) => node.op),
+      ["BatchNormalizationStatistics", "Fused"],
+      op,
+    );
+    assert.match(String(nodes[1]?.attributes.ops?.value), /^BatchNormalizationApply /, op);
+  }
+});
 
 test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {
   const fused = fuse(lowered("bert_tiny.ts.onnx", { loss: "ce", optimizer: "adam" }));

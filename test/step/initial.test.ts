@@ -5,7 +5,7 @@ import { randomFrom } from "../../src/graph/random.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { initialValues, seededGraph } from "../../src/step/initial.js";
+import { initialValues, placeLimits, seededGraph } from "../../src/step/initial.js";
 import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 
@@ -75,4 +75,22 @@ test("randomFrom(seed) is uniform in [0, 1), the same for the same seed", () => 
   assert.notDeepEqual(draw(1), draw(2));
   assert.ok(draw(1).every((value) => value >= 0 && value < 1));
   assert.ok(Math.abs(draw(1).reduce((sum, value) => sum + value, 0) / 1000 - 0.5) < 0.03);
+});
+
+test("placeLimits(graph) tells how many places the tensors have that an input indexes, at least", () => {
+  const graph =
+    parseGraph(`graph(int64[3] a, int64[2,2] b, float32[4] x, parameter float32[7,2] small, parameter float32[9,5] large) => (p, q, r, s) {
+  p = Gather(large, a)
+  q = Gather(small, a)
+  flat = Reshape(b, int64[1]{4})
+  r = Gather<axis=1>(large, flat)
+  s = Relu(x)
+}`);
+  assert.deepEqual(
+    [...placeLimits(graph)],
+    [
+      ["a", 7],
+      ["b", 5],
+    ],
+  );
 });

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { ignoredTarget } from "../../src/step/loss.js";
+import { parseNamed } from "../../src/step/settings.js";
 import { trainingStep } from "../../src/step/training.js";
 import { relativeError, runSteps } from "../step.js";
 
@@ -95,4 +97,11 @@ test("trainingStep refuses settings and outputs that do not fit, in one line", (
   refuse("ce:ignore_index=0.5", /^Error: ignore_index of ce is not a whole number: 0.5$/);
   refuse("l1:axis=1", /^Error: unknown setting of l1: axis/);
   refuse("sum:output=missing", /^Error: unknown output: missing \(one of y, other\)$/);
+});
+
+test("ignoredTarget(loss) is the target that the settings leave out", () => {
+  const ignored = ["ce", "ce:ignore_index=-100,axis=1", "ce:ignore_index=0", "mse"].map((text) =>
+    ignoredTarget(parseNamed(text)),
+  );
+  assert.deepEqual(ignored, [undefined, -100, 0, undefined]);
 });

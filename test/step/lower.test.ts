@@ -88,6 +88,21 @@ test("lowerFor(runtime, graph) turns filters of transposed convolutions round wh
   assert.deepEqual(ops("", 3, {}), ["ConvTranspose"], "too few positions");
 });
 
+test("lowerFor(runtime, graph) convolves in blocks of channels where the runtime has some", () => {
+  const graph = parseGraph(
+    "graph g(float32[1,32,20,20] x, float32[32,32,3,3] w) => (y) { y = Conv<pads=[1,1,1,1]>(x, w) }",
+  );
+  const ops = (channelBlock?: number, fuses?: boolean): string[] =>
+    lowerFor({ hasKernel: () => true, channelBlock, fuses }, graph)
+      .nodes.map(({ op }) => op)
+      .filter((op) => op !== "Reshape");
+  const inBlocks = ["IntoBlocks", "IntoBlocks", "IntoBlocks", "BlockedConv", "OutOfBlocks"];
+  assert.deepEqual(ops(16), inBlocks);
+  assert.deepEqual(ops(8), inBlocks);
+  assert.deepEqual(ops(64), ["Conv"], "too few channels");
+  assert.deepEqual([ops(), ops(1), ops(16, true)], [["Conv"], ["Conv"], ["Conv"]]);
+});
+
 test("lowerFor(runtime, graph) fuses only where the runtime does", () => {
   const graph = parseGraph("graph g(float32[4] x) => (y) { a = Exp(x) y = Sin(a) }");
   const hasKernel = (): boolean => true;

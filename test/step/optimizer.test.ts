@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
+import { exportStep } from "../../src/export/export.js";
+import type { Graph } from "../../src/graph/graph.js";
+import { valuesOf } from "../../src/graph/values.js";
+import { savedActivations } from "../../src/memory/activations.js";
+import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { loadWithValues } from "../../src/runtime/load.js";
+import { initialValues } from "../../src/step/initial.js";
+import { lower } from "../../src/step/lower.js";
+import { checkOptimizer, learningRateOf, type Rates, ratesAt } from "../../src/step/optimizer.js";
+import { parseNamed } from "../../src/step/settings.js";
+import { stepFor } from "../../src/step/step.js";
 import { type TrainingOptions, trainingStep } from "../../src/step/training.js";
 import { relativeError, runSteps } from "../step.js";
 
@@ -183,6 +194,80 @@ test("trainingStep(…, freeze) trains neither what a pattern names nor anything
   const refuse = (freeze: string[], message: RegExp): void =>
     assert.throws(() => trainingStep(net(2), { ...options, freeze }), message);
   refuse(["third.*"], /^Error: pattern matches no parameter: third\.\* \(the first is first\.weight\)$/);
-  refuse(["*"], /^Error: all parameters are frozen: net$/);
+  refuse(["*"], /^Error: all 3 parameters are frozen: nothing of net is left to train \(freeze fewer\)$/);
   refuse(["first?weigh"], /pattern matches no parameter/);
+});
+
+/** Bytes of everything that some steps leave in a graph's state, and of each step's loss. */
+async function states(model: Graph, options: TrainingOptions, rates: Rates): Promise<ReadonlyMap<string, Uint8Array>> {
+  const { step, baseline } = stepFor(runtime, model, { ...options, rates }, 0);
+  const values = initialValues(baseline, step, 0);
+  const saved = [...savedActivations(baseline).values()];
+  const decisions = saved.map(({ name }) => ({ activation: name, action: "recompute" as const }));
+  const planned = rewrite(baseline, decisions);
+  const { step: loaded } = loadWithValues(planned, runtime, values);
+  const made = new Map<string, Uint8Array>();
+  for (let i = 0; i < 5; i++) {
+    await loaded.run();
+    made.set(`loss ${i}`, loaded.read(planned.loss as string));
+  }
+  for (const name of values.keys())
+    if (planned.tensors.get(name)?.rate === undefined) made.set(name, loaded.read(name));
+  loaded.close();
+  return made;
+}
+
+for (const optimizer of ["sgd:lr=0.3", "sgd:lr=0.1,nesterov=true,weight_decay=0.05", "adam:lr=0.01", "adamw:lr=0.01"])
+  test(`rates as tensors give the bits of rates as constants: ${optimizer}`, async () => {
+    for (const options of [{}, { clipNorm: 0.05, accumulate: 2 }, { precision: "mixed" }, { precision: "float64" }]) {
+      const training = { loss: "ce", optimizer, ...options };
+      const expected = await states(net(8), training, "constants");
+      const actual = await states(net(8), training, "tensors");
+      assert.deepEqual([...actual.keys()], [...expected.keys()]);
+      for (const [name, bytes] of expected)
+        assert.deepEqual(actual.get(name), bytes, `${JSON.stringify(options)} ${name}`);
+    }
+  });
+
+test("ratesAt(graph, lr) gives the bytes of the rates that a step with tensors has, and of no other tensors", () => {
+  const training = { loss: "ce", optimizer: "adamw:lr=0.25,weight_decay=0.5" };
+  const step = trainingStep(net(2), { ...training, rates: "tensors" });
+  const named = (lr: number) => [...ratesAt(step, lr)].map(([name, bytes]) => [name, ...valuesOf("float32", bytes)]);
+  assert.deepEqual(named(0.25), [
+    ["parameters.lr", 0.25],
+    ["parameters.lr_decay", 0.125],
+  ]);
+  assert.deepEqual(named(1), [
+    ["parameters.lr", 1],
+    ["parameters.lr_decay", 0.5],
+  ]);
+  for (const [name, bytes] of ratesAt(step, 0.25)) assert.deepEqual(step.tensors.get(name)?.data, bytes);
+  assert.deepEqual([...ratesAt(trainingStep(net(2), training), 1)], []);
+  assert.deepEqual(
+    ["sgd", "adam", "adamw:lr=0.5"].map((text) => learningRateOf(parseNamed(text))),
+    [1e-2, 1e-3, 0.5],
+  );
+});
+
+test("an exported step with rates as tensors takes them as inputs", () => {
+  const step = trainingStep(net(2), { loss: "ce", optimizer: "adamw:lr=0.25", rates: "tensors" });
+  const { model, names } = exportStep(lower(step, runtime.hasKernel));
+  assert.ok(
+    ["parameters.lr", "parameters.lr_decay"].every((name) => model.inputs.some((input) => input.name === name)),
+  );
+  assert.deepEqual(valuesOf("float32", names.values.get("parameters.lr")?.data as Uint8Array), [0.25]);
+  assert.ok(!names.next.has("parameters.lr"));
+});
+
+test("an optimizer's settings that nothing trains with are refused by name", () => {
+  for (const [text, message] of [
+    ["sgd:lr=-1", "lr of sgd is not a number from 0 on that float32 holds: -1"],
+    ["sgd:lr=1e39", "lr of sgd is not a number from 0 on that float32 holds: 1e+39"],
+    ["sgd:momentum=-0.5", "momentum of sgd is not a number from 0 on that float32 holds: -0.5"],
+    ["adam:eps=-1", "eps of adam is not a number from 0 on that float32 holds: -1"],
+    ["adamw:weight_decay=-1", "weight_decay of adamw is not a number from 0 on that float32 holds: -1"],
+    ["adamw:betas=0.9/1", "beta2 of adamw is not from 0 to below 1: 1"],
+  ] as const)
+    assert.throws(() => checkOptimizer(parseNamed(text)), { message });
+  for (const text of ["sgd:lr=0", "sgd:momentum=0", "adam:betas=0/0.5,eps=0"]) checkOptimizer(parseNamed(text));
 });

@@ -50,7 +50,8 @@ int cuGetErrorName(int error, const char **text) {
 }
 int cuModuleLoadData(void **module, const void *image) {
   GATE(cuModuleLoadData);
-  if (strncmp(image, "stub cubin", 10)) return 200; // invalid image
+  // what the stub compiler makes, or the real one where NVRTC_LIBRARY names it; anything else is an invalid image
+  if (strncmp(image, "stub cubin", 10) && strncmp(image, "\x7f" "ELF", 4)) return 200;
   *module = object();
   return 0;
 }
@@ -58,6 +59,11 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
   GATE(cuModuleGetFunction);
   *function = module; // lives as long as its module
   return 0;
+}
+int cuFuncSetAttribute(void *function, int attribute, int value) {
+  GATE(cuFuncSetAttribute);
+  // 8: dynamic shared memory, of which Hopper has 227 KiB for a block
+  return function && attribute == 8 && value <= 227 * 1024 ? 0 : 1;
 }
 int cuModuleUnload(void *module) {
   GATE(cuModuleUnload);
@@ -68,6 +74,13 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
                    unsigned shared, void *stream, void **parameters, void **extra) {
   GATE(cuLaunchKernel);
   // a device refuses the same
+  if (shared > 227 * 1024) return 1;
   if (!function || !x || !y || !z || !tx || tx * ty * tz > 1024 || y > 65535 || z > 65535) return 1;
   return 0;
+}
+// the real compiler asks for the driver's private tables, and does without them: CUDA_ERROR_NOT_FOUND
+int cuGetExportTable(const void **table, const void *id) {
+  GATE(cuGetExportTable);
+  *table = NULL;
+  return 500;
 }

@@ -300,7 +300,7 @@ int cudaRuntimeGetVersion(int *version) {
 }
 int cudaDeviceGetAttribute(int *value, int attribute, int device) {
   // compute capability 9.0, 132 multiprocessors
-  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : 1024;
+  *value = attribute == 75 ? 9 : attribute == 76 ? 0 : attribute == 16 ? 132 : attribute == 97 ? 227 * 1024 : 1024;
   return 0;
 }
 int cudaDeviceGetPCIBusId(char *id, int length, int device) {

@@ -17,9 +17,16 @@ const functions = {
   cuModuleLoadData: "int (_Out_ uintptr_t *module, const void *image)",
   cuModuleGetFunction: "int (_Out_ uintptr_t *function, uintptr_t module, const char *name)",
   cuModuleUnload: "int (uintptr_t module)",
+  cuFuncSetAttribute: "int (uintptr_t function, int attribute, int value)",
   cuLaunchKernel:
     "int (uintptr_t function, uint32_t x, uint32_t y, uint32_t z, uint32_t tx, uint32_t ty, uint32_t tz, uint32_t shared, uintptr_t stream, uintptr_t parameters, uintptr_t extra)",
 } as const;
+
+/** Shared memory that a block may have without asking for it. */
+const usualSharedBytes = 48 * 1024;
+
+/** `CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`. */
+const mostSharedBytes = 8;
 
 /** Compiles CUDA C at run time (NVRTC) and launches what comes out (the driver's API). */
 export class Compiler {
@@ -55,11 +62,11 @@ export class Compiler {
     const cubin = cachedBytes(cacheFolder("kernels"), key, () => this.nvrtc.build(program));
     const module = pointerFrom((out) => this.call("cuModuleLoadData", out, cubin));
     this.modules.push(module);
-    for (const name of fresh.keys())
-      this.compiled.set(
-        name,
-        pointerFrom((out) => this.call("cuModuleGetFunction", out, module, name)),
-      );
+    for (const [name, { sharedBytes = 0 }] of fresh) {
+      const handle = pointerFrom((out) => this.call("cuModuleGetFunction", out, module, name));
+      if (sharedBytes > usualSharedBytes) this.call("cuFuncSetAttribute", handle, mostSharedBytes, sharedBytes);
+      this.compiled.set(name, handle);
+    }
   }
 
   /** A compiled kernel. */
@@ -83,7 +90,8 @@ export class Compiler {
     const launch = this.driver.cuLaunchKernel;
     return () => {
       values.set(addresses() as Pointer[]);
-      const result = launch(handle, source.blocks, 1, 1, source.threads, 1, 1, 0, stream, list, 0n);
+      const { blocks, threads, sharedBytes = 0 } = source;
+      const result = launch(handle, blocks, 1, 1, threads, 1, 1, sharedBytes, stream, list, 0n);
       if (result !== 0)
         throw new Error(
           `CUDA driver: error ${result} (cuLaunchKernel, ${Math.min(values.length, parameters.length)} parameters)`,

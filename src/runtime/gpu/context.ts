@@ -17,6 +17,10 @@ export interface Means {
   readonly deterministic: boolean;
   /** Whether cuDNN has a plan for a convolution with channels last; absent: that is not known. */
   readonly isPlannable?: (spec: UnboundConvolution) => boolean;
+  /** Whether products of float32 may be rounded to TF32. */
+  readonly tf32: boolean;
+  /** Whether the device has what the kernels of attention need: compute capability 8.0, and the shared memory. */
+  readonly attends: boolean;
 }
 
 /** Everything that the steps of one runtime share. */
@@ -34,7 +38,6 @@ export interface Gpu extends Means {
   readonly convolutions: Map<string, readonly Convolution[]>;
   /** Which of them each node takes. */
   readonly chosen: Map<string, Convolution>;
-  readonly tf32: boolean;
   /** What the process held on the device when everything was open and nothing of a step was there. */
   readonly contextBytes: number;
   readonly compiler: Compiler | undefined;

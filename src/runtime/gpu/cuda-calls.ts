@@ -33,6 +33,7 @@ const functions = {
   cudaEventDestroy: "int (uintptr_t event)",
   cudaEventRecord: "int (uintptr_t event, uintptr_t stream)",
   cudaEventSynchronize: "int (uintptr_t event)",
+  cudaEventQuery: "int (uintptr_t event)",
   cudaEventElapsedTime: "int (_Out_ float *ms, uintptr_t start, uintptr_t end)",
 } as const;
 

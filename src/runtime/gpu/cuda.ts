@@ -10,8 +10,13 @@ export const toHost = 2;
 
 export const onDevice = 3;
 
+const onHost = 0;
+
+/** What is not done yet (`cudaErrorNotReady`): no error. */
+const notReady = 600;
+
 /** Attribute numbers of `cudaDeviceGetAttribute`. */
-const attributes = { multiprocessors: 16, major: 75, minor: 76 } as const;
+const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 } as const;
 
 /**
  * Opens device `device` through the CUDA runtime library in `file`. Throws `no CUDA device …`, `no CUDA device N (there
@@ -66,6 +71,8 @@ export class Cuda {
   /** Compute capability: 90 is 9.0. */
   readonly capability: number;
   readonly multiprocessors: number;
+  /** Most shared memory that a block may ask for. */
+  readonly sharedBytes: number;
   readonly totalBytes: number;
   /** 13000 is 13.0. */
   readonly runtimeVersion: number;
@@ -90,6 +97,7 @@ export class Cuda {
     this.name = textIn(calls.properties(device));
     this.capability = 10 * attribute(attributes.major) + attribute(attributes.minor);
     this.multiprocessors = attribute(attributes.multiprocessors);
+    this.sharedBytes = attribute(attributes.sharedBytes);
     this.totalBytes = this.memory().total;
     this.runtimeVersion = calls.number("cudaRuntimeGetVersion");
     this.driverVersion = calls.number("cudaDriverGetVersion");
@@ -158,6 +166,11 @@ export class Cuda {
     this.calls.write(to, from, toDevice);
   }
 
+  /** Copies a typed array into pinned memory of the host. */
+  writeHost(to: Pointer, from: Uint8Array): void {
+    this.calls.write(to, from, onHost);
+  }
+
   /** Copies device memory into a typed array, and waits for it. */
   read(into: Uint8Array, from: Pointer): void {
     this.calls.read(into, from, toHost);
@@ -213,6 +226,19 @@ export class Cuda {
   /** What comes later in the stream waits for the event. */
   waitFor(stream: Pointer, event: Pointer): void {
     this.calls.call("cudaStreamWaitEvent", stream, event, 0);
+  }
+
+  /** Waits on the host until an event has happened. */
+  waitOnHost(event: Pointer): void {
+    this.calls.call("cudaEventSynchronize", event);
+  }
+
+  /** Whether an event has happened. */
+  isDone(event: Pointer): boolean {
+    const error = this.calls.bare.cudaEventQuery(event);
+    if (error === notReady) this.calls.forgetError();
+    else this.calls.check(error, "cudaEventQuery");
+    return error === 0;
   }
 
   /** ms between two timed events that have happened; waits for the second. */

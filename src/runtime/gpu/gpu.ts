@@ -12,6 +12,7 @@ import { layoutGains } from "./layout-gains.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
+import { mostShared } from "./source/attention.js";
 import { Workspace } from "./workspace.js";
 
 export interface GpuOptions {
@@ -52,6 +53,7 @@ const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
   load: (graph, layout) => loadOnGpu(graph, layout, gpu),
   freeBytes: () => gpu.cuda.freeBytes(),
+  processBytes: () => gpu.cuda.processBytes(),
   peakProcessBytes: () => gpu.cuda.peakBytes(),
   ...(gpu.deterministic ? {} : { deterministic: () => deterministicOn(gpu) }),
   close: () => releases.close(),
@@ -99,6 +101,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     isPlannable: plannable({ cuda, cudnn, tf32: settings.tf32 }, settings.deterministic),
     compiler,
     compiles: compiler !== undefined,
+    attends: cuda.capability >= 80 && cuda.sharedBytes >= mostShared,
     contextBytes: cuda.besideBytes(),
   };
 }

@@ -14,10 +14,14 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
   try {
     const step = new GpuStep(graph, layout, gpu, releases);
     return {
-      allocatedBytes: layout.arenaBytes,
+      get allocatedBytes() {
+        return layout.arenaBytes + step.staging.bytes;
+      },
       write: (name, data) => step.memory.write(name, data),
       read: step.memory.read,
       run: (options) => step.run(options),
+      stage: (values) => step.staging.put(values),
+      skipTo: (runs) => step.skipTo(runs),
       measure: (options) => measureStep(step, options),
       close: () => releases.close(),
     };

@@ -1,5 +1,6 @@
 import type { Graph, Node } from "../../graph/graph.js";
 import { opOf } from "../../ops/index.js";
+import { attention, attentionGradient } from "./attention.js";
 import { batchStatistics } from "./batch-norm.js";
 import {
   averagePool,
@@ -22,6 +23,8 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Conv": convolution,
   ":ConvTranspose": convolution,
   "mutwo:ConvFilterGradient": convolution,
+  "mutwo:Attention": attention,
+  "mutwo:AttentionGradient": attentionGradient,
   "mutwo:BatchNormalizationStatistics": batchStatistics,
   "mutwo:BatchNormalizationApply": fusedNode,
   "mutwo:BatchNormalizationGradientSums": fusedNode,

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, realpathSync } from "node:fs";
 import path from "node:path";
 import koffi from "koffi";
 import { type CudaMajor, installCommands, type Machine, thisMachine } from "./cuda-places.js";
@@ -159,9 +159,16 @@ export function findCudaLibraries(parts: CudaParts = lookForCuda()): CudaLibrari
     cudart: file(cudart),
     cudnn: file(cudnn),
     nvrtc: nvrtc.file,
-    // cuDNN asks for the run-time compiler by name when it compiles kernels
-    preload: [driver, cudart, ...others, nvrtc, cudnn].flatMap((part) => part.file ?? []),
+    // cuDNN asks for the run-time compiler by name when it compiles kernels, and that for its own functions'
+    preload: [driver, cudart, ...others, ...builtins(nvrtc), nvrtc, cudnn].flatMap((part) => part.file ?? []),
   };
+}
+
+/** What NVRTC opens by name alone when it compiles: beside it, where a Python package brought it and no loader looks. */
+function builtins({ file }: CudaPart): CudaPart[] {
+  const folder = file && path.dirname(realpathSync(file));
+  const names = folder ? readdirSync(folder).filter((name) => /^libnvrtc-builtins\.so\.\d+\.\d+$/.test(name)) : [];
+  return names.map((name) => ({ name, file: path.join(folder as string, name) }));
 }
 
 /** Flags of dlopen: at once, visible to all, never unloaded. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import { CapturedStep, canCapture, isFragile } from "../../../src/runtime/gpu/capture.js";
 
-const means = { cudnn: { supports: () => true }, compiles: true, deterministic: false };
+const means = { cudnn: { supports: () => true }, compiles: true, deterministic: false, tf32: true, attends: true };
 
 const withoutCompiler = { ...means, compiles: false };
 

@@ -11,7 +11,13 @@ import type { Convolution } from "../../../src/runtime/gpu/cudnn-convolutions.js
 import { fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeContext } from "./fake-gpu.js";
 
-const means = { cudnn: { supports: (dtype: string) => dtype !== "int8" }, compiles: false, deterministic: true };
+const means = {
+  cudnn: { supports: (dtype: string) => dtype !== "int8" },
+  compiles: false,
+  deterministic: true,
+  tf32: true,
+  attends: true,
+};
 
 const fits = (text: string, deterministic = true): boolean => {
   const graph = parseGraph(`graph(float32[2,3,8,8] x, float32[4,3,3,3] w, float32[4] b) => (y) { y = ${text} }`);

@@ -44,6 +44,11 @@ export function fakeGpu({ compiles = true, deterministic = false, lacks = [], el
     hostAlloc: memory.malloc,
     hostFree: memory.free,
     write: () => {},
+    writeHost: (to: bigint, from: Uint8Array) => say(`put ${from.length} bytes at ${to}`),
+    stream: make,
+    destroyStream: (stream: bigint) => made.delete(stream),
+    waitOnHost: (event: bigint) => say(`host waits for ${event}`),
+    isDone: () => true,
     read: (into: Uint8Array) => void into.fill(0),
     copy: (to: bigint, from: bigint, bytes: number, kind: number, stream: bigint) =>
       say(`copy ${bytes} bytes ${from}→${to} kind ${kind} stream ${stream}`),

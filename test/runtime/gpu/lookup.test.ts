@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import { kernelLookup } from "../../../src/runtime/gpu/lookup.js";
 
-const means = { cudnn: { supports: () => true }, compiles: true, deterministic: false };
+const means = { cudnn: { supports: () => true }, compiles: true, deterministic: false, tf32: true, attends: true };
 
 const runs = (text: string, found: boolean, compiles = true): boolean[] => {
   const graph = parseGraph(text);

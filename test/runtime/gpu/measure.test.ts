@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
-import { copyTimes, nodeSamples, stampedSamples, timed } from "../../../src/runtime/gpu/measure.js";
+import { briefMs, copyTimes, nodeSamples, stampedSamples, timed } from "../../../src/runtime/gpu/measure.js";
 import { type FakeOptions, fakeGpu } from "./fake-gpu.js";
 
 const opened = (options?: FakeOptions) => {
@@ -16,6 +16,23 @@ test("timed(stage, work) is the time between an event before the work and one af
     3,
   );
   assert.deepEqual(lines, ["record 51 stream 1", "work", "record 52 stream 1"]);
+});
+
+/** What `briefMs` says of work that takes so long, and how often it ran outside and inside of a captured graph. */
+function brief(elapsedMs: number, best: number) {
+  const { stage, lines, made } = opened({ elapsedMs });
+  const ms = briefMs(stage, () => void lines.push("work"), best);
+  assert.equal(made.size, 0);
+  const [before = "", inside = ""] = lines.join("\n").split(/^capture$/m);
+  const runs = (text: string): number => text.match(/^work$/gm)?.length ?? 0;
+  return [ms, runs(before), runs(inside)];
+}
+
+test("briefMs(stage, work, best) repeats short work in a captured graph, and what is far from the best not at all", () => {
+  assert.deepEqual(brief(0.1, Number.POSITIVE_INFINITY), [0.1 / 3, 2, 3]);
+  assert.deepEqual(brief(0.001, 0.001), [0.001 / 10, 2, 10]);
+  assert.deepEqual(brief(5, 4), [5, 2, 1]);
+  assert.deepEqual(brief(5, 1), [5, 2, 0]);
 });
 
 const graph = parseGraph("graph(float32[4] x, float32[4] z) => (y) { y = Add(x, z) }");

@@ -65,6 +65,22 @@ test("findCudaLibraries(…) finds libraries in toolkits and Python packages, an
   });
 });
 
+test("findCudaLibraries(…) loads what the run-time compiler opens by name alone before it", {
+  skip: process.platform !== "linux" && "for Linux",
+}, () => {
+  const nvrtc = folder("site-packages/nvidia/cu13/lib", {
+    "libnvrtc.so.13": [],
+    "libnvrtc-builtins.so.13.0": [],
+    "libnvrtc-builtins.alt.so.13.0": [],
+  });
+  const parts = lookForCuda({ machine: machine({ ORT_LIBRARY }, [driver, toolkit], [cudnn, nvrtc]) });
+  assert.deepEqual(findCudaLibraries(parts).preload.slice(-3), [
+    path.join(nvrtc, "libnvrtc-builtins.so.13.0"),
+    path.join(nvrtc, "libnvrtc.so.13"),
+    path.join(cudnn, "libcudnn.so.9"),
+  ]);
+});
+
 test("lookForCuda(…): variables win over LD_LIBRARY_PATH, which wins over the system, which wins over Python", () => {
   const places = Object.fromEntries(
     ["chosen", "path", "system", "python"].map((name) => [

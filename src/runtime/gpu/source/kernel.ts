@@ -9,6 +9,8 @@ export interface KernelSource {
   readonly source: string;
   readonly blocks: number;
   readonly threads: number;
+  /** Shared memory that the launch gives to each block, bytes; default: none beside what the source declares. */
+  readonly sharedBytes?: number;
 }
 
 /** C type in memory, and the one that is computed in: 16-bit floats compute in float32 and are rounded when written. */

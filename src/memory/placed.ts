@@ -1,0 +1,170 @@
+/** Where storages lie and when they live, by their numbers. */
+export interface Lives {
+  readonly start: Int32Array;
+  readonly end: Int32Array;
+  readonly offset: Float64Array;
+  readonly top: Float64Array;
+}
+
+/** Neighbours from the bottom up, and what all of them have in common. */
+class Chunk {
+  readonly ones: Int32Array;
+  length: number;
+  /** Whether what they have in common is known. */
+  private isSummed = false;
+  private firstStart = 0;
+  private lastStart = 0;
+  private firstEnd = 0;
+  private lastEnd = 0;
+  /** Where the highest one ends. */
+  top = 0;
+  /** The largest gap between them, if all live at once. */
+  private gap = 0;
+
+  constructor(
+    private readonly lives: Lives,
+    most: number,
+    ones: Int32Array,
+  ) {
+    this.ones = new Int32Array(most);
+    this.ones.set(ones);
+    this.length = ones.length;
+  }
+
+  /** Where the lowest one begins. */
+  get lowest(): number {
+    return this.lives.offset[this.ones[0] as number] as number;
+  }
+
+  /** Whether none of them lives between these ranks. */
+  isBeside(from: number, to: number): boolean {
+    if (!this.isSummed) this.sum();
+    return this.firstStart > to || this.lastEnd < from;
+  }
+
+  /** Whether all of them live between these ranks at some time, and so close above an offset that nothing of a size fits between. */
+  isWall(from: number, to: number, cursor: number, size: number): boolean {
+    if (!this.isSummed) this.sum();
+    return this.lastStart <= to && this.firstEnd >= from && this.gap < size && this.lowest - cursor < size;
+  }
+
+  /** Index of the first that lies above an offset. */
+  firstAbove(at: number): number {
+    const { ones } = this;
+    const { offset } = this.lives;
+    let [low, high] = [0, this.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((offset[ones[middle] as number] as number) <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** Puts one in, after what lies as low. */
+  insert(one: number): void {
+    const low = this.firstAbove(this.lives.offset[one] as number);
+    this.ones.copyWithin(low + 1, low, this.length);
+    this.ones[low] = one;
+    this.length++;
+    this.isSummed = false;
+  }
+
+  /** Takes the upper half out. */
+  halved(): Chunk {
+    const half = this.length >> 1;
+    const upper = new Chunk(this.lives, this.ones.length, this.ones.slice(half, this.length));
+    this.length = half;
+    this.isSummed = false;
+    return upper;
+  }
+
+  private sum(): void {
+    this.isSummed = true;
+    const { start, end, offset, top } = this.lives;
+    this.firstStart = this.firstEnd = Number.POSITIVE_INFINITY;
+    this.lastStart = this.lastEnd = Number.NEGATIVE_INFINITY;
+    this.gap = 0;
+    let cursor = this.lowest;
+    for (let i = 0; i < this.length; i++) {
+      const one = this.ones[i] as number;
+      const [from, to] = [start[one] as number, end[one] as number];
+      if (from < this.firstStart) this.firstStart = from;
+      if (from > this.lastStart) this.lastStart = from;
+      if (to < this.firstEnd) this.firstEnd = to;
+      if (to > this.lastEnd) this.lastEnd = to;
+      if ((offset[one] as number) - cursor > this.gap) this.gap = (offset[one] as number) - cursor;
+      if ((top[one] as number) > cursor) cursor = top[one] as number;
+    }
+    this.top = cursor;
+  }
+}
+
+/** Storages that have their place, from the bottom up: chunks of them are passed over as a whole where they can be. */
+export class Placed {
+  /** How many there are. */
+  length = 0;
+  /** How many lay below what `lowest` found last, or up to the gap in which it is. */
+  passed = 0;
+  private chunks: Chunk[] = [];
+
+  /** `inChunk`: storages in a chunk at most, which is halved then. */
+  constructor(
+    private readonly lives: Lives,
+    private readonly inChunk: number,
+  ) {}
+
+  clear(): void {
+    this.chunks = [];
+    this.length = 0;
+  }
+
+  /** Puts one in, after what lies as low. */
+  insert(one: number): void {
+    this.length++;
+    const at = this.lives.offset[one] as number;
+    let [low, high] = [0, this.chunks.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.chunks[middle] as Chunk).lowest <= at) low = middle + 1;
+      else high = middle;
+    }
+    const index = Math.max(0, low - 1);
+    const chunk = this.chunks[index];
+    if (!chunk) {
+      this.chunks.push(new Chunk(this.lives, this.inChunk, Int32Array.of(one)));
+      return;
+    }
+    chunk.insert(one);
+    if (chunk.length === this.inChunk) this.chunks.splice(index + 1, 0, chunk.halved());
+  }
+
+  /** The lowest offset from `base` on at which so many bytes are free from one rank to another. */
+  lowest(from: number, to: number, size: number, base: number): number {
+    const { start, end, offset, top } = this.lives;
+    let cursor = base;
+    this.passed = 0;
+    const areMany = this.chunks.length > 1;
+    for (const chunk of this.chunks) {
+      const { ones, length } = chunk;
+      if (areMany && chunk.isWall(from, to, cursor, size)) cursor = Math.max(cursor, chunk.top);
+      else if (!areMany || !chunk.isBeside(from, to))
+        for (let i = 0; i < length; i++) {
+          const other = ones[i] as number;
+          if ((start[other] as number) > to || (end[other] as number) < from) continue;
+          if ((offset[other] as number) - cursor >= size) {
+            this.passed += i;
+            return cursor;
+          }
+          if ((top[other] as number) > cursor) cursor = top[other] as number;
+        }
+      this.passed += length;
+    }
+    return cursor;
+  }
+
+  /** All of them, from the bottom up. */
+  forEach(work: (one: number) => void): void {
+    for (const { ones, length } of this.chunks) for (let i = 0; i < length; i++) work(ones[i] as number);
+  }
+}
