@@ -1,4 +1,5 @@
 import {
+  bytesPerElement,
   consumers,
   elementCount,
   type Graph,
@@ -16,11 +17,13 @@ import { Network } from "./min-cut.js";
 
 /**
  * What a convolution gains with channels last, as a share of what it would take to write its images in another order: of
- * element types, for one of all channels and for one in groups. Below 0 where it loses.
+ * element types, for one of all channels, for one in groups and for one in groups of a channel each. Below 0 where it
+ * loses; absent: nothing.
  */
 export interface LayoutGains {
   readonly dense: Readonly<Record<string, number>>;
   readonly grouped: Readonly<Record<string, number>>;
+  readonly depthwise: Readonly<Record<string, number>>;
 }
 
 /** Images have two spatial axes: those of which it was measured what they gain. */
@@ -123,13 +126,35 @@ function gainOf(
 ): number {
   if (!opOf(node).images || !isConvolution(node)) return 0;
   const names = [...inputs.map((i) => node.inputs[i]), ...outputs.map((i) => node.outputs[i])] as string[];
-  const { dtype } = tensorOf(graph, names[0] as string);
-  const group = (node.attributes.group?.value as number | undefined) ?? 1;
-  const share = gains[group > 1 ? "grouped" : "dense"][dtype] ?? 0;
+  const share = shareOf(
+    node,
+    names.map((name) => tensorOf(graph, name)),
+    gains,
+  );
   const hasBias = Boolean(node.inputs[opOf(node).images?.bias ?? -1]);
   const isApart = hasBias && !readers.every((reader) => opOf(reader).fusible === "elements");
   const added = isApart ? tensorBytes(tensorOf(graph, node.outputs[0] as string)) + launchBytes : 0;
   return share * names.reduce((sum, name) => sum + tensorBytes(tensorOf(graph, name)), 0) - added;
+}
+
+/** Bytes of channels that kernels of tensor cores read at once. */
+const readBytes = 16;
+
+/** Channels of pictures, gray to four colours: kernels have ways of their own for so few. */
+const mostColours = 4;
+
+/** The share that a convolution gains, given the types of its three images. */
+function shareOf(node: Node, images: readonly TensorType[], gains: LayoutGains): number {
+  const [{ dtype }] = images as [TensorType];
+  const group = (node.attributes.group?.value as number | undefined) ?? 1;
+  const channels = images.map(({ shape }) => shape[1] as number);
+  if (group === 1) {
+    const isRead = channels.every(
+      (count) => count <= mostColours || (count * bytesPerElement(dtype)) % readBytes === 0,
+    );
+    return isRead ? (gains.dense[dtype] ?? 0) : 0;
+  }
+  return gains[Math.max(...channels) === group ? "depthwise" : "grouped"][dtype] ?? 0;
 }
 
 /** Whether a node multiplies and adds over windows. */

@@ -4,7 +4,7 @@ import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
 import { type ImageSlots, imagesOf, type LayoutGains, lastNodes } from "../../src/step/layout-regions.js";
 
-const gains: LayoutGains = { dense: { float32: 0.35 }, grouped: { float32: -0.1 } };
+const gains: LayoutGains = { dense: { float32: 0.35 }, grouped: {}, depthwise: { float32: -0.1 } };
 
 const all = (): boolean => true;
 
@@ -44,6 +44,22 @@ test("lastNodes: what cannot have channels last between convolutions breaks the 
 
 test("lastNodes: convolutions that lose stay as they are", () => {
   assert.deepEqual(chosen(chain(4, "Relu", "group=64, pads=[1,1,1,1]", "float32[64,1,3,3]")), []);
+});
+
+test("lastNodes: convolutions gain where channels are read sixteen bytes at a time, or are colours; groups of several do not", () => {
+  /** Whether convolutions of so many channels to themselves are chosen. */
+  const isChosen = (channels: number, group = 1): boolean =>
+    chosen(
+      parseGraph(`graph(float32[64,${channels},64,64] a0, float32[${channels},${channels / group},3,3] w) => (y) {
+  ${Array.from({ length: 8 }, (_, i) => `a${i + 1} = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=${group}>(a${i}, w)`).join("\n")}
+  y = ReduceSum(a8, int64[4]{0,1,2,3})
+}`),
+    ).length > 0;
+  assert.deepEqual(
+    [64, 60, 62, 37, 3].map((channels) => isChosen(channels)),
+    [true, true, false, false, true],
+  );
+  assert.equal(isChosen(64, 4), false);
 });
 
 test("lastNodes: a bias costs a pass over the output unless what reads it takes it in", () => {

@@ -1,5 +1,5 @@
 import { NodeError } from "../../graph/errors.js";
-import type { Graph, Node, TensorType } from "../../graph/graph.js";
+import { bytesPerElement, elementCount, type Graph, type Node, type TensorType } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
 import { toFirst } from "../../ops/channels-last.js";
 import { opOf } from "../../ops/index.js";
@@ -74,6 +74,10 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 const alignmentOf = (addresses: readonly Pointer[]): number =>
   [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
 
+/** Whether the operands lie on boundaries of 16 bytes, also where they are parts of others: some images, or one filter of many. */
+const isAligned = ({ dtype, x, w, y }: UnboundConvolution): boolean =>
+  [x.slice(1), w, y.slice(1)].every((shape) => (elementCount(shape) * bytesPerElement(dtype)) % 16 === 0);
+
 /** What adds a bias of channels to a convolution's output. */
 function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext): () => void {
   const { dtype, shape } = typeIn(graph, node.outputs[0]);
@@ -97,7 +101,7 @@ export const convolution: OwnNode = {
     if (!found?.channelsLast) return found !== undefined;
     // the legacy interface hardly knows this order, and no interface knows it of float64
     const { operands, ...spec } = found;
-    return !hasBias && spec.dtype !== "float64" && (isPlannable?.(spec) ?? true);
+    return !hasBias && spec.dtype !== "float64" && isAligned(spec) && (isPlannable?.(spec) ?? true);
   },
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);

@@ -8,5 +8,6 @@ import type { LayoutGains } from "../../step/layout-regions.js";
  */
 export const layoutGains = (tf32: boolean): LayoutGains => ({
   dense: { float16: 0.6, bfloat16: 0.6, ...(tf32 && { float32: 0.35 }) },
-  grouped: { float16: 0.2, bfloat16: 0.2, ...(tf32 && { float32: -0.1 }) },
+  grouped: {},
+  depthwise: { float16: 0.2, bfloat16: 0.2, ...(tf32 && { float32: -0.1 }) },
 });

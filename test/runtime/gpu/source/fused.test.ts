@@ -76,7 +76,10 @@ const node = (op: string, inputs: number, attributes: Attributes, domain = ""): 
 const gpu = openEstimate(readDeviceSpec("h100"));
 
 /** The same where convolutions gain more with channels last than anything costs. */
-const alwaysLast = { ...gpu, layoutGains: { dense: { float32: 1e9 }, grouped: { float32: 1e9 } } };
+const alwaysLast = {
+  ...gpu,
+  layoutGains: { dense: { float32: 1e9 }, grouped: { float32: 1e9 }, depthwise: { float32: 1e9 } },
+};
 
 for (const [name, loss, order] of [
   ["bert_tiny.ts", "ce"],
