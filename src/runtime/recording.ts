@@ -81,7 +81,15 @@ const recordingSchema = object({
   backend: text,
   device,
   fuses: flag,
-  layoutGains: v.optional(object({ dense: record(number), grouped: record(number), depthwise: record(number) })),
+  layoutGains: v.optional(
+    object({
+      dense: record(number),
+      matrices: record(number),
+      grouped: record(number),
+      depthwise: record(number),
+      sums: record(number),
+    }),
+  ),
   channelBlock: v.optional(count),
   kernels: list(text),
   nodes: record(v.strictTuple([quantity, count], "a time and bytes")),

@@ -16,15 +16,17 @@ import { normalizeAxes } from "../ops/shapes.js";
 import { Network } from "./min-cut.js";
 
 /**
- * What a convolution gains with channels last, as a share of what it would take to write its images in another order: of
- * element types, for one of all channels, for one in groups and for one in groups of a channel each. Below 0 where it
- * loses; absent: nothing.
+ * Nodes that gain or lose with channels last: a convolution of all channels; one that is a product of matrices as it lies
+ * in memory, windows of one element at every place of large images; one in groups; one in groups of a channel each; sums
+ * over all elements of a channel.
  */
-export interface LayoutGains {
-  readonly dense: Readonly<Record<string, number>>;
-  readonly grouped: Readonly<Record<string, number>>;
-  readonly depthwise: Readonly<Record<string, number>>;
-}
+type LayoutKind = "dense" | "matrices" | "grouped" | "depthwise" | "sums";
+
+/**
+ * What a node gains with channels last, as a share of what it would take to write its images in another order, by element
+ * type. Below 0 where it loses; absent: nothing.
+ */
+export type LayoutGains = Readonly<Record<LayoutKind, Readonly<Record<string, number>>>>;
 
 /** Images have two spatial axes: those of which it was measured what they gain. */
 const imageRank = 4;
@@ -124,17 +126,15 @@ function gainOf(
   { inputs, outputs }: ImageSlots,
   readers: readonly Node[],
 ): number {
-  if (!opOf(node).images || !isConvolution(node)) return 0;
+  if (!opOf(node).images) return 0;
   const names = [...inputs.map((i) => node.inputs[i]), ...outputs.map((i) => node.outputs[i])] as string[];
-  const share = shareOf(
-    node,
-    names.map((name) => tensorOf(graph, name)),
-    gains,
-  );
+  const images = names.map((name) => tensorOf(graph, name));
+  const kind = kindOf(node, images);
+  const share = (kind && gains[kind][images[0]?.dtype as string]) ?? 0;
   const hasBias = Boolean(node.inputs[opOf(node).images?.bias ?? -1]);
   const isApart = hasBias && !readers.every((reader) => opOf(reader).fusible === "elements");
   const added = isApart ? tensorBytes(tensorOf(graph, node.outputs[0] as string)) + launchBytes : 0;
-  return share * names.reduce((sum, name) => sum + tensorBytes(tensorOf(graph, name)), 0) - added;
+  return share * images.reduce((sum, image) => sum + tensorBytes(image), 0) - added;
 }
 
 /** Bytes of channels that kernels of tensor cores read at once. */
@@ -143,18 +143,26 @@ const readBytes = 16;
 /** Channels of pictures, gray to four colours: kernels have ways of their own for so few. */
 const mostColours = 4;
 
-/** The share that a convolution gains, given the types of its three images. */
-function shareOf(node: Node, images: readonly TensorType[], gains: LayoutGains): number {
-  const [{ dtype }] = images as [TensorType];
+/** Places of an image with which a product of matrices for each image is as fast as one for all of them. */
+const manyPlaces = 512;
+
+/** What a node is that gains or loses, given the types of its images; undefined for others. */
+function kindOf(node: Node, images: readonly TensorType[]): LayoutKind | undefined {
+  const { productGradient } = opOf(node);
+  if (!isConvolution(node)) return opOf(node).images?.outputs.length ? undefined : "sums";
   const group = (node.attributes.group?.value as number | undefined) ?? 1;
   const channels = images.map(({ shape }) => shape[1] as number);
-  if (group === 1) {
-    const isRead = channels.every(
-      (count) => count <= mostColours || (count * bytesPerElement(dtype)) % readBytes === 0,
-    );
-    return isRead ? (gains.dense[dtype] ?? 0) : 0;
-  }
-  return gains[Math.max(...channels) === group ? "depthwise" : "grouped"][dtype] ?? 0;
+  if (group > 1) return Math.max(...channels) === group ? "depthwise" : "grouped";
+  const isRead = images.every(
+    ({ dtype }, i) =>
+      (channels[i] as number) <= mostColours || ((channels[i] as number) * bytesPerElement(dtype)) % readBytes === 0,
+  );
+  if (!isRead) return undefined;
+  const filter = images[productGradient ? 2 : 1] as TensorType;
+  const strides = (node.attributes.strides?.value as readonly number[] | undefined) ?? [];
+  const isOfOne = [...filter.shape.slice(2), ...strides].every((size) => size === 1);
+  const places = Math.min(...images.filter((one) => one !== filter).map(({ shape }) => elementCount(shape.slice(2))));
+  return isOfOne && places >= manyPlaces ? "matrices" : "dense";
 }
 
 /** Whether a node multiplies and adds over windows. */

@@ -24,7 +24,7 @@ after(() => cpu.close());
 /** More than anything costs. */
 const every = { float32: 1e9, float64: 1e9 };
 
-const gains: LayoutGains = { dense: every, grouped: every, depthwise: every };
+const gains: LayoutGains = { dense: every, matrices: every, grouped: every, depthwise: every, sums: {} };
 
 /** A runtime that fuses and has kernels for all ops of ours. */
 const gpu = (layoutGains?: LayoutGains): Target => ({
@@ -69,7 +69,7 @@ test("channelsLast: micro-batches in 16 bits, planned with recomputation, have t
     accumulate: 2,
     precision: "mixed:type=bfloat16",
   });
-  const form = lowerFor(gpu({ dense: { bfloat16: 1e9 }, grouped: {}, depthwise: {} }), step);
+  const form = lowerFor(gpu({ dense: { bfloat16: 1e9 }, matrices: {}, grouped: {}, depthwise: {}, sums: {} }), step);
   const turned = [...savedActivations(form).keys()].filter((name) => parseName(name).order === "last");
   const image = turned.find((name) => (form.tensors.get(name)?.shape[0] ?? 0) === 4);
   assert.ok(image, turned.join());
@@ -136,7 +136,7 @@ test("channelsLast moves axes, pads and cuts, and adds a bias in a node of its o
 
 test("lowerFor(runtime) changes no order where nothing is gained", () => {
   const graph = parseGraph("graph(float32[2,3,5,6] x, float32[4,3,1,1] w) => (y) { y = Conv(x, w) }");
-  const none: LayoutGains = { dense: {}, grouped: {}, depthwise: {} };
+  const none: LayoutGains = { dense: {}, matrices: {}, grouped: {}, depthwise: {}, sums: {} };
   assert.deepEqual(
     lowerFor(gpu(none), graph).nodes.map(({ op }) => op),
     ["Conv"],

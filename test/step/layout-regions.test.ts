@@ -4,7 +4,13 @@ import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
 import { type ImageSlots, imagesOf, type LayoutGains, lastNodes } from "../../src/step/layout-regions.js";
 
-const gains: LayoutGains = { dense: { float32: 0.35 }, grouped: {}, depthwise: { float32: -0.1 } };
+const gains: LayoutGains = {
+  dense: { float32: 0.35 },
+  matrices: { float32: 0.03 },
+  grouped: {},
+  depthwise: { float32: -0.1 },
+  sums: {},
+};
 
 const all = (): boolean => true;
 
@@ -14,13 +20,13 @@ const slotsOf = (text: string, hasKernel: (node: Node) => boolean = all): ImageS
 };
 
 /** Names of the results whose nodes are to have channels last. */
-function chosen(graph: Graph): (string | undefined)[] {
+function chosen(graph: Graph, own: LayoutGains = gains): (string | undefined)[] {
   const slots = new Map<number, ImageSlots>();
   for (const [rank, node] of graph.nodes.entries()) {
-    const own = imagesOf(node, graph, all);
-    if (own) slots.set(rank, own);
+    const images = imagesOf(node, graph, all);
+    if (images) slots.set(rank, images);
   }
-  return [...lastNodes(graph, gains, slots)].map((rank) => graph.nodes[rank]?.outputs[0]).sort();
+  return [...lastNodes(graph, own, slots)].map((rank) => graph.nodes[rank]?.outputs[0]).sort();
 }
 
 const image = "float32[8,64,64,64]";
@@ -60,6 +66,24 @@ test("lastNodes: convolutions gain where channels are read sixteen bytes at a ti
     [true, true, false, false, true],
   );
   assert.equal(isChosen(64, 4), false);
+});
+
+test("lastNodes: windows of one element gain at strides and over small images, and sums over channels lose", () => {
+  const isChosen = (size: number, attributes = "", own: LayoutGains = gains): boolean =>
+    chosen(
+      parseGraph(`graph(float32[64,64,${size},${size}] a, float32[64,64,1,1] w, float32[64] m) => (y, mean) {
+  b = Conv<kernel_shape=[1,1]${attributes}>(a, w)
+  c = Conv<kernel_shape=[1,1]>(b, w)
+  _, _, mean = mutwo.BatchNormalizationStatistics(c, m, m)
+  d = Conv<kernel_shape=[1,1]>(c, w)
+  e = Conv<kernel_shape=[1,1]>(d, w)
+  f = Conv<kernel_shape=[1,1]>(e, w)
+  y = ReduceSum(f, int64[4]{0,1,2,3})
+}`),
+      own,
+    ).length > 0;
+  assert.deepEqual([isChosen(56), isChosen(14), isChosen(56, ", strides=[4,4]")], [false, true, true]);
+  assert.equal(isChosen(14, "", { ...gains, sums: { float32: -9 } }), false);
 });
 
 test("lastNodes: a bias costs a pass over the output unless what reads it takes it in", () => {

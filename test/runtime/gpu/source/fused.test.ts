@@ -76,9 +76,10 @@ const node = (op: string, inputs: number, attributes: Attributes, domain = ""): 
 const gpu = openEstimate(readDeviceSpec("h100"));
 
 /** The same where convolutions gain more with channels last than anything costs. */
+const most = { float32: 1e9 };
 const alwaysLast = {
   ...gpu,
-  layoutGains: { dense: { float32: 1e9 }, grouped: { float32: 1e9 }, depthwise: { float32: 1e9 } },
+  layoutGains: { dense: most, matrices: most, grouped: most, depthwise: most, sums: {} },
 };
 
 for (const [name, loss, order] of [
