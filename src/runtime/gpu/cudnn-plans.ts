@@ -104,14 +104,19 @@ export function plansOf(
   }
 }
 
-/** Whether cuDNN's graph interface proposes a plan for a convolution that may be taken; whether it runs is not tried. */
+/** Whether cuDNN's graph interface has a plan for a convolution that may be taken; no kernel is compiled or run for that. */
 export function hasPlan(cudnn: Cudnn, spec: ConvolutionSpec): boolean {
   if (spec.dtype === "float64") return false;
   const graph = unlessRefused(() => graphOf(cudnn, spec));
   if (!graph) return false;
   const isProposed = (heuristic: HeuristicsMode): boolean => {
-    for (const proposal of graph.proposals(heuristic))
-      if (isWorthIt(proposal, heuristic) && isAllowed(proposal.notes, spec)) return true;
+    for (const proposal of graph.proposals(heuristic)) {
+      if (!isWorthIt(proposal, heuristic) || !isAllowed(proposal.notes, spec)) continue;
+      if (proposal.compiles) return true;
+      const plan = unlessRefused(() => graph.plan(proposal));
+      plan?.destroy();
+      if (plan) return true;
+    }
     return false;
   };
   try {

@@ -118,7 +118,7 @@ test("planBy(recipe) makes the plan again where cuDNN still proposes that engine
   assert.equal(fake.held.size, 0);
 });
 
-test("hasPlan(convolution) is whether cuDNN proposes one that may be taken; none is run", () => {
+test("hasPlan(convolution) is whether cuDNN can make one that may be taken; none is run", () => {
   const has = (options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {}): boolean => {
     const fake = fakeCudnn(options);
     const result = hasPlan(fake.cudnn, { ...spec, ...changes });
@@ -129,6 +129,9 @@ test("hasPlan(convolution) is whether cuDNN proposes one that may be taken; none
   assert.equal(has({ A: [{ engine: 1 }] }), true);
   assert.equal(has({ fallback: [{ engine: 1 }] }), true);
   assert.equal(has({}), false);
+  assert.equal(has({ A: [{ engine: 1, refused: true }] }), false);
+  assert.equal(has({ A: [{ engine: 1, refused: true }, { engine: 2 }] }), true);
+  assert.equal(has({ A: [{ engine: 1, compiles: true, refused: true }] }), true, "compiling takes long");
   assert.equal(has({ A: [{ engine: 1, notes: [tensorCore] }] }, { tf32: false }), false);
   assert.equal(
     has({

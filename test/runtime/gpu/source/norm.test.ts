@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../../../src/build/text.js";
-import type { DType } from "../../../../src/graph/graph.js";
+import { bytesPerElement, type DType } from "../../../../src/graph/graph.js";
 import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
 import { fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
@@ -27,7 +27,7 @@ const typeOf = (before: number, kept: number, after: number, dtype: DType = "flo
 
 const over = (shape: Case["shape"]): ChannelShape => ({ shape, aligned: true, multiprocessors: 4 });
 
-const size = (dtype: DType): number => (dtype === "float64" ? 8 : 4);
+const size = bytesPerElement;
 
 const numbersOf = (count: number, value: (i: number) => number): number[] =>
   Array.from({ length: count }, (_, i) => value(i));
@@ -174,6 +174,8 @@ for (const [what, type, centre, limit, form] of [
   ["channels last, too many for one block", typeOf(90, 272, 1), 0, 1e-6, "ChannelsLast"],
   ["channels last, of an odd number", typeOf(90, 37, 1), 0, 1e-6, "ChannelsLast"],
   ["channels last, few", typeOf(500, 12, 1), 0, 1e-6, "ChannelsLast"],
+  ["channels last, bfloat16", typeOf(300, 40, 1, "bfloat16"), 0, 2 ** -8, "ChannelsLast"],
+  ["channels last, float16, of an odd number", typeOf(300, 21, 1, "float16"), 1, 2 ** -11, "ChannelsLast"],
 ] as const)
   test(`statisticsSource and the parts of batch norm that are fused follow the definition: ${what}`, onHost, () => {
     const { actual, expected } = both(type, centre, form);
