@@ -6,7 +6,7 @@ import type { Cuda } from "./cuda.js";
 import { type Cudnn, unlessRefused } from "./cudnn.js";
 import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
-import { planBy, plansOf } from "./cudnn-plans.js";
+import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
 import { briefMs } from "./measure.js";
 
@@ -100,6 +100,12 @@ export function waysOf(
   }
   return ways;
 }
+
+/** Whether there is a plan of cuDNN's graph interface for a convolution, as far as can be told without running any. */
+export const isPlannable = (
+  gpu: { readonly cuda: Pick<Cuda, "name">; readonly cudnn: Cudnn },
+  spec: ConvolutionSpec,
+): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
 
 function searched(
   { cuda, cudnn, stream, workspace }: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
