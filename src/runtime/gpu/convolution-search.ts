@@ -6,7 +6,7 @@ import type { Cuda } from "./cuda.js";
 import { type Cudnn, unlessRefused } from "./cudnn.js";
 import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
-import { planBy, plansOf } from "./cudnn-plans.js";
+import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
 import { briefMs } from "./measure.js";
 
@@ -101,6 +101,12 @@ export function waysOf(
   return ways;
 }
 
+/** Whether there is a plan of cuDNN's graph interface for a convolution, as far as can be told without running any. */
+export const isPlannable = (
+  gpu: { readonly cuda: Pick<Cuda, "name">; readonly cudnn: Cudnn },
+  spec: ConvolutionSpec,
+): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
+
 function searched(
   { cuda, cudnn, stream, workspace }: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
   spec: ConvolutionSpec,
@@ -108,7 +114,7 @@ function searched(
   bytes: number,
 ): readonly Convolution[] {
   const events: Pointer[] = [];
-  const at = workspace.take(bytes);
+  const at = workspace.takeBriefly(bytes);
   const found: Convolution[] = [];
   try {
     events.push(cuda.event(true), cuda.event(true));

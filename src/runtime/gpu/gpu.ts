@@ -5,8 +5,10 @@ import { ortVersion } from "../ort-api.js";
 import type { Device, Runtime } from "../runtime.js";
 import { Compiler } from "./compiler.js";
 import type { Gpu } from "./context.js";
+import { isPlannable } from "./convolution-search.js";
 import { type Cuda, openCuda } from "./cuda.js";
 import { Cudnn } from "./cudnn.js";
+import { layoutGains } from "./layout-gains.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
@@ -46,6 +48,7 @@ export function openGpu(options: GpuOptions): Runtime {
 const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   backend: "cuda",
   fuses: gpu.compiles,
+  layoutGains: layoutGains(gpu.tf32),
   device: deviceOf(gpu),
   hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
   load: (graph, layout) => loadOnGpu(graph, layout, gpu),
@@ -61,7 +64,10 @@ function deterministicOn(gpu: Gpu): Runtime {
   const releases = new Releases();
   const kernels = sessionOn({ ...gpu, deterministic: true });
   releases.add(() => kernels.close());
-  return runtimeOn({ ...gpu, ...counted(kernels), chosen: new Map(), deterministic: true }, releases);
+  return runtimeOn(
+    { ...gpu, ...counted(kernels), chosen: new Map(), deterministic: true, isPlannable: plannable(gpu, true) },
+    releases,
+  );
 }
 
 /** Streams, libraries and ONNX Runtime's session; all that is taken is given back with `releases`. */
@@ -92,6 +98,7 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
     convolutions: new Map(),
     chosen: new Map(),
     ...settings,
+    isPlannable: plannable({ cuda, cudnn, tf32: settings.tf32 }, settings.deterministic),
     compiler,
     compiles: compiler !== undefined,
     attends: cuda.capability >= 80 && cuda.sharedBytes >= mostShared,
@@ -99,6 +106,17 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
   };
 }
 
+/** Whether there are plans for convolutions whose operands lie on boundaries of 16 bytes; each is looked up once. */
+function plannable(gpu: Pick<Gpu, "cuda" | "cudnn" | "tf32">, deterministic: boolean): NonNullable<Gpu["isPlannable"]> {
+  const known = new Map<string, boolean>();
+  return (unbound) => {
+    const spec = { ...unbound, alignment: 16, tf32: gpu.tf32, deterministic };
+    const key = JSON.stringify(spec);
+    const found = known.get(key) ?? isPlannable(gpu, spec);
+    known.set(key, found);
+    return found;
+  };
+}
 /** ONNX Runtime's session, whose kernels run in the GPU's stream and take what they need from its workspace. */
 const sessionOn = ({
   cuda,
