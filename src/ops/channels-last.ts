@@ -58,7 +58,8 @@ function lastRecord(domain: string, op: string, record: Op, images: NonNullable<
   };
   const asLast = (types: readonly TensorType[]): TensorType[] =>
     types.map((type, i) => (isOf(images.outputs, i) ? { dtype: type.dtype, shape: toLast(type.shape) } : type));
-  const { infer, gradient, images: _, body, parts, onHost, normalize, defaults, ...traits } = record;
+  // forward graphs, which several models are written out from, hold none of these
+  const { infer, gradient, images: _, body, parts, onHost, normalize, defaults, overModels, ...traits } = record;
   return native((call) => asLast(record.infer(asFirst(call))), "none", {
     ...traits,
     channelsFirst: { domain, op },
