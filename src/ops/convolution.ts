@@ -101,6 +101,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      images: { inputs: [0, 1], outputs: [0], bias: 2 },
       overModels: groupedOverModels,
       flops: convFlops,
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
@@ -121,6 +122,8 @@ export const convolution: OpTable = {
     {
       types: null,
       inputTypes: "any",
+      productGradient: "windows",
+      images: { inputs: [0, 1], outputs: [0] },
       flops: (call, outputs) =>
         2 *
         elementCount(outputs[0]?.shape ?? []) *
@@ -164,6 +167,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      images: { inputs: [0, 1], outputs: [0], bias: 2 },
       overModels: groupedOverModels,
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },

@@ -7,6 +7,7 @@ import { biasedActivation } from "./biased.js";
 import { bitwise } from "./bitwise.js";
 import { blocked } from "./blocked.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { channelsLast } from "./channels-last.js";
 import { clipping } from "./clip.js";
 import { contribAttention } from "./contrib-attention.js";
 import { contribFused } from "./contrib-fused.js";
@@ -65,6 +66,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   channelNormalization,
   batchNormalization,
   batchNormalizationParts,
+  channelsLast(batchNormalizationParts, convolution, pooling),
   randomOps,
   matrix,
   einsum,

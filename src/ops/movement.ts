@@ -106,7 +106,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all", overModels: concatOfModels },
+    { passes: true, inputTypes: "equal", axesIn: "axis", empty: true, in16Bits: "all", overModels: concatOfModels },
   ),
   Split: moving(
     (call) => {
@@ -126,6 +126,7 @@ export const movement: OpTable = {
       return [parts];
     }) satisfies GradientRule,
     {
+      axesIn: "axis",
       hostInputs: [1],
       overModels: splitOfModels,
       // a kernel of opset 18 wants the parts' sizes or their number
@@ -154,6 +155,7 @@ export const movement: OpTable = {
     {
       passes: true,
       empty: true,
+      axesIn: { axes: 3 },
       hostInputs: [1, 2, 3, 4],
       overModels: (call) => sliceOfModels(call, slices(call)),
       types: { T: 0, Tind: 1 },
@@ -166,7 +168,7 @@ export const movement: OpTable = {
       return [{ dtype, shape: broadcastShape(shape, call.need(1)) }];
     },
     ofOutput0((call, dY) => [reduceTo(call.b, dY, call.input(0).shape)]),
-    { passes: true, hostInputs: [1], overModels: expandOfModels },
+    { passes: true, axesIn: { each: 1 }, hostInputs: [1], overModels: expandOfModels },
   ),
   Tile: moving(
     (call) => {

@@ -132,6 +132,7 @@ export const padding: OpTable = {
     {
       flops: noFlops,
       empty: true,
+      axesIn: { each: 1, axes: 3 },
       overModels: paddedOverModels,
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },

@@ -133,6 +133,7 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "data",
+      images: { inputs: [0], outputs: [0, 1] },
       // its indices are places in the whole tensor
       overModels: (call) => (call.node.outputs[1] ? undefined : asOneBatch()(call)),
       flops: poolFlops,
@@ -145,6 +146,7 @@ export const pooling: OpTable = {
   "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {
     types: null,
     inputTypes: "any",
+    images: { inputs: [0, 1], outputs: [0] },
     flops: (call) => elementCount(call.input(0).shape),
     body: ({ b, x, input, ints: list }) => {
       const shape = list("shape") ?? [];
@@ -179,6 +181,7 @@ export const pooling: OpTable = {
       return [inputGradient(b, scaled, ones, call.input(0), window, channels)];
     }),
     {
+      images: { inputs: [0], outputs: [0] },
       flops: poolFlops,
       overModels: asOneBatch(),
       normalize: (call) => (isDilated(call) ? averageByConvolution(call, call.node.name) : explicitPads(call)),
@@ -195,6 +198,7 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "all",
+      axesIn: "body",
       overModels: asOneBatch(),
       flops: inputSize,
       body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])],
@@ -209,6 +213,7 @@ export const pooling: OpTable = {
       return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, spatialAxes(call))))];
     }),
     {
+      axesIn: "body",
       flops: inputSize,
       overModels: asOneBatch(),
       body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])],

@@ -61,6 +61,7 @@ const reduce = (
     ]),
     {
       flops: inputSize,
+      axesIn: { axes: 1 },
       hostInputs: [1],
       overModels: reducedOverModels,
       defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },

@@ -16,6 +16,8 @@ interface Held {
   readonly common?: string;
   /** Each model's own tensor. */
   each?: readonly string[];
+  /** Where the models are to stand in the one that is made of them. */
+  readonly wished?: ModelAxis;
   /** Names with the models before an axis, under any shape that keeps the order of the elements. */
   readonly joint: Map<ModelAxis, string>;
   /** Each model's tensor that no node makes, until it is known in which shape they are wanted as one. */
@@ -66,9 +68,9 @@ export class ModelValues {
     this.held.set(name, { type, joint: new Map([[at, joint]]) });
   }
 
-  /** Each model has its own. */
-  holdEach(name: string, type: TensorType, each: readonly string[]): void {
-    this.held.set(name, { type, each, joint: new Map() });
+  /** Each model has its own; what is made for all of them has the models before axis `wished`. */
+  holdEach(name: string, type: TensorType, each: readonly string[], wished: ModelAxis = 0): void {
+    this.held.set(name, { type, each, wished, joint: new Map() });
   }
 
   /** Tensors of the models that no node makes: declared as one when they are first asked for. */
@@ -79,8 +81,9 @@ export class ModelValues {
 
   /** Where the models of a tensor stand; undefined: all have the one tensor. */
   at(name: string): ModelAxis | undefined {
-    const { common, joint } = this.of(name);
+    const { common, joint, wished = 0 } = this.of(name);
     if (common !== undefined) return undefined;
+    if (joint.size === 0) return wished;
     return joint.has(1) && !joint.has(0) ? 1 : 0;
   }
 

@@ -11,7 +11,7 @@ import { ModelValues } from "./model-values.js";
 export interface SideBySide {
   readonly node: string;
   readonly op: string;
-  /** "no rule": its op has none for these inputs; "random": each model draws its own numbers; "asked": somebody wants it so. */
+  /** "no rule": its op has none for these inputs; "random": each model draws its own numbers; "asked": `apart` names it. */
   readonly why: "no rule" | "random" | "asked";
 }
 
@@ -22,6 +22,8 @@ export type Part = Pick<Graph, "nodes" | "tensors">;
 export class OverModels {
   readonly values: ModelValues;
   readonly sideBySide: SideBySide[] = [];
+  /** Tensors that are apart because nothing was there to make them as one: what only joins them stays apart too. */
+  private readonly following = new Set<string>();
 
   /** `names` are the models'; nodes named in `apart` are done for each model by itself. */
   constructor(
@@ -91,7 +93,7 @@ export class OverModels {
     const why = this.whyApart(node, op);
     const made = why ? undefined : this.overModels(node, part, op);
     if (made) this.hold(node, part, made);
-    else this.addEach(node, part);
+    else this.addEach(node, part, why === "asked");
     if (why !== "follows" && !made) this.sideBySide.push({ node: node.name, op: node.op, why: why ?? "no rule" });
   }
 
@@ -110,7 +112,9 @@ export class OverModels {
       return "no rule";
     // what only joins what is apart would be copied for it
     const own = node.inputs.filter((name) => name && values.at(name) !== undefined && !values.isResident(name));
-    return !op.product && own.length > 0 && own.every((name) => values.isApart(name)) ? "follows" : undefined;
+    return !op.product && own.length > 0 && own.every((name) => values.isApart(name) && this.following.has(name))
+      ? "follows"
+      : undefined;
   }
 
   private overModels(node: Node, part: Part, op: Op): readonly OfModels[] | undefined {
@@ -146,7 +150,7 @@ export class OverModels {
     return this.b.tensors.has(name) ? this.b.fresh(name) : name;
   }
 
-  private addEach(node: Node, part: Part): void {
+  private addEach(node: Node, part: Part, isAsked: boolean): void {
     const { b, values, names } = this;
     const inputs = node.inputs.map((name) => (name ? values.each(name) : undefined));
     const made = names.map((model, i) => {
@@ -163,7 +167,9 @@ export class OverModels {
     node.outputs.forEach((name, k) => {
       if (!name) return;
       const each = made.map((outputs) => outputs[k] as string);
-      values.holdEach(name, part.tensors.get(name) as Tensor, each);
+      const type = part.tensors.get(name) as Tensor;
+      values.holdEach(name, type, each, opOf(node).product === "windows" && type.shape.length > 1 ? 1 : 0);
+      if (!isAsked) this.following.add(name);
     });
   }
 
@@ -178,5 +184,6 @@ export class OverModels {
   }
 }
 
-/** The rule by which a node is done for several models at once. */
-const ruleOf = (op: Op): ModelsRule | undefined => op.overModels ?? (op.pointwise ? elementByElement : undefined);
+/** The rule by which a node is done for several models at once; forms that a runtime prefers are of no forward graph. */
+const ruleOf = (op: Op): ModelsRule | undefined =>
+  op.overModels ?? (op.pointwise && !op.channelsFirst ? elementByElement : undefined);

@@ -1,8 +1,9 @@
 // mutwo beside PyTorch on the same GPU: npm run bench:gpu [-- --models a,b] [--record DIR] [--json]
 // Prints the tables of `mutwo help benchmarks`; PyTorch's columns are empty where python3 has no PyTorch with CUDA.
 // In their place: --gradients (against float64), --equality (planned steps, and a wrong one), --memory (seen from
-// outside), --many (each model twice in one process), --large (a step larger than the GPU), --together (several models in
-// one step; --fixtures is the folder of `python3 torch_together.py --export`; --no-torch, --cpu).
+// outside), --many (each model twice in one process), --large (a step larger than the GPU), --train (data that arrives),
+// --together (several models in one step; --fixtures is the folder of `python3 torch_together.py --export`; --no-torch,
+// --cpu).
 
 import { mkdirSync } from "node:fs";
 import path from "node:path";
@@ -15,6 +16,7 @@ import { memory } from "./gpu-memory.js";
 import { benchModels, type Places } from "./gpu-models.js";
 import { steps } from "./gpu-steps.js";
 import { togetherBench } from "./gpu-together.js";
+import { train } from "./gpu-train.js";
 
 const options = {
   record: { type: "string" },
@@ -29,6 +31,7 @@ const options = {
   together: { type: "boolean" },
   "no-torch": { type: "boolean" },
   cpu: { type: "boolean" },
+  train: { type: "boolean" },
 } as const;
 
 async function main(): Promise<void> {
@@ -50,6 +53,7 @@ async function main(): Promise<void> {
   if (flags.memory) parts.push(await memory(places, models));
   if (flags.many) parts.push(await many(places));
   if (flags.large) parts.push(await large(places));
+  if (flags.train) parts.push(await train(places));
   if (flags.gradients) parts.push(await gradients(places, names));
   if (parts.length) {
     process.stdout.write(parts.join("\n"));

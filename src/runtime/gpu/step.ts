@@ -192,7 +192,7 @@ export class GpuStep {
   during(index: number, call: () => void): number {
     // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
     const { workspace } = this.lanes[this.laneOf(index)] as Lane;
-    return workspace.during(call, this.eagerRuns > 0 ? this.idle[index] : undefined);
+    return workspace.during(call, this.idle[index], this.eagerRuns === 0);
   }
 
   /** Launches the whole step, lanes side by side. */
@@ -220,9 +220,10 @@ export class GpuStep {
     const { graph, gpu, event, read } = this;
     const { overlaid } = this.layout;
     const { address } = this.memory;
+    const beside = 2 ** Math.min(3, Math.floor(Math.log2(this.lanes.length)));
     const contexts = this.lanes.map((lane): NodeContext => {
       const launcher: NodeContext["launcher"] = (source, addresses) => this.launcher(source, addresses, lane.stream);
-      return { ...gpu, ...lane, graph, address, event, stepCounter, launcher, overlaid };
+      return { ...gpu, ...lane, graph, beside, address, event, stepCounter, launcher, overlaid };
     });
     return prepareStep(graph, this.kernels, {
       address,
