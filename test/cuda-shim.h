@@ -8,12 +8,35 @@
 #include <cstring>
 #include <ucontext.h>
 #include <utility>
+// types of 16 bits are the ones below
 #define MUTWO_NO_16_BIT
 #define __global__
 #define __device__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ static
+struct __nv_bfloat16 {
+  unsigned short bits;
+  __nv_bfloat16() = default;
+  __nv_bfloat16(float value) {
+    unsigned all;
+    memcpy(&all, &value, 4);
+    if (value != value) bits = 0x7fff;
+    else bits = (all + 0x7fffu + (all >> 16 & 1u)) >> 16; // to nearest, ties to even
+  }
+  operator float() const {
+    unsigned all = (unsigned)bits << 16;
+    float value;
+    memcpy(&value, &all, 4);
+    return value;
+  }
+};
+struct __half {
+  _Float16 number;
+  __half() = default;
+  __half(float value) : number((_Float16)value) {}
+  operator float() const { return (float)number; }
+};
 struct Index {
   unsigned x;
 };

@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import path from "node:path";
 import type { Graph } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
+import { parseName } from "../graph/names.js";
 import { savedActivations } from "../memory/activations.js";
 import type { Model } from "../model/model.js";
 import { encodeOnnx } from "../model/onnx.js";
@@ -63,13 +64,17 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
     const saved = savedActivations(baseline);
-    const foreign = plan.decisions.find(({ activation }) => !saved.has(activation));
+    // and holds some images with their axes in two orders, of which the plain step has one
+    const decisions = plan.decisions.filter(
+      ({ activation }) => saved.has(activation) || parseName(activation).order === undefined,
+    );
+    const foreign = decisions.find(({ activation }) => !saved.has(activation));
     if (foreign)
       throw new Error(
         `the plan is for a step fused for ${run.before.backend}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
       );
-    const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
-    return { graph: rewrite(baseline, plan.decisions), recomputed };
+    const recomputed = decisions.filter(({ action }) => action === "recompute").length;
+    return { graph: rewrite(baseline, decisions), recomputed };
   } finally {
     runtime.close();
   }

@@ -11,6 +11,7 @@ import type { Graph, Node } from "./graph.js";
  *     …@chunk2         of the second slice of rows that the loss is computed in
  *     …@slice2         the second slice of a flat buffer, what is made of it
  *     …@again3         made again inside fused nodes: the third such copy in the step
+ *     …@last           the image with its channels as its last axis; …@first as axis 1, where … has them last
  *     …@recompute      made again as planned; …@recompute2 is a second copy
  *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
  *
@@ -42,6 +43,8 @@ export interface ParsedName {
   readonly chunk?: number;
   /** Which slice of a flat buffer it is or is made of, from 1. */
   readonly slice?: number;
+  /** It is `original` with its axes in another order: channels first or last. */
+  readonly order?: "first" | "last";
   /** It is the gradient of `original`. */
   readonly gradient?: true;
   /** It takes the place of `original`. */
@@ -72,6 +75,9 @@ export const chunkName = (name: string, chunk: number): string => `${name}@chunk
 /** Name of a slice of a flat buffer, and of what is made of it. */
 export const sliceName = (name: string, slice: number): string => `${name}@slice${slice}`;
 
+/** Name of an image with its axes in another order. */
+export const orderName = (name: string, order: "first" | "last"): string => `${name}@${order}`;
+
 /** Name of the gradient of a parameter in a training step, and scope of the nodes that make a node's gradient. */
 export const gradientName = (name: string): string => `${name}.grad`;
 
@@ -94,11 +100,12 @@ export const nextName = (state: string): string => `${state}.next`;
 export const stateName = (parameter: string, state: string): string => `${parameter}.${state}`;
 
 const marks =
-  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|(\.grad)|(\.next))$/s;
+  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|@(first|last)|(\.grad)|(\.next))$/s;
 
 /** Takes the last mark off a name. Marks inside a scope's name are the scope's: `parseName` of each part reads those. */
 export function parseName(name: string): ParsedName {
-  const [, original, recompute, part, count, micro, again, slice, chunk, gradient, next] = marks.exec(name) ?? [];
+  const [, original, recompute, part, count, micro, again, slice, chunk, order, gradient, next] =
+    marks.exec(name) ?? [];
   if (original === undefined) return { original: name };
   if (recompute !== undefined) return { original, recompute: Number(recompute || 1) };
   if (count !== undefined) return { original, swap: (part as SwapPart) ?? "back", count: Number(count || 1) };
@@ -106,6 +113,7 @@ export function parseName(name: string): ParsedName {
   if (again !== undefined) return { original, again: Number(again) };
   if (slice !== undefined) return { original, slice: Number(slice) };
   if (chunk !== undefined) return { original, chunk: Number(chunk) };
+  if (order !== undefined) return { original, order: order as "first" | "last" };
   return gradient ? { original, gradient: true } : { original, ...(next ? { next: true } : {}) };
 }
 

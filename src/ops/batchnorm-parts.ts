@@ -155,6 +155,7 @@ const statistics: Op = part(
   },
   4,
   {
+    images: { inputs: [0], outputs: [] },
     buffers: { 1: "running statistics", 2: "running statistics" },
     inPlaceOf: () => [[1], [2]],
     state: [
@@ -172,6 +173,7 @@ const statistics: Op = part(
 /** (X, scale, B, mean, invStd) → Y = (X − mean)·invStd·scale + B. */
 const apply: Op = part((call) => channels(call, 5).slice(0, 1), 4, {
   fusible: "elements",
+  images: { inputs: [0], outputs: [0] },
   channelInputs: [1, 2, 3, 4],
   inPlace: [0],
   body: ({ b, x }) => [affine(b, x(0), math(b).mul(x(1), x(4)), x(2), x(3))],
@@ -186,6 +188,7 @@ const gradientSums: Op = part(
   4,
   {
     fusible: "channels",
+    images: { inputs: [0, 1], outputs: [] },
     channelInputs: [2, 3, 4],
     body: (call) => {
       const [dScale, dB] = vectorGradients(call);
@@ -197,6 +200,7 @@ const gradientSums: Op = part(
 /** (dY, X, mean, slope, tilt, level) → dX = slope·dY + (tilt·(X − mean) + level). */
 const gradientApply: Op = part((call) => gradientTypes(call).slice(0, 1), 5, {
   fusible: "elements",
+  images: { inputs: [0, 1], outputs: [0] },
   channelInputs: [2, 3, 4, 5],
   inPlace: [0, 1],
   body: (call) => [appliedGradient(call, [2, 3, 4, 5].map(call.x) as [string, string, string, string])],

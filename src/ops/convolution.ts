@@ -84,6 +84,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      images: { inputs: [0, 1], outputs: [0], bias: 2 },
       flops: convFlops,
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convBody,
@@ -103,6 +104,8 @@ export const convolution: OpTable = {
     {
       types: null,
       inputTypes: "any",
+      productGradient: "windows",
+      images: { inputs: [0, 1], outputs: [0] },
       flops: (call, outputs) =>
         2 *
         elementCount(outputs[0]?.shape ?? []) *
@@ -146,6 +149,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      images: { inputs: [0, 1], outputs: [0], bias: 2 },
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convTransposeBody,

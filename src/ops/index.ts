@@ -6,6 +6,7 @@ import { batchNormalizationParts } from "./batchnorm-parts.js";
 import { bitwise } from "./bitwise.js";
 import { blocked } from "./blocked.js";
 import { channelNormalization } from "./channel-normalization.js";
+import { channelsLast } from "./channels-last.js";
 import { clipping } from "./clip.js";
 import { contribAttention } from "./contrib-attention.js";
 import { contribFused } from "./contrib-fused.js";
@@ -63,6 +64,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   channelNormalization,
   batchNormalization,
   batchNormalizationParts,
+  channelsLast(batchNormalizationParts, convolution, pooling),
   randomOps,
   matrix,
   einsum,

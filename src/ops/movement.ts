@@ -97,7 +97,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all" },
+    { passes: true, inputTypes: "equal", axesIn: "axis", empty: true, in16Bits: "all" },
   ),
   Split: moving(
     (call) => {
@@ -117,6 +117,7 @@ export const movement: OpTable = {
       return [parts];
     }) satisfies GradientRule,
     {
+      axesIn: "axis",
       hostInputs: [1],
       // a kernel of opset 18 wants the parts' sizes or their number
       normalize: (call) => {
@@ -144,6 +145,7 @@ export const movement: OpTable = {
     {
       passes: true,
       empty: true,
+      axesIn: { axes: 3 },
       hostInputs: [1, 2, 3, 4],
       types: { T: 0, Tind: 1 },
       normalize: attributesToInputs("starts", "ends", "axes"),
@@ -155,7 +157,7 @@ export const movement: OpTable = {
       return [{ dtype, shape: broadcastShape(shape, call.need(1)) }];
     },
     ofOutput0((call, dY) => [reduceTo(call.b, dY, call.input(0).shape)]),
-    { passes: true, hostInputs: [1] },
+    { passes: true, axesIn: { each: 1 }, hostInputs: [1] },
   ),
   Tile: moving(
     (call) => {

@@ -110,22 +110,38 @@ export interface Op {
   readonly pointwise?: true;
   /**
    * How the op can be a part of a fused node: each element by itself (a pointwise op, or one with `channelInputs`), one
-   * value for each row of trailing axes, or sums over all axes but the channel's (axis 1 of input 0). The GPU's generator
+   * value for each row of trailing axes, or sums over all axes but the channel's of input 0. The GPU's generator
    * has an expression for it. Default: it cannot.
    */
   readonly fusible?: "elements" | "rows" | "channels";
-  /** Inputs with one number for each channel of input 0 (its axis 1), which all elements of the channel meet. */
+  /** Inputs with one number for each channel of input 0 (axis 1 or the last), which all elements of the channel meet. */
   readonly channelInputs?: readonly number[];
   /** An element of this value changes nothing in what a reduction makes of its row. Default: there is none. */
   readonly neutral?: number;
   /** A reduction that divides the sum by the number of elements. Default: it does not. */
   readonly averages?: true;
   /**
+   * The inputs and outputs that are images, [N, C, …], or filters, [M, C, …]: for the op there is another one, whose images
+   * have their channels last, [N, …, C] (channels-last.ts). `bias`: an input with a number for each channel of output 0,
+   * which is added. Default: there is none.
+   */
+  readonly images?: { readonly inputs: readonly number[]; readonly outputs: readonly number[]; readonly bias?: number };
+  /** The op of which this is the one for channels last. Default: channels are axis 1. */
+  readonly channelsFirst?: Pick<Node, "domain" | "op">;
+  /**
+   * What names axes of input 0, so that the same op does the same with their order changed: attribute `axis`; constant
+   * inputs with a list of axes, or, without it, with one number for each axis (pads: two); "body": the op's body, one node
+   * that can do it. Default: nothing does that could be changed; ops that are pointwise need nothing.
+   */
+  readonly axesIn?: "axis" | "body" | { readonly axes?: number; readonly each?: number };
+  /**
    * A sum of products of inputs 0 and 1, and so what mixed precision runs in 16 bits: of matrices (whose operands
    * attributes transA and transB may exchange), of windows, or by an equation; or several in turn, as an attention
    * computes. Default: none.
    */
   readonly product?: "matrices" | "windows" | "equation" | "attention";
+  /** The same of an op that is the gradient of such a one, with products of its own. */
+  readonly productGradient?: "windows";
   /** The last input, where it is added to a product as it is: which one it is. Default: none is. */
   readonly addend?: (node: Node) => number | undefined;
   /**

@@ -132,6 +132,7 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "data",
+      images: { inputs: [0], outputs: [0, 1] },
       flops: poolFlops,
       defaults: { auto_pad: text("NOTSET"), storage_order: int(0), ceil_mode: int(0) },
       types: { T: 0, I: "int64" },
@@ -142,6 +143,7 @@ export const pooling: OpTable = {
   "mutwo:MaxPoolGradient": native((call) => [{ dtype: call.input(0).dtype, shape: call.ints("shape") ?? [] }], "none", {
     types: null,
     inputTypes: "any",
+    images: { inputs: [0, 1], outputs: [0] },
     flops: (call) => elementCount(call.input(0).shape),
     body: ({ b, x, input, ints: list }) => {
       const shape = list("shape") ?? [];
@@ -176,6 +178,7 @@ export const pooling: OpTable = {
       return [inputGradient(b, scaled, ones, call.input(0), window, channels)];
     }),
     {
+      images: { inputs: [0], outputs: [0] },
       flops: poolFlops,
       normalize: (call) => (isDilated(call) ? averageByConvolution(call, call.node.name) : explicitPads(call)),
       body: (call) => averageByConvolution(call),
@@ -191,6 +194,7 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "all",
+      axesIn: "body",
       flops: inputSize,
       body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])],
     },
@@ -203,6 +207,10 @@ export const pooling: OpTable = {
       const chosen = cast(call.b, m.equal(call.x(0), call.y(0)), call.input(0).dtype);
       return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, spatialAxes(call))))];
     }),
-    { flops: inputSize, body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])] },
+    {
+      axesIn: "body",
+      flops: inputSize,
+      body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])],
+    },
   ),
 };

@@ -44,6 +44,7 @@ const reduce = (
     ]),
     {
       flops: inputSize,
+      axesIn: { axes: 1 },
       hostInputs: [1],
       defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },
       // before opset 18 (ReduceSum: 13) the axes are an attribute

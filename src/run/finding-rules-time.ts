@@ -48,7 +48,7 @@ const longestText = (facts: Facts, found: Portion): string =>
 function floatProducts({ graph }: Facts): (row: NodeRow) => boolean {
   return ({ rank }) => {
     const node = graph.nodes[rank];
-    if (!node || !(opOf(node).product || node.op === "ConvFilterGradient")) return false;
+    if (!node || !(opOf(node).product || opOf(node).productGradient)) return false;
     return graph.tensors.get(node.inputs[0] ?? "")?.dtype === "float32";
   };
 }

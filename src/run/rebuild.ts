@@ -1,5 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import { checkModel, readModel } from "../model/read.js";
+import { opOf } from "../ops/index.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { stepFor } from "../step/step.js";
@@ -8,10 +9,14 @@ import type { ModelOptions } from "./options.js";
 import type { Run } from "./run.js";
 
 /** The device's form of steps without the device: of a GPU that which is described, whatever its speed. */
-function formOf({ before }: Run): Runtime {
+function formOf({ before, graph }: Run): Runtime {
   if (before.backend === "cpu") return openRuntime("cpu");
   const deterministic = before.device.settings?.deterministic === "yes";
-  return openRuntime("estimate", { deviceSpec: "h100", deterministic });
+  const tf32 = before.device.settings?.TF32 !== "off";
+  const { layoutGains, ...plain } = openRuntime("estimate", { deviceSpec: "h100", deterministic, tf32 });
+  // steps of older versions have the channels of their images first
+  const isLast = graph.nodes.some((node) => opOf(node).channelsFirst !== undefined);
+  return isLast && layoutGains ? { ...plain, layoutGains } : plain;
 }
 
 /**

@@ -52,7 +52,7 @@ export function workOf(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32:
   const [read, written] = [onDevice(node.inputs), onDevice(node.outputs)];
   const dtype = node.inputs[0] ? typed(node.inputs[0]).dtype : outputs[0]?.dtype;
   const common = { flops, bytes: read + written, unaligned: false, biasBytes: 0 };
-  const isConvolution = op.product === "windows" || node.op === "ConvFilterGradient";
+  const isConvolution = op.product === "windows" || op.productGradient === "windows";
   if (isConvolution) return { ...common, ...convolutionWork(node, graph, tf32) };
   if (op.product === "attention") return { ...common, kind: "product", peak: productPeak(dtype as DType, tf32) };
   if (op.product) return { ...common, ...productWork(node, graph, tf32) };
@@ -83,10 +83,12 @@ function productWork(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32: b
 
 function convolutionWork(node: Node, graph: Pick<Graph, "name" | "tensors">, tf32: boolean): Kind {
   const type = (name: string | undefined) => tensorOf(graph, name as string);
-  const isFilter = node.op === "ConvFilterGradient";
+  const { productGradient, channelsFirst } = opOf(node);
+  const isFilter = productGradient === "windows";
+  const channels = (shape: readonly number[]): number => shape.at(channelsFirst ? -1 : 1) as number;
   const groups = (node.attributes.group?.value as number | undefined) ?? 1;
   const sides = [type(node.inputs[0]), type(isFilter ? node.inputs[1] : node.outputs[0])];
-  if (sides.some(({ shape }) => (shape[1] as number) / groups < narrow))
+  if (sides.some(({ shape }) => channels(shape) / groups < narrow))
     return {
       kind: "narrowConvolution",
       peak: type(node.inputs[0]).dtype === "float64" ? "float64Tflops" : "float32Tflops",

@@ -5,6 +5,7 @@ import { efficienciesOf } from "./efficiency.js";
 import { estimatedCopyMs, estimatedMs, workOf } from "./estimate-time.js";
 import { cudnnSupports } from "./gpu/cudnn.js";
 import { refuseHuge } from "./gpu/huge.js";
+import { layoutGains } from "./gpu/layout-gains.js";
 import { kernelLookup } from "./gpu/lookup.js";
 import { ortVersion } from "./ort-api.js";
 import type { CopyTime, Device, LoadedStep, Measurement, Runtime } from "./runtime.js";
@@ -28,6 +29,7 @@ export function openEstimate(spec: DeviceSpec, { tf32 = true, deterministic = fa
     backend: "estimate",
     device: deviceOf(spec, tf32, deterministic),
     fuses: true,
+    layoutGains: layoutGains(tf32),
     hasKernel: kernelLookup(means, hasCudaKernel),
     load: (graph): LoadedStep => {
       refuseHuge(graph);

@@ -21,6 +21,7 @@ import {
   text,
   v,
 } from "../schema.js";
+import type { LayoutGains } from "../step/layout-regions.js";
 import { signatureOf } from "./kernel-key.js";
 import type { CopyTime, Device, DeviceMemory, LoadedStep, Measurement, Runtime } from "./runtime.js";
 import { copy, device, memory } from "./runtime-schema.js";
@@ -47,6 +48,8 @@ export interface Recording {
   readonly backend: string;
   readonly device: Device;
   readonly fuses: boolean;
+  /** What convolutions gain there with channels last; absent: nothing, as in recordings of older versions. */
+  readonly layoutGains?: LayoutGains;
   /** Channels of a block of the CPU's convolutions (`Target.channelBlock`); absent where there are none. */
   readonly channelBlock?: number;
   /** Hashes of the signatures of nodes that the device had a kernel for. */
@@ -78,6 +81,15 @@ const recordingSchema = object({
   backend: text,
   device,
   fuses: flag,
+  layoutGains: v.optional(
+    object({
+      dense: record(number),
+      matrices: record(number),
+      grouped: record(number),
+      depthwise: record(number),
+      sums: record(number),
+    }),
+  ),
   channelBlock: v.optional(count),
   kernels: list(text),
   nodes: record(v.strictTuple([quantity, count], "a time and bytes")),
@@ -164,6 +176,7 @@ export function recordingRuntime(
       backend: runtime.backend,
       device: runtime.device,
       fuses: runtime.fuses ?? false,
+      ...(runtime.layoutGains && { layoutGains: runtime.layoutGains }),
       ...(runtime.channelBlock !== undefined && { channelBlock: runtime.channelBlock }),
       kernels: [...kernels],
       nodes: Object.fromEntries(
@@ -206,6 +219,7 @@ export function openReplay(recording: Recording): Runtime {
     backend: "replay",
     device: recording.device,
     fuses: recording.fuses,
+    ...(recording.layoutGains && { layoutGains: recording.layoutGains }),
     ...(recording.channelBlock !== undefined && { channelBlock: recording.channelBlock }),
     hasKernel: (node, graph) => kernels.has(keyOf(node, graph)),
     load: (graph): LoadedStep => {

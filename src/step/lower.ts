@@ -7,10 +7,12 @@ import type { Body, Host, Op } from "../ops/op.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { alignRows } from "./aligned.js";
 import { separateBiases } from "./bias.js";
+import { channelsLast } from "./channels-last.js";
 import { fuse } from "./fuse.js";
 import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
+import type { LayoutGains } from "./layout-regions.js";
 import { storeAlongSums } from "./products.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
@@ -101,6 +103,8 @@ const isWidened = (node: Node, { tensors }: Pick<Graph, "tensors">): boolean =>
 export interface Target {
   /** Whether fused nodes (fuse.ts) are one kernel here. */
   readonly fuses?: boolean;
+  /** What convolutions gain here where channels are the last axis of their images; absent: nothing. */
+  readonly layoutGains?: LayoutGains;
   /** `Host.channelBlock` of its CPU; default 1. */
   readonly channelBlock?: number;
   /** Whether there is a native kernel for the node, given the types of its inputs and outputs. */
@@ -113,7 +117,9 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
-  const products = alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel));
+  const { layoutGains } = runtime;
+  const laidOut = layoutGains ? channelsLast(lowered, layoutGains, hasKernel) : lowered;
+  const products = alignRows(separateBiases(absorbTransposes(laidOut, hasKernel), hasKernel));
   return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
 }
 

@@ -1,7 +1,7 @@
 // mutwo beside PyTorch on the same GPU: npm run bench:gpu [-- --models a,b] [--record DIR] [--json]
 // Prints the tables of `mutwo help benchmarks`; PyTorch's columns are empty where python3 has no PyTorch with CUDA.
 // In their place: --gradients (against float64), --equality (planned steps, and a wrong one), --memory (seen from
-// outside), --many (each model twice in one process), --large (a step larger than the GPU).
+// outside), --many (each model twice in one process), --large (a step larger than the GPU), --train (data that arrives).
 
 import { mkdirSync } from "node:fs";
 import path from "node:path";
@@ -13,6 +13,7 @@ import { many } from "./gpu-many.js";
 import { memory } from "./gpu-memory.js";
 import { benchModels, type Places } from "./gpu-models.js";
 import { steps } from "./gpu-steps.js";
+import { train } from "./gpu-train.js";
 
 const options = {
   record: { type: "string" },
@@ -24,6 +25,7 @@ const options = {
   memory: { type: "boolean" },
   many: { type: "boolean" },
   large: { type: "boolean" },
+  train: { type: "boolean" },
 } as const;
 
 async function main(): Promise<void> {
@@ -39,6 +41,7 @@ async function main(): Promise<void> {
   if (flags.memory) parts.push(await memory(places, models));
   if (flags.many) parts.push(await many(places));
   if (flags.large) parts.push(await large(places));
+  if (flags.train) parts.push(await train(places));
   if (flags.gradients) parts.push(await gradients(places, names));
   if (parts.length) {
     process.stdout.write(parts.join("\n"));

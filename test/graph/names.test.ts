@@ -9,6 +9,7 @@ import {
   knownName,
   microName,
   nextName,
+  orderName,
   originalName,
   type ParsedName,
   parseName,
@@ -48,6 +49,7 @@ const kinds: readonly [string, (name: string) => string, Omit<ParsedName, "origi
   ["againName", (name) => againName(name, 30), { again: 30 }],
   ["sliceName", (name) => sliceName(name, 3), { slice: 3 }],
   ["chunkName", (name) => chunkName(name, 4), { chunk: 4 }],
+  ["orderName", (name) => orderName(name, "last"), { order: "last" }],
   ["gradientName", gradientName, { gradient: true }],
   ["nextName", nextName, { next: true }],
 ];

@@ -89,8 +89,10 @@ async function staysInChannel(op: string): Promise<boolean> {
   let seen = false;
   for (const sample of sampled(op)) {
     const { values, type, run, close } = runner(sample);
+    const isLast = ops.get(op)?.channelsFirst !== undefined || type.shape.length < 2;
+    const axis = isLast ? type.shape.length - 1 : 1;
     const channelOf = (i: number): number =>
-      Math.floor(i / elementCount(type.shape.slice(2))) % (type.shape[type.shape.length > 1 ? 1 : 0] as number);
+      Math.floor(i / elementCount(type.shape.slice(axis + 1))) % (type.shape[axis] as number);
     const x = values.get("x0") as number[];
     const [before, made] = [
       await run(values),

@@ -1,4 +1,5 @@
 import { elementCount, isFloat, tensorBytes } from "../../graph/graph.js";
+import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { number, type OwnNode, typeIn } from "./context.js";
 import { statisticsSource } from "./source/norm.js";
@@ -18,10 +19,14 @@ export const batchStatistics: OwnNode = {
     const { address, cuda, graph, launcher } = context;
     const { dtype, shape } = typeIn(graph, x);
     const vector = typeIn(graph, oldMean);
-    const [before, kept] = shape as [number, number];
+    const axis = opOf(node).channelsFirst ? shape.length - 1 : 1;
     const { sums, finish, partsBytes } = statisticsSource(
       {
-        shape: { before, kept, after: elementCount(shape.slice(2)) },
+        shape: {
+          before: elementCount(shape.slice(0, axis)),
+          kept: shape[axis] as number,
+          after: elementCount(shape.slice(axis + 1)),
+        },
         aligned: address(x) % 16n === 0n,
         multiprocessors: cuda.multiprocessors,
       },

@@ -1,19 +1,28 @@
 import { NodeError } from "../../graph/errors.js";
-import { type DType, elementCount, type Graph, isFloat, type Node, type Tensor } from "../../graph/graph.js";
+import {
+  type DType,
+  elementCount,
+  type Graph,
+  isFloat,
+  type Node,
+  type Tensor,
+  type TensorType,
+} from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
+import { firstOrder, lastOrder, toFirst } from "../../ops/channels-last.js";
 import { fusedGraph } from "../../ops/fused.js";
-import type { Window } from "../../ops/geometry.js";
 import { opOf } from "../../ops/index.js";
 import { normalizeAxes } from "../../ops/shapes.js";
 import type { Pointer } from "../ort-api.js";
 import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { parts } from "./source/channels.js";
 import { canGenerate, fusedSource } from "./source/fused.js";
-import type { KernelSource } from "./source/kernel.js";
-import { maxPoolGradientSource, maxPoolSource } from "./source/pool.js";
+import { type KernelSource, memoryTypes } from "./source/kernel.js";
+import { averagePoolSource, maxPoolGradientSource, maxPoolSource, type Pooling } from "./source/pool.js";
 import { dropoutSource, randomSource, type Spread } from "./source/random.js";
 import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
 import { scatterSource } from "./source/scatter.js";
+import { turnSource } from "./source/turn.js";
 
 /** What a fused node holds, or one node of which such a node could be made. */
 function bodyOf(node: Node, graph: Pick<Graph, "tensors">): Graph {
@@ -134,33 +143,54 @@ export const scatterRows: OwnNode = {
   },
 };
 
-/** The window of a pooling node. */
-function windowIn(node: Node): Window {
+/** The window of a pooling node over images of that shape, channels first. */
+function poolingOf(node: Node, x: TensorType, y: TensorType): Pooling {
   const kernel = numbers(node, "kernel_shape") ?? [];
   const ones = new Array<number>(kernel.length).fill(1);
+  const channelsLast = opOf(node).channelsFirst !== undefined;
+  const first = (shape: readonly number[]): readonly number[] => (channelsLast ? toFirst(shape) : shape);
   return {
-    kernel,
-    strides: numbers(node, "strides") ?? ones,
-    dilations: numbers(node, "dilations") ?? ones,
-    pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
+    dtype: x.dtype,
+    shape: first(x.shape),
+    pooled: first(y.shape).slice(2),
+    window: {
+      kernel,
+      strides: numbers(node, "strides") ?? ones,
+      dilations: numbers(node, "dilations") ?? ones,
+      pads: numbers(node, "pads") ?? new Array<number>(2 * kernel.length).fill(0),
+    },
+    channelsLast,
   };
 }
 
-/** Max pooling, in 16 bits too, with indices if they are read. */
-export const maxPool: OwnNode = {
+/** Pooling by a kernel that is made for a window. */
+const pool = (
+  sourceOf: (pooling: Pooling, node: Node) => KernelSource,
+  isWanted: (node: Node) => boolean = () => true,
+): OwnNode => ({
   fits: (node, graph, { compiles }) => {
     const { dtype, shape } = typeIn(graph, node.inputs[0]);
     const isPlain =
       number(node, "storage_order", 0) === 0 && (node.attributes.auto_pad?.value ?? "NOTSET") === "NOTSET";
-    return compiles && isFloat(dtype) && isPlain && elementCount(shape) > 0 && Boolean(node.outputs[0]);
+    const isMade = elementCount(shape) > 0 && Boolean(node.outputs[0]);
+    return compiles && isFloat(dtype) && isPlain && isMade && isWanted(node);
   },
   prepare(node, context) {
     const [x, y] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const source = maxPoolSource(x.dtype, x.shape, y.shape.slice(2), windowIn(node), Boolean(node.outputs[1]));
+    const source = sourceOf(poolingOf(node, x, y), node);
     const operands = [...node.inputs, ...node.outputs].filter(Boolean).map(context.address);
     return context.launcher(source, () => operands);
   },
-};
+});
+
+/** Max pooling, in 16 bits too, with indices if they are read. */
+export const maxPool = pool((pooling, { outputs }) => maxPoolSource(pooling, Boolean(outputs[1])));
+
+/** Average pooling of images whose channels are last; of others by cuDNN. */
+export const averagePool = pool(
+  (pooling, node) => averagePoolSource(pooling, number(node, "count_include_pad", 0) !== 0),
+  (node) => opOf(node).channelsFirst !== undefined,
+);
 
 /** Max pooling's gradient; without the window's attributes its body adds by index. */
 export const maxPoolGradient: OwnNode = {
@@ -168,9 +198,36 @@ export const maxPoolGradient: OwnNode = {
     compiles && isFloat(typeIn(graph, node.inputs[0]).dtype) && numbers(node, "kernel_shape") !== undefined,
   prepare(node, context) {
     const [dy, dx] = [typeIn(context.graph, node.inputs[0]), typeIn(context.graph, node.outputs[0])];
-    const source = maxPoolGradientSource(dx.dtype, dx.shape, dy.shape.slice(2), windowIn(node));
+    const source = maxPoolGradientSource(poolingOf(node, dx, dy));
     const operands = [...node.inputs, ...node.outputs].map(context.address);
     return context.launcher(source, () => operands);
+  },
+};
+
+/** How images are turned from one order of axes to the other, as matrices; undefined for other transpositions. */
+function turnOf(
+  node: Node,
+  graph: Pick<Graph, "tensors">,
+): readonly [count: number, rows: number, columns: number] | undefined {
+  const { dtype, shape } = typeIn(graph, node.inputs[0]);
+  const perm = numbers(node, "perm") ?? [];
+  const rank = shape.length;
+  if (rank < 4 || !memoryTypes[dtype]) return undefined;
+  const [n, ...rest] = shape as [number, ...number[]];
+  const columns = elementCount(rest.slice(0, -1));
+  if (perm.join() === lastOrder(rank).join()) return [n, rest[0] as number, elementCount(rest.slice(1))];
+  return perm.join() === firstOrder(rank).join() ? [n, columns, rest.at(-1) as number] : undefined;
+}
+
+/** Images whose channels become the last axis, or axis 1 again. */
+export const turnedImage: OwnNode = {
+  fits: (node, graph, { compiles }) => compiles && turnOf(node, graph) !== undefined,
+  prepare(node, context) {
+    const matrices = turnOf(node, context.graph);
+    if (!matrices) throw new NodeError("no kernel for such a transposition", node, { kind: "no kernel" });
+    const { dtype } = typeIn(context.graph, node.inputs[0]);
+    const operands = [node.inputs[0] as string, node.outputs[0] as string].map(context.address);
+    return context.launcher(turnSource(dtype, matrices, context.cuda.multiprocessors), () => operands);
   },
 };
 

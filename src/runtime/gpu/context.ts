@@ -4,7 +4,7 @@ import type { Pointer } from "../ort-api.js";
 import type { Compiler } from "./compiler.js";
 import type { Cuda } from "./cuda.js";
 import type { Cudnn } from "./cudnn.js";
-import type { Convolution, KeptWay } from "./cudnn-convolutions.js";
+import type { Convolution, KeptWay, UnboundConvolution } from "./cudnn-convolutions.js";
 import type { KernelSource } from "./source/kernel.js";
 import type { Workspace } from "./workspace.js";
 
@@ -15,6 +15,8 @@ export interface Means {
   readonly compiles: boolean;
   /** Only kernels that give the same bits each time. */
   readonly deterministic: boolean;
+  /** Whether cuDNN has a plan for a convolution with channels last; absent: that is not known. */
+  readonly isPlannable?: (spec: UnboundConvolution) => boolean;
   /** Whether products of float32 may be rounded to TF32. */
   readonly tf32: boolean;
   /** Whether the device has what the kernels of attention need: compute capability 8.0, and the shared memory. */

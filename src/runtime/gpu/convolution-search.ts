@@ -13,7 +13,7 @@ import {
   type Trial,
 } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
-import { planBy, plansOf } from "./cudnn-plans.js";
+import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
 import { briefMs } from "./measure.js";
 
@@ -108,6 +108,12 @@ export function waysOf(
   return ways;
 }
 
+/** Whether there is a plan of cuDNN's graph interface for a convolution, as far as can be told without running any. */
+export const isPlannable = (
+  gpu: { readonly cuda: Pick<Cuda, "name">; readonly cudnn: Cudnn },
+  spec: ConvolutionSpec,
+): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
+
 function searched(
   { cuda, cudnn, stream, workspace }: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
   spec: ConvolutionSpec,
@@ -115,7 +121,7 @@ function searched(
   bytes: number,
 ): readonly Convolution[] {
   const events: Pointer[] = [];
-  const at = workspace.take(bytes);
+  const at = workspace.takeBriefly(bytes);
   const found: Convolution[] = [];
   try {
     events.push(cuda.event(true), cuda.event(true));

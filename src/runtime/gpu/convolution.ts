@@ -1,21 +1,35 @@
 import { NodeError } from "../../graph/errors.js";
-import type { Graph, Node } from "../../graph/graph.js";
+import { bytesPerElement, elementCount, type Graph, type Node, type TensorType } from "../../graph/graph.js";
 import { originalName } from "../../graph/names.js";
+import { toFirst } from "../../ops/channels-last.js";
+import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
 import { smallWorkspace, waysOf } from "./convolution-search.js";
 import { factors } from "./cudnn.js";
-import { affordable, type ConvolutionKind, type ConvolutionSpec } from "./cudnn-convolutions.js";
+import {
+  affordable,
+  type ConvolutionKind,
+  type ConvolutionSpec,
+  type UnboundConvolution,
+} from "./cudnn-convolutions.js";
 
-type Found = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic"> & {
+type Found = UnboundConvolution & {
   /** Which inputs of the node are cuDNN's two operands. */
   readonly operands: readonly [number, number];
 };
 
 /** The convolution that a node computes, seen as cuDNN does; undefined if cuDNN has no such one. */
 function convolutionOf(node: Node, graph: Pick<Graph, "tensors">): Found | undefined {
-  const [first, second] = [typeIn(graph, node.inputs[0]), typeIn(graph, node.inputs[1])];
-  const out = typeIn(graph, node.outputs[0]);
+  const { channelsFirst } = opOf(node);
+  const { domain, op } = channelsFirst ?? node;
+  // whatever the order of the axes in memory, cuDNN names the channels first
+  const typed = (name: string | undefined): TensorType => {
+    const { dtype, shape } = typeIn(graph, name);
+    return { dtype, shape: channelsFirst ? toFirst(shape) : shape };
+  };
+  const [first, second] = [typed(node.inputs[0]), typed(node.inputs[1])];
+  const out = typed(node.outputs[0]);
   const rank = first.shape.length - 2;
   const pads = numbers(node, "pads") ?? new Array<number>(2 * rank).fill(0);
   const ones = new Array<number>(rank).fill(1);
@@ -28,8 +42,9 @@ function convolutionOf(node: Node, graph: Pick<Graph, "tensors">): Found | undef
     strides: numbers(node, "strides") ?? ones,
     dilations: numbers(node, "dilations") ?? ones,
     groups: number(node, "group", 1),
+    ...(channelsFirst && { channelsLast: true as const }),
   };
-  const kind = kinds[`${node.domain}:${node.op}`] as ConvolutionKind;
+  const kind = kinds[`${domain}:${op}`] as ConvolutionKind;
   const shapes = {
     forward: { x: first.shape, w: second.shape, y: out.shape },
     filter: { x: first.shape, w: out.shape, y: second.shape },
@@ -59,6 +74,10 @@ const kinds: Readonly<Record<string, ConvolutionKind>> = {
 const alignmentOf = (addresses: readonly Pointer[]): number =>
   [16, 8, 4, 2].find((bytes) => addresses.every((address) => address % BigInt(bytes) === 0n)) ?? 1;
 
+/** Whether the operands lie on boundaries of 16 bytes, also where they are parts of others: some images, or one filter of many. */
+const isAligned = ({ dtype, x, w, y }: UnboundConvolution): boolean =>
+  [x.slice(1), w, y.slice(1)].every((shape) => (elementCount(shape) * bytesPerElement(dtype)) % 16 === 0);
+
 /** What adds a bias of channels to a convolution's output. */
 function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext): () => void {
   const { dtype, shape } = typeIn(graph, node.outputs[0]);
@@ -75,10 +94,15 @@ function biasOf(node: Node, bias: string, { cudnn, graph, address }: NodeContext
 export const convolution: OwnNode = {
   // a bias is added by a kernel more: ONNX Runtime's adds it at once, but may differ from run to run (it times algorithms
   // anew for each step)
-  fits: (node, graph, { cudnn, deterministic }) =>
-    (deterministic || !node.inputs[2]) &&
-    cudnn.supports(typeIn(graph, node.inputs[0]).dtype) &&
-    convolutionOf(node, graph) !== undefined,
+  fits(node, graph, { cudnn, deterministic, isPlannable }) {
+    const hasBias = Boolean(node.inputs[2]);
+    if ((hasBias && !deterministic) || !cudnn.supports(typeIn(graph, node.inputs[0]).dtype)) return false;
+    const found = convolutionOf(node, graph);
+    if (!found?.channelsLast) return found !== undefined;
+    // the legacy interface hardly knows this order, and no interface knows it of float64
+    const { operands, ...spec } = found;
+    return !hasBias && spec.dtype !== "float64" && isAligned(spec) && (isPlannable?.(spec) ?? true);
+  },
   prepare(node, context) {
     const found = convolutionOf(node, context.graph);
     if (!found) throw new NodeError("cuDNN has no such convolution", node);
@@ -103,13 +127,8 @@ export const convolution: OwnNode = {
       // of another lane's cuDNN perhaps, and made again by this one's
       const same = found.find((one) => one.ms === before?.ms && one.workspaceBytes === before.workspaceBytes);
       const made = same ?? affordable(found, limit);
-      if (workspace.settled) context.chosen.set(choice, made);
-      const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
-      try {
-        made.run(a, b, out, at);
-      } finally {
-        if (at) workspace.giveBack(at);
-      }
+      context.chosen.set(choice, made);
+      workspace.withPieces(made.workspaceBytes ? [made.workspaceBytes] : [], ([at = 0n]) => made.run(a, b, out, at));
       addBias();
     };
   },

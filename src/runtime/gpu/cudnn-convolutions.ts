@@ -26,7 +26,7 @@ const tensorOpMath = 1;
 export interface ConvolutionSpec {
   readonly kind: ConvolutionKind;
   readonly dtype: DType;
-  /** Shapes of x, w and y, whichever of them is made. */
+  /** Shapes of x, w and y, whichever of them is made; channels are axis 1. */
   readonly x: readonly number[];
   readonly w: readonly number[];
   readonly y: readonly number[];
@@ -34,11 +34,16 @@ export interface ConvolutionSpec {
   readonly strides: readonly number[];
   readonly dilations: readonly number[];
   readonly groups: number;
+  /** In memory channels are the last axis of x, w and y. */
+  readonly channelsLast?: true;
   /** Bytes of which the operands' addresses are multiples, at most 16. */
   readonly alignment: number;
   readonly tf32: boolean;
   readonly deterministic: boolean;
 }
+
+/** A convolution without what depends on where it runs. */
+export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic">;
 
 /** How a convolution is made again without a search. */
 export type Recipe =
@@ -152,7 +157,9 @@ function describe(cudnn: Cudnn, spec: ConvolutionSpec): Described {
   cudnn.call("cudnnSetConvolutionGroupCount", convolution, spec.groups);
   const math = is16Bit(dtype) ? tensorOpMath : dtype === "float32" && !spec.tf32 ? fmaMath : defaultMath;
   cudnn.call("cudnnSetConvolutionMathType", convolution, math);
-  const [x, w, y] = [cudnn.tensor(dtype, spec.x), cudnn.filter(dtype, spec.w), cudnn.tensor(dtype, spec.y)];
+  const { channelsLast } = spec;
+  const x = cudnn.tensor(dtype, spec.x, channelsLast);
+  const [w, y] = [cudnn.filter(dtype, spec.w, channelsLast), cudnn.tensor(dtype, spec.y, channelsLast)];
   const [a, b, out] = kind === "forward" ? [x, w, y] : kind === "input" ? [w, y, x] : [x, y, w];
   return { convolution, a, b, out };
 }

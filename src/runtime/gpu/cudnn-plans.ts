@@ -1,5 +1,5 @@
 import { is16Bit } from "../../graph/graph.js";
-import { type Cudnn, contiguous, unlessRefused, widened, widenedShape } from "./cudnn.js";
+import { type Cudnn, stridesOf, unlessRefused, widened, widenedShape } from "./cudnn.js";
 import type { Convolution, ConvolutionSpec, PlanRecipe, Trial } from "./cudnn-convolutions.js";
 import {
   type ExecutionPlan,
@@ -24,7 +24,7 @@ const mostTries = 16;
 function graphOf(cudnn: Cudnn, spec: ConvolutionSpec): OperationGraph {
   const tensor = (shape: readonly number[]) => {
     const dims = widenedShape(shape);
-    return { dims, strides: contiguous(dims) };
+    return { dims, strides: stridesOf(dims, spec.channelsLast) };
   };
   const pads = widened(spec.pads, 0);
   return new OperationGraph(cudnn, {
@@ -104,6 +104,32 @@ export function plansOf(
   }
 }
 
+/** Whether cuDNN's graph interface has a plan for a convolution that may be taken; no kernel is compiled or run for that. */
+export function hasPlan(cudnn: Cudnn, spec: ConvolutionSpec): boolean {
+  if (spec.dtype === "float64") return false;
+  const graph = unlessRefused(() => graphOf(cudnn, spec));
+  if (!graph) return false;
+  const isProposed = (heuristic: HeuristicsMode): boolean => {
+    for (const proposal of graph.proposals(heuristic)) {
+      if (!isWorthIt(proposal, heuristic) || !isAllowed(proposal.notes, spec)) continue;
+      if (proposal.compiles) return true;
+      const plan = unlessRefused(() => graph.plan(proposal));
+      plan?.destroy();
+      if (plan) return true;
+    }
+    return false;
+  };
+  try {
+    return heuristics.some((heuristic) => unlessRefused(() => isProposed(heuristic)) ?? false);
+  } finally {
+    graph.destroy();
+  }
+}
+
+/** Compiling takes longer than it gains, but for what cuDNN itself takes for the best. */
+const isWorthIt = ({ compiles, rank }: Proposal, heuristic: HeuristicsMode): boolean =>
+  !compiles || (rank === 0 && heuristic === "A");
+
 /** A proposal, timed; undefined if it may not, or cannot, run in the workspace. */
 function tried(
   graph: OperationGraph,
@@ -113,9 +139,7 @@ function tried(
   { a, b, out, workspace, bytes, time }: Trial,
   before: readonly Convolution[],
 ): Convolution | undefined {
-  // compiling takes longer than it gains, but for what cuDNN itself takes for the best
-  const isWorthIt = !proposal.compiles || (proposal.rank === 0 && heuristic === "A");
-  if (!isWorthIt || !isAllowed(proposal.notes, spec)) return undefined;
+  if (!isWorthIt(proposal, heuristic) || !isAllowed(proposal.notes, spec)) return undefined;
   const plan = unlessRefused(() => graph.plan(proposal));
   if (!plan) return undefined;
   const { rank, engine } = proposal;

@@ -1,4 +1,5 @@
 import { type DType, elementCount } from "../../graph/graph.js";
+import { toFirst, toLast } from "../../ops/channels-last.js";
 import { type NativeCall, NativeLibrary, pointerFrom } from "../native-library.js";
 import type { Pointer } from "../ort-api.js";
 
@@ -62,8 +63,11 @@ export const widenedShape = (shape: readonly number[]): number[] => [
 ];
 
 /** Strides of a tensor without gaps, the last axis first, in elements. */
-export const contiguous = (dims: readonly number[]): number[] =>
-  dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+const contiguous = (dims: readonly number[]): number[] => dims.map((_, axis) => elementCount(dims.slice(axis + 1)));
+
+/** Strides of a tensor of these dimensions, the channels' second, in elements: in their order, or with channels last. */
+export const stridesOf = (dims: readonly number[], channelsLast?: true): number[] =>
+  channelsLast ? toFirst(contiguous(toLast(dims))) : contiguous(dims);
 
 /** An array of C's ints, which stays where it is. */
 export const ints = (values: readonly number[]): Int32Array => {
@@ -152,12 +156,12 @@ export class Cudnn {
   }
 
   /** The descriptor of contiguous tensors of a type. */
-  tensor(dtype: DType, shape: readonly number[]): Pointer {
-    const key = `${dtype} ${shape.join()}`;
+  tensor(dtype: DType, shape: readonly number[], channelsLast?: true): Pointer {
+    const key = `${dtype} ${shape.join()}${channelsLast ? " last" : ""}`;
     const known = this.tensors.get(key);
     if (known) return known;
     const dims = widenedShape(shape);
-    const strides = contiguous(dims);
+    const strides = stridesOf(dims, channelsLast);
     const made = this.create("Tensor");
     this.call("cudnnSetTensorNdDescriptor", made, this.typeOf(dtype), dims.length, ints(dims), ints(strides));
     this.tensors.set(key, made);
@@ -165,10 +169,10 @@ export class Cudnn {
   }
 
   /** A descriptor of a convolution's weights. */
-  filter(dtype: DType, shape: readonly number[]): Pointer {
+  filter(dtype: DType, shape: readonly number[], channelsLast?: true): Pointer {
     const dims = widenedShape(shape);
     const made = this.create("Filter");
-    this.call("cudnnSetFilterNdDescriptor", made, this.typeOf(dtype), 0, dims.length, ints(dims));
+    this.call("cudnnSetFilterNdDescriptor", made, this.typeOf(dtype), channelsLast ? 1 : 0, dims.length, ints(dims));
     return made;
   }
 

@@ -4,8 +4,10 @@ import { ortVersion } from "../ort-api.js";
 import type { Device, Runtime } from "../runtime.js";
 import { Compiler } from "./compiler.js";
 import type { Gpu, LaneOptions } from "./context.js";
+import { isPlannable } from "./convolution-search.js";
 import { type Cuda, openCuda } from "./cuda.js";
 import { LanePool } from "./lanes.js";
+import { layoutGains } from "./layout-gains.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
@@ -44,6 +46,7 @@ export function openGpu(options: GpuOptions): Runtime {
 const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   backend: "cuda",
   fuses: gpu.compiles,
+  layoutGains: layoutGains(gpu.tf32),
   device: deviceOf(gpu),
   hasKernel: kernelLookup(gpu, kernelFinder(gpu.kernels)),
   load: (graph, layout) => loadOnGpu(graph, layout, gpu),
@@ -84,15 +87,32 @@ function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
 }
 
 /** What the steps of a runtime share of these lanes, `contextBytes` without those that are opened later. */
-const sharedOf = (lanes: LanePool, laneOptions: LaneOptions, contextBytes: () => number) => ({
-  ...lanes.at(0),
-  tf32: laneOptions.tf32,
-  deterministic: laneOptions.deterministic,
-  laneOptions,
-  lane: (number: number) => lanes.at(number),
-  kernelUses: () => lanes.kernelUses,
-  contextBytes: () => contextBytes() + lanes.openedBytes,
-});
+function sharedOf(lanes: LanePool, laneOptions: LaneOptions, contextBytes: () => number) {
+  const { cuda, tf32, deterministic } = laneOptions;
+  const first = lanes.at(0);
+  return {
+    ...first,
+    tf32,
+    deterministic,
+    isPlannable: plannable({ cuda, cudnn: first.cudnn, tf32 }, deterministic),
+    laneOptions,
+    lane: (number: number) => lanes.at(number),
+    kernelUses: () => lanes.kernelUses,
+    contextBytes: () => contextBytes() + lanes.openedBytes,
+  };
+}
+
+/** Whether there are plans for convolutions whose operands lie on boundaries of 16 bytes; each is looked up once. */
+function plannable(gpu: Pick<Gpu, "cuda" | "cudnn" | "tf32">, deterministic: boolean): NonNullable<Gpu["isPlannable"]> {
+  const known = new Map<string, boolean>();
+  return (unbound) => {
+    const spec = { ...unbound, alignment: 16, tf32: gpu.tf32, deterministic };
+    const key = JSON.stringify(spec);
+    const found = known.get(key) ?? isPlannable(gpu, spec);
+    known.set(key, found);
+    return found;
+  };
+}
 
 function deviceOf({ cuda, cudnn, compiler, tf32, deterministic }: Gpu): Device {
   return {

@@ -1,7 +1,18 @@
 import type { Graph, Node } from "../../graph/graph.js";
+import { opOf } from "../../ops/index.js";
 import { attention, attentionGradient } from "./attention.js";
 import { batchStatistics } from "./batch-norm.js";
-import { dropout, fusedNode, maxPool, maxPoolGradient, randomNumbers, reduction, scatterRows } from "./compiled.js";
+import {
+  averagePool,
+  dropout,
+  fusedNode,
+  maxPool,
+  maxPoolGradient,
+  randomNumbers,
+  reduction,
+  scatterRows,
+  turnedImage,
+} from "./compiled.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { convolution } from "./convolution.js";
 import { awaitsCopy, beginsCopy } from "./copies.js";
@@ -20,7 +31,9 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:BatchNormalizationGradientApply": fusedNode,
   "mutwo:Fused": fusedNode,
   ":MaxPool": maxPool,
+  ":AveragePool": averagePool,
   "mutwo:MaxPoolGradient": maxPoolGradient,
+  ":Transpose": turnedImage,
   ":Dropout": dropout,
   ":RandomNormal": randomNumbers,
   ":RandomNormalLike": randomNumbers,
@@ -38,12 +51,17 @@ const own: Readonly<Record<string, OwnNode>> = {
   ":Pad": pad,
 };
 
+/** How such a node runs; the op for channels last is one with the op that it was made of. */
+function ownOf(node: Node): OwnNode | undefined {
+  const { domain, op } = opOf(node).channelsFirst ?? node;
+  return own[`${domain}:${op}`];
+}
+
 /** Whether a node runs without a kernel of ONNX Runtime. */
 export const runsOwn = (node: Node, graph: Pick<Graph, "tensors">, means: Means): boolean =>
-  own[`${node.domain}:${node.op}`]?.fits(node, graph, means) ?? false;
+  ownOf(node)?.fits(node, graph, means) ?? false;
 
 /** What runs such a node; undefined for others. */
 export function prepareOwn(node: Node, context: NodeContext): (() => void) | undefined {
-  if (!runsOwn(node, context.graph, context)) return undefined;
-  return own[`${node.domain}:${node.op}`]?.prepare(node, context);
+  return runsOwn(node, context.graph, context) ? ownOf(node)?.prepare(node, context) : undefined;
 }

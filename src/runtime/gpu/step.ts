@@ -192,7 +192,7 @@ export class GpuStep {
   during(index: number, call: () => void): number {
     // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
     const { workspace } = this.lanes[this.laneOf(index)] as Lane;
-    return workspace.during(call, this.eagerRuns > 0 ? this.idle[index] : undefined);
+    return workspace.during(call, this.idle[index], this.eagerRuns === 0);
   }
 
   /** Launches the whole step, lanes side by side. */

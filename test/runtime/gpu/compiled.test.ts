@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import { type Graph, type Node, tensorOf } from "../../../src/graph/graph.js";
 import {
+  averagePool,
   dropout,
   fusedNode,
   maxPool,
@@ -10,10 +11,12 @@ import {
   randomNumbers,
   reduction,
   scatterRows,
+  turnedImage,
 } from "../../../src/runtime/gpu/compiled.js";
 import type { OwnNode } from "../../../src/runtime/gpu/context.js";
-import { maxPoolGradientSource } from "../../../src/runtime/gpu/source/pool.js";
+import { averagePoolSource, maxPoolGradientSource, maxPoolSource } from "../../../src/runtime/gpu/source/pool.js";
 import { dropoutSource, randomSource } from "../../../src/runtime/gpu/source/random.js";
+import { turnSource } from "../../../src/runtime/gpu/source/turn.js";
 import { fuse } from "../../../src/step/fuse.js";
 import { fakeContext } from "./fake-gpu.js";
 
@@ -38,9 +41,10 @@ test("nothing fits where kernels cannot be compiled", () => {
   assert.equal(fits(reduction, sum("4,3", "0"), false), false);
 });
 
-test("reduction.fits(sum) where the axes that stay lie side by side, of floats, with elements", () => {
+test("reduction.fits(sum) where the axes that stay lie side by side or at the ends, of floats, with elements", () => {
   assert.equal(fits(reduction, sum("2,3,4", "0,2")), true);
-  assert.equal(fits(reduction, sum("2,3,4", "1")), false);
+  assert.equal(fits(reduction, sum("2,3,4", "1")), true);
+  assert.equal(fits(reduction, sum("2,3,4,5", "1,3")), false);
   // the builder refuses a reduction of nothing: a graph from elsewhere
   const full = parseGraph(sum("4,3", "0"));
   const empty = new Map(full.tensors).set("x", { ...tensorOf(full, "x"), shape: [0, 3] });
@@ -86,7 +90,7 @@ test("maxPoolGradient.fits(node) needs the window: without it places are added u
   assert.equal(fits(maxPoolGradient, gradient("")), false);
   const window = { kernel: [2, 2], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
   assert.deepEqual(launched(maxPoolGradient, parseGraph(gradient("kernel_shape=[2,2], "))).sources, [
-    maxPoolGradientSource("float32", [1, 1, 4, 4], [2, 2], window),
+    maxPoolGradientSource({ dtype: "float32", shape: [1, 1, 4, 4], pooled: [2, 2], window, channelsLast: false }),
   ]);
 });
 
@@ -145,4 +149,31 @@ test("fusedNode runs a node alone that others would be fused with, without the r
   const halves = `graph(float16[2,3,4] x, VECTOR[3] s) => (y) { y = mutwo.BatchNormalizationApply(x, s, s, s, s) }`;
   assert.equal(fits(fusedNode, halves.replace("VECTOR", "float32")), true);
   assert.equal(fits(fusedNode, halves.replace("VECTOR", "float16")), false);
+});
+
+test("turnedImage.fits(Transpose) where channels become the last axis or axis 1 again", () => {
+  const turn = (perm: string) => `graph(float32[2,3,4,5] x) => (y) { y = Transpose<perm=[${perm}]>(x) }`;
+  assert.deepEqual(
+    ["0,2,3,1", "0,3,1,2", "0,1,3,2", "3,2,1,0"].map((perm) => fits(turnedImage, turn(perm))),
+    [true, true, false, false],
+  );
+  const sourceOf = (perm: string) => launched(turnedImage, parseGraph(turn(perm))).sources;
+  assert.deepEqual(sourceOf("0,2,3,1"), [turnSource("float32", [2, 3, 20], 4)]);
+  assert.deepEqual(sourceOf("0,3,1,2"), [turnSource("float32", [2, 12, 5], 4)]);
+});
+
+test("maxPool takes images in either order, averagePool those whose channels are last", () => {
+  const pooled = (op: string, more = "") =>
+    `graph(float32[1,4,4,3] x) => (y) { y = ${op}<kernel_shape=[2,2], strides=[2,2]${more}>(x) }`;
+  assert.equal(fits(maxPool, pooled("mutwo.MaxPoolChannelsLast")), true);
+  assert.equal(fits(averagePool, pooled("mutwo.AveragePoolChannelsLast")), true);
+  assert.deepEqual([fits(maxPool, pooled("MaxPool")), fits(averagePool, pooled("AveragePool"))], [true, false]);
+  assert.equal(fits(maxPool, pooled("mutwo.MaxPoolChannelsLast", ", storage_order=1")), false);
+  const window = { kernel: [2, 2], strides: [2, 2], dilations: [1, 1], pads: [0, 0, 0, 0] };
+  const pooling = { dtype: "float32", shape: [1, 3, 4, 4], pooled: [2, 2], window, channelsLast: true } as const;
+  const sourcesOf = (node: OwnNode, op: string, more = "") => launched(node, parseGraph(pooled(op, more))).sources;
+  assert.deepEqual(sourcesOf(maxPool, "mutwo.MaxPoolChannelsLast"), [maxPoolSource(pooling, false)]);
+  assert.deepEqual(sourcesOf(averagePool, "mutwo.AveragePoolChannelsLast", ", count_include_pad=1"), [
+    averagePoolSource(pooling, true),
+  ]);
 });

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
-import { waysOf, worthKeeping } from "../../../src/runtime/gpu/convolution-search.js";
+import { isPlannable, waysOf, worthKeeping } from "../../../src/runtime/gpu/convolution-search.js";
 import type { ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
 import { type FakeCudnnOptions, fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeGpu } from "./fake-gpu.js";
@@ -157,4 +157,17 @@ test("waysOf(convolution) on a device that is nearly full takes what fits, and k
   assert.equal(kept(folder), 0);
   search(folder, { A: engines });
   assert.deepEqual(search(folder, { A: engines }, {}, 80 * MiB).names, [1]);
+});
+
+test("isPlannable(convolution) asks cuDNN, unless an earlier process found a way", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
+  const asked = (options: FakeCudnnOptions): [boolean, number] => {
+    const fake = fakeCudnn(options);
+    const gpu = { cuda: { name: "Fake GPU" }, cudnn: fake.cudnn };
+    return [withCache(folder, () => isPlannable(gpu, spec)), fake.lines.length];
+  };
+  assert.equal(asked({})[0], false);
+  assert.equal(asked({ A: engines })[0], true);
+  search(folder, { A: engines });
+  assert.deepEqual(asked({}), [true, 0]);
 });

@@ -6,6 +6,7 @@ import { after, test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import type { Node, Tensor } from "../../../src/graph/graph.js";
 import { convolution } from "../../../src/runtime/gpu/convolution.js";
+import { stridesOf } from "../../../src/runtime/gpu/cudnn.js";
 import type { Convolution } from "../../../src/runtime/gpu/cudnn-convolutions.js";
 import { fakeCudnn, withCache } from "./fake-cudnn.js";
 import { fakeContext } from "./fake-gpu.js";
@@ -83,4 +84,55 @@ test("a bias is added by a call more: where the bits must be the same each time"
 test("ONNX Runtime runs a convolution with pads that differ, or with pads that follow from its size", () => {
   assert.equal(fits("Conv<kernel_shape=[3,3], pads=[0,0,1,1]>(x, w)"), false);
   assert.equal(fits('Conv<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x, w)'), false);
+});
+
+test("a step's first run takes the way that later runs take, in what lies idle in the arena", () => {
+  const graph = parseGraph(
+    "graph(float32[2,3,8,8] x, float32[4,3,3,3] w) => (y) { y = Conv<kernel_shape=[3,3]>(x, w) }",
+  );
+  const { context, lines } = fakeContext(graph);
+  const recipe = { algorithm: 0 } as unknown as Convolution["recipe"];
+  const way = (workspaceBytes: number): Convolution => ({
+    workspaceBytes,
+    ms: 1,
+    recipe,
+    run: (_a, _b, _out, workspace) => void lines.push(`${workspaceBytes} bytes at ${workspace}`),
+    destroy: () => {},
+  });
+  const [large, idleAt] = [2 ** 29, 2n ** 40n];
+  context.convolutions.get = () => [way(large), way(0)];
+  const launch = convolution.prepare(graph.nodes[0] as Node, context);
+  for (const isFirst of [true, false]) context.workspace.during(launch, { at: idleAt, bytes: large }, isFirst);
+  assert.deepEqual(lines, [`${large} bytes at ${idleAt}`, `${large} bytes at ${idleAt}`]);
+});
+
+const last = `graph(float32[2,8,8,3] x, float32[4,3,3,3] w) => (y) {
+  y = mutwo.ConvChannelsLast<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)
+}`;
+
+test("a convolution with channels last runs where cuDNN has a plan for it, and never in float64", () => {
+  const specs: unknown[] = [];
+  const ask = (text: string, answer: boolean): boolean => {
+    const graph = parseGraph(text);
+    const isPlannable = (spec: unknown): boolean => Boolean(specs.push(spec)) && answer;
+    return convolution.fits(graph.nodes[0] as Node, graph, { ...means, isPlannable });
+  };
+  assert.deepEqual([ask(last, true), ask(last, false)], [true, false]);
+  const shapes = { x: [2, 3, 8, 8], w: [4, 3, 3, 3], y: [2, 4, 8, 8], channelsLast: true };
+  const window = { pads: [1, 1], strides: [1, 1], dilations: [1, 1], groups: 1 };
+  assert.deepEqual(specs[0], { kind: "forward", dtype: "float32", ...shapes, ...window });
+  assert.equal(ask(last.replaceAll("float32", "float64"), true), false);
+  // the filter's 5 · 9 numbers may lie anywhere in a flat buffer
+  assert.equal(ask(last.replace("[2,8,8,3]", "[2,8,8,1]").replace("[4,3,3,3]", "[5,3,3,1]"), true), false);
+  assert.equal(ask(last.replace("ConvChannelsLast", "ConvFilterGradientChannelsLast"), true), false, "other shapes");
+});
+
+test("cuDNN is told the strides of images and filters whose channels are last", () => {
+  const graph = parseGraph(last);
+  const fake = fakeContext(graph);
+  const { cudnn, lines } = fakeCudnn({ A: [{ engine: 5 }] });
+  convolution.prepare(graph.nodes[0] as Node, { ...fake.context, cudnn })();
+  assert.match(lines.at(-1) ?? "", /^execute 5: /);
+  assert.deepEqual(stridesOf([2, 3, 8, 8], true), [192, 1, 24, 3]);
+  assert.deepEqual(stridesOf([2, 3, 8, 8]), [192, 64, 8, 1]);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
-import { isAllowed, planBy, plansOf } from "../../../src/runtime/gpu/cudnn-plans.js";
+import { hasPlan, isAllowed, planBy, plansOf } from "../../../src/runtime/gpu/cudnn-plans.js";
 import { type FakeCudnnOptions, fakeCudnn } from "./fake-cudnn.js";
 
 const spec: ConvolutionSpec = {
@@ -116,4 +116,32 @@ test("planBy(recipe) makes the plan again where cuDNN still proposes that engine
   ofRank?.destroy();
   assert.equal(planBy(fakeCudnn({ failsAt: 1 }).cudnn, spec, recipe, 3), undefined);
   assert.equal(fake.held.size, 0);
+});
+
+test("hasPlan(convolution) is whether cuDNN can make one that may be taken; none is run", () => {
+  const has = (options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {}): boolean => {
+    const fake = fakeCudnn(options);
+    const result = hasPlan(fake.cudnn, { ...spec, ...changes });
+    assert.equal(fake.held.size, 0);
+    assert.ok(!fake.lines.some((line) => line.startsWith("execute")));
+    return result;
+  };
+  assert.equal(has({ A: [{ engine: 1 }] }), true);
+  assert.equal(has({ fallback: [{ engine: 1 }] }), true);
+  assert.equal(has({}), false);
+  assert.equal(has({ A: [{ engine: 1, refused: true }] }), false);
+  assert.equal(has({ A: [{ engine: 1, refused: true }, { engine: 2 }] }), true);
+  assert.equal(has({ A: [{ engine: 1, compiles: true, refused: true }] }), true, "compiling takes long");
+  assert.equal(has({ A: [{ engine: 1, notes: [tensorCore] }] }, { tf32: false }), false);
+  assert.equal(
+    has({
+      A: [
+        { engine: 2, notes: [1] },
+        { engine: 1, compiles: true },
+      ],
+    }),
+    false,
+  );
+  assert.equal(has({ A: [{ engine: 1 }], failsAt: 1 }), false);
+  assert.equal(has({ A: [{ engine: 1 }] }, { dtype: "float64" }), false);
 });

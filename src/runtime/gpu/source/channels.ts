@@ -2,8 +2,17 @@ import { elementCount, type Graph, type Node, type Tensor } from "../../../graph
 import { computeTypes, literal } from "./expressions.js";
 import { type KernelSource, parameters } from "./kernel.js";
 import { type ChannelSums, channelSums } from "./norm.js";
-import { type ChannelShape, finishKernel, gridOf, partsBytes, sumsKernel, vectors } from "./norm-kernels.js";
-import { elementText } from "./pointwise.js";
+import {
+  type ChannelShape,
+  finishKernel,
+  gridOf,
+  hasSeveral,
+  partsBytes,
+  stateOf,
+  sumsKernel,
+  vectors,
+} from "./norm-kernels.js";
+import { elementText, firstOp } from "./pointwise.js";
 
 /** A kernel and the names of what it is launched on; `parts` is memory of its own. */
 export interface Launch {
@@ -21,7 +30,7 @@ export interface Launches {
 export const parts = "parts";
 
 /**
- * Kernels of a body that sums over the elements of each channel (axis 1 of the shape): one that computes the pointwise part
+ * Kernels of a body that sums over the elements of each channel (an axis of the shape): one that computes the pointwise part
  * and sums what comes of it, then one for each pair of sums that makes vectors of it. Threads add up in double, in a fixed
  * order.
  */
@@ -29,38 +38,42 @@ export function channelKernels(
   body: Graph,
   used: readonly string[],
   shape: readonly number[],
+  axis: number,
   { aligned, multiprocessors }: Pick<ChannelShape, "aligned" | "multiprocessors">,
 ): Launches {
-  const [before, kept] = shape as [number, number];
+  const kept = shape[axis] as number;
   const over: ChannelShape = {
-    shape: { before, kept, after: elementCount(shape.slice(2)) },
+    shape: { before: elementCount(shape.slice(0, axis)), kept, after: elementCount(shape.slice(axis + 1)) },
     aligned,
     multiprocessors,
   };
   const grid = gridOf(over);
   const type = (name: string | undefined): Tensor => body.tensors.get(name as string) as Tensor;
-  const summing = body.nodes.filter(({ op }) => channelSums[op]);
-  const rule = ({ op }: Node): ChannelSums => channelSums[op] as ChannelSums;
+  const summing = body.nodes.filter((node) => channelSums[firstOp(node)]);
+  const rule = (node: Node): ChannelSums => channelSums[firstOp(node)] as ChannelSums;
+  const state = (node: Node, name: string) => {
+    const [element] = rule(node).elements;
+    return stateOf(grid, computeTypes[type(node.inputs[element as number]).dtype] as string, name);
+  };
   const text = elementText(body, used, shape, {
     width: grid.width,
     index: "unsigned",
-    channel: "c",
+    channel: { axis, index: "c", isOfElement: hasSeveral(grid) },
     further: (value) =>
       summing.flatMap((node, k) => {
         const { elements, terms } = rule(node);
         const [first, second] = terms(elements.map((slot) => value(node.inputs[slot] as string)));
-        return [`a${k} = a${k} + ${first};`, `b${k} = b${k} + ${second};`];
+        const [a, b] = [state(node, `a${k}`).at, state(node, `b${k}`).at];
+        return [`${a} = ${a} + ${first};`, `${b} = ${b} + ${second};`];
       }),
   });
-  const states = summing.map((node, k) => {
-    const [element] = rule(node).elements;
-    return `    ${computeTypes[type(node.inputs[element as number]).dtype]} a${k} = 0, b${k} = 0;`;
-  });
+  const states = summing.flatMap((node, k) => [state(node, `a${k}`).declared, state(node, `b${k}`).declared]);
+  const each = hasSeveral(grid) ? "[e]" : "";
   const sums = sumsKernel(over, grid, {
     parameters: parameters(body),
     begin: [...text.once, ...states],
     each: text.each,
-    sums: summing.flatMap((_, k) => [`(double)a${k}`, `(double)b${k}`]),
+    sums: summing.flatMap((_, k) => [`(double)a${k}${each}`, `(double)b${k}${each}`]),
   });
   const count = literal("float64", elementCount(shape) / kept);
   const finishing = summing.map((node, pair): Launch => {

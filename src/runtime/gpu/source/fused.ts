@@ -4,7 +4,7 @@ import { channelKernels, type Launches } from "./channels.js";
 import { reductions } from "./expressions.js";
 import { memoryTypes } from "./kernel.js";
 import { channelSums } from "./norm.js";
-import { isPointwise, pointwiseKernel } from "./pointwise.js";
+import { firstOp, isPointwise, pointwiseKernel } from "./pointwise.js";
 import { reducedAxesOf, rowKernel } from "./rows.js";
 
 const mostElements = 2 ** 31;
@@ -22,12 +22,15 @@ export function canGenerate(body: Graph): boolean {
         const isOfOne = ofChannels.every((slot) => type(inputs[slot]).dtype === vector.dtype);
         const isWide = vector.dtype === "float32" || vector.dtype === "float64";
         if (!isOfOne || !isWide || !isFloat(dtype)) return false;
-        if (channelSums[op]) return elementCount(shape) > 0 && elementCount(shape) < mostElements;
+        if (channelSums[firstOp(node)]) return elementCount(shape) > 0 && elementCount(shape) < mostElements;
       }
       return isPointwise(node) || (reductions[op] && isFloat(type(inputs[0]).dtype));
     })
   );
 }
+
+/** The axis of an image that its channels are. */
+const channelAxis = (node: Node, shape: readonly number[]): number => (opOf(node).channelsFirst ? shape.length - 1 : 1);
 
 /** The body with vectors of channels in a shape that broadcasts as they are meant. */
 function broadcasting(body: Graph): Graph {
@@ -36,7 +39,8 @@ function broadcasting(body: Graph): Graph {
     for (const slot of opOf(node).channelInputs ?? []) {
       const vector = body.tensors.get(node.inputs[slot] as string) as Tensor;
       const { shape } = body.tensors.get(node.inputs[0] as string) as Tensor;
-      tensors.set(vector.name, { ...vector, shape: shape.slice(1).map((n, axis) => (axis ? 1 : n)) });
+      const after = shape.length - 1 - channelAxis(node, shape);
+      tensors.set(vector.name, { ...vector, shape: [...vector.shape, ...new Array<number>(after).fill(1)] });
     }
   return { ...body, tensors };
 }
@@ -51,9 +55,11 @@ export function fusedSource(given: Graph, aligned: boolean, multiprocessors: num
   const body = broadcasting(given);
   const type = (name: string): Tensor => body.tensors.get(name) as Tensor;
   const used = body.inputs.filter((name) => body.nodes.some(({ inputs }) => inputs.includes(name)));
-  const overChannels = body.nodes.find(({ op }) => channelSums[op]);
-  if (overChannels)
-    return channelKernels(body, used, type(overChannels.inputs[0] as string).shape, { aligned, multiprocessors });
+  const overChannels = body.nodes.find((node) => channelSums[firstOp(node)]);
+  if (overChannels) {
+    const { shape } = type(overChannels.inputs[0] as string);
+    return channelKernels(body, used, shape, channelAxis(overChannels, shape), { aligned, multiprocessors });
+  }
   const reducing = body.nodes.filter(({ op }) => reductions[op]);
   const shape = reducing.length
     ? type(reducing[0]?.inputs[0] as string).shape

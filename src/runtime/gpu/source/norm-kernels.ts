@@ -22,28 +22,45 @@ const unrolled = 4;
 
 /** How the elements of each channel are dealt out to blocks. */
 export interface Grid {
-  /** Blocks that share a channel, or 32 of them. */
+  /** Blocks that share a channel, or those that threads of one block have. */
   readonly parts: number;
   /** Elements of a channel in each part. */
   readonly chunk: number;
-  /** Elements that are read together. */
+  /** Elements that are read together: of one channel, or, in columns, each of another one. */
   readonly width: 1 | 4;
+  /** Channels are the last axis, and threads beside each other have channels beside each other. */
   readonly isColumns: boolean;
+  /** In columns: threads beside each other that have the channels of a block. */
+  readonly across: number;
   readonly blocks: number;
 }
 
 export function gridOf({ shape: { before, kept, after }, aligned, multiprocessors }: ChannelShape): Grid {
   const isColumns = after === 1 && kept >= 16;
-  const width = aligned && after % 4 === 0 ? 4 : 1;
-  const groups = isColumns ? Math.ceil(kept / 32) : kept;
-  const most = Math.max(1, Math.ceil((before * after) / (isColumns ? 32 : threads * 4)));
+  const width = aligned && (isColumns ? kept : after) % 4 === 0 ? 4 : 1;
+  const across = isColumns ? Math.min(32, Math.ceil(kept / width)) : 1;
+  const groups = isColumns ? Math.ceil(kept / width / across) : kept;
+  const most = Math.max(1, Math.ceil((before * after) / 4 / (isColumns ? rowsOf(across) : threads)));
   const parts = Math.max(1, Math.min(most, Math.ceil((multiprocessors * blocksPerMultiprocessor) / groups), 512));
   const wanted = (before * after) / parts;
-  const unit = isColumns || wanted < width * threads * unrolled ? width : width * threads * unrolled;
+  const step = isColumns ? 1 : width;
+  const unit = isColumns || wanted < width * threads * unrolled ? step : width * threads * unrolled;
   const chunk = unit * Math.ceil(wanted / unit);
   const used = Math.ceil((before * after) / chunk);
-  return { parts: used, chunk, width, isColumns, blocks: groups * used };
+  return { parts: used, chunk, width, isColumns, across, blocks: groups * used };
 }
+
+/** Rows that the threads of a block read at once. */
+const rowsOf = (across: number): number => Math.floor(threads / across);
+
+/** Whether a thread sums several channels, the first of which is `c`: what it sums is told apart by `e`. */
+export const hasSeveral = ({ isColumns, width }: Grid): boolean => isColumns && width > 1;
+
+/** What a thread sums: its declaration, and the one that belongs to an element. */
+export const stateOf = (grid: Grid, type: string, name: string): { declared: string; at: string } =>
+  hasSeveral(grid)
+    ? { declared: `    ${type} ${name}[4] = {0, 0, 0, 0};`, at: `${name}[e]` }
+    : { declared: `    ${type} ${name} = 0;`, at: name };
 
 /** Reads element `at` of an operand. */
 export const read = (dtype: DType, name: string, at: string): string =>
@@ -52,7 +69,10 @@ export const read = (dtype: DType, name: string, at: string): string =>
 /** Bytes of the parts of one pair of sums. */
 export const partsBytes = ({ shape }: ChannelShape, grid: Grid): number => 16 * grid.parts * shape.kept;
 
-/** What a kernel sums, as text: `c` is the channel, `i0` the first element that is read, `count` how many were before. */
+/**
+ * What a kernel sums, as text: `c` is the channel (`c + e` where a thread has several), `i0` the first element that is read,
+ * `count` how many were before.
+ */
 export interface SumsText {
   readonly parameters: string;
   readonly begin: readonly string[];
@@ -72,41 +92,27 @@ export function sumsKernel({ shape }: ChannelShape, grid: Grid, text: SumsText):
   const length = before * after;
   const count = text.sums.length;
   const each = (line: (k: number) => string): string => Array.from({ length: count }, (_, k) => line(k)).join(" ");
-  const write = each((k) => {
-    const pair = k >> 1;
-    return `out[${2 * pair * parts * kept}u + 2u * (part * ${kept}u + c) + ${k % 2}u] = sum${k};`;
-  });
-  const declared = each((k) => `double sum${k} = 0;`);
-  const loop = (header: string, index: string): string => `    unsigned count = 0;
+  const store = (k: number, channel: string, sum: string): string =>
+    `out[${2 * (k >> 1) * parts * kept}u + 2u * (part * ${kept}u + ${channel}) + ${k % 2}u] = ${sum};`;
+  const loop = (header: string, index: string, sums: string): string => `    unsigned count = 0;
 ${text.begin.join("\n")}
 ${header}
       const unsigned i0 = ${index};
 ${text.each.join("\n")}
     }
-    ${text.sums.map((sum, k) => `sum${k} = ${sum};`).join(" ")}`;
+    ${sums}`;
   const body = isColumns
-    ? `  __shared__ double shared[${count}][8][33];
-  const unsigned c = (blockIdx.x % ${Math.ceil(kept / 32)}u) * 32u + threadIdx.x % 32u, part = blockIdx.x / ${Math.ceil(kept / 32)}u;
-  const unsigned begin = part * ${chunk}u, end = min(${length}u, begin + ${chunk}u);
-  ${declared}
-  if (c < ${kept}u) {
-${loop(`    for (unsigned row = begin + threadIdx.x / 32u; row < end; row += 8u, count++) {`, `row * ${kept}u + c`)}
-  }
-  ${each((k) => `shared[${k}][threadIdx.x / 32u][threadIdx.x % 32u] = sum${k};`)}
-  __syncthreads();
-  if (threadIdx.x < 32u && c < ${kept}u) {
-    for (int w = 1; w < 8; w++) { ${each((k) => `sum${k} += shared[${k}][w][threadIdx.x];`)} }
-    ${write}
-  }`
+    ? columnsBody(grid, { length, kept, text, loop, store })
     : `  __shared__ double shared[${count}][8];
   const unsigned c = blockIdx.x % ${kept}u, part = blockIdx.x / ${kept}u;
   const unsigned begin = part * ${chunk}u, end = min(${length}u, begin + ${chunk}u);
-  ${declared}
+  ${each((k) => `double sum${k} = 0;`)}
   {
 ${loop(
   `    #pragma unroll ${unrolled}
     for (unsigned e0 = begin + ${width}u * threadIdx.x; e0 < end; e0 += ${width * threads}u, count += ${width}u) {`,
   `(e0 / ${after}u) * ${kept * after}u + c * ${after}u + e0 % ${after}u`,
+  text.sums.map((sum, k) => `sum${k} = ${sum};`).join(" "),
 )}
   }
   for (int o = 16; o; o /= 2) { ${each((k) => `sum${k} += __shfl_xor_sync(0xffffffffu, sum${k}, o);`)} }
@@ -114,7 +120,7 @@ ${loop(
   __syncthreads();
   if (threadIdx.x == 0) {
     for (int w = 1; w < 8; w++) { ${each((k) => `sum${k} += shared[${k}][w];`)} }
-    ${write}
+    ${each((k) => store(k, "c", `sum${k}`))}
   }`;
   return named(
     (name) =>
@@ -122,6 +128,54 @@ ${loop(
     blocks,
     threads,
   );
+}
+
+interface ColumnsText {
+  /** Rows, each with an element of every channel. */
+  readonly length: number;
+  readonly kept: number;
+  readonly text: SumsText;
+  readonly loop: (header: string, index: string, sums: string) => string;
+  readonly store: (k: number, channel: string, sum: string) => string;
+}
+
+/** Sums down columns: a thread goes through rows of one channel or of four, threads that share channels join in turn. */
+function columnsBody(grid: Grid, { length, kept, text, loop, store }: ColumnsText): string {
+  const { across, width, chunk } = grid;
+  const [rows, channels] = [rowsOf(across), across * width];
+  const groups = Math.ceil(kept / channels);
+  const isSeveral = hasSeveral(grid);
+  const at = (k: number): string => `sum${k}${isSeveral ? "[e]" : ""}`;
+  const every = isSeveral ? "for (int e = 0; e < 4; e++) " : "";
+  const declared = text.sums.map((_, k) => `double sum${k}${isSeveral ? "[4] = {0, 0, 0, 0}" : " = 0"};`).join(" ");
+  const sums = `${every}{ ${text.sums.map((sum, k) => `${at(k)} = ${sum};`).join(" ")} }`;
+  const joined = text.sums.map(
+    (_, k) => `  __syncthreads();
+  if (isWithin) ${every}shared[row0][lane * ${width}u${isSeveral ? " + e" : ""}] = ${at(k)};
+  __syncthreads();
+  for (unsigned q = threadIdx.x; q < ${channels}u; q += ${threads}u)
+    if (first + q < ${kept}u) {
+      double sum = 0;
+      for (int w = 0; w < ${rows}; w++) sum += shared[w][q];
+      ${store(k, "(first + q)", "sum")}
+    }`,
+  );
+  return `  __shared__ double shared[${rows}][${channels}];
+  const unsigned lane = threadIdx.x % ${across}u, row0 = threadIdx.x / ${across}u;
+  const unsigned first = (blockIdx.x % ${groups}u) * ${channels}u, part = blockIdx.x / ${groups}u;
+  const unsigned c = first + lane * ${width}u;
+  const unsigned begin = part * ${chunk}u, end = min(${length}u, begin + ${chunk}u);
+  const bool isWithin = row0 < ${rows}u;
+  ${declared}
+  if (isWithin && c < ${kept}u) {
+${loop(
+  `    #pragma unroll 4
+    for (unsigned row = begin + row0; row < end; row += ${rows}u, count++) {`,
+  `row * ${kept}u + c`,
+  sums,
+)}
+  }
+${joined.join("\n")}`;
 }
 
 /**

@@ -1,7 +1,17 @@
 import type { DType } from "../../../graph/graph.js";
 import { computeTypes, literal } from "./expressions.js";
 import { type KernelSource, memoryTypes } from "./kernel.js";
-import { type ChannelShape, finishKernel, gridOf, partsBytes, read, sumsKernel, vectors } from "./norm-kernels.js";
+import {
+  type ChannelShape,
+  finishKernel,
+  gridOf,
+  hasSeveral,
+  partsBytes,
+  read,
+  stateOf,
+  sumsKernel,
+  vectors,
+} from "./norm-kernels.js";
 
 /** Sums over the elements of each channel in parts, and what is made of them. */
 interface StatisticsSource {
@@ -23,6 +33,8 @@ interface NormTypes {
   readonly vector: DType;
 }
 
+type State = ReturnType<typeof stateOf>;
+
 /**
  * CUDA C of a batch's mean and 1/√(variance + epsilon) for each channel. Parameters of `sums`: X, parts; of `finish`:
  * parts, X, mean and invStd, then, of what is renewed, the running value and the renewed one. The order of additions is
@@ -41,16 +53,19 @@ export function statisticsSource(
   const compute = computeTypes[types.x] as string;
   const { given, made, value, store } = vectors(types.vector);
   const count = literal("float64", before * after);
-  const origin = read(types.x, "x", `c * ${after}u`);
-  const add = (element: string): string => `{ const ${compute} d = ${element} - k; a = a + d; b = b + d * d; }`;
+  const [channel, several] = hasSeveral(grid) ? ["(c + e)", true] : ["c", false];
+  const originOf = (c: string): string => read(types.x, "x", `${c} * ${after}u`);
+  const [a, b, k] = ["a", "b", "k"].map((name) => stateOf(grid, compute, name)) as [State, State, State];
+  const add = (element: string): string =>
+    `{ const ${compute} d = ${element} - ${k.at}; ${a.at} = ${a.at} + d; ${b.at} = ${b.at} + d * d; }`;
   const four = `mutwo_four<${memory}>`;
   // each thread sums about its own first element: (x − k), then in double about the channel's first, shift = k − K
-  const shift = `((double)k - (double)${origin})`;
+  const shift = `((double)${k.at} - (double)${originOf(channel)})`;
   const sums = sumsKernel(over, grid, {
     parameters: `const ${memory}* x`,
-    begin: [`    ${compute} a = 0, b = 0, k = 0;`],
+    begin: [a, b, k].map(({ declared }) => declared),
     each: [
-      `      if (count == 0u) k = ${read(types.x, "x", "i0")};`,
+      `      if (count == 0u) ${several ? "for (int e = 0; e < 4; e++) " : ""}${k.at} = ${read(types.x, "x", several ? "i0 + e" : "i0")};`,
       ...(grid.width === 1
         ? [`      ${add(read(types.x, "x", "i0"))}`]
         : [
@@ -60,8 +75,8 @@ export function statisticsSource(
           ]),
     ],
     sums: [
-      `(double)a + (double)count * ${shift}`,
-      `(double)b + ${shift} * (2.0 * (double)a + (double)count * ${shift})`,
+      `(double)${a.at} + (double)count * ${shift}`,
+      `(double)${b.at} + ${shift} * (2.0 * (double)${a.at} + (double)count * ${shift})`,
     ],
   });
   const blend = (running: string, output: string, batch: string): string =>
@@ -78,7 +93,7 @@ export function statisticsSource(
       ...(renewed.variance ? [given("oldVariance"), made("newVariance")] : []),
     ].join(", "),
     code: [
-      `    const double off = first / ${count}, middle = (double)${origin} + off;`,
+      `    const double off = first / ${count}, middle = (double)${originOf("c")} + off;`,
       `    const double spread = second / ${count} - off * off, variance = spread > 0.0 || spread != spread ? spread : 0.0;`,
       store("mean", "middle"),
       store("inverse", `1.0 / sqrt(variance + ${literal("float64", epsilon)})`),

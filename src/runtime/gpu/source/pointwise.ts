@@ -11,8 +11,11 @@ export const scalarOf = (tensor: Tensor): number | undefined =>
     ? (valuesOf(tensor.dtype, tensor.data)[0] as number)
     : undefined;
 
+/** The op by which a node is known here: it computes the same wherever channels are. */
+export const firstOp = (node: Node): string => opOf(node).channelsFirst?.op ?? node.op;
+
 /** Whether a node of a body makes each element by itself. */
-export const isPointwise = (node: Node): boolean => node.op === "Cast" || expressions[node.op] !== undefined;
+export const isPointwise = (node: Node): boolean => node.op === "Cast" || expressions[firstOp(node)] !== undefined;
 
 /** The C expression of an inner node, given those of its inputs. */
 export function expressionOf(node: Node, body: Graph, value: (name: string) => string): string {
@@ -22,7 +25,7 @@ export function expressionOf(node: Node, body: Graph, value: (name: string) => s
     const to = (body.tensors.get(node.outputs[0] as string) as Tensor).dtype;
     return to === "bool" ? `(${inputs[0]} != 0)` : `(${computeTypes[to]})${inputs[0]}`;
   }
-  return (expressions[node.op] as Expression)(inputs, callOf(node, body.tensors), from);
+  return (expressions[firstOp(node)] as Expression)(inputs, callOf(node, body.tensors), from);
 }
 
 /**
@@ -58,6 +61,10 @@ export function broadcastIndex(full: readonly number[], operand: readonly number
 export const isFull = (tensor: TensorType, shape: readonly number[]): boolean =>
   elementCount(tensor.shape) === elementCount(shape);
 
+/** Whether an operand has one element for each place along one axis of the full shape. */
+const isAlong = (operand: readonly number[], full: readonly number[], along: number): boolean =>
+  full.every((n, axis) => (operand[axis - full.length + operand.length] ?? 1) === (axis === along ? n : 1));
+
 /** How many elements of the full shape in a row meet the same element of an operand. */
 function repeatsOf(full: readonly number[], operand: readonly number[]): number {
   let repeats = 1;
@@ -78,10 +85,17 @@ export interface ElementText {
   readonly each: readonly string[];
 }
 
+/** Where channels are, as text: the channel that a thread has, or the first of four, one for each element. */
+interface ChannelText {
+  readonly axis: number;
+  readonly index: string;
+  readonly isOfElement: boolean;
+}
+
 /**
  * The text that computes a body element by element: `x_v` is the value of x, `x_s` one that a thread reads once,
- * `x_g` one for all elements that are read together, `x_4` those in memory. `channel` is the index of the channel where
- * a thread stays in one; `further` is what it does beside with each element, given the values' names.
+ * `x_g` one for all elements that are read together, `x_4` those in memory, `x_r` four in a row of what is broadcast. `channel` says which axis the channels are, and
+ * which one a thread stays in, or that the elements that it reads together are always of the same four; `further` is what it does beside with each element, given the values' names.
  */
 export function elementText(
   body: Graph,
@@ -95,7 +109,7 @@ export function elementText(
   }: {
     readonly width: 1 | 4;
     readonly index: string;
-    readonly channel?: string;
+    readonly channel?: ChannelText | undefined;
     readonly further?: (value: (name: string) => string) => readonly string[];
   },
 ): ElementText {
@@ -106,27 +120,33 @@ export function elementText(
     `const ${compute(name)} ${name}_${suffix} = mutwo_in<${compute(name)}>(${at});`;
   const varying = used.filter((name) => scalarOf(type(name)) === undefined);
   const full = varying.filter((name) => isFull(type(name), shape));
-  const isOfChannels = (own: readonly number[]): boolean =>
-    shape.every((n, axis) => (own[axis - shape.length + own.length] ?? 1) === (axis === 1 ? n : 1));
   const once = new Map(
-    varying.flatMap((name): [string, string][] => {
-      const own = type(name).shape;
+    varying.flatMap((name): [string, "one" | "channel"][] => {
       if (full.includes(name)) return [];
-      if (elementCount(own) === 1) return [[name, "0"]];
-      return channel !== undefined && isOfChannels(own) ? [[name, channel]] : [];
+      if (elementCount(type(name).shape) === 1) return [[name, "one"]];
+      return channel && isAlong(type(name).shape, shape, channel.axis) ? [[name, "channel"]] : [];
     }),
   );
+  const isOfElement = (name: string): boolean => once.get(name) === "channel" && channel?.isOfElement === true;
   const others = varying.filter((name) => !full.includes(name) && !once.has(name));
   const isUniform = (name: string): boolean => width > 1 && repeatsOf(shape, type(name).shape) % width === 0;
+  /** Four elements in a row meet four in a row. */
+  const isRun = (name: string): boolean =>
+    width === 4 && (shape.at(-1) as number) % 4 === 0 && type(name).shape.at(-1) === shape.at(-1);
+  const runs = others.filter(isRun);
   const value = (name: string): string => {
     const constant = scalarOf(type(name));
     if (constant !== undefined) return literal(type(name).dtype, constant);
+    if (runs.includes(name)) return `mutwo_in<${compute(name)}>(${name}_r.v[e])`;
+    if (isOfElement(name)) return `mutwo_in<${compute(name)}>(${name}_s.v[e])`;
     return `${name}_${once.has(name) ? "s" : others.includes(name) && isUniform(name) ? "g" : "v"}`;
   };
   const place = (name: string, at: string): string => `${name}[${broadcastIndex(shape, type(name).shape, at)}]`;
   const inner = [
     ...full.map((name) => load(name, "v", width === 4 ? `${name}_4.v[e]` : `${name}[i]`)),
-    ...others.filter((name) => !isUniform(name)).map((name) => load(name, "v", place(name, "i"))),
+    ...others
+      .filter((name) => !isUniform(name) && !runs.includes(name))
+      .map((name) => load(name, "v", place(name, "i"))),
     ...body.nodes.flatMap((node) => {
       const [name = ""] = node.outputs;
       return isPointwise(node) ? [`const ${compute(name)} ${name}_v = ${expressionOf(node, body, value)};`] : [];
@@ -138,13 +158,21 @@ export function elementText(
     ...outputs.map((name) => `${width === 4 ? `${name}_4.v[e]` : `${name}[i]`} = ${result(name)}`),
     ...(further?.(value) ?? []),
   );
-  const lines = [...once].map(([name, at]) => `  ${load(name, "s", `${name}[${at}]`)}`);
+  const lines = [...once].map(([name, kind]) =>
+    isOfElement(name)
+      ? `  const ${four(name)} ${name}_s = *(const ${four(name)}*)(${name} + ${channel?.index});`
+      : `  ${load(name, "s", `${name}[${kind === "one" ? "0" : channel?.index}]`)}`,
+  );
   if (width === 1) return { once: lines, each: [`const ${index} i = i0;`, ...inner].map((line) => `      ${line}`) };
   return {
     once: lines,
     each: [
       ...full.map((name) => `    const ${four(name)} ${name}_4 = *(const ${four(name)}*)(${name} + i0);`),
       ...others.filter(isUniform).map((name) => `    ${load(name, "g", place(name, "i0"))}`),
+      ...runs.map((name) => {
+        const at = broadcastIndex(shape, type(name).shape, "i0");
+        return `    const ${four(name)} ${name}_r = *(const ${four(name)}*)(${name} + ${at});`;
+      }),
       ...outputs.map((name) => `    ${four(name)} ${name}_4;`),
       "    #pragma unroll",
       "    for (int e = 0; e < 4; e++) {",

@@ -2,25 +2,43 @@ import { type DType, elementCount } from "../../../graph/graph.js";
 import { computeTypes } from "./expressions.js";
 import { type KernelSource, memoryTypes, named } from "./kernel.js";
 
-/** A tensor seen as [before, kept, after]: summed over the outer two. */
+/** A tensor seen as [outer, before, kept, after]: summed over `before` and `after`. */
 export interface ReducedShape {
+  /** Absent, or 1, where all that stays lies side by side. */
+  readonly outer?: number;
   readonly before: number;
   readonly kept: number;
   readonly after: number;
 }
 
-/** How a reduction over those axes goes over memory; undefined if the axes that stay do not lie side by side. */
+/**
+ * How a reduction over those axes goes over memory; undefined if the axes that stay lie neither side by side nor at the two
+ * ends.
+ */
 export function reducedShape(shape: readonly number[], axes: readonly number[]): ReducedShape | undefined {
   const isReduced = shape.map((n, axis) => n === 1 || axes.includes(axis));
   const first = isReduced.indexOf(false);
   if (first < 0) return { before: elementCount(shape), kept: 1, after: 1 };
   const last = isReduced.lastIndexOf(false);
   const middle = shape.slice(first, last + 1);
-  if (middle.some((n, i) => n !== 1 && isReduced[first + i])) return undefined;
+  if (middle.some((n, i) => n !== 1 && isReduced[first + i])) return atEnds(shape, isReduced);
   return {
     before: elementCount(shape.slice(0, first)),
     kept: elementCount(middle),
     after: elementCount(shape.slice(last + 1)),
+  };
+}
+
+/** The same for axes of which those that are reduced lie side by side, and none at an end. */
+function atEnds(shape: readonly number[], isReduced: readonly boolean[]): ReducedShape | undefined {
+  const isGone = isReduced.map((reduced, axis) => reduced && shape[axis] !== 1);
+  const [first, last] = [isGone.indexOf(true), isGone.lastIndexOf(true)];
+  if (shape.slice(first, last + 1).some((n, i) => n !== 1 && !isGone[first + i])) return undefined;
+  return {
+    outer: elementCount(shape.slice(0, first)),
+    before: elementCount(shape.slice(first, last + 1)),
+    kept: elementCount(shape.slice(last + 1)),
+    after: 1,
   };
 }
 
@@ -38,13 +56,13 @@ const threads = 256;
 const blocksPerMultiprocessor = 8;
 
 /**
- * CUDA C of a sum over [before, kept, after] → [kept], divided by \`divisor\`. The order of additions is fixed, so the
+ * CUDA C of a sum over [outer, before, kept, after] → [outer, kept], divided by \`divisor\`. The order of additions is fixed, so the
  * bits are the same each time on GPUs with that many multiprocessors. Parameters: input, output; of the first kernel of
  * two: input, workspace; of the second: workspace, output.
  */
 export function reductionSource(
   dtype: DType,
-  { before, kept, after }: ReducedShape,
+  { outer = 1, before, kept, after }: ReducedShape,
   divisor: number,
   multiprocessors: number,
 ): ReductionSource {
@@ -57,45 +75,56 @@ export function reductionSource(
   const length = before * after;
   const columnBlocks = Math.ceil(kept / 32);
   const most = Math.max(1, Math.ceil(length / (isColumns ? 32 : threads * 4)));
-  const parts = Math.max(1, Math.min(most, Math.ceil(wantedBlocks / (isColumns ? columnBlocks : kept)), 512));
+  const parts = Math.max(1, Math.min(most, Math.ceil(wantedBlocks / outer / (isColumns ? columnBlocks : kept)), 512));
   const chunk = Math.ceil(length / parts);
   const target = (at: string, sum: string): string =>
-    parts === 1 ? `out[${at}] = mutwo_out<${memory}>(${finish(sum)});` : `out[part * ${kept}u + ${at}] = ${sum};`;
+    parts === 1
+      ? `out[${at}] = mutwo_out<${memory}>(${finish(sum)});`
+      : `out[part * ${outer * kept}u + ${at}] = ${sum};`;
+  // blocks of one part lie side by side
+  const group = isColumns ? columnBlocks : kept;
+  const [block, part] =
+    outer === 1
+      ? [`blockIdx.x % ${group}u`, `blockIdx.x / ${group}u`]
+      : [`blockIdx.x % ${outer * group}u % ${group}u`, `blockIdx.x / ${outer * group}u`];
+  const from = outer === 1 ? "" : `blockIdx.x % ${outer * group}u / ${group}u`;
+  const base = from && `(size_t)(${from}) * ${length * kept}u + `;
+  const place = (at: string): string => (from ? `${from} * ${kept}u + ${at}` : at);
   const outType = parts === 1 ? memory : compute;
   const body = isColumns
     ? `  __shared__ ${compute} sums[8][33];
-  const unsigned column = (blockIdx.x % ${columnBlocks}u) * 32u + threadIdx.x % 32u, part = blockIdx.x / ${columnBlocks}u;
+  const unsigned column = (${block}) * 32u + threadIdx.x % 32u, part = ${part};
   const unsigned end = min(${length}u, (part + 1u) * ${chunk}u);
   ${compute} sum = 0;
   if (column < ${kept}u) {
     #pragma unroll 4
     for (unsigned row = part * ${chunk}u + threadIdx.x / 32u; row < end; row += 8u)
-      sum = sum + mutwo_in<${compute}>(x[(size_t)row * ${kept}u + column]);
+      sum = sum + mutwo_in<${compute}>(x[${base}(size_t)row * ${kept}u + column]);
   }
   sums[threadIdx.x / 32u][threadIdx.x % 32u] = sum;
   __syncthreads();
   if (threadIdx.x < 32u && column < ${kept}u) {
     for (int i = 1; i < 8; i++) sum = sum + sums[i][threadIdx.x];
-    ${target("column", "sum")}
+    ${target(place("column"), "sum")}
   }`
     : `  __shared__ ${compute} sums[8];
-  const unsigned k = blockIdx.x % ${kept}u, part = blockIdx.x / ${kept}u;
+  const unsigned k = ${block}, part = ${part};
   const unsigned end = min(${length}u, (part + 1u) * ${chunk}u);
   ${compute} sum = 0;
   #pragma unroll 4
   for (unsigned i = part * ${chunk}u + threadIdx.x; i < end; i += ${threads}u)
-    sum = sum + mutwo_in<${compute}>(x[(size_t)(i / ${after}u) * ${kept * after}u + k * ${after}u + i % ${after}u]);
+    sum = sum + mutwo_in<${compute}>(x[${base}(size_t)(i / ${after}u) * ${kept * after}u + k * ${after}u + i % ${after}u]);
   for (int o = 16; o; o /= 2) sum = sum + __shfl_xor_sync(0xffffffffu, sum, o);
   if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
   __syncthreads();
   if (threadIdx.x == 0) {
     for (int i = 1; i < 8; i++) sum = sum + sums[i];
-    ${target("k", "sum")}
+    ${target(place("k"), "sum")}
   }`;
   const first = named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${memory}* x, ${outType}* out) {\n${body}\n}\n`,
-    (isColumns ? columnBlocks : kept) * parts,
+    outer * group * parts,
     threads,
   );
   if (parts === 1) return { first, workspaceBytes: 0 };
@@ -105,13 +134,13 @@ export function reductionSource(
     ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${compute}* parts, ${memory}* out) {
   const unsigned column = blockIdx.x * 32u + threadIdx.x / 8u, at = threadIdx.x % 8u;
   ${compute} sum = 0;
-  if (column < ${kept}u) for (unsigned part = at; part < ${parts}u; part += 8u) sum = sum + parts[part * ${kept}u + column];
+  if (column < ${outer * kept}u) for (unsigned part = at; part < ${parts}u; part += 8u) sum = sum + parts[part * ${outer * kept}u + column];
   for (int o = 4; o; o /= 2) sum = sum + __shfl_xor_sync(0xffffffffu, sum, o);
-  if (column < ${kept}u && at == 0u) out[column] = mutwo_out<${memory}>(${finish("sum")});
+  if (column < ${outer * kept}u && at == 0u) out[column] = mutwo_out<${memory}>(${finish("sum")});
 }
 `,
-    Math.ceil(kept / 32),
+    Math.ceil((outer * kept) / 32),
     threads,
   );
-  return { first, second, workspaceBytes: parts * kept * computeBytes };
+  return { first, second, workspaceBytes: parts * outer * kept * computeBytes };
 }

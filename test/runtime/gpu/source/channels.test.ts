@@ -12,7 +12,7 @@ const body = parseGraph(`graph(float32[8,3,64] d, float32[8,3,64] x, float32[3,1
   f, g, i, j, k = mutwo.BatchNormalizationGradientSums(h, x, s, m, s)
 }`);
 
-const kernels = (aligned: boolean) => channelKernels(body, body.inputs, [8, 3, 64], { aligned, multiprocessors: 4 });
+const kernels = (aligned: boolean) => channelKernels(body, body.inputs, [8, 3, 64], 1, { aligned, multiprocessors: 4 });
 
 test("channelKernels(body) is one kernel over the elements, and one for each pair of sums", () => {
   const { launches, partsBytes } = kernels(true);

@@ -22,7 +22,7 @@ import { openEstimate } from "../../../../src/runtime/estimate.js";
 import type { Launch, Launches } from "../../../../src/runtime/gpu/source/channels.js";
 import { canGenerate, fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
-import { maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
+import { averagePoolSource, maxPoolGradientSource, maxPoolSource } from "../../../../src/runtime/gpu/source/pool.js";
 import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/source/reduce.js";
 import { lowerFor } from "../../../../src/step/lower.js";
 import { trainingStep } from "../../../../src/step/training.js";
@@ -75,7 +75,14 @@ const node = (op: string, inputs: number, attributes: Attributes, domain = ""): 
 
 const gpu = openEstimate(readDeviceSpec("h100"));
 
-for (const [name, loss] of [
+/** The same where convolutions gain more with channels last than anything costs. */
+const most = { float32: 1e9 };
+const alwaysLast = {
+  ...gpu,
+  layoutGains: { dense: most, matrices: most, grouped: most, depthwise: most, sums: {} },
+};
+
+for (const [name, loss, order] of [
   ["bert_tiny.ts", "ce"],
   ["swin.ts", "ce"],
   ["lstm.ts", "ce"],
@@ -83,42 +90,51 @@ for (const [name, loss] of [
   ["gpt2_tiny.dynamo", "ce"],
   ["resnet_bottleneck.ts", "ce"],
   ["mobilenet_v2.ts", "ce"],
+  ["unet_bn.dynamo", "ce:axis=1", "channels last"],
+  ["resnet_bottleneck.ts", "ce", "channels last"],
+  ["mobilenet_v2.ts", "ce", "channels last"],
 ] as const)
-  test(`fusedSource(each distinct fused node of ${name}) computes what the ops do`, options, () => {
-    const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
-    const fused = lowerFor(gpu, trainingStep(graph, { loss, optimizer: "adam" }));
-    const cases = new Map<string, { node: Node; source: Launches; inputs: Value[] }>();
-    for (const one of fused.nodes) {
-      if (one.op !== "Fused") continue;
-      const body = fusedGraph(
-        opOf,
-        one,
-        one.inputs.map((input) => tensorOf(fused, input)),
-      );
-      if (one.inputs.some((input) => elementCount(tensorOf(fused, input).shape) > 20000)) continue;
-      assert.ok(canGenerate(body), one.name);
-      for (const aligned of [true, false]) {
-        const source = fusedSource(body, aligned, multiprocessors);
-        const key = source.launches.map((launch) => launch.source.name).join();
-        if (cases.has(key) || cases.size >= 40) continue;
-        const inputs = one.inputs.map((input) => valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape));
-        cases.set(key, { node: one, source, inputs });
+  test(
+    `fusedSource(each distinct fused node of ${name}${order ? `, ${order}` : ""}) computes what the ops do`,
+    options,
+    () => {
+      const { graph } = readModel(at("fixtures", `${name}.onnx`), { runtime: cpu });
+      const fused = lowerFor(order ? alwaysLast : gpu, trainingStep(graph, { loss, optimizer: "adam" }));
+      const cases = new Map<string, { node: Node; source: Launches; inputs: Value[] }>();
+      for (const one of fused.nodes) {
+        if (one.op !== "Fused") continue;
+        const body = fusedGraph(
+          opOf,
+          one,
+          one.inputs.map((input) => tensorOf(fused, input)),
+        );
+        if (one.inputs.some((input) => elementCount(tensorOf(fused, input).shape) > 20000)) continue;
+        assert.ok(canGenerate(body), one.name);
+        for (const aligned of [true, false]) {
+          const source = fusedSource(body, aligned, multiprocessors);
+          const key = source.launches.map((launch) => launch.source.name).join();
+          if (cases.has(key) || cases.size >= 40) continue;
+          const inputs = one.inputs.map((input) =>
+            valueLike(tensorOf(fused, input).dtype, tensorOf(fused, input).shape),
+          );
+          cases.set(key, { node: one, source, inputs });
+        }
       }
-    }
-    assert.ok(cases.size > 4, `${cases.size} kernels`);
-    const run = compiled([...cases.values()].flatMap(({ source }) => source.launches.map((launch) => launch.source)));
-    for (const { node: one, source, inputs } of cases.values()) {
-      const expected = cpu.evaluate(one, inputs);
-      const outputs = expected.map(({ data }) => place(data.length));
-      const operands = new Map([
-        ...inputs.map(({ data }, i) => [`x${i}`, placed(data)] as const),
-        ...outputs.map((output, i) => [`y${i}`, output] as const),
-      ]);
-      runLaunches(run, source, operands);
-      for (const [i, { dtype, data }] of expected.entries())
-        near(dtype, outputs[i] as Uint8Array, data, `${one.attributes.ops?.value} (${one.name})`);
-    }
-  });
+      assert.ok(cases.size > 4, `${cases.size} kernels`);
+      const run = compiled([...cases.values()].flatMap(({ source }) => source.launches.map((launch) => launch.source)));
+      for (const { node: one, source, inputs } of cases.values()) {
+        const expected = cpu.evaluate(one, inputs);
+        const outputs = expected.map(({ data }) => place(data.length));
+        const operands = new Map([
+          ...inputs.map(({ data }, i) => [`x${i}`, placed(data)] as const),
+          ...outputs.map((output, i) => [`y${i}`, output] as const),
+        ]);
+        runLaunches(run, source, operands);
+        for (const [i, { dtype, data }] of expected.entries())
+          near(dtype, outputs[i] as Uint8Array, data, `${one.attributes.ops?.value} (${one.name})`);
+      }
+    },
+  );
 
 test("fusedSource(rows too long to keep) reads them again for each reduction and for what is written", options, () => {
   const text = (columns: number) => `graph(float32[5,${columns}] x, float32[${columns}] z, float32[5,1] r) => (y, s) {
@@ -154,7 +170,7 @@ test("fusedSource(rows too long to keep) reads them again for each reduction and
   }
 });
 
-test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
+test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean over what lies around", options, () => {
   const cases: [number[], number[]][] = [
     [[37, 48], [0]],
     [[700, 33], [0]],
@@ -167,6 +183,14 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
     [
       [4, 300, 20],
       [0, 1],
+    ],
+    [
+      [3, 7, 7, 40],
+      [1, 2],
+    ],
+    [
+      [2, 90, 9, 5],
+      [1, 2],
     ],
   ];
   const sources = cases.map(([shape, axes]) => {
@@ -227,23 +251,82 @@ for (const [what, dtype, shape, window] of [
       const gradient = node("MaxPoolGradient", 2, { ...attributes, shape: ints(shape) }, "mutwo");
       const [expected] = cpu.evaluate(gradient, [dY, index]);
       assert.ok(expected);
-      const spatial = y.shape.slice(2);
-      const [pool, alone] = [true, false].map((indexed) => maxPoolSource(dtype, shape, spatial, window, indexed)) as [
-        KernelSource,
-        KernelSource,
-      ];
-      const back = maxPoolGradientSource(dtype, shape, spatial, window);
-      const run = compiled([pool, alone, back]);
-      const [most, at, again, dX] = [y, index, y, expected].map(({ data }) => place(data.length)) as Uint8Array[];
-      run(pool, [placed(x.data), most as Uint8Array, at as Uint8Array]);
-      run(alone, [placed(x.data), again as Uint8Array]);
-      run(back, [placed(dY.data), placed(index.data), dX as Uint8Array]);
-      near(dtype, most as Uint8Array, y.data, "MaxPool");
-      near("int64", at as Uint8Array, index.data, "indices");
-      assert.deepEqual(again, most);
-      near(dtype, dX as Uint8Array, expected.data, "MaxPoolGradient");
+      const pooling = { dtype, shape, pooled: y.shape.slice(2), window };
+      for (const channelsLast of [false, true]) {
+        const order = (value: Value): Value => (channelsLast ? lastOf(value) : value);
+        const [pool, alone] = [true, false].map((indexed) => maxPoolSource({ ...pooling, channelsLast }, indexed)) as [
+          KernelSource,
+          KernelSource,
+        ];
+        const back = maxPoolGradientSource({ ...pooling, channelsLast });
+        const run = compiled([pool, alone, back]);
+        const [most, at, again, dX] = [y, index, y, expected].map(({ data }) => place(data.length)) as Uint8Array[];
+        run(pool, [placed(order(x).data), most as Uint8Array, at as Uint8Array]);
+        run(alone, [placed(order(x).data), again as Uint8Array]);
+        run(back, [placed(order(dY).data), placed(order(index).data), dX as Uint8Array]);
+        near(dtype, most as Uint8Array, order(y).data, "MaxPool");
+        near("int64", at as Uint8Array, order(index).data, "indices");
+        assert.deepEqual(again, most);
+        near(dtype, dX as Uint8Array, order(expected).data, "MaxPoolGradient");
+      }
     },
   );
+
+test("fusedSource(body) reads operands that are broadcast along the last axis by fours", options, () => {
+  const bodies = [
+    "graph(float32[3,5,4,8] x, float32[3,1,1,8] s, float32[8] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[3,5,4,8] x, float32[5,1,8] s, float32[3,5,4,1] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+    "graph(float32[2,3,260] x, float32[260] s, float32[2,1,260] b) => (y) { p = Mul(x, s) y = Add(p, b) }",
+  ].map((text) => parseGraph(text));
+  const all = bodies.flatMap((body) => [only(body, 1)].map((source) => ({ body, source })));
+  const run = compiled(all.map(({ source }) => source));
+  for (const { body, source } of all) {
+    const inputs = body.inputs.map((name) => valueLike("float32", tensorOf(body, name).shape));
+    const [x, s, b] = inputs as [Value, Value, Value];
+    const [product] = cpu.evaluate(node("Mul", 2, {}), [x, s]);
+    const [expected] = cpu.evaluate(node("Add", 2, {}), [product as Value, b]);
+    const output = place((expected as Value).data.length);
+    run(source, [...inputs.map(({ data }) => placed(data)), output]);
+    near("float32", output, (expected as Value).data, source.source);
+  }
+  assert.match(all[0]?.source.source ?? "", /s_r = \*\(const mutwo_four<float>\*\)/);
+});
+
+test("averagePoolSource(window) is AveragePool of images in both orders, pads counted or not", options, () => {
+  const shape = [2, 3, 11, 9];
+  const window = { kernel: [3, 2], strides: [2, 2], dilations: [1, 1], pads: [1, 0, 1, 1] };
+  const x = valueLike("float32", shape);
+  for (const [countsPads, ceil] of [
+    [false, 0],
+    [true, 0],
+    [true, 1],
+    [false, 1],
+  ] as const) {
+    const attributes = {
+      kernel_shape: ints(window.kernel),
+      strides: ints(window.strides),
+      pads: ints(window.pads),
+      ceil_mode: int(ceil),
+      count_include_pad: int(Number(countsPads)),
+    };
+    const [y] = cpu.evaluate(node("AveragePool", 1, attributes), [x]);
+    assert.ok(y);
+    const pooling = { dtype: "float32", shape, pooled: y.shape.slice(2), window } as const;
+    for (const channelsLast of [false, true]) {
+      const source = averagePoolSource({ ...pooling, channelsLast }, countsPads);
+      const output = place(y.data.length);
+      compiled([source])(source, [placed(channelsLast ? lastOf(x).data : x.data), output]);
+      near("float32", output, channelsLast ? lastOf(y).data : y.data, `AveragePool ${countsPads} ${ceil}`);
+    }
+  }
+});
+
+/** An image with its channels last. */
+function lastOf(value: Value): Value {
+  const perm = [0, ...value.shape.slice(2).map((_, axis) => axis + 2), 1];
+  const [turned] = cpu.evaluate(node("Transpose", 1, { perm: ints(perm) }), [value]);
+  return turned as Value;
+}
 
 /** The one kernel of a body. */
 function only(body: Graph, multiprocessors: number): KernelSource {

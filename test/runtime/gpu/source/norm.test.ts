@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../../../src/build/text.js";
-import type { DType } from "../../../../src/graph/graph.js";
+import { bytesPerElement, type DType } from "../../../../src/graph/graph.js";
 import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
 import { fusedSource } from "../../../../src/runtime/gpu/source/fused.js";
@@ -27,7 +27,7 @@ const typeOf = (before: number, kept: number, after: number, dtype: DType = "flo
 
 const over = (shape: Case["shape"]): ChannelShape => ({ shape, aligned: true, multiprocessors: 4 });
 
-const size = (dtype: DType): number => (dtype === "float64" ? 8 : 4);
+const size = bytesPerElement;
 
 const numbersOf = (count: number, value: (i: number) => number): number[] =>
   Array.from({ length: count }, (_, i) => value(i));
@@ -35,7 +35,7 @@ const numbersOf = (count: number, value: (i: number) => number): number[] =>
 const rounded = (dtype: DType, values: readonly number[]): number[] => valuesOf(dtype, bytesOf(dtype, values));
 
 /** What the kernels of a norm give for those values, and what the definition gives in float64. */
-function both(type: Case, centre: number) {
+function both(type: Case, centre: number, form: "" | "ChannelsLast" = "") {
   const { dtype, vector, shape } = type;
   const { before, kept, after } = shape;
   const count = before * kept * after;
@@ -59,18 +59,21 @@ function both(type: Case, centre: number) {
     mean: true,
     variance: true,
   });
-  const [full, list] = [`${dtype}[${before},${kept},${after}]`, `${vector}[${kept}]`];
+  const [full, list] = [
+    `${dtype}[${form ? `1,${before},${kept}` : `${before},${kept},${after}`}]`,
+    `${vector}[${kept}]`,
+  ];
   const vectorsGiven = (...names: string[]): string => names.map((name) => `${list} ${name}`).join(", ");
   const kernelsOf = (text: string) => fusedSource(parseGraph(text), true, 4);
   const applied = kernelsOf(`graph(${full} x, ${vectorsGiven("s", "b", "m", "v")}) => (y) {
-  y = mutwo.BatchNormalizationApply(x, s, b, m, v)
+  y = mutwo.BatchNormalizationApply${form}(x, s, b, m, v)
 }`);
   const summed =
     kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("s", "m", "v")}) => (slope, tilt, level, ds, db) {
-  slope, tilt, level, ds, db = mutwo.BatchNormalizationGradientSums(dy, x, s, m, v)
+  slope, tilt, level, ds, db = mutwo.BatchNormalizationGradientSums${form}(dy, x, s, m, v)
 }`);
   const back = kernelsOf(`graph(${full} dy, ${full} x, ${vectorsGiven("m", "slope", "tilt", "level")}) => (dx) {
-  dx = mutwo.BatchNormalizationGradientApply(dy, x, m, slope, tilt, level)
+  dx = mutwo.BatchNormalizationGradientApply${form}(dy, x, m, slope, tilt, level)
 }`);
   const run = compiled([
     forward.sums,
@@ -159,7 +162,7 @@ function definition(given: {
   };
 }
 
-for (const [what, type, centre, limit] of [
+for (const [what, type, centre, limit, form] of [
   ["images whose rows are read by fours", typeOf(3, 5, 64), 0, 1e-6],
   ["images of an odd size", typeOf(4, 3, 49), 0, 1e-6],
   ["long channels in several parts", typeOf(8, 2, 2500), 1, 1e-6],
@@ -167,9 +170,15 @@ for (const [what, type, centre, limit] of [
   ["few channels alone", typeOf(33, 3, 1), 0, 1e-6],
   ["float64", typeOf(3, 5, 36, "float64"), 1, 1e-13],
   ["channels a thousand times their spread from 0", typeOf(4, 3, 400), 3000, 2e-3],
+  ["channels last, four of them for each thread", typeOf(700, 64, 1), 0, 1e-6, "ChannelsLast"],
+  ["channels last, too many for one block", typeOf(90, 272, 1), 0, 1e-6, "ChannelsLast"],
+  ["channels last, of an odd number", typeOf(90, 37, 1), 0, 1e-6, "ChannelsLast"],
+  ["channels last, few", typeOf(500, 12, 1), 0, 1e-6, "ChannelsLast"],
+  ["channels last, bfloat16", typeOf(300, 40, 1, "bfloat16"), 0, 2 ** -8, "ChannelsLast"],
+  ["channels last, float16, of an odd number", typeOf(300, 21, 1, "float16"), 1, 2 ** -11, "ChannelsLast"],
 ] as const)
   test(`statisticsSource and the parts of batch norm that are fused follow the definition: ${what}`, onHost, () => {
-    const { actual, expected } = both(type, centre);
+    const { actual, expected } = both(type, centre, form);
     for (const [name, values] of Object.entries(expected)) {
       const got = actual[name as keyof typeof actual];
       const scale = Math.max(...values.map(Math.abs));

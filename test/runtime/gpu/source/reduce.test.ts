@@ -5,7 +5,8 @@ import { reducedShape, reductionSource } from "../../../../src/runtime/gpu/sourc
 // what the kernels compute is in fused.test.ts
 
 test("reducedShape(axes that stay apart) is none", () => {
-  assert.equal(reducedShape([2, 3, 4], [1]), undefined);
+  assert.equal(reducedShape([2, 3, 4, 5], [1, 3]), undefined);
+  assert.deepEqual(reducedShape([2, 3, 4, 5], [1, 2]), { outer: 2, before: 12, kept: 5, after: 1 });
   assert.deepEqual(reducedShape([2, 3, 1, 4], [0, 3]), { before: 2, kept: 3, after: 4 });
   assert.deepEqual(reducedShape([2, 3], [0, 1]), { before: 6, kept: 1, after: 1 });
 });
