@@ -110,7 +110,10 @@ export const convolution: OwnNode = {
     const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
     const out = context.address(node.outputs[0] as string);
     const alignment = alignmentOf([a, b, out]);
-    const spec: ConvolutionSpec = { ...rest, alignment, tf32: context.tf32, deterministic: context.deterministic };
+    const { tf32, deterministic, beside } = context;
+    // where bits are compared they are those of the model alone
+    const lanes = beside > 1 && !deterministic ? { beside } : {};
+    const spec: ConvolutionSpec = { ...rest, alignment, tf32, deterministic, ...lanes };
     const key = JSON.stringify(spec);
     const { workspace } = context;
     const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};

@@ -220,9 +220,10 @@ export class GpuStep {
     const { graph, gpu, event, read } = this;
     const { overlaid } = this.layout;
     const { address } = this.memory;
+    const beside = 2 ** Math.min(3, Math.floor(Math.log2(this.lanes.length)));
     const contexts = this.lanes.map((lane): NodeContext => {
       const launcher: NodeContext["launcher"] = (source, addresses) => this.launcher(source, addresses, lane.stream);
-      return { ...gpu, ...lane, graph, address, event, stepCounter, launcher, overlaid };
+      return { ...gpu, ...lane, graph, beside, address, event, stepCounter, launcher, overlaid };
     });
     return prepareStep(graph, this.kernels, {
       address,
