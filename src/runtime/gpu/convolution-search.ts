@@ -15,7 +15,9 @@ import {
 import { heuristics } from "./cudnn-graph.js";
 import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
-import { briefMs } from "./measure.js";
+import { LaneStreams } from "./lane-streams.js";
+import { besideMs, briefMs } from "./measure.js";
+import { Releases } from "./releases.js";
 
 /** Workspace with which convolutions are tried, bytes, if that much is free. */
 const largestTrial = 2 ** 30;
@@ -115,18 +117,18 @@ export const isPlannable = (
 ): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
 
 function searched(
-  { cuda, cudnn, stream, workspace }: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
+  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
   bytes: number,
 ): readonly Convolution[] {
-  const events: Pointer[] = [];
+  const { cudnn, workspace } = gpu;
+  const releases = new Releases();
   const at = workspace.takeBriefly(bytes);
   const found: Convolution[] = [];
   try {
-    events.push(cuda.event(true), cuda.event(true));
-    const stage = { cuda, stream, events: events as [Pointer, Pointer] };
-    const trial: Trial = { ...operands, workspace: at, bytes, time: (work, best) => briefMs(stage, work, best) };
+    const place = { ...operands, workspace: at, bytes };
+    const trial: Trial = { ...place, time: timerOf(gpu, place, spec.beside ?? 1, releases) };
     found.push(...plansOf(cudnn, spec, trial, smallWorkspace));
     if (!found.length || (spec.dtype === "float32" && !spec.tf32)) found.push(...algorithms(cudnn, spec, trial, found));
     const ways = worthKeeping(found);
@@ -136,9 +138,37 @@ function searched(
     for (const one of found) one.destroy();
     throw error;
   } finally {
-    for (const event of events) cuda.destroyEvent(event);
+    releases.close();
     workspace.giveBack(at);
   }
+}
+
+/** What times convolutions on these operands, so many of them side by side where the workspace holds what they take. */
+function timerOf(
+  { cuda, cudnn, stream }: Pick<Gpu, "cuda" | "cudnn" | "stream">,
+  { a, b, out, workspace, bytes }: Omit<Trial, "time">,
+  beside: number,
+  releases: Releases,
+): Trial["time"] {
+  const events = [cuda.event(true), cuda.event(true)] as const;
+  releases.add(() => events.forEach((event) => void cuda.destroyEvent(event)));
+  const stage = { cuda, stream, events };
+  const all = [stream];
+  while (all.length < beside) {
+    const made = cuda.stream();
+    releases.add(() => cuda.destroyStream(made));
+    all.push(made);
+  }
+  const streams = new LaneStreams(cuda, all, releases);
+  return (one, best) => {
+    const own = Math.ceil(one.workspaceBytes / 256) * 256;
+    const count = own ? Math.min(beside, Math.floor(bytes / own)) : beside;
+    if (count < 2) return briefMs(stage, () => one.run(a, b, out, workspace), best);
+    const launches = all
+      .slice(0, count)
+      .map((in_, i) => () => cudnn.inStream(in_, () => one.run(a, b, out, workspace + BigInt(i * own))));
+    return besideMs(stage, streams, launches);
+  };
 }
 
 /** The legacy interface's algorithms; those that compete with plans are timed as these were. */
@@ -146,7 +176,7 @@ function algorithms(cudnn: Cudnn, spec: ConvolutionSpec, trial: Trial, plans: re
   const best = Math.min(...plans.map(({ ms }) => ms));
   const again = (one: Convolution): Convolution => ({
     ...one,
-    ms: trial.time(() => one.run(trial.a, trial.b, trial.out, trial.workspace), best),
+    ms: trial.time(one, best),
   });
   if (!plans.length) return [...algorithmsOf(cudnn, spec, trial)];
   return unlessRefused(() => algorithmsOf(cudnn, spec, trial).map((one, i) => (i < retimed ? again(one) : one))) ?? [];

@@ -130,6 +130,7 @@ export function fakeContext(graph: Graph, options: FakeOptions = {}) {
   const context: NodeContext = {
     ...fake.gpu,
     graph,
+    beside: 1,
     address,
     stepCounter: 9n,
     event: (name) => BigInt(events.includes(name) ? events.indexOf(name) + 1 : events.push(name)),
