@@ -35,7 +35,7 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { batchesOf, fit, openTrainer, profileGraph, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileMany, profileModel } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
 export type { Host } from "./ops/op.js";
@@ -105,6 +105,15 @@ export type {
   Warning,
 } from "./run/run.js";
 export type { Samples } from "./run/samples.js";
+export type {
+  Arranged,
+  Arrangement,
+  FitCount,
+  SameAsAlone,
+  Together,
+  TrialInfo,
+  TrialOptions,
+} from "./run/together.js";
 export type { TradeoffPoint } from "./run/tradeoff.js";
 export type { Compared, Curve, Verification, WorstErrors } from "./run/verification.js";
 export { type VerifyOptions, verifyModel } from "./run/verify.js";
@@ -125,6 +134,7 @@ export type {
 export { initialValues } from "./step/initial.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
+export { type Member, together } from "./step/together.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
 export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
 export type { MemoryCurve, StepCurve } from "./train/curve.js";
@@ -141,7 +151,9 @@ export {
   metricOf,
   openMetrics,
 } from "./train/metrics.js";
+export { type NamedTrainer, openTrainers, type TrainersOptions } from "./train/open-trainers.js";
 export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export { type TrainedOfMany, type TrainManyOptions, trainMany } from "./train/train-many.js";
 export type {
   Evaluated,
   OutputTensor,

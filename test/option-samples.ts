@@ -18,6 +18,9 @@ const samples: Given = {
   dims: { batch: 4, "sequence length": 128 },
   freeze: ["encoder.*", "it's $HOME; `x`", "--loss"],
   precision: "mixed:type=bfloat16",
+  together: ["it's another $model.onnx", "a third.onnx"],
+  copies: 3,
+  vary: ["lr=1e-4,3e-4", "seed=0..7"],
   backend: "cuda",
   deviceSpec: "rtx4090",
   record: path.join(folder, "a recording"),
@@ -43,6 +46,7 @@ const samples: Given = {
 /** Options that another one needs beside it. */
 const besides: Readonly<Record<string, Given>> = {
   variant: { planner: "mutwo", budget: "60%" },
+  arrange: { copies: 2 },
   sweep: { planner: "best" },
   fit: { planner: "best" },
   monitor: { validate: reference },

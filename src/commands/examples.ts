@@ -20,8 +20,9 @@ export const examples: Readonly<Record<string, Examples>> = {
     lines: [
       "mutwo profile MODEL.onnx --loss ce --optimizer adam --dim batch=32 --budget 60%",
       "mutwo profile MODEL.onnx --loss ce --optimizer sgd:lr=1e-2 --backend estimate --device-spec h100 --budget 4GiB",
+      "mutwo profile MODEL.onnx --loss ce --optimizer adam --dim batch=4 --copies 8 --vary lr=1e-4,3e-4,1e-3",
     ],
-    topics: ["losses", "optimizers", "budgets", "planners", "recordings", "numbers"],
+    topics: ["losses", "optimizers", "budgets", "planners", "together", "recordings", "numbers"],
   },
   train: {
     lines: [

@@ -23,6 +23,17 @@ export const profileModel = (file: string, options: ProfileModelOptions): Promis
   withProgress(options, (own) => pipeline.profileModel(file, { ...options, ...own }));
 
 /**
+ * Profiles several models as one step: those of all the files, or with `copies` and `vary` several of each, as
+ * `mutwo profile A.onnx B.onnx --together` does. `run.together` says what that brings against one after another, and
+ * whether every model computes what it computes alone. Throws one line for wrong use or bad input.
+ */
+export function profileMany(files: readonly string[], options: ProfileModelOptions): Promise<Run> {
+  const [first, ...others] = files;
+  if (first === undefined) throw new Error("no models to train together: give the path of one at least");
+  return profileModel(first, { ...options, together: others });
+}
+
+/**
  * Measures a training step on a runtime and derives its tables. Every iteration is a real step: parameters change. In a
  * notebook a bar shows how far it is, and interrupting the cell ends it.
  */

@@ -11,7 +11,7 @@ import { besidesOf, sampleOf } from "../option-samples.js";
 /** What a command's action gets from the words after its name. */
 async function parse(name: CommandName, words: readonly string[]): Promise<{ file: string; options: Given }> {
   let got: { file: string; options: Given } | undefined;
-  const command = new Command(name).argument("<file>").exitOverride();
+  const command = new Command(name).argument("<file>").argument("[others...]").exitOverride();
   withOptions(command, name, async (file, options) => {
     got = { file, options: options as Given };
   });
