@@ -40,6 +40,8 @@ export function inTurns(content: Content, pack: (content: Content) => Packed): P
   };
   free.forEach((one, i) => void blockOf(one).free.push(i));
   flat.forEach((one, i) => void blockOf(one).flat.push(i));
+  // what seemed to be apart may hang together by a buffer; and each block must be less than the whole
+  if (turns.filter((turn) => turn.free.length + turn.flat.length > 0).length < 2) return undefined;
   const assembly = new Assembly(content, pack);
   const bottom = aligned(assembly.put(crossing, content.base));
   return assembly.arena(greatest(turns.map((turn) => assembly.put(turn, bottom))));

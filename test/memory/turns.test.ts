@@ -66,3 +66,14 @@ test("inTurns(content) is undefined for one schedule, with much or little in its
   assert.equal(inTurns({ free: small, flat: [], base: 0, count: 10 }, pack), undefined);
   assert.equal(inTurns({ free: [], flat: [], base: 0, count: 0 }, pack), undefined);
 });
+
+test("inTurns(content) is undefined where turns hang together by a flat buffer", () => {
+  const part = (start: number, end: number, offsetBytes: number) => ({
+    storage: { bytes: 6400, start, end },
+    offsetBytes,
+  });
+  const flat = [{ tensor: "f", bytes: 12800, parts: [part(0, 1, 0), part(5, 6, 6400)] }];
+  const content = { free: [], flat, base: 0, count: 8 };
+  assert.equal(inTurns(content, pack), undefined);
+  assert.equal(pack(content).end, 12800);
+});
