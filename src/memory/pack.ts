@@ -3,6 +3,7 @@ import { inBlocks } from "./lane-blocks.js";
 import type { Content, Life, Packed } from "./pack-content.js";
 import { aligned, type Fixed, Packing } from "./packing.js";
 import { skyline } from "./skyline.js";
+import { inTurns } from "./turns.js";
 import { worstPeak } from "./worst-peak.js";
 
 /** A packing is good enough if it takes so many times the lower bound. */
@@ -10,15 +11,22 @@ const good = 1.01;
 
 /**
  * The smallest arena that is found. Where nodes of several lanes run side by side, either each lane has a block of its own,
- * packed as if it were alone, or lanes take what others have left in earlier stages.
+ * packed as if it were alone, or lanes take what others have left in earlier stages. Of schedules one after the other each
+ * is packed as if it were alone.
  */
 export function pack(content: Content): Packed {
   const hasLanes = content.free.some(({ wide }) => wide) || content.flat.some(({ parts }) => parts[0]?.storage.wide);
-  if (!hasLanes) return packed(content);
-  const blocks = inBlocks(content, packed);
+  if (!hasLanes) return inTurn(content);
+  const blocks = inBlocks(content, inTurn);
   if (blocks.end <= good * lowerBound(content)) return blocks;
   const joint = packed(content);
   return joint.end < blocks.end ? joint : blocks;
+}
+
+function inTurn(content: Content): Packed {
+  const whole = packed(content);
+  const turns = inTurns(content, inTurn);
+  return turns && turns.end < whole.end ? turns : whole;
 }
 
 /**

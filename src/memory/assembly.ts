@@ -1,0 +1,74 @@
+import type { Content, FlatBuffer, Life, Packed } from "./pack-content.js";
+
+/** Some of the free storages and of the flat buffers of an arena, by their numbers. */
+export interface Block {
+  readonly free: number[];
+  readonly flat: number[];
+}
+
+/** An arena that is put together of blocks, each packed by itself; `pack` packs one. */
+export class Assembly {
+  private readonly starts: Float64Array;
+  private readonly flatStarts: number[];
+  private readonly known = new Map<string, Packed>();
+
+  constructor(
+    private readonly content: Content,
+    private readonly pack: (content: Content) => Packed,
+  ) {
+    this.starts = new Float64Array(content.free.length);
+    this.flatStarts = content.flat.map(() => 0);
+  }
+
+  /** Puts a block from an offset on; returns where it ends. */
+  put(block: Block, at: number): number {
+    const alone = contentOf(this.content, block);
+    const key = JSON.stringify([alone.free, alone.flat.map(({ bytes, parts }) => [bytes, parts])]);
+    // models of one architecture are packed alike
+    const packed = this.known.get(key) ?? this.pack(alone);
+    this.known.set(key, packed);
+    block.free.forEach((one, i) => {
+      this.starts[one] = at + (packed.starts[i] as number);
+    });
+    block.flat.forEach((one, i) => {
+      this.flatStarts[one] = at + (packed.flatStarts[i] as number);
+    });
+    return at + packed.end;
+  }
+
+  /** The arena, which ends there. */
+  arena(end: number): Packed {
+    return { end, starts: this.starts, flatStarts: this.flatStarts };
+  }
+}
+
+/** A block as if it were alone, from byte 0 on, in a schedule of the ranks at which something of it begins or ends. */
+function contentOf({ free, flat }: Content, block: Block): Content {
+  const lifeOf = ({ bytes, start, end, wide }: Life): Life =>
+    wide && wide.lane < 0 ? { bytes, start: wide.from, end: wide.until } : { bytes, start, end };
+  const lives = block.free.map((one) => lifeOf(free[one] as Life));
+  const buffers = block.flat.map((one): FlatBuffer => {
+    const buffer = flat[one] as FlatBuffer;
+    return {
+      ...buffer,
+      parts: buffer.parts.map(({ storage, offsetBytes }) => ({ storage: lifeOf(storage), offsetBytes })),
+    };
+  });
+  const parts = buffers.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
+  const ranks = new Int32Array([...new Set([...lives, ...parts].flatMap(({ start, end }) => [start, end]))]).sort();
+  const number = new Map([...ranks].map((rank, i) => [rank, i]));
+  const dense = ({ bytes, start, end }: Life): Life => ({
+    bytes,
+    start: number.get(start) as number,
+    end: number.get(end) as number,
+  });
+  return {
+    free: lives.map(dense),
+    flat: buffers.map((buffer) => ({
+      ...buffer,
+      parts: buffer.parts.map(({ storage, offsetBytes }) => ({ storage: dense(storage), offsetBytes })),
+    })),
+    base: 0,
+    count: ranks.length,
+  };
+}
