@@ -9,7 +9,18 @@ export { frameData, type TableLike, type TableOptions } from "./data/table.js";
 export { type ExportOptions, exportStep, type StepNames } from "./export/export.js";
 export { type ExportedStep, type ExportRunOptions, exportRun } from "./export/export-file.js";
 export { formatBytes, formatMs } from "./format.js";
-export type { Attribute, Attributes, Category, DType, Graph, Node, Phase, Tensor, TensorType } from "./graph/graph.js";
+export type {
+  Attribute,
+  Attributes,
+  Category,
+  DType,
+  Graph,
+  GraphTrial,
+  Node,
+  Phase,
+  Tensor,
+  TensorType,
+} from "./graph/graph.js";
 export type { Module, OriginBasis, Origins, Source } from "./graph/origins.js";
 export type { Value } from "./graph/values.js";
 export type { ActivationRow } from "./memory/activation-rows.js";

@@ -103,6 +103,18 @@ export interface Node {
   readonly stage?: number;
 }
 
+/** One of the models that a joint graph trains (step/together.ts). */
+export interface GraphTrial {
+  /** `m3`: no other trial of the graph has it. */
+  readonly name: string;
+  /** What stands, with a slash behind it, before the names of its nodes and tensors; of all that are fused into one the same. */
+  readonly array: string;
+  /** Of trials that are fused into one: which part of each tensor is its own, from 0. */
+  readonly index?: number;
+  /** Name of its loss: a scalar, or of fused trials the vector of all their losses. */
+  readonly loss: string;
+}
+
 /** The lane and the stage of a node. */
 export const placeOf = ({ lane = 0, stage = 0 }: Pick<Node, "lane" | "stage">): { lane: number; stage: number } => ({
   lane,
@@ -125,8 +137,10 @@ export interface Graph {
   readonly outputs: readonly string[];
   /** Resident tensors that the step replaces: `after` is written into the storage of `before`. */
   readonly state: readonly { readonly before: string; readonly after: string }[];
-  /** Name of the scalar loss, once there is one. */
+  /** Name of the scalar loss, once there is one; of a joint graph the sum of its trials' losses. */
   readonly loss?: string;
+  /** The models that a joint graph trains, if it is one. */
+  readonly trials?: readonly GraphTrial[];
   /** Which modules and lines of the user's code the model's nodes come from, where that is known. */
   readonly origins?: Origins;
 }

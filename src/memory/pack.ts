@@ -1,8 +1,9 @@
-import { aligned, type Fixed, Packing } from "./packing.js";
+import { type Stage, worstPeak } from "./lanes.js";
+import { aligned, type Fixed, Packing, type Span } from "./packing.js";
 import { skyline } from "./skyline.js";
 import type { Storage } from "./storages.js";
 
-type Life = Pick<Storage, "bytes" | "start" | "end">;
+type Life = Span & Pick<Storage, "bytes">;
 
 /** A flat buffer whose parts are made by nodes. */
 export interface FlatBuffer {
@@ -10,7 +11,7 @@ export interface FlatBuffer {
   /** Bytes of the flat buffers before it. */
   readonly place: number;
   readonly bytes: number;
-  readonly parts: readonly { readonly storage: Storage; readonly offsetBytes: number }[];
+  readonly parts: readonly { readonly storage: Life; readonly offsetBytes: number }[];
 }
 
 /** The storages of an arena that are to be placed after its residents, which take `base` bytes. */
@@ -20,6 +21,8 @@ interface Content {
   readonly base: number;
   /** Nodes of the schedule. */
   readonly count: number;
+  /** Stages of the schedule, where nodes of several lanes run side by side; absent: they run one after the other. */
+  readonly stages?: readonly Stage[];
 }
 
 interface Packed {
@@ -96,26 +99,50 @@ function topFirst({ top }: Packing, order: Int32Array, reached: number): Int32Ar
   return Int32Array.from([...order.filter(isTop), ...order.filter((one) => !isTop(one))]);
 }
 
-/** The orders from which to begin, the best ones first. */
+/** The orders from which to begin, the best ones first; where there are lanes, each lane's storages as a block first. */
 function orders(packing: Packing, fromBase: boolean): (() => Int32Array)[] {
-  const { free, size, start, end } = packing;
+  const { free, size, start, end, lane } = packing;
   const life = (one: number): number => (end[one] as number) - (start[one] as number) + 1;
   const bytes = (one: number): number => size[one] as number;
   const area = (one: number): number => life(one) * bytes(one);
   const pressure = pressures(packing);
   const crowd = (one: number): number => pressure[one] as number;
-  const by =
-    (...keys: ((one: number) => number)[]): (() => Int32Array) =>
+  type Weight = (one: number) => number;
+  const sorted =
+    (ones: Int32Array, ...keys: Weight[]): (() => Int32Array) =>
     () =>
-      Int32Array.from({ length: free }, (_, one) => one).sort((a, z) => {
+      ones.slice().sort((a, z) => {
         for (const key of keys) if (key(a) !== key(z)) return key(z) - key(a);
         return a - z;
       });
-  const sky = (weight: (one: number) => number): (() => Int32Array)[] =>
-    free <= mostForSkyline ? [() => skyline(packing, weight)] : [];
-  const crowded = by(crowd, bytes);
-  if (fromBase && size.length > free) return [crowded, by(bytes), by(crowd, life)];
-  return [crowded, ...sky(area), ...sky(life), by(crowd, life), by(bytes), by(area)];
+  const of = (ones: Int32Array): (() => Int32Array)[] => {
+    const crowded = sorted(ones, crowd, bytes);
+    if (fromBase && size.length > free) return [crowded, sorted(ones, bytes), sorted(ones, crowd, life)];
+    const sky = (weight: Weight): (() => Int32Array)[] =>
+      ones.length <= mostForSkyline ? [() => skyline(packing, weight, ones)] : [];
+    const plain = [sorted(ones, crowd, life), sorted(ones, bytes), sorted(ones, area)];
+    return [crowded, ...sky(area), ...sky(life), ...plain];
+  };
+  const whole = of(Int32Array.from({ length: free }, (_, one) => one));
+  if (!lane) return whole;
+  const blocks = blocksOf(lane.subarray(0, free)).map(of);
+  const inTurn = (blocks[0] ?? []).map((_, index) => (): Int32Array => {
+    const block = blocks.map((orders) => (orders[index] ?? orders[0])?.() ?? new Int32Array(0));
+    return Int32Array.from(block.flatMap((ones) => [...ones]));
+  });
+  return [...inTurn, ...whole];
+}
+
+/** The storages of each lane; what several lanes use is one block more, the first. */
+function blocksOf(lanes: Int32Array): Int32Array[] {
+  const blocks = new Map<number, number[]>([[-1, []]]);
+  lanes.forEach((lane, one) => {
+    const key = Math.max(-1, lane);
+    const block = blocks.get(key);
+    if (block) block.push(one);
+    else blocks.set(key, [one]);
+  });
+  return [...blocks.values()].filter((ones) => ones.length > 0).map((ones) => Int32Array.from(ones));
 }
 
 /** For each free storage the most bytes that are live at some rank of its life. */
@@ -156,9 +183,10 @@ function liveBytes(all: Iterable<Life>, count: number): Float64Array {
   return live;
 }
 
-/** No arena can be smaller: residents, and the most bytes that live at once, aligned but for the parts of flat buffers. */
-function lowerBound({ free, flat, base, count }: Content): number {
-  const lines = free.map(({ bytes, start, end }) => ({ bytes: aligned(bytes), start, end }));
+/** No arena can be smaller: residents, and the most bytes that may live at once, aligned but for the parts of flat buffers. */
+function lowerBound({ free, flat, base, count, stages }: Content): number {
+  const all = stages ?? [{ first: 0, last: count - 1, lanes: new Set([0]) }];
+  const lines = free.map(({ bytes, start, end, wide }) => ({ bytes: aligned(bytes), start, end, wide }));
   const parts = flat.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
-  return base + aligned(liveBytes([...lines, ...parts], count).reduce((a, z) => Math.max(a, z), 0));
+  return base + aligned(worstPeak([...lines, ...parts], all, count));
 }

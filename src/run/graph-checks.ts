@@ -35,7 +35,11 @@ function tensorsFit(saved: SavedGraph, { tensors }: Graph): string | undefined {
     unknown("graph.outputs", outputs, tensors, "tensor") ??
     unknownState("before", saved, tensors) ??
     unknownState("after", saved, tensors) ??
-    (loss !== undefined && !tensors.has(loss) ? `graph.loss is ${shown(loss)}, which is no tensor` : undefined)
+    (loss !== undefined && !tensors.has(loss) ? `graph.loss is ${shown(loss)}, which is no tensor` : undefined) ??
+    firstOf(
+      saved.trials ?? [],
+      (trial, i) => !tensors.has(trial.loss) && `graph.trials[${i}].loss is ${shown(trial.loss)}, which is no tensor`,
+    )
   );
 }
 

@@ -49,6 +49,8 @@ export interface SavedGraph {
   readonly outputs: readonly string[];
   readonly state: Graph["state"];
   readonly loss?: string;
+  /** The models that a joint step trains. */
+  readonly trials?: Graph["trials"];
   /** Absent from runs of versions that did not read them, and where the model file tells nothing. */
   readonly origins?: Graph["origins"];
 }
@@ -166,6 +168,7 @@ export function saveGraph(graph: Graph): SavedGraph {
     outputs: graph.outputs,
     state: graph.state,
     loss: graph.loss,
+    ...(graph.trials && { trials: graph.trials }),
     ...(graph.origins && { origins: graph.origins }),
   };
   inheritAnswers(loadGraph(saved), graph);

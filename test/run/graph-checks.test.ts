@@ -34,6 +34,11 @@ test("contradictionInGraph(saved, graph) says where the graph does not fit itsel
     ],
     ["graph.tensors.1.name", input, `run contradicts itself: graph.tensors[1] is a second ${JSON.stringify(input)}`],
     ["graph.loss", "ghost", 'run contradicts itself: graph.loss is "ghost", which is no tensor'],
+    [
+      "graph.trials",
+      [{ name: "m0", array: "m0", loss: "ghost" }],
+      'run contradicts itself: graph.trials[0].loss is "ghost", which is no tensor',
+    ],
     ["graph.state.0.after", "ghost", 'run contradicts itself: graph.state[0].after is "ghost", which is no tensor'],
     ["graph.origins.nodes.0.1", 65, "run contradicts itself: graph.origins.nodes[0] is of module 65, and there are 65"],
   ]);
