@@ -1,4 +1,5 @@
 import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { lanesOf, stagesOf, type Wide } from "./lanes.js";
 import { type FlatBuffer, pack } from "./pack.js";
@@ -113,23 +114,24 @@ interface Flat extends FlatBuffer {
   readonly parts: { readonly storage: Storage; readonly offsetBytes: number }[];
 }
 
-/** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
+/**
+ * The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. Then what
+ * is carried from step to step, what is needed longest first: what is free beside each other is so at the same time.
+ */
 function flatBuffers(graph: Graph, all: readonly Storage[]): Flat[] {
-  const buffers = new Map<string, Flat>();
+  const parts = new Map<string, Flat["parts"][number][]>();
+  for (const storage of all)
+    if (storage.within) addTo(parts, storage.within.tensor, { storage, offsetBytes: storage.within.offsetBytes });
+  const freeFrom = (name: string): number =>
+    graph.tensors.get(name)?.category === "activation" ? (parts.get(name)?.[0]?.storage.end ?? 0) : graph.nodes.length;
+  const names = [...parts.keys()].sort((a, z) => freeFrom(z) - freeFrom(a));
   let place = 0;
-  for (const storage of all) {
-    if (!storage.within) continue;
-    const { tensor, offsetBytes } = storage.within;
-    let buffer = buffers.get(tensor);
-    if (!buffer) {
-      const whole = graph.tensors.get(tensor);
-      buffer = { tensor, place, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
-      buffers.set(tensor, buffer);
-      place += buffer.bytes;
-    }
-    buffer.parts.push({ storage, offsetBytes });
-  }
-  return [...buffers.values()];
+  return names.map((tensor): Flat => {
+    const whole = graph.tensors.get(tensor);
+    const buffer = { tensor, place, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: parts.get(tensor) ?? [] };
+    place += buffer.bytes;
+    return buffer;
+  });
 }
 
 /** A piece of the arena. */
@@ -170,7 +172,12 @@ export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece
     const always = (occupied: readonly Occupied[]): Occupied[] =>
       occupied.map(({ offset, until }) => ({ offset, until, start: first, end: last }));
     const [leader] = running;
-    const unused = gaps(here, arenaBytes).map(({ offset, bytes }) => ({ offset, until: offset + bytes, start: first, end: last }));
+    const unused = gaps(here, arenaBytes).map(({ offset, bytes }) => ({
+      offset,
+      until: offset + bytes,
+      start: first,
+      end: last,
+    }));
     for (const lane of running) {
       const isOwn = ({ wide }: (typeof here)[number]): boolean => wide?.lane === lane;
       const others = always(here.filter((one) => !isOwn(one)));
