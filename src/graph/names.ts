@@ -13,6 +13,7 @@ import type { Graph, Node } from "./graph.js";
  *     …@again3         made again inside fused nodes: the third such copy in the step
  *     …@recompute      made again as planned; …@recompute2 is a second copy
  *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
+ *     …@ahead          of the next step, made in this one; …@carried is what the step before has made of this one
  *
  * Marks follow one another, the last one made stands last: `x@micro2@recompute`. What is made of a name has one mark
  * more, so the last mark of a name that mutwo made says how. A name of the model may end like a mark: whether mutwo made
@@ -46,6 +47,8 @@ export interface ParsedName {
   readonly gradient?: true;
   /** It takes the place of `original`. */
   readonly next?: true;
+  /** It belongs to the next step, or was made by the one before. */
+  readonly shift?: "ahead" | "carried";
 }
 
 const numbered = (mark: string, count: number): string => `${mark}${count > 1 ? count : ""}`;
@@ -93,12 +96,16 @@ export const nextName = (state: string): string => `${state}.next`;
 /** Name of an optimizer's state (`velocity`, `m`, `v`) of a parameter or a flat buffer of them. */
 export const stateName = (parameter: string, state: string): string => `${parameter}.${state}`;
 
+/** Name of what is made for the next step, or was made by the one before. */
+export const shiftedName = (name: string, shift: "ahead" | "carried"): string => `${name}@${shift}`;
+
 const marks =
-  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|(\.grad)|(\.next))$/s;
+  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|(\.grad)|(\.next)|@(ahead|carried))$/s;
 
 /** Takes the last mark off a name. Marks inside a scope's name are the scope's: `parseName` of each part reads those. */
 export function parseName(name: string): ParsedName {
-  const [, original, recompute, part, count, micro, again, slice, chunk, gradient, next] = marks.exec(name) ?? [];
+  const [, original, recompute, part, count, micro, again, slice, chunk, gradient, next, shift] =
+    marks.exec(name) ?? [];
   if (original === undefined) return { original: name };
   if (recompute !== undefined) return { original, recompute: Number(recompute || 1) };
   if (count !== undefined) return { original, swap: (part as SwapPart) ?? "back", count: Number(count || 1) };
@@ -106,12 +113,17 @@ export function parseName(name: string): ParsedName {
   if (again !== undefined) return { original, again: Number(again) };
   if (slice !== undefined) return { original, slice: Number(slice) };
   if (chunk !== undefined) return { original, chunk: Number(chunk) };
+  if (shift) return { original, shift: shift as "ahead" | "carried" };
   return gradient ? { original, gradient: true } : { original, ...(next ? { next: true } : {}) };
 }
 
-/** Name of the node or tensor that something is a recomputed copy or part of a swap of; its own name if it is none. */
+/**
+ * Name of the node or tensor that something is a recomputed copy or part of a swap of, in whichever step; its own name if
+ * it is none.
+ */
 export function originalName(name: string): string {
-  const { original, recompute, swap } = parseName(name);
+  const { original, recompute, swap, shift } = parseName(name);
+  if (shift) return originalName(original);
   return recompute !== undefined || swap ? original : name;
 }
 
