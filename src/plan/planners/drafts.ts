@@ -56,6 +56,8 @@ export class Drafts {
       graph,
       nodeMs,
       rows.map(({ swapMs }) => swapMs),
+      undefined,
+      problem.steady,
     );
     const allowed = allowedActions(problem);
     this.rows = rows;
@@ -77,6 +79,11 @@ export class Drafts {
 
   get mostHostBytes(): number {
     return this.problem.constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether plans are executed in another order than that of the graph. */
+  get isSteady(): boolean {
+    return this.problem.steady !== undefined;
   }
 
   nodeName(rank: number): string {
