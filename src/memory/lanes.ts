@@ -1,49 +1,15 @@
-import { NodeError } from "../graph/errors.js";
-import { type Graph, type Node, placeOf } from "../graph/graph.js";
+import type { Graph } from "../graph/graph.js";
+import { placeOf, type Stage, stagesOf } from "../graph/lanes.js";
 import { perObject } from "../graph/memo.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
-
-/** The nodes of a stage: their ranks, and their lanes. */
-export interface Stage {
-  readonly first: number;
-  readonly last: number;
-  readonly lanes: ReadonlySet<number>;
-}
-
-/**
- * When a storage is in use as nodes of other lanes see it: from one rank to another, both those of whole stages where
- * several lanes run.
- */
-export interface Wide {
-  /** The lane whose nodes use it; a number of its own, below 0, if nodes of several lanes do. */
-  readonly lane: number;
-  readonly from: number;
-  readonly until: number;
-}
+import { type Wide, worstPeak } from "./worst-peak.js";
 
 /** Which storages may be in use at the same time where nodes of several lanes run side by side. */
 export interface Lanes {
   readonly stages: readonly Stage[];
   readonly of: ReadonlyMap<Storage, Wide>;
 }
-
-/** The stages of a graph in their order. Throws `stage … after …` if a node's stage is before that of the node before it. */
-export const stagesOf = perObject((nodes: readonly Node[]): readonly Stage[] => {
-  const stages: { first: number; last: number; lanes: Set<number>; number: number }[] = [];
-  nodes.forEach((node, rank) => {
-    const { lane, stage } = placeOf(node);
-    const current = stages.at(-1);
-    if (current && stage < current.number) throw new NodeError(`stage ${stage} after stage ${current.number}`, node);
-    if (!current || stage > current.number)
-      stages.push({ first: rank, last: rank, lanes: new Set([lane]), number: stage });
-    else {
-      current.last = rank;
-      current.lanes.add(lane);
-    }
-  });
-  return stages;
-});
 
 /** The lanes of a graph; undefined if no two nodes may run at the same time. */
 export const lanesOf = perObject((graph: Graph): Lanes | undefined => {
@@ -95,57 +61,10 @@ function usersOf(graph: Graph): Map<Storage, number> {
       }
     }
   });
+  // a part may take the place of another one: whoever counts them counts the buffer
+  for (const list of parts.values())
+    if (list.some((storage) => users.get(storage) === several)) for (const storage of list) users.set(storage, several);
   return users;
-}
-
-/** Bytes of what lives at a time, as `worstPeak` wants it. */
-export interface LaneLife {
-  readonly bytes: number;
-  readonly start: number;
-  readonly end: number;
-  readonly wide?: Wide | undefined;
-}
-
-/**
- * The most bytes that may live at once, whatever runs at the same time: in each stage the most of every lane together,
- * and what several lanes use.
- */
-export function worstPeak(lives: readonly LaneLife[], stages: readonly Stage[], count: number): number {
-  const lanes = new Map<number, Float64Array>();
-  const shared = new Float64Array(count + 2);
-  const change = (live: Float64Array, start: number, end: number, bytes: number): void => {
-    live[start] = (live[start] as number) + bytes;
-    live[end + 1] = (live[end + 1] as number) - bytes;
-  };
-  for (const { bytes, start, end, wide } of lives) {
-    if (!wide || wide.lane < 0) {
-      change(shared, wide?.from ?? start, wide?.until ?? end, bytes);
-      continue;
-    }
-    let live = lanes.get(wide.lane);
-    if (!live) {
-      live = new Float64Array(count + 2);
-      lanes.set(wide.lane, live);
-    }
-    change(live, start, end, bytes);
-  }
-  const rows = [...lanes.values(), shared];
-  for (const live of rows)
-    for (let rank = 1; rank < live.length; rank++) live[rank] = (live[rank] as number) + (live[rank - 1] as number);
-  let peak = 0;
-  for (const { first, last, lanes: running } of stages) {
-    if (running.size > 1) {
-      const most = rows.reduce((sum, live) => sum + live.subarray(first, last + 1).reduce((a, z) => Math.max(a, z), 0), 0);
-      peak = Math.max(peak, most);
-      continue;
-    }
-    for (let rank = first; rank <= last; rank++)
-      peak = Math.max(
-        peak,
-        rows.reduce((sum, live) => sum + (live[rank] as number), 0),
-      );
-  }
-  return peak;
 }
 
 /**
@@ -158,6 +77,10 @@ export function concurrentPeakBytes(graph: Graph): number {
   const base = all.reduce((sum, { resident, bytes }) => sum + (resident ? aligned(bytes) : 0), 0);
   const lives = all
     .filter(({ resident }) => !resident)
-    .map((storage) => ({ ...storage, bytes: aligned(storage.bytes), wide: wide?.get(storage) }));
+    .map((storage) => ({
+      ...storage,
+      bytes: storage.within ? storage.bytes : aligned(storage.bytes),
+      wide: wide?.get(storage),
+    }));
   return base + worstPeak(lives, stagesOf(graph.nodes), graph.nodes.length);
 }

@@ -1,10 +1,12 @@
 import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
+import { stagesOf } from "../graph/lanes.js";
 import { addTo } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
-import { lanesOf, stagesOf, type Wide } from "./lanes.js";
+import { lanesOf } from "./lanes.js";
 import { type FlatBuffer, pack } from "./pack.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
+import type { Wide } from "./worst-peak.js";
 
 /** Where each tensor lies: in the device's one arena, or in that of the host. */
 export interface Layout {
@@ -163,7 +165,7 @@ export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece
   const pieces: Piece[] = [];
   for (const { first, last, lanes: running } of stagesOf(graph.nodes)) {
     if (running.size === 1) {
-      idleWithin(places, first, last, arenaBytes).forEach((piece, i) => (pieces[first + i] = piece));
+      for (const piece of idleWithin(places, first, last, arenaBytes)) pieces.push(piece);
       continue;
     }
     const here = places

@@ -1,7 +1,8 @@
-import { type Stage, worstPeak } from "./lanes.js";
+import type { Stage } from "../graph/lanes.js";
 import { aligned, type Fixed, Packing, type Span } from "./packing.js";
 import { skyline } from "./skyline.js";
 import type { Storage } from "./storages.js";
+import { worstPeak } from "./worst-peak.js";
 
 type Life = Span & Pick<Storage, "bytes">;
 

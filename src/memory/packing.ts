@@ -1,6 +1,6 @@
-import type { Wide } from "./lanes.js";
 import { Placed, takesTurns } from "./placed.js";
 import type { Storage } from "./storages.js";
+import type { Wide } from "./worst-peak.js";
 
 /** Every storage starts on such a boundary: a cache line. */
 const alignment = 64;

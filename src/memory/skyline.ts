@@ -44,9 +44,7 @@ export function skyline(packing: Packing, weight: (one: number) => number, ones:
     offsets[best] = valley.level;
     cover(segments, index, start[best] as number, end[best] as number, valley.level + (size[best] as number));
   }
-  return ones.slice().sort(
-    (a, z) => (offsets[a] as number) - (offsets[z] as number) || a - z,
-  );
+  return ones.slice().sort((a, z) => (offsets[a] as number) - (offsets[z] as number) || a - z);
 }
 
 /** The skyline of what has its place. */

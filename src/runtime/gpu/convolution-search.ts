@@ -4,7 +4,14 @@ import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Cuda } from "./cuda.js";
 import { type Cudnn, unlessRefused } from "./cudnn.js";
-import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
+import {
+  algorithmBy,
+  algorithmsOf,
+  type Convolution,
+  type ConvolutionSpec,
+  type KeptWay,
+  type Trial,
+} from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
@@ -34,8 +41,6 @@ const keptSchema = list(
   }),
 );
 
-type Kept = v.InferOutput<typeof keptSchema>;
-
 const folder = (): string => cacheFolder("convolutions");
 
 /** Of these convolutions, those that no other one beats in both time and workspace, fastest first. */
@@ -55,21 +60,23 @@ const keyOf = ({ cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "
   JSON.stringify(spec),
 ];
 
-/** What an earlier process found, made anew; nothing if it does not hold any more. */
-function remembered(cudnn: Cudnn, spec: ConvolutionSpec, key: readonly string[], bytes: number): Convolution[] {
+/** What an earlier process found. */
+function remembered(key: readonly string[]): readonly KeptWay[] | undefined {
   const kept = readKept(folder(), key);
   const read = kept && v.safeParse(keptSchema, JSON.parse(Buffer.from(kept).toString()));
-  if (!read?.success) return [];
-  const made = read.output
-    .filter(({ workspaceBytes }) => workspaceBytes <= bytes)
-    .map((one) => againOf(cudnn, spec, one));
+  return read?.success ? read.output : undefined;
+}
+
+/** What was found before, made anew; nothing if it does not hold any more. */
+function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: readonly KeptWay[], bytes: number): Convolution[] {
+  const made = found.filter(({ workspaceBytes }) => workspaceBytes <= bytes).map((one) => againOf(cudnn, spec, one));
   const whole = made.filter((one) => one !== undefined);
   if (whole.length === made.length) return whole;
   for (const one of whole) one.destroy();
   return [];
 }
 
-function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: Kept[number]) {
+function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWay) {
   if (recipe.by === "algorithm") return algorithmBy(cudnn, spec, { ...recipe, ms, bytes: workspaceBytes });
   const made = planBy(cudnn, spec, recipe, ms);
   if (!made || made.workspaceBytes === workspaceBytes) return made;
@@ -81,23 +88,23 @@ function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceByt
  * The ways to compute a convolution that are worth having, fastest first, tried on operands (in cuDNN's order; their
  * bytes may be anything, the output is overwritten): plans of cuDNN's graph interface, and algorithms of its legacy one
  * where there are no plans or where they are often slower (plain float32). They live as long as cuDNN is open. What was
- * found is kept for later processes. Throws `cuDNN: …` if there is no way.
+ * found is kept for other lanes, and for later processes. Throws `cuDNN: …` if there is no way.
  */
 export function waysOf(
-  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
+  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace" | "found">,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
 ): readonly Convolution[] {
-  const { cuda, cudnn, workspace } = gpu;
+  const { cuda, cudnn, workspace, found } = gpu;
   const bytes = Math.min(largestTrial, Math.max(workspace.availableBytes, Math.floor(cuda.freeBytes() / 2)));
   const key = keyOf(gpu, spec);
-  const known = remembered(cudnn, spec, key, bytes);
+  const before = found.get(key.join()) ?? remembered(key);
+  const known = before ? madeAgain(cudnn, spec, before, bytes) : [];
   const ways = known.length ? known : searched(gpu, spec, operands, bytes);
   for (const way of ways) cudnn.atClose(() => way.destroy());
-  if (!known.length && bytes === largestTrial) {
-    const kept: Kept = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
-    keep(folder(), key, Buffer.from(JSON.stringify(kept)));
-  }
+  const kept: readonly KeptWay[] = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
+  found.set(key.join(), kept);
+  if (!known.length && bytes === largestTrial) keep(folder(), key, Buffer.from(JSON.stringify(kept)));
   return ways;
 }
 

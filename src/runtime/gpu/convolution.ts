@@ -94,11 +94,15 @@ export const convolution: OwnNode = {
       const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });
       context.convolutions.set(key, found);
       // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
-      // a planned one takes the same, whatever it has free: another algorithm gives other bits
-      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      // a planned one takes the same, whatever it has free: another algorithm gives other bits. Where bits are compared,
+      // nothing depends on what is free: beside other models it is another amount
+      const limit = Math.max(context.deterministic ? 0 : workspace.availableBytes, smallWorkspace);
       // copies are made in the backward phase; before it, a name that ends like a mark is the model's
       const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
-      const made = context.chosen.get(choice) ?? affordable(found, limit);
+      const before = context.chosen.get(choice);
+      // of another lane's cuDNN perhaps, and made again by this one's
+      const same = found.find((one) => one.ms === before?.ms && one.workspaceBytes === before.workspaceBytes);
+      const made = same ?? affordable(found, limit);
       if (workspace.settled) context.chosen.set(choice, made);
       const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
       try {

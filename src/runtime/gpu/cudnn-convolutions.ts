@@ -66,6 +66,9 @@ export interface Convolution {
   destroy(): void;
 }
 
+/** What a way is made again from. */
+export type KeptWay = Pick<Convolution, "workspaceBytes" | "ms" | "recipe">;
+
 /** Where convolutions are tried: operands in cuDNN's order, whose bytes may be anything (the output is overwritten). */
 export interface Trial {
   readonly a: Pointer;
