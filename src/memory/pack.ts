@@ -9,7 +9,7 @@ type Life = Span & Pick<Storage, "bytes">;
 /** A flat buffer whose parts are made by nodes. */
 export interface FlatBuffer {
   readonly tensor: string;
-  /** Bytes of the flat buffers before it. */
+  /** How far behind the first one it lies: flat buffers that are not there at the same time share a place. */
   readonly place: number;
   readonly bytes: number;
   readonly parts: readonly { readonly storage: Life; readonly offsetBytes: number }[];
@@ -45,7 +45,7 @@ interface Packed {
  */
 export function pack(content: Content): Packed {
   const { free, flat, base, count } = content;
-  const size = flat.reduce((sum, { bytes }) => sum + bytes, 0);
+  const size = flat.reduce((most, { place, bytes }) => Math.max(most, place + bytes), 0);
   const goal = Math.max(base + size, lowerBound(content));
   let best: Packed | undefined;
   let work = 0;
@@ -147,13 +147,28 @@ function blocksOf(lanes: Int32Array): Int32Array[] {
 }
 
 /** For each free storage the most bytes that are live at some rank of its life. */
-function pressures({ free, size, start, end, count }: Packing): Float64Array {
+function pressures({ free, size, start, end, count, away }: Packing): Float64Array {
   const live = liveBytes(
-    Array.from(size, (bytes, one) => ({ bytes, start: start[one] as number, end: end[one] as number })),
+    Array.from(size, (bytes, one) => {
+      const life = { bytes, start: start[one] as number, end: end[one] as number };
+      return away
+        ? present({ ...life, away: { from: away.from[one] as number, until: away.until[one] as number } })
+        : [life];
+    }).flat(),
     count,
   );
   const most = greatest(live);
   return Float64Array.from({ length: free }, (_, one) => most(start[one] as number, end[one] as number));
+}
+
+/** A life in the two parts before and after what is away, or in one. */
+function present<L extends Life>({ away, wide, ...life }: L): Life[] {
+  if (!away || away.from > away.until) return [{ ...life, wide }];
+  const aside = wide?.away ?? away;
+  return [
+    { ...life, end: away.from - 1, wide: wide && { ...wide, until: aside.from - 1 } },
+    { ...life, start: away.until + 1, wide: wide && { ...wide, from: aside.until + 1 } },
+  ];
 }
 
 /** Answers for the greatest of the values from one place to another: of two overlapping stretches of a power of two. */
@@ -187,7 +202,7 @@ function liveBytes(all: Iterable<Life>, count: number): Float64Array {
 /** No arena can be smaller: residents, and the most bytes that may live at once, aligned but for the parts of flat buffers. */
 function lowerBound({ free, flat, base, count, stages }: Content): number {
   const all = stages ?? [{ first: 0, last: count - 1, lanes: new Set([0]) }];
-  const lines = free.map(({ bytes, start, end, wide }) => ({ bytes: aligned(bytes), start, end, wide }));
+  const lines = free.flatMap(present).map((life) => ({ ...life, bytes: aligned(life.bytes) }));
   const parts = flat.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
   return base + aligned(worstPeak([...lines, ...parts], all, count));
 }

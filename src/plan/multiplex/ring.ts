@@ -1,4 +1,5 @@
-import { type Graph, isForward, type Node, placeOf } from "../../graph/graph.js";
+import { type Graph, isForward, type Node } from "../../graph/graph.js";
+import { placeOf } from "../../graph/lanes.js";
 import { addTo } from "../../graph/lists.js";
 import { opOf } from "../../ops/index.js";
 

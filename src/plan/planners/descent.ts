@@ -218,7 +218,9 @@ export class Descent {
     const peak = this.peakOf(now);
     const later = this.taken.map((one): Taken => {
       const at = this.idleAt(one.index, peak);
-      return one.action === "swap" && at !== undefined && (one.earliest ?? 0) <= at ? { ...one, earliest: at + 1 } : one;
+      return one.action === "swap" && at !== undefined && (one.earliest ?? 0) <= at
+        ? { ...one, earliest: at + 1 }
+        : one;
     });
     if (later.every((one, i) => one === this.taken[i])) return undefined;
     const draft = this.drafts.draft(later);
