@@ -1,13 +1,14 @@
 import { type Graph, type Node, tensorBytes } from "../../graph/graph.js";
 import { knownName } from "../../graph/names.js";
-import { activationRows } from "../../memory/activation-rows.js";
+import { type ActivationRow, activationRows } from "../../memory/activation-rows.js";
 import { layout } from "../../memory/layout.js";
 import { opOf } from "../../ops/index.js";
-import type { Constraints, Effort, Plan, PlanProblem } from "../plan.js";
+import type { Constraints, Decision, Effort, Plan, Variant } from "../plan.js";
 import { planGraph } from "../planners/index.js";
 import { rewrite } from "../rewrite.js";
 import { stepTime } from "../step-time.js";
 import { byTime } from "./partitions.js";
+import { type PrintedRing, printedRing } from "./printed.js";
 import { memberOf, type Ring, ringOf, sectionsOf } from "./ring.js";
 import { type Rotation, rotate } from "./rotate.js";
 import { steadyOf } from "./steady.js";
@@ -27,6 +28,8 @@ export interface MultiplexProblem {
   readonly budgetBytes: number | null;
   /** Default `mutwo`. */
   readonly planner?: string;
+  /** Of planner `mutwo`; default mended. Printed: the paper's own algorithms, which say where forward nodes stand too. */
+  readonly variant?: Variant;
   readonly effort?: Partial<Effort>;
   readonly constraints?: Constraints;
   /** Stages of each half in which two members run side by side; default 0: nodes run one after the other. */
@@ -46,8 +49,12 @@ export interface Multiplexed {
   readonly members: readonly string[];
   readonly ring: Ring;
   readonly lag: number;
-  /** null where everything is kept. */
+  /** What becomes of activations; none where everything is kept. */
+  readonly decisions: readonly Pick<Decision, "activation" | "action" | "swap" | "held">[];
+  /** null where everything is kept, and for what the printed algorithms decide. */
   readonly plan: Plan | null;
+  /** What the printed algorithms say of their own plan. */
+  readonly printed?: Pick<PrintedRing, "peakBytes" | "feasible" | "cases">;
   readonly feasible: boolean;
   /** Predicted time of one step of all members, ms, and what of it the plan adds. */
   readonly stepMs: number;
@@ -86,29 +93,21 @@ function hiddenMs({ nodes }: Graph, msOf: (node: Node) => number, overlap: numbe
 
 /** One way to execute the members, planned into the budget if it does not fit. */
 class Way {
-  readonly ring: Ring;
-  readonly unplanned: { readonly rotation: Rotation | undefined; readonly graph: Graph; readonly bytes: number };
+  readonly unplanned: Executed;
   private readonly ms: ReadonlyMap<string, number>;
 
   constructor(
     private readonly problem: MultiplexProblem,
-    readonly members: readonly string[],
-    readonly lag: number,
+    private readonly ring: Ring,
+    private readonly lag: number,
   ) {
-    const { graph, nodeMs, stages = 0 } = problem;
-    this.ring = ringOf(graph, nodeMs, members, { lag, stages });
+    const { graph, nodeMs } = problem;
     this.ms = new Map(graph.nodes.map(({ name }, rank) => [name, nodeMs[rank] as number]));
-    const executed = this.executed(graph);
-    this.unplanned = { ...executed, bytes: layout(executed.graph).arenaBytes };
+    this.unplanned = this.executed(graph);
   }
 
-  get fits(): boolean {
-    const { budgetBytes } = this.problem;
-    return budgetBytes === null || this.unplanned.bytes <= budgetBytes;
-  }
-
-  private executed(planned: Graph): { readonly rotation: Rotation | undefined; readonly graph: Graph } {
-    const rotation = this.members.length > 1 ? rotate(planned, this.ring) : undefined;
+  private executed(planned: Graph): Executed {
+    const rotation = this.ring.members.length > 1 ? rotate(planned, this.ring) : undefined;
     return { rotation, graph: rotation?.graph ?? planned };
   }
 
@@ -117,65 +116,62 @@ class Way {
     const { swapMs, overlap = 0 } = this.problem;
     const msOf = (node: Node): number => {
       const { swap } = opOf(node);
-      if (swap) return swap === "out" || swap === "in" ? this.copyMs(graph, node, swapMs) : 0;
-      return this.ms.get(knownName(node.name, this.ms)) ?? 0;
+      if (!swap) return this.ms.get(knownName(node.name, this.ms)) ?? 0;
+      const copied = graph.tensors.get(node.outputs[0] as string);
+      return copied && (swap === "out" || swap === "in") ? swapMs(tensorBytes(copied)) : 0;
     };
     const alone = (node: Node): number => (opOf(node).swap ? 0 : msOf(node));
     return stepTime(graph, msOf).totalMs - hiddenMs(graph, alone, overlap);
   }
 
-  private copyMs(graph: Graph, node: Node, swapMs: (bytes: number) => number): number {
-    const tensor = graph.tensors.get(node.outputs[0] as string);
-    return tensor ? swapMs(tensorBytes(tensor)) : 0;
+  /** What an executed graph comes to. */
+  private simulated(
+    { rotation, graph }: Executed,
+    plan: Plan | null,
+    decisions: Multiplexed["decisions"] = plan?.decisions ?? [],
+  ): Multiplexed {
+    const { ring, lag, unplanned } = this;
+    const { budgetBytes, constraints = {} } = this.problem;
+    const { arenaBytes: peakBytes, hostBytes } = layout(graph);
+    const stepMs = this.time(graph);
+    const addedMs = graph === unplanned.graph ? 0 : stepMs - this.time(unplanned.graph);
+    const { hostBytes: mostHost = Number.POSITIVE_INFINITY, maxAddedMs = Number.POSITIVE_INFINITY } = constraints;
+    const feasible =
+      (budgetBytes === null || peakBytes <= budgetBytes) && hostBytes <= mostHost && addedMs <= maxAddedMs;
+    const unplannedBytes = layout(unplanned.graph).arenaBytes;
+    const sizes = { feasible, stepMs, addedMs, peakBytes, hostBytes, unplannedBytes };
+    return { members: ring.members, ring, lag, decisions, plan, ...sizes, rotation, graph };
   }
 
   /** As it is, without a plan. */
   plain(): Multiplexed {
-    const { rotation, graph, bytes } = this.unplanned;
-    const { members, ring, lag } = this;
-    const rest = { plan: null, feasible: this.fits, stepMs: this.time(graph), addedMs: 0, hostBytes: 0 };
-    return { members, ring, lag, ...rest, peakBytes: bytes, unplannedBytes: bytes, rotation, graph };
+    return this.simulated(this.unplanned, null);
   }
 
   planned(planner: string): Multiplexed {
-    const { graph, nodeMs, swapMs, swapMeasured, budgetBytes, effort, constraints } = this.problem;
+    const { graph, nodeMs, budgetBytes, effort, constraints } = this.problem;
     const share = this.swapShare();
-    const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => share * swapMs(bytes), swapMeasured });
-    const problem: PlanProblem = {
+    const plan = planGraph({
       graph,
       nodeMs,
-      rows,
+      rows: rowsOf(this.problem, share),
       budgetBytes,
+      planner,
       ...(effort && { effort }),
       ...(constraints && { constraints }),
-      ...(this.members.length > 1 && { steady: steadyOf(graph, this.ring, share) }),
-    };
-    const plan = planGraph({ ...problem, planner });
-    const executed = this.executed(rewrite(graph, plan.decisions));
-    const stepMs = this.time(executed.graph);
-    const { members, ring, lag } = this;
-    const { arenaBytes, hostBytes } = layout(executed.graph);
-    const addedMs = stepMs - this.time(this.unplanned.graph);
-    const { feasible } = plan;
-    const unplannedBytes = this.unplanned.bytes;
-    return {
-      members,
-      ring,
-      lag,
-      plan,
-      feasible,
-      stepMs,
-      addedMs,
-      peakBytes: arenaBytes,
-      hostBytes,
-      unplannedBytes,
-      ...executed,
-    };
+      ...(this.ring.members.length > 1 && { steady: steadyOf(graph, this.ring, share) }),
+    });
+    return this.decided(plan.decisions, plan);
+  }
+
+  /** With these decisions carried out. */
+  decided(decisions: Multiplexed["decisions"], plan: Plan | null = null): Multiplexed {
+    return this.simulated(this.executed(rewrite(this.problem.graph, decisions)), plan, decisions);
   }
 
   /** Share of the time beside which a member's copies run that its own backward phase takes. */
   private swapShare(): number {
-    if (this.members.length < 2) return 1;
+    if (this.ring.members.length < 2) return 1;
     const { sections } = sectionsOf(this.problem.graph.nodes, this.ring);
     const total = (nodes: readonly Node[]): number =>
       nodes.reduce((sum, { name }) => sum + (this.ms.get(name) ?? 0), 0);
@@ -184,6 +180,12 @@ class Way {
     return 1 - ((1 - this.lag) * forward) / (rest + forward);
   }
 }
+
+type Executed = Pick<Multiplexed, "rotation" | "graph">;
+
+/** The activation table of a joint step, whose copies take a share of their time. */
+const rowsOf = ({ graph, nodeMs, swapMs, swapMeasured }: MultiplexProblem, share = 1): ActivationRow[] =>
+  activationRows(graph, nodeMs, { swapMs: (bytes) => share * swapMs(bytes), swapMeasured });
 
 /** Whether a member's forward phase draws numbers that cannot be drawn a step ahead. */
 const drawsFloats = ({ nodes }: Graph, member: string): boolean =>
@@ -216,10 +218,18 @@ export function better<T extends Pick<Multiplexed, "feasible" | "stepMs" | "peak
  * `planGraph` does.
  */
 export function multiplex(problem: MultiplexProblem): Multiplexed {
-  const { planner = "mutwo", lags = usualLags } = problem;
+  const { graph, nodeMs, planner = "mutwo", variant, lags = usualLags, stages = 0, budgetBytes } = problem;
   const members = problem.members.length > 1 ? inOrder(problem) : problem.members;
-  const ways = (members.length > 1 ? lags : [1]).map((lag) => new Way(problem, members, lag));
+  const ways = (members.length > 1 ? lags : [1]).map(
+    (lag) => new Way(problem, ringOf(graph, nodeMs, members, { lag, stages }), lag),
+  );
   const plain = ways.map((way) => way.plain());
-  if (plain.some(({ feasible }) => feasible)) return plain.reduce(better);
+  if (budgetBytes === null || plain.some(({ feasible }) => feasible)) return plain.reduce(better);
+  if (planner === "mutwo" && variant === "printed" && members.length > 1) {
+    const found = printedRing({ graph, nodeMs, rows: rowsOf(problem) }, members, stages, budgetBytes);
+    const { peakBytes, feasible, cases } = found;
+    const way = new Way(problem, found.ring, 1);
+    return { ...way.decided(found.decisions), printed: { peakBytes, feasible, cases } };
+  }
   return ways.map((way) => way.planned(planner)).reduce(better);
 }

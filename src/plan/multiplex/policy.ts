@@ -124,17 +124,19 @@ export const halfPlan = (subArray: SubArray, other: SubArray, otherEvicted: Evic
 const mostRounds = 8;
 
 /**
- * The plans of both schedules [BW1, FW2] and [BW2, FW1] of two sub-arrays. Each needs what the other one decides, which the
- * paper leaves open: they are made in turn until neither changes (mutwo.md 12).
+ * The plans of all schedules [BW1, FW2], [BW2, FW3], … of sub-arrays in a ring; of a pair these are [BW1, FW2] and
+ * [BW2, FW1]. Each needs what the next one decides, which the paper leaves open: they are made in turn until none changes
+ * (mutwo.md 12).
  */
-export function pairPlan(one: SubArray, two: SubArray, limitBytes: number): readonly [HalfPlan, HalfPlan] {
-  const key = ({ evicted }: HalfPlan): string => JSON.stringify([...evicted]);
-  let second: HalfPlan | undefined;
+export function ringPlan(subArrays: readonly SubArray[], limitBytes: number): HalfPlan[] {
+  const plans: HalfPlan[] = [];
   for (let round = 0, before = ""; ; round++) {
-    const first = halfPlan(one, two, second?.evicted ?? new Map(), limitBytes);
-    second = halfPlan(two, one, first.evicted, limitBytes);
-    const now = key(first) + key(second);
-    if (now === before || round === mostRounds) return [first, second];
+    subArrays.forEach((subArray, i) => {
+      const next = (i + 1) % subArrays.length;
+      plans[i] = halfPlan(subArray, subArrays[next] as SubArray, plans[next]?.evicted ?? new Map(), limitBytes);
+    });
+    const now = JSON.stringify(plans.map(({ evicted }) => [...evicted]));
+    if (now === before || round === mostRounds) return plans;
     before = now;
   }
 }

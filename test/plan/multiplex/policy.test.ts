@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FeatureMap, Half, type SubArray, type TimedNode } from "../../../src/plan/multiplex/half.js";
 import { hidingAhead } from "../../../src/plan/multiplex/overhead.js";
-import { halfPlan, pairPlan } from "../../../src/plan/multiplex/policy.js";
+import { type HalfPlan, halfPlan, ringPlan } from "../../../src/plan/multiplex/policy.js";
 
 const forward = ["Z1", "Z2", "Z3", "Z4", "Z5", "L"];
 const backward = ["dZ5", "dW5", "dZ4", "dW4", "dZ3", "dW3", "dZ2", "dW2", "dZ1", "dW1"];
@@ -105,12 +105,14 @@ test("a swap that a recomputation is made from comes back before it, and recompu
   assert.ok(plan.feasible);
 });
 
-test("pairPlan: both schedules know what the other one decides; equal sub-arrays get equal plans", () => {
-  const [one, two] = pairPlan(first, first, limit);
+test("ringPlan: all schedules know what the next one decides; equal sub-arrays get equal plans", () => {
+  const [one, two] = ringPlan([first, first], limit) as [HalfPlan, HalfPlan];
   assert.deepEqual([...one.evicted], [...two.evicted]);
   assert.ok(one.feasible && two.feasible);
+  const four = ringPlan([first, first, first, first], limit);
+  for (const plan of four) assert.deepEqual([...plan.evicted], [...one.evicted]);
   // what leaves the forward sub-array does not wait there: more forward nodes find room than in the figure
-  const [mixed, other] = pairPlan(first, second, limit);
+  const [mixed, other] = ringPlan([first, second], limit) as [HalfPlan, HalfPlan];
   assert.deepEqual(halfPlan(first, second, other.evicted, limit).evicted, mixed.evicted);
   assert.deepEqual(halfPlan(second, first, mixed.evicted, limit).evicted, other.evicted);
 });
