@@ -2,6 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
 import { type Evaluation, endless } from "./front.js";
+import { pcieLink } from "./link.js";
 import type { Steady } from "./plan.js";
 import { Schedule, swapped } from "./schedule.js";
 import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
@@ -102,7 +103,8 @@ export class Evaluator {
     const { ms } = this.graph.flat;
     const nodeMs = new Float64Array(keptCount);
     for (let rank = 0; rank < keptCount; rank++) nodeMs[rank] = ms[base[kept[rank] as number] as number] as number;
-    return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
+    const join = this.steady && this.schedule.rankOf(this.steady.join);
+    return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps, pcieLink, join));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */

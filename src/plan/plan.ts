@@ -128,6 +128,8 @@ export interface Steady {
   readonly fold: (liveBytes: Float64Array, residentBytes: number) => number;
   /** So much of a copy's time do the activation table's `swapMs` hold: the share of the nodes beside which it runs. */
   readonly swapShare: number;
+  /** Rank of the node of the unplanned graph before which copies to the host that have begun are complete: there steps meet. */
+  readonly join: number;
 }
 
 /** What every planner gets: a measured baseline, and what is wanted. */

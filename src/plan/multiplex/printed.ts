@@ -6,6 +6,7 @@ import { timeline } from "../../memory/liveness.js";
 import { storages } from "../../memory/storages.js";
 import { opOf } from "../../ops/index.js";
 import { allowedActions } from "../allowed.js";
+import { pcieLink } from "../link.js";
 import type { Decision, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
 import { swapPlacement } from "../swap-placement.js";
@@ -97,7 +98,9 @@ function decisionsOf(
   const ms = new Map(graph.nodes.map(({ name }, rank) => [name, nodeMs[rank] as number]));
   const swapMs = new Map(rows.flatMap((row) => (prompts.has(row.name) ? [[row.name, row.swapMs] as const] : [])));
   const times = planned.nodes.map(({ name }) => ms.get(knownName(name, ms)) as number);
-  const placed = swapPlacement(planned, times, swapMs);
+  const [first] = subArrays;
+  const join = first?.nodes[first.forwardCount]?.name;
+  const placed = swapPlacement(planned, times, swapMs, pcieLink, undefined, join);
   const accesses = activationAccesses(planned);
   const nameOf = (rank: number): string => planned.nodes[rank]?.name ?? "";
   const swaps = [...prompts].map(([activation, at]): Choice => {

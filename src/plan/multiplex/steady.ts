@@ -1,4 +1,4 @@
-import type { Graph } from "../../graph/graph.js";
+import type { Graph, Node } from "../../graph/graph.js";
 import type { Steady } from "../plan.js";
 import { merge, type Ring, type Sections, sectionsOf } from "./ring.js";
 import { rotate } from "./rotate.js";
@@ -38,6 +38,7 @@ export function steadyOf(graph: Graph, ring: Ring, swapShare: number): Steady {
   return {
     key: JSON.stringify([...ring.before, ring.members, ring.stages, swapShare]),
     swapShare,
+    join: graph.nodes.indexOf(sectionsOf(graph.nodes, ring).sections[0]?.rest[0] as Node),
     execute: (planned) => rotate(planned, ring).graph,
     fold(liveBytes, residentBytes) {
       const own = liveBytes.slice();

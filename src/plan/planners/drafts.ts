@@ -98,7 +98,7 @@ export class Drafts {
 
   /** A draft with its copies placed, judged by the exact timeline and arena. */
   judge({ taken }: Draft): Prefix {
-    const { graph, nodeMs } = this.problem;
+    const { graph, nodeMs, steady } = this.problem;
     const nameOf = ({ index }: Taken): string => (this.rows[index] as ActivationRow).name;
     const action = (one: Taken): Pick<Choice, "action" | "held"> =>
       one.action === "hold" ? { action: "recompute", held: true } : { action: one.action };
@@ -121,6 +121,7 @@ export class Drafts {
       new Map(swaps.map((one) => [nameOf(one), (this.rows[one.index] as ActivationRow).swapMs])),
       pcieLink,
       new Map(swaps.map((one) => [nameOf(one), first[one.earliest ?? 0] as number])),
+      steady && this.nodeName(steady.join),
     );
     return judge(
       this.problem,
