@@ -14,6 +14,7 @@ import {
   parseName,
   recomputedNodes,
   type SwapPart,
+  shiftedName,
   sliceName,
   stateName,
   suffixed,
@@ -50,6 +51,8 @@ const kinds: readonly [string, (name: string) => string, Omit<ParsedName, "origi
   ["chunkName", (name) => chunkName(name, 4), { chunk: 4 }],
   ["gradientName", gradientName, { gradient: true }],
   ["nextName", nextName, { next: true }],
+  ["shiftedName ahead", (name) => shiftedName(name, "ahead"), { shift: "ahead" }],
+  ["shiftedName carried", (name) => shiftedName(name, "carried"), { shift: "carried" }],
 ];
 
 for (const [kind, make, mark] of kinds)

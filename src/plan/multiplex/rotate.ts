@@ -144,7 +144,7 @@ class Cut {
       const one = carriedName(`${name}/one`);
       this.tensors.set(one, { name: one, dtype, shape: [], category: "constant", data: bytesOf(dtype, [1]) });
       const copy = { domain: "", op: "Mul", attributes: {}, phase: "loss" as const };
-      nodes.push({ ...copy, name: carriedName(name), inputs: [read(name), one], outputs: [name] });
+      nodes.push({ ...copy, name: carriedName(`${name}/copy`), inputs: [read(name), one], outputs: [name] });
     }
     return nodes;
   }

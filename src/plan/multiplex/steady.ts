@@ -1,4 +1,5 @@
 import type { Graph, Node } from "../../graph/graph.js";
+import { timeline } from "../../memory/liveness.js";
 import type { Steady } from "../plan.js";
 import { merge, type Ring, type Sections, sectionsOf } from "./ring.js";
 import { rotate } from "./rotate.js";
@@ -35,19 +36,22 @@ function besides(graph: Graph, ring: Ring): Beside[] {
 /** The executed form of plans for a joint graph whose members follow one another in a ring; `swapShare` as in Steady. */
 export function steadyOf(graph: Graph, ring: Ring, swapShare: number): Steady {
   const all = besides(graph, ring);
+  const unplanned = rotate(graph, ring).graph;
+  // inputs of the next step lie beside those of this one
+  const moreBytes = timeline(unplanned).residentBytes - timeline(graph).residentBytes;
   return {
     key: JSON.stringify([...ring.before, ring.members, ring.stages, swapShare]),
     swapShare,
     join: graph.nodes.indexOf(sectionsOf(graph.nodes, ring).sections[0]?.rest[0] as Node),
-    execute: (planned) => rotate(planned, ring).graph,
+    execute: (planned) => (planned === graph ? unplanned : rotate(planned, ring).graph),
     fold(liveBytes, residentBytes) {
       const own = liveBytes.slice();
       // what waits between two nodes of a member lives beside both
       const waiting = (rank: number): number =>
         rank < 0 ? 0 : Math.max(0, Math.min(own[rank] as number, own[rank + 1] as number) - residentBytes);
-      let peakBytes = residentBytes;
+      let peakBytes = residentBytes + moreBytes;
       for (const { rank, rests } of all) {
-        const bytes = (own[rank] as number) + waiting(rests);
+        const bytes = moreBytes + (own[rank] as number) + waiting(rests);
         for (const one of rests < 0 ? [rank] : [rank, rests, rests + 1])
           liveBytes[one] = Math.max(liveBytes[one] as number, bytes);
         peakBytes = Math.max(peakBytes, bytes);

@@ -1,89 +1,37 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { Graph } from "../../../src/graph/graph.js";
-import { tensorOf } from "../../../src/graph/graph.js";
 import { activationRows } from "../../../src/memory/activation-rows.js";
 import { layout } from "../../../src/memory/layout.js";
 import { peakBytes } from "../../../src/memory/liveness.js";
-import { readModel } from "../../../src/model/read.js";
 import { ringOf } from "../../../src/plan/multiplex/ring.js";
-import { rotate } from "../../../src/plan/multiplex/rotate.js";
+import { type Rotation, rotate } from "../../../src/plan/multiplex/rotate.js";
 import { planGraph } from "../../../src/plan/planners/index.js";
 import { rewrite } from "../../../src/plan/rewrite.js";
 import { openCpu } from "../../../src/runtime/cpu.js";
-import { initialValues } from "../../../src/step/initial.js";
-import { stepFor } from "../../../src/step/step.js";
-import { type Member, together } from "../../../src/step/together.js";
-import type { TrainingOptions } from "../../../src/step/training.js";
-import { at } from "../../at.js";
-import { trained, trainedMultiplexed } from "../../multiplexed.js";
+import { type Alone, alone, assertAsAlone, jointOf } from "../../multiplexed.js";
 import { overlaps } from "../../overlaps.js";
 
 const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
 
-interface Alone extends Member {
-  readonly values: ReadonlyMap<string, Uint8Array>;
-  readonly batches: readonly ReadonlyMap<string, Uint8Array>[];
+interface How {
+  readonly lag: number;
+  readonly stages: number;
 }
 
-const read = (file: string, dims: Readonly<Record<string, number>> = {}): Graph =>
-  readModel(at(`fixtures/${file}`), { dims, runtime }).graph;
-
-const count = 3;
-
-/** A model's own step, its first values, and its batches. */
-function alone(name: string, forward: Graph, options: TrainingOptions, seed = 0): Alone {
-  const { step, baseline: graph } = stepFor(runtime, forward, options, seed);
-  const batches = Array.from({ length: count }, (_, i) => {
-    const values = initialValues(graph, step, seed + 100 + i);
-    return new Map(graph.inputs.map((input) => [input, values.get(input) as Uint8Array]));
-  });
-  return { name, graph, values: initialValues(graph, step, seed), batches };
-}
-
-const prefixed = (members: readonly Alone[], of: (member: Alone) => ReadonlyMap<string, Uint8Array>) =>
-  new Map(
-    members.flatMap((member) => [...of(member)].map(([own, bytes]) => [`${member.name}/${own}`, bytes] as const)),
-  );
-
-/** Trains all members alone and multiplexed, and compares all losses and states. */
-async function assertAsAlone(
-  members: readonly Alone[],
-  how: { lag: number; stages: number },
-  plan = (joint: Graph) => joint,
-) {
-  const joint = together(runtime, members, "in turn");
-  const ring = ringOf(
-    joint,
-    joint.nodes.map(() => 1),
-    members.map(({ name }) => name),
-    how,
-  );
-  const rotation = rotate(plan(joint), ring);
+const rotated = (members: readonly Alone[], how: How, plan = (joint: Graph) => joint): Rotation => {
+  const joint = jointOf(runtime, members);
+  const nodeMs = joint.nodes.map(() => 1);
+  const names = members.map(({ name }) => name);
+  const rotation = rotate(plan(joint), ringOf(joint, nodeMs, names, how));
   assert.deepEqual(overlaps(rotation.graph), []);
-  const values = prefixed(members, (member) => member.values);
-  const batches = Array.from({ length: count }, (_, i) =>
-    prefixed(members, (member) => member.batches[i] as ReadonlyMap<string, Uint8Array>),
-  );
-  const actual = await trainedMultiplexed(rotation, runtime, values, batches);
-  let compared = 0;
-  for (const { name, graph, values, batches } of members)
-    for (const [what, bytes] of await trained(graph, runtime, values, batches)) {
-      assert.ok(actual.get(`${name}/${what}`)?.equals(bytes), `${name}/${what} is another`);
-      compared++;
-    }
-  for (const [what, bytes] of await trained(joint, runtime, values, batches))
-    assert.ok(
-      actual.get(what)?.equals(bytes),
-      `${what} is another ${actual.get(what)?.toString("hex")} ${bytes.toString("hex")} ${joint.tensors.get(what)?.dtype} ${JSON.stringify(rotation.graph.nodes.filter((n) => n.name.startsWith("loss")))} ${members.map((m) => Buffer.from(actual.get(`${m.name}/loss in step 0`) ?? []).toString("hex"))}`,
-    );
-  assert.ok(compared > members.length * count);
-  return { joint, rotation };
-}
+  return rotation;
+};
 
-const mlp = (name: string, seed = 0) => alone(name, read("mlp.ts.onnx"), { loss: "ce", optimizer: "adam" }, seed);
+const mlp = (name: string, seed: number) =>
+  alone(runtime, name, "mlp.ts.onnx", { loss: "ce", optimizer: "adam", seed });
 
 for (const how of [
   { lag: 1, stages: 0 },
@@ -91,8 +39,24 @@ for (const how of [
   { lag: 0.5, stages: 4 },
 ])
   test(`rotate: losses and states of two models are those alone, bit by bit (lag ${how.lag}, ${how.stages} stages)`, async () => {
-    await assertAsAlone([mlp("m0"), mlp("m1", 1)], how);
+    const members = [mlp("m0", 0), mlp("m1", 1)];
+    await assertAsAlone(runtime, members, rotated(members, how));
   });
+
+test("rotate: models of other architectures, running statistics, random masks, several micro-batches, float64", async () => {
+  const bottleneck = "resnet_bottleneck_dynamic.onnx";
+  const members = [
+    alone(runtime, "m0", "dropout_block.onnx", { loss: "mse", optimizer: "adamw", batch: 4, seed: 1 }),
+    alone(runtime, "m1", "resnet_basic.ts.onnx", { loss: "ce", optimizer: "sgd", accumulate: 2 }),
+    alone(runtime, "m2", bottleneck, { loss: "ce", optimizer: "adam", batch: 2, seed: 3 }),
+    alone(runtime, "m3", "mlp.ts.onnx", { loss: "ce", optimizer: "sgd", precision: "float64" }),
+    alone(runtime, "m4", bottleneck, { loss: "ce", optimizer: "sgd:momentum=0.9", batch: 2, seed: 4 }),
+  ];
+  for (let first = 0; first < members.length; first++) {
+    const turned = [...members.slice(first), ...members.slice(0, first)];
+    await assertAsAlone(runtime, turned, rotated(turned, { lag: first % 2, stages: first }));
+  }
+});
 
 /** Decisions of a planner for the joint graph. */
 const decided =
@@ -101,63 +65,35 @@ const decided =
     const nodeMs = joint.nodes.map(() => 1);
     const rows = activationRows(joint, nodeMs, { swapMs: (bytes) => bytes / bytesPerMs, swapMeasured: false });
     const budgetBytes = Math.floor(share * layout(joint).arenaBytes);
-    const { decisions } = planGraph({ graph: joint, nodeMs, rows, budgetBytes, planner, effort: { moves: 500 } });
+    const { decisions } = planGraph({ graph: joint, nodeMs, rows, budgetBytes, planner });
     assert.ok(decisions.length > 3, `${planner}: ${decisions.length}`);
     return rewrite(joint, decisions);
   };
 
 test("rotate: planned joint graphs, recomputed, held and swapped: all as alone, bit by bit", async () => {
-  const members = [0, 1].map((i) =>
-    alone(`m${i}`, read("resnet_bottleneck_dynamic.onnx", { batch: 16 }), { loss: "ce", optimizer: "adam" }, i),
+  const members = [0, 1].map((seed) =>
+    alone(runtime, `m${seed}`, "resnet_bottleneck_dynamic.onnx", { loss: "ce", optimizer: "adam", batch: 8, seed }),
   );
-  for (const [planner, share, speed] of [
-    ["swapAll", 1, 1e5],
-    ["recomputeAll", 1, 1e5],
-    ["mutwo", 0.7, 1e6],
-    ["best", 0.7, 1e4],
+  for (const [planner, share, speed, how] of [
+    ["swapAll", 1, 1e5, { lag: 1, stages: 0 }],
+    ["swapAll", 1, 1e3, { lag: 0, stages: 4 }],
+    ["recomputeAll", 1, 1e5, { lag: 0.3, stages: 0 }],
+    ["mutwo", 0.7, 1e6, { lag: 0.3, stages: 4 }],
   ] as const)
-    for (const how of [
-      { lag: 1, stages: 0 },
-      { lag: 0.3, stages: 4 },
-    ])
-      await assertAsAlone(members, how, decided(planner, share, speed));
+    await assertAsAlone(runtime, members, rotated(members, how, decided(planner, share, speed)));
 });
 
-test("rotate: models of other architectures, running statistics, random masks, several micro-batches, float64", async () => {
-  const members = [
-    alone("m0", read("dropout_block.onnx", { batch: 4 }), { loss: "mse", optimizer: "adamw" }, 1),
-    alone("m1", read("resnet_basic.ts.onnx"), { loss: "ce", optimizer: "sgd", accumulate: 2 }),
-    alone("m2", read("resnet_bottleneck_dynamic.onnx", { batch: 4 }), { loss: "ce", optimizer: "adam" }, 3),
-    alone("m3", read("mlp.ts.onnx"), { loss: "ce", optimizer: "sgd", precision: "float64" }),
-    alone("m4", read("resnet_bottleneck_dynamic.onnx", { batch: 4 }), { loss: "ce", optimizer: "sgd:momentum=0.9" }, 4),
-  ];
-  for (let first = 0; first < members.length; first++) {
-    const turned = [...members.slice(first), ...members.slice(0, first)];
-    await assertAsAlone(turned, { lag: first % 2 ? 0 : 1, stages: 0 });
-    await assertAsAlone(turned.slice(0, 2), { lag: 0.5, stages: 3 });
-  }
-});
-
-test("rotate: what is carried leaves its place free meanwhile: the arena is that of both halves, not of both models", () => {
-  const model = alone("m", read("resnet_bottleneck_dynamic.onnx", { batch: 16 }), { loss: "ce", optimizer: "sgd" });
-  const joint = together(
-    runtime,
-    ["m0", "m1"].map((name) => ({ ...model, name })),
-    "in turn",
-  );
+test("rotate: what is carried leaves its place free meanwhile: the arena is that of one half, not of both models", () => {
+  const model = alone(runtime, "m", "resnet_bottleneck_dynamic.onnx", { loss: "ce", optimizer: "sgd", batch: 16 });
+  const members = ["m0", "m1"].map((name) => ({ ...model, name }));
+  const one = layout(model.graph).arenaBytes;
   const sizes = [1, 0.5, 0].map((lag) => {
-    const { graph } = rotate(
-      joint,
-      ringOf(
-        joint,
-        joint.nodes.map(() => 1),
-        ["m0", "m1"],
-        { lag, stages: 0 },
-      ),
-    );
-    assert.deepEqual(overlaps(graph), []);
-    return { timeline: peakBytes(graph), arena: layout(graph).arenaBytes };
+    const { graph } = rotated(members, { lag, stages: 0 });
+    const { arenaBytes } = layout(graph);
+    assert.ok(arenaBytes <= 1.05 * peakBytes(graph), `${arenaBytes} for ${peakBytes(graph)}`);
+    return arenaBytes;
   });
-  console.log(sizes, peakBytes(joint), layout(joint).arenaBytes, peakBytes(model.graph));
-  void tensorOf;
+  // both models' parameters are there, and one model's activations if forward phases wait for the backward ones
+  const [least = 0, , most = 0] = sizes;
+  assert.ok(least < 1.5 * one && least < most && most < 2.1 * one, `${sizes} for ${one}`);
 });
