@@ -107,8 +107,7 @@ export function alone(
 }
 
 /** The joint step of models, in turn. */
-export const jointOf = (runtime: CpuRuntime, members: readonly Member[]): Graph =>
-  together(runtime, members, "in turn");
+export const jointOf = (runtime: CpuRuntime, members: readonly Member[]): Graph => together(runtime, members);
 
 /** Trains all models alone, in turn and multiplexed, and compares all losses and states, bit by bit. */
 export async function assertAsAlone(runtime: CpuRuntime, members: readonly Alone[], rotation: Rotation): Promise<void> {

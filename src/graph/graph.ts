@@ -65,8 +65,11 @@ export interface Tensor extends TensorType {
   readonly renewed?: true;
   /** The tensor lies in host memory, not in the device's arena. */
   readonly host?: true;
-  /** The tensor holds a setting of the optimizer that may be another in the next step: the learning rate times this. */
-  readonly rate?: number;
+  /**
+   * The tensor holds a setting of the optimizer that may be another in the next step: the learning rate times this; of
+   * several models, a vector of each one's learning rate times this, or times the model's own of these.
+   */
+  readonly rate?: number | readonly number[];
   /** From where to where (exclusive) seeded values of an input make sense: labels, probabilities. */
   readonly range?: readonly [number, number];
 }

@@ -1,9 +1,10 @@
 import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
 import { stagesOf } from "../graph/lanes.js";
-import { addTo, greatest, least } from "../graph/lists.js";
+import { addTo } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { lanesOf } from "./lanes.js";
-import { type FlatBuffer, pack } from "./pack.js";
+import { pack } from "./pack.js";
+import type { FlatBuffer } from "./pack-content.js";
 import { aligned, type Span } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
 import type { Wide } from "./worst-peak.js";
@@ -89,13 +90,13 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
     }
   const wide = lanesOf(graph)?.of;
   const own = all.filter((storage) => !storage.resident && !storage.within);
-  const flat = flatBuffers(graph, all, wide);
+  const flat = flatBuffers(graph, all);
   const carried = carriedPairs(graph, all);
   const free = [
     ...own.map((storage) => ({ ...spanOf(storage, wide), bytes: storage.bytes })),
     ...carried.map(([before, after]) => ({ ...acrossSteps(before, after, wide), bytes: before.bytes })),
   ];
-  const { end, starts, fromBase } = pack({
+  const { end, starts, flatStarts } = pack({
     free,
     flat: flat.map((buffer) => ({
       ...buffer,
@@ -115,11 +116,11 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
     for (const storage of pair) offsets.set(storage, starts[own.length + one] as number);
   });
   const groups = new Map<string, number>();
-  for (const { tensor, place, bytes, parts } of flat) {
-    const start = fromBase ? base + place : end - place - bytes;
+  flat.forEach(({ tensor, parts }, one) => {
+    const start = flatStarts[one] as number;
     groups.set(tensor, start);
     for (const { storage, offsetBytes } of parts) offsets.set(storage, start + offsetBytes);
-  }
+  });
   return { bytes: end, offsets, groups };
 }
 
@@ -160,35 +161,16 @@ interface Flat extends FlatBuffer {
   readonly parts: { readonly storage: Storage; readonly offsetBytes: number }[];
 }
 
-/**
- * The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. Those that
- * are not there at the same time share a place.
- */
-function flatBuffers(graph: Graph, all: readonly Storage[], wides: Wides): Flat[] {
+/** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
+function flatBuffers(graph: Graph, all: readonly Storage[]): Flat[] {
   const parts = new Map<string, Flat["parts"][number][]>();
   for (const storage of all)
     if (storage.within && !isCarried(graph, storage))
       addTo(parts, storage.within.tensor, { storage, offsetBytes: storage.within.offsetBytes });
-  const placed: (Flat & { readonly from: number; readonly until: number })[] = [];
-  for (const [tensor, own] of parts) {
+  return [...parts].map(([tensor, own]): Flat => {
     const whole = graph.tensors.get(tensor);
-    const bytes = aligned(whole ? tensorBytes(whole) : 0);
-    const spans = own.map(({ storage }) => wides?.get(storage) ?? { from: storage.start, until: storage.end });
-    const from = least(spans.map((span) => span.from));
-    const until = greatest(spans.map((span) => span.until));
-    let place = 0;
-    for (const other of placed)
-      if (
-        other.from <= until &&
-        from <= other.until &&
-        place < other.place + other.bytes &&
-        other.place < place + bytes
-      )
-        place = other.place + other.bytes;
-    placed.push({ tensor, place, bytes, parts: own, from, until });
-    placed.sort((a, z) => a.place - z.place);
-  }
-  return placed;
+    return { tensor, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: own };
+  });
 }
 
 /** A piece of the arena. */

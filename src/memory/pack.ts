@@ -1,38 +1,24 @@
-import type { Stage } from "../graph/lanes.js";
-import { aligned, type Fixed, Packing, type Span } from "./packing.js";
+import { greatest, least } from "../graph/lists.js";
+import { inBlocks } from "./lane-blocks.js";
+import type { Content, Life, Packed } from "./pack-content.js";
+import { aligned, type Fixed, Packing } from "./packing.js";
 import { skyline } from "./skyline.js";
-import type { Storage } from "./storages.js";
 import { worstPeak } from "./worst-peak.js";
 
-type Life = Span & Pick<Storage, "bytes">;
+/** A packing is good enough if it takes so many times the lower bound. */
+const good = 1.01;
 
-/** A flat buffer whose parts are made by nodes. */
-export interface FlatBuffer {
-  readonly tensor: string;
-  /** How far behind the first one it lies: flat buffers that are not there at the same time share a place. */
-  readonly place: number;
-  readonly bytes: number;
-  readonly parts: readonly { readonly storage: Life; readonly offsetBytes: number }[];
-}
-
-/** The storages of an arena that are to be placed after its residents, which take `base` bytes. */
-interface Content {
-  readonly free: readonly Life[];
-  readonly flat: readonly FlatBuffer[];
-  readonly base: number;
-  /** Nodes of the schedule. */
-  readonly count: number;
-  /** Stages of the schedule, where nodes of several lanes run side by side; absent: they run one after the other. */
-  readonly stages?: readonly Stage[];
-}
-
-interface Packed {
-  /** Size of the arena. */
-  readonly end: number;
-  /** Offset of each free storage. */
-  readonly starts: Float64Array;
-  /** Whether the flat buffers lie right after the residents; else the arena ends with them, the first one last. */
-  readonly fromBase: boolean;
+/**
+ * The smallest arena that is found. Where nodes of several lanes run side by side, either each lane has a block of its own,
+ * packed as if it were alone, or lanes take what others have left in earlier stages.
+ */
+export function pack(content: Content): Packed {
+  const hasLanes = content.free.some(({ wide }) => wide) || content.flat.some(({ parts }) => parts[0]?.storage.wide);
+  if (!hasLanes) return packed(content);
+  const blocks = inBlocks(content, packed);
+  if (blocks.end <= good * lowerBound(content)) return blocks;
+  const joint = packed(content);
+  return joint.end < blocks.end ? joint : blocks;
 }
 
 /**
@@ -43,15 +29,16 @@ interface Packed {
  * where the buffer ends the arena, what is still free in it lies beside all that is free below. Such an arena is packed
  * upside down.
  */
-export function pack(content: Content): Packed {
+function packed(content: Content): Packed {
   const { free, flat, base, count } = content;
-  const size = flat.reduce((most, { place, bytes }) => Math.max(most, place + bytes), 0);
+  const { places, size } = placesOf(content);
+  const placeOf = (one: number): number => places[one] as number;
   const goal = Math.max(base + size, lowerBound(content));
   let best: Packed | undefined;
   let work = 0;
   const mostWork = workFor(free.length);
   for (const fromBase of flat.length ? [false, true] : [true]) {
-    const packing = new Packing({ free, fixed: fixedParts(content, fromBase), base, count });
+    const packing = new Packing({ free, fixed: fixedParts(content, places, fromBase), base, count });
     const before = work;
     for (const order of orders(packing, fromBase)) {
       if (best && work > mostWork) break;
@@ -61,7 +48,12 @@ export function pack(content: Content): Packed {
         const reached = packing.place(next);
         const end = Math.max(reached, base + size);
         if (reached < least) [least, since] = [reached, 0];
-        if (!best || end < best.end) best = { end, starts: startsOf(packing, fromBase, end), fromBase };
+        if (!best || end < best.end) {
+          const flatStarts = flat.map(({ bytes }, one) =>
+            fromBase ? base + placeOf(one) : end - placeOf(one) - bytes,
+          );
+          best = { end, starts: startsOf(packing, fromBase, end), flatStarts };
+        }
         work = before + packing.work;
         if (best.end <= goal || work > mostWork) break;
         next = topFirst(packing, next, reached);
@@ -81,11 +73,32 @@ const patience = 20;
 /** More storages than this are not filled into a skyline: its time grows with the square of their number. */
 const mostForSkyline = 5000;
 
+/** Where flat buffers lie, one beside the other but for those that are over before another begins; and all that they take. */
+function placesOf({ flat, count }: Content): { readonly places: Float64Array; readonly size: number } {
+  const lives = flat.map(({ bytes, parts }): Life => {
+    const all = parts.map(({ storage }) => storage);
+    const [start, end] = [least(all.map((life) => life.start)), greatest(all.map((life) => life.end))];
+    const [first] = all;
+    if (!first?.wide) return { bytes, start, end };
+    const { lane } = first.wide;
+    const from = least(all.map(({ start: own, wide }) => wide?.from ?? own));
+    return {
+      bytes,
+      start,
+      end,
+      wide: { lane, from, until: greatest(all.map((life) => life.wide?.until ?? life.end)) },
+    };
+  });
+  const packing = new Packing({ free: lives, fixed: [], base: 0, count });
+  const size = packing.place(Int32Array.from(flat, (_, one) => one));
+  return { places: packing.offset, size };
+}
+
 /** The parts of flat buffers at their places; upside down if the buffers end the arena. */
-const fixedParts = ({ flat, base }: Content, fromBase: boolean): Fixed[] =>
-  flat.flatMap(({ place, bytes, parts }) =>
+const fixedParts = ({ flat, base }: Content, places: Float64Array, fromBase: boolean): Fixed[] =>
+  flat.flatMap(({ bytes, parts }, one) =>
     parts.map(({ storage, offsetBytes }): Fixed => {
-      const offset = base + place + (fromBase ? offsetBytes : bytes - offsetBytes - storage.bytes);
+      const offset = base + (places[one] as number) + (fromBase ? offsetBytes : bytes - offsetBytes - storage.bytes);
       return { storage, offset, end: offset + storage.bytes };
     }),
   );
@@ -157,7 +170,7 @@ function pressures({ free, size, start, end, count, away }: Packing): Float64Arr
     }).flat(),
     count,
   );
-  const most = greatest(live);
+  const most = greatestWithin(live);
   return Float64Array.from({ length: free }, (_, one) => most(start[one] as number, end[one] as number));
 }
 
@@ -172,7 +185,7 @@ function present<L extends Life>({ away, wide, ...life }: L): Life[] {
 }
 
 /** Answers for the greatest of the values from one place to another: of two overlapping stretches of a power of two. */
-function greatest(values: Float64Array): (first: number, last: number) => number {
+function greatestWithin(values: Float64Array): (first: number, last: number) => number {
   const levels = [values];
   for (let width = 1; 2 * width <= values.length; width *= 2) {
     const below = levels.at(-1) as Float64Array;

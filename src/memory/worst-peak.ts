@@ -34,43 +34,72 @@ export interface LaneLife {
  * and what several lanes use.
  */
 export function worstPeak(lives: readonly LaneLife[], stages: readonly Stage[], count: number): number {
-  const lanes = new Map<number, Float64Array>();
-  const shared = new Float64Array(count + 2);
-  const change = (live: Float64Array, start: number, end: number, bytes: number): void => {
-    live[start] = (live[start] as number) + bytes;
-    live[end + 1] = (live[end + 1] as number) - bytes;
+  const begin: LaneLife[][] = [];
+  const end: LaneLife[][] = [];
+  const put = (list: LaneLife[][], rank: number, one: LaneLife): void => {
+    const there = list[rank];
+    if (there) there.push(one);
+    else list[rank] = [one];
   };
-  for (const { bytes, start, end, wide, within } of lives) {
-    if (!wide || wide.lane < 0) {
-      if (within || !wide) change(shared, start, end, bytes);
-      else change(shared, wide.from, wide.until, bytes);
-      continue;
-    }
-    let live = lanes.get(wide.lane);
-    if (!live) {
-      live = new Float64Array(count + 2);
-      lanes.set(wide.lane, live);
-    }
-    change(live, start, end, bytes);
+  for (const one of lives) {
+    const { wide, within } = one;
+    // what several lanes use is there for all of them; of a flat buffer's places only one part at a time
+    const isShared = wide !== undefined && wide.lane < 0 && !within;
+    put(begin, isShared ? wide.from : one.start, one);
+    put(end, (isShared ? wide.until : one.end) + 1, one);
   }
-  const rows = [...lanes.values(), shared];
-  for (const live of rows)
-    for (let rank = 1; rank < live.length; rank++) live[rank] = (live[rank] as number) + (live[rank - 1] as number);
+  const live = new LiveBytes();
   let peak = 0;
-  for (const { first, last, lanes: running } of stages) {
-    if (running.size > 1) {
-      const most = rows.reduce(
-        (sum, live) => sum + live.subarray(first, last + 1).reduce((a, z) => Math.max(a, z), 0),
-        0,
-      );
-      peak = Math.max(peak, most);
-      continue;
+  for (const { first, last, lanes } of stages) {
+    for (let rank = first; rank <= Math.min(last, count - 1); rank++) {
+      for (const one of end[rank] ?? []) live.add(one, -one.bytes);
+      for (const one of begin[rank] ?? []) live.add(one, one.bytes);
+      if (rank === first || lanes.size === 1) live.meet();
+      else live.note();
+      peak = Math.max(peak, live.most);
     }
-    for (let rank = first; rank <= last; rank++)
-      peak = Math.max(
-        peak,
-        rows.reduce((sum, live) => sum + (live[rank] as number), 0),
-      );
   }
   return peak;
+}
+
+/** Bytes that are live now, and the most that may have been at once since the lanes met last. */
+class LiveBytes {
+  most = 0;
+  private total = 0;
+  /** Live bytes of each lane; what several lanes use is one lane more. */
+  private readonly lanes = new Map<number, { bytes: number; most: number }>();
+  private readonly changed = new Set<{ bytes: number; most: number }>();
+  private readonly apart = new Set<{ bytes: number; most: number }>();
+
+  add({ wide }: LaneLife, bytes: number): void {
+    const lane = Math.max(-1, wide?.lane ?? -1);
+    let own = this.lanes.get(lane);
+    if (!own) {
+      own = { bytes: 0, most: 0 };
+      this.lanes.set(lane, own);
+    }
+    own.bytes += bytes;
+    this.total += bytes;
+    this.changed.add(own);
+  }
+
+  /** All lanes are at this rank. */
+  meet(): void {
+    for (const own of [...this.changed, ...this.apart]) own.most = own.bytes;
+    this.changed.clear();
+    this.apart.clear();
+    this.most = this.total;
+  }
+
+  /** The lanes that changed may be at this rank or at any other since they met. */
+  note(): void {
+    for (const own of this.changed) {
+      if (own.bytes > own.most) {
+        this.most += own.bytes - own.most;
+        own.most = own.bytes;
+      }
+      this.apart.add(own);
+    }
+    this.changed.clear();
+  }
 }

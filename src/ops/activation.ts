@@ -2,20 +2,11 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, float, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { fastGelu, fastGeluGradient, gelu, geluGradient } from "./gelu.js";
-import {
-  broadcastGradient,
-  fusible,
-  inferBroadcast,
-  native,
-  ofOutput0,
-  type Partial1,
-  sameType,
-  type Traits,
-  unary,
-} from "./kinds.js";
+import { broadcastGradient, fusible, native, type Partial1, sameType, type Traits, unary } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, GradientCall, Op, OpCall, OpTable } from "./op.js";
-import { broadcastShape, reduceTo, sameShape } from "./shapes.js";
+import type { GradientCall, Op, OpCall, OpTable } from "./op.js";
+import { elementByElement, isCommon } from "./over-models.js";
+import { broadcastShape, sameShape } from "./shapes.js";
 
 /**
  * Where a mask over the input's sign can be read: from the output, which need not be kept beside the input, if the
@@ -69,21 +60,6 @@ const elu = (name: "Elu" | "Selu"): Op => {
 
 const hardSigmoidBody = (b: Emit, x: string): string =>
   b.op("HardSigmoid", [x], { alpha: float(1 / 6), beta: float(0.5) });
-
-/** An activation of x + bias, the bias optional: both get the same gradient, summed for the bias. */
-const biased = (body: (b: Emit, x: string) => string, gradient: (b: Emit, x: string, dY: string) => string): Op => {
-  const shifted = (call: Pick<BodyCall, "b" | "x" | "inputs">): string =>
-    call.inputs[1] ? math(call.b).add(call.x(0), call.x(1)) : call.x(0);
-  return native(
-    inferBroadcast(),
-    ofOutput0((call, dY) => {
-      const dX = gradient(call.b, shifted(call), dY);
-      const bias = call.inputs[1];
-      return [call.wants(0) ? dX : undefined, bias && call.wants(1) ? reduceTo(call.b, dX, bias.shape) : undefined];
-    }),
-    { pointwise: true, holds: { 1: "weight" }, body: (call) => [body(call.b, shifted(call))] },
-  );
-};
 
 /** x·σ(αx): σ + αx·σ·(1 − σ) = σ·(1 + αx·(1 − σ)). */
 const swish = (otherwise: number, traits: Traits): Op =>
@@ -149,6 +125,8 @@ export const activation: OpTable = {
     {
       pointwise: true,
       holds: { 1: "weight" },
+      // the slope is spread over X, never the other way round
+      overModels: (call) => (isCommon(call, 0) ? undefined : elementByElement(call)),
       body: ({ b, x }) => {
         const m = math(b);
         return [m.where(m.less(x(0), 0), m.mul(x(0), x(1)), x(0))];
@@ -285,8 +263,6 @@ export const activation: OpTable = {
     inPlace: [],
     body: ({ b, x }) => [gelu(b, x(0))],
   }),
-  "com.microsoft:FastGelu": biased(fastGelu, fastGeluGradient),
-  "com.microsoft:BiasGelu": biased(gelu, geluGradient),
   "com.microsoft:QuickGelu": swish(1.702, {}),
   Swish: swish(1, { since: 24, types: null }),
 };

@@ -16,6 +16,7 @@ import { inputSize, native, ofOutput0, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import { epsilonOf } from "./normalized.js";
 import type { BodyCall, Op, OpTable } from "./op.js";
+import { channelsOfModels } from "./over-models.js";
 import { sumOver } from "./shapes.js";
 
 /** Traits of (X, scale, B, mean, var): statistics and scales may be of another type than X. */
@@ -24,6 +25,7 @@ const statistical: Traits = {
   scales: [1, 4],
   buffers: { 3: "running statistics", 4: "running statistics" },
   holds: { 1: "weight", 2: "weight" },
+  overModels: channelsOfModels(),
 };
 
 /** With frozen statistics: Y = (X − mean)·a + B with a = scale/√(var + ε). */

@@ -1,9 +1,10 @@
 import { NodeError } from "../graph/errors.js";
-import { elementCount, float } from "../graph/graph.js";
+import { elementCount, float, int } from "../graph/graph.js";
 import { native, ofOutput0, sameType } from "./kinds.js";
 import { math } from "./math.js";
 import { affineGradients, axesFrom, centre, epsilonOf, normalizing, throughNormalized } from "./normalized.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
+import { channelsOfModels } from "./over-models.js";
 import { reduceTo, reshape, sameShape } from "./shapes.js";
 
 const instanceAxes = (call: OpCall): number[] => axesFrom(2, call.input(0).shape.length);
@@ -35,6 +36,7 @@ const instance: Op = native(
   }),
   {
     ...normalizing,
+    overModels: channelsOfModels(),
     defaults: { epsilon: float(1e-5) },
     body: (call) => {
       const { b, x } = call;
@@ -101,6 +103,7 @@ const group: Op = native(
     ...normalizing,
     // opset 18 has one scale and bias for each group, 21 one for each channel
     since: 21,
+    overModels: (call) => channelsOfModels({ num_groups: int(call.int("num_groups", 1) * call.models) })(call),
     types: null,
     body: (call) => {
       const { b } = call;

@@ -15,7 +15,8 @@ import {
   windowAttributes,
 } from "./geometry.js";
 import { native, ofOutput0 } from "./kinds.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { ModelsRule, OpCall, OpTable } from "./op.js";
+import { asOneBatch, isCommon, isCommonFrom, oneAfterAnother, outputsAt } from "./over-models.js";
 import { sumOver } from "./shapes.js";
 
 const convFlops = (call: OpCall, outputs: readonly TensorType[]): number =>
@@ -66,6 +67,22 @@ function isTurnedFaster(call: OpCall): boolean {
   );
 }
 
+/**
+ * Filters of all models beside each other: each model's channels are groups of their own. Where all models read the same
+ * image ungrouped, one convolution has the filters of all; where they have the same filters, their images are one batch.
+ */
+const groupedOverModels: ModelsRule = (call) => {
+  const { models, node } = call;
+  if (isCommonFrom(call, 1)) return asOneBatch()(call);
+  const group = call.int("group", 1);
+  const isOneImage = isCommon(call, 0) && group === 1 && node.op === "Conv";
+  const x = isOneImage ? call.x(0) : call.joint(0, 1, oneAfterAnother(call.input(0).shape, models, 1));
+  const w = call.joint(1, 0, oneAfterAnother(call.input(1).shape, models, 0));
+  const bias = call.inputs[2] && call.joint(2, 0, oneAfterAnother(call.input(2).shape, models, 0));
+  const attributes = { ...node.attributes, group: int(isOneImage ? 1 : group * models) };
+  return outputsAt(call.again(bias ? [x, w, bias] : [x, w], attributes), 1);
+};
+
 /** Convolutions. */
 export const convolution: OpTable = {
   Conv: native(
@@ -84,6 +101,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      overModels: groupedOverModels,
       flops: convFlops,
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convBody,
@@ -146,6 +164,7 @@ export const convolution: OpTable = {
     }),
     {
       product: "windows",
+      overModels: groupedOverModels,
       flops: (call) => 2 * elementCount(call.input(0).shape) * elementCount(call.input(1).shape.slice(1)),
       defaults: { auto_pad: text("NOTSET"), group: int(1) },
       body: convTransposeBody,

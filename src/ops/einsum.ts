@@ -1,8 +1,9 @@
-import { elementCount, int, ints, type TensorType } from "../graph/graph.js";
+import { elementCount, int, ints, type TensorType, text } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { ModelsRule, OpCall, OpTable } from "./op.js";
+import { outputsAt } from "./over-models.js";
 import { expandTo, reshape, sumOver } from "./shapes.js";
 
 /** A tensor with one label for each axis: equal labels are equal axes. */
@@ -203,6 +204,20 @@ function contract(
   return expandTo(b, sparse, output.map(size));
 }
 
+/** The same sum with one more label, of the models, before those of each operand that has them. */
+const summedOverModels: ModelsRule = (call) => {
+  const equation = call.text("equation", "").replaceAll(" ", "");
+  const { output } = equationOf(call);
+  const model = [..."abcdefghijklmnopqrstuvwxyz"].find((letter) => !equation.includes(letter));
+  const [left = "", right] = equation.split("->");
+  if (model === undefined || (right === undefined && equation.includes("..."))) return undefined;
+  const isOwn = call.inputs.map((_, i) => call.at(i) !== undefined);
+  const terms = left.split(",").map((term, i) => (isOwn[i] ? model + term : term));
+  const inputs = call.inputs.map((_, i) => (isOwn[i] ? call.joint(i, 0) : call.x(i)));
+  const whole = `${terms.join()}->${model}${right ?? output.join("")}`;
+  return outputsAt(call.again(inputs, { equation: text(whole) }), 0);
+};
+
 /** Sums of products by an equation of labels. */
 export const einsum: OpTable = {
   /**
@@ -231,6 +246,7 @@ export const einsum: OpTable = {
     }),
     {
       product: "equation",
+      overModels: summedOverModels,
       types: null,
       flops: (call) => {
         const { sizes } = equationOf(call);

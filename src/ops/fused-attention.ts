@@ -4,7 +4,8 @@ import { type Attended, attentionFlops, lowest, mismatch, pattern } from "./atte
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, OpCall, OpTable } from "./op.js";
+import type { BodyCall, ModelsRule, OpCall, OpTable } from "./op.js";
+import { isCommon, oneAfterAnother, outputsAt } from "./over-models.js";
 import { broadcastShape, cast, reduceTo } from "./shapes.js";
 
 /** What a fused attention computes beside softmax(scale·Q·Kᵀ)·V. */
@@ -114,6 +115,19 @@ const half = (b: Emit, statistics: string, index: 0 | 1): string => {
   return b.op("Reshape", [part, b.vector([batch, heads, queries, 1])]);
 };
 
+/** The batches of all models as one; a mask of one batch must be the same for all models. */
+const attentionOverModels: ModelsRule = (call) => {
+  const mask = call.inputs[3];
+  const hasBatch = mask !== undefined && mask.shape[0] !== 1;
+  if (mask && !hasBatch && !isCommon(call, 3)) return undefined;
+  const batch = (index: number): string =>
+    call.joint(index, 0, oneAfterAnother(call.input(index).shape, call.models, 0));
+  const last = mask && [hasBatch ? batch(3) : call.x(3)];
+  const [y = "", statistics = ""] = call.again([batch(0), batch(1), batch(2), ...(last ?? [])]);
+  // the statistics' two halves come before the batches
+  return [...outputsAt([y], 0), ...outputsAt([statistics], 1)];
+};
+
 /** (Q, K, V, mask) → (Y, statistics): Y = softmax(scale·Q·Kᵀ + mask)·V, for kernels that keep no scores. */
 const attention = native(
   (call) => {
@@ -137,6 +151,7 @@ const attention = native(
   }),
   {
     flops: (call) => (call.int("ahead", -1) === 0 ? 0.5 : 1) * attentionFlops(fusedSizes(call, 0)),
+    overModels: attentionOverModels,
     inputTypes: "any",
     product: "attention",
     types: null,

@@ -3,6 +3,7 @@ import { activation } from "./activation.js";
 import { attention } from "./attention.js";
 import { batchNormalization } from "./batchnorm.js";
 import { batchNormalizationParts } from "./batchnorm-parts.js";
+import { biasedActivation } from "./biased.js";
 import { bitwise } from "./bitwise.js";
 import { blocked } from "./blocked.js";
 import { channelNormalization } from "./channel-normalization.js";
@@ -56,6 +57,7 @@ export const ops: ReadonlyMap<string, Op> = joinTables(
   elementwise,
   clipping,
   activation,
+  biasedActivation,
   variadicOps,
   reduction,
   recurrent,

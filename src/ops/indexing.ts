@@ -2,9 +2,11 @@ import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
 import { gatherGradient } from "./gathered.js";
+import { gatherOfModels, placesOfModels, slicesOfModels } from "./indexing-over-models.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
+import { allAlongAxis, outputsAt, shifted } from "./over-models.js";
 import { pickedParts, placedParts } from "./picked.js";
 import { axisOf, sameShape, zeros } from "./shapes.js";
 
@@ -72,7 +74,15 @@ const scatterNd: Op = indexed(
       call.wants(2) ? b.op("GatherND", [dY, call.x(1)]) : undefined,
     ];
   }),
-  { choices, types: { T: 0 }, defaults: {}, inPlace: [0], pins: "always", cpuRefuses: reduces16Bit },
+  {
+    choices,
+    types: { T: 0 },
+    defaults: {},
+    inPlace: [0],
+    pins: "always",
+    cpuRefuses: reduces16Bit,
+    overModels: placesOfModels,
+  },
 );
 
 /** Ops that pick elements by index, and ops that make indices and shapes. */
@@ -86,7 +96,7 @@ export const indexing: OpTable = {
     },
     gatherGradient,
     // a table of rows: they start as small as embeddings do, with variance 1/2500
-    { picks: 1, fanIn: () => 2500, empty: true },
+    { picks: 1, fanIn: () => 2500, empty: true, overModels: gatherOfModels },
   ),
   GatherElements: indexed(
     (call) => {
@@ -103,6 +113,7 @@ export const indexing: OpTable = {
     {
       picks: 1,
       pins: "always",
+      overModels: allAlongAxis(0),
       parts: pickedParts,
     },
   ),
@@ -137,6 +148,7 @@ export const indexing: OpTable = {
       inPlace: [0],
       pins: "always",
       cpuRefuses: reduces16Bit,
+      overModels: allAlongAxis(0),
       parts: placedParts,
     },
   ),
@@ -178,7 +190,7 @@ export const indexing: OpTable = {
       const sum = b.op("ScatterND", [zeros(b, { dtype, shape: [n, ...shape.slice(batch)] }), full, rows], add);
       return [b.op("Reshape", [sum, b.vector(shape)])];
     }),
-    { types: { T: 0 }, defaults: { batch_dims: int(0) }, pins: "always" },
+    { types: { T: 0 }, defaults: { batch_dims: int(0) }, pins: "always", overModels: slicesOfModels },
   ),
   ScatterND: scatterNd,
   OneHot: indexed(
@@ -193,6 +205,12 @@ export const indexing: OpTable = {
       inputTypes: "any",
       types: { T1: 0, T2: 1, T3: 2 },
       hostInputs: [1],
+      overModels: (call) => {
+        if (call.at(2) !== undefined) return undefined;
+        const axis = call.int("axis", -1);
+        const inputs = [call.joint(0, 0), call.x(1), call.x(2)];
+        return outputsAt(call.again(inputs, { axis: int(axis < 0 ? axis : shifted(axis, 0)) }), 0);
+      },
       axisRoom: 1,
       defaults: { axis: int(-1) },
       pins: "always",

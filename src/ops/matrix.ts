@@ -2,6 +2,7 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0, outputSize, type Traits } from "./kinds.js";
+import { gemmOverModels, productOverModels } from "./matrix-over-models.js";
 import type { Normalize, OpCall, OpTable } from "./op.js";
 import { broadcastShape, reduceTo, reshape } from "./shapes.js";
 
@@ -112,7 +113,14 @@ export const matrix: OpTable = {
       const dB = () => reduceTo(b, b.op("MatMul", [transposed(b, left), dY2]), [...rs.slice(0, -2), k, n]);
       return [call.wants(0) ? reshape(b, dA(), A) : undefined, call.wants(1) ? reshape(b, dB(), B) : undefined];
     }),
-    { ...matrices, inputTypes: "equal", pins: "batches", fanIn: (_, shape) => shape[0] as number, flops: productFlops },
+    {
+      ...matrices,
+      inputTypes: "equal",
+      pins: "batches",
+      fanIn: (_, shape) => shape[0] as number,
+      flops: productFlops,
+      overModels: productOverModels,
+    },
   ),
   /** Y = α·A'·B' + β·C, A' and B' transposed if asked. */
   Gemm: native(
@@ -156,6 +164,7 @@ export const matrix: OpTable = {
         (attributes.transB?.value === 1 ? elementCount(shape.slice(1)) : shape[0]) as number,
       defaults: { transA: int(0), transB: int(0), alpha: float(1), beta: float(1) },
       addend: ({ attributes }) => ((attributes.beta?.value ?? 1) === 1 ? 2 : undefined),
+      overModels: gemmOverModels,
       flops: (call, outputs) => 2 * outputSize(outputs) * (call.input(0).shape[call.int("transA", 0) ? 0 : 1] ?? 1),
     },
   ),
@@ -193,6 +202,7 @@ export const matrix: OpTable = {
     {
       ...matrices,
       pins: "batches",
+      overModels: productOverModels,
       normalize: inBatchOrder,
       defaults: { alpha: float(1), transA: int(0), transB: int(0), transBatchA: int(0), transBatchB: int(0) },
       flops: (call, outputs) =>

@@ -1,7 +1,16 @@
 import { NodeError } from "../graph/errors.js";
 import { int, ints, type TensorType, text } from "../graph/graph.js";
 import { attributesToInputs, listOf, native, noFlops, ofOutput0, sameType, type Traits } from "./kinds.js";
+import {
+  concatOfModels,
+  expandOfModels,
+  sliceOfModels,
+  splitOfModels,
+  tileOfModels,
+  transposeOfModels,
+} from "./movement-over-models.js";
 import type { Cut, GradientRule, Op, OpCall, OpTable, PartialGradient } from "./op.js";
+import { asOneBatch, modelsFirst } from "./over-models.js";
 import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shapes.js";
 
 /** An op that moves elements without computing. */
@@ -73,7 +82,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
-    { passes: true, empty: true, in16Bits: "all" },
+    { passes: true, empty: true, in16Bits: "all", overModels: transposeOfModels },
   ),
   Concat: moving(
     (call) => {
@@ -97,7 +106,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all" },
+    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all", overModels: concatOfModels },
   ),
   Split: moving(
     (call) => {
@@ -118,6 +127,7 @@ export const movement: OpTable = {
     }) satisfies GradientRule,
     {
       hostInputs: [1],
+      overModels: splitOfModels,
       // a kernel of opset 18 wants the parts' sizes or their number
       normalize: (call) => {
         if (call.inputs[1]) return undefined;
@@ -145,6 +155,7 @@ export const movement: OpTable = {
       passes: true,
       empty: true,
       hostInputs: [1, 2, 3, 4],
+      overModels: (call) => sliceOfModels(call, slices(call)),
       types: { T: 0, Tind: 1 },
       normalize: attributesToInputs("starts", "ends", "axes"),
     },
@@ -155,7 +166,7 @@ export const movement: OpTable = {
       return [{ dtype, shape: broadcastShape(shape, call.need(1)) }];
     },
     ofOutput0((call, dY) => [reduceTo(call.b, dY, call.input(0).shape)]),
-    { passes: true, hostInputs: [1] },
+    { passes: true, hostInputs: [1], overModels: expandOfModels },
   ),
   Tile: moving(
     (call) => {
@@ -178,7 +189,7 @@ export const movement: OpTable = {
       });
       return [shape.length ? sum : dY];
     }),
-    { hostInputs: [1], types: { T: 0, T1: 1 } },
+    { hostInputs: [1], types: { T: 0, T1: 1 }, overModels: tileOfModels },
   ),
   /** The elements on and below (above, if `upper`) a diagonal; the others become 0. */
   Trilu: moving(
@@ -190,7 +201,7 @@ export const movement: OpTable = {
     ofOutput0((call, dY) => [
       call.b.op("Trilu", call.inputs[1] ? [dY, call.x(1)] : [dY], { upper: int(call.int("upper", 1)) }),
     ]),
-    { hostInputs: [1], defaults: { upper: int(1) } },
+    { hostInputs: [1], overModels: modelsFirst, defaults: { upper: int(1) } },
   ),
   DepthToSpace: moving(
     (call) => {
@@ -209,7 +220,7 @@ export const movement: OpTable = {
       const split = reshape(b, dY, [n, c / block ** 2, h, block, w, block]);
       return [reshape(b, b.op("Transpose", [split], { perm: ints([0, 1, 3, 5, 2, 4]) }), [n, c, h, w])];
     }),
-    { choices: { mode: ["DCR", "CRD"] }, defaults: { mode: text("DCR") } },
+    { choices: { mode: ["DCR", "CRD"] }, overModels: asOneBatch(), defaults: { mode: text("DCR") } },
   ),
   SpaceToDepth: moving(
     (call) => {
@@ -220,5 +231,6 @@ export const movement: OpTable = {
       return [{ dtype, shape: [n, c * block ** 2, h / block, w / block] }];
     },
     ofOutput0((call, dY) => [call.b.op("DepthToSpace", [dY], { blocksize: int(call.int("blocksize", 0)) })]),
+    { overModels: asOneBatch() },
   ),
 };

@@ -13,6 +13,7 @@ import {
   throughNormalized,
 } from "./normalized.js";
 import type { BodyCall, Op, OpCall, OpTable } from "./op.js";
+import { alongOwnAxis, outputsAt, rowsOfModels, shifted } from "./over-models.js";
 import { axisOf, broadcastShape, cast, normalizeAxes, reducedShape, sameShape } from "./shapes.js";
 
 const layerAxes = (call: OpCall): number[] => axesFrom(axisOf(call, -1), call.input(0).shape.length);
@@ -60,6 +61,7 @@ const layer: Op = native(
     ...normalizing,
     types: { T: 0, U: "y1" },
     defaults: rowDefaults,
+    overModels: rowsOfModels,
     inputTypes: "any",
     parts: {
       of: (call) => {
@@ -94,6 +96,7 @@ const simplifiedLayer: Op = native(
   {
     ...normalizing,
     since: "none",
+    overModels: rowsOfModels,
     inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: { T: 0, U: "y1", V: "y0" },
@@ -123,6 +126,7 @@ const rms: Op = native(
   {
     ...normalizing,
     since: 23,
+    overModels: rowsOfModels,
     inputTypes: "any",
     flops: (call) => 5 * inputSize(call),
     types: null,
@@ -178,7 +182,7 @@ const lp: Op = native(
     const inverse = m.where(m.greater(norm, 0), m.reciprocal(norm), 0);
     return [m.mul(m.sub(dY, m.mul(along, inner)), inverse)];
   }),
-  { flops: (call) => 3 * inputSize(call), defaults: { axis: int(-1), p: int(2) } },
+  { flops: (call) => 3 * inputSize(call), overModels: alongOwnAxis(-1), defaults: { axis: int(-1), p: int(2) } },
 );
 
 const varianceAxes = (call: OpCall): number[] =>
@@ -196,6 +200,11 @@ const meanVariance: Op = native(
   }),
   {
     flops: (call) => 8 * inputSize(call),
+    overModels: (call) => {
+      const at = call.at(0) ?? 0;
+      const axes = ints(varianceAxes(call).map((axis) => shifted(axis, at)));
+      return outputsAt(call.again([call.joint(0, at)], { axes }), at);
+    },
     defaults: { axes: ints([0, 2, 3]) },
     body: (call) => {
       const m = math(call.b);

@@ -90,6 +90,45 @@ export type InputGradient =
   | readonly PartialGradient[]
   | ((isOnly: boolean) => string | PartialGradient);
 
+/**
+ * What a node gives for several models at once: a tensor with a model axis before axis 0 or axis 1, under any shape that
+ * keeps the order of its elements ([models·channels] for [models, channels]), or one tensor for all models.
+ */
+export interface OfModels {
+  readonly name: string;
+  /** The axis that the models stand before; undefined: all models have the one tensor. */
+  readonly at: ModelAxis | undefined;
+}
+
+/** The axis of a tensor before which its models stand: with 1 they are one axis with the channels, [batch, models·channels, …]. */
+export type ModelAxis = 0 | 1;
+
+/** A node of several models as its op's rule sees it: types, constants and attributes are those of one model. */
+export interface ModelsCall extends OpCall {
+  readonly b: Emit;
+  /** How many models. */
+  readonly models: number;
+  /** Where the models of an input stand as it is now; undefined: one tensor for all models, or no input. */
+  at(index: number): ModelAxis | undefined;
+  /** Name of an input that all models have. Throws for one with a model axis. */
+  x(index: number): string;
+  /**
+   * Name of an input with its models before an axis, under a shape that keeps the order of its elements; default: the
+   * models' axis in its place, [models, …] or [batch, models, …].
+   */
+  joint(index: number, at: ModelAxis, shape?: readonly number[]): string;
+  /** Type of an output of one model. */
+  output(index: number): TensorType;
+  /**
+   * The same op on those inputs, its outputs under the node's own names; `attributes` take the place of the node's. Once
+   * for each node.
+   */
+  again(inputs: readonly (string | undefined)[], attributes?: Attributes): string[];
+}
+
+/** Writes a node of several models as one for all of them; undefined: it is done for each by itself. */
+export type ModelsRule = (call: ModelsCall) => readonly OfModels[] | undefined;
+
 /** Everything mutwo knows of an op. */
 export interface Op {
   /** Types and shapes of the outputs. Throws `shape mismatch: …` for inputs that do not fit. */
@@ -236,6 +275,11 @@ export interface Op {
    * a kernel of its own where a runtime fuses. `joins`: only if input 0 is made by a fusible node, for alone it is no gain.
    */
   readonly parts?: { readonly of: Normalize; readonly joins?: true };
+  /**
+   * The op for several models at once (horizontal fusion). Default: pointwise ops that draw nothing are done at once, all
+   * others for each model by itself.
+   */
+  readonly overModels?: ModelsRule;
   /** The outputs' values where they follow from the types alone (Shape, Size, Constant). */
   readonly value?: (call: OpCall) => readonly Value[];
   /**

@@ -2,7 +2,8 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int } from "../graph/graph.js";
 import type { Emit } from "./emit.js";
 import { listOf, native, noFlops, ofOutput0 } from "./kinds.js";
-import type { OpCall, OpTable } from "./op.js";
+import type { ModelsRule, OpCall, OpTable } from "./op.js";
+import { oneAfterAnother, outputsAt, withModels } from "./over-models.js";
 import { normalizeAxis, reshape, sumOver } from "./shapes.js";
 
 /** Begin and end pads of every axis; negative ones cut off. */
@@ -74,6 +75,20 @@ function unpadded(b: Emit, dY: string, axis: number, size: number, from: readonl
   return parts.reduce((sum, part) => b.op("Add", [sum, part]));
 }
 
+/** Padding of the models' tensors as one: between models nothing is padded. */
+const paddedOverModels: ModelsRule = (call) => {
+  const { begin, end } = padsOf(call);
+  const at = call.at(0) ?? 0;
+  if (call.at(2) !== undefined) return undefined;
+  const isOne = at === 1 && !begin[1] && !end[1];
+  const { shape } = call.input(0);
+  const x = isOne ? call.joint(0, 1, oneAfterAnother(shape, call.models, 1)) : call.joint(0, at);
+  const pads = isOne ? [...begin, ...end] : [begin, end].flatMap((list) => withModels(list, 0, at));
+  const filler = call.inputs[2] && call.x(2);
+  const list = call.b.vector(pads);
+  return outputsAt(call.again(filler ? [x, list, filler] : [x, list]), at);
+};
+
 /** Padding, by zeros or by elements of the tensor itself. */
 export const padding: OpTable = {
   Pad: native(
@@ -117,6 +132,7 @@ export const padding: OpTable = {
     {
       flops: noFlops,
       empty: true,
+      overModels: paddedOverModels,
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },
       // before opset 11 pads and value are attributes

@@ -5,6 +5,7 @@ import { extentOf, globalType, type Window, windowAttributes, windowOf } from ".
 import { inputSize, native, ofOutput0, outputSize } from "./kinds.js";
 import { math } from "./math.js";
 import type { BodyCall, GradientCall, Normalize, OpCall, OpTable } from "./op.js";
+import { asOneBatch } from "./over-models.js";
 import { cast, reshape, sumOver, zeros } from "./shapes.js";
 
 const poolWindow = (call: OpCall): Window => {
@@ -132,6 +133,8 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "data",
+      // its indices are places in the whole tensor
+      overModels: (call) => (call.node.outputs[1] ? undefined : asOneBatch()(call)),
       flops: poolFlops,
       defaults: { auto_pad: text("NOTSET"), storage_order: int(0), ceil_mode: int(0) },
       types: { T: 0, I: "int64" },
@@ -177,6 +180,7 @@ export const pooling: OpTable = {
     }),
     {
       flops: poolFlops,
+      overModels: asOneBatch(),
       normalize: (call) => (isDilated(call) ? averageByConvolution(call, call.node.name) : explicitPads(call)),
       body: (call) => averageByConvolution(call),
       defaults: { auto_pad: text("NOTSET"), ceil_mode: int(0), count_include_pad: int(0) },
@@ -191,6 +195,7 @@ export const pooling: OpTable = {
     }),
     {
       in16Bits: "all",
+      overModels: asOneBatch(),
       flops: inputSize,
       body: (call) => [call.b.op("ReduceMean", [call.x(0), call.b.vector(spatialAxes(call))])],
     },
@@ -203,6 +208,10 @@ export const pooling: OpTable = {
       const chosen = cast(call.b, m.equal(call.x(0), call.y(0)), call.input(0).dtype);
       return [m.mul(chosen, m.div(dY, sumOver(call.b, chosen, spatialAxes(call))))];
     }),
-    { flops: inputSize, body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])] },
+    {
+      flops: inputSize,
+      overModels: asOneBatch(),
+      body: (call) => [call.b.op("ReduceMax", [call.x(0), call.b.vector(spatialAxes(call))])],
+    },
   ),
 };

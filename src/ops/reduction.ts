@@ -2,7 +2,8 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
-import type { GradientCall, Normalize, Op, OpCall, OpTable } from "./op.js";
+import type { GradientCall, ModelsCall, ModelsRule, Normalize, Op, OpCall, OpTable } from "./op.js";
+import { alongOwnAxis, oneAfterAnother, outputsAt, shifted } from "./over-models.js";
 import { axisOf, cast, expandTo, normalizeAxes, normalizeAxis, reducedShape, reshape, sumOver } from "./shapes.js";
 
 /** The axes that a Reduce op sums over, counted from the front; all of them if none are given. */
@@ -20,6 +21,22 @@ const reducedCount = (call: OpCall): number =>
 /** A tensor of the output's shape with its reduced axes back as axes of size 1. */
 const kept = (call: GradientCall, tensor: string): string =>
   reshape(call.b, tensor, reducedShape(call.input(0).shape, axesOf(call), true));
+
+/** Where the models stand once axes are gone: those before axis 1 come first if axis 0 goes. */
+const axisWithout = (call: ModelsCall, at: 0 | 1, axes: readonly number[]): 0 | 1 =>
+  at === 1 && axes.includes(0) && call.int("keepdims", 1) === 0 ? 0 : at;
+
+const reducedOverModels: ModelsRule = (call) => {
+  const axes = axesOf(call);
+  const at = call.at(0) ?? 0;
+  // channels of all models are as good as those of one where they stay
+  const isOne = at === 1 && !axes.includes(1);
+  const { shape } = call.input(0);
+  const x = isOne ? call.joint(0, 1, oneAfterAnother(shape, call.models, 1)) : call.joint(0, at);
+  const over = isOne ? axes : axes.map((axis) => shifted(axis, at));
+  const { noop_with_empty_axes: _, ...attributes } = call.node.attributes;
+  return outputsAt(call.again([x, call.b.vector(over)], attributes), axisWithout(call, at, axes));
+};
 
 /**
  * A reduction over axes. The rule gets the gradient, and may ask for the output, with the reduced axes kept; `each` is
@@ -45,6 +62,7 @@ const reduce = (
     {
       flops: inputSize,
       hostInputs: [1],
+      overModels: reducedOverModels,
       defaults: { keepdims: int(1), noop_with_empty_axes: int(0) },
       // before opset 18 (ReduceSum: 13) the axes are an attribute
       normalize: (call) => {
@@ -74,7 +92,16 @@ const indexReduction = native(
     return [{ dtype: "int64", shape: reducedShape(shape, [axisOf(call, 0)], call.int("keepdims", 1) !== 0) }];
   },
   "zero",
-  { flops: inputSize, defaults: { axis: int(0), keepdims: int(1), select_last_index: int(0) } },
+  {
+    flops: inputSize,
+    overModels: (call) => {
+      const axis = axisOf(call, 0);
+      const at = call.at(0) ?? 0;
+      const attributes = { ...call.node.attributes, axis: int(shifted(axis, at)) };
+      return outputsAt(call.again([call.joint(0, at)], attributes), axisWithout(call, at, [axis]));
+    },
+    defaults: { axis: int(0), keepdims: int(1), select_last_index: int(0) },
+  },
 );
 
 const lastAxis = { axis: int(-1) };
@@ -162,7 +189,13 @@ export const reduction: OpTable = {
       const y = call.y(0);
       return [m.mul(m.sub(dY, sumOfProduct(call, m.mul(dY, y))), y)];
     }),
-    { inPlace: [0], flops: (call) => 5 * inputSize(call), defaults: lastAxis, normalize: flattenedBefore13 },
+    {
+      inPlace: [0],
+      flops: (call) => 5 * inputSize(call),
+      overModels: alongOwnAxis(-1),
+      defaults: lastAxis,
+      normalize: flattenedBefore13,
+    },
   ),
   // dX = dY − e^Y·Σ dY
   LogSoftmax: native(
@@ -176,6 +209,7 @@ export const reduction: OpTable = {
       // the float64 kernel reads X again after it has begun to write
       inPlaceTypes: ["float32"],
       flops: (call) => 5 * inputSize(call),
+      overModels: alongOwnAxis(-1),
       defaults: lastAxis,
       normalize: flattenedBefore13,
       parts: {
@@ -190,7 +224,12 @@ export const reduction: OpTable = {
       },
     },
   ),
-  Hardmax: native(alongAxis, "zero", { flops: inputSize, defaults: lastAxis, normalize: flattenedBefore13 }),
+  Hardmax: native(alongAxis, "zero", {
+    flops: inputSize,
+    overModels: alongOwnAxis(-1),
+    defaults: lastAxis,
+    normalize: flattenedBefore13,
+  }),
   // summed the other way
   CumSum: native(
     (call) => {
@@ -203,7 +242,16 @@ export const reduction: OpTable = {
         reverse: int(call.int("reverse", 0) ? 0 : 1),
       }),
     ]),
-    { hostInputs: [1], types: { T: 0, T2: 1 }, defaults: { exclusive: int(0), reverse: int(0) } },
+    {
+      hostInputs: [1],
+      types: { T: 0, T2: 1 },
+      overModels: (call) => {
+        const at = call.at(0) ?? 0;
+        const axis = shifted(normalizeAxis(call.needOne(1), call.input(0).shape.length), at);
+        return outputsAt(call.again([call.joint(0, at), call.b.vector([axis])]), at);
+      },
+      defaults: { exclusive: int(0), reverse: int(0) },
+    },
   ),
   // each value goes back to where it was: the indices along an axis are distinct, so nothing is added up
   TopK: native(
@@ -218,6 +266,7 @@ export const reduction: OpTable = {
       hostInputs: [1],
       flops: inputSize,
       pins: "always",
+      overModels: alongOwnAxis(-1),
       types: { T: 0, I: "y1" },
       defaults: { axis: int(-1), largest: int(1), sorted: int(1) },
       // before opset 10 the number of elements is an attribute

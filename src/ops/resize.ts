@@ -1,7 +1,8 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attributes, elementCount, float, int, ints, type TensorType, text } from "../graph/graph.js";
 import { native, ofOutput0 } from "./kinds.js";
-import type { BodyCall, GradientCall, Normalize, OpCall, OpTable } from "./op.js";
+import type { BodyCall, GradientCall, ModelsRule, Normalize, OpCall, OpTable } from "./op.js";
+import { oneAfterAnother, outputsAt } from "./over-models.js";
 import { cast, normalizeAxis, reshape, sumOver } from "./shapes.js";
 
 type BuildCall = BodyCall | GradientCall;
@@ -161,6 +162,22 @@ const defaults: Attributes = {
   keep_aspect_ratio_policy: text("stretch"),
 };
 
+/** The images of all models as one batch. */
+const resizedOverModels: ModelsRule = (call) => {
+  const { b, models, node } = call;
+  const at = call.at(0) ?? 0;
+  if (resized(call).some(({ axis, from, to, scale }) => axis === 0 && (from !== to || (scale ?? 1) !== 1)))
+    return undefined;
+  const x = call.joint(0, at, oneAfterAnother(call.input(0).shape, models, 0));
+  const sizes = call.inputs[3] && call.need(3);
+  const axes = call.ints("axes") ?? call.input(0).shape.map((_, axis) => axis);
+  const own = sizes?.map((size, i) =>
+    normalizeAxis(axes[i] as number, call.input(0).shape.length) ? size : size * models,
+  );
+  const inputs = node.inputs.map((name, i) => (i === 0 ? x : i === 3 && own ? b.vector(own) : name && call.x(i)));
+  return outputsAt(call.again(inputs), at);
+};
+
 /** Resizing of images. */
 export const resizing: OpTable = {
   Resize: native(
@@ -176,6 +193,7 @@ export const resizing: OpTable = {
       hostInputs: [1, 2, 3],
       inputTypes: "any",
       choices,
+      overModels: resizedOverModels,
       pins: "always",
       types: { T1: 0 },
       defaults,

@@ -42,7 +42,9 @@ export const sameShape = (a: readonly number[], b: readonly number[]): boolean =
 
 /** A tensor under another shape; itself if it has that shape already. */
 export const reshape = (b: Emit, x: string, shape: readonly number[]): string =>
-  sameShape(b.type(x).shape, shape) ? x : b.op("Reshape", [x, b.vector(shape)]);
+  sameShape(b.type(x).shape, shape)
+    ? x
+    : b.op("Reshape", [x, b.vector(shape)], shape.includes(0) ? { allowzero: int(1) } : {});
 
 /** A tensor repeated to a shape that it broadcasts to; itself if it has that shape already. */
 export const expandTo = (b: Emit, x: string, shape: readonly number[]): string =>

@@ -2,6 +2,7 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount } from "../graph/graph.js";
 import { attributesToInputs, native, noFlops, ofOutput0, sameType, type Traits } from "./kinds.js";
 import type { Op, OpCall, OpTable } from "./op.js";
+import { otherShape } from "./over-models.js";
 import { normalizeAxes, reshape } from "./shapes.js";
 
 /** Another shape for the same elements: the gradient takes the input's shape again. */
@@ -15,7 +16,7 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
       return [{ dtype, shape: wanted }];
     },
     ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
-    { view: true, in16Bits: "all", flops: noFlops, hostInputs: [1], ...traits },
+    { view: true, in16Bits: "all", flops: noFlops, hostInputs: [1], overModels: otherShape, ...traits },
   );
 
 /** Axes as an input (opset 13) or an attribute (before it). */
@@ -44,7 +45,9 @@ export const views: OpTable = {
         throw new NodeError(`shape mismatch: rows ${start} to ${start + count} of [${shape}]`, call.node);
       return [{ dtype, shape: [count, ...row] }];
     },
-    "none",
+    ofOutput0((call, dY) => [
+      { gradient: dY, cuts: [{ axis: 0, start: call.int("start", 0), step: 1, count: call.int("count", 0) }] },
+    ]),
     {
       view: true,
       viewStart: (call) => call.int("start", 0) * elementCount(call.input(0).shape.slice(1)),

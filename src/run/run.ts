@@ -8,6 +8,7 @@ import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
 import type { Samples } from "./samples.js";
+import type { Together } from "./together.js";
 import type { TradeoffPoint } from "./tradeoff.js";
 
 /**
@@ -36,7 +37,7 @@ export interface SavedTensor {
   readonly host?: true;
   readonly renewed?: true;
   /** Of a setting of the optimizer that is a tensor: what the learning rate is multiplied by. Trainers' steps have them. */
-  readonly rate?: number;
+  readonly rate?: number | readonly number[];
   /** Elements of a small constant. */
   readonly dataBase64?: string;
 }
@@ -147,6 +148,8 @@ export interface Run {
   readonly paired: PairedTimes | null;
   /** When this process held most on the device while the run was made; absent where nothing was executed on one. */
   readonly processPeak?: ProcessPeak;
+  /** Of several models that were trained in one step; absent where it is one. */
+  readonly together?: Together;
   /** Plans of every planner over the range of budgets; absent where none was asked for. */
   readonly tradeoff?: readonly TradeoffPoint[];
   readonly warnings: readonly Warning[];

@@ -2,15 +2,50 @@ import type { Builder } from "../build/build.js";
 import { type DType, elementCount, type Graph, type Node, type Tensor, tensorBytes, tensorOf } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { gradientName, microName } from "../graph/names.js";
+import type { ModelRows } from "./coefficients.js";
+import type { FlatParameters } from "./optimizer.js";
 
 /** The flat buffers, and the nodes that add a micro-batch's gradients by the tensor that they wait for. */
 export interface Trained {
-  readonly flats: { readonly parameters: string; readonly gradients: string }[];
+  readonly flats: FlatParameters[];
   readonly accumulations: Map<string, Node[]>;
 }
 
+/** Fewest elements of a row of a flat buffer whose rows are told apart, where parameters of that size are there. */
+const leastRow = 32;
+
+/** Parameters of one flat buffer. */
+interface Group {
+  readonly dtype: DType;
+  readonly parameters: readonly Tensor[];
+}
+
+/**
+ * The groups with those of small or odd sizes (for one model) in groups of their own: rows that belong to one model each
+ * have then `leastRow` elements or more in the others.
+ */
+const byRowLength = (groups: readonly Group[], models: number): readonly Group[] =>
+  groups.flatMap(({ dtype, parameters }) => {
+    const isEven = ({ shape }: Tensor): boolean => (elementCount(shape) / models) % leastRow === 0;
+    const parts = [parameters.filter(isEven), parameters.filter((tensor) => !isEven(tensor))];
+    return parts.flatMap((part) => (part.length ? [{ dtype, parameters: part }] : []));
+  });
+
+/** The longest row of which each parameter of each model has a whole number. */
+const rowLength = (parameters: readonly Tensor[], models: number): number =>
+  parameters.map(({ shape }) => elementCount(shape) / models).reduce(greatestCommonDivisor);
+
+const greatestCommonDivisor = (a: number, z: number): number => (z === 0 ? a : greatestCommonDivisor(z, a % z));
+
+/** Which model each row of that length belongs to: each parameter has the models' parts in turn. */
+const modelsOfRows = (parameters: readonly Tensor[], models: number, length: number): number[] =>
+  parameters.flatMap(({ shape }) => {
+    const rows = elementCount(shape) / models / length;
+    return Array.from({ length: models * rows }, (_, row) => Math.floor(row / rows));
+  });
+
 /** Trained parameters by element type, those first whose size keeps the next one aligned to 64 bytes in a flat buffer. */
-function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType, Tensor[]> {
+function byType(model: Graph, gradients: ReadonlyMap<string, string>): readonly Group[] {
   const groups = new Map<DType, Tensor[]>();
   for (const name of model.tensors.keys()) {
     if (!gradients.has(name)) continue;
@@ -18,35 +53,44 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): Map<DType
     addTo(groups, tensor.dtype, tensor);
   }
   const alignment = (t: Tensor): number => [64, 32, 16, 8, 4].find((n) => tensorBytes(t) % n === 0) ?? 2;
-  return new Map(
-    [...groups].map(([dtype, group]) => {
-      const aligned = group.map((tensor) => ({ tensor, to: alignment(tensor) }));
-      return [dtype, aligned.sort((a, z) => z.to - a.to).map(({ tensor }) => tensor)];
-    }),
-  );
+  return [...groups].map(([dtype, group]) => {
+    const aligned = group.map((tensor) => ({ tensor, to: alignment(tensor) }));
+    return { dtype, parameters: aligned.sort((a, z) => z.to - a.to).map(({ tensor }) => tensor) };
+  });
 }
 
 /** Name of a parameter's gradient summed up to a micro-batch: the whole one after the last. */
 const partialName = (parameter: string, micro: number, count: number): string =>
   micro === count ? gradientName(parameter) : microName(gradientName(parameter), micro);
 
-/** Lays the first micro-batch's gradients into flat buffers; returns their names by parameter. */
+/** Models whose updates differ: how many, and whether in a step one may be updated and another not. */
+export type ApartUpdates = Pick<ModelRows, "models" | "isGuarded">;
+
+/**
+ * Lays the first micro-batch's gradients, of `count`, into flat buffers; returns their names by parameter. With `updates`
+ * the buffers have rows that belong to one model each.
+ */
 export function flatten(
   b: Builder,
   model: Graph,
   gradients: ReadonlyMap<string, string>,
   trained: Trained,
-  count: number,
+  { count, updates }: { readonly count: number; readonly updates?: ApartUpdates | undefined },
 ): Map<string, string> {
   const names = new Map<string, string>();
+  const { models, isGuarded = false } = updates ?? {};
   /** Names that gradients have now, by the names under which they were made. */
   const renamed = new Map<string, string>();
-  for (const [dtype, parameters] of byType(model, gradients)) {
-    const shape = [parameters.reduce((sum, t) => sum + elementCount(t.shape), 0)];
+  const groups = byType(model, gradients);
+  for (const { dtype, parameters } of models ? byRowLength(groups, models) : groups) {
+    const size = parameters.reduce((sum, t) => sum + elementCount(t.shape), 0);
+    const length = models && rowLength(parameters, models);
+    const shape = length ? [size / length, length] : [size];
     const suffix = dtype === "float32" ? "" : `.${dtype}`;
     const flat = {
       parameters: b.declare({ name: b.fresh(`parameters${suffix}`), dtype, shape, category: "parameter" }),
       gradients: b.declare({ name: b.fresh(`gradients${suffix}`), dtype, shape, category: "gradient" }),
+      ...(models && length && { rows: { models, of: modelsOfRows(parameters, models, length), isGuarded } }),
     };
     let offsetBytes = 0;
     for (const tensor of parameters) {

@@ -41,14 +41,22 @@ export function initialValues(step: Graph, forward: Graph, seed: number): Map<st
   return values;
 }
 
-/** The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. */
-export function seededGraph(graph: Graph, seed: number): Graph {
+/**
+ * The graph with a seed in every node that draws random numbers and has none: two runs then draw the same. Seeds follow
+ * from the node's name, or from what `ownOf` says: the name that the node has in the step of its model alone.
+ */
+export function seededGraph(
+  graph: Graph,
+  seed: number,
+  ownOf: (name: string) => { readonly name: string; readonly seed: number } = (name) => ({ name, seed }),
+): Graph {
   if (!graph.nodes.some((node) => opOf(node).random)) return graph;
   const nodes = graph.nodes.map((node): Node => {
     const { random } = opOf(node);
     if (!random || node.attributes.seed) return node;
     // within 24 bits, which a float attribute holds exactly; 0 may mean "no seed"
-    const own = 1 + ((hash(node.name) ^ seed) & 0x7fffff);
+    const drawn = ownOf(node.name);
+    const own = 1 + ((hash(drawn.name) ^ drawn.seed) & 0x7fffff);
     return { ...node, attributes: { ...node.attributes, seed: random === "int" ? int(own) : float(own) } };
   });
   return { ...graph, nodes };

@@ -1,7 +1,10 @@
 import type { Builder } from "../build/build.js";
+import { int } from "../graph/graph.js";
 import { bytesOf } from "../graph/values.js";
+import type { Emit } from "../ops/emit.js";
 import { math } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
+import { besideRows, listed, sumsOfModels } from "./coefficients.js";
 import { type FlatParameters, next, type State } from "./optimizer.js";
 import { type Named, numericSettings, takeSetting } from "./settings.js";
 
@@ -44,12 +47,16 @@ export function lossScaleOf(named: Named, fallback: number | "dynamic"): LossSca
   return dynamic;
 }
 
+/** A gradient multiplied by a loss scale. */
+export const scaledBy = (b: Emit, gradient: string, scale: string): string =>
+  math(b).mul(gradient, cast(b, scale, b.type(gradient).dtype));
+
 /** The greatest finite float32. */
 const mostFloat32 = 3.4028234663852886e38;
 
-/** A dynamic loss scale in a step: the tensors that it lies in. */
+/** A dynamic loss scale in a step: the tensors that it lies in; of several models, vectors with one of each. */
 export class ScaleInStep {
-  /** The scale, a float32 scalar. */
+  /** The scale, a float32 scalar or a vector [models]. */
   readonly scale: string;
   /** Finite steps since the scale changed last. */
   private readonly tracker: string;
@@ -58,14 +65,15 @@ export class ScaleInStep {
   constructor(
     private readonly b: Builder,
     private readonly settings: DynamicScale,
+    models?: number,
   ) {
     const declared = (name: string, value: number): string =>
       b.declare({
         name: b.fresh(name),
         dtype: "float32",
-        shape: [],
+        shape: models ? [models] : [],
         category: "optimizer state",
-        data: bytesOf("float32", [value]),
+        data: bytesOf("float32", listed(value, models ?? 1)),
       });
     this.scale = declared("loss_scale", settings.init_scale);
     this.tracker = declared("loss_scale.growth_tracker", 0);
@@ -73,38 +81,44 @@ export class ScaleInStep {
 
   /** A gradient multiplied by the scale. */
   times(gradient: string): string {
-    const { b, scale } = this;
-    return math(b).mul(gradient, cast(b, scale, b.type(gradient).dtype));
+    return scaledBy(this.b, gradient, this.scale);
   }
 
-  /** Whether all elements of all gradients are finite, a bool scalar: a sum of them is, if all of them are. */
+  /** Whether all elements of all gradients (of a model) are finite, bools: a sum of them is, if all of them are. */
   finite(flats: readonly FlatParameters[]): string {
     const { b } = this;
     const m = math(b);
-    const sums = flats.map(({ gradients }) => {
+    const sums = flats.map(({ gradients, rows }) => {
       const full = b.type(gradients).dtype === "float64" ? gradients : cast(b, gradients, "float32");
-      return cast(b, b.op("ReduceSum", [full], { keepdims: { type: "int", value: 0 } }), "float32");
+      const sum = rows ? sumsOfModels(b, rows, full) : b.op("ReduceSum", [full], { keepdims: int(0) });
+      return cast(b, sum, "float32");
     });
     const total = sums.reduce((one, other) => m.add(one, other));
     return m.lessOrEqual(m.abs(total), mostFloat32); // false of NaN
   }
 
-  /**
-   * What an update replaces, kept as it was where the gradients are not finite, and the next scale (PyTorch's
-   * `_amp_update_scale_`): not finite: scale·backoff, tracker 0; the growth_interval-th in a row: scale·growth, if that is
-   * finite, tracker 0; else tracker + 1.
-   */
-  guard(finite: string, update: readonly State[]): State[] {
-    const { b, scale, tracker, settings } = this;
-    const m = math(b);
-    const kept = update.map(({ before, after }) => {
+  /** What the update of a flat buffer replaces, kept as it was where the gradients are not finite. */
+  guard(finite: string, { parameters, rows }: FlatParameters, update: readonly State[]): State[] {
+    const { b } = this;
+    const [length] = b.type(parameters).shape;
+    return update.map(({ before, after }) => {
       const tried = b.fresh(`${after}/tried`);
-      const { category } = b.type(after);
+      const { category, shape } = b.type(after);
       b.rename(after, tried);
       b.redeclare({ ...b.type(tried), category: "temporary" });
       const options = { outputs: [after], category };
-      return { before, after: b.op("Where", [finite, tried, before], {}, options) };
+      const each = rows && shape.length > 1 && shape[0] === length ? besideRows(b, rows, finite) : finite;
+      return { before, after: b.op("Where", [each, tried, before], {}, options) };
     });
+  }
+
+  /**
+   * The next scale (PyTorch's `_amp_update_scale_`): not finite: scale·backoff, tracker 0; the growth_interval-th finite
+   * step in a row: scale·growth, if that is finite, tracker 0; else tracker + 1.
+   */
+  next(finite: string): State[] {
+    const { b, scale, tracker, settings } = this;
+    const m = math(b);
     const counted = m.add(tracker, 1);
     const isFull = m.greaterOrEqual(counted, settings.growth_interval);
     const grown = m.mul(scale, settings.growth_factor);
@@ -113,6 +127,9 @@ export class ScaleInStep {
     const newScale = b.op("Where", [finite, raised, lowered], {}, next(b, scale));
     const goesOn = m.and(finite, m.not(isFull));
     const newTracker = b.op("Where", [goesOn, counted, b.scalar(0, counted)], {}, next(b, tracker));
-    return [...kept, { before: scale, after: newScale }, { before: tracker, after: newTracker }];
+    return [
+      { before: scale, after: newScale },
+      { before: tracker, after: newTracker },
+    ];
   }
 }

@@ -1,15 +1,29 @@
 import type { Builder } from "../build/build.js";
 import { type DType, type Graph, int, onnxNumbers } from "../graph/graph.js";
 import { nextName, stateName } from "../graph/names.js";
-import { bytesOf } from "../graph/values.js";
+import { bytesOf, valuesOf } from "../graph/values.js";
 import { math, type Operand } from "../ops/math.js";
 import { cast } from "../ops/shapes.js";
+import {
+  besideRows,
+  coefficient,
+  isUsed,
+  listed,
+  type ModelRows,
+  mapped,
+  type Setting,
+  settingOf,
+} from "./coefficients.js";
 import { type Named, numericSettings } from "./settings.js";
 
-/** One flat buffer of parameters with the flat buffer of their gradients, both of shape [n]. */
+/**
+ * One flat buffer of parameters with the flat buffer of their gradients, both of shape [n]; or of shape [rows, row length]
+ * with the model that each row belongs to.
+ */
 export interface FlatParameters {
   readonly parameters: string;
   readonly gradients: string;
+  readonly rows?: ModelRows;
 }
 
 /** Tensors that the update replaces: `after` takes the place of `before`. */
@@ -17,8 +31,10 @@ export type State = { readonly before: string; readonly after: string };
 
 /** An optimizer: reads its settings, which can be wrong without any model, and appends an update. */
 interface Optimizer {
-  readonly check: (named: Named) => { readonly lr: number };
-  readonly append: (b: Builder, flat: FlatParameters, named: Named, rates: Rates) => State[];
+  readonly check: (named: Named) => Readonly<Record<string, number>> & { readonly lr: number };
+  readonly append: (b: Builder, flat: FlatParameters, named: readonly Named[], rates: Rates) => State[];
+  /** Settings that all models must have alike. */
+  readonly alike: readonly string[];
 }
 
 /** What the learning rate is in a step: a number that never changes, or a tensor that holds one. */
@@ -50,33 +66,51 @@ const operands = (b: Builder, flat: FlatParameters): { p: string; g: string } =>
 });
 
 /**
- * The learning rate, or it times a factor, as an operand of the update. As a tensor it has the bytes that the constant
- * would have, so that both give the same bits.
+ * The learning rate, or it times a factor: a number, a scalar, or a vector of each model's. As a tensor it has the bytes
+ * that the constant would have, so that both give the same bits.
  */
-function rateOperand(
+function rateOf(
   b: Builder,
   flat: FlatParameters,
   rates: Rates,
-  { lr, factor, name }: { readonly lr: number; readonly factor: number; readonly name: string },
+  { lr, factor, name }: { readonly lr: Setting; readonly factor: Setting; readonly name: string },
 ): Operand {
-  if (rates === "constants") return lr * factor;
   const dtype = computeType(b, flat);
+  const value = mapped(lr, factor, (a, z) => a * z);
+  const { rows } = flat;
+  if (rates === "constants") return typeof value === "number" ? value : b.constant(dtype, [value.length], value);
   return b.declare({
     name: b.fresh(stateName(flat.parameters, name)),
     dtype,
-    shape: [],
+    shape: rows ? [rows.models] : [],
     category: "optimizer state",
-    data: bytesOf(dtype, [lr * factor]),
+    data: bytesOf(dtype, listed(value, rows?.models ?? 1)),
     rate: factor,
   });
 }
 
-/** The bytes of every tensor of a step that follows the learning rate, by name, at some rate. */
-export const ratesAt = ({ tensors }: Pick<Graph, "tensors">, lr: number): Map<string, Uint8Array> =>
+/** What `rateOf` gives, or what is made of it, as an operand beside a flat buffer. */
+function beside(b: Builder, { rows }: FlatParameters, rate: Operand): Operand {
+  const tensor = typeof rate === "string" ? b.type(rate) : undefined;
+  if (!rows || !tensor?.shape.length) return rate;
+  if (tensor.category !== "constant" || !tensor.data) return besideRows(b, rows, tensor.name);
+  return coefficient(b, rows, tensor.dtype, valuesOf(tensor.dtype, tensor.data));
+}
+
+/**
+ * The bytes of every tensor of a step that follows the learning rate, by name, at some rate: one for all models, or one
+ * for each.
+ */
+export const ratesAt = ({ tensors }: Pick<Graph, "tensors">, lr: Setting): Map<string, Uint8Array> =>
   new Map(
-    [...tensors.values()].flatMap(({ name, dtype, rate }) =>
-      rate === undefined ? [] : [[name, bytesOf(dtype, [lr * rate])] as const],
-    ),
+    [...tensors.values()].flatMap(({ name, dtype, shape, rate }) => {
+      if (rate === undefined) return [];
+      const values = listed(
+        mapped(lr, rate, (a, z) => a * z),
+        shape[0] ?? 1,
+      );
+      return [[name, bytesOf(dtype, values.slice(0, shape[0] ?? 1))] as const];
+    }),
   );
 
 /** p − step, written to where the parameters are. */
@@ -92,15 +126,16 @@ function descend(b: Builder, flat: FlatParameters, p: string, step: string): Sta
  * momentum. PyTorch's form: the first step's v is g.
  */
 const sgd: Optimizer["append"] = (b, flat, named, rates) => {
-  const { lr: base, momentum, nesterov, weight_decay } = sgdSettings(named);
+  const { lr: base, momentum, nesterov, weight_decay } = ofModels(named.map(sgdSettings));
   const m = math(b);
+  const of = (setting: Setting): Operand => coefficient(b, flat.rows, computeType(b, flat), setting);
   const { p, g } = operands(b, flat);
-  const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
-  const gradient = weight_decay ? m.add(g, m.mul(p, weight_decay)) : g;
-  if (!momentum) return [descend(b, flat, p, m.mul(gradient, lr))];
+  const lr = beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" }));
+  const gradient = isUsed(weight_decay) ? m.add(g, m.mul(p, of(weight_decay))) : g;
+  if (!isUsed(momentum)) return [descend(b, flat, p, m.mul(gradient, lr))];
   const velocity = zeros(b, flat, "velocity");
-  const v = b.op("Add", [m.mul(velocity, momentum), gradient], {}, next(b, velocity));
-  const direction = nesterov ? m.add(gradient, m.mul(v, momentum)) : v;
+  const v = b.op("Add", [m.mul(velocity, of(momentum)), gradient], {}, next(b, velocity));
+  const direction = isUsed(nesterov) ? m.add(gradient, m.mul(v, of(momentum))) : v;
   return [{ before: velocity, after: v }, descend(b, flat, p, m.mul(direction, lr))];
 };
 
@@ -113,37 +148,46 @@ const sgd: Optimizer["append"] = (b, flat, named, rates) => {
 const adamWith =
   (decoupled: boolean): Optimizer["append"] =>
   (b, flat, named, rates) => {
-    const { lr: base, beta1, beta2, eps, weight_decay } = adamSettings(named, decoupled);
+    const settings = ofModels(named.map((one) => adamSettings(one, decoupled)));
+    const { lr: base, beta1, beta2, eps, weight_decay } = settings;
+    const of = (setting: Setting): Operand => coefficient(b, flat.rows, computeType(b, flat), setting);
+    const decays = isUsed(weight_decay);
     const x = math(b);
     const { p, g } = operands(b, flat);
-    const gradient = weight_decay && !decoupled ? x.add(g, x.mul(p, weight_decay)) : g;
+    const gradient = decays && !decoupled ? x.add(g, x.mul(p, of(weight_decay))) : g;
     const dtype = computeType(b, flat);
-    const power = (name: string, beta: number): State & { correction: string } => {
+    const { rows } = flat;
+    /** One for all models, or a vector of each one's. */
+    const power = (name: string, beta: Setting): State & { correction: string } => {
+      const isOwn = rows && (rows.isGuarded || typeof beta !== "number");
       const before = b.declare({
         name: b.fresh(stateName(flat.parameters, `${name}_power`)),
         dtype,
-        shape: [],
+        shape: isOwn ? [rows.models] : [],
         category: "optimizer state",
-        data: bytesOf(dtype, [1]),
+        data: bytesOf(dtype, listed(1, isOwn ? rows.models : 1)),
       });
-      const after = b.op("Mul", [before, b.scalar(beta, p)], {}, next(b, before));
+      const factor = typeof beta === "number" ? b.scalar(beta, p) : b.constant(dtype, [beta.length], beta);
+      const after = b.op("Mul", [before, factor], {}, next(b, before));
       return { before, after, correction: x.sub(1, after) };
     };
     /** s ← s + (1−β)(y−s) */
-    const blend = (before: string, y: string, beta: number): State => {
-      const change = x.mul(x.sub(y, before), 1 - beta);
+    const blend = (before: string, y: string, beta: Setting): State => {
+      const share = mapped(beta, 0, (own) => 1 - own);
+      const change = x.mul(x.sub(y, before), of(share));
       return { before, after: b.op("Add", [before, change], {}, next(b, before)) };
     };
     const first = power("beta1", beta1);
     const second = power("beta2", beta2);
     const m = blend(zeros(b, flat, "m"), gradient, beta1);
     const v = blend(zeros(b, flat, "v"), x.square(gradient), beta2);
-    const root = x.div(x.sqrt(v.after), x.sqrt(second.correction));
-    const lr = rateOperand(b, flat, rates, { lr: base, factor: 1, name: "lr" });
-    const step = x.mul(x.div(m.after, x.add(root, eps)), x.div(lr, first.correction));
+    const root = x.div(x.sqrt(v.after), beside(b, flat, x.sqrt(second.correction)));
+    const lr = rateOf(b, flat, rates, { lr: base, factor: 1, name: "lr" });
+    const rate = beside(b, flat, x.div(lr, first.correction));
+    const step = x.mul(x.div(m.after, x.add(root, of(eps))), rate);
     const decayed = (): string =>
-      x.mul(p, rateOperand(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" }));
-    const whole = weight_decay && decoupled ? x.add(step, decayed()) : step;
+      x.mul(p, beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" })));
+    const whole = decays && decoupled ? x.add(step, decayed()) : step;
     const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
     return [...states, descend(b, flat, p, whole)];
   };
@@ -189,13 +233,20 @@ const adamSettings = (named: Named, decoupled: boolean) =>
     }),
   );
 
+/** Settings of the models, each one number if they agree. */
+function ofModels<K extends string>(all: readonly Readonly<Record<K, number>>[]): Record<K, Setting> {
+  const keys = Object.keys(all[0] as Record<K, number>) as K[];
+  return Object.fromEntries(keys.map((key) => [key, settingOf(all.map((one) => one[key]))])) as Record<K, Setting>;
+}
+
 const adam = (decoupled: boolean): Optimizer => ({
   check: (named) => adamSettings(named, decoupled),
   append: adamWith(decoupled),
+  alike: [],
 });
 
 const optimizers: ReadonlyMap<string, Optimizer> = new Map([
-  ["sgd", { check: sgdSettings, append: sgd }],
+  ["sgd", { check: sgdSettings, append: sgd, alike: ["nesterov"] }],
   ["adam", adam(false)],
   ["adamw", adam(true)],
 ]);
@@ -212,63 +263,33 @@ function optimizerOf({ name }: Named): Optimizer {
   return optimizer;
 }
 
-/** What happens to all gradients before the update. */
-export interface GradientSettings {
-  /** Gradients are scaled down to this norm, over all parameters together, where theirs is greater. */
-  readonly clipNorm?: number;
-  /** What the loss was multiplied by before the backward phase; the gradients are divided by it: a number, or a scalar of float32. Default 1. */
-  readonly lossScale?: number | string;
-}
-
-/**
- * Scales the flat gradients, in place, and returns them under their new names: divided by the loss scale, and by
- * min(1, clipNorm/(norm + 1e-6)) as PyTorch's `clip_grad_norm_` does.
- */
-export function scaleGradients(
-  b: Builder,
-  flats: readonly FlatParameters[],
-  { clipNorm, lossScale = 1 }: GradientSettings,
-): FlatParameters[] {
-  if (clipNorm === undefined && lossScale === 1) return [...flats];
-  const m = math(b);
-  const inverse = typeof lossScale === "string" ? m.reciprocal(lossScale) : lossScale === 1 ? undefined : 1 / lossScale;
-  const scalarOf = (value: string | number, dtype: DType): string | number =>
-    typeof value === "string" ? cast(b, value, dtype) : value;
-  let factor: string | undefined;
-  if (clipNorm !== undefined) {
-    // the product of a vector with itself: no temporary of the gradients' size
-    const finest = flats.some(({ gradients }) => b.type(gradients).dtype === "float64") ? "float64" : "float32";
-    const squares = flats.map(({ gradients }) => {
-      const full = cast(b, gradients, finest);
-      return b.op("MatMul", [full, full]);
-    });
-    const norm = m.sqrt(squares.reduce((total, square) => m.add(total, square)));
-    const unscaled = inverse === undefined ? norm : m.mul(norm, scalarOf(inverse, finest));
-    const limit = m.div(clipNorm, m.add(unscaled, 1e-6));
-    const clipped = m.where(m.less(limit, 1), limit, 1);
-    factor = inverse === undefined ? clipped : m.mul(clipped, scalarOf(inverse, finest));
-  }
-  return flats.map((flat) => {
-    const { dtype } = b.type(flat.gradients);
-    const by =
-      factor !== undefined
-        ? cast(b, factor, dtype)
-        : typeof inverse === "string"
-          ? cast(b, inverse, dtype)
-          : b.constant(dtype, [], inverse as number);
-    const options = { outputs: [b.fresh(`${flat.gradients}.scaled`)], category: "gradient" as const };
-    const scaled = b.op("Mul", [flat.gradients, by], {}, options);
-    b.redeclare({ ...b.type(scaled), within: { tensor: flat.gradients, offsetBytes: 0 } });
-    return { ...flat, gradients: scaled };
-  });
-}
-
 /**
  * Appends the update of one flat parameter buffer, with learning rates as constants or as tensors, and returns what it
- * replaces. Throws for an unknown optimizer or setting.
+ * replaces. `named` has one optimizer for all models, or one of the same name for each. Throws for an unknown optimizer or
+ * setting.
  */
-export function appendUpdate(b: Builder, flat: FlatParameters, named: Named, rates: Rates = "constants"): State[] {
-  return optimizerOf(named).append(b, flat, named, rates);
+export function appendUpdate(
+  b: Builder,
+  flat: FlatParameters,
+  named: readonly [Named, ...Named[]],
+  rates: Rates = "constants",
+): State[] {
+  return optimizerOf(named[0]).append(b, flat, named, rates);
+}
+
+/** How the optimizers of two models cannot be one with settings for each; undefined if they can. */
+export function differingOptimizer(a: Named, z: Named): string | undefined {
+  if (a.name !== z.name) return `optimizer ${z.name}, not ${a.name}`;
+  const { check, alike } = optimizerOf(a);
+  const [own, other] = [check(a), check(z)];
+  const key = alike.find((name) => own[name] !== other[name]);
+  return key && `${key} ${other[key]} of ${z.name}, not ${own[key]}`;
+}
+
+/** Whether two optimizers have the same settings. */
+export function isSameOptimizer(a: Named, z: Named): boolean {
+  const [own, other] = [optimizerOf(a).check(a), optimizerOf(z).check(z)];
+  return a.name === z.name && Object.keys(own).every((key) => own[key] === other[key]);
 }
 
 /** The learning rate that an optimizer's settings say, or its default. */

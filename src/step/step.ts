@@ -2,7 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import { fuseAttention } from "./attention.js";
 import { seededGraph } from "./initial.js";
 import { lowerFor, type Target } from "./lower.js";
-import { type StepOptions, trainingStep } from "./training.js";
+import { type Adapt, type StepOptions, trainingStep } from "./training.js";
 
 /** A model's training step in its two forms. */
 export interface Step {
@@ -12,14 +12,15 @@ export interface Step {
   readonly baseline: Graph;
 }
 
-/**
- * The training step of a forward graph with attentions as single nodes where the runtime has kernels for them. Throws what
- * `trainingStep` does.
- */
+/** A forward graph with attentions as single nodes where the runtime has kernels for them. */
+export const adaptedFor =
+  (runtime: Target): Adapt =>
+  (model, trained) =>
+    runtime.fuses ? fuseAttention(model, trained, (node, tensors) => runtime.hasKernel(node, tensors)) : model;
+
+/** The training step of a forward graph, as `adaptedFor` writes that. Throws what `trainingStep` does. */
 export const stepOn = (runtime: Target, graph: Graph, options: StepOptions): Graph =>
-  trainingStep(graph, options, (model, trained) =>
-    runtime.fuses ? fuseAttention(model, trained, (node, tensors) => runtime.hasKernel(node, tensors)) : model,
-  );
+  trainingStep(graph, options, adaptedFor(runtime));
 
 /** The training step of a forward graph, ready for a runtime. Throws what `trainingStep` and `lower` do. */
 export function stepFor(runtime: Target, graph: Graph, options: StepOptions, seed: number): Step {

@@ -1,15 +1,14 @@
 import { Builder } from "../build/build.js";
-import { NodeError } from "../graph/errors.js";
-import { type Graph, isFloat, type Node, prune, type Tensor, tensorOf } from "../graph/graph.js";
-import { suffixed } from "../graph/names.js";
+import { type Graph, isFloat, type Node, type Tensor, tensorOf } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
-import { accumulateGradients, flatten, soon, type Trained } from "./flat.js";
-import { backward, dependents } from "./gradient.js";
+import { assembled, type SeededLoss } from "./assembled.js";
+import type { Setting } from "./coefficients.js";
 import { appendInRows } from "./in-rows.js";
 import { appendLoss, checkLoss, chunksOf, type LossParts, lossInRows } from "./loss.js";
-import { ScaleInStep } from "./loss-scale.js";
-import { appendUpdate, checkOptimizer, type Rates, scaleGradients } from "./optimizer.js";
+import { type LossScale, ScaleInStep } from "./loss-scale.js";
+import { appendUpdate, checkOptimizer, type FlatParameters, type Rates, type State } from "./optimizer.js";
 import { checkPrecision, inPrecision } from "./precision.js";
+import { scaleGradients } from "./scaled-gradients.js";
 import { type Named, parseNamed, takeSetting } from "./settings.js";
 
 /** How a model is trained: what makes a training step of it. */
@@ -56,6 +55,36 @@ export const trainingChecks: {
   precision: (text) => checkPrecision(parseNamed(text)),
 };
 
+/** Rewrites a forward graph as a runtime executes it best; `trained` are the parameters that get gradients. */
+export type Adapt = (model: Graph, trained: ReadonlySet<string>) => Graph;
+
+/** A forward graph ready for its gradients, and what its options say of them. */
+export interface PreparedModel {
+  readonly model: Graph;
+  /** Parameters that are trained. */
+  readonly wanted: ReadonlySet<string>;
+  /** The output that the loss is of. */
+  readonly output: string;
+  readonly loss: Named;
+  /** What the loss is multiplied by before the backward phase. */
+  readonly lossScale: LossScale;
+}
+
+/** A forward graph in its precision, adapted. Throws what `trainingStep` throws before gradients are made. */
+export function prepared(given: Graph, options: StepOptions, adapt: Adapt): PreparedModel {
+  for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
+    const check = trainingChecks[name] as (value: unknown) => void;
+    if (options[name] !== undefined) check(options[name]);
+  }
+  const { graph: precise, lossScale } = options.precision
+    ? inPrecision(given, options.precision)
+    : { graph: given, lossScale: 1 };
+  const wanted = trainedParameters(precise, options.freeze ?? []);
+  const model = adapt(precise, wanted);
+  const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
+  return { model, wanted, output: chosenOutput(model, outputName), loss, lossScale };
+}
+
 /**
  * The whole training step of a model as one graph: forward, loss, backward, update.
  *
@@ -64,131 +93,70 @@ export const trainingChecks: {
  * best, before its gradients are made. Throws for an unknown loss or optimizer, a loss that does not fit the output,
  * an op without gradient on the path, a pattern that matches no parameter, or a model without trainable parameters.
  */
-export function trainingStep(
-  given: Graph,
-  options: StepOptions,
-  adapt: (model: Graph, trained: ReadonlySet<string>) => Graph = (model) => model,
-): Graph {
-  for (const name of Object.keys(trainingChecks) as (keyof TrainingOptions)[]) {
-    const check = trainingChecks[name] as (value: unknown) => void;
-    if (options[name] !== undefined) check(options[name]);
-  }
+export function trainingStep(given: Graph, options: StepOptions, adapt: Adapt = (model) => model): Graph {
+  const { model, wanted, output, loss, lossScale } = prepared(given, options, adapt);
   const optimizer = parseNamed(options.optimizer);
   const { accumulate = 1, clipNorm } = options;
-  const { graph: precise, lossScale } = options.precision
-    ? inPrecision(given, options.precision)
-    : { graph: given, lossScale: 1 };
-  const wanted = trainedParameters(precise, options.freeze ?? []);
-  const model = adapt(precise, wanted);
-  const { value: outputName, rest: loss } = takeSetting(parseNamed(options.loss), "output");
   const b = new Builder(model);
   const dynamic = typeof lossScale === "number" ? undefined : new ScaleInStep(b, lossScale);
   const scale = typeof lossScale === "number" ? lossScale : 1;
-  const seedOf: Task["seedOf"] = (gradient, isMean) => {
+  const seedOf: SeedOf = (gradient, isMean) => {
     const seed = gradient(scale * (isMean ? 1 / accumulate : 1));
     return dynamic?.times(seed) ?? seed;
   };
-  const task: Task = { model, output: chosenOutput(model, outputName), loss, seedOf, wanted };
-  const trained: Trained = { flats: [], accumulations: new Map() };
-  const batches: MicroBatch[] = [];
-  let sums: ReadonlyMap<string, string> | undefined;
-  for (let micro = 1; micro <= accumulate; micro++) {
-    const batch = appendMicroBatch(b, task, micro, batches.at(-1)?.names ?? new Map());
-    batches.push(batch);
-    b.scope = suffixed("gradients", micro);
-    sums = sums
-      ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
-      : flatten(b, model, batch.gradients, trained, accumulate);
-  }
-  const last = batches.at(-1) as MicroBatch;
-  b.phase = "loss";
-  const scalar = meanLoss(
-    b,
-    batches.map((batch) => batch.loss),
-    last.isMean,
-  );
-
-  b.phase = "update";
-  b.scope = "update";
-  b.category = "temporary";
-  const state = model.state.map(({ before, after }) => ({ before, after: last.names.get(after) ?? after }));
-  const finite = dynamic?.finite(trained.flats);
-  const flats = scaleGradients(b, trained.flats, { lossScale: dynamic?.scale ?? scale, clipNorm });
-  const update = flats.flatMap((flat) => appendUpdate(b, flat, optimizer, options.rates));
-  state.push(...(dynamic && finite ? dynamic.guard(finite, update) : update));
-  return prune({
-    name: model.name,
-    nodes: soon(b.nodes, trained.accumulations),
-    tensors: b.tensors,
-    inputs: batches.flatMap(({ inputs }) => inputs),
-    outputs: [scalar],
-    state,
-    loss: scalar,
-    ...(model.origins && { origins: model.origins }),
+  return assembled(b, {
+    model,
+    output,
+    accumulate,
+    wanted,
+    losses: (forward, nameOf) => appendSeeds(b, { loss, wanted, seedOf }, forward, nameOf(output)),
+    lossName: "loss",
+    finish: (scalar) => ({ outputs: [scalar], loss: scalar }),
+    update: (flats) =>
+      appendUpdates(b, flats, { optimizers: [optimizer], rates: options.rates, lossScale: dynamic ?? scale, clipNorm }),
   });
 }
 
-/** What every micro-batch does. */
-interface Task {
-  readonly model: Graph;
-  /** The model's output that the loss is of. */
-  readonly output: string;
-  readonly loss: Named;
-  /** The gradient from which the backward phase starts, scaled; `isMean`: the loss is a mean over samples. */
-  readonly seedOf: (gradient: LossParts["gradient"], isMean: boolean) => string;
-  readonly wanted: ReadonlySet<string>;
+/** How all flat buffers are updated. */
+export interface UpdateSettings {
+  /** One for all models, or one for each. */
+  readonly optimizers: readonly [Named, ...Named[]];
+  readonly rates: Rates | undefined;
+  readonly lossScale: number | ScaleInStep;
+  readonly clipNorm: Setting | undefined;
 }
 
-interface MicroBatch {
-  /** Names that inputs and outputs of the model have in it, where those differ. */
-  readonly names: ReadonlyMap<string, string>;
-  readonly inputs: readonly string[];
-  readonly loss: string;
-  readonly isMean: boolean;
-  /** Gradient of each trained parameter. */
-  readonly gradients: ReadonlyMap<string, string>;
+/** Appends the update of all flat buffers; what it replaces. */
+export function appendUpdates(
+  b: Builder,
+  given: readonly FlatParameters[],
+  { optimizers, rates, lossScale, clipNorm }: UpdateSettings,
+): State[] {
+  const dynamic = typeof lossScale === "number" ? undefined : lossScale;
+  const finite = dynamic?.finite(given);
+  const scale = typeof lossScale === "number" ? lossScale : lossScale.scale;
+  const flats = scaleGradients(b, given, { lossScale: scale, clipNorm });
+  const update = flats.flatMap((flat) => {
+    const own = appendUpdate(b, flat, optimizers, rates);
+    return dynamic && finite ? dynamic.guard(finite, flat, own) : own;
+  });
+  return dynamic && finite ? [...update, ...dynamic.next(finite)] : update;
 }
 
-/** Appends forward, loss and backward of one micro-batch; `before` holds the names in the one before. */
-function appendMicroBatch(b: Builder, task: Task, micro: number, before: ReadonlyMap<string, string>): MicroBatch {
-  const { model } = task;
-  // the first one's forward nodes are there already
-  const start = micro > 1 ? b.nodes.length : 0;
-  const names = micro > 1 ? repeatForward(b, model, micro, before) : before;
-  const forward = b.nodes.slice(start);
-  const nameOf = (name: string): string => names.get(name) ?? name;
-  b.scope = suffixed("loss", micro);
-  const { loss, target, isMean, seeds } = appendSeeds(b, task, forward, nameOf(task.output));
-  const gradients = backward(b, forward, seeds, task.wanted);
-  refuseLost(forward, seeds, task.wanted, gradients);
-  if (gradients.size === 0)
-    throw new Error(
-      `no trainable parameters: output ${task.output} of ${model.name} depends on none (export with do_constant_folding=False, freeze fewer, or name another output in --loss)`,
-    );
-  return { names, inputs: [...model.inputs.map(nameOf), ...(target ? [target] : [])], loss, isMean, gradients };
-}
-
-/** Throws `no gradient: …` for a parameter that the loss depends on through differentiable ops and that got none. */
-function refuseLost(
-  forward: readonly Node[],
-  seeds: ReadonlyMap<string, string>,
-  wanted: ReadonlySet<string>,
-  gradients: ReadonlyMap<string, string>,
-): void {
-  const lost = [...wanted].filter((name) => !gradients.has(name));
-  if (!lost.length) return;
-  for (const name of lost) {
-    const reached = dependents(forward, new Set([name]));
-    if (![...seeds.keys()].some((seed) => reached.has(seed))) continue;
-    const reader = forward.find((node) => node.inputs.includes(name)) as Node;
-    throw new NodeError(`no gradient: parameter ${name} of ${reader.op}`, reader, {
-      hint: `it is on the loss's path; --freeze '${name}' leaves it as it is`,
-    });
-  }
-}
+/** The gradient from which the backward phase starts, scaled; `isMean`: the loss is a mean over samples. */
+type SeedOf = (gradient: LossParts["gradient"], isMean: boolean) => string;
 
 /** Appends the loss of an output, whole or in slices of rows, and the gradients from which the backward phase starts. */
-function appendSeeds(b: Builder, { loss: named, seedOf, wanted }: Task, forward: Node[], output: string) {
+function appendSeeds(
+  b: Builder,
+  {
+    loss: named,
+    seedOf,
+    wanted,
+  }: { readonly loss: Named; readonly seedOf: SeedOf; readonly wanted: ReadonlySet<string> },
+  forward: readonly Node[],
+  output: string,
+): SeededLoss {
   b.phase = "loss";
   b.category = "activation";
   const chunks = chunksOf(named);
@@ -235,42 +203,3 @@ export const frozenNames = (parameters: readonly Pick<Tensor, "name">[], pattern
     patterns,
     "parameter",
   );
-
-/**
- * Adds the model's forward pass once more, on inputs of its own, from the state that the last one left. Returns the
- * names that inputs and outputs of the model have in it.
- */
-function repeatForward(b: Builder, model: Graph, micro: number, before: ReadonlyMap<string, string>) {
-  const names = new Map<string, string>();
-  for (const name of model.inputs) {
-    const copy = b.fresh(suffixed(name, micro));
-    b.declare({ ...b.type(name), name: copy });
-    names.set(name, copy);
-  }
-  for (const { before: first, after } of model.state) names.set(first, before.get(after) ?? after);
-  b.phase = "forward";
-  b.category = "activation";
-  for (const node of model.nodes) {
-    const outputs = node.outputs.map((name) => {
-      if (!name) return "";
-      const copy = b.fresh(suffixed(name, micro));
-      names.set(name, copy);
-      return copy;
-    });
-    const inputs = node.inputs.map((name) => names.get(name) ?? name);
-    b.add(node.op, inputs, node.attributes, { domain: node.domain, name: suffixed(node.name, micro), outputs });
-  }
-  return names;
-}
-
-/** The step's loss: the only one there is, the mean or the sum of the micro-batches'. */
-function meanLoss(b: Builder, losses: readonly string[], isMean: boolean): string {
-  const [first = ""] = losses;
-  b.category = "activation";
-  b.scope = "loss";
-  const total = losses.reduce((sum, loss) => b.op("Add", [sum, loss]));
-  const scalar = isMean && losses.length > 1 ? b.op("Mul", [total, b.scalar(1 / losses.length, first)]) : total;
-  const name = b.fresh("loss");
-  b.rename(scalar, name);
-  return name;
-}

@@ -21,6 +21,7 @@ import { trainingStep } from "../../src/step/training.js";
 import { at } from "../at.js";
 import { besideTorch } from "./beside.js";
 import { errorsOf, fit, recordedSteps } from "./fit.js";
+import { fusedPerceptrons } from "./fused.js";
 import { type Figure, figureOf, type Tell } from "./history.js";
 import { toys } from "./toys.js";
 import { trainer } from "./trainer.js";
@@ -322,6 +323,7 @@ export async function measure(tell: Tell, more: readonly string[]): Promise<void
     ["resnet18", 8],
   ] as const)
     await running(tell, runtime, fixture(name, batch));
+  await fusedPerceptrons(tell);
   await besideTorch(tell);
   for (const file of more) {
     building(tell, runtime, { file, dims: { batch: 2 } });

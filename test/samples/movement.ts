@@ -15,7 +15,7 @@ const resize = (
 });
 
 export const movement: readonly Sample[] = [
-  { op: "mutwo:Rows", inputs: [tensor([5, 2, 3])], attributes: { start: int(1), count: int(3) } },
+  { op: "mutwo:Rows", inputs: [tensor([5, 2, 3])], attributes: { start: int(1), count: int(3) }, differentiate: [0] },
   { op: "mutwo:Rows", inputs: [tensor([4])], attributes: { start: int(4), count: int(0) } },
   { op: "Reshape", inputs: [tensor([2, 3, 4]), vector(0, -1)], differentiate: [0] },
   { op: "Reshape", inputs: [tensor([1]), vector()], differentiate: [0] },

@@ -3,6 +3,7 @@ import { knownName } from "../../graph/names.js";
 import { type ActivationRow, activationRows } from "../../memory/activation-rows.js";
 import { layout } from "../../memory/layout.js";
 import { opOf } from "../../ops/index.js";
+import { laneTime } from "../lane-time.js";
 import type { Constraints, Decision, Effort, Plan, Variant } from "../plan.js";
 import { planGraph } from "../planners/index.js";
 import { rewrite } from "../rewrite.js";
@@ -34,11 +35,8 @@ export interface MultiplexProblem {
   readonly constraints?: Constraints;
   /** Stages of each half in which two members run side by side; default 0: nodes run one after the other. */
   readonly stages?: number;
-  /**
-   * Share of the shorter of two lanes' time that is hidden behind the other's where they run side by side, measured on a
-   * device; default 0.
-   */
-  readonly overlap?: number;
+  /** How many nodes' work the device gets done at a time where lanes run side by side (`capacityOf`); default 1. */
+  readonly capacity?: number;
   /** How late forward phases may begin, as in `ringOf`. */
   readonly lags?: readonly number[];
 }
@@ -73,24 +71,6 @@ export interface Multiplexed {
 /** Forward phases that begin with the backward phase beside them, half-way and after it. */
 const usualLags = [0, 0.5, 1];
 
-/** Time of a graph whose lanes run side by side, ms: what is hidden of the shorter lane of each stage is taken off. */
-function hiddenMs({ nodes }: Graph, msOf: (node: Node) => number, overlap: number): number {
-  if (!overlap) return 0;
-  const stages = new Map<number, Map<number, number>>();
-  for (const node of nodes) {
-    const { lane = 0, stage = 0 } = node;
-    const lanes = stages.get(stage) ?? new Map<number, number>();
-    lanes.set(lane, (lanes.get(lane) ?? 0) + msOf(node));
-    stages.set(stage, lanes);
-  }
-  let hidden = 0;
-  for (const lanes of stages.values()) {
-    const all = [...lanes.values()];
-    hidden += overlap * (all.reduce((sum, ms) => sum + ms, 0) - Math.max(...all));
-  }
-  return hidden;
-}
-
 /** One way to execute the members, planned into the budget if it does not fit. */
 class Way {
   readonly unplanned: Executed;
@@ -113,15 +93,14 @@ class Way {
 
   /** Time of an executed graph, ms. */
   private time(graph: Graph): number {
-    const { swapMs, overlap = 0 } = this.problem;
+    const { swapMs, capacity = 1 } = this.problem;
     const msOf = (node: Node): number => {
       const { swap } = opOf(node);
       if (!swap) return this.ms.get(knownName(node.name, this.ms)) ?? 0;
       const copied = graph.tensors.get(node.outputs[0] as string);
       return copied && (swap === "out" || swap === "in") ? swapMs(tensorBytes(copied)) : 0;
     };
-    const alone = (node: Node): number => (opOf(node).swap ? 0 : msOf(node));
-    return stepTime(graph, msOf).totalMs - hiddenMs(graph, alone, overlap);
+    return (capacity > 1 ? laneTime(graph, msOf, capacity) : stepTime(graph, msOf)).totalMs;
   }
 
   /** What an executed graph comes to. */
@@ -149,7 +128,7 @@ class Way {
   }
 
   planned(planner: string): Multiplexed {
-    const { graph, nodeMs, budgetBytes, effort, constraints } = this.problem;
+    const { graph, nodeMs, budgetBytes, effort, constraints, capacity } = this.problem;
     const share = this.swapShare();
     const plan = planGraph({
       graph,
@@ -159,6 +138,7 @@ class Way {
       planner,
       ...(effort && { effort }),
       ...(constraints && { constraints }),
+      ...(capacity !== undefined && { capacity }),
       ...(this.ring.members.length > 1 && { steady: steadyOf(graph, this.ring, share) }),
     });
     return this.decided(plan.decisions, plan);

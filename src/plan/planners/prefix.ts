@@ -1,11 +1,12 @@
-import type { Graph } from "../../graph/graph.js";
+import type { Graph, Node } from "../../graph/graph.js";
 import { knownName, originalName } from "../../graph/names.js";
 import { type Layout, layout } from "../../memory/layout.js";
 import { peakHolders, timeline } from "../../memory/liveness.js";
 import { opOf } from "../../ops/index.js";
+import { laneTime } from "../lane-time.js";
 import type { Decision, Plan, PlanProblem } from "../plan.js";
 import { rewrite } from "../rewrite.js";
-import { stepTime } from "../step-time.js";
+import { type StepTime, stepTime } from "../step-time.js";
 import { printedPeakBytes } from "./printed.js";
 
 /** A decision before its effect on the whole step is known. */
@@ -33,25 +34,29 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   problem: PlanProblem,
   choices: readonly C[],
 ): Prefix<C> {
-  const { graph, nodeMs, rows, steady } = problem;
+  const { graph, nodeMs, rows, steady, capacity = 1 } = problem;
   const rewritten = rewrite(graph, choices);
   const planned = steady?.execute(rewritten) ?? rewritten;
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
   const swapMs = new Map(rows.map((row) => [row.name, row.swapMs / (steady?.swapShare ?? 1)]));
-  const { totalMs, copyMs } = stepTime(planned, (node) =>
+  const msOf = (node: Node): number =>
     opOf(node).swap
       ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
       : // what only a steady form has are copies of a few numbers, and views
-        (ms.get(knownName(node.name, ms)) ?? 0),
-  );
+        (ms.get(knownName(node.name, ms)) ?? 0);
+  const time = (of: Graph): Pick<StepTime, "totalMs" | "copyMs"> =>
+    capacity > 1 ? laneTime(of, msOf, capacity) : stepTime(of, msOf);
+  const { totalMs, copyMs } = time(planned);
+  const unplannedMs =
+    capacity > 1 ? time(steady?.execute(graph) ?? graph).totalMs : nodeMs.reduce((sum, one) => sum + one, 0);
   let places: Layout | undefined;
   const laidOut = (): Layout => (places ??= layout(planned));
   return {
     choices,
     peakBytes,
     peakRank,
-    addedMs: totalMs - nodeMs.reduce((sum, one) => sum + one, 0),
+    addedMs: totalMs - unplannedMs,
     copyMs,
     graph: () => planned,
     arenaBytes: () => laidOut().arenaBytes,

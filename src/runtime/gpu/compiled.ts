@@ -12,7 +12,7 @@ import { canGenerate, fusedSource } from "./source/fused.js";
 import type { KernelSource } from "./source/kernel.js";
 import { maxPoolGradientSource, maxPoolSource } from "./source/pool.js";
 import { dropoutSource, randomSource, type Spread } from "./source/random.js";
-import { type ReducedShape, reducedShape, reductionSource } from "./source/reduce.js";
+import { type RepeatedShape, reducedShape, reductionSource } from "./source/reduce.js";
 import { scatterSource } from "./source/scatter.js";
 
 /** What a fused node holds, or one node of which such a node could be made. */
@@ -60,7 +60,7 @@ export const fusedNode: OwnNode = {
   },
 };
 
-/** A sum or mean over axes that all lie before or after those that stay. */
+/** A sum or mean over axes that lie before or after those that stay, of several tensors one after another. */
 export const reduction: OwnNode = {
   fits: (node, graph, { compiles }) => compiles && reductionOf(node, graph) !== undefined,
   prepare(node, context) {
@@ -99,7 +99,7 @@ function inParts(
 function reductionOf(
   node: Node,
   graph: Pick<Graph, "tensors">,
-): { dtype: DType; shape: ReducedShape; divisor: number } | undefined {
+): { dtype: DType; shape: RepeatedShape; divisor: number } | undefined {
   const { dtype, shape } = typeIn(graph, node.inputs[0]);
   if (!isFloat(dtype) || elementCount(shape) >= 2 ** 31 || elementCount(shape) === 0) return undefined;
   const call = callOf(node, graph.tensors);

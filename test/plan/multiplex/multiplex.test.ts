@@ -89,7 +89,7 @@ test("multiplex: the printed algorithms' plan computes the same; what it needs i
 test("multiplex: what lanes hide of each other is taken off the time, and one model is no ring", () => {
   const given = { ...problem, lags: [0], stages: 8 };
   const serial = multiplex(given);
-  const side = multiplex({ ...given, overlap: 1 });
+  const side = multiplex({ ...given, capacity: 2 });
   assert.equal(new Set(side.graph.nodes.map(({ lane = 0 }) => lane)).size, 2);
   assert.ok(side.stepMs < 0.95 * serial.stepMs && side.stepMs >= total / 2);
   const [one] = members;

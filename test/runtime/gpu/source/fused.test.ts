@@ -168,6 +168,16 @@ test("reductionSource([before, kept, after]) is ReduceSum and ReduceMean over wh
       [4, 300, 20],
       [0, 1],
     ],
+    [[5, 16, 100], [1]],
+    [[3, 2000, 40], [1]],
+    [
+      [4, 3, 5, 4, 4],
+      [1, 3, 4],
+    ],
+    [
+      [3, 9000, 2, 3],
+      [1, 3],
+    ],
   ];
   const sources = cases.map(([shape, axes]) => {
     const seen = reducedShape(shape, axes);
