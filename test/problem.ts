@@ -20,7 +20,7 @@ export function fixtureStep(
 }
 
 /** Times that follow from flops and bytes alone, so that plans in tests do not depend on the machine. */
-const modelledMs = (graph: Graph): number[] =>
+export const modelledMs = (graph: Graph): number[] =>
   graph.nodes.map((node) => {
     const op = opOf(node);
     if (op.view) return 0;

@@ -61,6 +61,8 @@ export interface Tensor extends TensorType {
   readonly data?: Uint8Array;
   /** The tensor is the part of another tensor's storage that starts at this offset (a slice of a flat buffer). */
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
+  /** Of a slice of a resident: it shows the next value of the step's state there. Who reads it stands after the renewal. */
+  readonly renewed?: true;
   /** The tensor lies in host memory, not in the device's arena. */
   readonly host?: true;
   /**
@@ -132,7 +134,10 @@ export interface Graph {
   readonly inputs: readonly string[];
   /** Tensors that must hold their value when the step ends (the loss, the model's outputs when asked for). */
   readonly outputs: readonly string[];
-  /** Resident tensors that the step replaces: `after` is written into the storage of `before`. */
+  /**
+   * Resident tensors that the step replaces: `after` is written into the storage of `before`. Where that is an activation,
+   * carried from step to step, others may use its storage after the last use of `before` and before `after` is made.
+   */
   readonly state: readonly { readonly before: string; readonly after: string }[];
   /** Name of the scalar loss, once there is one; of a joint graph the sum of its trials' losses. */
   readonly loss?: string;

@@ -14,6 +14,7 @@ import type { Graph, Node } from "./graph.js";
  *     …@last           the image with its channels as its last axis; …@first as axis 1, where … has them last
  *     …@recompute      made again as planned; …@recompute2 is a second copy
  *     …@swap/out       on its way to the host, …@swap/host there, …@swap/in on its way back, …@swap back again
+ *     …@ahead          of the next step, made in this one; …@carried is what the step before has made of this one
  *
  * Marks follow one another, the last one made stands last: `x@micro2@recompute`. What is made of a name has one mark
  * more, so the last mark of a name that mutwo made says how. A name of the model may end like a mark: whether mutwo made
@@ -49,6 +50,8 @@ export interface ParsedName {
   readonly gradient?: true;
   /** It takes the place of `original`. */
   readonly next?: true;
+  /** It belongs to the next step, or was made by the one before. */
+  readonly shift?: "ahead" | "carried";
 }
 
 const numbered = (mark: string, count: number): string => `${mark}${count > 1 ? count : ""}`;
@@ -99,12 +102,15 @@ export const nextName = (state: string): string => `${state}.next`;
 /** Name of an optimizer's state (`velocity`, `m`, `v`) of a parameter or a flat buffer of them. */
 export const stateName = (parameter: string, state: string): string => `${parameter}.${state}`;
 
+/** Name of what is made for the next step, or was made by the one before. */
+export const shiftedName = (name: string, shift: "ahead" | "carried"): string => `${name}@${shift}`;
+
 const marks =
-  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|@(first|last)|(\.grad)|(\.next))$/s;
+  /^(.*)(?:@recompute(\d*)|@swap(?:\/(out|host|in))?(\d*)|@micro(\d+)|@again(\d+)|@slice(\d+)|@chunk(\d+)|@(first|last)|(\.grad)|(\.next)|@(ahead|carried))$/s;
 
 /** Takes the last mark off a name. Marks inside a scope's name are the scope's: `parseName` of each part reads those. */
 export function parseName(name: string): ParsedName {
-  const [, original, recompute, part, count, micro, again, slice, chunk, order, gradient, next] =
+  const [, original, recompute, part, count, micro, again, slice, chunk, order, gradient, next, shift] =
     marks.exec(name) ?? [];
   if (original === undefined) return { original: name };
   if (recompute !== undefined) return { original, recompute: Number(recompute || 1) };
@@ -114,12 +120,17 @@ export function parseName(name: string): ParsedName {
   if (slice !== undefined) return { original, slice: Number(slice) };
   if (chunk !== undefined) return { original, chunk: Number(chunk) };
   if (order !== undefined) return { original, order: order as "first" | "last" };
+  if (shift) return { original, shift: shift as "ahead" | "carried" };
   return gradient ? { original, gradient: true } : { original, ...(next ? { next: true } : {}) };
 }
 
-/** Name of the node or tensor that something is a recomputed copy or part of a swap of; its own name if it is none. */
+/**
+ * Name of the node or tensor that something is a recomputed copy or part of a swap of, in whichever step; its own name if
+ * it is none.
+ */
 export function originalName(name: string): string {
-  const { original, recompute, swap } = parseName(name);
+  const { original, recompute, swap, shift } = parseName(name);
+  if (shift) return originalName(original);
   return recompute !== undefined || swap ? original : name;
 }
 

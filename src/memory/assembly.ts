@@ -44,8 +44,8 @@ export class Assembly {
 
 /** A block as if it were alone, from byte 0 on, in a schedule of the ranks at which something of it begins or ends. */
 function contentOf({ free, flat }: Content, block: Block): Content {
-  const lifeOf = ({ bytes, start, end, wide }: Life): Life =>
-    wide && wide.lane < 0 ? { bytes, start: wide.from, end: wide.until } : { bytes, start, end };
+  const lifeOf = ({ bytes, start, end, wide, away }: Life): Life =>
+    wide && wide.lane < 0 ? { bytes, start: wide.from, end: wide.until, away: wide.away } : { bytes, start, end, away };
   const lives = block.free.map((one) => lifeOf(free[one] as Life));
   const buffers = block.flat.map((one): FlatBuffer => {
     const buffer = flat[one] as FlatBuffer;
@@ -55,12 +55,18 @@ function contentOf({ free, flat }: Content, block: Block): Content {
     };
   });
   const parts = buffers.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
-  const ranks = new Int32Array([...new Set([...lives, ...parts].flatMap(({ start, end }) => [start, end]))]).sort();
+  // before and after what is away
+  const turns = ({ start, end, away }: Life): number[] =>
+    away ? [start, away.from - 1, away.until + 1, end] : [start, end];
+  const ranks = new Int32Array([...new Set([...lives, ...parts].flatMap(turns))]).sort();
   const number = new Map([...ranks].map((rank, i) => [rank, i]));
-  const dense = ({ bytes, start, end }: Life): Life => ({
+  const dense = ({ bytes, start, end, away }: Life): Life => ({
     bytes,
     start: number.get(start) as number,
     end: number.get(end) as number,
+    ...(away && {
+      away: { from: (number.get(away.from - 1) as number) + 1, until: (number.get(away.until + 1) as number) - 1 },
+    }),
   });
   return {
     free: lives.map(dense),

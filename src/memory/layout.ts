@@ -1,10 +1,11 @@
 import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
 import { stagesOf } from "../graph/lanes.js";
+import { addTo } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { lanesOf } from "./lanes.js";
 import { pack } from "./pack.js";
 import type { FlatBuffer } from "./pack-content.js";
-import { aligned } from "./packing.js";
+import { aligned, type Span } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
 import type { Wide } from "./worst-peak.js";
 
@@ -88,17 +89,31 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
       base += aligned(storage.bytes);
     }
   const wide = lanesOf(graph)?.of;
-  const free = all.filter((storage) => !storage.resident && !storage.within);
+  const own = all.filter((storage) => !storage.resident && !storage.within);
   const flat = flatBuffers(graph, all);
+  const carried = carriedPairs(graph, all);
+  const free = [
+    ...own.map((storage) => ({ ...spanOf(storage, wide), bytes: storage.bytes })),
+    ...carried.map(([before, after]) => ({ ...acrossSteps(before, after, wide), bytes: before.bytes })),
+  ];
   const { end, starts, flatStarts } = pack({
-    free: wide ? free.map((storage) => ({ ...storage, wide: wide.get(storage) })) : free,
-    flat: wide ? flat.map((buffer) => ({ ...buffer, parts: widened(buffer.parts, wide) })) : flat,
+    free,
+    flat: flat.map((buffer) => ({
+      ...buffer,
+      parts: buffer.parts.map(({ storage, ...part }) => ({
+        ...part,
+        storage: { ...storage, ...spanOf(storage, wide) },
+      })),
+    })),
     base,
     count: graph.nodes.length,
     stages: stagesOf(graph.nodes),
   });
-  free.forEach((storage, one) => {
+  own.forEach((storage, one) => {
     offsets.set(storage, starts[one] as number);
+  });
+  carried.forEach((pair, one) => {
+    for (const storage of pair) offsets.set(storage, starts[own.length + one] as number);
   });
   const groups = new Map<string, number>();
   flat.forEach(({ tensor, parts }, one) => {
@@ -109,8 +124,38 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
   return { bytes: end, offsets, groups };
 }
 
-const widened = (parts: Flat["parts"], wide: ReadonlyMap<Storage, Wide>): FlatBuffer["parts"] =>
-  parts.map(({ storage, offsetBytes }) => ({ storage: { ...storage, wide: wide.get(storage) }, offsetBytes }));
+type Wides = ReadonlyMap<Storage, Wide> | undefined;
+
+/** When a storage lives. */
+const spanOf = (storage: Storage, wides: Wides): Span => {
+  const { start, end } = storage;
+  return { start, end, wide: wides?.get(storage) };
+};
+
+/** The same of what lives from before the step to a rank, and from another one on. */
+function acrossSteps(before: Storage, after: Storage, wides: Wides): Span {
+  const [first, second] = [wides?.get(before), wides?.get(after)];
+  const away = { from: before.end + 1, until: after.start - 1 };
+  const wide = first &&
+    second && {
+      lane: first.lane === second.lane ? first.lane : Math.min(first.lane, second.lane, -1),
+      from: first.from,
+      until: second.until,
+      away: { from: first.until + 1, until: second.from - 1 },
+    };
+  return { start: before.start, end: after.end, away, wide };
+}
+
+/** What is carried from step to step: the storages of its value from the step before, and of that for the next. */
+function carriedPairs(graph: Graph, all: readonly Storage[]): (readonly [Storage, Storage])[] {
+  const pairs = new Map<string, Storage[]>();
+  for (const storage of all)
+    if (isCarried(graph, storage)) addTo(pairs, (storage.within as NonNullable<Storage["within"]>).tensor, storage);
+  return [...pairs.values()].map(([before, after]) => [before as Storage, after as Storage] as const);
+}
+
+const isCarried = (graph: Graph, { within }: Storage): boolean =>
+  within !== undefined && graph.tensors.get(within.tensor)?.category === "activation";
 
 interface Flat extends FlatBuffer {
   readonly parts: { readonly storage: Storage; readonly offsetBytes: number }[];
@@ -118,19 +163,14 @@ interface Flat extends FlatBuffer {
 
 /** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
 function flatBuffers(graph: Graph, all: readonly Storage[]): Flat[] {
-  const buffers = new Map<string, Flat>();
-  for (const storage of all) {
-    if (!storage.within) continue;
-    const { tensor, offsetBytes } = storage.within;
-    let buffer = buffers.get(tensor);
-    if (!buffer) {
-      const whole = graph.tensors.get(tensor);
-      buffer = { tensor, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
-      buffers.set(tensor, buffer);
-    }
-    buffer.parts.push({ storage, offsetBytes });
-  }
-  return [...buffers.values()];
+  const parts = new Map<string, Flat["parts"][number][]>();
+  for (const storage of all)
+    if (storage.within && !isCarried(graph, storage))
+      addTo(parts, storage.within.tensor, { storage, offsetBytes: storage.within.offsetBytes });
+  return [...parts].map(([tensor, own]): Flat => {
+    const whole = graph.tensors.get(tensor);
+    return { tensor, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: own };
+  });
 }
 
 /** A piece of the arena. */

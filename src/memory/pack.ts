@@ -168,13 +168,28 @@ function blocksOf(lanes: Int32Array): Int32Array[] {
 }
 
 /** For each free storage the most bytes that are live at some rank of its life. */
-function pressures({ free, size, start, end, count }: Packing): Float64Array {
+function pressures({ free, size, start, end, count, away }: Packing): Float64Array {
   const live = liveBytes(
-    Array.from(size, (bytes, one) => ({ bytes, start: start[one] as number, end: end[one] as number })),
+    Array.from(size, (bytes, one) => {
+      const life = { bytes, start: start[one] as number, end: end[one] as number };
+      return away
+        ? present({ ...life, away: { from: away.from[one] as number, until: away.until[one] as number } })
+        : [life];
+    }).flat(),
     count,
   );
   const most = greatestWithin(live);
   return Float64Array.from({ length: free }, (_, one) => most(start[one] as number, end[one] as number));
+}
+
+/** A life in the two parts before and after what is away, or in one. */
+function present<L extends Life>({ away, wide, ...life }: L): Life[] {
+  if (!away || away.from > away.until) return [{ ...life, wide }];
+  const aside = wide?.away ?? away;
+  return [
+    { ...life, end: away.from - 1, wide: wide && { ...wide, until: aside.from - 1 } },
+    { ...life, start: away.until + 1, wide: wide && { ...wide, from: aside.until + 1 } },
+  ];
 }
 
 /** Answers for the greatest of the values from one place to another: of two overlapping stretches of a power of two. */
@@ -208,7 +223,7 @@ function liveBytes(all: Iterable<Life>, count: number): Float64Array {
 /** No arena can be smaller: residents, and the most bytes that may live at once, aligned but for the parts of flat buffers. */
 function lowerBound({ free, flat, base, count, stages }: Content): number {
   const all = stages ?? [{ first: 0, last: count - 1, lanes: new Set([0]) }];
-  const lines = free.map(({ bytes, start, end, wide }) => ({ bytes: aligned(bytes), start, end, wide }));
+  const lines = free.flatMap(present).map((life) => ({ ...life, bytes: aligned(life.bytes) }));
   const parts = flat.flatMap((buffer) => buffer.parts.map(({ storage }) => storage));
   return base + aligned(worstPeak([...lines, ...parts], all, count));
 }

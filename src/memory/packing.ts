@@ -1,14 +1,17 @@
-import { Placed, takesTurns } from "./placed.js";
+import { type Aways, isApart, Placed, takesTurns } from "./placed.js";
 import type { Storage } from "./storages.js";
-import type { Wide } from "./worst-peak.js";
+import type { Away, Wide } from "./worst-peak.js";
 
 /** Every storage starts on such a boundary: a cache line. */
 const alignment = 64;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 
-/** When a storage lives, and how long for nodes of other lanes. */
-export type Span = Pick<Storage, "start" | "end"> & { readonly wide?: Wide | undefined };
+/** When a storage lives, and how long for nodes of other lanes; `away`: when it does not in between. */
+export type Span = Pick<Storage, "start" | "end"> & {
+  readonly wide?: Wide | undefined;
+  readonly away?: Away | undefined;
+};
 
 /** A storage whose place is given. */
 export interface Fixed {
@@ -46,6 +49,8 @@ export class Packing {
   readonly until: Int32Array;
   /** The lane of each; undefined where no two nodes run at the same time. */
   readonly lane: Int32Array | undefined;
+  /** When some are away in between. */
+  readonly away: Aways | undefined;
   /** Where each lies. */
   readonly offset: Float64Array;
   /** Where each ends. */
@@ -76,6 +81,7 @@ export class Packing {
     this.from = hasLanes ? Int32Array.from(all, ({ start, wide }) => wide?.from ?? start) : this.start;
     this.until = hasLanes ? Int32Array.from(all, ({ end, wide }) => wide?.until ?? end) : this.end;
     this.lane = hasLanes ? Int32Array.from(all, ({ wide }) => wide?.lane ?? 0) : undefined;
+    this.away = awaysOf(all);
     this.offset = new Float64Array(total);
     this.top = new Float64Array(total);
     free.forEach(({ bytes, start, end }, i) => {
@@ -152,7 +158,7 @@ export class Packing {
         const first = from[other] as number;
         if (first > end || (until[other] as number) < begin) return;
         if (this.listOf(Math.max(first, begin)) !== index) return; // it is in an earlier list too
-        if (takesTurns(this, one, other)) return;
+        if (takesTurns(this, one, other) || isApart(this, one, other)) return;
         if (found === this.keys.length) {
           const more = new Float64Array(2 * found);
           more.set(this.keys);
@@ -177,6 +183,19 @@ export class Packing {
     for (let index = this.listOf(this.from[one] as number); index <= last; index++) this.lists[index]?.insert(one);
     this.all?.insert(one);
   }
+}
+
+/** When storages are away in between; undefined if none is. */
+function awaysOf(all: readonly Span[]): Aways | undefined {
+  if (!all.some(({ away }) => away)) return undefined;
+  const ranks = (of: (one: Span) => number | undefined, otherwise: number): Int32Array =>
+    Int32Array.from(all, (one) => of(one) ?? otherwise);
+  return {
+    from: ranks(({ away }) => away?.from, 1),
+    until: ranks(({ away }) => away?.until, 0),
+    wideFrom: ranks(({ away, wide }) => (wide ?? { away }).away?.from, 1),
+    wideUntil: ranks(({ away, wide }) => (wide ?? { away }).away?.until, 0),
+  };
 }
 
 /** About how many comparisons it takes to sort in one of a list. */

@@ -6,15 +6,49 @@ export interface Lives {
   readonly from: Int32Array;
   readonly until: Int32Array;
   readonly lane: Int32Array | undefined;
+  /** Where some do not live from one rank to another in between: first ranks, last ones, and both for other lanes. */
+  readonly away: Aways | undefined;
   readonly offset: Float64Array;
   readonly top: Float64Array;
 }
 
 /** Whether two storages that are in use in the same stages are so one after the other: nodes of a lane run in turn. */
-export const takesTurns = ({ lane, start, end }: Omit<Lives, "offset" | "top">, one: number, other: number): boolean =>
+export const takesTurns = (
+  { lane, start, end }: Pick<Lives, "lane" | "start" | "end">,
+  one: number,
+  other: number,
+): boolean =>
   lane !== undefined &&
   lane[one] === lane[other] &&
   ((start[other] as number) > (end[one] as number) || (end[other] as number) < (start[one] as number));
+
+/** Ranks between which storages are not there, both included; of one that is always there the last is before the first. */
+export interface Aways {
+  readonly from: Int32Array;
+  readonly until: Int32Array;
+  readonly wideFrom: Int32Array;
+  readonly wideUntil: Int32Array;
+}
+
+/** Whether one of two storages lives only while the other is away. */
+export function isApart(lives: Omit<Lives, "offset" | "top">, one: number, other: number): boolean {
+  const { away, lane } = lives;
+  if (!away) return false;
+  if (lane === undefined || lane[one] === lane[other]) {
+    const { from, until } = away;
+    const { start, end } = lives;
+    return (
+      ((from[other] as number) <= (start[one] as number) && (end[one] as number) <= (until[other] as number)) ||
+      ((from[one] as number) <= (start[other] as number) && (end[other] as number) <= (until[one] as number))
+    );
+  }
+  const { wideFrom, wideUntil } = away;
+  const { from, until } = lives;
+  return (
+    ((wideFrom[other] as number) <= (from[one] as number) && (until[one] as number) <= (wideUntil[other] as number)) ||
+    ((wideFrom[one] as number) <= (from[other] as number) && (until[other] as number) <= (wideUntil[one] as number))
+  );
+}
 
 /** Neighbours from the bottom up, and what all of them have in common. */
 class Chunk {
@@ -91,7 +125,7 @@ class Chunk {
 
   private sum(): void {
     this.isSummed = true;
-    const { start, end, from, until, offset, top } = this.lives;
+    const { start, end, from, until, offset, top, away } = this.lives;
     this.firstFrom = this.firstEnd = Number.POSITIVE_INFINITY;
     this.lastStart = this.lastUntil = Number.NEGATIVE_INFINITY;
     this.gap = 0;
@@ -102,6 +136,8 @@ class Chunk {
       this.lastUntil = Math.max(this.lastUntil, until[one] as number);
       this.lastStart = Math.max(this.lastStart, start[one] as number);
       this.firstEnd = Math.min(this.firstEnd, end[one] as number);
+      // what may be away is no wall
+      if (away && (away.from[one] as number) <= (away.until[one] as number)) this.firstEnd = -1;
       if ((offset[one] as number) - cursor > this.gap) this.gap = (offset[one] as number) - cursor;
       if ((top[one] as number) > cursor) cursor = top[one] as number;
     }
@@ -151,7 +187,7 @@ export class Placed {
   /** The lowest offset from `base` on at which so many bytes are free while one of them lives. */
   lowest(one: number, size: number, base: number): number {
     const { lives } = this;
-    const { offset, top, lane } = lives;
+    const { offset, top, lane, away } = lives;
     const [first, last] = [lives.start[one] as number, lives.end[one] as number];
     const [from, until] = [lives.from[one] as number, lives.until[one] as number];
     let cursor = base;
@@ -165,6 +201,7 @@ export class Placed {
           const other = ones[i] as number;
           if ((lives.from[other] as number) > until || (lives.until[other] as number) < from) continue;
           if (lane && takesTurns(lives, one, other)) continue;
+          if (away && isApart(lives, one, other)) continue;
           if ((offset[other] as number) - cursor >= size) {
             this.passed += i;
             return cursor;

@@ -17,7 +17,7 @@ export interface Storage {
   /** Tensors that hold the storage, with the rank from which they do; views are not listed. */
   readonly tenants: { readonly tensor: string; readonly from: number }[];
   readonly resident: boolean;
-  /** Place in a flat buffer whose parts are made by nodes. */
+  /** Place in a flat buffer whose parts are made by nodes, or in that of an activation carried from step to step. */
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
 }
 
@@ -56,6 +56,8 @@ interface Uses {
   readonly kept: ReadonlySet<string>;
   /** The state that a tensor is the next value of. */
   readonly renews: ReadonlyMap<string, string>;
+  /** Activations carried from step to step, whose storages are free in between. */
+  readonly carried: ReadonlySet<string>;
   /** Parts of each flat buffer, resident ones too. */
   readonly slices: ReadonlyMap<string, readonly string[]>;
 }
@@ -91,12 +93,18 @@ function usesOf(graph: Graph): Uses {
   const slices = slicesOf(graph, () => true);
   const parts = slicesOf(graph, (name) => made.has(name));
   for (const list of parts.values()) list.sort((a, z) => (made.get(z) as number) - (made.get(a) as number));
+  const lastRead = lastReads(graph, made, origin, parts);
+  const isCarried = ({ before, after }: Graph["state"][number]): boolean =>
+    tensorOf(graph, before).category === "activation" &&
+    !slices.has(before) &&
+    (made.get(origin(after)) ?? 0) > (lastRead.get(before) ?? 0) + 1;
   return {
     made,
     origin,
     parts,
     slices,
-    lastRead: lastReads(graph, made, origin, parts),
+    lastRead,
+    carried: new Set(graph.state.filter(isCarried).map(({ before }) => before)),
     kept: new Set(graph.outputs.map(origin)),
     renews: new Map(graph.state.map(({ before, after }) => [origin(after), before])),
   };
@@ -147,8 +155,18 @@ function lastReads(
   return lastRead;
 }
 
-/** A storage that begins with a tensor, at the rank of a node; -1 for a resident. */
-function begin(graph: Graph, { lastRead }: Uses, given: Given, name: string, from: number): void {
+/**
+ * A storage that begins with a tensor, at the rank of a node; -1 for a resident. `within` if its place is that of another
+ * tensor, or a part of it.
+ */
+function begin(
+  graph: Graph,
+  { lastRead }: Uses,
+  given: Given,
+  name: string,
+  from: number,
+  within = tensorOf(graph, name).within,
+): void {
   const tensor = tensorOf(graph, name);
   const resident = from < 0;
   const storage: Storage = {
@@ -158,7 +176,7 @@ function begin(graph: Graph, { lastRead }: Uses, given: Given, name: string, fro
     end: resident ? graph.nodes.length - 1 : Math.max(from, lastRead.get(name) ?? from),
     tenants: [{ tensor: name, from }],
     resident,
-    ...(tensor.within && !resident ? { within: tensor.within } : {}),
+    ...(within && !resident ? { within } : {}),
   };
   (tensor.host ? given.host : given.all).push(storage);
   given.of.set(name, { storage, offsetBytes: 0 });
@@ -166,9 +184,12 @@ function begin(graph: Graph, { lastRead }: Uses, given: Given, name: string, fro
 
 /** Gives each tensor that no node makes a storage for the whole step, slices of flat buffers a part of the buffer's. */
 function giveResidents(graph: Graph, uses: Uses, given: Given): void {
-  const { made, parts } = uses;
-  for (const { name, within } of graph.tensors.values())
-    if (!made.has(name) && !within && !parts.has(name)) begin(graph, uses, given, name, -1);
+  const { made, parts, carried } = uses;
+  for (const { name, within } of graph.tensors.values()) {
+    if (made.has(name) || within || parts.has(name)) continue;
+    if (carried.has(name)) begin(graph, uses, given, name, 0, { tensor: name, offsetBytes: 0 });
+    else begin(graph, uses, given, name, -1);
+  }
   for (const { name, within } of graph.tensors.values())
     if (within && !made.has(name)) {
       const whole = given.of.get(within.tensor);
@@ -192,6 +213,11 @@ function giveOutput(graph: Graph, uses: Uses, given: Given, output: Output): voi
   const before = uses.renews.get(name);
   if (before !== undefined) {
     checkRenewal(graph, uses, output, before);
+    if (uses.carried.has(before)) {
+      begin(graph, uses, given, name, rank, { tensor: before, offsetBytes: 0 });
+      (of.get(name) as Place).storage.end = graph.nodes.length - 1;
+      return;
+    }
     const place = of.get(before) as Place;
     // the next value of a slice does not take the place of the whole
     if (!tensorOf(graph, before).within) place.storage.tenants.push({ tensor: name, from: rank });
@@ -209,9 +235,17 @@ function giveOutput(graph: Graph, uses: Uses, given: Given, output: Output): voi
   of.set(name, { storage: taken, offsetBytes: 0 });
 }
 
-/** Throws `state overwritten while still read: …` if a node renews a state before all have read it. */
+/**
+ * Throws `state overwritten while still read: …` if a node renews a state before all have read it, and `state read before
+ * it is renewed: …` if one has read it as renewed.
+ */
 function checkRenewal(graph: Graph, uses: Uses, { node, rank, index }: Output, before: string): void {
-  const readers = overlapping(graph, uses, before).map((name) => uses.lastRead.get(name) ?? -1);
+  const beside = overlapping(graph, uses, before);
+  const early = beside.find(
+    (name) => tensorOf(graph, name).renewed && (consumers(graph).get(name)?.[0] ?? graph.nodes.length) <= rank,
+  );
+  if (early) throw new NodeError(`state read before it is renewed: ${early}`, node);
+  const readers = beside.filter((name) => !tensorOf(graph, name).renewed).map((name) => uses.lastRead.get(name) ?? -1);
   const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
   if (greatest(readers) > rank || (node.inputs.includes(before) && !allowed))
     throw new NodeError(`state overwritten while still read: ${before}`, node);

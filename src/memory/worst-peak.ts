@@ -9,6 +9,14 @@ export interface Wide {
   readonly lane: number;
   readonly from: number;
   readonly until: number;
+  /** In between it is not in use from one rank to another: see `Span`. */
+  readonly away?: Away | undefined;
+}
+
+/** Ranks between which something is not there, both included. */
+export interface Away {
+  readonly from: number;
+  readonly until: number;
 }
 
 /** Bytes of what lives at a time, as `worstPeak` wants it. */

@@ -7,8 +7,11 @@ import { alone, held, keep, swapped } from "./schedule.js";
 const smallestSwapBytes = 2 ** 20;
 
 /** A key for what planners may do, whatever the budget and the time: what is made once for a graph is made once for it. */
-export const limitsKey = ({ constraints: { keep, swap, recompute, hostBytes } = {}, effort }: PlanProblem): string =>
-  JSON.stringify([keep, swap, recompute, hostBytes, effort]);
+export const limitsKey = ({
+  constraints: { keep, swap, recompute, hostBytes } = {},
+  effort,
+  steady,
+}: PlanProblem): string => JSON.stringify([keep, swap, recompute, hostBytes, effort, steady?.key]);
 
 /** What may be done with an activation beside keeping it. */
 export interface Allowed {

@@ -2,6 +2,8 @@ import type { Graph } from "../graph/graph.js";
 import { timeline } from "../memory/liveness.js";
 import { type Compiled, type CompiledNode, compile } from "./compiled.js";
 import { type Evaluation, endless } from "./front.js";
+import { pcieLink } from "./link.js";
+import type { Steady } from "./plan.js";
 import { Schedule, swapped } from "./schedule.js";
 import { copyCostMs, type OpenSwap, openSwap, placeCopies } from "./swap-placement.js";
 
@@ -39,13 +41,15 @@ export class Evaluator {
 
   /**
    * `nodeMs` holds the time of each node, `swapMs` that of one copy of each saved activation. Steps of more than
-   * `mostNodes` nodes are not simulated: they take for ever.
+   * `mostNodes` nodes are not simulated: they take for ever. `steady` says what lives beside each node where plans are
+   * executed in another order: the peak is then never less than theirs.
    */
   constructor(
     graph: Graph,
     nodeMs: readonly number[],
     private readonly swapMs: readonly number[],
     mostNodes?: number,
+    private readonly steady?: Steady,
   ) {
     this.graph = compile(graph, nodeMs);
     this.schedule = new Schedule(this.graph, mostNodes);
@@ -99,7 +103,8 @@ export class Evaluator {
     const { ms } = this.graph.flat;
     const nodeMs = new Float64Array(keptCount);
     for (let rank = 0; rank < keptCount; rank++) nodeMs[rank] = ms[base[kept[rank] as number] as number] as number;
-    return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps));
+    const join = this.steady && this.schedule.rankOf(this.steady.join);
+    return copyCostMs(nodeMs, placeCopies(nodeMs, this.swaps, pcieLink, join));
   }
 
   /** Who reads what for the last time, seen through views: the first half of memory/liveness.ts's `storages`. */
@@ -241,6 +246,7 @@ export class Evaluator {
       const at = place[kept[rank] as number] as number;
       if (live > (liveBytes[at] as number)) liveBytes[at] = live;
     }
+    if (this.steady) peakBytes = this.steady.fold(liveBytes, this.residentBytes);
     const hostBytes = this.swaps.reduce((sum, { tensor }) => sum + (this.graph.bytes[tensor] as number), 0);
     return { peakBytes, totalMs, hostBytes, liveBytes, nodeCount: keptCount };
   }

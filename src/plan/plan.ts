@@ -118,6 +118,20 @@ export interface Stretch {
 /** Which μ-TWO: the paper's pseudo-code to the letter, or with its defects mended. */
 export type Variant = "printed" | "mended";
 
+/** A form in which planned graphs are executed over and over, where their order is not that of the graph that is planned. */
+export interface Steady {
+  /** Other forms of the same graph have other keys. */
+  readonly key: string;
+  /** The graph that is executed for a planned one. */
+  readonly execute: (planned: Graph) => Graph;
+  /** Adds to the live bytes by rank of the unplanned graph what lives beside each node; returns the peak. */
+  readonly fold: (liveBytes: Float64Array, residentBytes: number) => number;
+  /** So much of a copy's time do the activation table's `swapMs` hold: the share of the nodes beside which it runs. */
+  readonly swapShare: number;
+  /** Rank of the node of the unplanned graph before which copies to the host that have begun are complete: there steps meet. */
+  readonly join: number;
+}
+
 /** What every planner gets: a measured baseline, and what is wanted. */
 export interface PlanProblem {
   /** The unplanned step. */
@@ -134,6 +148,8 @@ export interface PlanProblem {
   readonly capacity?: number;
   /** Of planner `mutwo`; default mended. */
   readonly variant?: Variant;
+  /** How plans are executed, if not in the order of the graph. */
+  readonly steady?: Steady;
 }
 
 /** Turns a measured step into a plan; the caller adds the planner's name and the time it took. */

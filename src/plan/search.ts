@@ -55,6 +55,7 @@ export class Search {
       nodeMs,
       saved.map(({ name }) => rowOf(name).swapMs),
       mostGrowth * graph.nodes.length,
+      problem.steady,
     );
     this.budgetBytes = problem.budgetBytes;
     this.mostHostBytes = constraints?.hostBytes ?? Number.POSITIVE_INFINITY;

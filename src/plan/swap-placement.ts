@@ -41,12 +41,13 @@ interface Schedule {
 
 /**
  * Runs nodes and copies as early as they can be. A node awaits a copy to the host that is complete anyway, or by the
- * latest time at which the node may begin.
+ * latest time at which the node may begin; the one at rank `join` awaits all that have begun.
  */
 function schedule(
   nodeMs: Float64Array,
   { leaving, returning }: Queues,
   margin: number,
+  join: number | undefined,
   latest?: Float64Array,
 ): Schedule {
   const ready = new Float64Array(nodeMs.length);
@@ -61,7 +62,8 @@ function schedule(
       swap.outMs = outFree;
       swap.outDone = swap.firstBackwardAccess;
     }
-    const until = latest ? Math.max(now, latest[rank] as number) : now;
+    const awaited = latest ? Math.max(now, latest[rank] as number) : now;
+    const until = rank === join ? Number.POSITIVE_INFINITY : awaited;
     for (; complete < begun; complete++) {
       const swap = leaving[complete] as Timed;
       if (swap.outMs > until) break;
@@ -115,7 +117,7 @@ function latestBegins(
  *
  * `graph` may have recomputation in it already, `nodeMs` holds a time for each of its nodes, `swapMs` that of one copy of
  * each activation to swap, alone; it is given the link's margin. `earliest` holds the rank of the first node before which
- * its copy back may begin, where that is limited. Throws `unknown activation: …`.
+ * its copy back may begin, where that is limited; before the node `join` all copies to the host are complete. Throws `unknown activation: …`.
  */
 export function swapPlacement(
   graph: Graph,
@@ -123,6 +125,7 @@ export function swapPlacement(
   swapMs: ReadonlyMap<string, number>,
   traits = pcieLink,
   earliest: ReadonlyMap<string, number> = new Map(),
+  join?: string,
 ): Map<string, SwapPlacement> {
   const known = activationAccesses(graph);
   const swaps = [...swapMs].map(([name, ms]) => {
@@ -130,7 +133,8 @@ export function swapPlacement(
     if (!activation) throw new Error(`unknown activation: ${name}`);
     return { ...activation, ms, ...unplaced, earliest: earliest.get(name) ?? 0 };
   });
-  placeCopies(Float64Array.from(nodeMs), swaps, traits);
+  const joint = join === undefined ? -1 : graph.nodes.findIndex(({ name }) => name === join);
+  placeCopies(Float64Array.from(nodeMs), swaps, traits, joint < 0 ? undefined : joint);
   const nameOf = (rank: number): string => (graph.nodes[rank] as Node).name;
   return new Map(
     swaps.map(({ name, outDone, prefetch }) => [name, { outDone: nameOf(outDone), prefetch: nameOf(prefetch) }]),
@@ -139,14 +143,19 @@ export function swapPlacement(
 
 /**
  * Sets `outDone` and `prefetch` of swaps whose uses are known by rank, each copy given its margin; returns them in the
- * order of both queues.
+ * order of both queues. Before the node at rank `join` all copies to the host that have begun are complete.
  */
-export function placeCopies(nodeMs: Float64Array, swaps: readonly Timed[], { margin } = pcieLink): Queues {
+export function placeCopies(
+  nodeMs: Float64Array,
+  swaps: readonly Timed[],
+  { margin } = pcieLink,
+  join?: number,
+): Queues {
   const queues = { leaving: [...swaps].sort(outgoing), returning: [...swaps].sort(incoming) };
-  const early = schedule(nodeMs, queues, margin);
+  const early = schedule(nodeMs, queues, margin, join);
   // where no node waits there is no slack, and none could begin later
   const { ready, begins } = early.waits
-    ? schedule(nodeMs, queues, margin, latestBegins(nodeMs, queues, margin, early.endMs))
+    ? schedule(nodeMs, queues, margin, join, latestBegins(nodeMs, queues, margin, early.endMs))
     : early;
   // backwards: each copy back as late as its use and the copy after it allow
   let latest = Number.POSITIVE_INFINITY;

@@ -48,6 +48,7 @@ const tensor = object({
   category,
   within: v.optional(object({ tensor: text, offsetBytes: count })),
   host: v.optional(exactly(true)),
+  renewed: v.optional(exactly(true)),
   rate: v.optional(v.union([number, list(number)])),
   dataBase64: v.optional(text),
 });

@@ -35,6 +35,7 @@ export interface SavedTensor {
   readonly category: Category;
   readonly within?: { readonly tensor: string; readonly offsetBytes: number };
   readonly host?: true;
+  readonly renewed?: true;
   /** Of a setting of the optimizer that is a tensor: what the learning rate is multiplied by. Trainers' steps have them. */
   readonly rate?: number | readonly number[];
   /** Elements of a small constant. */

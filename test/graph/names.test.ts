@@ -15,6 +15,7 @@ import {
   parseName,
   recomputedNodes,
   type SwapPart,
+  shiftedName,
   sliceName,
   stateName,
   suffixed,
@@ -52,6 +53,8 @@ const kinds: readonly [string, (name: string) => string, Omit<ParsedName, "origi
   ["orderName", (name) => orderName(name, "last"), { order: "last" }],
   ["gradientName", gradientName, { gradient: true }],
   ["nextName", nextName, { next: true }],
+  ["shiftedName ahead", (name) => shiftedName(name, "ahead"), { shift: "ahead" }],
+  ["shiftedName carried", (name) => shiftedName(name, "carried"), { shift: "carried" }],
 ];
 
 for (const [kind, make, mark] of kinds)

@@ -6,7 +6,7 @@ import { type Lives, Placed } from "../../src/memory/placed.js";
 const lives = (count: number): Lives => {
   const [start, end] = [new Int32Array(count), new Int32Array(count)];
   const [offset, top] = [new Float64Array(count), new Float64Array(count)];
-  return { start, end, from: start, until: end, lane: undefined, offset, top };
+  return { start, end, from: start, until: end, lane: undefined, away: undefined, offset, top };
 };
 
 /** The lowest place by going through all that is placed, in order, and how many were passed. */

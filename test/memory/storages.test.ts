@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
+import { type Node, tensorOf } from "../../src/graph/graph.js";
+import { layout } from "../../src/memory/layout.js";
 import { type Storages, storages } from "../../src/memory/storages.js";
 import { opOf } from "../../src/ops/index.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { overlaps } from "../overlaps.js";
 import { resnetProblem } from "../problem.js";
 
 const runtime = openCpu({ threads: 1 });
@@ -88,4 +91,48 @@ update:
     );
   assert.throws(late("Exp(w)"), /^Error: state overwritten while still read: w \(node next\)$/);
   assert.doesNotThrow(late("Exp(x)"));
+});
+
+/** An activation that the step before has made is read, and made for the next one after the parameter is renewed. */
+const carrying = () =>
+  parseGraph(`graph g(float32[8] x, parameter float32[8] w, activation float32[8] a.before, temporary float32[8] w.ahead within w+0) => (y) {
+backward:
+  d = Exp(a.before)
+  c = Concat<axis=0>(d, d)
+update:
+  w.next = Sub(w, d)
+forward:
+  y = Concat<axis=0>(w.ahead, c)
+  a = Mul(x, w.ahead)
+state w -> w.next
+state a.before -> a
+}`);
+
+/** The graph with that slice marked as one of the renewed state. */
+const renewed = (graph: ReturnType<typeof carrying>) => {
+  const tensors = new Map(graph.tensors);
+  tensors.set("w.ahead", { ...tensorOf(graph, "w.ahead"), renewed: true });
+  return { ...graph, tensors };
+};
+
+test("storages(graph): what is carried from step to step is there until it is read, and from where it is made", () => {
+  const graph = renewed(carrying());
+  const { of } = storages(graph);
+  const [before, after] = ["a.before", "a"].map((name) => of.get(name)?.storage);
+  assert.deepEqual([before?.start, before?.end, before?.resident], [0, 0, false]);
+  assert.deepEqual([after?.start, after?.end, after?.resident], [4, 4, false]);
+  assert.equal(of.get("w.ahead")?.storage, of.get("w")?.storage);
+  // beside x, w, c and the larger y nothing else lies alone
+  const { arenaBytes, offsets } = layout(graph);
+  assert.equal(offsets.get("a"), offsets.get("a.before"));
+  assert.equal(arenaBytes, 64 * 5);
+  assert.deepEqual(overlaps(graph), []);
+});
+
+test("storages(graph): a slice of the renewed state is read after the renewal, another one before", () => {
+  assert.throws(() => storages(carrying()), /state overwritten while still read: w/);
+  const graph = renewed(carrying());
+  const [d, c, update, y, a] = graph.nodes as [Node, Node, Node, Node, Node];
+  const early = { ...graph, nodes: [d, c, y, update, a] };
+  assert.throws(() => storages(early), /state read before it is renewed: w.ahead/);
 });

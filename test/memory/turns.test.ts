@@ -33,7 +33,7 @@ test("layout(graph) of models in turn takes all residents, and what the largest 
     const graph = together(
       runtime,
       graphs.map((one, i) => ({ name: `m${i}`, graph: one })),
-      "in turn",
+      1,
     );
     assert.deepEqual(overlaps(graph), []);
     const alone = Math.max(...graphs.map((one) => layout(one).arenaBytes - residents(one)));

@@ -7,6 +7,7 @@ import { type Bound, boundOf, startBound } from "../bound.js";
 import type { Compiled } from "../compiled.js";
 import type { Evaluator } from "../evaluator.js";
 import type { Evaluation, Front, Point } from "../front.js";
+import { pcieLink } from "../link.js";
 import type { Effort, Plan, Planner, PlanProblem, SwapPlacement } from "../plan.js";
 import { rewrite } from "../rewrite.js";
 import { alone, held, keep, swapped } from "../schedule.js";
@@ -81,7 +82,7 @@ export function frontOf(problem: PlanProblem): Found {
 
 /** The decisions that a point stands for, in schedule order, with what each frees. */
 export function choicesOf(
-  { graph, nodeMs, rows }: PlanProblem,
+  { graph, nodeMs, rows, steady }: PlanProblem,
   { graph: { activations } }: Evaluator,
   point: Pick<Point, "actions">,
 ): Choice[] {
@@ -103,6 +104,9 @@ export function choicesOf(
     before,
     before.nodes.map(({ name }) => ms.get(knownName(name, ms)) as number),
     new Map(taken.filter(({ action }) => action === swapped).map(({ row: { name, swapMs } }) => [name, swapMs])),
+    pcieLink,
+    undefined,
+    steady && graph.nodes[steady.join]?.name,
   );
   return taken.map(({ row, action }): Choice => {
     const { name, memoryBytes, recomputeRatio, recomputeMs, inactiveMs, swapMs, swapMeasured } = row;

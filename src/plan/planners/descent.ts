@@ -37,6 +37,8 @@ export class Descent {
   /** Candidates that are idle at the peak that was looked at last. */
   private idle: Candidate[] = [];
   private idlePeak = -1;
+  /** Where plans are executed in another order, nodes of several members are at the peak together: their ranks. */
+  private peaks: readonly number[] = [];
 
   constructor(
     private readonly drafts: Drafts,
@@ -74,7 +76,7 @@ export class Descent {
 
   /** Takes one activation more, or in a large step some of the same kind. */
   private evict(now: Draft): Draft | undefined {
-    const peak = peakRank(now);
+    const peak = this.peakOf(now);
     const again = this.nextRecompute(peak);
     const remade = again && this.drafts.draft([...this.taken, again.decision]);
     let swap = this.nextSwap(now, peak);
@@ -118,10 +120,30 @@ export class Descent {
     this.swappable.delete(this.byName.get(candidate.row.name) as number);
   }
 
-  // what a block before node r needs is back already for all that r itself reads first
+  /** Rank of the (first) node at the peak; a block counts as the node that it stands before. */
+  private peakOf({ liveBytes }: Draft): number {
+    let peak = 0;
+    for (let rank = 0; rank < liveBytes.length; rank++)
+      if ((liveBytes[rank] as number) > (liveBytes[peak] as number)) peak = rank;
+    const others: number[] = [];
+    if (this.drafts.isSteady)
+      for (let rank = peak + 1; rank < liveBytes.length; rank++)
+        if (liveBytes[rank] === liveBytes[peak]) others.push(rank);
+    if (this.peaks.join() !== others.join()) this.idlePeak = -1;
+    this.peaks = others;
+    return peak;
+  }
+
   private isIdle(index: number, peak: number): boolean {
+    return this.idleAt(index, peak) !== undefined;
+  }
+
+  /** The rank at the peak at which an activation is idle. */
+  private idleAt(index: number, peak: number): number | undefined {
     const { lastForwardAccess, firstBackwardAccess } = this.row(index);
-    return lastForwardAccess < peak && peak < firstBackwardAccess;
+    // what a block before node r needs is back already for all that r itself reads first
+    const isIdle = (rank: number): boolean => lastForwardAccess < rank && rank < firstBackwardAccess;
+    return isIdle(peak) ? peak : this.peaks.find(isIdle);
   }
 
   /** The best ratio among what is idle at a peak; who that is changes with the peak only, but for what is taken. */
@@ -179,7 +201,8 @@ export class Descent {
     const { firstBackwardAccess, swapMs, swapMeasured, recomputeRatio } = this.row(index);
     const crowded = Math.max(this.goalBytes, this.goalBytes > 0 ? 0 : crowdedShare * peakBytes);
     let earliest = firstBackwardAccess;
-    while (earliest > peak + 1 && (liveBytes[earliest - 1] as number) <= crowded) earliest--;
+    const first = this.idleAt(index, peak) ?? peak;
+    while (earliest > first + 1 && (liveBytes[earliest - 1] as number) <= crowded) earliest--;
     const why = (placement?: SwapPlacement): string =>
       `${this.freed(index, peak)} for two copies of ${formatMs(swapMs)} (${swapMeasured ? "measured" : "simulated"}), away before ${placement?.outDone}, back from ${placement?.prefetch} on, which cost less time than the recomputation with the best ratio`;
     return { index, action: "swap", earliest, ratio: recomputeRatio, why };
@@ -192,11 +215,12 @@ export class Descent {
 
   /** μ-TWO's update_swap_prompts: what is back early at the peak comes back later. */
   private postpone(now: Draft): Draft | undefined {
-    const peak = peakRank(now);
+    const peak = this.peakOf(now);
     const later = this.taken.map((one): Taken => {
-      const { lastForwardAccess, firstBackwardAccess } = this.row(one.index);
-      const isEarly = one.action === "swap" && (one.earliest ?? 0) <= peak;
-      return isEarly && lastForwardAccess < peak && peak < firstBackwardAccess ? { ...one, earliest: peak + 1 } : one;
+      const at = this.idleAt(one.index, peak);
+      return one.action === "swap" && at !== undefined && (one.earliest ?? 0) <= at
+        ? { ...one, earliest: at + 1 }
+        : one;
     });
     if (later.every((one, i) => one === this.taken[i])) return undefined;
     const draft = this.drafts.draft(later);
@@ -205,7 +229,7 @@ export class Descent {
 
   /** Where swaps queue for the channel to the host, the last ones are still there at the peak: made again instead. */
   private convert(now: Draft): Draft | undefined {
-    const peak = peakRank(now);
+    const peak = this.peakOf(now);
     const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
     const queued = [...this.away].flatMap((name) => {
       const candidate = this.lineage.remaining.get(name);
@@ -228,7 +252,7 @@ export class Descent {
 
   /** Copies that are held across the peak for later blocks are made for each of them instead, those that are needed last first. */
   private release(now: Draft): Draft | undefined {
-    const peak = peakRank(now);
+    const peak = this.peakOf(now);
     const count = Math.ceil(this.drafts.rows.length / this.drafts.steps);
     const waiting = this.taken
       .filter(({ index, action }) => action === "hold" && peak < this.row(index).firstBackwardAccess)
@@ -242,12 +266,4 @@ export class Descent {
     }
     return undefined;
   }
-}
-
-/** Rank of the (first) node at the peak; a block counts as the node that it stands before. */
-function peakRank({ liveBytes }: Draft): number {
-  let peak = 0;
-  for (let rank = 0; rank < liveBytes.length; rank++)
-    if ((liveBytes[rank] as number) > (liveBytes[peak] as number)) peak = rank;
-  return peak;
 }

@@ -56,6 +56,8 @@ export class Drafts {
       graph,
       nodeMs,
       rows.map(({ swapMs }) => swapMs),
+      undefined,
+      problem.steady,
     );
     const allowed = allowedActions(problem);
     this.rows = rows;
@@ -79,6 +81,11 @@ export class Drafts {
     return this.problem.constraints?.hostBytes ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Whether plans are executed in another order than that of the graph. */
+  get isSteady(): boolean {
+    return this.problem.steady !== undefined;
+  }
+
   nodeName(rank: number): string {
     return this.problem.graph.nodes[rank]?.name ?? "";
   }
@@ -91,7 +98,7 @@ export class Drafts {
 
   /** A draft with its copies placed, judged by the exact timeline and arena. */
   judge({ taken }: Draft): Prefix {
-    const { graph, nodeMs } = this.problem;
+    const { graph, nodeMs, steady } = this.problem;
     const nameOf = ({ index }: Taken): string => (this.rows[index] as ActivationRow).name;
     const action = (one: Taken): Pick<Choice, "action" | "held"> =>
       one.action === "hold" ? { action: "recompute", held: true } : { action: one.action };
@@ -114,6 +121,7 @@ export class Drafts {
       new Map(swaps.map((one) => [nameOf(one), (this.rows[one.index] as ActivationRow).swapMs])),
       pcieLink,
       new Map(swaps.map((one) => [nameOf(one), first[one.earliest ?? 0] as number])),
+      steady && this.nodeName(steady.join),
     );
     return judge(
       this.problem,

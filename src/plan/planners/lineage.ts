@@ -14,7 +14,9 @@ export interface Candidate {
 }
 
 /** A row as a candidate, with its first attributes. */
-export const candidateOf = (row: ActivationRow): Candidate => ({
+export const candidateOf = (
+  row: Candidate["row"] & Pick<ActivationRow, "recomputeSources" | "recomputeMs">,
+): Candidate => ({
   row,
   sources: new Set(row.recomputeSources),
   recomputeMs: row.recomputeMs,

@@ -29,24 +29,27 @@ export interface Prefix<C = Choice> {
   readonly hostBytes: () => number;
 }
 
-/** Rewrites the step by some choices and simulates it. */
+/** Rewrites the step by some choices and simulates it, as it is executed. */
 export function judge<C extends Pick<Decision, "activation" | "action" | "swap" | "held">>(
   problem: PlanProblem,
   choices: readonly C[],
 ): Prefix<C> {
-  const { graph, nodeMs, rows, capacity = 1 } = problem;
-  const planned = rewrite(graph, choices);
+  const { graph, nodeMs, rows, steady, capacity = 1 } = problem;
+  const rewritten = rewrite(graph, choices);
+  const planned = steady?.execute(rewritten) ?? rewritten;
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
-  const swapMs = new Map(rows.map((row) => [row.name, row.swapMs]));
+  const swapMs = new Map(rows.map((row) => [row.name, row.swapMs / (steady?.swapShare ?? 1)]));
   const msOf = (node: Node): number =>
     opOf(node).swap
       ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
-      : (ms.get(knownName(node.name, ms)) as number);
+      : // what only a steady form has are copies of a few numbers, and views
+        (ms.get(knownName(node.name, ms)) ?? 0);
   const time = (of: Graph): Pick<StepTime, "totalMs" | "copyMs"> =>
     capacity > 1 ? laneTime(of, msOf, capacity) : stepTime(of, msOf);
   const { totalMs, copyMs } = time(planned);
-  const unplannedMs = capacity > 1 ? time(graph).totalMs : nodeMs.reduce((sum, one) => sum + one, 0);
+  const unplannedMs =
+    capacity > 1 ? time(steady?.execute(graph) ?? graph).totalMs : nodeMs.reduce((sum, one) => sum + one, 0);
   let places: Layout | undefined;
   const laidOut = (): Layout => (places ??= layout(planned));
   return {
