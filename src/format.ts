@@ -29,6 +29,14 @@ export function formatMs(ms: number): string {
   return Math.abs(ms) >= 1 || ms === 0 ? `${digits(ms)} ms` : `${digits(ms * 1000)} µs`;
 }
 
+/** A long time as s, min, h or days: `1.25 h`. */
+export function formatDuration(ms: number): string {
+  const seconds = ms / 1000;
+  const [divisor, unit] =
+    seconds < 120 ? [1, "s"] : seconds < 7200 ? [60, "min"] : seconds < 172_800 ? [3600, "h"] : [86_400, "days"];
+  return `${digits(seconds / (divisor as number))} ${unit}`;
+}
+
 /** A share as percent: `37.5 %`. */
 export const formatPercent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 

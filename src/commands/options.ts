@@ -26,7 +26,7 @@ export function withOptions<C extends CommandName, Flags extends object>(
 ): Command {
   for (const [, spec] of optionsOf(name)) command.addOption(commanderOption(spec));
   const read = (): Reading => {
-    const { options, misused } = readOptions(name, wordsOf(command));
+    const { options, misused } = readOptions(name, wordsOf(command), command.args.slice(1));
     const wrong = problemOf(() => check(command.opts(), options as OptionsOf<C>));
     return { options, misused, wrong: [...wrongOptions(name, options), ...wrong] };
   };
@@ -102,13 +102,21 @@ export function withGrid<Flags extends object>(
   });
 }
 
-/** The values that a command line gives, and what cannot be read as one or is not there. */
-function readOptions(name: CommandName, words: Words): Omit<Reading, "wrong"> {
+/**
+ * The values that a command line gives, and what cannot be read as one or is not there; `others` are the words behind the
+ * first one that belong to no option.
+ */
+function readOptions(name: CommandName, words: Words, others: readonly string[] = []): Omit<Reading, "wrong"> {
   const options: Record<string, unknown> = {};
   const misused: string[] = [];
   for (const [key, spec] of optionsOf(name)) {
     const option = commanderOption(spec);
     const written = words(option, key);
+    if (spec.kind.positional) {
+      if (written) options[key] = others;
+      else if (others.length) misused.push(`more than one model: ${others[0]} (pass ${spec.flag})`);
+      continue;
+    }
     if (Array.isArray(written))
       for (const word of written as string[])
         try {

@@ -32,6 +32,7 @@ const summaryOf = (run: Run, folder: string) => ({
   measuredPeakBytes: run.before.allocatedBytes,
   stepMs: run.before.step.medianMs,
   ...(run.before.estimated ? { estimated: true } : {}),
+  ...(run.together ? { together: run.together } : {}),
   plan: run.plan && {
     feasible: run.plan.feasible,
     peakBytes: run.plan.peakBytes,

@@ -8,7 +8,7 @@ import { complain } from "./terminal.js";
 /** `mutwo profile`: profiles a model's training step; with a budget, plans it and executes the plan. */
 export const profileCommand = (root: Command): Command => {
   const command = root
-    .command("profile <model>")
+    .command("profile <model> [others...]")
     .description("profile a model's training step; with --budget, plan and execute the plan");
   return outcomeOptions(withOptions(command, "profile", profile, checkOut));
 };

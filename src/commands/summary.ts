@@ -15,6 +15,7 @@ import {
   tradeoffLines,
   unfitLine,
 } from "../report/sentences.js";
+import { answerRows, togetherLines } from "../report/together.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
 import { leastPlan } from "../run/least.js";
 import { levers } from "../run/levers.js";
@@ -23,6 +24,7 @@ import { commandOf } from "../run/option-forms.js";
 import { ownOptions } from "../run/own-options.js";
 import { plannedPeak } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
+import type { Together } from "../run/together.js";
 import { boundsOf, type TradeoffPoint } from "../run/tradeoff.js";
 import { type Verification, verificationLimits } from "../run/verification.js";
 import { tableText } from "./table.js";
@@ -56,6 +58,7 @@ export function runSummary(run: Run): string {
     `${run.model.file}: ${before.nodes.length} nodes, ${run.model.parameters.toLocaleString("en")} parameters, ${before.activations.length} saved activations`,
     ...run.model.notes.map((note) => `note: ${note}`),
     tableText(table),
+    ...(run.together ? togetherSummary(run.together) : []),
     `peak at ${nodeText(run, before.nodes[before.timeline.peakRank]?.name)}; the largest there:`,
     ...holderLines(run, before.peakHolders),
     ...plannedPeakLines(run),
@@ -82,6 +85,26 @@ export function runSummary(run: Run): string {
   lines.push(...run.warnings.map(({ text }) => `warning: ${text}`));
   return lines.join("\n");
 }
+
+/** The ways of training several models in a few lines, the executed one marked. */
+function togetherSummary(together: Together): string[] {
+  const head = ["10 000 steps of every model", "how", "time", "step", "predicted", "as fast", "peak", ""];
+  const table = new Table({ head, style: { ...plain, compact: true } });
+  for (const { what, how, hours, step, predicted, faster, peak, executed } of answerRows(together))
+    table.push([what, how, hours, step, predicted, faster, peak, executed && "executed"]);
+  const models = together.trials.map(({ name, varied }) => {
+    const words = Object.entries(varied).map(([key, value]) => `${key} ${value}`);
+    return `  ${name}  ${words.join(", ") || "as given"}`;
+  });
+  const shown =
+    models.length > mostModels
+      ? [...models.slice(0, mostModels - 1), `  … ${models.length - mostModels + 1} more`]
+      : models;
+  return [...shown, tableText(table), ...togetherLines(together)];
+}
+
+/** More models than this are not listed one by one. */
+const mostModels = 16;
 
 /** What would lower the peak enough, each in a line with its command. */
 const fittingLines = (run: Run): string[] =>

@@ -118,12 +118,6 @@ export interface GraphTrial {
   readonly loss: string;
 }
 
-/** The lane and the stage of a node. */
-export const placeOf = ({ lane = 0, stage = 0 }: Pick<Node, "lane" | "stage">): { lane: number; stage: number } => ({
-  lane,
-  stage,
-});
-
 /**
  * A computation whose node list is its schedule: a runtime executes the nodes in list order.
  *

@@ -1,8 +1,12 @@
 import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
+import { stagesOf } from "../graph/lanes.js";
 import { perObject } from "../graph/memo.js";
-import { type FlatBuffer, pack } from "./pack.js";
+import { lanesOf } from "./lanes.js";
+import { pack } from "./pack.js";
+import type { FlatBuffer } from "./pack-content.js";
 import { aligned } from "./packing.js";
 import { type Storage, storages } from "./storages.js";
+import type { Wide } from "./worst-peak.js";
 
 /** Where each tensor lies: in the device's one arena, or in that of the host. */
 export interface Layout {
@@ -20,7 +24,8 @@ export interface Layout {
 
 /**
  * Static offsets for all tensors of a graph, the same way in each of the two arenas: residents first, then everything
- * else by its live range. Tensors that are live at the same time never overlap; the parts of a flat buffer lie side by
+ * else by its live range. Tensors that are live at the same time never overlap, those of lanes whose nodes run beside
+ * each other neither, whichever node is faster; the parts of a flat buffer lie side by
  * side, and the buffer right after the residents or at the end of the arena. The same graph gives the same offsets on
  * every machine.
  */
@@ -82,34 +87,46 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
       offsets.set(storage, base);
       base += aligned(storage.bytes);
     }
+  const wide = lanesOf(graph)?.of;
   const free = all.filter((storage) => !storage.resident && !storage.within);
   const flat = flatBuffers(graph, all);
-  const { end, starts, fromBase } = pack({ free, flat, base, count: graph.nodes.length });
+  const { end, starts, flatStarts } = pack({
+    free: wide ? free.map((storage) => ({ ...storage, wide: wide.get(storage) })) : free,
+    flat: wide ? flat.map((buffer) => ({ ...buffer, parts: widened(buffer.parts, wide) })) : flat,
+    base,
+    count: graph.nodes.length,
+    stages: stagesOf(graph.nodes),
+  });
   free.forEach((storage, one) => {
     offsets.set(storage, starts[one] as number);
   });
   const groups = new Map<string, number>();
-  for (const { tensor, place, bytes, parts } of flat) {
-    const start = fromBase ? base + place : end - place - bytes;
+  flat.forEach(({ tensor, parts }, one) => {
+    const start = flatStarts[one] as number;
     groups.set(tensor, start);
     for (const { storage, offsetBytes } of parts) offsets.set(storage, start + offsetBytes);
-  }
+  });
   return { bytes: end, offsets, groups };
 }
 
+const widened = (parts: Flat["parts"], wide: ReadonlyMap<Storage, Wide>): FlatBuffer["parts"] =>
+  parts.map(({ storage, offsetBytes }) => ({ storage: { ...storage, wide: wide.get(storage) }, offsetBytes }));
+
+interface Flat extends FlatBuffer {
+  readonly parts: { readonly storage: Storage; readonly offsetBytes: number }[];
+}
+
 /** The flat buffers whose parts are made by nodes: fixed places, in which others may live before a part is made. */
-function flatBuffers(graph: Graph, all: readonly Storage[]): FlatBuffer[] {
-  const buffers = new Map<string, FlatBuffer & { readonly parts: { storage: Storage; offsetBytes: number }[] }>();
-  let place = 0;
+function flatBuffers(graph: Graph, all: readonly Storage[]): Flat[] {
+  const buffers = new Map<string, Flat>();
   for (const storage of all) {
     if (!storage.within) continue;
     const { tensor, offsetBytes } = storage.within;
     let buffer = buffers.get(tensor);
     if (!buffer) {
       const whole = graph.tensors.get(tensor);
-      buffer = { tensor, place, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
+      buffer = { tensor, bytes: aligned(whole ? tensorBytes(whole) : 0), parts: [] };
       buffers.set(tensor, buffer);
-      place += buffer.bytes;
     }
     buffer.parts.push({ storage, offsetBytes });
   }
@@ -122,33 +139,82 @@ export interface Piece {
   readonly bytes: number;
 }
 
-/** For each node the largest piece of the arena in which nothing lives while it runs. */
+/** A storage at its place. */
+interface Occupied {
+  readonly offset: number;
+  readonly until: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * For each node the largest piece of the arena in which nothing lives while it runs. Nodes that run at the same time get
+ * pieces that do not overlap: each lane what its own storages leave, the first one of a stage what no lane uses.
+ */
 export function idlePieces(graph: Graph, { arenaBytes, offsets }: Layout): Piece[] {
-  const places = storages(graph).all.map(({ name, bytes, start, end, resident }) => {
+  const lanes = lanesOf(graph);
+  const places = storages(graph).all.map((storage) => {
+    const { name, bytes, start, end, resident } = storage;
     const offset = offsets.get(name) as number;
-    return { offset, until: offset + aligned(bytes), start: resident ? 0 : Math.max(0, start), end };
+    const wide = lanes?.of.get(storage);
+    return { offset, until: offset + aligned(bytes), start: resident ? 0 : Math.max(0, start), end, wide };
   });
-  type Place = (typeof places)[number];
-  const starting = graph.nodes.map((): Place[] => []);
-  for (const one of places) starting[one.start]?.push(one);
-  let live: Place[] = [];
-  return graph.nodes.map((_, rank) => {
-    live = live.filter(({ end }) => end >= rank);
-    const fresh = starting[rank] as Place[];
+  const pieces: Piece[] = [];
+  for (const { first, last, lanes: running } of stagesOf(graph.nodes)) {
+    if (running.size === 1) {
+      for (const piece of idleWithin(places, first, last, arenaBytes)) pieces.push(piece);
+      continue;
+    }
+    const here = places
+      .filter(({ start, end, wide }) => (wide?.from ?? start) <= last && (wide?.until ?? end) >= first)
+      .sort((a, z) => a.offset - z.offset);
+    const always = (occupied: readonly Occupied[]): Occupied[] =>
+      occupied.map(({ offset, until }) => ({ offset, until, start: first, end: last }));
+    const [leader] = running;
+    const unused = gaps(here, arenaBytes).map(({ offset, bytes }) => ({
+      offset,
+      until: offset + bytes,
+      start: first,
+      end: last,
+    }));
+    for (const lane of running) {
+      const isOwn = ({ wide }: (typeof here)[number]): boolean => wide?.lane === lane;
+      const others = always(here.filter((one) => !isOwn(one)));
+      const occupied = [...here.filter(isOwn), ...others, ...(lane === leader ? [] : unused)];
+      idleWithin(occupied, first, last, arenaBytes).forEach((piece, i) => {
+        if ((graph.nodes[first + i]?.lane ?? 0) === lane) pieces[first + i] = piece;
+      });
+    }
+  }
+  return pieces;
+}
+
+/** For each rank from one to another the largest piece of the arena in which none of these storages lives. */
+function idleWithin(places: readonly Occupied[], first: number, last: number, arenaBytes: number): Piece[] {
+  const starting = Array.from({ length: last - first + 1 }, (): Occupied[] => []);
+  for (const one of places) if (one.end >= first) starting[Math.max(0, one.start - first)]?.push(one);
+  let live: Occupied[] = [];
+  return starting.map((fresh, i) => {
+    live = live.filter(({ end }) => end >= first + i);
     if (fresh.length) live = [...live, ...fresh].sort((a, z) => a.offset - z.offset);
     let best: Piece = { offset: 0, bytes: 0 };
-    let free = 0;
-    const close = (at: number): void => {
-      const offset = Math.ceil(free / idleAlignment) * idleAlignment;
-      if (at - offset > best.bytes) best = { offset, bytes: at - offset };
-    };
-    for (const { offset, until } of live) {
-      if (offset > free) close(offset);
-      free = Math.max(free, until);
+    for (const { offset, bytes } of gaps(live, arenaBytes)) {
+      const from = Math.ceil(offset / idleAlignment) * idleAlignment;
+      if (offset + bytes - from > best.bytes) best = { offset: from, bytes: offset + bytes - from };
     }
-    close(arenaBytes);
     return best;
   });
+}
+
+/** What lies between these pieces of the arena, from the bottom up. */
+function gaps(occupied: readonly Pick<Occupied, "offset" | "until">[], arenaBytes: number): Piece[] {
+  const found: Piece[] = [];
+  let free = 0;
+  for (const { offset, until } of [...occupied, { offset: arenaBytes, until: arenaBytes }]) {
+    if (offset > free) found.push({ offset: free, bytes: offset - free });
+    free = Math.max(free, until);
+  }
+  return found;
 }
 
 /** Workspaces want coarser boundaries than values. */

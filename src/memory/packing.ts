@@ -1,21 +1,25 @@
-import { Placed } from "./placed.js";
+import { Placed, takesTurns } from "./placed.js";
 import type { Storage } from "./storages.js";
+import type { Wide } from "./worst-peak.js";
 
 /** Every storage starts on such a boundary: a cache line. */
 const alignment = 64;
 
 export const aligned = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
 
+/** When a storage lives, and how long for nodes of other lanes. */
+export type Span = Pick<Storage, "start" | "end"> & { readonly wide?: Wide | undefined };
+
 /** A storage whose place is given. */
 export interface Fixed {
-  readonly storage: Pick<Storage, "start" | "end">;
+  readonly storage: Span;
   readonly offset: number;
   readonly end: number;
 }
 
 /** What is to be placed from `base` bytes on, among what has its place, in a schedule of `count` nodes. */
 export interface PackingProblem {
-  readonly free: readonly Pick<Storage, "bytes" | "start" | "end">[];
+  readonly free: readonly (Span & Pick<Storage, "bytes">)[];
   readonly fixed: readonly Fixed[];
   readonly base: number;
   readonly count: number;
@@ -37,6 +41,11 @@ export class Packing {
   readonly size: Float64Array;
   readonly start: Int32Array;
   readonly end: Int32Array;
+  /** The same as nodes of other lanes see it. */
+  readonly from: Int32Array;
+  readonly until: Int32Array;
+  /** The lane of each; undefined where no two nodes run at the same time. */
+  readonly lane: Int32Array | undefined;
   /** Where each lies. */
   readonly offset: Float64Array;
   /** Where each ends. */
@@ -62,6 +71,11 @@ export class Packing {
     this.size = new Float64Array(total);
     this.start = new Int32Array(total);
     this.end = new Int32Array(total);
+    const all = [...free, ...fixed.map(({ storage }) => storage)];
+    const hasLanes = all.some(({ wide }) => wide);
+    this.from = hasLanes ? Int32Array.from(all, ({ start, wide }) => wide?.from ?? start) : this.start;
+    this.until = hasLanes ? Int32Array.from(all, ({ end, wide }) => wide?.until ?? end) : this.end;
+    this.lane = hasLanes ? Int32Array.from(all, ({ wide }) => wide?.lane ?? 0) : undefined;
     this.offset = new Float64Array(total);
     this.top = new Float64Array(total);
     free.forEach(({ bytes, start, end }, i) => {
@@ -112,7 +126,7 @@ export class Packing {
 
   /** The lowest offset at which a storage fits. */
   private lowest(one: number): number {
-    const [first, last] = [this.listOf(this.start[one] as number), this.listOf(this.end[one] as number)];
+    const [first, last] = [this.listOf(this.from[one] as number), this.listOf(this.until[one] as number)];
     if (first === last || !this.all) return this.lowestIn(one, this.lists[first] as Placed);
     let among = 0;
     for (let index = first; index <= last; index++) among += (this.lists[index] as Placed).length;
@@ -121,23 +135,24 @@ export class Packing {
   }
 
   private lowestIn(one: number, list: Placed): number {
-    const found = list.lowest(this.start[one] as number, this.end[one] as number, this.size[one] as number, this.base);
+    const found = list.lowest(one, this.size[one] as number, this.base);
     this.work += list.passed;
     return found;
   }
 
   /** The same for a storage that lives in several spans: what lives beside it is gathered and sorted. */
   private lowestAmong(one: number, first: number, last: number): number {
-    const { start, end, offset, top } = this;
-    const [from, to, size] = [start[one] as number, end[one] as number, this.size[one] as number];
+    const { from, until, offset, top } = this;
+    const [begin, end, size] = [from[one] as number, until[one] as number, this.size[one] as number];
     let found = 0;
     for (let index = first; index <= last; index++) {
       const list = this.lists[index] as Placed;
       this.work += list.length;
       list.forEach((other) => {
-        const begin = start[other] as number;
-        if (begin > to || (end[other] as number) < from) return;
-        if (this.listOf(Math.max(begin, from)) !== index) return; // it is in an earlier list too
+        const first = from[other] as number;
+        if (first > end || (until[other] as number) < begin) return;
+        if (this.listOf(Math.max(first, begin)) !== index) return; // it is in an earlier list too
+        if (takesTurns(this, one, other)) return;
         if (found === this.keys.length) {
           const more = new Float64Array(2 * found);
           more.set(this.keys);
@@ -158,8 +173,8 @@ export class Packing {
 
   /** Puts what is placed into the lists of its life. */
   private add(one: number): void {
-    const last = this.listOf(this.end[one] as number);
-    for (let index = this.listOf(this.start[one] as number); index <= last; index++) this.lists[index]?.insert(one);
+    const last = this.listOf(this.until[one] as number);
+    for (let index = this.listOf(this.from[one] as number); index <= last; index++) this.lists[index]?.insert(one);
     this.all?.insert(one);
   }
 }

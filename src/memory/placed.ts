@@ -2,9 +2,19 @@
 export interface Lives {
   readonly start: Int32Array;
   readonly end: Int32Array;
+  /** When they live for nodes of other lanes: no less. */
+  readonly from: Int32Array;
+  readonly until: Int32Array;
+  readonly lane: Int32Array | undefined;
   readonly offset: Float64Array;
   readonly top: Float64Array;
 }
+
+/** Whether two storages that are in use in the same stages are so one after the other: nodes of a lane run in turn. */
+export const takesTurns = ({ lane, start, end }: Omit<Lives, "offset" | "top">, one: number, other: number): boolean =>
+  lane !== undefined &&
+  lane[one] === lane[other] &&
+  ((start[other] as number) > (end[one] as number) || (end[other] as number) < (start[one] as number));
 
 /** Neighbours from the bottom up, and what all of them have in common. */
 class Chunk {
@@ -12,10 +22,10 @@ class Chunk {
   length: number;
   /** Whether what they have in common is known. */
   private isSummed = false;
-  private firstStart = 0;
+  private firstFrom = 0;
   private lastStart = 0;
   private firstEnd = 0;
-  private lastEnd = 0;
+  private lastUntil = 0;
   /** Where the highest one ends. */
   top = 0;
   /** The largest gap between them, if all live at once. */
@@ -39,7 +49,7 @@ class Chunk {
   /** Whether none of them lives between these ranks. */
   isBeside(from: number, to: number): boolean {
     if (!this.isSummed) this.sum();
-    return this.firstStart > to || this.lastEnd < from;
+    return this.firstFrom > to || this.lastUntil < from;
   }
 
   /** Whether all of them live between these ranks at some time, and so close above an offset that nothing of a size fits between. */
@@ -81,18 +91,17 @@ class Chunk {
 
   private sum(): void {
     this.isSummed = true;
-    const { start, end, offset, top } = this.lives;
-    this.firstStart = this.firstEnd = Number.POSITIVE_INFINITY;
-    this.lastStart = this.lastEnd = Number.NEGATIVE_INFINITY;
+    const { start, end, from, until, offset, top } = this.lives;
+    this.firstFrom = this.firstEnd = Number.POSITIVE_INFINITY;
+    this.lastStart = this.lastUntil = Number.NEGATIVE_INFINITY;
     this.gap = 0;
     let cursor = this.lowest;
     for (let i = 0; i < this.length; i++) {
       const one = this.ones[i] as number;
-      const [from, to] = [start[one] as number, end[one] as number];
-      if (from < this.firstStart) this.firstStart = from;
-      if (from > this.lastStart) this.lastStart = from;
-      if (to < this.firstEnd) this.firstEnd = to;
-      if (to > this.lastEnd) this.lastEnd = to;
+      this.firstFrom = Math.min(this.firstFrom, from[one] as number);
+      this.lastUntil = Math.max(this.lastUntil, until[one] as number);
+      this.lastStart = Math.max(this.lastStart, start[one] as number);
+      this.firstEnd = Math.min(this.firstEnd, end[one] as number);
       if ((offset[one] as number) - cursor > this.gap) this.gap = (offset[one] as number) - cursor;
       if ((top[one] as number) > cursor) cursor = top[one] as number;
     }
@@ -139,19 +148,23 @@ export class Placed {
     if (chunk.length === this.inChunk) this.chunks.splice(index + 1, 0, chunk.halved());
   }
 
-  /** The lowest offset from `base` on at which so many bytes are free from one rank to another. */
-  lowest(from: number, to: number, size: number, base: number): number {
-    const { start, end, offset, top } = this.lives;
+  /** The lowest offset from `base` on at which so many bytes are free while one of them lives. */
+  lowest(one: number, size: number, base: number): number {
+    const { lives } = this;
+    const { offset, top, lane } = lives;
+    const [first, last] = [lives.start[one] as number, lives.end[one] as number];
+    const [from, until] = [lives.from[one] as number, lives.until[one] as number];
     let cursor = base;
     this.passed = 0;
     const areMany = this.chunks.length > 1;
     for (const chunk of this.chunks) {
       const { ones, length } = chunk;
-      if (areMany && chunk.isWall(from, to, cursor, size)) cursor = Math.max(cursor, chunk.top);
-      else if (!areMany || !chunk.isBeside(from, to))
+      if (areMany && chunk.isWall(first, last, cursor, size)) cursor = Math.max(cursor, chunk.top);
+      else if (!areMany || !chunk.isBeside(from, until))
         for (let i = 0; i < length; i++) {
           const other = ones[i] as number;
-          if ((start[other] as number) > to || (end[other] as number) < from) continue;
+          if ((lives.from[other] as number) > until || (lives.until[other] as number) < from) continue;
+          if (lane && takesTurns(lives, one, other)) continue;
           if ((offset[other] as number) - cursor >= size) {
             this.passed += i;
             return cursor;

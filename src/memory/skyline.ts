@@ -10,19 +10,19 @@ interface Segment {
 /**
  * Fills the lowest valley of the skyline again and again: of the storages that live within its ranks the heaviest is
  * put on its ground; a valley in which none fits is raised to its lower wall. This is the best-fit heuristic of
- * Sekiyama et al., "Profile-guided memory optimization for deep neural networks" (2018). Returns the free storages from
+ * Sekiyama et al., "Profile-guided memory optimization for deep neural networks" (2018). Returns the storages `ones` from
  * the bottom up: an order in which `Packing.place` reaches no higher.
  */
-export function skyline(packing: Packing, weight: (one: number) => number): Int32Array {
+export function skyline(packing: Packing, weight: (one: number) => number, ones: Int32Array): Int32Array {
   const { free, start, end, size } = packing;
   const weights = Float64Array.from({ length: free }, (_, one) => weight(one));
   const starting: number[][] = Array.from({ length: packing.count + 2 }, () => []);
-  for (let one = 0; one < free; one++) (starting[start[one] as number] as number[]).push(one);
+  for (const one of ones) (starting[start[one] as number] as number[]).push(one);
   // the heaviest of a rank first
   for (const list of starting) list.sort((a, z) => (weights[z] as number) - (weights[a] as number) || a - z);
   const segments = ground(packing);
   const offsets = new Float64Array(free);
-  for (let left = free; left > 0; ) {
+  for (let left = ones.length; left > 0; ) {
     const index = lowest(segments);
     const valley = segments[index] as Segment;
     let best = -1;
@@ -44,9 +44,7 @@ export function skyline(packing: Packing, weight: (one: number) => number): Int3
     offsets[best] = valley.level;
     cover(segments, index, start[best] as number, end[best] as number, valley.level + (size[best] as number));
   }
-  return Int32Array.from(offsets, (_, one) => one).sort(
-    (a, z) => (offsets[a] as number) - (offsets[z] as number) || a - z,
-  );
+  return ones.slice().sort((a, z) => (offsets[a] as number) - (offsets[z] as number) || a - z);
 }
 
 /** The skyline of what has its place. */

@@ -70,6 +70,13 @@ export class Link {
     this.clockMs += left;
   }
 
+  /** Lets time pass until a copy is complete, beside kernels or not, at most so long; returns how long that was, ms. */
+  next(mostMs: number, isBesideKernels: boolean): number {
+    if (this.isBusy()) return this.step(mostMs, isBesideKernels ? this.traits.besideKernels : 1);
+    this.clockMs += mostMs;
+    return mostMs;
+  }
+
   /** Lets time pass in which none does until a copy is complete; returns how long that took, ms. */
   finish(direction: Direction, number: number): number {
     let waited = 0;

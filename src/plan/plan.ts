@@ -130,6 +130,8 @@ export interface PlanProblem {
   readonly budgetBytes: number | null;
   readonly constraints?: Constraints;
   readonly effort?: Partial<Effort>;
+  /** Where lanes run side by side: how many nodes' work the device gets done at a time (`capacityOf`); default 1. */
+  readonly capacity?: number;
   /** Of planner `mutwo`; default mended. */
   readonly variant?: Variant;
 }

@@ -1,4 +1,5 @@
 import { type Graph, type Node, producers, prune, type Tensor } from "../graph/graph.js";
+import { placedWith } from "../graph/lanes.js";
 import { addTo } from "../graph/lists.js";
 import { copyName } from "../graph/names.js";
 import {
@@ -47,7 +48,7 @@ export function insertRecomputation(
   /** The copies that later blocks start from. */
   const standing = new Map<string, string>();
 
-  const block = (activation: SavedActivation): Node[] => {
+  const block = (activation: SavedActivation, before: Node): Node[] => {
     const local = new Map<string, string>();
     const copied = recomputeRanks(graph, activation, evicted, standing).map((rank): Node => {
       const node = graph.nodes[rank] as Node;
@@ -60,7 +61,8 @@ export function insertRecomputation(
         if (held.has(owners.get(name) ?? "") && !standing.has(name)) standing.set(name, copy);
         return copy;
       });
-      return { ...node, name: nodeCopy(node.name), inputs, outputs, phase: "backward" };
+      const copy: Node = { ...node, name: nodeCopy(node.name), inputs, outputs, phase: "backward" };
+      return placedWith(copy, node, before);
     });
     for (const member of activation.backwardMembers)
       current.set(member, (standing.get(member) ?? local.get(member)) as string);
@@ -69,7 +71,7 @@ export function insertRecomputation(
 
   const nodes = graph.nodes.flatMap((node, rank): Node[] => {
     const targets = blocks.get(rank)?.sort((a, z) => (made.get(a.name) ?? 0) - (made.get(z.name) ?? 0)) ?? [];
-    const before = targets.flatMap(block);
+    const before = targets.flatMap((target) => block(target, node));
     const reads = node.inputs.some((name) => current.has(name));
     return [...before, reads ? { ...node, inputs: node.inputs.map((name) => current.get(name) ?? name) } : node];
   });

@@ -1,4 +1,5 @@
 import { type Graph, type Node, producers, prune, tensorOf } from "../graph/graph.js";
+import { placedWith } from "../graph/lanes.js";
 import { type SwapPart, swapName } from "../graph/names.js";
 import { type Accesses, activationAccesses } from "../memory/activations.js";
 import type { SwapPlacement } from "./plan.js";
@@ -122,14 +123,21 @@ export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPl
   const insertions = new Insertions(graph.nodes);
   const names = new FreeNames(graph.tensors.keys());
   const named = (name: string, part: SwapPart): string => names.of(name, part);
-  const put = (rank: number, { name, lastForwardAccess }: Swap, part: SwapPart, inputs: readonly string[]): void => {
+  const put = (
+    rank: number,
+    { name, created, lastForwardAccess }: Swap,
+    part: SwapPart,
+    inputs: readonly string[],
+  ): void => {
     const { dtype, shape, category } = tensorOf(graph, name);
     const output = named(name, part);
     const leaves = part === "out" || part === "host";
     const phase = leaves ? (graph.nodes[lastForwardAccess] as Node).phase : "backward";
     tensors.set(output, { name: output, dtype, shape, category, ...(leaves ? { host: true } : {}) });
-    const node = { name, domain: "mutwo", op: swapOps[part], inputs, outputs: [output], attributes: {}, phase };
-    insertions.add(rank, node, part);
+    const node: Node = { name, domain: "mutwo", op: swapOps[part], inputs, outputs: [output], attributes: {}, phase };
+    // what leaves does so in the stage of its last use
+    const beside = graph.nodes[part === "out" ? lastForwardAccess : Math.min(rank, graph.nodes.length - 1)];
+    insertions.add(rank, placedWith(node, graph.nodes[created], beside), part);
   };
 
   // before one node: what leaves first, so that what comes back may have its memory
@@ -149,7 +157,8 @@ export function insertSwaps(graph: Graph, placements: ReadonlyMap<string, SwapPl
       const copy = named(shown, "back");
       const inputs = [named(view.inputs[0] as string, "back"), ...view.inputs.slice(1)];
       tensors.set(copy, { ...tensorOf(graph, shown), name: copy });
-      insertions.add(from, { ...view, inputs, outputs: [copy], phase: "backward" }, "back");
+      const again: Node = { ...view, inputs, outputs: [copy], phase: "backward" };
+      insertions.add(from, placedWith(again, view, graph.nodes[from]), "back");
       back.set(shown, from);
     }
   }

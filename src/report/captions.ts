@@ -7,6 +7,7 @@ import { actionOf } from "./ranges.js";
 import { fastest, phaseTimes, rooflinePoints } from "./roofline.js";
 import { allocated, estimatedTime, stepTime } from "./sentences.js";
 import { runLanes } from "./swap-lanes.js";
+import { togetherPieces } from "./together-lanes.js";
 
 const sum = <T>(rows: readonly T[], value: (row: T) => number): number =>
   rows.reduce((all, row) => all + value(row), 0);
@@ -95,6 +96,24 @@ function lanes(run: Run): string {
   return `${formatCount(all.toHost.length)} copies to the host take ${formatMs(sum(all.toHost, length))}, ${formatCount(all.toDevice.length)} back take ${formatMs(sum(all.toDevice, length))}, beside ${formatMs(sum(all.compute, length))} of computation; nodes wait ${formatMs(wait)} for them in ${formatCount(all.stalls.length)} stalls. Each copy is drawn at its time alone; the predicted time also counts that copies and kernels slow each other down.`;
 }
 
+function inLanes(run: Run): string {
+  const pieces = togetherPieces(run);
+  if (!pieces) return "";
+  const length = (kind: string): number =>
+    sum(
+      pieces.bars.filter(({ what }) => what === kind),
+      ({ beginMs, endMs }) => endMs - beginMs,
+    );
+  const arrays = pieces.rows.filter((row) => !row.includes(" "));
+  const end = pieces.bars.reduce((most, { endMs }) => Math.max(most, endMs), 0);
+  const copies = length("copy");
+  const moved =
+    copies > 0
+      ? `; copies take ${formatMs(copies)} beside them, and nodes wait ${formatMs(length("stall"))} for them`
+      : "";
+  return `Each row is a model, or those fused into one: ${few(arrays)}. All are through after ${formatMs(end)}: forward ${formatMs(length("forward"))}, backward ${formatMs(length("backward"))}, update ${formatMs(length("update"))} in all rows${moved}. Times of nodes are measured one by one, and what runs at the same time is simulated.`;
+}
+
 function tradeoff({ before, tradeoff: points = [] }: Run): string {
   const planners = new Set(points.map(({ planner }) => planner)).size;
   return `${formatCount(points.length)} plans of ${formatCount(planners)} planners; the unplanned step, on the right, needs ${formatBytes(before.arenaBytes)} and takes ${formatMs(before.step.medianMs)}. Down and to the left is better.`;
@@ -111,5 +130,6 @@ export const captions: Readonly<Record<string, (run: Run) => string>> = {
   liveRanges,
   sizeIdle,
   lanes,
+  togetherLanes: inLanes,
   tradeoff,
 };

@@ -22,6 +22,7 @@ import { timeByModule } from "./module-view.js";
 import { actionOf, liveRanges, sizeIdle } from "./ranges.js";
 import { roofline, timeByPhase } from "./roofline.js";
 import { swapLanes } from "./swap-lanes.js";
+import { togetherLanes } from "./together-lanes.js";
 import { tradeoff } from "./tradeoff.js";
 
 export { timeByModule } from "./module-view.js";
@@ -262,4 +263,5 @@ export const pageFigures = (run: Run): Readonly<Record<string, Figure | null>> =
   sizeIdle: sizeIdle(run),
   lanes: swapLanes(run),
   tradeoff: tradeoff(run),
+  togetherLanes: togetherLanes(run),
 });

@@ -29,6 +29,7 @@ import {
   stepShown,
   tradeoffLines,
 } from "./sentences.js";
+import { togetherView } from "./together.js";
 
 /** The ops that take the most time are shown, so many. */
 const mostOps = 25;
@@ -51,6 +52,7 @@ export interface Section {
 /** The sections of the report, from top to bottom. */
 export const sections: readonly Section[] = [
   { name: "summary", title: "Summary", view: summary },
+  { name: "together", title: "Several models", isShown: ({ together }) => together !== undefined, view: togetherView },
   { name: "findings", title: "Findings", view: findings },
   { name: "memory", title: "Memory", view: memoryView },
   { name: "time", title: "Time", view: time },

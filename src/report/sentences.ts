@@ -5,6 +5,7 @@ import type { Profile } from "../run/profile.js";
 import { roomBytes } from "../run/room.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
+import { answerLine } from "./together.js";
 
 /** One line for a budget that cannot be met. */
 export const infeasibleLine = (plan: Plan): string =>
@@ -161,8 +162,9 @@ export function unfitLine({ before }: Run): string | undefined {
 
 /** What the report says first. */
 export function headline(run: Run): { text: string; good: boolean } {
-  const { before, plan } = run;
+  const { before, plan, together } = run;
   const unfit = unfitLine(run);
+  if (together && (!plan || plan.feasible) && !unfit) return { text: `${answerLine(together)}.`, good: true };
   if (!plan && unfit) return { text: `${unfit[0]?.toUpperCase()}${unfit.slice(1)}.`, good: false };
   if (!plan)
     return {

@@ -17,7 +17,7 @@ const warmPairs = 2;
 const comparedSteps = 2;
 
 /** ‖a − b‖ / ‖b‖ of float tensors, above 0 where any bit differs; 0 or 1 for others, equal or not. */
-function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
+export function relativeDifference(dtype: DType, a: Uint8Array, b: Uint8Array): number {
   if (Buffer.compare(a, b) === 0) return 0;
   if (!isFloat(dtype) || a.length !== b.length) return 1;
   const [p, q] = [numbersIn(dtype, a), numbersIn(dtype, b)];

@@ -1,4 +1,5 @@
 import { type Graph, type Node, tensorBytes, tensorOf } from "../graph/graph.js";
+import { placeOf } from "../graph/lanes.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { shown } from "../schema.js";
@@ -63,7 +64,12 @@ function scheduleFits({ nodes, tensors }: Graph): string | undefined {
         if (!tensors.has(name)) return `${place(rank)}.inputs[${i}] is ${shown(name)}, which is no tensor`;
         return (made.get(name) ?? -1) >= rank && `${place(rank)}.inputs[${i}] is ${shown(name)}, which is made later`;
       }),
-    )
+    ) ??
+    firstOf(nodes, (node, rank) => {
+      const before = placeOf(nodes[rank - 1] ?? {}).stage;
+      const { stage } = placeOf(node);
+      return stage < before && `${place(rank)}.stage is ${stage}, which is before that of the node before it`;
+    })
   );
 }
 

@@ -4,16 +4,21 @@ import { type Defaults, type ModelOptions, type OptionsOf, optionEntries, option
 
 /** The words after `mutwo` of the command line that does the same again. */
 export function commandWords<C extends CommandName>(command: C, file: string, options: OptionsOf<C>): string[] {
+  const files = [file];
   const words = optionsOf(command).flatMap(([name, { flag, kind }]) => {
     const value = (options as Given)[name];
     if (value === undefined) return [];
+    if (kind.positional) {
+      files.push(...kind.words(value));
+      return [flag];
+    }
     return kind.words(value).flatMap((word) => {
       if (!kind.metavar || (kind.optional && word === "")) return [flag];
       // behind a flag that may stand alone a word that begins with a dash is another flag
       return kind.optional ? [`${flag}=${word}`] : [flag, word];
     });
   });
-  return [command, file, ...words];
+  return [command, ...files, ...words];
 }
 
 /** The command line that does the same again. */

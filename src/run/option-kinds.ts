@@ -14,6 +14,7 @@ export type Given = Readonly<Record<string, unknown>>;
 export const optionGroups = {
   training: "Training:",
   step: "Step:",
+  together: "Several models:",
   device: "Device:",
   measuring: "Measuring:",
   planning: "Planning:",
@@ -58,6 +59,8 @@ export interface Kind<T> {
   readonly repeats?: true;
   /** Whether the flag may stand alone. */
   readonly optional?: true;
+  /** Whether the flag stands alone and the values behind the command's file. */
+  readonly positional?: true;
   /** The only values there are. */
   readonly choices?: readonly string[];
   /** Whether a value is a number; `includes` then says in which range. */
@@ -161,6 +164,9 @@ export const texts = (what: string): Kind<readonly string[]> => ({
   words: (value) => value,
   say: (value) => value.join(", "),
 });
+
+/** Further ones of what the command's own argument is: the flag says that they are wanted. */
+export const others = (what: string): Kind<readonly string[]> => ({ ...texts(what), metavar: "", positional: true });
 
 /** Sizes by name, one each time. */
 export const sizes = (): Kind<Readonly<Record<string, number>>> => ({

@@ -17,6 +17,7 @@ import {
   texts,
 } from "./option-kinds.js";
 import { planOptions } from "./plan-options.js";
+import { togetherOptions } from "./together-options.js";
 import { trainOptions, trainOutputs } from "./train-options.js";
 
 /** The step's checks, loaded when options are checked: help does without the graph and its ops. */
@@ -126,6 +127,7 @@ export const optionTable = {
     model: true,
     fact: "batch norm",
   },
+  ...togetherOptions,
   /** `cpu`, `cuda`, `replay:FILE` of a recording, or `estimate` of a device that is only described; default `cpu`. */
   backend: {
     flag: "--backend",

@@ -2,6 +2,7 @@ import type { Graph } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { capacityOf } from "../plan/lane-time.js";
 import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { inShort } from "./beside.js";
@@ -62,9 +63,12 @@ function constraintsOf(graph: Graph, measured: Measured, settings: PlanSettings)
 export function planProblem(graph: Graph, profile: Measured, settings: PlanSettings): PlanProblem {
   const { budget, timeLimit, moves, variant } = settings;
   const constraints = constraintsOf(graph, profile, settings);
+  const nodeMs = profile.nodes.map((row) => row.time.medianMs);
+  const isWide = graph.nodes.some(({ lane }) => lane);
   return {
     graph,
-    nodeMs: profile.nodes.map((row) => row.time.medianMs),
+    nodeMs,
+    ...(isWide ? { capacity: capacityOf(graph, nodeMs, profile.step.medianMs) } : {}),
     rows: profile.activations,
     budgetBytes: budget === undefined ? null : budgetBytesOf(budget, profile.arenaBytes),
     ...(constraints ? { constraints } : {}),

@@ -1,8 +1,10 @@
 import { categories, phases } from "../graph/graph.js";
 import { copy, device, memory } from "../runtime/runtime-schema.js";
-import { count, exactly, flag, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
+import { count, exactly, flag, list, number, object, oneOf, quantity, type Same, text, v } from "../schema.js";
 import { graphSchema } from "./graph-schema.js";
 import { type Run, runFormatVersion, type Warning } from "./run.js";
+import { arrangements } from "./together-options.js";
+import { togetherSchema, trialOptions } from "./together-schema.js";
 
 /*
  * What stands in a run.json, field by field, one schema a type: that they say the same as the types is compiled (`Same`,
@@ -26,14 +28,11 @@ const model = object({
   parameterBytes: count,
   notes: names,
   untrained: v.optional(list(object({ name: text, shape, reason: text }))),
-  loss: text,
-  optimizer: text,
-  dims: record(count),
-  accumulate: v.optional(count),
-  clipNorm: v.optional(quantity),
-  freeze: v.optional(names),
-  precision: v.optional(text),
-  batchNorm: v.optional(oneOf(["training", "inference"])),
+  ...trialOptions,
+  together: v.optional(names),
+  copies: v.optional(count),
+  vary: v.optional(names),
+  arrange: v.optional(oneOf(arrangements)),
 });
 
 /** The machine and the versions that a record was made with. */
@@ -224,6 +223,7 @@ export const runSchema = object({
   equality: v.nullable(equality),
   paired: v.nullable(object({ unplanned: samples, planned: samples })),
   processPeak: v.optional(processPeak),
+  together: v.optional(togetherSchema),
   tradeoff: v.optional(v.pipe(list(tradeoffPoint), v.minLength(1, "points of a trade-off"))),
   warnings: list(v.union([warning, text], "a warning: a sentence, and which step it is about")),
 });

@@ -8,6 +8,7 @@ import type { Plan } from "../plan/plan.js";
 import type { ModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
 import type { Samples } from "./samples.js";
+import type { Together } from "./together.js";
 import type { TradeoffPoint } from "./tradeoff.js";
 
 /**
@@ -146,6 +147,8 @@ export interface Run {
   readonly paired: PairedTimes | null;
   /** When this process held most on the device while the run was made; absent where nothing was executed on one. */
   readonly processPeak?: ProcessPeak;
+  /** Of several models that were trained in one step; absent where it is one. */
+  readonly together?: Together;
   /** Plans of every planner over the range of budgets; absent where none was asked for. */
   readonly tradeoff?: readonly TradeoffPoint[];
   readonly warnings: readonly Warning[];

@@ -1,7 +1,7 @@
 import { type Graph, int, type Node } from "../graph/graph.js";
 import { opOf } from "../ops/index.js";
 import { Operators } from "./kernel-cache.js";
-import { requestOf } from "./kernel-key.js";
+import { type OpRequest, requestOf } from "./kernel-key.js";
 import { NativeValues } from "./native-values.js";
 import type { Invoke, Kernels } from "./ort.js";
 import type { Pointer } from "./ort-api.js";
@@ -33,6 +33,8 @@ export interface Place {
   hostInputs(node: Node): readonly number[];
   /** Whether kernels keep state that depends on shapes: then nodes share one only if their shapes are equal. */
   readonly kernelsKnowShapes: boolean;
+  /** Which session the kernel of a node comes from, where there are several; default 0. */
+  laneOf?(index: number): number;
   /** Called around each node: what it says must run the call. */
   around?(index: number, call: () => void): void;
 }
@@ -53,8 +55,11 @@ export function invokeNode(invoke: Invoke, node: Prepared): void {
   else invoke(node.op, node.inputs, node.inputCount, node.outputs, node.outputCount);
 }
 
+/** What a step needs of kernels. */
+export type StepKernels = Omit<Kernels, "allocations" | "close">;
+
 /** Creates the values and operators of a graph's nodes. Throws `no kernel: …` with the node's name. */
-export const prepareStep = (graph: Graph, kernels: Kernels, place: Place): PreparedStep =>
+export const prepareStep = (graph: Graph, kernels: StepKernels, place: Place): PreparedStep =>
   new Interpreter(graph, kernels, place);
 
 class Interpreter implements PreparedStep {
@@ -67,7 +72,7 @@ class Interpreter implements PreparedStep {
 
   constructor(
     private readonly graph: Graph,
-    private readonly kernels: Kernels,
+    private readonly kernels: StepKernels,
     private readonly place: Place,
   ) {
     this.operators = new Operators(graph, kernels, place.kernelsKnowShapes);
@@ -110,7 +115,7 @@ class Interpreter implements PreparedStep {
       const { seed } = node.attributes;
       const isLater = random === "int" && seed?.type === "int";
       const attributes = isLater ? { ...node.attributes, seed: int(seed.value + runs) } : node.attributes;
-      const request = requestOf({ ...node, attributes }, this.graph);
+      const request = this.requestFor({ ...node, attributes }, prepared.index);
       const renewed = { ...prepared, op: this.operators.renewed(prepared.index, request) };
       this.nodes[at] = renewed;
       if (random === "float") again.push(renewed);
@@ -133,12 +138,18 @@ class Interpreter implements PreparedStep {
     const own = this.place.own(node, index);
     if (own) return { index, own, op: 0n, inputs: 0n, inputCount: 0, outputs: 0n, outputCount: 0 };
     if (opOf(node).view) return undefined;
-    const request = requestOf(node, this.graph);
+    const request = this.requestFor(node, index);
     const { inputCount, outputCount } = request;
     const op = this.operators.of(index, request);
     const inputs = this.values.array(node.inputs.slice(0, inputCount), node, this.place.hostInputs(node));
     const outputs = this.values.array(node.outputs.slice(0, outputCount), node);
     return { index, op, inputs, inputCount, outputs, outputCount };
+  }
+
+  private requestFor(node: Node, index: number): OpRequest {
+    const lane = this.place.laneOf?.(index);
+    const request = requestOf(node, this.graph);
+    return lane ? { ...request, lane } : request;
   }
 
   private async takeTurn(): Promise<void> {

@@ -16,6 +16,8 @@ export interface OpRequest {
   readonly outputCount: number;
   /** Opset that brought the op, where it is later than 18. */
   readonly since: number | undefined;
+  /** Whose kernel is wanted where each lane has a session of its own; default 0. */
+  readonly lane?: number;
 }
 
 /** Where the element type of a type constraint comes from: it is fixed, or that of an input or of an output. */
@@ -57,8 +59,9 @@ export function requestOf(node: Node, graph: Pick<Graph, "tensors">): OpRequest 
 }
 
 /** What a kernel of ONNX Runtime is looked up by: op, element types, attributes, and how many tensors it is given. */
-export function kernelKey({ domain, op, types, attributes, inputCount, outputCount }: OpRequest): string {
+export function kernelKey({ domain, op, types, attributes, inputCount, outputCount, lane }: OpRequest): string {
   let key = `${domain}:${op} ${inputCount} ${outputCount}`;
+  if (lane) key += ` lane ${lane}`;
   for (const [name, dtype] of types) key += ` ${name}=${dtype}`;
   for (const _ in attributes) return `${key} ${JSON.stringify(attributes)}`;
   return key;

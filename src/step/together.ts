@@ -12,19 +12,17 @@ export interface Member {
 }
 
 /**
- * How the nodes of several steps follow one another: one whole step after the other, so that what they hold in between
- * shares a place; or all at the same pace, each in a lane of its own.
- */
-export type JointOrder = "in turn" | "at once";
-
-/**
  * One graph of several finished training steps, which share nothing: names have their member's before them (`m3/fc.weight`),
  * and each node is the one that the step has alone, so that it computes the same. Outputs are all losses, and `loss` is
- * their sum. Throws `names that meet: …`, and `not a training step: …` for a graph without a loss.
+ * their sum.
+ *
+ * The steps are dealt out to so many lanes. Those of one lane follow one another, and what they hold in between shares a
+ * place: one lane takes the least memory. Lanes go on at the same pace. Throws `names that meet: …`, and
+ * `not a training step: …` for a graph without a loss.
  */
-export function together(runtime: Target, members: readonly Member[], order: JointOrder = "in turn"): Graph {
+export function together(runtime: Target, members: readonly Member[], lanes = 1): Graph {
   checkNames(members);
-  const parts = members.map(({ name, graph }, i) => prefixed(graph, name, order === "at once" ? i : 0));
+  const parts = members.map(({ name, graph }, i) => prefixed(graph, name, i % lanes));
   const tensors = new Map<string, Tensor>();
   for (const part of parts) for (const [name, tensor] of part.tensors) tensors.set(name, tensor);
   const losses = parts.map((part) => part.loss as string);
@@ -32,10 +30,9 @@ export function together(runtime: Target, members: readonly Member[], order: Joi
   for (const [name, tensor] of sum.tensors) if (!tensors.has(name)) tensors.set(name, tensor);
   const origins = jointOrigins(parts.map(({ origins }) => origins));
   const trials = parts.flatMap((part) => part.trials as readonly GraphTrial[]);
-  const nodes = order === "at once" ? atOnePace(parts) : parts.flatMap((part) => part.nodes);
   return {
     name: members.map(({ graph }) => graph.name).join("+"),
-    nodes: [...nodes, ...sum.nodes],
+    nodes: [...atOnePace(parts, lanes), ...sum.nodes],
     tensors,
     inputs: parts.flatMap(({ inputs }) => inputs),
     outputs: [...new Set([...trials.map(({ loss }) => loss), ...parts.flatMap(({ outputs }) => outputs), sum.loss])],
@@ -157,11 +154,12 @@ function sumOf(
   return { ...lowerFor(runtime, graph), loss: scope };
 }
 
-/** The nodes of all graphs in one list: next is always one of the graph of which the least share is done. */
-function atOnePace(graphs: readonly Graph[]): Node[] {
-  const nodes = graphs.flatMap((graph) =>
-    graph.nodes.map((node, i) => ({ node, share: (i + 1) / graph.nodes.length })),
+/** The nodes of all graphs in one list: next is always one of the lane of which the least share is done. */
+function atOnePace(parts: readonly Graph[], lanes: number): Node[] {
+  const all = Array.from({ length: lanes }, (_, lane) =>
+    parts.filter((_, i) => i % lanes === lane).flatMap(({ nodes }) => nodes),
   );
-  // equal shares stay in the order of their graphs: sort is stable
+  const nodes = all.flatMap((lane) => lane.map((node, i) => ({ node, share: (i + 1) / lane.length })));
+  // equal shares stay in the order of their lanes: sort is stable
   return nodes.sort((a, z) => a.share - z.share).map(({ node }) => node);
 }

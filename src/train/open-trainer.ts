@@ -4,10 +4,11 @@ import { inOneLine } from "../graph/message.js";
 import { sha256Of } from "../model/read.js";
 import { weightPlaces } from "../model/save.js";
 import { rewrite } from "../plan/rewrite.js";
+import { type BuiltStep, buildStep } from "../run/build-step.js";
 import { checkOptions } from "../run/option-checks.js";
 import { withDefaults } from "../run/option-forms.js";
 import type { ProfileModelOptions } from "../run/options.js";
-import { type BuiltStep, buildStep, profileBuilt } from "../run/pipeline.js";
+import { profileBuilt } from "../run/profile-built.js";
 import { readRun } from "../run/read-run.js";
 import { asksForPlan } from "../run/replan.js";
 import type { Run } from "../run/run.js";
@@ -20,7 +21,7 @@ import { stepFor } from "../step/step.js";
 import { Evaluation } from "./evaluation.js";
 import { checkFeasible, plannedAs } from "./run-plan.js";
 import { StepInputs } from "./step-inputs.js";
-import { StepTrainer } from "./step-trainer.js";
+import { StepTrainer, type TrainerParts } from "./step-trainer.js";
 import type { Trainer, TrainerOptions } from "./trainer.js";
 import { withoutData } from "./without-data.js";
 
@@ -52,40 +53,45 @@ async function open(file: string, { run: given, ...options }: TrainerOptions): P
       throw new Error(`nothing can be trained on backend ${backend}: use cpu or cuda`);
     const built = buildStep(file, runtime, seeded, "tensors");
     const planned = await plannedStep(file, run, built, runtime, seeded);
-    const inputs = new StepInputs(planned.graph, built.bound.graph, options.loss, options.accumulate ?? 1);
-    const values = new Map([...built.values].filter(([name]) => !planned.graph.inputs.includes(name)));
-    const state = new Map(
-      [...values.keys()].flatMap((name): [string, Tensor][] => {
-        const tensor = tensorOf(planned.graph, name);
-        return tensor.rate === undefined ? [[name, tensor]] : [];
-      }),
-    );
-    const evaluation = new Evaluation(built.bound, runtime, new Set(state.keys()), inputs, {
-      dims: settled.dims,
-      loss: options.loss,
-      precision: options.precision,
-      seed: settled.seed,
-    });
-    const graph = withoutData(planned.graph, (name) => state.has(name));
+    const { graph, values, ...parts } = partsOf(file, runtime, built, planned.graph, seeded);
     const { step } = loadWithValues(graph, runtime, values);
-    return new StepTrainer({
-      file,
-      modelSha256: sha256Of(file),
-      backend,
-      runtime,
-      run: planned.run,
-      graph,
-      step,
-      state,
-      inputs,
-      evaluation,
-      places: weightPlaces(built.bound, statSync(file).size),
-      learningRate: learningRateOf(parseNamed(options.optimizer)),
-    });
+    return new StepTrainer({ ...parts, backend, runtime, run: planned.run, graph, step });
   } catch (error) {
     runtime.close();
     throw error;
   }
+}
+
+/** What a trainer is made of but for the loaded step, and the first values of that. */
+export function partsOf(
+  file: string,
+  runtime: Runtime,
+  { bound, values: given }: Pick<BuiltStep, "bound"> & { readonly values: ReadonlyMap<string, Uint8Array> },
+  planned: Graph,
+  options: ProfileModelOptions,
+): Omit<TrainerParts, "step" | "run" | "backend" | "runtime"> & { readonly values: ReadonlyMap<string, Uint8Array> } {
+  const { dims, seed } = withDefaults(options);
+  const { loss, precision, accumulate = 1, optimizer } = options;
+  const inputs = new StepInputs(planned, bound.graph, loss, accumulate);
+  const values = new Map([...given].filter(([name]) => !planned.inputs.includes(name)));
+  const state = new Map(
+    [...values.keys()].flatMap((name): [string, Tensor][] => {
+      const tensor = tensorOf(planned, name);
+      return tensor.rate === undefined ? [[name, tensor]] : [];
+    }),
+  );
+  const evaluation = new Evaluation(bound, runtime, new Set(state.keys()), inputs, { dims, loss, precision, seed });
+  return {
+    file,
+    modelSha256: sha256Of(file),
+    graph: withoutData(planned, (name) => state.has(name)),
+    values,
+    state,
+    inputs,
+    evaluation,
+    places: weightPlaces(bound, statSync(file).size),
+    learningRate: learningRateOf(parseNamed(optimizer)),
+  };
 }
 
 /** The step that is trained with, and the run that it comes from: planned where that is asked for. */

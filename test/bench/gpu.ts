@@ -1,7 +1,9 @@
 // mutwo beside PyTorch on the same GPU: npm run bench:gpu [-- --models a,b] [--record DIR] [--json]
 // Prints the tables of `mutwo help benchmarks`; PyTorch's columns are empty where python3 has no PyTorch with CUDA.
 // In their place: --gradients (against float64), --equality (planned steps, and a wrong one), --memory (seen from
-// outside), --many (each model twice in one process), --large (a step larger than the GPU), --train (data that arrives).
+// outside), --many (each model twice in one process), --large (a step larger than the GPU), --train (data that arrives),
+// --together (several models in one step; --fixtures is the folder of `python3 torch_together.py --export`; --no-torch,
+// --cpu).
 
 import { mkdirSync } from "node:fs";
 import path from "node:path";
@@ -13,6 +15,7 @@ import { many } from "./gpu-many.js";
 import { memory } from "./gpu-memory.js";
 import { benchModels, type Places } from "./gpu-models.js";
 import { steps } from "./gpu-steps.js";
+import { togetherBench } from "./gpu-together.js";
 import { train } from "./gpu-train.js";
 
 const options = {
@@ -25,6 +28,9 @@ const options = {
   memory: { type: "boolean" },
   many: { type: "boolean" },
   large: { type: "boolean" },
+  together: { type: "boolean" },
+  "no-torch": { type: "boolean" },
+  cpu: { type: "boolean" },
   train: { type: "boolean" },
 } as const;
 
@@ -35,6 +41,12 @@ async function main(): Promise<void> {
     scripts: __dirname,
   };
   const names = flags.models?.split(",");
+  if (flags.together) {
+    const options = { backend: flags.cpu ? "cpu" : "cuda", torch: !flags["no-torch"] && !flags.cpu } as const;
+    const { text, results } = await togetherBench(places, names, options);
+    process.stdout.write(flags.json ? `${text}${JSON.stringify(results)}\n` : text);
+    return;
+  }
   const models = benchModels.filter(({ name }) => names?.includes(name) ?? true);
   const parts: string[] = [];
   if (flags.equality) parts.push(await equality(places));

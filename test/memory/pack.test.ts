@@ -47,11 +47,11 @@ test("pack(content) ends the arena with a flat buffer that fills from its end", 
     offsetBytes,
   });
   // before rank 2 the lower half of the buffer is free, and lies beside the 64 bytes below it
-  const flat = [{ tensor: "flat", place: 0, bytes: 128, parts: [part(1, 64), part(2, 0)] }];
+  const flat = [{ tensor: "flat", bytes: 128, parts: [part(1, 64), part(2, 0)] }];
   const free = [{ bytes: 128, start: 0, end: 1 }];
   assert.deepEqual(pack({ free, flat, base: 64, count: 4 }), {
     end: 256,
     starts: Float64Array.of(64),
-    fromBase: false,
+    flatStarts: [128],
   });
 });

@@ -3,12 +3,11 @@ import { test } from "node:test";
 import { randomFrom } from "../../src/graph/random.js";
 import { type Lives, Placed } from "../../src/memory/placed.js";
 
-const lives = (count: number): Lives => ({
-  start: new Int32Array(count),
-  end: new Int32Array(count),
-  offset: new Float64Array(count),
-  top: new Float64Array(count),
-});
+const lives = (count: number): Lives => {
+  const [start, end] = [new Int32Array(count), new Int32Array(count)];
+  const [offset, top] = [new Float64Array(count), new Float64Array(count)];
+  return { start, end, from: start, until: end, lane: undefined, offset, top };
+};
 
 /** The lowest place by going through all that is placed, in order, and how many were passed. */
 function plainly({ start, end, offset, top }: Lives, order: readonly number[], one: number, size: number) {
@@ -37,7 +36,7 @@ for (const inChunk of [4, 16, 1000])
         all.start[one] = start;
         all.end[one] = isNested ? count - start : Math.min(count, start + Math.floor(random() * 9));
         const { cursor, passed } = plainly(all, order, one, size);
-        const found = placed.lowest(all.start[one] as number, all.end[one] as number, size, 64);
+        const found = placed.lowest(one, size, 64);
         assert.deepEqual([found, placed.passed], [cursor, passed], `storage ${one}`);
         // some lie higher than they need to, as parts of flat buffers do
         all.offset[one] = cursor + (one % 5 ? 0 : 64 * Math.floor(random() * 100));

@@ -16,7 +16,7 @@ test("skyline(packing, weight) fills the lowest valley with the heaviest that li
     count: 4,
   });
   // ranks 2 and 3 are the lowest: storage 2, of more bytes than 3; then 1 on what has its place, 3 and 0 above
-  const order = skyline(packing, (one) => packing.size[one] as number);
+  const order = skyline(packing, (one) => packing.size[one] as number, Int32Array.of(0, 1, 2, 3));
   assert.deepEqual([...order], [2, 1, 3, 0]);
   assert.equal(packing.place(order), 256);
 });

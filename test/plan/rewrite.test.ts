@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { type Graph, prune, tensorOf } from "../../src/graph/graph.js";
+import { type Graph, type Node, producers, prune, tensorOf } from "../../src/graph/graph.js";
+import { placeOf } from "../../src/graph/lanes.js";
 import { gradientName, originalName, swapName } from "../../src/graph/names.js";
 import { randomFrom } from "../../src/graph/random.js";
 import { type SavedActivation, savedActivations } from "../../src/memory/activations.js";
@@ -14,6 +15,7 @@ import { initialValues } from "../../src/step/initial.js";
 import { stepFor } from "../../src/step/step.js";
 import type { TrainingOptions } from "../../src/step/training.js";
 import { at } from "../at.js";
+import { drawnDecisions, drawnLanes } from "../lanes.js";
 import { overlaps } from "../overlaps.js";
 import { randomGraph } from "../random-graph.js";
 import { twoSteps } from "../step.js";
@@ -132,6 +134,30 @@ test("rewrite(graph, decisions) does not depend on their order", () => {
   ];
   assert.deepEqual(rewrite(small, [...decisions].reverse()), rewrite(small, decisions));
   assert.deepEqual(rewrite(small, [...smallSwaps].reverse()), rewrite(small, smallSwaps));
+});
+
+test("rewrite(graph) of lanes: what is added is in the lane of what it copies, and in the stage of where it stands", () => {
+  for (let seed = 0; seed < 10; seed++) {
+    const forward = randomGraph(seed).graph;
+    const { baseline } = stepFor(runtime, forward, { loss: "mse", optimizer: "sgd" }, seed);
+    const graph = drawnLanes(baseline, seed);
+    const planned = rewrite(graph, drawnDecisions(graph, seed));
+    const places = new Map(graph.nodes.map((node) => [node.name, placeOf(node)]));
+    const made = producers(graph);
+    let stage = 0;
+    for (const node of planned.nodes) {
+      const here = placeOf(node);
+      assert.ok(here.stage >= stage, `seed ${seed}: ${node.name}`);
+      stage = here.stage;
+      const known = places.get(node.name);
+      if (known) {
+        assert.deepEqual(here, known, `seed ${seed}: ${node.name}`);
+        continue;
+      }
+      const copied = graph.nodes[made.get(originalName(node.outputs.find(Boolean) as string)) as number];
+      assert.equal(here.lane, placeOf(copied as Node).lane, `seed ${seed}: ${node.name}`);
+    }
+  }
 });
 
 test("rewrite(graph) refuses what is unknown, decided on twice, or cannot be recomputed", () => {

@@ -14,6 +14,36 @@ import { goldenRun } from "../golden-run.js";
 const planned: Run = {
   ...goldenRun("resnet-h100"),
   tradeoff: [{ planner: "best", budgetBytes: 2, peakBytes: 2, hostBytes: 0, addedMs: 1, copiesSimulated: false }],
+  together: {
+    trials: [
+      {
+        name: "m0",
+        path: "a.onnx",
+        sha256: "",
+        loss: "ce",
+        optimizer: "sgd",
+        dims: {},
+        seed: 0,
+        varied: { seed: "0" },
+      },
+    ],
+    alone: { stepMs: 2, peakBytes: 1, measured: 1 },
+    arranged: [
+      {
+        arrangement: "side-by-side",
+        subArrays: [["m0"]],
+        lanes: 1,
+        peakBytes: 1,
+        plannedPeakBytes: null,
+        predictedMs: null,
+        measuredMs: 1,
+      },
+    ],
+    executed: "side-by-side",
+    fits: { limitBytes: 3, unplanned: 1, planned: 2 },
+    sameAsAlone: { models: ["m0"], compared: 1, bitwise: true, worstRelativeError: 0, worst: null },
+    notes: ["m0 begins another sub-array"],
+  },
 };
 
 const names = sections.map(({ name }) => name);
@@ -60,7 +90,7 @@ test("sections: no list is empty where there is a plan", () => {
 });
 
 test("sections: each chart says in words what it shows", () => {
-  const gpt2 = { ...goldenRun("gpt2-h100"), tradeoff: planned.tradeoff };
+  const gpt2 = { ...goldenRun("gpt2-h100"), tradeoff: planned.tradeoff, together: planned.together };
   const figures = pageFigures(gpt2);
   assert.deepEqual(Object.keys(captions).sort(), Object.keys(figures).sort());
   for (const [name, caption] of Object.entries(captions)) {

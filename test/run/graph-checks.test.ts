@@ -33,6 +33,11 @@ test("contradictionInGraph(saved, graph) says where the graph does not fit itsel
       /^run contradicts itself: graph\.tensors\[0\]\.shape is .*, more than there can be$/,
     ],
     ["graph.tensors.1.name", input, `run contradicts itself: graph.tensors[1] is a second ${JSON.stringify(input)}`],
+    [
+      "graph.nodes.3.stage",
+      1,
+      "run contradicts itself: graph.nodes[4].stage is 0, which is before that of the node before it",
+    ],
     ["graph.loss", "ghost", 'run contradicts itself: graph.loss is "ghost", which is no tensor'],
     [
       "graph.trials",

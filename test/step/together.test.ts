@@ -12,7 +12,7 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues } from "../../src/step/initial.js";
 import { stepFor } from "../../src/step/step.js";
-import { type JointOrder, type Member, together } from "../../src/step/together.js";
+import { type Member, together } from "../../src/step/together.js";
 import type { TrainingOptions } from "../../src/step/training.js";
 import { at } from "../at.js";
 import { overlaps } from "../overlaps.js";
@@ -86,19 +86,19 @@ async function assertAsAlone(members: readonly Alone[], joint: Graph): Promise<v
   assert.equal(compared, steps * observe.size);
 }
 
-for (const order of ["in turn", "at once"] as const)
-  test(`together(runtime, members, ${order}): losses, gradients and states of every model are those alone, bit by bit`, async () => {
+for (const lanes of [1, 2, 7])
+  test(`together(runtime, members, ${lanes}): losses, gradients and states of every model are those alone, bit by bit`, async () => {
     const members = models();
-    const joint = together(runtime, members, order);
+    const joint = together(runtime, members, lanes);
     assert.deepEqual(overlaps(joint), []);
     await assertAsAlone(members, joint);
   });
 
-for (const order of ["in turn", "at once"] as const)
-  test(`a joint step planned within a budget, ${order}: every model as alone, bit by bit`, async () => {
+for (const lanes of [1, 2, 7])
+  test(`a joint step planned within a budget, ${lanes} lanes: every model as alone, bit by bit`, async () => {
     const large = read("resnet_bottleneck_dynamic.onnx", { batch: 32 });
     const members = [...models(), alone("m6", large, { loss: "ce", optimizer: "adam" }, 0)];
-    const joint = together(runtime, members, order);
+    const joint = together(runtime, members, lanes);
     const nodeMs = joint.nodes.map(() => 1);
     const rows = activationRows(joint, nodeMs, { swapMs: (bytes) => bytes / 1e4, swapMeasured: false });
     const whole = layout(joint).arenaBytes;
@@ -115,13 +115,16 @@ for (const order of ["in turn", "at once"] as const)
     await assertAsAlone(members, planned);
   });
 
-test("models in turn share the place of what they hold in between, models at once do not", () => {
+test("models of one lane share the place of what they hold in between, models of several do not", () => {
   const member = alone("m", read("resnet_basic.ts.onnx"), { loss: "ce", optimizer: "sgd" }, 0);
   const members = [1, 2, 3, 4].map((i): Member => ({ ...member, name: `m${i}` }));
   const one = peakBytes(member.graph);
-  const turn = peakBytes(together(runtime, members, "in turn"));
-  const once = peakBytes(together(runtime, members, "at once"));
+  const turn = peakBytes(together(runtime, members));
+  const once = peakBytes(together(runtime, members, 4));
   assert.ok(turn < 4 * one && turn < once, `${one} ${turn} ${once}`);
+  const lanesOf = (lanes: number) =>
+    together(runtime, members, lanes).nodes.map(({ name, lane = 0 }) => [name.slice(0, 2), lane].join());
+  assert.deepEqual([...new Set(lanesOf(2))].sort(), ["lo,0", "m1,0", "m2,1", "m3,0", "m4,1"]);
 });
 
 test("models of random graphs and of 16 bits compute together what they compute alone", async () => {
@@ -129,8 +132,7 @@ test("models of random graphs and of 16 bits compute together what they compute 
     alone(`r${seed}`, randomGraph(seed).graph, { loss: "mse", optimizer: seed % 2 ? "sgd" : "adam" }, seed),
   );
   const mixed = alone("half", read("mlp.ts.onnx"), { loss: "ce", optimizer: "adam", precision: "mixed" }, 3);
-  for (const order of ["in turn", "at once"] satisfies JointOrder[])
-    await assertAsAlone([...members, mixed], together(runtime, [...members, mixed], order));
+  for (const lanes of [1, 3]) await assertAsAlone([...members, mixed], together(runtime, [...members, mixed], lanes));
 });
 
 test("a joint graph says which models it trains, sums up their losses and keeps where their nodes come from", async () => {

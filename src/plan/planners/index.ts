@@ -7,6 +7,7 @@ import { best } from "./best.js";
 import { capuchin } from "./capuchin.js";
 import { checkmate } from "./checkmate.js";
 import { keepAll, recomputeAll } from "./fixed.js";
+import { inTurn, turnsOf } from "./in-turn.js";
 import { mutwo } from "./mutwo.js";
 import { optimal } from "./optimal.js";
 import { sqrt } from "./sqrt.js";
@@ -19,7 +20,8 @@ import { swapAll } from "./swap-all.js";
 export function planGraph(problem: PlanProblem & { readonly planner: string }): Plan {
   const began = performance.now();
   const { planner, budgetBytes, constraints, variant = "mended" } = problem;
-  const plan = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined)(problem);
+  const chosen = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined);
+  const plan = suited(chosen, problem.graph)(problem);
   const settled = planner === "mutwo" ? { planner, variant } : { planner };
   const isLimited = constraints?.maxAddedMs !== undefined || constraints?.hostBytes !== undefined;
   return {
@@ -30,6 +32,10 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
     ...(constraints ? { constraints } : {}),
   };
 }
+
+/** A planner for a graph: of steps that follow one another each is planned for itself. */
+const suited = (planner: Planner, graph: PlanProblem["graph"]): Planner =>
+  needBudget.has(planner) && turnsOf(graph) ? inTurn(planner) : planner;
 
 /** Those that reach low peaks, and take no time to. */
 const lowest = ["swapAll", "recomputeAll", "sqrt", "capuchin", "mutwo"];
@@ -53,7 +59,10 @@ function leastOf(
   let least: Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> = { minimumPeakBytes };
   for (const name of lowest) {
     if (name === "recomputeAll" && growsTooLong(problem)) continue;
-    const { minimumPeakBytes: bytes } = (planners.get(name) as Planner)({ ...problem, budgetBytes: 1 });
+    const { minimumPeakBytes: bytes } = suited(
+      planners.get(name) as Planner,
+      problem.graph,
+    )({ ...problem, budgetBytes: 1 });
     if (bytes < least.minimumPeakBytes) least = { minimumPeakBytes: bytes, minimumPlanner: name };
   }
   return least;

@@ -1,11 +1,12 @@
-import type { Graph } from "../../graph/graph.js";
+import type { Graph, Node } from "../../graph/graph.js";
 import { knownName, originalName } from "../../graph/names.js";
 import { type Layout, layout } from "../../memory/layout.js";
 import { peakHolders, timeline } from "../../memory/liveness.js";
 import { opOf } from "../../ops/index.js";
+import { laneTime } from "../lane-time.js";
 import type { Decision, Plan, PlanProblem } from "../plan.js";
 import { rewrite } from "../rewrite.js";
-import { stepTime } from "../step-time.js";
+import { type StepTime, stepTime } from "../step-time.js";
 import { printedPeakBytes } from "./printed.js";
 
 /** A decision before its effect on the whole step is known. */
@@ -33,23 +34,26 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   problem: PlanProblem,
   choices: readonly C[],
 ): Prefix<C> {
-  const { graph, nodeMs, rows } = problem;
+  const { graph, nodeMs, rows, capacity = 1 } = problem;
   const planned = rewrite(graph, choices);
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
   const swapMs = new Map(rows.map((row) => [row.name, row.swapMs]));
-  const { totalMs, copyMs } = stepTime(planned, (node) =>
+  const msOf = (node: Node): number =>
     opOf(node).swap
       ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
-      : (ms.get(knownName(node.name, ms)) as number),
-  );
+      : (ms.get(knownName(node.name, ms)) as number);
+  const time = (of: Graph): Pick<StepTime, "totalMs" | "copyMs"> =>
+    capacity > 1 ? laneTime(of, msOf, capacity) : stepTime(of, msOf);
+  const { totalMs, copyMs } = time(planned);
+  const unplannedMs = capacity > 1 ? time(graph).totalMs : nodeMs.reduce((sum, one) => sum + one, 0);
   let places: Layout | undefined;
   const laidOut = (): Layout => (places ??= layout(planned));
   return {
     choices,
     peakBytes,
     peakRank,
-    addedMs: totalMs - nodeMs.reduce((sum, one) => sum + one, 0),
+    addedMs: totalMs - unplannedMs,
     copyMs,
     graph: () => planned,
     arenaBytes: () => laidOut().arenaBytes,

@@ -37,7 +37,8 @@ export class CapturedStep {
     private readonly fragile: boolean,
     private readonly gpu: Pick<Gpu, "kernelUses"> & {
       readonly cuda: Pick<Gpu["cuda"], "destroyGraph">;
-      readonly workspace: Pick<Gpu["workspace"], "version">;
+      /** Changes when what kernels take for themselves moves. */
+      version(): number;
     },
     private readonly capture: () => Pointer,
   ) {}
@@ -45,11 +46,11 @@ export class CapturedStep {
   /** The CUDA graph, captured anew if that is needed. */
   graph(): Pointer {
     const { gpu, captured } = this;
-    if (captured && captured.version === gpu.workspace.version && !(this.fragile && captured.uses !== gpu.kernelUses()))
+    if (captured && captured.version === gpu.version() && !(this.fragile && captured.uses !== gpu.kernelUses()))
       return captured.graph;
     this.forget();
     const graph = this.capture();
-    this.captured = { graph, version: gpu.workspace.version, uses: gpu.kernelUses() };
+    this.captured = { graph, version: gpu.version(), uses: gpu.kernelUses() };
     return graph;
   }
 

@@ -4,7 +4,7 @@ import type { Pointer } from "../ort-api.js";
 import type { Compiler } from "./compiler.js";
 import type { Cuda } from "./cuda.js";
 import type { Cudnn } from "./cudnn.js";
-import type { Convolution, UnboundConvolution } from "./cudnn-convolutions.js";
+import type { Convolution, KeptWay, UnboundConvolution } from "./cudnn-convolutions.js";
 import type { KernelSource } from "./source/kernel.js";
 import type { Workspace } from "./workspace.js";
 
@@ -23,23 +23,44 @@ export interface Means {
   readonly attends: boolean;
 }
 
-/** Everything that the steps of one runtime share. */
-export interface Gpu extends Means {
-  readonly cuda: Cuda;
-  readonly cudnn: Cudnn;
-  readonly kernels: Kernels;
+/**
+ * What the nodes of one lane are launched with. Nothing of it is used by another lane, whose nodes may run at the same time:
+ * handles of libraries have memory of their own, which calls write over.
+ */
+export interface Lane {
   readonly stream: Pointer;
   /** Streams for copies to the host and back. */
   readonly copyStreams: { readonly out: Pointer; readonly in: Pointer };
-  /** A few bytes on the device, which sessions have as input and output. */
-  readonly scratch: Pointer;
+  readonly cudnn: Cudnn;
+  readonly kernels: Kernels;
   readonly workspace: Workspace;
-  /** Algorithms that were chosen already, by what they compute. */
+  /** Ways to compute convolutions by the lane's cuDNN, by what they compute. */
   readonly convolutions: Map<string, readonly Convolution[]>;
-  /** Which of them each node takes. */
-  readonly chosen: Map<string, Convolution>;
-  /** What the process held on the device when everything was open and nothing of a step was there. */
-  readonly contextBytes: number;
+}
+
+/** What lanes are opened with. */
+export interface LaneOptions extends Pick<Means, "tf32" | "deterministic"> {
+  readonly cuda: Cuda;
+  /** Path of cuDNN's library. */
+  readonly cudnnFile: string;
+  /** Where sessions have their input and output: 8 bytes, which no kernel touches. */
+  readonly scratch: Pointer;
+}
+
+/** Everything that the steps of one runtime share; what is a lane's is the first one's. */
+export interface Gpu extends Means, Lane {
+  readonly cuda: Cuda;
+  readonly cudnn: Cudnn;
+  /** How convolutions were found to be computed best, whichever lane asked first, by what they compute. */
+  readonly found: Map<string, readonly KeptWay[]>;
+  /** Which of the ways each node takes. */
+  readonly chosen: Map<string, Pick<Convolution, "ms" | "workspaceBytes">>;
+  /** What the process held on the device when everything was open and nothing of a step was there, bytes; lanes add to it. */
+  contextBytes(): number;
+  /** What lanes are opened with. */
+  readonly laneOptions: LaneOptions;
+  /** A lane, opened when it is first asked for; 0 is the first. */
+  lane(number: number): Lane;
   readonly compiler: Compiler | undefined;
   /** How often kernels of ONNX Runtime were called or captured, by any step. */
   kernelUses(): number;
@@ -48,6 +69,8 @@ export interface Gpu extends Means {
 /** What a node that runs without a kernel of ONNX Runtime works with. */
 export interface NodeContext extends Gpu {
   readonly graph: Pick<Graph, "tensors" | "name">;
+  /** How many lanes run side by side: a power of 2. */
+  readonly beside: number;
   address(name: string): Pointer;
   /** Host tensors that hold nothing of use: they are not copied. */
   readonly overlaid?: ReadonlySet<string> | undefined;

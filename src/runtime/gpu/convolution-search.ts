@@ -4,11 +4,20 @@ import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Cuda } from "./cuda.js";
 import { type Cudnn, unlessRefused } from "./cudnn.js";
-import { algorithmBy, algorithmsOf, type Convolution, type ConvolutionSpec, type Trial } from "./cudnn-convolutions.js";
+import {
+  algorithmBy,
+  algorithmsOf,
+  type Convolution,
+  type ConvolutionSpec,
+  type KeptWay,
+  type Trial,
+} from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
 import { keep, readKept } from "./kept.js";
-import { briefMs } from "./measure.js";
+import { LaneStreams } from "./lane-streams.js";
+import { besideMs, briefMs } from "./measure.js";
+import { Releases } from "./releases.js";
 
 /** Workspace with which convolutions are tried, bytes, if that much is free. */
 const largestTrial = 2 ** 30;
@@ -34,8 +43,6 @@ const keptSchema = list(
   }),
 );
 
-type Kept = v.InferOutput<typeof keptSchema>;
-
 const folder = (): string => cacheFolder("convolutions");
 
 /** Of these convolutions, those that no other one beats in both time and workspace, fastest first. */
@@ -55,21 +62,23 @@ const keyOf = ({ cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "
   JSON.stringify(spec),
 ];
 
-/** What an earlier process found, made anew; nothing if it does not hold any more. */
-function remembered(cudnn: Cudnn, spec: ConvolutionSpec, key: readonly string[], bytes: number): Convolution[] {
+/** What an earlier process found. */
+function remembered(key: readonly string[]): readonly KeptWay[] | undefined {
   const kept = readKept(folder(), key);
   const read = kept && v.safeParse(keptSchema, JSON.parse(Buffer.from(kept).toString()));
-  if (!read?.success) return [];
-  const made = read.output
-    .filter(({ workspaceBytes }) => workspaceBytes <= bytes)
-    .map((one) => againOf(cudnn, spec, one));
+  return read?.success ? read.output : undefined;
+}
+
+/** What was found before, made anew; nothing if it does not hold any more. */
+function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: readonly KeptWay[], bytes: number): Convolution[] {
+  const made = found.filter(({ workspaceBytes }) => workspaceBytes <= bytes).map((one) => againOf(cudnn, spec, one));
   const whole = made.filter((one) => one !== undefined);
   if (whole.length === made.length) return whole;
   for (const one of whole) one.destroy();
   return [];
 }
 
-function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: Kept[number]) {
+function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWay) {
   if (recipe.by === "algorithm") return algorithmBy(cudnn, spec, { ...recipe, ms, bytes: workspaceBytes });
   const made = planBy(cudnn, spec, recipe, ms);
   if (!made || made.workspaceBytes === workspaceBytes) return made;
@@ -81,23 +90,23 @@ function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceByt
  * The ways to compute a convolution that are worth having, fastest first, tried on operands (in cuDNN's order; their
  * bytes may be anything, the output is overwritten): plans of cuDNN's graph interface, and algorithms of its legacy one
  * where there are no plans or where they are often slower (plain float32). They live as long as cuDNN is open. What was
- * found is kept for later processes. Throws `cuDNN: …` if there is no way.
+ * found is kept for other lanes, and for later processes. Throws `cuDNN: …` if there is no way.
  */
 export function waysOf(
-  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
+  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace" | "found">,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
 ): readonly Convolution[] {
-  const { cuda, cudnn, workspace } = gpu;
+  const { cuda, cudnn, workspace, found } = gpu;
   const bytes = Math.min(largestTrial, Math.max(workspace.availableBytes, Math.floor(cuda.freeBytes() / 2)));
   const key = keyOf(gpu, spec);
-  const known = remembered(cudnn, spec, key, bytes);
+  const before = found.get(key.join()) ?? remembered(key);
+  const known = before ? madeAgain(cudnn, spec, before, bytes) : [];
   const ways = known.length ? known : searched(gpu, spec, operands, bytes);
   for (const way of ways) cudnn.atClose(() => way.destroy());
-  if (!known.length && bytes === largestTrial) {
-    const kept: Kept = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
-    keep(folder(), key, Buffer.from(JSON.stringify(kept)));
-  }
+  const kept: readonly KeptWay[] = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
+  found.set(key.join(), kept);
+  if (!known.length && bytes === largestTrial) keep(folder(), key, Buffer.from(JSON.stringify(kept)));
   return ways;
 }
 
@@ -108,18 +117,18 @@ export const isPlannable = (
 ): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
 
 function searched(
-  { cuda, cudnn, stream, workspace }: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
+  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
   bytes: number,
 ): readonly Convolution[] {
-  const events: Pointer[] = [];
+  const { cudnn, workspace } = gpu;
+  const releases = new Releases();
   const at = workspace.takeBriefly(bytes);
   const found: Convolution[] = [];
   try {
-    events.push(cuda.event(true), cuda.event(true));
-    const stage = { cuda, stream, events: events as [Pointer, Pointer] };
-    const trial: Trial = { ...operands, workspace: at, bytes, time: (work, best) => briefMs(stage, work, best) };
+    const place = { ...operands, workspace: at, bytes };
+    const trial: Trial = { ...place, time: timerOf(gpu, place, spec.beside ?? 1, releases) };
     found.push(...plansOf(cudnn, spec, trial, smallWorkspace));
     if (!found.length || (spec.dtype === "float32" && !spec.tf32)) found.push(...algorithms(cudnn, spec, trial, found));
     const ways = worthKeeping(found);
@@ -129,9 +138,37 @@ function searched(
     for (const one of found) one.destroy();
     throw error;
   } finally {
-    for (const event of events) cuda.destroyEvent(event);
+    releases.close();
     workspace.giveBack(at);
   }
+}
+
+/** What times convolutions on these operands, so many of them side by side where the workspace holds what they take. */
+function timerOf(
+  { cuda, cudnn, stream }: Pick<Gpu, "cuda" | "cudnn" | "stream">,
+  { a, b, out, workspace, bytes }: Omit<Trial, "time">,
+  beside: number,
+  releases: Releases,
+): Trial["time"] {
+  const events = [cuda.event(true), cuda.event(true)] as const;
+  releases.add(() => events.forEach((event) => void cuda.destroyEvent(event)));
+  const stage = { cuda, stream, events };
+  const all = [stream];
+  while (all.length < beside) {
+    const made = cuda.stream();
+    releases.add(() => cuda.destroyStream(made));
+    all.push(made);
+  }
+  const streams = new LaneStreams(cuda, all, releases);
+  return (one, best) => {
+    const own = Math.ceil(one.workspaceBytes / 256) * 256;
+    const count = own ? Math.min(beside, Math.floor(bytes / own)) : beside;
+    if (count < 2) return briefMs(stage, () => one.run(a, b, out, workspace), best);
+    const launches = all
+      .slice(0, count)
+      .map((in_, i) => () => cudnn.inStream(in_, () => one.run(a, b, out, workspace + BigInt(i * own))));
+    return besideMs(stage, streams, launches);
+  };
 }
 
 /** The legacy interface's algorithms; those that compete with plans are timed as these were. */
@@ -139,7 +176,7 @@ function algorithms(cudnn: Cudnn, spec: ConvolutionSpec, trial: Trial, plans: re
   const best = Math.min(...plans.map(({ ms }) => ms));
   const again = (one: Convolution): Convolution => ({
     ...one,
-    ms: trial.time(() => one.run(trial.a, trial.b, trial.out, trial.workspace), best),
+    ms: trial.time(one, best),
   });
   if (!plans.length) return [...algorithmsOf(cudnn, spec, trial)];
   return unlessRefused(() => algorithmsOf(cudnn, spec, trial).map((one, i) => (i < retimed ? again(one) : one))) ?? [];

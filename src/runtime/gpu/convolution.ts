@@ -110,7 +110,10 @@ export const convolution: OwnNode = {
     const [a, b] = operands.map((slot) => context.address(node.inputs[slot] as string)) as [Pointer, Pointer];
     const out = context.address(node.outputs[0] as string);
     const alignment = alignmentOf([a, b, out]);
-    const spec: ConvolutionSpec = { ...rest, alignment, tf32: context.tf32, deterministic: context.deterministic };
+    const { tf32, deterministic, beside } = context;
+    // where bits are compared they are those of the model alone
+    const lanes = beside > 1 && !deterministic ? { beside } : {};
+    const spec: ConvolutionSpec = { ...rest, alignment, tf32, deterministic, ...lanes };
     const key = JSON.stringify(spec);
     const { workspace } = context;
     const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};
@@ -118,11 +121,15 @@ export const convolution: OwnNode = {
       const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });
       context.convolutions.set(key, found);
       // what fits into memory that is free anyway, or takes little of its own; the first step that is loaded chooses, and
-      // a planned one takes the same, whatever it has free: another algorithm gives other bits
-      const limit = Math.max(workspace.availableBytes, smallWorkspace);
+      // a planned one takes the same, whatever it has free: another algorithm gives other bits. Where bits are compared,
+      // nothing depends on what is free: beside other models it is another amount
+      const limit = Math.max(context.deterministic ? 0 : workspace.availableBytes, smallWorkspace);
       // copies are made in the backward phase; before it, a name that ends like a mark is the model's
       const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
-      const made = context.chosen.get(choice) ?? affordable(found, limit);
+      const before = context.chosen.get(choice);
+      // of another lane's cuDNN perhaps, and made again by this one's
+      const same = found.find((one) => one.ms === before?.ms && one.workspaceBytes === before.workspaceBytes);
+      const made = same ?? affordable(found, limit);
       context.chosen.set(choice, made);
       workspace.withPieces(made.workspaceBytes ? [made.workspaceBytes] : [], ([at = 0n]) => made.run(a, b, out, at));
       addBias();

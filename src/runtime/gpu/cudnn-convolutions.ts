@@ -40,10 +40,12 @@ export interface ConvolutionSpec {
   readonly alignment: number;
   readonly tf32: boolean;
   readonly deterministic: boolean;
+  /** How many run at the same time, each in a lane: what is fastest alone fills the device, and leaves no room. Default 1. */
+  readonly beside?: number;
 }
 
 /** A convolution without what depends on where it runs. */
-export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic">;
+export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "deterministic" | "beside">;
 
 /** How a convolution is made again without a search. */
 export type Recipe =
@@ -71,6 +73,9 @@ export interface Convolution {
   destroy(): void;
 }
 
+/** What a way is made again from. */
+export type KeptWay = Pick<Convolution, "workspaceBytes" | "ms" | "recipe">;
+
 /** Where convolutions are tried: operands in cuDNN's order, whose bytes may be anything (the output is overwritten). */
 export interface Trial {
   readonly a: Pointer;
@@ -79,8 +84,8 @@ export interface Trial {
   readonly workspace: Pointer;
   /** Bytes of the workspace. */
   readonly bytes: number;
-  /** Time of what `work` launches, ms; it may be rough where that is much more than `best`. */
-  time(work: () => void, best: number): number;
+  /** Time of a convolution on them, ms; it may be rough where that is much more than `best`. */
+  time(one: Pick<Convolution, "run" | "workspaceBytes">, best: number): number;
 }
 
 /** What cuDNN says of one algorithm for a convolution. */

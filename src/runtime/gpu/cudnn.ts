@@ -104,13 +104,26 @@ export class Cudnn {
   private readonly tensors = new Map<string, Pointer>();
 
   /** Opens cuDNN from the library in `file`, for work in `stream`. */
-  constructor(file: string, stream: Pointer) {
+  constructor(
+    file: string,
+    private readonly stream: Pointer,
+  ) {
     const library = new NativeLibrary(file);
     this.functions = library.functions(functions);
     this.errorString = library.function("const char *cudnnGetErrorString(int status)");
     this.version = Number(library.function<() => number | bigint>("size_t cudnnGetVersion()")());
     this.handle = pointerFrom((out) => this.call("cudnnCreate", out));
     this.call("cudnnSetStream", this.handle, stream);
+  }
+
+  /** Runs calls that launch in another stream. */
+  inStream(stream: Pointer, work: () => void): void {
+    this.call("cudnnSetStream", this.handle, stream);
+    try {
+      work();
+    } finally {
+      this.call("cudnnSetStream", this.handle, this.stream);
+    }
   }
 
   /** Whether cuDNN has kernels for elements of that type. */

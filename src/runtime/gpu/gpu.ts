@@ -1,19 +1,17 @@
 import { kernelFinder } from "../kernel-cache.js";
 import { cudaVersion } from "../libraries/cuda-facts.js";
-import { type Kernels, openKernels } from "../ort.js";
 import { ortVersion } from "../ort-api.js";
 import type { Device, Runtime } from "../runtime.js";
 import { Compiler } from "./compiler.js";
-import type { Gpu } from "./context.js";
+import type { Gpu, LaneOptions } from "./context.js";
 import { isPlannable } from "./convolution-search.js";
 import { type Cuda, openCuda } from "./cuda.js";
-import { Cudnn } from "./cudnn.js";
+import { LanePool } from "./lanes.js";
 import { layoutGains } from "./layout-gains.js";
 import { loadOnGpu } from "./load.js";
 import { kernelLookup } from "./lookup.js";
 import { Releases } from "./releases.js";
 import { mostShared } from "./source/attention.js";
-import { Workspace } from "./workspace.js";
 
 export interface GpuOptions {
   /** Paths of the libraries of CUDA's runtime and of cuDNN. */
@@ -59,50 +57,48 @@ const runtimeOn = (gpu: Gpu, releases: Releases): Runtime => ({
   close: () => releases.close(),
 });
 
-/** The same GPU, with a session of its own and no choice made yet: other kernels are used. */
+/** The same GPU, with sessions of its own and no choice made yet: other kernels are used. */
 function deterministicOn(gpu: Gpu): Runtime {
   const releases = new Releases();
-  const kernels = sessionOn({ ...gpu, deterministic: true });
-  releases.add(() => kernels.close());
-  return runtimeOn(
-    { ...gpu, ...counted(kernels), chosen: new Map(), deterministic: true, isPlannable: plannable(gpu, true) },
-    releases,
-  );
+  const options = { ...gpu.laneOptions, deterministic: true };
+  const lanes = new LanePool(options, releases, gpu);
+  return runtimeOn({ ...gpu, ...sharedOf(lanes, options, gpu.contextBytes), chosen: new Map() }, releases);
 }
 
 /** Streams, libraries and ONNX Runtime's session; all that is taken is given back with `releases`. */
 function partsOf(cuda: Cuda, options: GpuOptions, releases: Releases): Gpu {
-  const settings = { tf32: options.tf32 ?? true, deterministic: options.deterministic ?? false };
-  const stream = cuda.stream();
-  releases.add(() => cuda.destroyStream(stream));
-  const copyStreams = { out: cuda.stream(), in: cuda.stream() };
-  for (const one of Object.values(copyStreams)) releases.add(() => cuda.destroyStream(one));
   const scratch = cuda.malloc(8);
   releases.add(() => cuda.free(scratch));
-  const workspace = new Workspace(cuda);
-  releases.add(() => workspace.close());
-  const cudnn = new Cudnn(options.cudnn, stream);
-  releases.add(() => cudnn.close());
   const compiler = options.nvrtc ? new Compiler(options.nvrtc, cuda.capability) : undefined;
   if (compiler) releases.add(() => compiler.close());
-  const kernels = sessionOn({ cuda, stream, workspace, scratch, ...settings });
-  releases.add(() => kernels.close());
+  const { tf32 = true, deterministic = false, cudnn: cudnnFile } = options;
+  const laneOptions = { cuda, cudnnFile, scratch, tf32, deterministic };
+  const lanes = new LanePool(laneOptions, releases);
+  const contextBytes = cuda.besideBytes();
   return {
     cuda,
-    cudnn,
-    ...counted(kernels),
-    stream,
-    copyStreams,
-    scratch,
-    workspace,
-    convolutions: new Map(),
+    ...sharedOf(lanes, laneOptions, () => contextBytes),
+    found: new Map(),
     chosen: new Map(),
-    ...settings,
-    isPlannable: plannable({ cuda, cudnn, tf32: settings.tf32 }, settings.deterministic),
     compiler,
     compiles: compiler !== undefined,
     attends: cuda.capability >= 80 && cuda.sharedBytes >= mostShared,
-    contextBytes: cuda.besideBytes(),
+  };
+}
+
+/** What the steps of a runtime share of these lanes, `contextBytes` without those that are opened later. */
+function sharedOf(lanes: LanePool, laneOptions: LaneOptions, contextBytes: () => number) {
+  const { cuda, tf32, deterministic } = laneOptions;
+  const first = lanes.at(0);
+  return {
+    ...first,
+    tf32,
+    deterministic,
+    isPlannable: plannable({ cuda, cudnn: first.cudnn, tf32 }, deterministic),
+    laneOptions,
+    lane: (number: number) => lanes.at(number),
+    kernelUses: () => lanes.kernelUses,
+    contextBytes: () => contextBytes() + lanes.openedBytes,
   };
 }
 
@@ -115,48 +111,6 @@ function plannable(gpu: Pick<Gpu, "cuda" | "cudnn" | "tf32">, deterministic: boo
     const found = known.get(key) ?? isPlannable(gpu, spec);
     known.set(key, found);
     return found;
-  };
-}
-/** ONNX Runtime's session, whose kernels run in the GPU's stream and take what they need from its workspace. */
-const sessionOn = ({
-  cuda,
-  stream,
-  workspace,
-  scratch,
-  tf32,
-  deterministic,
-}: Pick<Gpu, "cuda" | "stream" | "workspace" | "scratch" | "tf32" | "deterministic">): Kernels =>
-  openKernels({
-    threads: 1,
-    cuda: {
-      device: cuda.device,
-      stream,
-      tf32,
-      deterministic,
-      allocate: (bytes) => workspace.take(bytes),
-      free: (memory) => workspace.giveBack(memory),
-      wait: () => cuda.wait(stream),
-      scratch,
-    },
-  });
-
-/** The same kernels, and how often they were called or captured. */
-function counted(kernels: Kernels): Pick<Gpu, "kernels" | "kernelUses"> {
-  let uses = 0;
-  return {
-    kernels: {
-      createOp: (request) => kernels.createOp(request),
-      releaseOp: (op) => kernels.releaseOp(op),
-      createValue: (address, bytes, type, place) => kernels.createValue(address, bytes, type, place),
-      releaseValue: (value) => kernels.releaseValue(value),
-      within(work) {
-        uses++;
-        return kernels.within(work);
-      },
-      allocations: () => kernels.allocations(),
-      close: () => kernels.close(),
-    },
-    kernelUses: () => uses,
   };
 }
 

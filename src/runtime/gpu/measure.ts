@@ -4,6 +4,7 @@ import type { Invoke } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
 import type { CopyTime } from "../runtime.js";
 import { type Cuda, onDevice, toDevice, toHost } from "./cuda.js";
+import type { LaneStreams } from "./lane-streams.js";
 import type { KernelSource } from "./source/kernel.js";
 
 /** How often a node is repeated in the captured graph that times it: until this much time, at most so often. */
@@ -54,6 +55,30 @@ export function briefMs(stage: Stage, work: () => void, best: number): number {
   });
   try {
     const samples = [0, 1, 2].map(() => timed(stage, () => cuda.launch(graph, stream)) / count);
+    return Math.min(...samples);
+  } finally {
+    cuda.wait(stream);
+    cuda.destroyGraph(graph);
+  }
+}
+
+/**
+ * Time of each of some launches that run side by side, after a first run, ms: they are repeated in a captured graph, each in
+ * its lane of `streams`. Whatever they write may be nonsense, for they write over each other's results.
+ */
+export function besideMs(stage: Stage, streams: LaneStreams, launches: readonly (() => void)[]): number {
+  const { cuda, stream } = stage;
+  const [first] = launches as [() => void];
+  first();
+  cuda.wait(stream);
+  const once = timed(stage, first);
+  const count = Math.max(1, Math.min(briefRepeats, Math.round(briefRepeatedMs / Math.max(once, 1e-4))));
+  const work = Array.from({ length: count }, () =>
+    launches.map((launch, lane) => ({ lane, waits: [], launch })),
+  ).flat();
+  const graph = cuda.capture(stream, () => streams.sideBySide(work));
+  try {
+    const samples = [0, 1, 2].map(() => timed(stage, () => cuda.launch(graph, stream)) / work.length);
     return Math.min(...samples);
   } finally {
     cuda.wait(stream);

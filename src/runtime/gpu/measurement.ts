@@ -18,7 +18,7 @@ export async function measureStep(step: GpuStep, options: MeasureOptions): Promi
   const warmups = Math.max(options.warmups, eagerSteps);
   const total = warmups + 2 * options.iterations + 1;
   const finished = (): void => {
-    losses.push(readLoss(step.graph, memory.read));
+    losses.push(readLoss(step.graph, step.read));
     options.onProgress?.(losses.length, total);
   };
   const repeated = async (count: number, stepMs: () => Promise<number>): Promise<number[]> => {
@@ -51,13 +51,14 @@ export async function measureStep(step: GpuStep, options: MeasureOptions): Promi
 }
 
 /** What the device holds, told apart; beside what mutwo allocated it were so many bytes after the first steps, and then captured. */
-function heldBy({ gpu, layout }: GpuStep, loadedBytes: number, capturedBytes: number): DeviceMemory {
+function heldBy({ gpu, lanes, layout }: GpuStep, loadedBytes: number, capturedBytes: number): DeviceMemory {
+  const contextBytes = gpu.contextBytes();
   const parts = {
     valuesBytes: layout.arenaBytes,
-    workspaceBytes: gpu.workspace.heldBytes,
-    contextBytes: gpu.contextBytes,
-    kernelsBytes: Math.max(0, loadedBytes - gpu.contextBytes),
-    graphsBytes: Math.max(0, capturedBytes - Math.max(loadedBytes, gpu.contextBytes)),
+    workspaceBytes: lanes.reduce((bytes, { workspace }) => bytes + workspace.heldBytes, 0),
+    contextBytes,
+    kernelsBytes: Math.max(0, loadedBytes - contextBytes),
+    graphsBytes: Math.max(0, capturedBytes - Math.max(loadedBytes, contextBytes)),
   };
   const processBytes = gpu.cuda.processBytes();
   const named = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
@@ -75,6 +76,7 @@ function stampedTimes(step: GpuStep, compiler: Compiler): Times {
     (work) => step.capture(work),
     (i, invoke) => step.launch(invoke, step.prepared[i] as Prepared),
     (at) => {
+      step.turnTo(0);
       place = at;
       stamp();
     },
@@ -91,7 +93,14 @@ async function repeatedTimes(step: GpuStep, signal: Pick<RunOptions, "signal">):
   const { graph, stage, memory } = step;
   const samples = new Map<string, readonly number[]>();
   const times = graph.nodes.map((): readonly number[] => [0]);
-  await step.eager(signal, (index, call) => {
+  await step.eager(signal, (index, launch) => {
+    const lane = step.laneOf(index);
+    const call = (): void => {
+      step.turnTo(lane);
+      launch();
+      step.turnTo(0);
+    };
+    step.turnTo(0);
     const key = signatureOf(graph.nodes[index] as Node, graph);
     if (!samples.has(key))
       step.during(index, () => void samples.set(key, nodeSamples(stage, graph, index, call, memory.address)));

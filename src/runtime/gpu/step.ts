@@ -1,13 +1,16 @@
 import type { Graph, Node } from "../../graph/graph.js";
 import { idlePieces, type Layout } from "../../memory/layout.js";
 import { opOf } from "../../ops/index.js";
-import { invokeNode, type Prepared, type PreparedStep, prepareStep } from "../interpreter.js";
+import { invokeNode, type Prepared, type PreparedStep, prepareStep, type StepKernels } from "../interpreter.js";
 import type { Invoke } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
 import type { RunOptions, StepResult } from "../runtime.js";
 import { CapturedStep, canCapture, isFragile } from "./capture.js";
 import type { Compiler } from "./compiler.js";
-import type { Gpu, NodeContext } from "./context.js";
+import type { Gpu, Lane, NodeContext } from "./context.js";
+import { LaneKernels } from "./lane-kernels.js";
+import { LaneStreams } from "./lane-streams.js";
+import { gpuLanes, laneWaits, launchOf } from "./lane-waits.js";
 import { type Stage, timed } from "./measure.js";
 import { StepMemory } from "./memory.js";
 import { prepareOwn } from "./nodes.js";
@@ -34,6 +37,12 @@ export class GpuStep {
   readonly canCapture: boolean;
   /** Bytes that each node's kernel took for itself when the host launched it last. */
   readonly workspaceBytes: number[];
+  /** The lanes that its nodes run in: those of the runtime, from the first on. */
+  readonly lanes: readonly Lane[];
+  /** Which of them each node runs in. */
+  private readonly laneOfNode: Int32Array;
+  private readonly streams: LaneStreams;
+  private readonly kernels: StepKernels;
   private readonly interpreter: PreparedStep;
   private readonly captured: CapturedStep;
   private readonly copyEvents = new Map<string, Pointer>();
@@ -56,6 +65,12 @@ export class GpuStep {
     private readonly releases: Releases,
   ) {
     const { cuda, stream, compiler } = gpu;
+    const { count, of } = gpuLanes(graph);
+    this.lanes = Array.from({ length: count }, (_, lane) => (lane === 0 ? gpu : gpu.lane(lane)));
+    this.laneOfNode = of;
+    this.kernels = count === 1 ? gpu.kernels : new LaneKernels(this.lanes.map(({ kernels }) => kernels));
+    const streams = this.lanes.map((lane) => lane.stream);
+    this.streams = new LaneStreams(cuda, streams, releases);
     this.memory = new StepMemory(graph, layout, gpu, releases);
     releases.add(() => this.copyEvents.forEach((event) => void cuda.destroyEvent(event)));
     this.staging = new Staging(graph, this.memory.address, gpu, releases);
@@ -71,14 +86,15 @@ export class GpuStep {
     this.prepared = this.interpreter.nodes;
     releases.add(() => this.interpreter.release());
     const isRandom = graph.nodes.some((node) => opOf(node).random);
-    this.nextStep = isRandom && compiler ? this.launcher(nextStepSource, () => [stepCounter]) : () => {};
+    this.nextStep = isRandom && compiler ? this.launcher(nextStepSource, () => [stepCounter], stream) : () => {};
     compiler?.compile(this.wanted);
     const events = [cuda.event(true), cuda.event(true)] as const;
     releases.add(() => events.forEach((event) => void cuda.destroyEvent(event)));
     this.stage = { cuda, stream, events };
     this.canCapture = canCapture(graph, gpu);
     const capture = (): Pointer => this.capture((invoke) => this.launchAll(invoke));
-    this.captured = new CapturedStep(isFragile(graph, gpu), gpu, capture);
+    const version = (): number => this.lanes.reduce((sum, { workspace }) => sum + workspace.version, 0);
+    this.captured = new CapturedStep(isFragile(graph, gpu), { ...gpu, version }, capture);
     releases.add(() => this.captured.forget());
     this.memory.writeConstants();
   }
@@ -106,6 +122,23 @@ export class GpuStep {
     cuda.wait(stream);
     cuda.write(this.stepCounter, new Uint8Array(BigUint64Array.of(BigInt(runs)).buffer));
     this.interpreter.skipTo(runs);
+    this.streams.wait();
+  }
+
+  /** Copies a tensor's bytes out, when all that was started before is done. */
+  readonly read = (name: string): Uint8Array => {
+    this.turnTo(0);
+    return this.memory.read(name);
+  };
+
+  /** The lane that the node at an index runs in. */
+  laneOf(index: number): number {
+    return this.laneOfNode[index] as number;
+  }
+
+  /** What is launched next, in this lane, comes after all that was launched before. */
+  turnTo(lane: number): void {
+    this.streams.turnTo(lane);
   }
 
   /** One step with every kernel launched by the host; `around` must run the call of the node at an index. */
@@ -115,14 +148,16 @@ export class GpuStep {
     try {
       cuda.record(events[0], stream);
       const result = await this.interpreter.run(options);
+      this.turnTo(0);
       this.nextStep();
       cuda.record(events[1], stream);
       const stepMs = cuda.elapsedMs(...events);
       this.eagerRuns++;
-      if (this.eagerRuns <= eagerSteps) this.gpu.workspace.settle();
+      if (this.eagerRuns <= eagerSteps) for (const { workspace } of this.lanes) workspace.settle();
       return { ...result, stepMs };
     } finally {
       this.around = this.counting;
+      this.streams.reset();
     }
   }
 
@@ -135,41 +170,68 @@ export class GpuStep {
 
   /** Captures what `work` launches, kernels of ONNX Runtime through what it is given. */
   capture(work: (invoke: Invoke) => void): Pointer {
-    const { cuda, kernels, stream } = this.gpu;
-    return kernels.within((invoke) => cuda.capture(stream, () => work(invoke)));
+    const { cuda, stream } = this.gpu;
+    const whole = (invoke: Invoke): void => {
+      work(invoke);
+      this.turnTo(0);
+    };
+    try {
+      return this.kernels.within((invoke) => cuda.capture(stream, () => whole(invoke)));
+    } finally {
+      this.streams.reset();
+    }
   }
 
-  /** Launches a node. */
+  /** Launches a node after all that was launched before. */
   launch(invoke: Invoke, node: Prepared): void {
+    this.turnTo(this.laneOf(node.index));
     this.during(node.index, () => invokeNode(invoke, node));
   }
 
   /** Runs the call of the node at an index with the workspace that it has; returns the most bytes that it had taken. */
   during(index: number, call: () => void): number {
     // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
-    return this.gpu.workspace.during(call, this.idle[index], this.eagerRuns === 0);
+    const { workspace } = this.lanes[this.laneOf(index)] as Lane;
+    return workspace.during(call, this.idle[index], this.eagerRuns === 0);
   }
 
+  /** Launches the whole step, lanes side by side. */
   private launchAll(invoke: Invoke): void {
-    for (const node of this.prepared) this.launch(invoke, node);
+    const { graph, prepared, lanes, memory } = this;
+    const launched = ({ index }: Prepared) =>
+      launchOf(graph.nodes[index] as Node, this.laneOf(index), graph, memory.address);
+    const waits = lanes.length > 1 ? laneWaits(prepared.map(launched), lanes.length) : [];
+    this.streams.sideBySide(
+      prepared.map((node, at) => ({
+        lane: this.laneOf(node.index),
+        waits: waits[at] ?? [],
+        launch: () => void this.during(node.index, () => invokeNode(invoke, node)),
+      })),
+    );
     this.nextStep();
   }
 
   private readonly counting = (index: number, call: () => void): void => {
+    this.turnTo(this.laneOf(index));
     this.workspaceBytes[index] = this.during(index, call);
   };
 
   private prepare(stepCounter: Pointer): PreparedStep {
-    const { graph, gpu, memory, event, launcher } = this;
+    const { graph, gpu, event, read } = this;
     const { overlaid } = this.layout;
-    const { address, read } = memory;
-    const context: NodeContext = { ...gpu, graph, address, event, stepCounter, launcher, overlaid };
-    return prepareStep(graph, gpu.kernels, {
+    const { address } = this.memory;
+    const beside = 2 ** Math.min(3, Math.floor(Math.log2(this.lanes.length)));
+    const contexts = this.lanes.map((lane): NodeContext => {
+      const launcher: NodeContext["launcher"] = (source, addresses) => this.launcher(source, addresses, lane.stream);
+      return { ...gpu, ...lane, graph, beside, address, event, stepCounter, launcher, overlaid };
+    });
+    return prepareStep(graph, this.kernels, {
       address,
       read,
-      own: (node) => prepareOwn(node, context),
+      own: (node, index) => prepareOwn(node, contexts[this.laneOf(index)] as NodeContext),
       hostInputs,
       kernelsKnowShapes: true,
+      laneOf: (index) => this.laneOf(index),
       around: (index, call) => this.around(index, call),
     });
   }
@@ -180,12 +242,13 @@ export class GpuStep {
     return known;
   };
 
-  private readonly launcher: NodeContext["launcher"] = (source, addresses) => {
+  /** A launch of a generated kernel in a stream. */
+  private launcher(source: KernelSource, addresses: () => readonly Pointer[], stream: Pointer): () => void {
     this.wanted.push(source);
     let ready: (() => void) | undefined;
     return () => {
-      ready ??= (this.gpu.compiler as Compiler).kernel(source).prepare(addresses, this.gpu.stream);
+      ready ??= (this.gpu.compiler as Compiler).kernel(source).prepare(addresses, stream);
       ready();
     };
-  };
+  }
 }

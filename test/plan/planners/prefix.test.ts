@@ -91,3 +91,13 @@ backward:
     [0, 1, 4, 4 + 2 * pcieLink.awaitMs],
   );
 });
+
+test("judge(problem with a capacity, choices) adds what lanes do not hide of each other", () => {
+  // b..e beside f..i: a copy that is awaited in one lane costs what the other has not to do meanwhile
+  const lanes = { ...chain, nodes: chain.nodes.map((node, rank) => ({ ...node, lane: rank % 2 })) };
+  const swap: Choice = { ...recompute("a"), action: "swap" };
+  const alone = judge({ ...problem, graph: lanes }, [swap]);
+  const beside = judge({ ...problem, graph: lanes, capacity: 2 }, [swap]);
+  assert.equal(judge({ ...problem, graph: lanes, capacity: 2 }, []).addedMs, 0);
+  assert.ok(beside.addedMs > 0 && beside.addedMs <= alone.addedMs + 1e-9, `${beside.addedMs} of ${alone.addedMs}`);
+});

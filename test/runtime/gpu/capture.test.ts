@@ -29,11 +29,7 @@ const captured = (fragile: boolean) => {
   const state = { version: 0, uses: 0, made: 0, held: new Set<bigint>() };
   const gpu = {
     kernelUses: () => state.uses,
-    workspace: {
-      get version() {
-        return state.version;
-      },
-    },
+    version: () => state.version,
     cuda: { destroyGraph: (graph: bigint) => void state.held.delete(graph) },
   };
   const step = new CapturedStep(fragile, gpu, () => {

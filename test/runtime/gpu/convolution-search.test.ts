@@ -58,7 +58,7 @@ function search(
   }
   const ran = fake.lines.filter((line) => /^(execute|cudnn)/.test(line)).length;
   const names = ways.map(({ recipe }) => (recipe.by === "plan" ? recipe.engine : `algorithm ${recipe.number}`));
-  return { names, ways, ran, found: fake.lines.some((line) => line.startsWith("cudnnFind")) };
+  return { names, ways, ran, lines: fake.lines, found: fake.lines.some((line) => line.startsWith("cudnnFind")) };
 }
 
 const kept = (folder: string): number => {
@@ -99,6 +99,29 @@ test("waysOf(convolution) are the plans worth having, fastest first; the legacy 
   const { names, found } = search(folder, { A: engines });
   assert.deepEqual(names, [2, 1]);
   assert.equal(found, false);
+});
+
+test("waysOf(convolution) of several side by side are timed so, each with a workspace of its own where there is room", () => {
+  const folder = mkdtempSync(path.join(root, "cache-"));
+  const all = [
+    { engine: 1, ms: 1, workspaceBytes: 0 },
+    { engine: 2, ms: 2, workspaceBytes: 100 * MiB },
+    { engine: 3, ms: 3, workspaceBytes: 800 * MiB },
+  ];
+  const { lines } = search(folder, { A: all }, { beside: 4 });
+  const placesOf = (engine: number): Set<string> =>
+    new Set(
+      lines.filter((line) => line.startsWith(`execute ${engine}`)).map((line) => line.replace(/.*workspace /, "")),
+    );
+  const streamsOf = (engine: number): number =>
+    new Set([...placesOf(engine)].map((place) => place.split("stream ")[1])).size;
+  const workspacesOf = (engine: number): number =>
+    new Set([...placesOf(engine)].map((place) => place.split(",")[0])).size;
+  assert.deepEqual([1, 2, 3].map(streamsOf), [4, 4, 1]);
+  assert.deepEqual([1, 2, 3].map(workspacesOf), [1, 4, 1]);
+  // another question than what is fastest alone
+  search(folder, { A: all });
+  assert.equal(kept(folder), 2);
 });
 
 test("waysOf(convolution) without a plan are the legacy interface's algorithms, and without these an error", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
+import type { Convolution, ConvolutionSpec } from "../../../src/runtime/gpu/cudnn-convolutions.js";
 import { hasPlan, isAllowed, planBy, plansOf } from "../../../src/runtime/gpu/cudnn-plans.js";
 import { type FakeCudnnOptions, fakeCudnn } from "./fake-cudnn.js";
 
@@ -25,8 +25,8 @@ const nondeterministic = 4;
 /** Engines of the plans that were found, those that ran, and what is left. */
 function found(options: FakeCudnnOptions, changes: Partial<ConvolutionSpec> = {}, bytes = 1000, modest = 100) {
   const fake = fakeCudnn(options);
-  const time = (work: () => void): number => {
-    work();
+  const time = (one: Pick<Convolution, "run">): number => {
+    one.run(1n, 2n, 3n, 4n);
     return fake.state.ms;
   };
   const trial = { a: 1n, b: 2n, out: 3n, workspace: 4n, bytes, time };
@@ -50,6 +50,11 @@ test("plansOf(convolution) tries the first three proposals that it may take", ()
   const A = [1, 2, 3, 4, 5].map((engine) => ({ engine, notes: engine === 2 ? [1] : [], refused: engine === 3 }));
   assert.deepEqual(found({ A, fallback: [{ engine: 9 }] }).engines, [1, 4, 5]);
   assert.deepEqual(found({ A: A.slice(0, 2), fallback: [{ engine: 9 }] }).engines, [1]);
+});
+
+test("plansOf(convolution) of several side by side tries more: the first proposals are the fastest alone", () => {
+  const A = Array.from({ length: 10 }, (_, engine) => ({ engine }));
+  assert.deepEqual(found({ A }, { beside: 4 }).engines, [0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
 test("plansOf(convolution) goes on until one takes little workspace, in the fallback too; what is too large is not run", () => {

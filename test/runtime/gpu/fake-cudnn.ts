@@ -50,7 +50,7 @@ interface Descriptor {
 export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: FakeCudnnOptions = {}) {
   const held = new Map<bigint, Descriptor>();
   const lines: string[] = [];
-  const state: { running?: number; ms: number } = { ms: 0 };
+  const state: { running?: number; ms: number; stream?: bigint | undefined } = { ms: 0 };
   const closing: (() => void)[] = [];
   let next = 1000n;
   let finalized = 0;
@@ -118,6 +118,11 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
       return next;
     },
     destroyBackend: (made: bigint) => void (held.delete(made) || lines.push(`destroyed twice: ${made}`)),
+    inStream(stream: bigint, work: () => void) {
+      state.stream = stream;
+      work();
+      state.stream = undefined;
+    },
     call(name: string, ...args: unknown[]) {
       if (name === "cudnnBackendSetAttribute") {
         const [made, attribute, type, count, bytes] = args as [bigint, number, number, number, Uint8Array];
@@ -135,7 +140,9 @@ export function fakeCudnn({ A = [], fallback = [], failsAt, algorithms = [] }: F
         state.running = plan.engine?.engine ?? -1;
         state.ms = plan.engine?.ms ?? 1;
         const [ids, at, workspace] = [1000, 1001, 1003].map((attribute) => values(pack, attribute));
-        lines.push(`execute ${state.running}: ids ${ids} at ${at}, workspace ${workspace}`);
+        lines.push(
+          `execute ${state.running}: ids ${ids} at ${at}, workspace ${workspace}${state.stream ? `, stream ${state.stream}` : ""}`,
+        );
       } else if (name.startsWith("cudnnFind")) {
         const [found, results] = args.slice(8, 10) as [[number], Uint8Array];
         const view = new DataView(results.buffer);

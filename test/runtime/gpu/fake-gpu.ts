@@ -18,7 +18,7 @@ export interface FakeOptions {
 
 /**
  * A GPU that computes nothing: memory is counted, and what is asked of the device is written down, a line each. Streams
- * are 1 (kernels), 2 (copies out) and 3 (copies in); a captured graph holds the lines of its capture.
+ * are 1 (kernels), 2 (copies out) and 3 (copies in), those of lane 2 are 21, 22 and 23; a captured graph holds the lines of its capture.
  */
 export function fakeGpu({ compiles = true, deterministic = false, lacks = [], elapsedMs = 1 }: FakeOptions = {}) {
   const memory = new FakeMemory();
@@ -81,23 +81,38 @@ export function fakeGpu({ compiles = true, deterministic = false, lacks = [], el
   const compiler = {
     compile: (sources: readonly { name: string }[]) => say(`compile ${sources.length}`),
     kernel: (source: { name: string }) => ({
-      prepare: (addresses: () => readonly bigint[]) => () => say(`kernel of ${addresses().length}: ${source.name}`),
+      prepare: (addresses: () => readonly bigint[], stream: bigint) => () =>
+        say(`kernel of ${addresses().length}: ${source.name}${stream === 1n ? "" : ` stream ${stream}`}`),
     }),
   };
   const kernels = writtenKernels(lacks);
-  const invoke = () => say("kernel of ONNX Runtime");
-  const gpu = {
-    cuda,
+  const kernelsOf = (lane: bigint) => ({
+    ...kernels,
+    within: <T>(work: (called: () => void) => T) =>
+      work(() => say(`kernel of ONNX Runtime${lane ? ` stream ${10n * lane + 1n}` : ""}`)),
+  });
+  const open = (number: bigint) => ({
     cudnn,
-    kernels: { ...kernels, within: <T>(work: (called: () => void) => T) => work(invoke) },
-    stream: 1n,
-    copyStreams: { out: 2n, in: 3n },
+    kernels: kernelsOf(number),
+    stream: 10n * number + 1n,
+    copyStreams: { out: 10n * number + 2n, in: 10n * number + 3n },
     workspace: new Workspace(memory),
     convolutions: new Map(),
+  });
+  const lanes = [open(0n)];
+  const lane = (number: number) => {
+    while (lanes.length <= number) lanes.push(open(BigInt(lanes.length)));
+    return lanes[number];
+  };
+  const gpu = {
+    cuda,
+    ...lanes[0],
+    lane,
+    found: new Map(),
     chosen: new Map(),
     tf32: false,
     deterministic,
-    contextBytes: 1000,
+    contextBytes: () => 1000,
     compiler: compiles ? compiler : undefined,
     compiles,
     kernelUses: () => 0,
@@ -115,6 +130,7 @@ export function fakeContext(graph: Graph, options: FakeOptions = {}) {
   const context: NodeContext = {
     ...fake.gpu,
     graph,
+    beside: 1,
     address,
     stepCounter: 9n,
     event: (name) => BigInt(events.includes(name) ? events.indexOf(name) + 1 : events.push(name)),

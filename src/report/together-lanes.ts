@@ -1,0 +1,102 @@
+import { phases } from "../graph/graph.js";
+import { knownName } from "../graph/names.js";
+import { opOf } from "../ops/index.js";
+import { capacityOf, laneTime } from "../plan/lane-time.js";
+import { plannedGraph } from "../run/planned-rows.js";
+import { loadGraph, type Run } from "../run/run.js";
+import { type Figure, figure, phaseColors, timed } from "./figure.js";
+import { rowsOf } from "./tables.js";
+
+/** More sub-arrays than this are not told apart. */
+const mostRows = 24;
+
+interface Bar {
+  readonly row: string;
+  readonly what: string;
+  readonly beginMs: number;
+  endMs: number;
+}
+
+/** What goes on in a joint step, in time: for each sub-array its phases, copies each way, and stalls. */
+interface Pieces {
+  readonly rows: readonly string[];
+  readonly bars: readonly Bar[];
+}
+
+const copyRows = { out: "copies to the host", in: "copies to the device" } as const;
+const stallRow = "stalls: nodes wait";
+
+/** The pieces of a run's step, planned where there is a plan; undefined of a run of one model. */
+export function togetherPieces(run: Run): Pieces | undefined {
+  if (!run.together) return undefined;
+  const planned = plannedGraph(run);
+  const graph = planned ?? loadGraph(run.graph);
+  const { nodes } = rowsOf(run, planned ? "planned" : "unplanned");
+  const ms = new Map(nodes.map((row) => [row.name, row.time.medianMs]));
+  const swaps = new Map(run.before.activations.map(({ name, swapMs }) => [name, swapMs]));
+  const nodeMs = run.before.nodes.map(({ time }) => time.medianMs);
+  const capacity = capacityOf(loadGraph(run.graph), nodeMs, run.before.step.medianMs);
+  const { spans, waitedMs } = laneTime(
+    graph,
+    (node) => (opOf(node).swap ? (swaps.get(knownName(node.outputs[0] ?? "", swaps)) ?? 0) : (ms.get(node.name) ?? 0)),
+    capacity,
+  );
+  const arrays = [...new Set((graph.trials ?? []).map(({ array }) => array))].slice(0, mostRows);
+  const bars: Bar[] = [];
+  const last = new Map<string, Bar>();
+  const add = (row: string, what: string, beginMs: number, endMs: number): void => {
+    const before = last.get(row);
+    if (before?.what === what && beginMs - before.endMs < 0.02 * (endMs - before.beginMs)) before.endMs = endMs;
+    else {
+      const bar = { row, what, beginMs, endMs };
+      last.set(row, bar);
+      bars.push(bar);
+    }
+  };
+  graph.nodes.forEach((node, rank) => {
+    const span = spans[rank];
+    if (!span || span.endMs <= span.beginMs) return;
+    const { swap } = opOf(node);
+    if (swap === "out" || swap === "in") add(copyRows[swap], "copy", span.beginMs, span.endMs);
+    else if (swap) {
+      const waited = waitedMs.get(rank) ?? 0;
+      if (waited > 0) add(stallRow, "stall", span.endMs - waited, span.endMs);
+    } else {
+      const array = node.name.slice(0, Math.max(0, node.name.indexOf("/")));
+      if (arrays.includes(array)) add(array, node.phase === "loss" ? "forward" : node.phase, span.beginMs, span.endMs);
+    }
+  });
+  const others = [copyRows.out, copyRows.in, stallRow].filter((row) => last.has(row));
+  return { rows: [...arrays, ...others], bars };
+}
+
+const otherColors: Readonly<Record<string, string>> = { copy: "#56B4E9", stall: "#CC79A7" };
+
+/** The models of a joint step beside each other in time, with copies and stalls. Null of a run of one model. */
+export function togetherLanes(run: Run): Figure | null {
+  const pieces = togetherPieces(run);
+  if (!pieces) return null;
+  const { rows, bars } = pieces;
+  const kinds = [...phases, "copy", "stall"].filter((kind) => bars.some(({ what }) => what === kind));
+  const data = kinds.map((kind) => {
+    const own = bars.filter(({ what }) => what === kind);
+    return {
+      type: "bar",
+      orientation: "h",
+      name: kind,
+      base: own.map(({ beginMs }) => beginMs),
+      x: own.map(({ beginMs, endMs }) => endMs - beginMs),
+      y: own.map(({ row }) => row),
+      hovertemplate: `${kind}<br>%{x:.4g} ms from %{base:.4g} ms<extra></extra>`,
+      marker: { color: otherColors[kind] ?? phaseColors[kind as keyof typeof phaseColors] },
+    };
+  });
+  return figure(
+    timed(run, `The models in one step${run.plan?.feasible ? ", planned" : ""}`),
+    { title: { text: timed(run, "ms from the step's start") }, rangemode: "tozero" },
+    // the last is drawn at the top
+    { type: "category", categoryorder: "array", categoryarray: [...rows].reverse() },
+    data,
+    { barmode: "overlay", height: Math.max(220, 120 + 26 * rows.length), meta: { paperHeight: 240 } },
+  );
+}

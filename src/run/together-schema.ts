@@ -1,0 +1,52 @@
+import { count, flag, list, object, oneOf, quantity, record, text, v } from "../schema.js";
+
+/* What stands of several models in a run.json: see run-schema.ts. */
+
+const names = list(text);
+
+/** The options that decide what one model's step is. */
+export const trialOptions = {
+  loss: text,
+  optimizer: text,
+  dims: record(count),
+  accumulate: v.optional(count),
+  clipNorm: v.optional(quantity),
+  freeze: v.optional(names),
+  precision: v.optional(text),
+  batchNorm: v.optional(oneOf(["training", "inference"])),
+};
+
+const arrangement = oneOf(["side-by-side", "fused", "multiplexed"]);
+
+/** `Together` of a run.json. */
+export const togetherSchema = object({
+  trials: v.pipe(
+    list(object({ name: text, path: text, sha256: text, ...trialOptions, seed: count, varied: record(text) })),
+    v.minLength(1, "models"),
+  ),
+  alone: object({ stepMs: quantity, peakBytes: count, measured: count }),
+  arranged: list(
+    object({
+      arrangement,
+      subArrays: list(names),
+      lanes: count,
+      peakBytes: v.nullable(count),
+      plannedPeakBytes: v.nullable(count),
+      predictedMs: v.nullable(quantity),
+      measuredMs: v.nullable(quantity),
+      why: v.optional(text),
+    }),
+  ),
+  executed: arrangement,
+  fits: v.nullable(object({ limitBytes: count, unplanned: count, planned: count })),
+  sameAsAlone: v.nullable(
+    object({
+      models: names,
+      compared: count,
+      bitwise: flag,
+      worstRelativeError: v.nullable(quantity),
+      worst: v.nullable(text),
+    }),
+  ),
+  notes: names,
+});

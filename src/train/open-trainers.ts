@@ -1,0 +1,102 @@
+import type { Graph } from "../graph/graph.js";
+import { inOneLine } from "../graph/message.js";
+import { fused, sideBySide } from "../run/arrange.js";
+import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "../run/build-trials.js";
+import { checkOptions } from "../run/option-checks.js";
+import { withDefaults } from "../run/option-forms.js";
+import type { OptionsOf } from "../run/options.js";
+import { planBuilt } from "../run/profile-built.js";
+import type { Arrangement } from "../run/together.js";
+import { trialsOf } from "../run/trials.js";
+import { openRuntime } from "../runtime/open.js";
+import type { Runtime } from "../runtime/runtime.js";
+import { JointTraining } from "./joint-training.js";
+import { partsOf } from "./open-trainer.js";
+import { checkFeasible } from "./run-plan.js";
+import { StepTrainer } from "./step-trainer.js";
+import type { Trainer, TrainerOptions } from "./trainer.js";
+
+/** What `openTrainers` takes: what `openTrainer` does, and how many models there are and in what they differ. */
+export interface TrainersOptions
+  extends Omit<TrainerOptions, "run">,
+    Pick<OptionsOf<"profile">, "together" | "copies" | "vary" | "arrange"> {}
+
+/** One of several models that are trained in one step. */
+export interface NamedTrainer {
+  /** `m0`, `m1`, … */
+  readonly name: string;
+  /** In what it differs from the others, in words by name. */
+  readonly varied: Readonly<Record<string, string>>;
+  /** Of its initial values and random numbers. */
+  readonly seed: number;
+  readonly trainer: Trainer;
+}
+
+/**
+ * Opens several models for training in one step: a trainer for each, as `openTrainer` gives for a model alone, with its own
+ * data, loss, optimizer and state. Their steps meet: one that was begun ends when the others' have been begun too. One that is
+ * closed drops out, and the others go on without it at their next step, with the same numbers.
+ *
+ * Models of one architecture are fused where `arrange` does not say otherwise; side by side each computes what it computes
+ * alone, on the CPU bit for bit. With a budget the joint step is measured and planned. Throws one line for wrong options and
+ * bad input, and `infeasible budget: …`.
+ */
+export async function openTrainers(file: string, options: TrainersOptions): Promise<NamedTrainer[]> {
+  const { together, copies, vary, arrange, ...single } = options;
+  checkOptions("trainer", single);
+  const several = Object.entries({ together, copies, vary, arrange }).filter(([, value]) => value !== undefined);
+  checkOptions("profile", { loss: options.loss, optimizer: options.optimizer, ...Object.fromEntries(several) });
+  try {
+    return await open(file, options);
+  } catch (error) {
+    throw inOneLine(error);
+  }
+}
+
+async function open(file: string, options: TrainersOptions): Promise<NamedTrainer[]> {
+  const settled = withDefaults(options);
+  const runtime = openRuntime(settled.backend, options);
+  try {
+    const { backend } = runtime;
+    if (backend !== "cpu" && backend !== "cuda")
+      throw new Error(`nothing can be trained on backend ${backend}: use cpu or cuda`);
+    const { backend: _backend, ...model } = settled;
+    const trials = buildTrials(trialsOf(file, model), runtime, "tensors");
+    if (backend === "cpu") checkJointMemory(trials);
+    const arrange = arranging(runtime, options.arrange);
+    const graph = arrange(trials);
+    const values = jointValues(runtime, graph, trials);
+    const { plan } = await planBuilt({ baseline: graph, values }, runtime, options);
+    if (plan) checkFeasible(plan);
+    const joint = new JointTraining({ runtime, trials, arrange, decisions: plan?.decisions ?? [] });
+    let open = trials.length;
+    // the device is given back when the last of them is closed
+    const shared: Runtime = Object.create(runtime, { close: { value: () => --open || runtime.close() } });
+    return trials.map(({ spec, bound, baseline, values: own }): NamedTrainer => {
+      const given = { ...options, ...spec.options, seed: spec.seed };
+      const { values: _, ...parts } = partsOf(spec.file, shared, { bound, values: own() }, baseline, given);
+      const step = joint.stepOf(spec.name);
+      const trainer = new StepTrainer({ ...parts, backend, runtime: shared, run: null, step });
+      return { name: spec.name, varied: spec.varied, seed: spec.seed, trainer };
+    });
+  } catch (error) {
+    runtime.close();
+    throw error;
+  }
+}
+
+/** What puts models into one step as it is asked for; without a wish fused where something can be. */
+function arranging(runtime: Runtime, wish: OptionsOf<"profile">["arrange"] = "best") {
+  const limit = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+  const arranged: Readonly<Record<Arrangement | "best", (trials: readonly BuiltTrial[]) => Graph>> = {
+    "side-by-side": (trials) => sideBySide(runtime, trials, limit).graph,
+    fused: (trials) => (fused(runtime, trials, limit) ?? sideBySide(runtime, trials, limit)).graph,
+    best: (trials) => (fused(runtime, trials, limit) ?? sideBySide(runtime, trials, limit)).graph,
+    multiplexed() {
+      throw new Error(
+        "nothing is trained multiplexed: the next batch would have to be there a step before (arrange: fused)",
+      );
+    },
+  };
+  return arranged[wish];
+}

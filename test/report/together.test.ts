@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { runSummary } from "../../src/commands/summary.js";
+import { reportHtml } from "../../src/report/report.js";
+import { answerLine, answerRows, fitsLine, sameLine } from "../../src/report/together.js";
+import { profileModel } from "../../src/run/pipeline.js";
+import type { Arranged, Together } from "../../src/run/together.js";
+import { at } from "../at.js";
+
+const trial = (name: string) => ({
+  name,
+  path: "net.onnx",
+  sha256: "",
+  loss: "ce",
+  optimizer: "sgd",
+  dims: {},
+  seed: 0,
+  varied: {},
+});
+
+const arranged = (given: Partial<Arranged>): Arranged => ({
+  arrangement: "side-by-side",
+  subArrays: [["m0"], ["m1"], ["m2"], ["m3"]],
+  lanes: 1,
+  peakBytes: 2 ** 30,
+  plannedPeakBytes: null,
+  predictedMs: null,
+  measuredMs: null,
+  ...given,
+});
+
+const together: Together = {
+  trials: ["m0", "m1", "m2", "m3"].map(trial),
+  alone: { stepMs: 36, peakBytes: 2 ** 28, measured: 1 },
+  arranged: [
+    arranged({ lanes: 4, measuredMs: 18, predictedMs: 17 }),
+    arranged({
+      arrangement: "fused",
+      subArrays: [["m0", "m1", "m2", "m3"]],
+      measuredMs: 12,
+      plannedPeakBytes: 2 ** 29,
+    }),
+    arranged({
+      arrangement: "fused",
+      lanes: 2,
+      subArrays: [
+        ["m0", "m1"],
+        ["m2", "m3"],
+      ],
+      predictedMs: 9,
+    }),
+    arranged({ arrangement: "multiplexed", why: "no plan fits the budget" }),
+  ],
+  executed: "side-by-side",
+  fits: { limitBytes: 2 ** 30, unplanned: 1, planned: 6 },
+  sameAsAlone: { models: ["m0", "m3"], compared: 720, bitwise: true, worstRelativeError: 0, worst: null },
+  notes: [],
+};
+
+test("answerRows(together) are the ways of training the models, with 10 000 steps of each", () => {
+  assert.deepEqual(
+    answerRows(together).map((row) => [row.what, row.how, row.hours, row.faster, row.peak, row.executed]),
+    [
+      ["one after another", "each model's own step", "6.00 min", "1 ×", "256 MiB", ""],
+      ["side by side", "4 models, 4 at a time", "3.00 min", "2.00 ×", "1.00 GiB", "yes"],
+      ["fused", "4 models as one", "2.00 min", "3.00 ×", "512 MiB (1.00 GiB unplanned)", ""],
+      ["fused", "sub-arrays of 2 × 2, 2 at a time", "90.0 s", "4.00 ×", "1.00 GiB", ""],
+      ["μ-TWO", "4 models, one at a time", "no plan fits the budget", "–", "1.00 GiB", ""],
+    ].map((row, i) => (i === 4 ? [row[0], "sub-arrays of 4 × 1, one at a time", ...row.slice(2)] : row)),
+  );
+});
+
+test("answerLine, fitsLine and sameLine say it in words", () => {
+  assert.equal(
+    answerLine(together),
+    "4 models, 10,000 steps each: 6.00 min one after another, 3.00 min side by side in one step (4 models, 4 at a time): 2.00 times as fast",
+  );
+  assert.match(answerLine({ ...together, executed: "multiplexed" }), /; μ-TWO no step ran$/);
+  assert.equal(
+    fitsLine(together),
+    "1.00 GiB hold 1 such model at once without a plan, and 6 in one step with one, one after the other",
+  );
+  assert.match(
+    fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }),
+    /: fewer than the 4 that are asked for$/,
+  );
+  assert.equal(fitsLine({ ...together, fits: null }), "");
+  assert.equal(
+    sameLine(together),
+    "2 of the 4 models were compared with itself alone: 720 losses, gradients and states of two steps are equal in every bit",
+  );
+  const off = {
+    models: ["m0", "m1", "m2", "m3"],
+    compared: 8,
+    bitwise: false,
+    worstRelativeError: 2e-7,
+    worst: "m1/w",
+  };
+  assert.match(sameLine({ ...together, sameAsAlone: off }), /differ by at most 2\.0e-7 \(m1\/w\); a fused kernel/);
+});
+
+test("a run of several models says so in its summary and report", async () => {
+  const options = { loss: "ce", optimizer: "sgd", copies: 3, threads: 1, iterations: 2, warmups: 1 };
+  const run = await profileModel(at("fixtures/mlp.ts.onnx"), { ...options, arrange: "side-by-side" });
+  const html = reportHtml(run);
+  assert.match(html, /<section id="together">/);
+  assert.match(html, /3 models, 10,000 steps each: /);
+  const text = runSummary(run);
+  assert.match(text, /one after another/);
+  assert.match(text, /every model was compared with itself alone: .* equal in every bit/);
+});
