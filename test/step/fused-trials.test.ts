@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/parse.js";
-import { type Graph, type Tensor, tensorBytes, tensorOf } from "../../src/graph/graph.js";
+import { type Graph, prune, type Tensor, tensorBytes, tensorOf } from "../../src/graph/graph.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
@@ -11,6 +11,7 @@ import { stepFor } from "../../src/step/step.js";
 import type { StepOptions } from "../../src/step/training.js";
 import { at } from "../at.js";
 import { type LoadedTrials, loadTrials, numbersOf, perceptron } from "../fused.js";
+import { randomGraph } from "../random-graph.js";
 import { distance } from "../sampled.js";
 
 const cpu = openCpu({ threads: 1 });
@@ -246,6 +247,24 @@ test("fuseTrials(…) has a rate for each model that a trainer can write", () =>
     .forEach((value, i) => {
       assert.ok(Math.abs((halved[i] as number) - value / 2) < 1e-8);
     });
+});
+
+test("fuseTrials(…) trains random graphs as alone, with settings that differ", async () => {
+  for (let seed = 0; seed < 12; seed++) {
+    const { graph } = randomGraph(seed);
+    const used = prune({ ...graph, state: [] });
+    const forward = prune({ ...graph, state: graph.state.filter(({ before }) => used.tensors.has(before)) });
+    const options = [0.01, 0.02, 0.03].map(
+      (lr): StepOptions => ({
+        loss: "mse",
+        optimizer: `${seed % 2 ? "sgd" : "adam"}:lr=${lr}`,
+        precision: "float64",
+        ...(seed % 3 ? {} : { clipNorm: 10 * lr }),
+        accumulate: seed % 5 ? 1 : 2,
+      }),
+    );
+    await compare(membersOf(forward, ...options), { most: 1e-6 });
+  }
 });
 
 test("fuseTrials(…) keeps nodes side by side that are named, and still trains as alone", async () => {
