@@ -21,6 +21,7 @@ const samples: Given = {
   together: ["it's another $model.onnx", "a third.onnx"],
   copies: 3,
   vary: ["lr=1e-4,3e-4", "seed=0..7"],
+  arrange: "fused",
   backend: "cuda",
   deviceSpec: "rtx4090",
   record: path.join(folder, "a recording"),

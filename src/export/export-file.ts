@@ -47,7 +47,8 @@ const alignment = 4096;
 
 /** The step that a run profiled, with its plan or without, built anew from the model file. */
 function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed: number } {
-  const { plan, model } = run;
+  const { plan, model, together } = run;
+  if (together) throw new Error(`a run of several models is not exported as one: profile and export each (${run.id})`);
   const planned = plan !== null && !options.unplanned;
   if (planned && !plan.feasible)
     throw new Error(`the run's plan does not fit its budget (--unplanned exports the step without it): ${run.id}`);

@@ -26,6 +26,7 @@ function formOf({ before, graph }: Run): Runtime {
  */
 export function withSteps<T>(run: Run, work: (stepWith: (changed: Partial<ModelOptions>) => Graph) => T): T {
   const { model } = run;
+  if (run.together) throw new Error(`a step of several models is not built anew: ${model.file} (profile it again)`);
   checkModel(model.path, model.sha256);
   const runtime = formOf(run);
   try {

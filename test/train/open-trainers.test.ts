@@ -174,7 +174,7 @@ test("openTrainers refuses wrong options, what cannot be trained, and models at 
   const wrong = (given: Partial<TrainersOptions>, message: RegExp) =>
     assert.rejects(openTrainers(mlp, { ...options, ...given }), { message });
   await wrong({ vary: ["budget=1GiB"] }, /^cannot vary budget: /);
-  await wrong({ arrange: "multiplexed" }, /^nothing is trained multiplexed: /);
+  await wrong({ arrange: "multiplexed" }, /^multiplexed steps are not executed by profile yet /);
   await wrong({ copies: 0 }, /^copies is not a whole number from 1 to 10000: 0$/);
   await wrong({ budget: "1%" }, /^infeasible budget: /);
   const models = await openTrainers(mlp, { ...options, copies: 2 });
