@@ -14,6 +14,7 @@ test("profileModel(file, {copies, vary}) trains models in one step, each as alon
     loss: "ce",
     optimizer: "adam",
     copies: 3,
+    arrange: "side-by-side",
     vary: ["lr=1e-4,1e-3"],
     onProgress: (stage) => void (stages.at(-1) === stage || stages.push(stage)),
   });
@@ -39,7 +40,10 @@ test("profileModel(file, {copies, vary}) trains models in one step, each as alon
   assert.equal(side?.arrangement, "side-by-side");
   assert.equal(side.peakBytes, run.before.arenaBytes);
   assert.equal(side.measuredMs, run.before.step.medianMs);
-  assert.match(run.command, /mlp\.ts\.onnx --loss ce --optimizer adam --copies 3 --vary lr=1e-4,1e-3 /);
+  assert.match(
+    run.command,
+    /mlp\.ts\.onnx --loss ce --optimizer adam --copies 3 --vary lr=1e-4,1e-3 --arrange side-by-side /,
+  );
   assert.ok(stages.includes("compare with each alone"));
 });
 
@@ -64,10 +68,10 @@ test("profileModel(file, {together, budget}) plans different models in one step;
 });
 
 test("profileModel(file, {copies, budget}) says how many models fit with and without a plan", async () => {
-  const options = { ...quick, loss: "ce", optimizer: "sgd", dims: { batch: 16 }, moves: 300 };
+  const options = { ...quick, loss: "ce", optimizer: "sgd", dims: { batch: 16 }, moves: 300, timeLimit: 60 };
   const alone = await profileModel(resnet, options);
   const limitBytes = 2 * alone.before.arenaBytes;
-  const run = await profileModel(resnet, { ...options, copies: 2, budget: `${limitBytes}B` });
+  const run = await profileModel(resnet, { ...options, copies: 2, arrange: "side-by-side", budget: `${limitBytes}B` });
   const { fits } = run.together ?? {};
   assert.equal(fits?.limitBytes, limitBytes);
   assert.equal(fits.unplanned, 2);
@@ -77,7 +81,7 @@ test("profileModel(file, {copies, budget}) says how many models fit with and wit
     [fits.planned, true],
     [fits.planned + 1, false],
   ] as const) {
-    const more = await profileModel(resnet, { ...options, copies, budget: `${limitBytes}B` });
+    const more = await profileModel(resnet, { ...options, copies, arrange: "side-by-side", budget: `${limitBytes}B` });
     assert.equal(more.plan?.feasible, feasible, `${copies} copies`);
   }
 });
