@@ -28,6 +28,9 @@ const exempt: Readonly<Record<string, string>> = {
   "runtime/gpu/cudnn.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
   "runtime/gpu/nvrtc.ts": "calls of a C library; test/runtime/gpu/gpu.test.ts makes them over stub libraries",
   "runtime/gpu/nvml.ts": "calls of a C library that is where a GPU is",
+  "run/build-step.ts": "test/run/pipeline.test.ts builds steps",
+  "run/profile-built.ts": "test/run/pipeline.test.ts profiles them",
+  "run/same-as-alone.ts": "test/run/profile-many.test.ts compares models with themselves alone",
   "report/browser.ts": "finds and starts a browser; test/report/pdf.test.ts does it",
 };
 

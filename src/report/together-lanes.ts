@@ -1,11 +1,8 @@
 import { phases } from "../graph/graph.js";
-import { knownName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
-import { capacityOf, laneTime } from "../plan/lane-time.js";
-import { plannedGraph } from "../run/planned-rows.js";
-import { loadGraph, type Run } from "../run/run.js";
+import { jointTime } from "../run/joint-time.js";
+import type { Run } from "../run/run.js";
 import { type Figure, figure, phaseColors, timed } from "./figure.js";
-import { rowsOf } from "./tables.js";
 
 /** More sub-arrays than this are not told apart. */
 const mostRows = 24;
@@ -29,18 +26,8 @@ const stallRow = "stalls: nodes wait";
 /** The pieces of a run's step, planned where there is a plan; undefined of a run of one model. */
 export function togetherPieces(run: Run): Pieces | undefined {
   if (!run.together) return undefined;
-  const planned = plannedGraph(run);
-  const graph = planned ?? loadGraph(run.graph);
-  const { nodes } = rowsOf(run, planned ? "planned" : "unplanned");
-  const ms = new Map(nodes.map((row) => [row.name, row.time.medianMs]));
-  const swaps = new Map(run.before.activations.map(({ name, swapMs }) => [name, swapMs]));
-  const nodeMs = run.before.nodes.map(({ time }) => time.medianMs);
-  const capacity = capacityOf(loadGraph(run.graph), nodeMs, run.before.step.medianMs);
-  const { spans, waitedMs } = laneTime(
-    graph,
-    (node) => (opOf(node).swap ? (swaps.get(knownName(node.outputs[0] ?? "", swaps)) ?? 0) : (ms.get(node.name) ?? 0)),
-    capacity,
-  );
+  const { graph, time } = jointTime(run);
+  const { spans, waitedMs } = time;
   const arrays = [...new Set((graph.trials ?? []).map(({ array }) => array))].slice(0, mostRows);
   const bars: Bar[] = [];
   const last = new Map<string, Bar>();
