@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { fused, fusedSizes, sideBySide } from "../../src/run/arrange.js";
-import { buildTrials, jointValues } from "../../src/run/build-trials.js";
+import { buildTrials } from "../../src/run/build-trials.js";
 import { trialsOf } from "../../src/run/trials.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { at } from "../at.js";
@@ -31,12 +31,4 @@ test("sideBySide and fused arrange models; what changes the graph makes another 
     ["m0", "m1"],
     ["m2", "m3"],
   ]);
-});
-
-test("jointValues(runtime, graph, trials) has each model's own first values", () => {
-  const trials = built({ copies: 2 });
-  const { graph } = sideBySide(runtime, trials, limit);
-  const values = jointValues(runtime, graph, trials);
-  for (const { spec, values: own } of trials)
-    for (const [name, bytes] of own()) assert.deepEqual(values.get(`${spec.name}/${name}`), bytes);
 });
