@@ -151,3 +151,17 @@ export function recomputedNodes({ nodes }: Pick<Graph, "nodes">): ReadonlySet<No
   const isCopy = (scope: string): boolean => !own.has(scope) && parseName(scope).recompute !== undefined;
   return new Set(nodes.filter(({ name, phase }) => phase === "backward" && scopesOf(name).some(isCopy)));
 }
+
+/** Which of these nodes a node stands in the scope of, marks of what mutwo made of them left out; undefined if in none. */
+export function ownerOf(name: string, nodes: ReadonlySet<string>): string | undefined {
+  for (let end = name.length; end > 0; end = name.lastIndexOf("/", end - 1)) {
+    let scope = name.slice(0, end);
+    for (;;) {
+      if (nodes.has(scope)) return scope;
+      const { original } = parseName(scope);
+      if (original === scope) break;
+      scope = original;
+    }
+  }
+  return undefined;
+}

@@ -1,5 +1,6 @@
 import { Builder } from "../build/build.js";
 import { type Graph, type GraphTrial, int, type Node, type Tensor } from "../graph/graph.js";
+import { ownerOf } from "../graph/names.js";
 import { differingArchitecture, namesIn } from "./architecture.js";
 import { assembled, type SeededLoss } from "./assembled.js";
 import { type Setting, settingOf } from "./coefficients.js";
@@ -110,11 +111,32 @@ export function fuseTrials(
   const step = fused.step();
   const seeds = new Map(members.map(({ name, seed }) => [name, seed]));
   const baseline = seededGraph(lowerFor(runtime, step), members[0]?.seed ?? 0, (name) => {
-    const [member = ""] = name.split("/", 1);
+    const { member, own } = memberOf(name);
     const seed = seeds.get(member);
-    return seed === undefined ? { name, seed: 0 } : { name: name.slice(member.length + 1), seed };
+    return seed === undefined ? { name, seed: 0 } : { name: own, seed };
   });
-  return { step, baseline, sideBySide: fused.sideBySide };
+  return { step, baseline: inLanes(baseline, members, apart), sideBySide: fused.sideBySide };
+}
+
+/** The member that a node is of, by the first part of its name, and the rest of it. */
+const memberOf = (name: string): { member: string; own: string } => {
+  const [member = ""] = name.split("/", 1);
+  return { member, own: name.slice(member.length + 1) };
+};
+
+/** So many lanes the nodes of members have at most: beyond, they wait for each other anyway. */
+const mostLanes = 8;
+
+/** The step with what is kept apart in lanes, so that the members' nodes run at the same time. */
+function inLanes(graph: Graph, members: readonly FusedMember[], apart: ReadonlySet<string>): Graph {
+  if (!apart.size) return graph;
+  const ranks = new Map(members.map(({ name }, rank) => [name, rank % mostLanes]));
+  const nodes = graph.nodes.map((node): Node => {
+    const { member, own } = memberOf(node.name);
+    const lane = ranks.get(member);
+    return lane && ownerOf(own, apart) !== undefined ? { ...node, lane } : node;
+  });
+  return { ...graph, nodes };
 }
 
 /** Builds the step of several models as one. */

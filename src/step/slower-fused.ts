@@ -1,5 +1,5 @@
 import type { Graph, Node } from "../graph/graph.js";
-import { parseName } from "../graph/names.js";
+import { ownerOf } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 
 /** A step's graph with the measured time of each node, ms in schedule order. */
@@ -40,18 +40,4 @@ function timesOf({ nodes, nodeMs }: TimedNodes, names: ReadonlySet<string>, pref
     if (owner !== undefined) times.set(owner, (times.get(owner) ?? 0) + (nodeMs[rank] ?? 0));
   });
   return times;
-}
-
-/** The forward node in whose scope a node stands, without the marks of gradients and micro-batches. */
-function ownerOf(name: string, names: ReadonlySet<string>): string | undefined {
-  for (let end = name.length; end > 0; end = name.lastIndexOf("/", end - 1)) {
-    let scope = name.slice(0, end);
-    for (;;) {
-      if (names.has(scope)) return scope;
-      const { original } = parseName(scope);
-      if (original === scope) break;
-      scope = original;
-    }
-  }
-  return undefined;
 }

@@ -276,6 +276,11 @@ test("fuseTrials(…) keeps nodes side by side that are named, and still trains 
     found.sideBySide,
     convolutions.map((node) => ({ node, op: "Conv", why: "asked" })),
   );
+  const { nodes } = fuseTrials(cpu, membersOf(graph, sgd), apart).baseline;
+  const lanes = (member: string): Set<number> =>
+    new Set(nodes.filter(({ name }) => name.startsWith(`${member}/`)).map(({ lane = 0 }) => lane));
+  assert.deepEqual([lanes("m0"), lanes("m1"), lanes("m2")], [new Set([0]), new Set([1]), new Set([2])]);
+  assert.ok(nodes.every(({ name, lane = 0 }) => lane === 0 || /^m\d\//.test(name)));
 });
 
 test("fuseTrials(…) of sixteen perceptrons has no more nodes than one has alone, but a few", () => {
