@@ -21,7 +21,7 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
   const began = performance.now();
   const { planner, budgetBytes, constraints, variant = "mended" } = problem;
   const chosen = checkPlanner(planner, budgetBytes !== null || constraints?.maxAddedMs !== undefined);
-  const plan = suited(chosen, problem.graph)(problem);
+  const plan = suited(chosen, problem)(problem);
   const settled = planner === "mutwo" ? { planner, variant } : { planner };
   const isLimited = constraints?.maxAddedMs !== undefined || constraints?.hostBytes !== undefined;
   return {
@@ -33,9 +33,9 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
   };
 }
 
-/** A planner for a graph: of steps that follow one another each is planned for itself. */
-const suited = (planner: Planner, graph: PlanProblem["graph"]): Planner =>
-  needBudget.has(planner) && turnsOf(graph) ? inTurn(planner) : planner;
+/** A planner for a problem: of steps that are executed one after the other each is planned for itself. */
+const suited = (planner: Planner, { graph, steady }: PlanProblem): Planner =>
+  !steady && needBudget.has(planner) && turnsOf(graph) ? inTurn(planner) : planner;
 
 /** Those that reach low peaks, and take no time to. */
 const lowest = ["swapAll", "recomputeAll", "sqrt", "capuchin", "mutwo"];
@@ -59,10 +59,7 @@ function leastOf(
   let least: Pick<Plan, "minimumPeakBytes" | "minimumPlanner"> = { minimumPeakBytes };
   for (const name of lowest) {
     if (name === "recomputeAll" && growsTooLong(problem)) continue;
-    const { minimumPeakBytes: bytes } = suited(
-      planners.get(name) as Planner,
-      problem.graph,
-    )({ ...problem, budgetBytes: 1 });
+    const { minimumPeakBytes: bytes } = suited(planners.get(name) as Planner, problem)({ ...problem, budgetBytes: 1 });
     if (bytes < least.minimumPeakBytes) least = { minimumPeakBytes: bytes, minimumPlanner: name };
   }
   return least;
