@@ -132,7 +132,7 @@ export const attentionGradient: OwnNode = {
       dv ?? 0n,
     ]);
     return () => {
-      sums = workspace.take(bytes);
+      sums = workspace.takeBriefly(bytes);
       try {
         queries();
         if (isKeyWanted) keys();

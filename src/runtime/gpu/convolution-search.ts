@@ -114,7 +114,7 @@ function searched(
   bytes: number,
 ): readonly Convolution[] {
   const events: Pointer[] = [];
-  const at = workspace.take(bytes);
+  const at = workspace.takeBriefly(bytes);
   const found: Convolution[] = [];
   try {
     events.push(cuda.event(true), cuda.event(true));

@@ -123,13 +123,8 @@ export const convolution: OwnNode = {
       // copies are made in the backward phase; before it, a name that ends like a mark is the model's
       const choice = `${node.phase === "backward" ? originalName(node.name) : node.name} ${key}`;
       const made = context.chosen.get(choice) ?? affordable(found, limit);
-      if (workspace.settled) context.chosen.set(choice, made);
-      const at = made.workspaceBytes ? workspace.take(made.workspaceBytes) : 0n;
-      try {
-        made.run(a, b, out, at);
-      } finally {
-        if (at) workspace.giveBack(at);
-      }
+      context.chosen.set(choice, made);
+      workspace.withPieces(made.workspaceBytes ? [made.workspaceBytes] : [], ([at = 0n]) => made.run(a, b, out, at));
       addBias();
     };
   },

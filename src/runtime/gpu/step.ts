@@ -147,7 +147,7 @@ export class GpuStep {
   /** Runs the call of the node at an index with the workspace that it has; returns the most bytes that it had taken. */
   during(index: number, call: () => void): number {
     // kernels keep what they take in their first call (constants of ones, say): that must not lie in the arena
-    return this.gpu.workspace.during(call, this.eagerRuns > 0 ? this.idle[index] : undefined);
+    return this.gpu.workspace.during(call, this.idle[index], this.eagerRuns === 0);
   }
 
   private launchAll(invoke: Invoke): void {

@@ -41,7 +41,8 @@ export class Workspace {
   private idle = nothing;
   private idleTop = 0;
   private idleTaken = 0;
-  private isSettled = false;
+  /** Whether the call may keep what it takes, but for what it takes briefly. */
+  private mayKeep = false;
 
   /** An empty workspace on a device. */
   constructor(private readonly cuda: Pick<Cuda, "malloc" | "free">) {}
@@ -53,7 +54,12 @@ export class Workspace {
       this.lasting.set(at, bytes);
       return at;
     }
-    return this.fromIdle(bytes) ?? this.fromRegion(bytes) ?? this.fromBeyond(bytes);
+    return (this.mayKeep ? undefined : this.fromIdle(bytes)) ?? this.fromRegion(bytes) ?? this.fromBeyond(bytes);
+  }
+
+  /** Memory that is given back before the call is over. */
+  takeBriefly(wanted: number): Pointer {
+    return (this.calls ? this.fromIdle(aligned(wanted)) : undefined) ?? this.take(wanted);
   }
 
   giveBack(at: Pointer): void {
@@ -85,7 +91,7 @@ export class Workspace {
   withPieces(sizes: readonly number[], work: (pieces: readonly Pointer[]) => void): void {
     const pieces: Pointer[] = [];
     try {
-      for (const size of sizes) pieces.push(this.take(size));
+      for (const size of sizes) pieces.push(this.takeBriefly(size));
       work(pieces);
     } finally {
       for (const at of pieces.reverse()) this.giveBack(at);
@@ -94,13 +100,13 @@ export class Workspace {
 
   /**
    * Runs a kernel call and returns the most bytes that it had taken at one time. `idle` is memory of the arena in which
-   * nothing lives during the call: it is used first.
+   * nothing lives during the call: it is used first, in a call that may keep what it takes only for what is taken briefly.
    */
-  during(call: () => void, idle?: Idle): number {
+  during(call: () => void, idle?: Idle, mayKeep = false): number {
     this.callMost = 0;
     this.callTaken = 0;
     this.calls++;
-    this.isSettled = idle !== undefined;
+    this.mayKeep = mayKeep;
     this.idle = idle ?? nothing;
     this.idleTop = 0;
     this.idleTaken = 0;
@@ -112,19 +118,15 @@ export class Workspace {
     return this.callMost;
   }
 
-  /** Bytes that the call may take without any memory being added. */
+  /** Bytes that the call may take briefly without any memory being added. */
   get availableBytes(): number {
-    return Math.max(this.idle.bytes - this.idleTop, this.capacity - this.top);
+    const idle = this.idle.bytes - this.idleTop;
+    return Math.max(idle - (idle % alignment), this.capacity - this.top);
   }
 
   /** Bytes held on the device: the region, what did not fit into it, and what is held between calls. */
   get heldBytes(): number {
     return this.capacity + sum([...this.beyond.values()].map((piece) => piece.bytes)) + sum(this.lasting.values());
-  }
-
-  /** Whether the call has been given what lies idle in the arena: in a step's first run it has not. */
-  get settled(): boolean {
-    return this.isSettled;
   }
 
   /** Changes when the region moves: addresses in captured graphs are then no longer valid. */

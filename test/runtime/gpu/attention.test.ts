@@ -75,7 +75,7 @@ test("attentionGradient.prepare(node) gives both passes their operands, with the
     ...means,
     graph,
     address: (name: string) => BigInt(names.indexOf(name) + 1),
-    workspace: { take: (bytes: number) => BigInt(taken.push(bytes) && 99), giveBack: () => {} },
+    workspace: { takeBriefly: (bytes: number) => BigInt(taken.push(bytes) && 99), giveBack: () => {} },
     launcher: (source: KernelSource, operands: () => readonly bigint[]) => () => {
       blocks.push(source.blocks);
       launches.push(operands().map((at) => (at === 99n ? "sums" : (names[Number(at) - 1] ?? "none"))));

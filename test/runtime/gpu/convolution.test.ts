@@ -86,6 +86,26 @@ test("ONNX Runtime runs a convolution with pads that differ, or with pads that f
   assert.equal(fits('Conv<kernel_shape=[3,3], auto_pad="SAME_UPPER">(x, w)'), false);
 });
 
+test("a step's first run takes the way that later runs take, in what lies idle in the arena", () => {
+  const graph = parseGraph(
+    "graph(float32[2,3,8,8] x, float32[4,3,3,3] w) => (y) { y = Conv<kernel_shape=[3,3]>(x, w) }",
+  );
+  const { context, lines } = fakeContext(graph);
+  const recipe = { algorithm: 0 } as unknown as Convolution["recipe"];
+  const way = (workspaceBytes: number): Convolution => ({
+    workspaceBytes,
+    ms: 1,
+    recipe,
+    run: (_a, _b, _out, workspace) => void lines.push(`${workspaceBytes} bytes at ${workspace}`),
+    destroy: () => {},
+  });
+  const [large, idleAt] = [2 ** 29, 2n ** 40n];
+  context.convolutions.get = () => [way(large), way(0)];
+  const launch = convolution.prepare(graph.nodes[0] as Node, context);
+  for (const isFirst of [true, false]) context.workspace.during(launch, { at: idleAt, bytes: large }, isFirst);
+  assert.deepEqual(lines, [`${large} bytes at ${idleAt}`, `${large} bytes at ${idleAt}`]);
+});
+
 const last = `graph(float32[2,8,8,3] x, float32[4,3,3,3] w) => (y) {
   y = mutwo.ConvChannelsLast<kernel_shape=[3,3], pads=[1,1,1,1]>(x, w)
 }`;

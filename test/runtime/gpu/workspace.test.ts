@@ -52,7 +52,6 @@ test("take(bytes) during a call begins with what lies idle in the arena, and cou
   const idle = { at: 0x100000n, bytes: 1024 };
   const places: bigint[] = [];
   const most = workspace.during(() => {
-    assert.ok(workspace.settled);
     for (const bytes of [512, 512, 1]) places.push(workspace.take(bytes));
     assert.equal(workspace.availableBytes, 0);
     for (const at of places.toReversed()) workspace.giveBack(at);
@@ -62,6 +61,22 @@ test("take(bytes) during a call begins with what lies idle in the arena, and cou
   assert.deepEqual([places[0], places[1], places[3]], [idle.at, idle.at + 512n, idle.at]);
   assert.deepEqual([...memory.held.keys()], [places[2]]);
   assert.ok(most >= 1024 + 256);
+});
+
+test("a call that may keep what it takes has what lies idle in the arena only for what it takes briefly", () => {
+  const { memory, workspace } = opened();
+  const idle = { at: 0x100000n, bytes: 1024 };
+  workspace.during(
+    () => {
+      assert.equal(workspace.availableBytes, 1024);
+      const kept = workspace.take(256);
+      assert.ok(memory.held.has(kept));
+      assert.equal(workspace.takeBriefly(256), idle.at);
+      workspace.withPieces([256], ([at]) => assert.equal(at, idle.at + 256n));
+    },
+    idle,
+    true,
+  );
 });
 
 test("pieces of the region are given back in any order; those below wait for those above", () => {
