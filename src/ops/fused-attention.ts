@@ -7,6 +7,9 @@ import { math } from "./math.js";
 import type { BodyCall, OpCall, OpTable } from "./op.js";
 import { broadcastShape, cast, reduceTo } from "./shapes.js";
 
+/** The axis of positions: [batch, heads, positions, width], positions before heads, or before all. */
+export type PositionAxis = 0 | 1 | 2;
+
 /** What a fused attention computes beside softmax(scale·Q·Kᵀ)·V. */
 export interface AttentionForm {
   readonly scale: number;
@@ -14,16 +17,16 @@ export interface AttentionForm {
   readonly ahead: number | undefined;
   /** Rows that see no key are 0, not NaN. */
   readonly zeroHidden: boolean;
-  /** Whether Q, K, V and Y are [batch, positions, heads, width] instead of [batch, heads, positions, width]. */
-  readonly positionsFirst: readonly boolean[];
+  /** Which axis of Q, K, V and Y the positions are; the others are batch, heads and width, in this order. */
+  readonly positionAxes: readonly PositionAxis[];
 }
 
 /** The form as attributes of a node. */
-export const attentionAttributes = ({ scale, ahead, zeroHidden, positionsFirst }: AttentionForm) => ({
+export const attentionAttributes = ({ scale, ahead, zeroHidden, positionAxes }: AttentionForm) => ({
   scale: float(scale),
   ...(ahead === undefined ? {} : { ahead: int(ahead) }),
   ...(zeroHidden ? { zero_hidden: int(1) } : {}),
-  positions_first: ints(positionsFirst.map(Number)),
+  position_axes: ints(positionAxes),
 });
 
 /** The form of a node. */
@@ -33,25 +36,40 @@ export function attentionForm(call: Pick<OpCall, "int" | "float" | "ints">): Att
     scale: call.float("scale", 1),
     ahead: Number.isNaN(ahead) ? undefined : ahead,
     zeroHidden: call.int("zero_hidden", 0) === 1,
-    positionsFirst: (call.ints("positions_first") ?? [0, 0, 0, 0]).map(Boolean),
+    positionAxes: (call.ints("position_axes") ?? [2, 2, 2, 2]) as readonly PositionAxis[],
   };
 }
 
-/** Axes of heads and positions exchanged. */
-const exchanged = (shape: readonly number[]): number[] => [shape[0], shape[2], shape[1], ...shape.slice(3)] as number[];
+/** Where the axes of [batch, heads, positions, width] stand in a tensor whose positions are that axis. */
+const places: Readonly<Record<PositionAxis, readonly number[]>> = { 0: [1, 2, 0, 3], 1: [0, 2, 1, 3], 2: [0, 1, 2, 3] };
+
+const placesOf = (axis: PositionAxis | undefined): readonly number[] => places[axis ?? 2];
+
+/** The shape [batch, heads, positions, width] of a tensor whose positions are that axis. */
+export const headsFirst = (shape: readonly number[], axis: PositionAxis): number[] =>
+  placesOf(axis).map((place) => shape[place] as number);
+
+/** The shape of a tensor whose positions are that axis, from [batch, heads, positions, width]. */
+export const laidOut = (sizes: readonly number[], axis: PositionAxis): number[] =>
+  sizes.map((_, place) => sizes[placesOf(axis).indexOf(place)] as number);
+
+const misfit = (call: OpCall, shapes: readonly (readonly number[])[]): Error =>
+  mismatch(call, `Q, K, V of an attention are ${shapes.map((shape) => `[${shape}]`).join(", ")}`);
 
 /** Sizes of a fused attention whose Q is input `first`. Throws `shape mismatch: …`. */
 export function fusedSizes(call: OpCall, first: number): Attended {
-  const { positionsFirst } = attentionForm(call);
-  const shapes = [0, 1, 2].map((i) => {
-    const { shape } = call.input(first + i);
-    return positionsFirst[i] ? exchanged(shape) : shape;
-  }) as [number[], number[], number[]];
+  const { positionAxes } = attentionForm(call);
+  const given = [0, 1, 2].map((i) => call.input(first + i).shape);
+  if (given.some(({ length }) => length !== 4)) throw misfit(call, given);
+  const shapes = given.map((shape, i) => headsFirst(shape, positionAxes[i] as PositionAxis)) as [
+    number[],
+    number[],
+    number[],
+  ];
   const [[batch = 0, heads = 0, queries = 0, width = 0], k, v] = shapes;
   const [keyBatch, kvHeads = 0, keys = 0, keyWidth] = k;
   const fits = keyBatch === batch && heads % kvHeads === 0 && keyWidth === width && k.join() === v.join();
-  if (!shapes.every((shape) => shape.length === 4) || !fits)
-    throw mismatch(call, `Q, K, V of an attention are ${shapes.map((shape) => `[${shape}]`).join(", ")}`);
+  if (!fits) throw misfit(call, given);
   return { batch, heads, kvHeads, queries, keys, width, valueWidth: width };
 }
 
@@ -70,9 +88,13 @@ function checkMask(call: OpCall, index: number, { batch, heads, queries, keys }:
     throw mismatch(call, `mask [${shape}] for scores [${scores}]`);
 }
 
-/** Exchanges heads and positions where they are not heads first. */
-const turned = (b: Emit, x: string, positionsFirst: boolean | undefined): string =>
-  positionsFirst ? b.op("Transpose", [x], { perm: ints([0, 2, 1, 3]) }) : x;
+/** A tensor whose positions are that axis, as [batch, heads, positions, width]. */
+const turned = (b: Emit, x: string, axis: PositionAxis | undefined): string =>
+  axis === 2 ? x : b.op("Transpose", [x], { perm: ints(placesOf(axis)) });
+
+/** The other way round. */
+const turnedBack = (b: Emit, x: string, axis: PositionAxis | undefined): string =>
+  axis === 2 ? x : b.op("Transpose", [x], { perm: ints([0, 1, 2, 3].map((place) => placesOf(axis).indexOf(place))) });
 
 /** Q, K and V heads first, K and V for each head, and the masked scores in the type of the statistics. */
 function written(call: BodyCall, first: number, mask: number) {
@@ -89,7 +111,7 @@ function written(call: BodyCall, first: number, mask: number) {
     return b.op("Reshape", [all, b.vector([batch, heads, keys, width])]);
   };
   const [q, k, v] = [0, 1, 2].map((i) => {
-    const x = turned(b, call.x(first + i), form.positionsFirst[i]);
+    const x = turned(b, call.x(first + i), form.positionAxes[i]);
     return i ? spread(x) : x;
   }) as [string, string, string];
   const product = b.op("MatMul", [q, b.op("Transpose", [k], { perm: ints([0, 1, 3, 2]) })]);
@@ -121,8 +143,8 @@ const attention = native(
     checkMask(call, 3, sizes);
     const { batch, heads, queries, valueWidth } = sizes;
     const shape = [batch, heads, queries, valueWidth];
-    const { positionsFirst } = attentionForm(call);
-    const y = { dtype: call.input(0).dtype, shape: positionsFirst[3] ? exchanged(shape) : shape };
+    const { positionAxes } = attentionForm(call);
+    const y = { dtype: call.input(0).dtype, shape: laidOut(shape, positionAxes[3] as PositionAxis) };
     return [y, statisticsType(call, 0)];
   },
   ofOutput0((call, dY) => {
@@ -154,7 +176,7 @@ const attention = native(
         const { shape } = statisticsType(call, 0);
         return cast(b, b.op("Reshape", [both, b.vector(shape)]), dtype);
       };
-      return [turned(b, y, form.positionsFirst[3]), node.outputs[1] ? statistics() : ""];
+      return [turnedBack(b, y, form.positionAxes[3]), node.outputs[1] ? statistics() : ""];
     },
   },
 );
@@ -180,7 +202,7 @@ const attentionGradient = native(
       const m = math(b);
       const { form, sizes, q, k, v, scores, dtype } = written(call, 1, 6);
       const type = b.type(q).dtype;
-      const [dY, Y] = [x(0), x(4)].map((name) => turned(b, name, form.positionsFirst[3])) as [string, string];
+      const [dY, Y] = [x(0), x(4)].map((name) => turned(b, name, form.positionAxes[3])) as [string, string];
       const swap = (name: string): string => b.op("Transpose", [name], { perm: ints([0, 1, 3, 2]) });
       const powers = m.exp(m.sub(scores, m.mul(half(b, x(5), 0), Math.LN2)));
       const shares = m.mul(powers, half(b, x(5), 1));
@@ -190,13 +212,13 @@ const attentionGradient = native(
         const groups = b.op("Reshape", [name, b.vector([batch, kvHeads, heads / kvHeads, keys, width])]);
         const summed = reduceTo(b, groups, [batch, kvHeads, 1, keys, width]);
         const whole = b.op("Reshape", [summed, b.vector([batch, kvHeads, keys, width])]);
-        return turned(b, whole, form.positionsFirst[index]);
+        return turnedBack(b, whole, form.positionAxes[index]);
       };
       const through = cast(b, b.op("MatMul", [dY, swap(v)]), dtype);
       const level = b.op("ReduceSum", [m.mul(cast(b, dY, dtype), cast(b, Y, dtype)), b.vector([-1])]);
       const dS = cast(b, m.mul(m.mul(shares, m.sub(through, level)), form.scale), type);
       return [
-        node.outputs[0] ? turned(b, b.op("MatMul", [dS, k]), form.positionsFirst[0]) : "",
+        node.outputs[0] ? turnedBack(b, b.op("MatMul", [dS, k]), form.positionAxes[0]) : "",
         node.outputs[1] ? back(b.op("MatMul", [swap(dS), q]), 1) : "",
         node.outputs[2] ? back(b.op("MatMul", [swap(cast(b, shares, type)), dY]), 2) : "",
       ];

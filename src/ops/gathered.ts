@@ -1,4 +1,4 @@
-import { elementCount, int, text } from "../graph/graph.js";
+import { elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { ofOutput0 } from "./kinds.js";
 import type { Cut, GradientCall, GradientRule } from "./op.js";
 import { axisOf, cast, reshape, zeros } from "./shapes.js";
@@ -14,10 +14,17 @@ function evenly(index: readonly number[], size: number, axis: number): Cut | und
   return isEven && places.length > 0 ? { axis, start, step, count: places.length } : undefined;
 }
 
-/** The gradient of what a Gather reads: its rows' gradients, added where they came from. */
-function scattered(call: GradientCall, dY: string, axis: number): string {
+/** The gradient of what a Gather reads: its rows' gradients, added where they came from; those of 16 bits in float32. */
+function scattered(call: GradientCall, given: string, axis: number): string {
   const { b } = call;
-  const data = call.input(0);
+  const { dtype, shape } = call.input(0);
+  if (!is16Bit(dtype)) return scatteredRows(call, given, axis, { dtype, shape });
+  const sum = scatteredRows(call, cast(b, given, "float32"), axis, { dtype: "float32", shape });
+  return cast(b, sum, dtype);
+}
+
+function scatteredRows(call: GradientCall, dY: string, axis: number, data: TensorType): string {
+  const { b } = call;
   const count = elementCount(call.input(1).shape);
   const inner = elementCount(data.shape.slice(axis + 1));
   const outer = elementCount(data.shape.slice(0, axis));

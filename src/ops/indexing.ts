@@ -86,7 +86,7 @@ export const indexing: OpTable = {
     },
     gatherGradient,
     // a table of rows: they start as small as embeddings do, with variance 1/2500
-    { picks: 1, fanIn: () => 2500, empty: true },
+    { picks: 1, fanIn: () => 2500, empty: true, in16Bits: "moves" },
   ),
   GatherElements: indexed(
     (call) => {

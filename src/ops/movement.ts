@@ -6,7 +6,7 @@ import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shap
 
 /** An op that moves elements without computing. */
 const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
-  native(infer, gradient, { flops: noFlops, ...traits });
+  native(infer, gradient, { flops: noFlops, in16Bits: "moves", ...traits });
 
 /** What a Slice takes from each of its axes, bounds clamped as ONNX says. */
 function slices(call: OpCall): Cut[] {
@@ -73,7 +73,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
-    { passes: true, empty: true, in16Bits: "all" },
+    { passes: true, empty: true, in16Bits: "all", rearranges: true },
   ),
   Concat: moving(
     (call) => {
@@ -97,7 +97,7 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all" },
+    { passes: true, inputTypes: "equal", empty: true, in16Bits: "all", rearranges: true },
   ),
   Split: moving(
     (call) => {
@@ -209,7 +209,7 @@ export const movement: OpTable = {
       const split = reshape(b, dY, [n, c / block ** 2, h, block, w, block]);
       return [reshape(b, b.op("Transpose", [split], { perm: ints([0, 1, 3, 5, 2, 4]) }), [n, c, h, w])];
     }),
-    { choices: { mode: ["DCR", "CRD"] }, defaults: { mode: text("DCR") } },
+    { choices: { mode: ["DCR", "CRD"] }, defaults: { mode: text("DCR") }, rearranges: true },
   ),
   SpaceToDepth: moving(
     (call) => {
@@ -220,5 +220,6 @@ export const movement: OpTable = {
       return [{ dtype, shape: [n, c * block ** 2, h / block, w / block] }];
     },
     ofOutput0((call, dY) => [call.b.op("DepthToSpace", [dY], { blocksize: int(call.int("blocksize", 0)) })]),
+    { rearranges: true },
   ),
 };

@@ -130,9 +130,15 @@ export interface Op {
   readonly addend?: (node: Node) => number | undefined;
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
-   * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
+   * compares elements, or computes little with each. "data": of its inputs the first alone. "moves": of what it moves, no
+   * element is changed, and what computes with them afterwards does so in float32. Default: it runs in float32.
    */
-  readonly in16Bits?: "all" | "data";
+  readonly in16Bits?: "all" | "data" | "moves";
+  /**
+   * Its outputs hold the elements of its float inputs as they are, each once, in other places: a cast may as well stand
+   * before it as behind it. Default: no.
+   */
+  readonly rearranges?: true;
   /**
    * Which element types may stand beside each other: "equal": one for all inputs; "any": what the kernel says. Default:
    * one for all float inputs.

@@ -117,6 +117,7 @@ export const padding: OpTable = {
     {
       flops: noFlops,
       empty: true,
+      in16Bits: "moves",
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },
       // before opset 11 pads and value are attributes

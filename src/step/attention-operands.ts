@@ -1,14 +1,25 @@
 import { elementCount, type Graph, isFloat, type Node, producers, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
+import { headsFirst, type PositionAxis } from "../ops/fused-attention.js";
 import { opOf } from "../ops/index.js";
 
-/** A tensor that an operand can be read from, in any float type: [batch, heads, positions, width], or positions before heads. */
+/**
+ * A tensor that an operand can be read from, in any float type: batch, heads and width in this order, and positions at
+ * some place among them. Batch and heads may be one axis.
+ */
 export interface Operand {
   readonly name: string;
-  readonly positionsFirst: boolean;
-  /** Batch and heads; batch·heads and 1 of a tensor of rank 3. */
+  /** The axis of the positions where batch and heads are two. */
+  readonly positionAxis: PositionAxis;
+  /** Batch and heads; batch·heads and 1 where nothing tells them apart. */
   readonly lead: readonly [number, number];
 }
+
+/** For the axes of [batch, heads, positions, width] as they lie in a tensor, the axis of the positions. */
+const layouts: Readonly<Record<"own" | "transposed", Readonly<Record<string, PositionAxis>>>> = {
+  own: { "0,1": 2, "0,1,2": 2, "1,0,2": 0, "0,1,2,3": 2, "0,2,1,3": 1, "1,2,0,3": 0 },
+  transposed: { "1,0": 2, "0,2,1": 2, "1,2,0": 0, "0,1,3,2": 2, "0,2,3,1": 1, "1,2,3,0": 0 },
+};
 
 /** Whether a node is that op of ONNX's. */
 export const isStandard = (node: Node | undefined, op: string): node is Node & { readonly domain: "" } =>
@@ -97,8 +108,10 @@ export class Sources {
     let factor = 1;
     /** The operand as it is, behind its factors. */
     let whole = given;
+    /** Batch and heads, where they are one axis that a view takes apart. */
+    let lead: Operand["lead"] | undefined;
     for (;;) {
-      const candidate = this.candidate(name, order, form);
+      const candidate = this.candidate(name, order, form, lead);
       if (candidate) found.push(candidate);
       const node = this.maker(name);
       const times = node && factors ? this.factor(node) : undefined;
@@ -124,7 +137,10 @@ export class Sources {
         order = order.map((axis) => perm[axis] as number);
       } else if (node && opOf(node).view && this.joins(from, name) && order[0] === 0)
         order = [0, 1, ...order.slice(1).map((axis) => axis + 1)];
-      else return { found, factor, name: whole };
+      else if (node && opOf(node).view && this.joins(name, from) && order[0] === 0 && order[1] === 1) {
+        order = [0, ...order.slice(2).map((axis) => axis - 1)];
+        lead = this.shape(name).slice(0, 2) as [number, number];
+      } else return { found, factor, name: whole };
       name = from;
     }
   }
@@ -135,15 +151,19 @@ export class Sources {
     return a.length === 4 && z.length === 3 && a.slice(2).join() === z.slice(1).join();
   }
 
-  private candidate(name: string, order: readonly number[], form: "own" | "transposed"): Operand | undefined {
+  private candidate(
+    name: string,
+    order: readonly number[],
+    form: "own" | "transposed",
+    lead: Operand["lead"] | undefined,
+  ): Operand | undefined {
     const shape = this.shape(name);
-    const forms: Readonly<Record<string, boolean>> =
-      form === "own"
-        ? { "0,1": false, "0,1,2": false, "0,1,2,3": false, "0,2,1,3": true }
-        : { "1,0": false, "0,2,1": false, "0,1,3,2": false, "0,2,3,1": true };
-    const positionsFirst = forms[order.join()];
-    if (positionsFirst === undefined) return undefined;
-    const [batch = 1, heads = 1] = shape.length === 4 ? [shape[0], shape[positionsFirst ? 2 : 1]] : [];
-    return { name, positionsFirst, lead: shape.length === 3 ? [shape[0] as number, 1] : [batch, heads] };
+    const positionAxis = layouts[form][order.join()];
+    if (positionAxis === undefined) return undefined;
+    if (shape.length === 4) {
+      const [batch = 1, heads = 1] = headsFirst(shape, positionAxis);
+      return { name, positionAxis, lead: [batch, heads] };
+    }
+    return { name, positionAxis, lead: lead ?? (shape.length === 3 ? [shape[order[0] as number] as number, 1] : [1, 1]) };
   }
 }

@@ -1,6 +1,6 @@
 import { Builder } from "../build/build.js";
 import { elementCount, type Graph, ints, type Node, prune, tensorOf } from "../graph/graph.js";
-import { attentionAttributes } from "../ops/fused-attention.js";
+import { attentionAttributes, laidOut } from "../ops/fused-attention.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { type Seen, seenThrough } from "./attention-mask.js";
@@ -56,7 +56,7 @@ class Writer {
     const lead = pattern.lead ?? pattern.q.at(-1)?.lead ?? [all, 1];
     const seen = seenBy(graph, pattern);
     if (!seen || lead[0] * lead[1] !== all) return undefined;
-    const { name, skipped } = this.finder.result(pattern, lead);
+    const { name, positionAxis, skipped } = this.finder.result(pattern, lead);
     const scope = { phase: product.phase, category: "activation", scope: product.name } as const;
     const parts = seen.masks.map((mask) => JSON.stringify([mask, lead])).join();
     const { result, nodes } = b.apart(scope, () => {
@@ -67,7 +67,7 @@ class Writer {
         scale: pattern.scale,
         ahead: seen.ahead,
         zeroHidden: pattern.zeroHidden,
-        positionsFirst: [...operands.map(({ positionsFirst }) => positionsFirst), name !== pattern.y],
+        positionAxes: [...operands.map((one) => one.positionAxis), positionAxis],
       });
       const inputs = [...operands.map((one) => one.name), ...(mask ? [mask] : [])];
       const options = { domain: "mutwo", name: product.name, count: 2 };
@@ -89,40 +89,36 @@ class Writer {
     const { queries, keys, transposedK, y } = pattern;
     const { dtype, shape } = tensorOf(graph, y);
     const width = shape.at(-1) as number;
-    const standing = (candidates: readonly Operand[], over: Lead): readonly Operand[] =>
-      candidates.filter((one) => String(one.lead) === String(over) && b.type(one.name).shape.length === 4);
-    const nearest = (candidates: readonly Operand[], rows: number, over: Lead): Operand | undefined => {
-      const fits = standing(candidates, over);
-      const near = fits.at(-1) ?? candidates[0];
-      const found = near && { ...near, name: cast(b, near.name, dtype) };
-      if (!found || fits.length) return found;
-      const count = elementCount(b.type(found.name).shape);
-      if (count !== elementCount([...over, rows, width])) return undefined;
-      return { ...found, name: reshape(b, found.name, [...over, rows, width]), lead: over };
+    /** The farthest of the tensors that can be read as so many batches and heads: nothing is moved before it. */
+    const farthest = (candidates: readonly Operand[], over: Lead): Operand | undefined =>
+      candidates.findLast(
+        ({ lead: own, positionAxis }) =>
+          String(own) === String(over) || (own[0] * own[1] === over[0] * over[1] && positionAxis !== 1),
+      );
+    const read = (candidates: readonly Operand[], rows: number, over: Lead): Operand | undefined => {
+      const found = farthest(candidates, over);
+      const sizes = [...over, rows, width];
+      if (!found || elementCount(b.type(found.name).shape) !== elementCount(sizes)) return undefined;
+      const name = reshape(b, cast(b, found.name, dtype), laidOut(sizes, found.positionAxis));
+      return { ...found, name, lead: over };
     };
     // fewer heads of keys and values, if both have as many
     const shared = pattern.k.findLast(
-      (one) => one.lead[0] === lead[0] && lead[1] % one.lead[1] === 0 && standing(pattern.v, one.lead).length > 0,
+      (one) => one.lead[0] === lead[0] && lead[1] % one.lead[1] === 0 && farthest(pattern.v, one.lead),
     );
     const keyLead = shared?.lead ?? lead;
     const turn = (): Operand => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
       const perm = ints([...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
-      return { name: b.op("Transpose", [cast(b, transposedK, dtype)], { perm }), positionsFirst: false, lead: [0, 0] };
+      const name = b.op("Transpose", [cast(b, transposedK, dtype)], { perm });
+      return { name, positionAxis: 2, lead: keyLead };
     };
     const found = [
-      nearest(pattern.q, queries, lead),
-      nearest(pattern.k.length ? pattern.k : [turn()], keys, keyLead),
-      nearest(pattern.v, keys, keyLead),
+      read(pattern.q, queries, lead),
+      read(pattern.k.length ? pattern.k : [turn()], keys, keyLead),
+      read(pattern.v, keys, keyLead),
     ];
-    const fits = (one: Operand | undefined, i: number): one is Operand => {
-      if (!one || b.type(one.name).dtype !== dtype) return false;
-      const [batch, heads] = i === 0 ? lead : keyLead;
-      const rows = i === 0 ? queries : keys;
-      const wanted = one.positionsFirst ? [batch, rows, heads, width] : [batch, heads, rows, width];
-      return b.type(one.name).shape.join() === wanted.join();
-    };
-    return found.every(fits) ? (found as Operand[]) : undefined;
+    return found.every((one) => one !== undefined) ? found : undefined;
   }
 
   /** Masks as one tensor of rank 4 that is added to the scores. */

@@ -5,7 +5,7 @@ const plain = attentionAttributes({
   scale: 0.5,
   ahead: undefined,
   zeroHidden: false,
-  positionsFirst: [false, false, false, false],
+  positionAxes: [2, 2, 2, 2],
 });
 
 /** Each query sees the keys up to the one behind its own place; heads stand behind positions, and share keys in twos. */
@@ -13,7 +13,7 @@ const causal = attentionAttributes({
   scale: 0.7,
   ahead: 1,
   zeroHidden: true,
-  positionsFirst: [true, true, true, true],
+  positionAxes: [1, 1, 1, 1],
 });
 
 const [q, k] = [tensor([2, 3, 4, 8]), tensor([2, 3, 5, 8])];

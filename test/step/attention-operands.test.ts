@@ -13,11 +13,11 @@ test("Sources.operand(name) finds the keys that groups of heads share behind the
 }`);
   const { found, factor, name } = new Sources(graph).operand("t", "transposed");
   assert.deepEqual(
-    found.map((one) => [one.name, one.positionsFirst, one.lead]),
+    found.map((one) => [one.name, one.positionAxis, one.lead]),
     [
-      ["c", false, [2, 6]],
-      ["h", false, [2, 2]],
-      ["k", true, [2, 2]],
+      ["c", 2, [2, 6]],
+      ["h", 2, [2, 2]],
+      ["k", 1, [2, 2]],
     ],
   );
   assert.deepEqual([factor, name], [1, "t"]);

@@ -22,9 +22,9 @@ test("Finder.find(softmax) follows operands to where they lie, and multiplies th
   assert.equal(pattern?.scale, 0.25);
   assert.deepEqual(pattern?.lead, [2, 3]);
   assert.deepEqual([pattern?.queries, pattern?.keys], [4, 5]);
-  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionsFirst: true, lead: [2, 3] });
-  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionsFirst: true, lead: [2, 3] });
-  assert.deepEqual(pattern?.v.at(-1), { name: "v", positionsFirst: true, lead: [2, 3] });
+  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionAxis: 1, lead: [2, 3] });
+  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionAxis: 1, lead: [2, 3] });
+  assert.deepEqual(pattern?.v.at(-1), { name: "v", positionAxis: 1, lead: [2, 3] });
 });
 
 test("Finder.find(softmax) looks behind joined batches and heads, and takes masks of scores that stand apart", () => {
@@ -43,8 +43,8 @@ test("Finder.find(softmax) looks behind joined batches and heads, and takes mask
   const pattern = found(graph);
   assert.deepEqual(pattern?.lead, [2, 3]);
   assert.deepEqual(pattern?.masks, [{ kind: "added", name: "m", shape: [2, 3, 4, 5] }]);
-  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionsFirst: false, lead: [2, 3] });
-  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionsFirst: false, lead: [2, 3] });
+  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionAxis: 2, lead: [2, 3] });
+  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionAxis: 2, lead: [2, 3] });
   assert.deepEqual(pattern?.v.at(-1)?.lead, [6, 1]);
 });
 
@@ -57,6 +57,6 @@ test("Finder.result(y) is what the product is only read as", () => {
 }`);
   const finder = new Finder(graph, new Set());
   const [, reshape, transpose] = graph.nodes.map(({ name }) => name);
-  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), { name: "t", skipped: [reshape, transpose] });
-  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", skipped: [] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), { name: "t", positionAxis: 1, skipped: [reshape, transpose] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", positionAxis: 2, skipped: [] });
 });

@@ -42,7 +42,7 @@ ${scores}
 
 test("fuseAttention(graph) takes factors, masks and transposes in", () => {
   const [bare] = fused(written("p = Softmax<axis=-1>(s)")) as [Node];
-  assert.deepEqual(attributesOf(bare), { scale: 1, positions_first: [0, 0, 0, 0] });
+  assert.deepEqual(attributesOf(bare), { scale: 1, position_axes: [2, 2, 2, 2] });
   assert.deepEqual(bare.inputs, ["q", "k", "v"]);
   const [scaled] = fused(written("d = Div(s, float32[]{4})\np = Softmax<axis=3>(d)")) as [Node];
   assert.equal(attributesOf(scaled).scale, 0.25);
@@ -174,7 +174,7 @@ for (const [file, count, ahead] of models)
     for (const node of found) {
       assert.equal(attributesOf(node).ahead, ahead);
       assert.equal(node.inputs.length, 3);
-      assert.deepEqual(attributesOf(node).positions_first, [1, 1, 1, 1]);
+      assert.deepEqual(attributesOf(node).position_axes, [1, 1, 1, 1]);
     }
     const [expected, actual] = [
       await outcome(cpu, lower(stepOf(file, sgd, false), cpu.hasKernel)),
@@ -195,7 +195,7 @@ test("fuseAttention(in bfloat16) reads Q, K and V as they lie, in 16 bits", () =
   for (const file of ["bert_tiny.ts", "gpt2_tiny.dynamo", "vit_tiny.ts"]) {
     const step = stepOf(file, { ...sgd, precision: "mixed:type=bfloat16" }, true);
     for (const node of attentions(step)) {
-      assert.deepEqual(attributesOf(node).positions_first, [1, 1, 1, 1], file);
+      assert.deepEqual(attributesOf(node).position_axes, [1, 1, 1, 1], file);
       for (const name of node.inputs) assert.equal(step.tensors.get(name)?.dtype, "bfloat16");
     }
     assert.equal(attentions(step).length, 2);

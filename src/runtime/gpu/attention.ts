@@ -1,6 +1,6 @@
 import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
-import { attentionForm, fusedSizes, maskStrides } from "../../ops/fused-attention.js";
+import { attentionForm, fusedSizes, maskStrides, type PositionAxis } from "../../ops/fused-attention.js";
 import type { Pointer } from "../ort-api.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { typeIn } from "./context.js";
@@ -16,18 +16,28 @@ const widthStep = 8;
 /** Kernels count blocks, and rows and columns of scores, in 32 bits. */
 const most = 2 ** 31;
 
-/** Positions from which on whole steps were measured to be faster. */
-const shortest = 1024;
+/** Positions from which on whole steps were measured to be faster, by element type. */
+const shortest: Readonly<Record<string, number>> = { float32: 1024, float16: 128, bfloat16: 128 };
+
+/** Strides by the axis of positions. */
+const stridesOf = (
+  batch: number,
+  lines: number,
+  positions: number,
+  width: number,
+): Readonly<Record<PositionAxis, Strides>> => ({
+  0: [lines * width, width, batch * lines * width],
+  1: [positions * lines * width, width, lines * width],
+  2: [lines * positions * width, positions * width, width],
+});
 
 /** What the kernels of an attention are made for; Q is input `first`, the mask input `mask`. */
 function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask: number): AttentionShape {
   const call = callOf(node, graph.tensors);
   const { batch, heads, kvHeads, queries, keys, width } = fusedSizes(call, first);
-  const { scale, ahead, zeroHidden, positionsFirst } = attentionForm(call);
+  const { scale, ahead, zeroHidden, positionAxes } = attentionForm(call);
   const strides = (lines: number, positions: number, index: number): Strides =>
-    positionsFirst[index]
-      ? [positions * lines * width, width, lines * width]
-      : [lines * positions * width, positions * width, width];
+    stridesOf(batch, lines, positions, width)[positionAxes[index] as PositionAxis];
   const added = call.inputs[mask];
   return {
     batch,
@@ -58,7 +68,7 @@ function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask:
  * half is left out.
  */
 function pays({ queries, keys, width, ahead, mask }: AttentionShape, dtype: DType): boolean {
-  const isLong = Math.min(queries, keys) >= shortest;
+  const isLong = Math.min(queries, keys) >= (shortest[dtype] ?? Number.POSITIVE_INFINITY);
   const isMaskSmall = mask === undefined || mask.strides[2] === 0;
   return isLong && isMaskSmall && (dtype !== "float32" || width <= 64 || ahead !== undefined);
 }

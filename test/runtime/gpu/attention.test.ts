@@ -26,7 +26,7 @@ function pair(
     shape: [2, 1, isLarge ? queries : 1, keys],
     category: "input",
   });
-  const form = { scale: 0.125, ahead, zeroHidden: false, positionsFirst: [false, false, false, false] };
+  const form = { scale: 0.125, ahead, zeroHidden: false, positionAxes: [2, 2, 2, 2] } as const;
   const attributes = attentionAttributes(form);
   const [y, statistics] = b.add("Attention", [q, k, v, mask], attributes, {
     domain: "mutwo",
