@@ -48,6 +48,17 @@ function partSizes(call: OpCall): readonly number[] {
   return sizes;
 }
 
+/** What a Split's parts are of the whole. */
+function partCuts(call: OpCall): Cut[] {
+  const axis = axisOf(call, 0);
+  let start = 0;
+  return partSizes(call).map((count) => {
+    const cut = { axis, start, step: 1, count };
+    start += count;
+    return cut;
+  });
+}
+
 /** Sizes of input 0, which must have four axes and a block size. */
 function imageOf(call: OpCall): readonly [number, number, number, number] {
   const { shape } = call.input(0);
@@ -106,18 +117,15 @@ export const movement: OpTable = {
       return partSizes(call).map((size) => ({ dtype, shape: shape.map((n, a) => (a === axis ? size : n)) }));
     },
     ((call) => {
-      const axis = axisOf(call, 0);
-      let start = 0;
-      const parts = partSizes(call).flatMap((count, i): PartialGradient[] => {
+      const parts = partCuts(call).flatMap((cut, i): PartialGradient[] => {
         const gradient = call.dy(i);
-        const cut = { axis, start, step: 1, count };
-        start += count;
         return gradient ? [{ gradient, cuts: [cut] }] : [];
       });
       return [parts];
     }) satisfies GradientRule,
     {
       hostInputs: [1],
+      takes: (call) => partCuts(call).map((cut) => [cut]),
       // a kernel of opset 18 wants the parts' sizes or their number
       normalize: (call) => {
         if (call.inputs[1]) return undefined;
@@ -145,6 +153,7 @@ export const movement: OpTable = {
       passes: true,
       empty: true,
       hostInputs: [1, 2, 3, 4],
+      takes: (call) => [slices(call)],
       types: { T: 0, Tind: 1 },
       normalize: attributesToInputs("starts", "ends", "axes"),
     },

@@ -154,6 +154,8 @@ export interface Op {
   readonly view: boolean;
   /** Where in input 0 a view begins that shows a part of it, elements. Default: it shows all. */
   readonly viewStart?: (call: OpCall) => number;
+  /** Which places of input 0 each output holds, and nothing else; undefined where they are not known. Default: none. */
+  readonly takes?: (call: OpCall) => readonly (readonly Cut[])[] | undefined;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
   readonly inPlace: readonly number[];
   /** The same for each output of one node, where it depends on the node; instead of `inPlace`. */

@@ -12,6 +12,7 @@ import { fusible } from "./fusible.js";
 import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
 import { storeAlongSums } from "./products.js";
+import { showRows } from "./rows.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
 
@@ -113,7 +114,7 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const lowered = lower(graph, (node, tensors) => runtime.hasKernel(node, tensors), prefers);
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
-  const products = alignRows(separateBiases(absorbTransposes(lowered, hasKernel), hasKernel));
+  const products = alignRows(separateBiases(absorbTransposes(showRows(lowered), hasKernel), hasKernel));
   return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
 }
 
