@@ -1,10 +1,10 @@
 import { Builder } from "../build/build.js";
 import { elementCount, type Graph, ints, type Node, prune, tensorOf } from "../graph/graph.js";
-import { attentionAttributes, laidOut } from "../ops/fused-attention.js";
+import { type AttentionForm, attentionAttributes, type View } from "../ops/fused-attention.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { type Seen, seenThrough } from "./attention-mask.js";
-import type { Operand } from "./attention-operands.js";
+import { asOperand, leadOf, type Operand, viewOf } from "./attention-operands.js";
 import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
 import { dependents } from "./gradient.js";
 
@@ -53,7 +53,8 @@ class Writer {
   write(product: Node, pattern: Pattern): readonly string[] | undefined {
     const { b, graph } = this;
     const all = elementCount(tensorOf(graph, pattern.y).shape.slice(0, -1)) / pattern.queries;
-    const lead = pattern.lead ?? pattern.q.at(-1)?.lead ?? [all, 1];
+    const own = pattern.q.map(leadOf).findLast(([batch, heads]) => batch * heads === all);
+    const lead = pattern.lead ?? own ?? [all, 1];
     const seen = seenBy(graph, pattern);
     if (!seen || lead[0] * lead[1] !== all) return undefined;
     const { name, positionAxis, skipped } = this.finder.result(pattern, lead);
@@ -67,9 +68,11 @@ class Writer {
         scale: pattern.scale,
         ahead: seen.ahead,
         zeroHidden: pattern.zeroHidden,
-        positionAxes: [...operands.map((one) => one.positionAxis), positionAxis],
+        sizes: operands.sizes,
+        views: operands.views,
+        positionAxis,
       });
-      const inputs = [...operands.map((one) => one.name), ...(mask ? [mask] : [])];
+      const inputs = [...operands.names, ...(mask ? [mask] : [])];
       const options = { domain: "mutwo", name: product.name, count: 2 };
       const [y] = b.add("Attention", inputs, attributes, options) as [string];
       return { y: reshape(b, y, tensorOf(graph, name).shape), mask };
@@ -83,42 +86,52 @@ class Writer {
     return [product.name, ...skipped];
   }
 
-  /** Q, K and V of rank 4; undefined if they do not fit each other. */
-  private operands(pattern: Pattern, lead: Lead): readonly Operand[] | undefined {
+  /** Where Q, K and V lie, in tensors of the attention's type; undefined if they do not fit each other. */
+  private operands(pattern: Pattern, lead: Lead) {
     const { b, graph } = this;
     const { queries, keys, transposedK, y } = pattern;
     const { dtype, shape } = tensorOf(graph, y);
     const width = shape.at(-1) as number;
-    /** The farthest of the tensors that can be read as so many batches and heads: nothing is moved before it. */
-    const farthest = (candidates: readonly Operand[], over: Lead): Operand | undefined =>
-      candidates.findLast(
-        ({ lead: own, positionAxis }) =>
-          String(own) === String(over) || (own[0] * own[1] === over[0] * over[1] && positionAxis !== 1),
-      );
-    const read = (candidates: readonly Operand[], rows: number, over: Lead): Operand | undefined => {
-      const found = farthest(candidates, over);
-      const sizes = [...over, rows, width];
-      if (!found || elementCount(b.type(found.name).shape) !== elementCount(sizes)) return undefined;
-      const name = reshape(b, cast(b, found.name, dtype), laidOut(sizes, found.positionAxis));
-      return { ...found, name, lead: over };
-    };
+    const lying = (candidates: readonly Operand[], over: Lead, rows: number): readonly Lying[] =>
+      candidates.flatMap((one) => {
+        const view = viewOf(one, over, rows, width);
+        const count = elementCount(b.type(one.name).shape);
+        return view ? [{ name: one.name, view, sizes: [...over, rows, width], count }] : [];
+      });
     // fewer heads of keys and values, if both have as many
-    const shared = pattern.k.findLast(
-      (one) => one.lead[0] === lead[0] && lead[1] % one.lead[1] === 0 && farthest(pattern.v, one.lead),
+    const shared = pattern.k.map(leadOf).findLast(
+      (own) =>
+        own[0] === lead[0] && lead[1] % own[1] === 0 && [pattern.k, pattern.v].every((all) => lying(all, own, keys).length),
     );
-    const keyLead = shared?.lead ?? lead;
-    const turn = (): Operand => {
+    const keyLead = shared ?? lead;
+    const turn = (): Operand[] => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
       const perm = ints([...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
       const name = b.op("Transpose", [cast(b, transposedK, dtype)], { perm });
-      return { name, positionAxis: 2, lead: keyLead };
+      return [asOperand(name, b.type(name).shape, "own")];
     };
-    const found = [
-      read(pattern.q, queries, lead),
-      read(pattern.k.length ? pattern.k : [turn()], keys, keyLead),
-      read(pattern.v, keys, keyLead),
-    ];
-    return found.every((one) => one !== undefined) ? found : undefined;
+    const k = lying(pattern.k, keyLead, keys);
+    const found = chosen([
+      lying(pattern.q, lead, queries),
+      k.length ? k : lying(turn(), keyLead, keys),
+      lying(pattern.v, keyLead, keys),
+    ]);
+    if (!found) return undefined;
+    const [batch, heads] = lead;
+    const named = new Map<string, string>();
+    const names = found.map(({ name, isPart }) => {
+      const known = named.get(name);
+      if (known !== undefined && isPart) return known;
+      // what is read as a whole a second time has a gradient of its own
+      const read = cast(b, known === undefined ? name : b.op("Identity", [name]), dtype);
+      named.set(name, read);
+      return read;
+    });
+    return {
+      names,
+      views: found.map(({ view }) => view) as unknown as AttentionForm["views"],
+      sizes: { batch, heads, kvHeads: keyLead[1], queries, keys, width },
+    };
   }
 
   /** Masks as one tensor of rank 4 that is added to the scores. */
@@ -144,6 +157,65 @@ class Writer {
 }
 
 type Lead = readonly [number, number];
+
+/** An operand as [batch, heads, positions, width] of those sizes in a tensor of so many elements. */
+interface Lying {
+  readonly name: string;
+  readonly view: View;
+  readonly sizes: readonly number[];
+  readonly count: number;
+  /** Whether it is chosen together with others of that tensor. */
+  readonly isPart?: boolean;
+}
+
+/**
+ * Which tensors Q, K and V are read from: the farthest, since nothing is moved before it. Those that lie in one together
+ * with others must fill it, and each place once: what the others get is its whole gradient.
+ */
+function chosen(candidates: readonly [readonly Lying[], readonly Lying[], readonly Lying[]]): Lying[] | undefined {
+  for (const members of [[0, 1, 2], [1, 2], [0, 2], [0, 1], []]) {
+    const [first] = members;
+    const bases = first === undefined ? [undefined] : [...(candidates[first] as readonly Lying[])].reverse();
+    for (const base of bases) {
+      const found = candidates.map((all, i) =>
+        all.findLast((one) => (members.includes(i) ? one.name === base?.name : elementCount(one.sizes) === one.count)),
+      );
+      if (!found.every((one) => one !== undefined)) continue;
+      if (!members.length || fill(members.map((i) => found[i] as Lying)))
+        return found.map((one, i) => ({ ...one, isPart: members.includes(i) }));
+    }
+  }
+  return undefined;
+}
+
+/** Whether views of one tensor hold each of its elements once. */
+function fill(views: readonly Lying[]): boolean {
+  const [{ count = 0 } = {}] = views;
+  if (views.reduce((sum, { sizes }) => sum + elementCount(sizes), 0) !== count) return false;
+  const dimensions = views.map(({ sizes, view }) =>
+    [...view.strides, 1].map((stride, i) => ({ stride, size: sizes[i] as number })),
+  );
+  // all go through the tensor in the same outer steps, batch and positions say: what lies within one of those is counted
+  let block = count;
+  let rest = dimensions;
+  for (;;) {
+    const [first] = rest.map((all) => all.reduce((a, z) => (z.stride > a.stride ? z : a)));
+    if (!first || first.stride * first.size !== block || first.stride < 2) break;
+    const next = rest.map((all) => all.filter(({ stride, size }) => stride !== first.stride || size !== first.size));
+    if (next.some((all, i) => all.length !== (rest[i]?.length ?? 0) - 1)) break;
+    rest = next;
+    block = first.stride;
+  }
+  const seen = new Uint8Array(block);
+  const inside = views.every(({ view }, i) => {
+    const places = (rest[i] ?? []).reduce<number[]>(
+      (all, { stride, size }) => all.flatMap((at) => Array.from({ length: size }, (_, n) => at + n * stride)),
+      [view.offset],
+    );
+    return places.every((at) => at < block && !seen[at] && (seen[at] = 1));
+  });
+  return inside && seen.every(Boolean);
+}
 
 /** What masks let be seen: a triangle that their values prove, or masks that are added up; undefined if neither fits. */
 function seenBy(graph: Graph, { masks, queries, keys }: Pattern) {
