@@ -15,6 +15,7 @@ import { storeAlongSums } from "./products.js";
 import { showRows } from "./rows.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
+import { sumWide } from "./wide-sums.js";
 
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
@@ -115,7 +116,7 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   if (!runtime.fuses) return sliceUpdate(writeInPlace(lowered));
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
   const products = alignRows(separateBiases(absorbTransposes(showRows(lowered), hasKernel), hasKernel));
-  return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
+  return writeInPlace(fuse(sumWide(storeAlongSums(products, hasKernel), hasKernel)));
 }
 
 /** A rule that adds a convolution's bias in a node of its own; undefined if there is no kernel without a bias either. */
