@@ -136,7 +136,9 @@ export class Lifetimes {
         if (input < 0) return false;
         const root = origin[input] as number;
         const isAlike = [root, input].every((one) => graph.bytes[one] === graph.bytes[name]);
-        return isAlike && graph.dtype[input] === graph.dtype[name] && suits(root) && !this.readsOtherwise(node, slot, slots);
+        return (
+          isAlike && graph.dtype[input] === graph.dtype[name] && suits(root) && !this.readsOtherwise(node, slot, slots)
+        );
       });
       if (fits) sum += graph.bytes[name] as number;
     });

@@ -1,7 +1,7 @@
 import { elementCount, type Graph, isFloat, type Node, producers, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
 import { callOf } from "../ops/call.js";
-import type { View } from "../ops/fused-attention.js";
+import type { View } from "../ops/attention-form.js";
 import { opOf } from "../ops/index.js";
 import { denseDimensions, denseStrides, moved, regrouped, type Strided } from "./strided.js";
 
@@ -140,7 +140,8 @@ export class Sources {
     const within = (next: Strided<Role> | undefined): Operand | undefined => next && { ...next, name: from };
     if (isStandard(node, "Transpose")) {
       const own = denseStrides(this.shape(from));
-      const perm = (node.attributes.perm?.value as readonly number[]) ?? shape.map((_, axis) => shape.length - 1 - axis);
+      const perm =
+        (node.attributes.perm?.value as readonly number[]) ?? shape.map((_, axis) => shape.length - 1 - axis);
       return within(
         moved(
           at,

@@ -1,5 +1,5 @@
 import { consumers, type Graph, type Node } from "../graph/graph.js";
-import type { PositionAxis } from "../ops/fused-attention.js";
+import type { PositionAxis } from "../ops/attention-form.js";
 import { leastHidden } from "./attention-mask.js";
 import { isStandard, type Operand, Sources } from "./attention-operands.js";
 

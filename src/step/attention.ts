@@ -1,10 +1,11 @@
 import { Builder } from "../build/build.js";
 import { elementCount, type Graph, ints, type Node, prune, tensorOf } from "../graph/graph.js";
-import { type AttentionForm, attentionAttributes, type View } from "../ops/fused-attention.js";
+import { type AttentionForm, attentionAttributes } from "../ops/attention-form.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { type Seen, seenThrough } from "./attention-mask.js";
 import { asOperand, leadOf, type Operand, viewOf } from "./attention-operands.js";
+import { chosen, type Lying } from "./attention-places.js";
 import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
 import { dependents } from "./gradient.js";
 
@@ -99,10 +100,14 @@ class Writer {
         return view ? [{ name: one.name, view, sizes: [...over, rows, width], count }] : [];
       });
     // fewer heads of keys and values, if both have as many
-    const shared = pattern.k.map(leadOf).findLast(
-      (own) =>
-        own[0] === lead[0] && lead[1] % own[1] === 0 && [pattern.k, pattern.v].every((all) => lying(all, own, keys).length),
-    );
+    const shared = pattern.k
+      .map(leadOf)
+      .findLast(
+        (own) =>
+          own[0] === lead[0] &&
+          lead[1] % own[1] === 0 &&
+          [pattern.k, pattern.v].every((all) => lying(all, own, keys).length),
+      );
     const keyLead = shared ?? lead;
     const turn = (): Operand[] => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
@@ -157,65 +162,6 @@ class Writer {
 }
 
 type Lead = readonly [number, number];
-
-/** An operand as [batch, heads, positions, width] of those sizes in a tensor of so many elements. */
-interface Lying {
-  readonly name: string;
-  readonly view: View;
-  readonly sizes: readonly number[];
-  readonly count: number;
-  /** Whether it is chosen together with others of that tensor. */
-  readonly isPart?: boolean;
-}
-
-/**
- * Which tensors Q, K and V are read from: the farthest, since nothing is moved before it. Those that lie in one together
- * with others must fill it, and each place once: what the others get is its whole gradient.
- */
-function chosen(candidates: readonly [readonly Lying[], readonly Lying[], readonly Lying[]]): Lying[] | undefined {
-  for (const members of [[0, 1, 2], [1, 2], [0, 2], [0, 1], []]) {
-    const [first] = members;
-    const bases = first === undefined ? [undefined] : [...(candidates[first] as readonly Lying[])].reverse();
-    for (const base of bases) {
-      const found = candidates.map((all, i) =>
-        all.findLast((one) => (members.includes(i) ? one.name === base?.name : elementCount(one.sizes) === one.count)),
-      );
-      if (!found.every((one) => one !== undefined)) continue;
-      if (!members.length || fill(members.map((i) => found[i] as Lying)))
-        return found.map((one, i) => ({ ...one, isPart: members.includes(i) }));
-    }
-  }
-  return undefined;
-}
-
-/** Whether views of one tensor hold each of its elements once. */
-function fill(views: readonly Lying[]): boolean {
-  const [{ count = 0 } = {}] = views;
-  if (views.reduce((sum, { sizes }) => sum + elementCount(sizes), 0) !== count) return false;
-  const dimensions = views.map(({ sizes, view }) =>
-    [...view.strides, 1].map((stride, i) => ({ stride, size: sizes[i] as number })),
-  );
-  // all go through the tensor in the same outer steps, batch and positions say: what lies within one of those is counted
-  let block = count;
-  let rest = dimensions;
-  for (;;) {
-    const [first] = rest.map((all) => all.reduce((a, z) => (z.stride > a.stride ? z : a)));
-    if (!first || first.stride * first.size !== block || first.stride < 2) break;
-    const next = rest.map((all) => all.filter(({ stride, size }) => stride !== first.stride || size !== first.size));
-    if (next.some((all, i) => all.length !== (rest[i]?.length ?? 0) - 1)) break;
-    rest = next;
-    block = first.stride;
-  }
-  const seen = new Uint8Array(block);
-  const inside = views.every(({ view }, i) => {
-    const places = (rest[i] ?? []).reduce<number[]>(
-      (all, { stride, size }) => all.flatMap((at) => Array.from({ length: size }, (_, n) => at + n * stride)),
-      [view.offset],
-    );
-    return places.every((at) => at < block && !seen[at] && (seen[at] = 1));
-  });
-  return inside && seen.every(Boolean);
-}
 
 /** What masks let be seen: a triangle that their values prove, or masks that are added up; undefined if neither fits. */
 function seenBy(graph: Graph, { masks, queries, keys }: Pattern) {

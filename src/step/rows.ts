@@ -1,5 +1,14 @@
 import { Builder } from "../build/build.js";
-import { bytesPerElement, consumers, elementCount, type Graph, int, type Node, prune, tensorOf } from "../graph/graph.js";
+import {
+  bytesPerElement,
+  consumers,
+  elementCount,
+  type Graph,
+  int,
+  type Node,
+  prune,
+  tensorOf,
+} from "../graph/graph.js";
 import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import type { Cut } from "../ops/op.js";
@@ -30,14 +39,15 @@ export function showRows(graph: Graph): Graph {
   const sizeOf = (name: string): number => elementCount(tensorOf(graph, name).shape);
   for (const [name, nodes] of taking) {
     const all = nodes.flatMap(({ outputs }) => outputs).filter((output) => read.has(output));
-    if (all.reduce((sum, output) => sum + sizeOf(output), 0) < sizeOf(name)) for (const node of nodes) taken.delete(node);
+    if (all.reduce((sum, output) => sum + sizeOf(output), 0) < sizeOf(name))
+      for (const node of nodes) taken.delete(node);
   }
   if (!taken.size) return graph;
   const b = new Builder(graph, false);
   b.reserve(graph.nodes);
   for (const node of graph.nodes) {
     const rows = taken.get(node);
-    if (rows) rows.forEach((cut, i) => show(b, node, cut, i));
+    if (rows) for (const [i, cut] of rows.entries()) show(b, node, cut, i);
     else b.append(node);
   }
   return prune({ ...graph, nodes: b.nodes, tensors: b.tensors });

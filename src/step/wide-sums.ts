@@ -1,4 +1,14 @@
-import { consumers, type Graph, int, is16Bit, type Node, onnxNumbers, producers, prune, tensorOf } from "../graph/graph.js";
+import {
+  consumers,
+  type Graph,
+  int,
+  is16Bit,
+  type Node,
+  onnxNumbers,
+  producers,
+  prune,
+  tensorOf,
+} from "../graph/graph.js";
 import { fusible } from "./fusible.js";
 
 const isOp = (node: Node | undefined, op: string): node is Node => node?.domain === "" && node.op === op;
@@ -16,7 +26,7 @@ export function sumWide(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph,
 
   /** What a sum adds up in 16 bits; undefined if it does not, or over rows. */
   const narrow = (sum: Node): string | undefined => {
-    if (!isOp(sum, "ReduceSum") || fusible(sum, graph)) return undefined;
+    if (fusible(sum, graph)) return undefined;
     const [x = ""] = sum.inputs;
     if (is16Bit(typeOf(x))) return x;
     const cast = typeOf(x) === "float32" ? maker(x) : undefined;
@@ -26,14 +36,20 @@ export function sumWide(graph: Graph, hasKernel: (node: Node, graph: Pick<Graph,
   const wide = (node: Node, sum: Node, x: string): Node => {
     const { noop_with_empty_axes: _, ...attributes } = sum.attributes;
     const inputs = [x, ...sum.inputs.slice(1)];
-    return { ...node, domain: "mutwo", op: "ReduceSum", inputs, attributes: { ...attributes, to: int(onnxNumbers.float32) } };
+    return {
+      ...node,
+      domain: "mutwo",
+      op: "ReduceSum",
+      inputs,
+      attributes: { ...attributes, to: int(onnxNumbers.float32) },
+    };
   };
 
   const nodes = graph.nodes.map((node) => {
     const isCast = isOp(node, "Cast");
     const [name = ""] = node.inputs;
     const sum = isCast ? maker(name) : node;
-    if (!sum || typeOf(node.outputs[0] as string) !== "float32") return node;
+    if (!isOp(sum, "ReduceSum") || typeOf(node.outputs[0] as string) !== "float32") return node;
     if (isCast && (kept.has(name) || (read.get(name) ?? []).length !== 1 || sum.phase !== node.phase)) return node;
     const x = narrow(sum);
     const made = x === undefined ? undefined : wide(node, sum, x);

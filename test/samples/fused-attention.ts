@@ -1,4 +1,4 @@
-import { attentionAttributes, viewAlone } from "../../src/ops/fused-attention.js";
+import { attentionAttributes, viewAlone } from "../../src/ops/attention-form.js";
 import { type Sample, tensor } from "./sample.js";
 
 const alone = [viewAlone([2, 3, 4, 8], 2), viewAlone([2, 3, 5, 8], 2), viewAlone([2, 3, 5, 8], 2)] as const;

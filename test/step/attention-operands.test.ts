@@ -93,5 +93,9 @@ test("Sources.operand(name) goes through whatever moves elements to the tensor t
     ["x", { offset: 8, strides: [96, 24, 192] }],
   );
   // what a computation makes is not moved
-  assert.equal(last("a = Reshape(x, int64[4]{2,4,5,24})\n  b = Exp(a)\n  v = Slice(b, int64[1]{0}, int64[1]{8}, int64[1]{3})").name, "b");
+  assert.equal(
+    last("a = Reshape(x, int64[4]{2,4,5,24})\n  b = Exp(a)\n  v = Slice(b, int64[1]{0}, int64[1]{8}, int64[1]{3})")
+      .name,
+    "b",
+  );
 });

@@ -64,16 +64,24 @@ test("Finder.result(y) is what the product is only read as", () => {
 }`);
   const finder = new Finder(graph, new Set());
   const [, reshape, transpose] = graph.nodes.map(({ name }) => name);
-  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), { name: "t", positionAxis: 1, skipped: [reshape, transpose] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), {
+    name: "t",
+    positionAxis: 1,
+    skipped: [reshape, transpose],
+  });
   assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", positionAxis: 2, skipped: [] });
 });
 
 test("Finder.result(y) knows positions before batch and heads", () => {
-  const of = (body: string) => new Finder(parseGraph(`graph g(float32[6,4,5] p, float32[6,5,8] v) => (z) {
+  const of = (body: string) =>
+    new Finder(
+      parseGraph(`graph g(float32[6,4,5] p, float32[6,5,8] v) => (z) {
   y = MatMul(p, v)
 ${body}
   z = Exp(t)
-}`), new Set()).result({ y: "y", queries: 4 }, [2, 3]);
+}`),
+      new Set(),
+    ).result({ y: "y", queries: 4 }, [2, 3]);
   const apart = of("a = Reshape(y, int64[4]{2, 3, 4, 8})\nt = Transpose<perm=[2,0,1,3]>(a)");
   assert.deepEqual([apart.name, apart.positionAxis], ["t", 0]);
   const joined = of("t = Transpose<perm=[1,0,2]>(y)");

@@ -246,7 +246,9 @@ for (const [op, left] of Object.entries(leftSamples))
   });
 
 /** How exporters write attentions of 2 batches, 5 positions and 4 heads of 8 whose operands one product makes. */
-const joinedForms: Readonly<Record<string, { readonly inputs: string; readonly body: string; readonly tensors: number }>> = {
+const joinedForms: Readonly<
+  Record<string, { readonly inputs: string; readonly body: string; readonly tensors: number }>
+> = {
   "torchvision's MultiheadAttention": {
     inputs: "parameter float32[2,5,32] x, parameter float32[32,96] w",
     tensors: 1,

@@ -16,7 +16,6 @@ const of = (body: string): Graph => parseGraph(`graph g(float32[3,64,8] x) => (y
 
 const opsOf = ({ nodes }: Graph): string => nodes.map(({ op }) => op).join(" ");
 
-
 const parts = (names: string): string => `${names}\n  y = Sum(a, b, c)`;
 
 const taken = parts(`  a = Gather<axis=0>(s, int64[]{0})
@@ -44,10 +43,7 @@ test("showRows(graph) shows parts of the first axis where they lie", async () =>
 });
 
 test("showRows(graph) knows Split and Slice, and axes of one place before", () => {
-  assert.equal(
-    opsOf(showRows(of(parts("  a, b, c = Split<axis=0>(s, int64[3]{1,1,1})")))),
-    "Exp Rows Rows Rows Sum",
-  );
+  assert.equal(opsOf(showRows(of(parts("  a, b, c = Split<axis=0>(s, int64[3]{1,1,1})")))), "Exp Rows Rows Rows Sum");
   const slice = (from: number): string => `Slice(u, int64[1]{${from}}, int64[1]{${from + 1}}, int64[1]{1})`;
   const sliced = of(
     parts(`  u = Reshape(s, int64[4]{1,3,64,8})\n  a = ${slice(0)}\n  b = ${slice(1)}\n  c = ${slice(2)}`),
@@ -63,7 +59,9 @@ test("showRows(graph) leaves parts of a whole that nobody else would keep, resul
   left("  a = Gather<axis=0>(s, int64[]{2})\n  y = Exp(a)");
   left("  y = Slice(s, int64[1]{0}, int64[1]{3}, int64[1]{0})");
   // rows of 8 floats begin at multiples of 32 bytes, those of another axis do not lie together
-  left("  t = Reshape(s, int64[2]{192,8})\n  a, b = Split<axis=0>(t, int64[2]{1,191})\n  c = Exp(b)\n  y = Concat<axis=0>(a, c)");
+  left(
+    "  t = Reshape(s, int64[2]{192,8})\n  a, b = Split<axis=0>(t, int64[2]{1,191})\n  c = Exp(b)\n  y = Concat<axis=0>(a, c)",
+  );
   left("  a, b = Split<axis=1>(s, int64[2]{32,32})\n  y = Add(a, b)");
   left("  a = Slice(s, int64[1]{2}, int64[1]{-4}, int64[1]{0}, int64[1]{-1})\n  y = Exp(a)");
 });

@@ -1,6 +1,7 @@
 import { bytesPerElement, type DType, type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
 import { callOf } from "../../ops/call.js";
-import { attentionForm, fusedSizes, maskStrides, viewAlone } from "../../ops/fused-attention.js";
+import { attentionForm, viewAlone } from "../../ops/attention-form.js";
+import { fusedSizes, maskStrides } from "../../ops/fused-attention.js";
 import type { Pointer } from "../ort-api.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { typeIn } from "./context.js";

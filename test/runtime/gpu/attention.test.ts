@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Builder } from "../../../src/build/build.js";
 import type { DType, Graph, Node } from "../../../src/graph/graph.js";
-import { attentionAttributes, viewAlone } from "../../../src/ops/fused-attention.js";
+import { attentionAttributes, viewAlone } from "../../../src/ops/attention-form.js";
 import { attention, attentionGradient } from "../../../src/runtime/gpu/attention.js";
 import type { NodeContext } from "../../../src/runtime/gpu/context.js";
 import type { KernelSource } from "../../../src/runtime/gpu/source/kernel.js";
