@@ -117,6 +117,7 @@ export const padding: OpTable = {
     {
       flops: noFlops,
       empty: true,
+      in16Bits: "moves",
       axesIn: { each: 1, axes: 3 },
       hostInputs: [1, 2, 3],
       choices: { mode: ["constant", "reflect", "edge", "wrap"] },
