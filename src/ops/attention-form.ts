@@ -63,7 +63,11 @@ export function attentionForm(call: Pick<OpCall, "int" | "float" | "ints">): Att
 }
 
 /** Where the axes of [batch, heads, positions, width] stand in a tensor whose positions are that axis. */
-export const places: Readonly<Record<PositionAxis, readonly number[]>> = { 0: [1, 2, 0, 3], 1: [0, 2, 1, 3], 2: [0, 1, 2, 3] };
+export const places: Readonly<Record<PositionAxis, readonly number[]>> = {
+  0: [1, 2, 0, 3],
+  1: [0, 2, 1, 3],
+  2: [0, 1, 2, 3],
+};
 
 /** The shape of a tensor whose positions are that axis, from [batch, heads, positions, width]. */
 export const laidOut = (sizes: readonly number[], axis: PositionAxis): number[] =>

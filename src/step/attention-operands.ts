@@ -1,7 +1,7 @@
 import { elementCount, type Graph, isFloat, type Node, producers, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
-import { callOf } from "../ops/call.js";
 import type { View } from "../ops/attention-form.js";
+import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
 import { denseDimensions, denseStrides, moved, regrouped, type Strided } from "./strided.js";
 

@@ -19,7 +19,9 @@ export interface Lying {
  * Which tensors Q, K and V are read from: the farthest, since nothing is moved before it. Those that lie in one together
  * with others must fill it, and each place once: what the others get is its whole gradient.
  */
-export function chosen(candidates: readonly [readonly Lying[], readonly Lying[], readonly Lying[]]): Lying[] | undefined {
+export function chosen(
+  candidates: readonly [readonly Lying[], readonly Lying[], readonly Lying[]],
+): Lying[] | undefined {
   for (const members of [[0, 1, 2], [1, 2], [0, 2], [0, 1], []]) {
     const [first] = members;
     const bases = first === undefined ? [undefined] : [...(candidates[first] as readonly Lying[])].reverse();
@@ -63,7 +65,11 @@ function fill(views: readonly Lying[]): boolean {
     block = first.stride;
     peeled++;
   }
-  const numbers = runs.flatMap(({ offset, run, outer }) => [offset, run, ...outer.slice(peeled).map((one) => one.stride)]);
+  const numbers = runs.flatMap(({ offset, run, outer }) => [
+    offset,
+    run,
+    ...outer.slice(peeled).map((one) => one.stride),
+  ]);
   const piece = numbers.reduce(divisor, block);
   if (block / piece > mostPieces) return false;
   const seen = new Set<number>();

@@ -5,8 +5,8 @@ import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { type Seen, seenThrough } from "./attention-mask.js";
 import { asOperand, leadOf, type Operand, viewOf } from "./attention-operands.js";
-import { chosen, type Lying } from "./attention-places.js";
 import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
+import { chosen, type Lying } from "./attention-places.js";
 import { dependents } from "./gradient.js";
 
 /** Hidden scores down from here are hidden for good: what a score adds to them is lost in rounding, or ends beside it. */

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Builder } from "../../src/build/build.js";
 import { tensorOf } from "../../src/graph/graph.js";
-import { type AttentionForm, attentionAttributes, attentionForm, laidOut, viewAlone } from "../../src/ops/attention-form.js";
+import {
+  type AttentionForm,
+  attentionAttributes,
+  attentionForm,
+  laidOut,
+  viewAlone,
+} from "../../src/ops/attention-form.js";
 import { callOf } from "../../src/ops/call.js";
 
 const sizes = { batch: 2, heads: 4, kvHeads: 2, queries: 3, keys: 5, width: 8 };

@@ -1,6 +1,6 @@
 import { bytesPerElement, type DType, type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
-import { callOf } from "../../ops/call.js";
 import { attentionForm, viewAlone } from "../../ops/attention-form.js";
+import { callOf } from "../../ops/call.js";
 import { fusedSizes, maskStrides } from "../../ops/fused-attention.js";
 import type { Pointer } from "../ort-api.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
