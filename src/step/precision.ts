@@ -137,7 +137,8 @@ class Halves {
     const node = b.producer(name);
     if (!node || !this.moved.has(name)) return undefined;
     const inputs = node.inputs.map((input) => this.of(input));
-    return b.op(node.op, inputs, node.attributes, { name: `${node.name}.16` });
+    // its name leads to the node that it stands for
+    return b.op(node.op, inputs, node.attributes, { name: `${node.name}/${node.op}` });
   }
 
   /**
