@@ -59,31 +59,19 @@ function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale:
 /** Numbers that a constant may have, in size, to be what it is in float16 too. */
 const [leastHalf, mostHalf] = [2 ** -14, 65504];
 
-/** Who reads what in a graph. */
-class Uses {
-  private readonly read: ReadonlyMap<string, readonly number[]>;
-  private readonly kept: ReadonlySet<string>;
-  private readonly answers = new Map<string, boolean>();
-
-  constructor(private readonly graph: Graph) {
-    this.read = consumers(graph);
-    this.kept = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
-  }
-
-  /** Whether products alone read a tensor, as it is or with its elements in other places. */
-  areProducts(name: string): boolean {
-    const known = this.answers.get(name);
-    if (known !== undefined) return known;
-    const readers = (this.read.get(name) ?? []).map((rank) => this.graph.nodes[rank] as Node);
-    const answer =
-      !this.kept.has(name) &&
-      readers.every((node) => {
-        const { product, rearranges } = opOf(node);
-        return product !== undefined || (rearranges && node.outputs.every((output) => this.areProducts(output)));
-      });
-    this.answers.set(name, answer);
-    return answer;
-  }
+/** The tensors that nodes make by putting elements elsewhere, and that products alone read, as they are or moved so again. */
+function movedForProducts(graph: Graph): ReadonlySet<string> {
+  const read = consumers(graph);
+  const kept = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
+  const found = new Set<string>();
+  const isProduct = (rank: number): boolean => {
+    const node = graph.nodes[rank] as Node;
+    return opOf(node).product !== undefined || node.outputs.every((name) => found.has(name));
+  };
+  // who reads a tensor stands behind who makes it
+  for (const { outputs } of graph.nodes.filter((node) => opOf(node).rearranges).reverse())
+    for (const name of outputs) if (!kept.has(name) && (read.get(name) ?? []).every(isProduct)) found.add(name);
+  return found;
 }
 
 /** What mixed precision knows while it goes through a graph. */
@@ -98,7 +86,7 @@ class Halves {
   constructor(
     private readonly b: Builder,
     private readonly type: DType,
-    private readonly uses: Uses,
+    private readonly moved: ReadonlySet<string>,
   ) {}
 
   /** A tensor in 16 bits; of others than float32 tensors the tensor itself. */
@@ -147,9 +135,10 @@ class Halves {
   private rearranged(name: string): string | undefined {
     const { b } = this;
     const node = b.producer(name);
-    if (!node || !opOf(node).rearranges || !this.uses.areProducts(name)) return undefined;
+    if (!node || !this.moved.has(name)) return undefined;
     const inputs = node.inputs.map((input) => this.of(input));
-    return b.op(node.op, inputs, node.attributes, { name: `${node.name}.16` });
+    // its name leads to the node that it stands for
+    return b.op(node.op, inputs, node.attributes, { name: `${node.name}/${node.op}` });
   }
 
   /**
@@ -195,10 +184,10 @@ class Halves {
 const mixed: Precision["apply"] = (graph, named) => {
   const { type, lossScale } = mixedSettings(named);
   let halves: Halves | undefined;
-  const uses = new Uses(graph);
+  const moved = movedForProducts(graph);
   const mixedGraph = rebuild(graph, graph, (b, node) => {
     b.scope = node.name;
-    halves ??= new Halves(b, type, uses);
+    halves ??= new Halves(b, type, moved);
     const { product, in16Bits } = opOf(node);
     const reads = node.inputs.filter(Boolean);
     const data = in16Bits === "data" ? node.inputs.slice(0, 1) : node.inputs;

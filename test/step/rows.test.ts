@@ -2,11 +2,17 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph } from "../../src/graph/graph.js";
+import { savedActivations } from "../../src/memory/activations.js";
 import { storages } from "../../src/memory/storages.js";
+import { rewrite } from "../../src/plan/rewrite.js";
 import { openCpu } from "../../src/runtime/cpu.js";
+import { seededGraph } from "../../src/step/initial.js";
+import { lower } from "../../src/step/lower.js";
 import { showRows } from "../../src/step/rows.js";
+import { trainingStep } from "../../src/step/training.js";
 import { linesOf } from "../lines.js";
 import { loaded } from "../sampled.js";
+import { outcome } from "../step.js";
 
 const cpu = openCpu({ threads: 1 });
 
@@ -64,4 +70,31 @@ test("showRows(graph) leaves parts of a whole that nobody else would keep, resul
   );
   left("  a, b = Split<axis=1>(s, int64[2]{32,32})\n  y = Add(a, b)");
   left("  a = Slice(s, int64[1]{2}, int64[1]{-4}, int64[1]{0}, int64[1]{-1})\n  y = Exp(a)");
+});
+
+test("rewrite(showRows(step), whatever is recomputed or swapped) gives the same bits", async () => {
+  const model = parseGraph(`graph g(float32[64,8] x, parameter float32[8,24] w, parameter float32[8,8] v) => (y) {
+  m = MatMul(x, w)
+  r = Reshape(m, int64[3]{64,3,8})
+  t = Transpose<perm=[1,0,2]>(r)
+  s = Exp(t)
+  a, b, c = Split<axis=0>(s, int64[3]{1,1,1})
+  d = Sigmoid(a)
+  e = Mul(d, b)
+  f = MatMul(e, v)
+  g = Mul(f, c)
+  y = Tanh(g)
+}`);
+  const step = seededGraph(lower(trainingStep(model, { loss: "mse", optimizer: "sgd" }), cpu.hasKernel), 0);
+  const shown = showRows(step);
+  assert.equal(shown.nodes.filter(({ op }) => op === "Rows").length, 3);
+  const expected = await outcome(cpu, step);
+  const saved = [...savedActivations(shown).values()].filter(({ fixed }) => fixed === null).map(({ name }) => name);
+  assert.ok(saved.includes("s"), saved.join());
+  for (const action of ["keep", "recompute", "swap"] as const)
+    for (const some of [["s"], saved]) {
+      const decisions = some.map((activation) => ({ activation, action }));
+      const actual = await outcome(cpu, rewrite(shown, decisions));
+      for (const [name, bytes] of expected) assert.deepEqual(actual.get(name), bytes, `${name}, ${action} ${some}`);
+    }
 });

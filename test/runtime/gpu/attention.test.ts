@@ -135,7 +135,7 @@ test("attention.prepare(node) reads what lies in one tensor from its places, and
     ...means,
     graph,
     address: (name: string) => BigInt(names.indexOf(name) + 1) * 10000n,
-    workspace: { take: () => 99n, giveBack: () => {} },
+    workspace: { takeBriefly: () => 99n, giveBack: () => {} },
     launcher: (_: KernelSource, operands: () => readonly bigint[]) => () => void launches.push(operands()),
   } as unknown as NodeContext;
   attention.prepare(nodes[0], context)();
