@@ -15,7 +15,9 @@ export const mostBytes = {
   table: 5e8,
   notebook: 5e8,
   "device spec": 2 ** 20,
-  "point of a sweep": 2 ** 24,
+  "sweep's spec": 2 ** 24,
+  "sweep's manifest": 2 ** 30,
+  "sweep's result": 2 ** 24,
   sums: 2 ** 20,
 } as const;
 

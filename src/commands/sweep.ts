@@ -3,6 +3,8 @@ import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
 import { withGrid } from "./options.js";
 import { printJson } from "./process.js";
+import { sweepPlanCommand } from "./sweep-plan.js";
+import { sweepRunCommand } from "./sweep-run.js";
 
 interface SweepFlags {
   readonly out: string;
@@ -19,10 +21,11 @@ function sizes(word: string): readonly string[] {
 }
 
 /** `mutwo sweep`: profiles a model at every combination of the sizes and budgets that are listed. */
-export const sweepCommand = (root: Command): Command =>
-  withGrid(
+export function sweepCommand(root: Command): Command {
+  const command = withGrid(
     root
       .command("sweep <model>")
+      .enablePositionalOptions()
       .description(
         "profile a model at every combination of sizes and budgets: --dim batch=4,8,16 --budget 60%,80%; one report over all",
       ),
@@ -32,6 +35,9 @@ export const sweepCommand = (root: Command): Command =>
     .optionsGroup(optionGroups.output)
     .option("--out <dir>", "folder of the sweep; what is there already is not measured again", "reports/sweep")
     .option("--json", "print one JSON object on stdout and nothing else");
+  for (const addTo of [sweepPlanCommand, sweepRunCommand]) addTo(command);
+  return command;
+}
 
 /** Measures the points that are not there yet, each in a process of its own, and writes the report over all. */
 export async function sweep(model: string, points: readonly OptionsOf<"profile">[], flags: SweepFlags): Promise<void> {

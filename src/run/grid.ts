@@ -120,7 +120,7 @@ export function readPoints(folder: string): GridPoint[] {
 function readPoint(file: string): GridPoint {
   let point: GridPoint;
   try {
-    point = JSON.parse(readText("point of a sweep", file)) as GridPoint;
+    point = JSON.parse(readText("sweep's result", file)) as GridPoint;
   } catch (error) {
     throw new Error(`point of a sweep cannot be read: ${file}`, { cause: error });
   }
