@@ -16,6 +16,7 @@ export const mostBytes = {
   notebook: 5e8,
   "device spec": 2 ** 20,
   "sweep's spec": 2 ** 24,
+  "sweep's jobs": 2 ** 30,
   "sweep's manifest": 2 ** 30,
   "sweep's result": 2 ** 24,
   sums: 2 ** 20,

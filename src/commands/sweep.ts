@@ -3,6 +3,7 @@ import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
 import { withGrid } from "./options.js";
 import { printJson } from "./process.js";
+import { sweepWorkerCommand } from "./sweep-engine.js";
 import { sweepPlanCommand } from "./sweep-plan.js";
 import { sweepRunCommand } from "./sweep-run.js";
 
@@ -35,7 +36,7 @@ export function sweepCommand(root: Command): Command {
     .optionsGroup(optionGroups.output)
     .option("--out <dir>", "folder of the sweep; what is there already is not measured again", "reports/sweep")
     .option("--json", "print one JSON object on stdout and nothing else");
-  for (const addTo of [sweepPlanCommand, sweepRunCommand]) addTo(command);
+  for (const addTo of [sweepPlanCommand, sweepRunCommand, sweepWorkerCommand]) addTo(command);
   return command;
 }
 

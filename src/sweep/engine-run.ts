@@ -120,6 +120,7 @@ export async function runOnEngine(engine: Engine, manifest: Manifest, options: E
     if (idle > retries) throw new Error(sayMissing(missing, idle, `${engine.name}: ${why}`));
     if (idle > 0) await setTimeout(Math.min(60_000, 500 * 2 ** idle), undefined, { signal });
     const isFirst = job === undefined;
+    if (job) await engine.cancel(job).catch(() => {}); // what it holds back, if anything
     // what takes its process with it takes the points after it of its task too
     job = newJob(engine, manifest, missing, idle > 0 ? { ...options, pack: 1 } : options);
     try {
@@ -134,6 +135,28 @@ export async function runOnEngine(engine: Engine, manifest: Manifest, options: E
   }
 }
 
+/** Hands over what is missing unless the engine is at it; says how many tasks the engine has now. */
+export async function handOver(
+  engine: Engine,
+  manifest: Manifest,
+  options: EngineOptions,
+): Promise<{ tasks: number; isNew: boolean }> {
+  const last = currentJob(engine, manifest, options);
+  const { waiting = 0, running = 0 } = last ? await engine.states(last) : {};
+  if (waiting + running > 0) return { tasks: waiting + running, isNew: false };
+  const missing = missingPoints(manifest);
+  if (missing.length === 0) return { tasks: 0, isNew: true };
+  const job = newJob(engine, manifest, missing, options);
+  await engine.submit(job);
+  return { tasks: job.tasks.length, isNew: true };
+}
+
+/** Has an engine forget what it was handed last for a manifest. */
+export async function cancelJob(engine: Engine, manifest: Manifest, options: EngineOptions): Promise<void> {
+  const last = currentJob(engine, manifest, options);
+  if (last) await engine.cancel(last);
+}
+
 /** Waits until no task of a job is left that may bring a result, or none is missing; says how tasks ended badly. */
 async function waitFor(engine: Engine, job: EngineJob, manifest: Manifest, options: EngineOptions): Promise<string> {
   const { onProgress = () => {}, pollMs = 2000, signal } = options;
@@ -145,7 +168,7 @@ async function waitFor(engine: Engine, job: EngineJob, manifest: Manifest, optio
     try {
       const { waiting, running, ended } = await engine.states(job);
       answered = performance.now();
-      onProgress(`${engine.name}: ${running} running, ${waiting} waiting`, done, total);
+      onProgress(`${running} tasks running, ${waiting} waiting`, done, total);
       if (waiting + running === 0) return sayEnds(ended);
     } catch (error) {
       // it is being started again, and the tasks with it: never is a task handed over twice for that

@@ -1,7 +1,7 @@
 import path from "node:path";
 import { stringify } from "yaml";
 import { writeWhole } from "../../writing.js";
-import { call, type Engine, type EngineJob, pickTask } from "../engine.js";
+import { call, type Engine, type EngineJob, pickTask, type TaskStates } from "../engine.js";
 import { parseIndexList } from "../index-list.js";
 
 /** The Indexed Job of some tasks, an index each: https://kubernetes.io/docs/concepts/workloads/controllers/job. */
@@ -28,6 +28,9 @@ export function indexedJob(job: EngineJob): object {
   return { apiVersion: "batch/v1", kind: "Job", metadata: { name }, spec: { ...spec, template: { spec: pod } } };
 }
 
+/** Conditions of a job that starts nothing more; the last is what `cancel` brings it to. */
+const overs = /^(Complete|Failed|Suspended)$/;
+
 const kubectl = ({ settings: { namespace } }: EngineJob, ...words: string[]): Promise<string> =>
   call("kubectl", namespace ? [`--namespace=${namespace}`, ...words] : words);
 
@@ -44,16 +47,18 @@ export const kubernetes: Engine = {
     writeWhole(file, stringify(indexedJob(job), { lineWidth: 0 }));
     await kubectl(job, "apply", "--filename", file);
   },
-  async states(job) {
+  async states(job): Promise<TaskStates> {
     const text = await kubectl(job, "get", "job", job.name, "--ignore-not-found", "--output=json");
     if (text === "") return { waiting: 0, running: 0, ended: {} };
-    const { active = 0, succeeded = 0, failedIndexes = "", conditions = [] } = JSON.parse(text).status as JobStatus;
+    const { active = 0, succeeded = 0, failedIndexes = "", conditions = [] } = JSON.parse(text).status;
     const failed = failedIndexes === "" ? 0 : parseIndexList(failedIndexes, job.tasks.length).length;
-    const isOver = conditions.some(({ type, status }) => /^(Complete|Failed)$/.test(type) && status === "True");
+    const isOver = conditions.some(
+      (one: { type: string; status: string }) => overs.test(one.type) && one.status === "True",
+    );
     const left = job.tasks.length - succeeded - failed;
     return { waiting: isOver ? 0 : left - active, running: isOver ? 0 : active, ended: { failed } };
   },
   async cancel(job) {
-    await kubectl(job, "delete", "job", job.name, "--ignore-not-found", "--wait=false");
+    await kubectl(job, "patch", "job", job.name, "--patch", '{"spec":{"suspend":true}}');
   },
 };

@@ -36,7 +36,9 @@ export const slurm: Engine = {
   },
   async states({ name }) {
     const known = ["--noheader", `--name=${name}`];
-    const now = countStates(await call("squeue", [...known, "--array", "--states=all", "--format=%T"]), kinds);
+    const queue = await call("squeue", [...known, "--array", "--states=all", "--format=%T %r"]);
+    // a task whose node was lost while it began is held until somebody releases it
+    const now = countStates(queue.replace(/^PENDING (?=launch failed)/gm, "LAUNCH_FAILED "), kinds);
     // the controller forgets those that ended, and accounting hears late of those that began
     const past = call("sacct", [...known, "--allocations", "--parsable2", "--starttime=now-4weeks", "--format=State"]);
     return { ...now, ended: await past.then((text) => countStates(text, kinds).ended).catch(() => now.ended) };
