@@ -223,7 +223,7 @@ const lacksLinks = (code = ""): boolean => ["EPERM", "ENOTSUP", "EOPNOTSUPP", "E
  * whether it is this text. Throws as `writeDurably`.
  */
 export function writeOnce(file: string, content: string, folder: string): boolean {
-  const made = path.join(folder, path.basename(file));
+  const made = path.join(folder, `${process.pid}-${path.basename(file)}`);
   try {
     writeFileSync(made, content);
     flush(made);

@@ -1,17 +1,21 @@
 import path from "node:path";
 import type { Command } from "commander";
 import type { EngineOptions } from "../sweep/engine-run.js";
+import { wholeNumber } from "./numbers.js";
 import { Interrupted, interruptible } from "./process.js";
-import { wholeNumber } from "./sweep-run.js";
 
 /** What `mutwo sweep MANIFEST` is told of the engine that does its points. */
 export interface EngineFlags {
   readonly engine?: string;
   readonly engineOption: readonly string[];
   readonly pack?: number;
+  /** Tasks at a time. */
   readonly jobs?: number;
   readonly wait: boolean;
   readonly cancel?: boolean;
+  readonly retries: number;
+  /** The most seconds a point. */
+  readonly limit?: number;
 }
 
 const collected = (word: string, words: readonly string[]): readonly string[] => [...words, word];
@@ -33,18 +37,11 @@ export const withEngine = (command: Command): Command =>
     .option("--no-wait", "hand over what is missing and end; the same command without it waits")
     .option("--cancel", "forget the tasks that wait on the engine, stop those that run");
 
-/** What else an engine needs to know. */
-export interface EngineCall extends EngineFlags {
-  readonly retries: number;
-  /** The most seconds a point. */
-  readonly limit?: number | undefined;
-}
-
 /**
  * Has an engine do the points of a manifest, and waits for it unless that is not wanted; says whether the points are to be
  * looked at now.
  */
-export async function sweepOnEngine(place: string, name: string, flags: EngineCall): Promise<boolean> {
+export async function sweepOnEngine(place: string, name: string, flags: EngineFlags): Promise<boolean> {
   const { cancelJob, handOver, runOnEngine } = await import("../sweep/engine-run.js");
   const { engineOf, engineSettings } = await import("../sweep/engines/index.js");
   const { readManifest } = await import("../sweep/manifest.js");

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { Command } from "commander";
 import { formatCommand, formatCount } from "../format.js";
+import type { Manifest } from "../sweep/manifest.js";
 import { printJson } from "./process.js";
 
 interface PlanFlags {
@@ -19,12 +20,19 @@ export const sweepPlanCommand = (sweep: Command): Command =>
     .option("--json", "print one JSON object on stdout and nothing else")
     .action(planSweep);
 
-export async function planSweep(spec: string, { out, replace, json }: PlanFlags): Promise<void> {
+/** Writes the manifest of a spec. */
+export async function specManifest(
+  spec: string,
+  { out, replace }: Pick<PlanFlags, "out" | "replace">,
+): Promise<Manifest> {
   const { readSpec } = await import("../sweep/spec.js");
   const { writeManifest } = await import("../sweep/manifest.js");
-  const wanted = readSpec(spec);
   const folder = out ?? path.join("reports", path.basename(spec).replace(/\.ya?ml$/, ""));
-  const { file, points } = writeManifest(folder, wanted, replace);
+  return writeManifest(folder, readSpec(spec), replace);
+}
+
+export async function planSweep(spec: string, { json, ...flags }: PlanFlags): Promise<void> {
+  const { file, points } = await specManifest(spec, flags);
   const profiles = new Set(points.map(({ profile }) => profile)).size;
   if (json) printJson({ manifest: file, points: points.length, profiles });
   else

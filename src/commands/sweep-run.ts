@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { wholeNumber } from "./numbers.js";
 import { Interrupted, interruptible } from "./process.js";
 import { complain } from "./terminal.js";
 
@@ -10,12 +11,6 @@ interface RunFlags {
 
 /** Exit status where points are left that may do when they are tried again: `EX_TEMPFAIL` of sysexits.h. */
 const temporaryFailure = 75;
-
-/** A whole number from 0 on, as an option's value. */
-export function wholeNumber(word: string): number {
-  if (!/^\d+$/.test(word)) throw new Error(`not a whole number from 0 on: ${word}`);
-  return Number(word);
-}
 
 /** `mutwo sweep run`: does points of a manifest, what engines call. */
 export const sweepRunCommand = (sweep: Command): Command =>

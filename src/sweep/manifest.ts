@@ -185,11 +185,14 @@ export const modelFile = ({ folder }: Manifest, { model }: Wanted): string => pa
 export const pointCommand = ({ file }: Manifest, { index }: Point): string =>
   formatCommand(["mutwo", "sweep", "run", file, "--index", String(index)]);
 
+/** What a setting is called where there is little room: a dimension by its name. */
+export const settingTitle = (name: string): string => name.replace(/^dims\./, "");
+
 /** What a point is about, in words: the options that not all points have alike. */
 export function sayPoint(point: Wanted, varied: readonly string[]): string {
   const said = varied.flatMap((name) => {
     const value = settingOf(point, name);
-    return value === undefined ? [] : [`${name} ${value}`];
+    return value === undefined ? [] : [`${settingTitle(name)} ${value}`];
   });
   return said.join(", ") || path.basename(point.model);
 }

@@ -36,7 +36,9 @@ export type Outcome =
 const mayPass =
   /\((EAGAIN|EBUSY|EIO|EMFILE|ENFILE|ENOMEM|ESTALE|ETIMEDOUT|EINTR)\)|CUDA.*(unknown error|ECC|launch failure)/;
 
-const isDiskFull = (error: unknown): boolean => /^disk full: /.test((error as Error).message);
+const isDiskFull = ({ message }: Error): boolean => /^disk full: /.test(message);
+
+const isForGood = (error: Error): boolean => !isDiskFull(error) && !mayPass.test(error.message);
 
 /**
  * Does one point of a sweep and leaves its result, whole or not at all; does nothing where it is there. Throws the reason
@@ -53,14 +55,14 @@ export async function runPoint(manifest: Manifest, point: Point, options: PointO
   } catch (error) {
     signal?.throwIfAborted();
     const { message } = inOneLine(error);
-    if (isDiskFull(error)) return { state: "stuck", error: message };
-    return keepFailure(manifest, point, { message, mayPass: mayPass.test(message), began }, options);
+    if (isDiskFull(error as Error)) return { state: "stuck", error: message };
+    return keepFailure(manifest, point, { message, mayPass: !isForGood(error as Error), began }, options);
   }
   return put(folder, { ...blank(point, began), ...measured, attempts: 1 }, temporary);
 }
 
-/** What the result that is there says; of one that is damaged, that. */
-function known(folder: string, { id }: Pick<Point, "id">): Outcome {
+/** What the result that is there says became of a point; of one that is damaged, that. */
+export function known(folder: string, { id }: Pick<Point, "id">): Outcome {
   try {
     const { error } = readResult(folder, id);
     return error === undefined ? { state: "done" } : { state: "failed", error };
@@ -127,33 +129,38 @@ async function measure(manifest: Manifest, point: Point, options: PointOptions):
 /** Where what was measured for a point is, from the sweep's folder. */
 const runPath = ({ profile }: Point): string => `runs/${profile}.json`;
 
-/** The run that was read last: points that share it come one after another. */
-let last: { readonly file: string; readonly run: Run } | undefined;
+/** What came of measuring last: points that share it come one after another. */
+let last: { readonly file: string; readonly run?: Run; readonly error?: Error } | undefined;
 
 /** SHA-256 of model files that this process has read, by path, with size and time of change. */
 const hashes = new Map<string, string>();
 
 /** What is measured for a point: as it is there, else measured now and left for the points that share it. */
-async function sharedRun(manifest: Manifest, point: Point, { temporary, device, signal }: PointOptions): Promise<Run> {
+async function sharedRun(manifest: Manifest, point: Point, options: PointOptions): Promise<Run> {
   const file = path.join(manifest.folder, runPath(point));
-  if (last?.file === file) return last.run;
-  let run: Run | undefined;
-  if (!existsSync(file)) {
-    const model = modelFile(manifest, point);
-    checkUnchanged(manifest, point, model);
-    const options = measuredOptions(point);
-    const command = commandOf("profile", model, options);
-    const made = await profileModel(model, {
-      ...options,
-      ...(device === undefined ? {} : { device }),
-      command,
-      signal,
-    });
-    // where another was first, all points that share the measurement go by that one
-    if (writeOnce(file, `${JSON.stringify(made)}\n`, temporary)) run = made;
+  if (last?.file === file && last.run) return last.run;
+  // what did not go for one goes for none
+  if (last?.file === file && last.error) throw last.error;
+  try {
+    const run = existsSync(file) ? readRun(file) : await makeRun(manifest, point, file, options);
+    last = { file, run };
+    return run;
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    if (isForGood(error as Error)) last = { file, error: error as Error };
+    throw error;
   }
-  last = { file, run: run ?? readRun(file) };
-  return last.run;
+}
+
+async function makeRun(manifest: Manifest, point: Point, file: string, options: PointOptions): Promise<Run> {
+  const { temporary, device, signal } = options;
+  const model = modelFile(manifest, point);
+  checkUnchanged(manifest, point, model);
+  const measured = measuredOptions(point);
+  const command = commandOf("profile", model, measured);
+  const run = await profileModel(model, { ...measured, ...(device === undefined ? {} : { device }), command, signal });
+  // where another was first, all points that share the measurement go by that one
+  return writeOnce(file, `${JSON.stringify(run)}\n`, temporary) ? run : readRun(file);
 }
 
 function checkUnchanged({ models }: Manifest, point: Point, file: string): void {
