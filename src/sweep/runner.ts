@@ -37,8 +37,8 @@ export interface RunnerProgress {
 /** The longest wait before a retry, ms. */
 const longestBackOffMs = 60_000;
 
-/** How often in a row a worker may end before it is there. */
-const mostFalseStarts = 3;
+/** How often in a row workers may end before they are there: by themselves, and by a signal, which somebody sent. */
+const mostFalseStarts = { ended: 3, killed: 30 };
 
 /**
  * Does the points of a manifest that have no result, in processes that stay alive from point to point. A point whose
@@ -250,7 +250,8 @@ class Runner {
     if (!this.workers.delete(worker) || !this.end) return;
     const { point } = worker;
     this.free(worker);
-    if (!worker.isReady && ++this.falseStarts > mostFalseStarts) {
+    const most = worker.child.signalCode ? mostFalseStarts.killed : mostFalseStarts.ended;
+    if (!worker.isReady && ++this.falseStarts > most) {
       this.end.reject(new Error(`no worker starts: its process ${how} (MUTWO_STACK=1 shows why)`));
       return;
     }
