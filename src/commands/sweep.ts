@@ -47,7 +47,7 @@ export function sweepCommand(root: Command): Command {
     .option(
       "--jobs <n>",
       "points at a time, on each of --devices so many; times of points that share a machine are longer",
-      wholeNumber,
+      countNumber,
       1,
     )
     .option("--devices <list>", "GPUs to do points on, one at a time on each: 0,1", numberList)

@@ -159,7 +159,8 @@ async function makeRun(manifest: Manifest, point: Point, file: string, options: 
   checkUnchanged(manifest, point, model);
   const measured = measuredOptions(point);
   const command = commandOf("profile", model, measured);
-  const run = await profileModel(model, { ...measured, ...(device === undefined ? {} : { device }), command, signal });
+  const onDevice = device === undefined || measured.backend !== "cuda" ? {} : { device };
+  const run = await profileModel(model, { ...measured, ...onDevice, command, signal });
   // where another was first, all points that share the measurement go by that one
   return writeOnce(file, `${JSON.stringify(run)}\n`, temporary) ? run : readRun(file);
 }

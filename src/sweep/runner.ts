@@ -46,6 +46,11 @@ const mostFalseStarts = { ended: 3, killed: 30 };
  * be written or no worker starts; what was done until then is kept.
  */
 export async function runSweep(manifest: Manifest, options: RunnerOptions = {}): Promise<void> {
+  const { devices } = options;
+  if (devices && !manifest.points.some(({ options: { backend } }) => backend === "cuda"))
+    throw new Error(
+      `no point of the manifest runs on a GPU: --devices ${devices.join(",")} (backend: cuda in the spec)`,
+    );
   const temporary = openFolder(manifest.folder);
   try {
     await new Runner(manifest, options, temporary).run();

@@ -33,5 +33,8 @@ test("bestPoints(states): no other needs as little memory and is as fast by the 
     [2, undefined],
     [8, undefined],
   ]);
-  assert.deepEqual(modelsOf(sweep.points).map((model) => dynamicModel.endsWith(model.split("/").at(-1)!)), [true]);
+  assert.deepEqual(
+    modelsOf(sweep.points).map((model) => dynamicModel.endsWith(model.split("/").at(-1)!)),
+    [true],
+  );
 });

@@ -42,11 +42,24 @@ const cases: readonly [text: string, holds: boolean][] = [
 
 for (const [text, holds] of cases)
   test(`parseConstraint: ${text} is ${holds} of the point`, () => {
-    assert.equal(parseConstraint(text).holds((name) => point[name]), holds);
+    assert.equal(
+      parseConstraint(text).holds((name) => point[name]),
+      holds,
+    );
   });
 
 test("parseConstraint(text): one line for what is none", () => {
-  for (const text of ["", "batch <", "batch <= 4 4", "(batch == 1", "batch = 4", "and", "batch @ 2", "(".repeat(60), "4x"])
+  for (const text of [
+    "",
+    "batch <",
+    "batch <= 4 4",
+    "(batch == 1",
+    "batch = 4",
+    "and",
+    "batch @ 2",
+    "(".repeat(60),
+    "4x",
+  ])
     assert.throws(() => parseConstraint(text), { message: /^constraint cannot be read: .*use names, numbers/s }, text);
 });
 

@@ -29,7 +29,10 @@ test("writeManifest(folder, wanted): the same point once, those that share a mea
     ],
   );
   assert.equal(new Set(points.map(({ id }) => id)).size, 4);
-  assert.deepEqual(points.map(({ profile }) => profile === points[1]?.id), [true, true, true, false]);
+  assert.deepEqual(
+    points.map(({ profile }) => profile === points[1]?.id),
+    [true, true, true, false],
+  );
   assert.deepEqual(readManifest(folder).points, points);
   assert.deepEqual(readManifest(file).points, points);
 });
@@ -60,7 +63,9 @@ test("writeManifest(folder, wanted): other points take the place of those that a
   const folder = sweepFolder("replace");
   const first = writeManifest(folder, wants);
   assert.deepEqual(writeManifest(folder, wants).points, first.points);
-  assert.throws(() => writeManifest(folder, wants.slice(1)), { message: /^manifest with other points is there: .*--replace/ });
+  assert.throws(() => writeManifest(folder, wants.slice(1)), {
+    message: /^manifest with other points is there: .*--replace/,
+  });
   assert.equal(readManifest(folder).points.length, 4);
   assert.equal(writeManifest(folder, wants.slice(1, 2), true).points.length, 1);
 });
@@ -82,8 +87,13 @@ test("readManifest(place): one line for what is missing, cut off or damaged", ()
   saying(text.replace('"loss"', '"loss'), /^manifest is damaged: line 2, it is undefined, not an object/);
   saying(text.replace(/"id":"\w+"/, '"id":7'), /^manifest is damaged: line 2, id is 7, not a text/);
   saying([...lines.slice(0, 2), ...lines.slice(1)].join("\n"), /^manifest is damaged: 5 points, its first line says 4/);
-  saying(text.replaceAll('"model":"', '"model":"x'), /^manifest is damaged: line 2, its model is not in the first line/);
-  assert.throws(() => readManifest(path.join(folder, "none.jsonl")), { message: /^cannot read sweep's manifest: .*ENOENT\)$/ });
+  saying(
+    text.replaceAll('"model":"', '"model":"x'),
+    /^manifest is damaged: line 2, its model is not in the first line/,
+  );
+  assert.throws(() => readManifest(path.join(folder, "none.jsonl")), {
+    message: /^cannot read sweep's manifest: .*ENOENT\)$/,
+  });
 });
 
 test("measuredOptions, plannedOptions: what is measured and what is planned, unless the plan is executed", () => {

@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { after, test } from "node:test";
 import { readRun } from "../../src/run/read-run.js";
@@ -32,7 +41,10 @@ test("runPoint(…) leaves one result; again it does nothing; points that differ
   assert.deepEqual(readdirSync(path.join(folder, "runs")), [`${points[0]?.profile}.json`]);
   const shared = readRun(path.join(folder, "runs", `${points[0]?.profile}.json`));
   const results = points.map(({ id }) => readResult(folder, id));
-  assert.deepEqual(results.map(({ feasible }) => feasible), [null, true, false]);
+  assert.deepEqual(
+    results.map(({ feasible }) => feasible),
+    [null, true, false],
+  );
   // what mutwo plan makes of the same run
   const planned = planRun(shared, { budget: "90%", planner: "mutwo" }).plan;
   assert.equal(results[1]?.figures.plannedPeakBytes, planned?.peakBytes);
@@ -55,7 +67,10 @@ test("runPoint(…) with execute measures the planned step too", async () => {
 });
 
 test("runPoint(…): what is wrong with a point is its result, for good", async () => {
-  const sweep = sweepOf("wrong", [wanted(2, undefined, { dims: { batch: 2, width: 3 } }), wanted(4, "60%", { keep: ["no-such"] })]);
+  const sweep = sweepOf("wrong", [
+    wanted(2, undefined, { dims: { batch: 2, width: 3 } }),
+    wanted(4, "60%", { keep: ["no-such"] }),
+  ]);
   const first = await run(sweep, 0);
   assert.equal(first.state, "failed");
   assert.match("error" in first ? first.error : "", /^unknown dimension: width/);
@@ -69,10 +84,16 @@ test("runPoint(…): a model that has changed or gone since the manifest was mad
   const folder = sweepFolder("changed");
   const model = path.join(folder, "m.onnx");
   copyFileSync(dynamicModel, model);
-  const sweep = sweepOf("changed", [{ ...wanted(2), model }, { ...wanted(4), model }]);
+  const sweep = sweepOf("changed", [
+    { ...wanted(2), model },
+    { ...wanted(4), model },
+  ]);
   appendFileSync(model, "\0");
   const changed = await run(sweep, 0);
-  assert.match("error" in changed ? changed.error : "", /^the model has changed since the manifest was made: .*m\.onnx/);
+  assert.match(
+    "error" in changed ? changed.error : "",
+    /^the model has changed since the manifest was made: .*m\.onnx/,
+  );
   rmSync(model);
   const gone = await run(sweep, 1);
   assert.match("error" in gone ? gone.error : "", /^cannot read model: .*ENOENT/);

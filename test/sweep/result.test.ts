@@ -47,7 +47,10 @@ test("readResult(…): one line for a result that is damaged, with what to do", 
     writeFileSync(file, content);
     assert.throws(() => readResult(folder, "c"), { message });
   };
-  saying(text.slice(0, 40), /^sweep's result is damaged: not JSON or truncated \(.*remove it to have the point done again\)$/);
+  saying(
+    text.slice(0, 40),
+    /^sweep's result is damaged: not JSON or truncated \(.*remove it to have the point done again\)$/,
+  );
   saying("", /^sweep's result is damaged: not JSON/);
   saying("null", /^sweep's result is damaged: it is null/);
   saying(text.replace('"tookMs":5', '"tookMs":-5'), /tookMs is -5, not a number from 0 on/);

@@ -85,7 +85,9 @@ test("runSweep(manifest) does every point once, says how far it is, and does not
   assert.equal(again, 1);
 });
 
-test("runSweep(manifest) whose workers are killed at random loses no point and counts none twice", { skip: process.platform !== "linux" }, async () => {
+test("runSweep(manifest) whose workers are killed at random loses no point and counts none twice", {
+  skip: process.platform !== "linux",
+}, async () => {
   const manifest = manifestOf("killed", many([2, 3, 4, 5, 6, 7]));
   const dones: number[] = [];
   const kills = await withKills(21, workers, 8, () =>
@@ -96,7 +98,10 @@ test("runSweep(manifest) whose workers are killed at random loses no point and c
   assert.deepEqual(dones, [...Array(43).keys()]);
 });
 
-test("mutwo sweep killed at random with all its processes goes on where it was", { skip: process.platform !== "linux", timeout: 300_000 }, async () => {
+test("mutwo sweep killed at random with all its processes goes on where it was", {
+  skip: process.platform !== "linux",
+  timeout: 300_000,
+}, async () => {
   const manifest = manifestOf("resumed", many([2, 3, 4]));
   const words = [...program, "sweep", manifest.folder, "--jobs", "2"];
   const random = randomFrom(5);
@@ -119,7 +124,9 @@ test("mutwo sweep killed at random with all its processes goes on where it was",
   checkAll(manifest);
 });
 
-test("runSweep(manifest): a point whose process dies each time fails for good, the others are done", { skip: process.platform !== "linux" }, async () => {
+test("runSweep(manifest): a point whose process dies each time fails for good, the others are done", {
+  skip: process.platform !== "linux",
+}, async () => {
   // takes long enough to be killed, and only that one
   const slow = wanted(2, undefined, { backend: "cpu", deviceSpec: undefined, iterations: 100_000 });
   const manifest = manifestOf("dies", [wanted(3), slow]);

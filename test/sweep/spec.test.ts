@@ -28,16 +28,18 @@ test("readSpec(file): a grid is every combination; null is nothing, and without 
     "4 - - -",
     "4 60% mutwo -",
   ]);
-  assert.deepEqual(shortOf("grid:\n  dims: {batch: {from: 2, to: 8, step: 3}}\n  budget: {from: 50%, to: 60%, step: 5%}\n").length, 9);
+  assert.deepEqual(
+    shortOf("grid:\n  dims: {batch: {from: 2, to: 8, step: 3}}\n  budget: {from: 50%, to: 60%, step: 5%}\n").length,
+    9,
+  );
   assert.deepEqual(shortOf(""), ["- - - -"]);
 });
 
 test("readSpec(file): a list adds points of their own to a grid, over what all have", () => {
-  assert.deepEqual(shortOf("seed: 3\ngrid: {dims: {batch: [2]}}\nlist:\n  - {dims: {batch: 7}, budget: 1GiB}\n  - {seed: 4}\n"), [
-    "2 - - 3",
-    "7 1GiB - 3",
-    "- - - 4",
-  ]);
+  assert.deepEqual(
+    shortOf("seed: 3\ngrid: {dims: {batch: [2]}}\nlist:\n  - {dims: {batch: 7}, budget: 1GiB}\n  - {seed: 4}\n"),
+    ["2 - - 3", "7 1GiB - 3", "- - - 4"],
+  );
 });
 
 test("readSpec(file): random points are different, in their ranges, and the same for the same seed", () => {
@@ -57,12 +59,16 @@ test("readSpec(file): random points are different, in their ranges, and the same
 });
 
 test("readSpec(file): constraints leave points out, of random ones too", () => {
-  const text = "grid: {dims: {batch: [2, 4, 8]}, budget: [60%, 1GiB]}\nconstraints:\n  - batch < 8\n  - not (batch == 2 and budget == 60%)\n";
+  const text =
+    "grid: {dims: {batch: [2, 4, 8]}, budget: [60%, 1GiB]}\nconstraints:\n  - batch < 8\n  - not (batch == 2 and budget == 60%)\n";
   assert.deepEqual(shortOf(text), ["2 1GiB - -", "4 60% - -", "4 1GiB - -"]);
   const random = shortOf("random: {count: 9, dims: {batch: {from: 1, to: 64}}}\nconstraints: batch % 4 == 0\n");
   assert.equal(random.length, 9);
   for (const point of random) assert.equal(Number(point.split(" ")[0]) % 4, 0);
-  assert.deepEqual(shortOf("constraints: planner == 'best' and seed == 0 and model == 'resnet_bottleneck_dynamic.onnx'\n").length, 1);
+  assert.deepEqual(
+    shortOf("constraints: planner == 'best' and seed == 0 and model == 'resnet_bottleneck_dynamic.onnx'\n").length,
+    1,
+  );
 });
 
 test("readSpec(file): models and files are looked for beside the spec", () => {
@@ -103,7 +109,10 @@ const wrong: readonly [text: string, message: RegExp][] = [
   [`${head}random: {dims: {batch: [1]}}\n`, /^random\.count is undefined, not a whole number from 1/],
   [`${head}random: {count: 2, seed: -1}\n`, /^random\.seed is -1, not a whole number from 0 on/],
   [`${head}constraints: [4]\n`, /^constraint is 4, not a text/],
-  [`${head}grid: {dims: {batch: [1]}}\nconstraints: bach < 2\n`, /^unknown name in a constraint: bach \(nearest: batch/],
+  [
+    `${head}grid: {dims: {batch: [1]}}\nconstraints: bach < 2\n`,
+    /^unknown name in a constraint: bach \(nearest: batch/,
+  ],
   [
     `${head}grid: {dims: {batch: [1, 2]}}\nconstraints: [batch > 1, batch > 2]\n`,
     /^no point is left: batch > 2 excludes 2 of 2/,
