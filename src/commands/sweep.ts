@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { checkFile } from "../files.js";
 import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
-import { numberList, positiveNumber, wholeNumber } from "./numbers.js";
+import { countNumber, numberList, positiveNumber, wholeNumber } from "./numbers.js";
 import { type Grid, withGrid } from "./options.js";
 import { printJson } from "./process.js";
 import { sweepPlanCommand } from "./sweep-plan.js";
