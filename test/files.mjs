@@ -12,7 +12,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
  */
 const slow = [
   ...["fuzz", "notebook/kernel", "network", "notebook/notebook", "onnx-tests", "package", "page", "readme", "report/pdf"],
-  ...["report/browser", "killed"],
+  ...["report/browser", "killed", "sweep/runner"],
 ];
 
 /** Tests that take longest, or start programs: each has a process of its own, and these begin first. */

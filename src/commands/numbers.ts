@@ -6,6 +6,12 @@ export function wholeNumber(word: string): number {
   return Number(word);
 }
 
+/** A whole number from 1 on, as an option's value. */
+export function countNumber(word: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(word)) throw new InvalidArgumentError("use a whole number from 1 on");
+  return Number(word);
+}
+
 /** A number above 0, as an option's value. */
 export function positiveNumber(word: string): number {
   const value = Number(word);

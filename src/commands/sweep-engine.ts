@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { Command } from "commander";
 import type { EngineOptions } from "../sweep/engine-run.js";
-import { wholeNumber } from "./numbers.js";
+import { countNumber } from "./numbers.js";
 import { Interrupted, interruptible } from "./process.js";
 
 /** What `mutwo sweep MANIFEST` is told of the engine that does its points. */
@@ -13,6 +13,7 @@ export interface EngineFlags {
   readonly jobs?: number;
   readonly wait: boolean;
   readonly cancel?: boolean;
+  readonly devices?: readonly number[];
   readonly retries: number;
   /** The most seconds a point. */
   readonly limit?: number;
@@ -32,7 +33,7 @@ export const withEngine = (command: Command): Command =>
     .option(
       "--pack <n>",
       "points a task, one after another (default: so many that there are 1000 tasks at most)",
-      wholeNumber,
+      countNumber,
     )
     .option("--no-wait", "hand over what is missing and end; the same command without it waits")
     .option("--cancel", "forget the tasks that wait on the engine, stop those that run");
@@ -47,12 +48,14 @@ export async function sweepOnEngine(place: string, name: string, flags: EngineFl
   const { readManifest } = await import("../sweep/manifest.js");
   const { progressBar } = await import("./progress.js");
   const engine = engineOf(name);
+  if (flags.devices)
+    throw new Error(`--devices is of this machine: ${name} hands out GPUs itself (mutwo help ${name})`);
   const manifest = readManifest(place);
   const { mutwo, ...settings } = engineSettings(engine, flags.engineOption);
   const { pack, jobs: parallel, limit: seconds, retries } = flags;
   const bar = progressBar(process.stderr);
   const options: EngineOptions = {
-    ...{ settings, pack, parallel, seconds, retries, flags: ["--retries", String(retries)] },
+    ...{ settings, pack, parallel, seconds, retries, flags: taskFlags(flags) },
     mutwo: programOf(mutwo) ?? engine.mutwo ?? ownProgram(),
     onProgress: (note, done, total) => bar.update(`sweep on ${name}`, done, total, { note }),
   };
@@ -77,6 +80,12 @@ export async function sweepOnEngine(place: string, name: string, flags: EngineFl
   }
   return flags.wait && !flags.cancel;
 }
+
+/** What `sweep run` is told in each task. */
+const taskFlags = ({ retries, limit }: EngineFlags): string[] => [
+  ...["--retries", String(retries)],
+  ...(limit ? ["--limit", String(limit)] : []),
+];
 
 /** The program that runs now, as another process starts it. */
 const ownProgram = (): [string, ...string[]] => [
@@ -105,7 +114,7 @@ export const sweepWorkerCommand = (sweep: Command): Command =>
     )
     .option("--engine <name>", "where the tasks come from", "bullmq")
     .option("--engine-option <name=value>", "a setting of the engine; may stand several times", collected, [])
-    .option("--jobs <n>", "tasks at a time", wholeNumber, 1)
+    .option("--jobs <n>", "tasks at a time", countNumber, 1)
     .action(work);
 
 async function work({ engine: name, engineOption, jobs: parallel }: WorkerFlags): Promise<void> {

@@ -1,11 +1,13 @@
 import type { Command } from "commander";
-import { wholeNumber } from "./numbers.js";
+import type { Manifest, Point } from "../sweep/manifest.js";
+import { positiveNumber, wholeNumber } from "./numbers.js";
 import { Interrupted, interruptible } from "./process.js";
 import { complain } from "./terminal.js";
 
 interface RunFlags {
   readonly index: string;
   readonly retries: number;
+  readonly limit?: number;
   readonly device?: number;
 }
 
@@ -21,35 +23,67 @@ export const sweepRunCommand = (sweep: Command): Command =>
     )
     .requiredOption("--index <list>", "which points, from 0 on: 7, or 0-9,12")
     .option("--retries <n>", "attempts after the first, where what failed may pass", wholeNumber, 2)
+    .option("--limit <seconds>", "the most seconds that a point may take, in a process of its own", positiveNumber)
     .option("--device <n>", "which GPU, whatever the points say", wholeNumber)
     .action(runPoints);
 
-export async function runPoints(place: string, { index, retries, device }: RunFlags): Promise<void> {
+export async function runPoints(place: string, flags: RunFlags): Promise<void> {
   const { readManifest } = await import("../sweep/manifest.js");
   const { parseIndexList } = await import("../sweep/index-list.js");
+  const manifest = readManifest(place);
+  const points = parseIndexList(flags.index, manifest.points.length).map((at) => manifest.points[at] as Point);
+  const signal = interruptible();
+  try {
+    process.exitCode = await (flags.limit === undefined ? runHere : runLimited)({ ...manifest, points }, flags, signal);
+  } catch (error) {
+    const { message } = error as Error;
+    if (!(error instanceof Interrupted) && !/^(disk full: |cannot write )/.test(message)) throw error;
+    complain(`${message}: points are left; the same command goes on`);
+    process.exitCode = temporaryFailure;
+  }
+}
+
+/** Does points in this process, one after another; says what is wrong, and returns the exit status. */
+async function runHere(manifest: Manifest, { retries, device }: RunFlags, signal: AbortSignal): Promise<number> {
   const { runPoint } = await import("../sweep/point.js");
   const { openFolder } = await import("../sweep/result.js");
   const { rmSync } = await import("node:fs");
-  const manifest = readManifest(place);
-  const indexes = parseIndexList(index, manifest.points.length);
   const temporary = openFolder(manifest.folder);
-  const signal = interruptible();
   let worst = 0;
   try {
-    for (const at of indexes) {
+    for (const point of manifest.points) {
       signal.throwIfAborted();
-      const point = manifest.points[at] as (typeof manifest.points)[number];
       const outcome = await runPoint(manifest, point, { temporary, retries, device, signal });
       if (outcome.state === "done") continue;
-      complain(`point ${at}: ${outcome.error}`);
+      complain(`point ${point.index}: ${outcome.error}`);
       worst = Math.max(worst, outcome.state === "failed" ? 1 : temporaryFailure);
     }
-  } catch (error) {
-    if (!(error instanceof Interrupted)) throw error;
-    complain(`${error.message}: points are left; the same command goes on`);
-    worst = temporaryFailure;
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
-  process.exitCode = worst;
+  return worst;
+}
+
+/** The same in a process that may be ended where a point takes too long. */
+async function runLimited(
+  manifest: Manifest,
+  { retries, limit, device }: RunFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  const { runSweep } = await import("../sweep/runner.js");
+  const { known } = await import("../sweep/point.js");
+  await runSweep(manifest, {
+    retries,
+    limitSeconds: limit,
+    signal,
+    ...(device === undefined ? {} : { devices: [device] }),
+  });
+  let worst = 0;
+  for (const point of manifest.points) {
+    const outcome = known(manifest.folder, point);
+    if (outcome.state === "done") continue;
+    complain(`point ${point.index}: ${outcome.error}`);
+    worst = 1;
+  }
+  return worst;
 }

@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { checkFile } from "../files.js";
 import { optionGroups } from "../run/option-kinds.js";
 import type { OptionsOf } from "../run/options.js";
-import { numberList, positiveNumber, wholeNumber } from "./numbers.js";
+import { countNumber, numberList, positiveNumber, wholeNumber } from "./numbers.js";
 import { type Grid, withGrid } from "./options.js";
 import { printJson } from "./process.js";
 import { type EngineFlags, sweepOnEngine, sweepWorkerCommand, withEngine } from "./sweep-engine.js";
@@ -47,7 +47,7 @@ export function sweepCommand(root: Command): Command {
     .option(
       "--jobs <n>",
       "points at a time, on each of --devices so many (default: 1); times of points that share a machine are longer. On an engine: tasks at a time",
-      wholeNumber,
+      countNumber,
     )
     .option("--devices <list>", "GPUs to do points on, one at a time on each: 0,1", numberList)
     .option("--retries <n>", "attempts of a point after the first, where what failed may pass", wholeNumber, 2)

@@ -10,6 +10,7 @@ const order = [
   "data",
   "budgets",
   "planners",
+  "sweeps",
   "numbers",
   "modules",
   "recordings",

@@ -12,11 +12,11 @@ const mostPoints = 4000;
 /** What points have by a name, for a legend and an axis. */
 type Value = string | number;
 
-const valueOf = ({ state }: PointCosts, name: string): Value => settingOf(state.point, name) ?? "none";
+const chartValue = ({ state }: PointCosts, name: string): Value => settingOf(state.point, name) ?? "none";
 
 /** Different values, numbers in their order, texts as a person would order them. */
 const valuesOf = (costs: readonly PointCosts[], name: string): Value[] =>
-  [...new Set(costs.map((one) => valueOf(one, name)))].sort((a, z) =>
+  [...new Set(costs.map((one) => chartValue(one, name)))].sort((a, z) =>
     typeof a === "number" && typeof z === "number"
       ? a - z
       : String(a).localeCompare(String(z), "en", { numeric: true }),
@@ -37,7 +37,7 @@ function parted(costs: readonly PointCosts[], names: readonly string[]) {
   return valuesOf(costs, name).map((value, i) => ({
     name: `${settingTitle(name)} ${value}`,
     color: colors[i % colors.length] as string,
-    costs: costs.filter((one) => valueOf(one, name) === value),
+    costs: costs.filter((one) => chartValue(one, name) === value),
   }));
 }
 
@@ -110,7 +110,7 @@ function overSetting(
     y,
     parts.map(({ name, color, costs: own }) => {
       const least = values.map((value) => {
-        const found = own.filter((one) => valueOf(one, axis) === value).map(of);
+        const found = own.filter((one) => chartValue(one, axis) === value).map(of);
         return found.length ? found.reduce((a, z) => Math.min(a, z)) : null;
       });
       return {

@@ -166,7 +166,7 @@ export function sweepColumns({ manifest }: SweepState): SweepColumn[] {
         value: ({ result }) => own(result?.figures ?? {}, name) ?? null,
       }),
     ),
-    { name: "backend", title: "measured on", kind: "text", value: ({ result }) => result?.backend ?? "" },
+    { name: "measured_on", title: "measured on", kind: "text", value: ({ result }) => result?.backend ?? "" },
     { name: "reason", title: "reason", kind: "text", value: reasonOf },
     {
       name: "attempts",

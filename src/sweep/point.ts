@@ -36,9 +36,10 @@ export type Outcome =
 const mayPass =
   /\((EAGAIN|EBUSY|EIO|EMFILE|ENFILE|ENOMEM|ESTALE|ETIMEDOUT|EINTR)\)|CUDA.*(unknown error|ECC|launch failure)/;
 
-const isDiskFull = ({ message }: Error): boolean => /^disk full: /.test(message);
+/** Whether what was measured could not be written down: no point's fault. */
+const isUnwritten = ({ message }: Error): boolean => /^(disk full: |cannot write )/.test(message);
 
-const isForGood = (error: Error): boolean => !isDiskFull(error) && !mayPass.test(error.message);
+const isForGood = (error: Error): boolean => !isUnwritten(error) && !mayPass.test(error.message);
 
 /**
  * Does one point of a sweep and leaves its result, whole or not at all; does nothing where it is there. Throws the reason
@@ -55,7 +56,7 @@ export async function runPoint(manifest: Manifest, point: Point, options: PointO
   } catch (error) {
     signal?.throwIfAborted();
     const { message } = inOneLine(error);
-    if (isDiskFull(error as Error)) return { state: "stuck", error: message };
+    if (isUnwritten(error as Error)) return { state: "stuck", error: message };
     return keepFailure(manifest, point, { message, mayPass: !isForGood(error as Error), began }, options);
   }
   return put(folder, { ...blank(point, began), ...measured, attempts: 1 }, temporary);
@@ -158,7 +159,8 @@ async function makeRun(manifest: Manifest, point: Point, file: string, options: 
   checkUnchanged(manifest, point, model);
   const measured = measuredOptions(point);
   const command = commandOf("profile", model, measured);
-  const run = await profileModel(model, { ...measured, ...(device === undefined ? {} : { device }), command, signal });
+  const onDevice = device === undefined || measured.backend !== "cuda" ? {} : { device };
+  const run = await profileModel(model, { ...measured, ...onDevice, command, signal });
   // where another was first, all points that share the measurement go by that one
   return writeOnce(file, `${JSON.stringify(run)}\n`, temporary) ? run : readRun(file);
 }

@@ -37,8 +37,8 @@ export interface RunnerProgress {
 /** The longest wait before a retry, ms. */
 const longestBackOffMs = 60_000;
 
-/** How often in a row a worker may end before it is there. */
-const mostFalseStarts = 3;
+/** How often in a row workers may end before they are there: by themselves, and by a signal, which somebody sent. */
+const mostFalseStarts = { ended: 3, killed: 30 };
 
 /**
  * Does the points of a manifest that have no result, in processes that stay alive from point to point. A point whose
@@ -46,6 +46,11 @@ const mostFalseStarts = 3;
  * be written or no worker starts; what was done until then is kept.
  */
 export async function runSweep(manifest: Manifest, options: RunnerOptions = {}): Promise<void> {
+  const { devices } = options;
+  if (devices && !manifest.points.some(({ options: { backend } }) => backend === "cuda"))
+    throw new Error(
+      `no point of the manifest runs on a GPU: --devices ${devices.join(",")} (backend: cuda in the spec)`,
+    );
   const temporary = openFolder(manifest.folder);
   try {
     await new Runner(manifest, options, temporary).run();
@@ -250,7 +255,8 @@ class Runner {
     if (!this.workers.delete(worker) || !this.end) return;
     const { point } = worker;
     this.free(worker);
-    if (!worker.isReady && ++this.falseStarts > mostFalseStarts) {
+    const most = worker.child.signalCode ? mostFalseStarts.killed : mostFalseStarts.ended;
+    if (!worker.isReady && ++this.falseStarts > most) {
       this.end.reject(new Error(`no worker starts: its process ${how} (MUTWO_STACK=1 shows why)`));
       return;
     }

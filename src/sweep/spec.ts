@@ -13,8 +13,8 @@ import { isMap, type Settings, settingsIn } from "./settings.js";
 /** The most points that one sweep has. */
 const mostPoints = 1_000_000;
 
-/** How many random points are looked at for each that is wanted. */
-const triesPerPoint = 1000;
+/** After so many random points in a row that are known or excluded there are no others. */
+const mostMisses = 100_000;
 
 /** Keys of a spec beside those that all points have. */
 const parts = ["grid", "list", "random", "constraints"] as const;
@@ -104,11 +104,12 @@ function randomOf(random: unknown, folder: string, isAllowed: (settings: Setting
     throw new Error(`random.seed is ${shown(seed)}, not a whole number from 0 on`);
   const draw = draws(rest, folder, seed as number);
   const found = new Map<string, Settings>();
-  for (let tries = triesPerPoint * (count as number); tries > 0 && found.size < (count as number); tries--) {
+  for (let misses = 0; misses < mostMisses && found.size < (count as number); misses++) {
     const settings = draw();
-    if (isAllowed(settings)) found.set(JSON.stringify(settings), settings);
-    // a few choices have been drawn long before
-    if (tries % triesPerPoint === 0 && found.size === 0 && tries < (triesPerPoint - 10) * (count as number)) break;
+    const key = JSON.stringify(settings);
+    if (found.has(key) || !isAllowed(settings)) continue;
+    found.set(key, settings);
+    misses = 0;
   }
   return [...found.values()];
 }

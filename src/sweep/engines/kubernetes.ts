@@ -28,9 +28,6 @@ export function indexedJob(job: EngineJob): object {
   return { apiVersion: "batch/v1", kind: "Job", metadata: { name }, spec: { ...spec, template: { spec: pod } } };
 }
 
-/** Conditions of a job that starts nothing more; the last is what `cancel` brings it to. */
-const overs = /^(Complete|Failed|Suspended)$/;
-
 const kubectl = ({ settings: { namespace } }: EngineJob, ...words: string[]): Promise<string> =>
   call("kubectl", namespace ? [`--namespace=${namespace}`, ...words] : words);
 
@@ -50,13 +47,12 @@ export const kubernetes: Engine = {
   async states(job): Promise<TaskStates> {
     const text = await kubectl(job, "get", "job", job.name, "--ignore-not-found", "--output=json");
     if (text === "") return { waiting: 0, running: 0, ended: {} };
-    const { active = 0, succeeded = 0, failedIndexes = "", conditions = [] } = JSON.parse(text).status;
+    const { spec, status } = JSON.parse(text);
+    const { active = 0, succeeded = 0, failedIndexes = "", conditions = [] } = status;
     const failed = failedIndexes === "" ? 0 : parseIndexList(failedIndexes, job.tasks.length).length;
-    const isOver = conditions.some(
-      (one: { type: string; status: string }) => overs.test(one.type) && one.status === "True",
-    );
-    const left = job.tasks.length - succeeded - failed;
-    return { waiting: isOver ? 0 : left - active, running: isOver ? 0 : active, ended: { failed } };
+    const isOver = spec.suspend || conditions.some(({ type }: { type: string }) => type === "Failed");
+    const left = isOver ? 0 : job.tasks.length - succeeded - failed;
+    return { waiting: Math.max(0, left - active), running: Math.min(left, active), ended: { failed } };
   },
   async cancel(job) {
     await kubectl(job, "patch", "job", job.name, "--patch", '{"spec":{"suspend":true}}');
