@@ -27,7 +27,7 @@ export interface EngineOptions extends Pick<EngineJob, "mutwo" | "parallel" | "s
 
 const mostTasks = 1000;
 
-/** How long an engine may be silent. */
+/** How long an engine may be silent that has answered. */
 const patienceMs = 600_000;
 
 /** The jobs of a sweep's folder, a line each: written before an engine hears of them, so that none is ever unknown. */
@@ -107,28 +107,28 @@ export function newJob(
  * what is missing, and again what is missing after that, until every point has a result. Whether a point is done the
  * folder says; the engine says whether tasks are left that may still do some.
  *
- * Throws what the engine says of the first job, how many points have no result after `retries` more jobs that brought
- * none, and the reason of `signal`; then tasks that were handed over go on.
+ * Throws what the engine says of a first job that it refuses twice, how many points have no result after `retries` more
+ * jobs that brought none, and the reason of `signal`; then tasks that were handed over go on.
  */
 export async function runOnEngine(engine: Engine, manifest: Manifest, options: EngineOptions): Promise<void> {
   const { retries, signal } = options;
   let job = currentJob(engine, manifest, options);
-  let why = job && (await waitFor(engine, job, manifest, options));
-  for (let idle = 0; ; ) {
+  let why = job && (await waitFor(engine, job, manifest, options, false));
+  for (let [idle, accepted] = [0, job !== undefined]; ; ) {
     const missing = missingPoints(manifest);
     if (missing.length === 0) return;
     if (idle > retries) throw new Error(sayMissing(missing, idle, `${engine.name}: ${why}`));
-    if (idle > 0) await setTimeout(Math.min(60_000, 500 * 2 ** idle), undefined, { signal });
-    const isFirst = job === undefined;
+    if (idle > 0) await pause(Math.min(60_000, 1000 * 2 ** idle), signal);
     if (job) await engine.cancel(job).catch(() => {}); // what it holds back, if anything
-    // what takes its process with it takes the points after it of its task too
-    job = newJob(engine, manifest, missing, idle > 0 ? { ...options, pack: 1 } : options);
+    // a point that takes its process with it takes those after it of its task too: few a task, as by default
+    job = newJob(engine, manifest, missing, idle > 0 && accepted ? { ...options, pack: undefined } : options);
     try {
       await engine.submit(job);
-      why = await waitFor(engine, job, manifest, options);
+      accepted = true;
+      why = await waitFor(engine, job, manifest, options, true);
     } catch (error) {
       signal?.throwIfAborted();
-      if (isFirst) throw error;
+      if (!accepted && idle > 0) throw error; // twice: it is not there, or does not want it
       why = (error as Error).message;
     }
     idle = missingPoints(manifest).length < missing.length ? 0 : idle + 1;
@@ -157,12 +157,19 @@ export async function cancelJob(engine: Engine, manifest: Manifest, options: Eng
   if (last) await engine.cancel(last);
 }
 
-/** Waits until no task of a job is left that may bring a result, or none is missing; says how tasks ended badly. */
-async function waitFor(engine: Engine, job: EngineJob, manifest: Manifest, options: EngineOptions): Promise<string> {
-  const { onProgress = () => {}, pollMs = 2000, signal } = options;
-  let answered = performance.now();
-  for (;;) {
-    const total = manifest.points.length;
+/**
+ * Waits until no task of a job is left that may bring a result, or none is missing; says how tasks ended badly. An engine
+ * that has answered, `heard`, may be silent for a while: it is being started again, and no task is handed over twice for it.
+ */
+async function waitFor(
+  engine: Engine,
+  job: EngineJob,
+  manifest: Manifest,
+  { onProgress = () => {}, pollMs = 2000, signal }: EngineOptions,
+  heard: boolean,
+): Promise<string> {
+  const total = manifest.points.length;
+  for (let answered = heard ? performance.now() : Number.NEGATIVE_INFINITY; ; ) {
     const done = total - missingPoints(manifest).length;
     if (done === total) return "";
     try {
@@ -171,13 +178,16 @@ async function waitFor(engine: Engine, job: EngineJob, manifest: Manifest, optio
       onProgress(`${running} tasks running, ${waiting} waiting`, done, total);
       if (waiting + running === 0) return sayEnds(ended);
     } catch (error) {
-      // it is being started again, and the tasks with it: never is a task handed over twice for that
       if (performance.now() - answered > patienceMs) throw error;
       onProgress(`${(error as Error).message}; asking again`, done, total);
     }
-    await setTimeout(pollMs, undefined, { signal });
+    await pause(pollMs, signal);
   }
 }
+
+/** Waits a while; throws the reason of `signal`. */
+const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
+  setTimeout(ms, undefined, { signal }).catch(() => signal?.throwIfAborted());
 
 const sayEnds = (ended: TaskStates["ended"]): string =>
   Object.entries(ended)

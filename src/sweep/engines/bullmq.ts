@@ -4,17 +4,16 @@ import { optional } from "../../optional.js";
 import { doTask, type Engine, type EngineJob, isOver, taskCommand } from "../engine.js";
 
 const bull = (): typeof import("bullmq") => optional("bullmq", "the engine bullmq needs", "bullmq ioredis");
-const redis = "redis://127.0.0.1:6379";
 
 /** Does something with the queue and leaves it. Throws where Redis does not answer. */
 async function inQueue<T>(job: EngineJob, use: (queue: Queue) => Promise<T>): Promise<T> {
-  const { url = redis, queue: name = "mutwo" } = job.settings;
+  const { url, queue: name = "mutwo" } = job.settings;
   const queue = new (bull().Queue)(name, { connection: { url, maxRetriesPerRequest: 1, retryStrategy: () => null } });
   queue.on("error", () => {}); // what is asked throws it too
   try {
     return await use(queue);
   } catch (cause) {
-    throw new Error(`Redis at ${url}: ${(cause as Error).message} (--engine-option url=redis://HOST:6379)`, { cause });
+    throw new Error(`no Redis: ${(cause as Error).message} (--engine-option url=redis://HOST:6379)`, { cause });
   } finally {
     await queue.close().catch(() => {});
   }
@@ -27,7 +26,7 @@ const tasksIn = async (job: EngineJob, ...states: JobType[]): Promise<string[]> 
 /** BullMQ on Redis: tasks wait in a queue for workers; those of a worker that died wait again when their lock is over. */
 export const bullmq: Engine = {
   name: "bullmq",
-  settings: { url: `of Redis, default ${redis}`, queue: "default mutwo", lock: "s, default 30" },
+  settings: { url: "of Redis, default redis://127.0.0.1:6379", queue: "default mutwo", lock: "seconds, default 30" },
   async submit(job) {
     const opts = { attempts: 3, backoff: { type: "exponential", delay: 1000 }, removeOnComplete: true };
     const task = (name: string, i: number) => ({ name, data: job.words, opts: { ...opts, jobId: `${job.name}-${i}` } });
@@ -44,7 +43,7 @@ export const bullmq: Engine = {
   },
   async work({ mutwo, settings, parallel: concurrency }, stop) {
     const { Worker, WaitingError } = bull();
-    const { url = redis, queue = "mutwo", lock = "30" } = settings;
+    const { url, queue = "mutwo", lock = "30" } = settings;
     const doJob = async (job: Job<string[]>, token?: string) => {
       const status = await doTask([...taskCommand({ mutwo, words: job.data }), job.name], stop);
       if (isOver(status)) return;
@@ -52,9 +51,8 @@ export const bullmq: Engine = {
       await job.moveToWait(token);
       throw new WaitingError();
     };
-    const [lockDuration, stalledInterval] = [1000 * Number(lock), 1000 * Number(lock)];
-    const options = { concurrency, lockDuration, stalledInterval, maxStalledCount: 100 };
-    const worker = new Worker(queue, doJob, { ...options, connection: { url, maxRetriesPerRequest: null } });
+    const locks = { lockDuration: 1000 * +lock, stalledInterval: 1000 * +lock, maxStalledCount: 100 };
+    const worker = new Worker(queue, doJob, { ...locks, concurrency, connection: { url, maxRetriesPerRequest: null } });
     worker.on("error", () => {}); // Redis is away: it is waited for
     if (!stop.aborted) await once(stop, "abort");
     await worker.close();

@@ -1,4 +1,3 @@
-import { nearest } from "../../format.js";
 import { own } from "../../own.js";
 import type { Engine } from "../engine.js";
 import { bullmq } from "./bullmq.js";
@@ -16,14 +15,19 @@ export function engineOf(name: string): Engine {
   return engine;
 }
 
-/** Settings of `NAME=VALUE` each; a name alone is a setting without value. Throws for one that the engine does not have. */
+/** What every engine may be told. */
+const common = { mutwo: "the program where tasks run, words with spaces between them" };
+
+/** Settings of `NAME=VALUE` each; a name alone has no value. Throws those that there are for one that the engine lacks. */
 export function engineSettings({ name: engine, settings }: Engine, words: readonly string[]): Record<string, string> {
+  const known: Readonly<Record<string, string>> = { ...settings, ...common };
   return Object.fromEntries(
     words.map((word) => {
       const [name = "", ...value] = word.split("=");
-      const known = [...Object.keys(settings), "mutwo"];
-      if (!known.includes("*") && !known.includes(name))
-        throw new Error(`${engine} has no setting ${name} (did you mean ${nearest(name, known, 1)}?)`);
+      if (own(known, name) === undefined && !("*" in known)) {
+        const all = Object.entries(known).map(([one, what]) => `${one} (${what})`);
+        throw new Error(`${engine} has no setting ${name}, but ${all.join(", ")}`.slice(0, 300));
+      }
       return [name, value.join("=")];
     }),
   );
