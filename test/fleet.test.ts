@@ -42,7 +42,7 @@ const common = {
   mutwo,
   flags: [],
   retries: 5,
-  pack: 20,
+  pack: pointCount > 1000 ? 50 : 20,
   parallel: 2,
   pollMs: 200,
   onProgress: (note: string, done: number) =>
