@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { readText } from "../files.js";
-import { formatCommand } from "../format.js";
+import { perObject } from "../graph/memo.js";
 import { sha256Of } from "../model/read.js";
 import { own } from "../own.js";
 import { withDefaults } from "../run/option-forms.js";
@@ -181,10 +181,6 @@ function lineOf(line: string): unknown {
 /** Where a point's model lies, from here. */
 export const modelFile = ({ folder }: Manifest, { model }: Wanted): string => path.resolve(folder, model);
 
-/** The command that does a point. */
-export const pointCommand = ({ file }: Manifest, { index }: Point): string =>
-  formatCommand(["mutwo", "sweep", "run", file, "--index", String(index)]);
-
 /** What a setting is called where there is little room: a dimension by its name. */
 export const settingTitle = (name: string): string => name.replace(/^dims\./, "");
 
@@ -210,17 +206,23 @@ export function settingOf({ model, options, execute }: Wanted, name: string): st
       : String(value);
 }
 
-/** Names of what points have, in the order of `settingOf`. */
-export const settingNames = (points: readonly Wanted[]): string[] => [
-  "model",
-  ...new Set(points.flatMap(({ options }) => Object.keys(options.dims ?? {}).map((dim) => `dims.${dim}`))),
-  ...optionEntries.map(([name]) => name as string).filter((name) => name !== "dims"),
-  "execute",
-];
+/** Names of what any of some points has: the model, dimensions, options in the order of the help. */
+export const settingNames = perObject((points: readonly Wanted[]): readonly string[] => {
+  const options = new Set<string>();
+  const dims = new Set<string>();
+  for (const { options: given } of points) {
+    for (const name of Object.keys(given)) options.add(name);
+    for (const dim of Object.keys(given.dims ?? {})) dims.add(`dims.${dim}`);
+  }
+  options.delete("dims");
+  const known = optionEntries.map(([name]) => name as string).filter((name) => options.has(name));
+  return ["model", ...dims, ...known, ...(points.some(({ execute }) => execute) ? ["execute"] : [])];
+});
 
 /** Names of what not all points have alike. */
-export const variedNames = (points: readonly Wanted[]): string[] =>
+export const variedNames = perObject((points: readonly Wanted[]): readonly string[] =>
   settingNames(points).filter((name) => {
     const first = points[0] && settingOf(points[0], name);
     return points.some((point) => settingOf(point, name) !== first);
-  });
+  }),
+);
