@@ -2,8 +2,11 @@ import { randomUUID } from "node:crypto";
 import type { Frame } from "../report/danfo.js";
 import { type Bundle, display } from "./cell.js";
 import { type AnyFigure, figureBundle } from "./figure.js";
-import { bundle } from "./mime.js";
+import { bundle, shownMark } from "./mime.js";
 import { frameBundle } from "./table.js";
+
+/** What a cell that ends with it does not show once more. */
+const alreadyShown = { [shownMark]: true };
 
 /** A figure below a cell. */
 export interface ShownFigure {
@@ -18,7 +21,7 @@ export interface ShownFigure {
 export function showFigure(figure: AnyFigure): ShownFigure {
   const id = randomUUID();
   display(figureBundle(figure), "showFigure", { id, update: false });
-  return { update: (next) => display(figureBundle(next), "showFigure", { id, update: true }) };
+  return { update: (next) => display(figureBundle(next), "showFigure", { id, update: true }), ...alreadyShown };
 }
 
 /** A table below a cell. */
@@ -34,7 +37,10 @@ export interface ShownTable {
 export function showTable(table: Frame | readonly object[], rowCount = 20): ShownTable {
   const id = randomUUID();
   display(tableBundle(table, rowCount), "showTable", { id, update: false });
-  return { update: (next) => display(tableBundle(next, rowCount), "showTable", { id, update: true }) };
+  return {
+    update: (next) => display(tableBundle(next, rowCount), "showTable", { id, update: true }),
+    ...alreadyShown,
+  };
 }
 
 function tableBundle(table: Frame | readonly object[], rows: number): Bundle {
