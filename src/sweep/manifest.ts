@@ -29,6 +29,8 @@ export interface Point extends Wanted {
   readonly index: number;
   /** The id of what is measured for it; points that differ in what is planned share it. */
   readonly profile: string;
+  /** What is measured is not kept: of a large sweep only what several points share is. */
+  readonly passing?: boolean | undefined;
 }
 
 /** A sweep's list of points. */
@@ -40,6 +42,9 @@ export interface Manifest {
   /** SHA-256 of each model file, by the path that points have. */
   readonly models: Readonly<Record<string, string>>;
 }
+
+/** Measurements of a sweep that are kept, whether or not points share them: each is a file of some 100 kB to megabytes. */
+const mostKept = 1000;
 
 /** The manifest's name in a sweep's folder. */
 const manifestName = "manifest.jsonl";
@@ -57,6 +62,7 @@ const lineSchema = object({
   options: record(v.unknown()),
   profile: text,
   execute: v.optional(flag),
+  passing: v.optional(flag),
 });
 
 /** Names of the options that say what is planned and how, not what is measured. */
@@ -118,7 +124,11 @@ export function writeManifest(folder: string, wanted: readonly Wanted[], replace
     groups.set(profile, group);
     if (!group.has(id)) group.set(id, { id, model, options, profile, ...(executed ? { execute: true } : {}) });
   }
-  const points = [...groups.values()].flatMap((group) => [...group.values()]);
+  const points = [...groups.values()].flatMap((group) =>
+    group.size === 1 && groups.size > mostKept
+      ? [...group.values()].map((point) => ({ ...point, passing: true }))
+      : [...group.values()],
+  );
   if (existsSync(file) && !replace) {
     const known = readManifest(file);
     const isSame = known.points.length === points.length && points.every(({ id }, i) => known.points[i]?.id === id);
