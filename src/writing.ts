@@ -218,9 +218,9 @@ export function writeDurably(file: string, fill: (made: string) => void): void {
 const lacksLinks = (code = ""): boolean => ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(code);
 
 /**
- * Writes a file that is not there yet, so that it is there whole after a loss of power too; one that is there, or that
- * another process puts there meanwhile, stays as it is. It is made in `folder`, a temporary one on the same disk. Returns
- * whether it is this text. Throws as `writeDurably`.
+ * Writes a file that is not there yet, whole or not at all, after a loss of power too; one that is there, or that another
+ * process puts there meanwhile, stays as it is. It is made in `folder`, a temporary one on the same disk. Returns whether it
+ * is this text. Throws as `writeDurably`.
  */
 export function writeOnce(file: string, content: string, folder: string): boolean {
   const made = path.join(folder, `${process.pid}-${path.basename(file)}`);
@@ -235,7 +235,7 @@ export function writeOnce(file: string, content: string, folder: string): boolea
       if (existsSync(file)) return false;
       renameSync(made, file);
     }
-    flush(path.dirname(file));
+    // its name may be lost with the power, and is made again then: bringing that to the disk takes as long as all the rest
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;

@@ -71,7 +71,10 @@ const isSpec = (what: string): boolean => /\.ya?ml$/.test(what);
 
 /** The manifest's folder or file: what is given, or what is made of a spec or a model. */
 async function manifestOf(what: string, grid: Grid, { out, execute }: SweepFlags): Promise<string> {
-  if (!isManifest(what) && !isSpec(what)) return await manifestOfModel(what, grid.points(), { out, execute });
+  if (!isManifest(what) && !isSpec(what)) {
+    checkFile("model", what); // first: who misspells a folder asked for no options
+    return await manifestOfModel(what, grid.points(), { out, execute });
+  }
   const [first] = [
     ...grid.given,
     ...(execute ? ["--execute"] : []),
@@ -89,7 +92,6 @@ async function manifestOfModel(
   points: readonly OptionsOf<"profile">[],
   { out = "reports/sweep", execute }: Pick<SweepFlags, "out" | "execute">,
 ): Promise<string> {
-  checkFile("model", model);
   const { writeManifest } = await import("../sweep/manifest.js");
   return writeManifest(
     out,

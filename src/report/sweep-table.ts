@@ -43,7 +43,7 @@ const noteOf = (state: PointState): string => {
 };
 
 /** What not all points have alike, else what they are. */
-const namesOf = ({ manifest }: SweepState): string[] => {
+const namesOf = ({ manifest }: SweepState): readonly string[] => {
   const varied = variedNames(manifest.points);
   return varied.length ? varied : ["model"];
 };
@@ -139,9 +139,7 @@ function spread<T>(all: readonly T[], most: number): T[] {
 
 /** The columns of a sweep's points: what they are, what became of them, all figures. */
 export function sweepColumns({ manifest }: SweepState): SweepColumn[] {
-  const used = settingNames(manifest.points).filter((name) =>
-    manifest.points.some((point) => settingOf(point, name) !== undefined),
-  );
+  const used = settingNames(manifest.points);
   const isNumber = (name: string): boolean =>
     manifest.points.every((point) => typeof (settingOf(point, name) ?? 0) === "number");
   const time = { name: "attempt_ms", title: "took", kind: "ms" } as const;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { readText } from "../files.js";
-import { formatCommand } from "../format.js";
+import { perObject } from "../graph/memo.js";
 import { sha256Of } from "../model/read.js";
 import { own } from "../own.js";
 import { withDefaults } from "../run/option-forms.js";
@@ -29,6 +29,8 @@ export interface Point extends Wanted {
   readonly index: number;
   /** The id of what is measured for it; points that differ in what is planned share it. */
   readonly profile: string;
+  /** What is measured is not kept: of a large sweep only what several points share is. */
+  readonly passing?: boolean | undefined;
 }
 
 /** A sweep's list of points. */
@@ -40,6 +42,9 @@ export interface Manifest {
   /** SHA-256 of each model file, by the path that points have. */
   readonly models: Readonly<Record<string, string>>;
 }
+
+/** Measurements of a sweep that are kept, whether or not points share them: each is a file of some 100 kB to megabytes. */
+const mostKept = 1000;
 
 /** The manifest's name in a sweep's folder. */
 const manifestName = "manifest.jsonl";
@@ -57,6 +62,7 @@ const lineSchema = object({
   options: record(v.unknown()),
   profile: text,
   execute: v.optional(flag),
+  passing: v.optional(flag),
 });
 
 /** Names of the options that say what is planned and how, not what is measured. */
@@ -118,7 +124,11 @@ export function writeManifest(folder: string, wanted: readonly Wanted[], replace
     groups.set(profile, group);
     if (!group.has(id)) group.set(id, { id, model, options, profile, ...(executed ? { execute: true } : {}) });
   }
-  const points = [...groups.values()].flatMap((group) => [...group.values()]);
+  const points = [...groups.values()].flatMap((group) =>
+    group.size === 1 && groups.size > mostKept
+      ? [...group.values()].map((point) => ({ ...point, passing: true }))
+      : [...group.values()],
+  );
   if (existsSync(file) && !replace) {
     const known = readManifest(file);
     const isSame = known.points.length === points.length && points.every(({ id }, i) => known.points[i]?.id === id);
@@ -181,10 +191,6 @@ function lineOf(line: string): unknown {
 /** Where a point's model lies, from here. */
 export const modelFile = ({ folder }: Manifest, { model }: Wanted): string => path.resolve(folder, model);
 
-/** The command that does a point. */
-export const pointCommand = ({ file }: Manifest, { index }: Point): string =>
-  formatCommand(["mutwo", "sweep", "run", file, "--index", String(index)]);
-
 /** What a setting is called where there is little room: a dimension by its name. */
 export const settingTitle = (name: string): string => name.replace(/^dims\./, "");
 
@@ -210,17 +216,23 @@ export function settingOf({ model, options, execute }: Wanted, name: string): st
       : String(value);
 }
 
-/** Names of what points have, in the order of `settingOf`. */
-export const settingNames = (points: readonly Wanted[]): string[] => [
-  "model",
-  ...new Set(points.flatMap(({ options }) => Object.keys(options.dims ?? {}).map((dim) => `dims.${dim}`))),
-  ...optionEntries.map(([name]) => name as string).filter((name) => name !== "dims"),
-  "execute",
-];
+/** Names of what any of some points has: the model, dimensions, options in the order of the help. */
+export const settingNames = perObject((points: readonly Wanted[]): readonly string[] => {
+  const options = new Set<string>();
+  const dims = new Set<string>();
+  for (const { options: given } of points) {
+    for (const name of Object.keys(given)) options.add(name);
+    for (const dim of Object.keys(given.dims ?? {})) dims.add(`dims.${dim}`);
+  }
+  options.delete("dims");
+  const known = optionEntries.map(([name]) => name as string).filter((name) => options.has(name));
+  return ["model", ...dims, ...known, ...(points.some(({ execute }) => execute) ? ["execute"] : [])];
+});
 
 /** Names of what not all points have alike. */
-export const variedNames = (points: readonly Wanted[]): string[] =>
+export const variedNames = perObject((points: readonly Wanted[]): readonly string[] =>
   settingNames(points).filter((name) => {
     const first = points[0] && settingOf(points[0], name);
     return points.some((point) => settingOf(point, name) !== first);
-  });
+  }),
+);

@@ -123,7 +123,7 @@ async function measure(manifest: Manifest, point: Point, options: PointOptions):
     feasible: run.plan?.feasible ?? null,
     figures: Object.fromEntries(figures.map(({ name, of }) => [name, of(run)])),
     backend: run.before.backend,
-    run: runPath(point),
+    run: point.passing ? null : runPath(point),
   };
 }
 
@@ -161,6 +161,7 @@ async function makeRun(manifest: Manifest, point: Point, file: string, options: 
   const command = commandOf("profile", model, measured);
   const onDevice = device === undefined || measured.backend !== "cuda" ? {} : { device };
   const run = await profileModel(model, { ...measured, ...onDevice, command, signal });
+  if (point.passing) return run;
   // where another was first, all points that share the measurement go by that one
   return writeOnce(file, `${JSON.stringify(run)}\n`, temporary) ? run : readRun(file);
 }

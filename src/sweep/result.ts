@@ -15,7 +15,7 @@ export interface Result {
   readonly figures: Readonly<Record<string, number | null>>;
   /** Whether times are those of a recording, or estimated. */
   readonly backend: string | null;
-  /** What was measured, from the sweep's folder; null where it failed. */
+  /** What was measured, from the sweep's folder; null where it failed, and where it was not kept. */
   readonly run: string | null;
   /** Why it failed, one line. */
   readonly error?: string | undefined;

@@ -18,6 +18,7 @@ export interface RunnerOptions {
   /** The most seconds that a point may take. */
   readonly limitSeconds?: number | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called when it begins and after each point. */
   readonly onProgress?: ((progress: RunnerProgress) => void) | undefined;
   /** Milliseconds before the first retry, twice as many before each that follows; default 1000. */
   readonly backOffMs?: number | undefined;

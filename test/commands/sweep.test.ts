@@ -87,7 +87,10 @@ test("mutwo sweep plan, run, status, report, and all of it: a spec's points, eac
   assert.match(report.stdout, /^report: .*sweep\.html\ntable: .*sweep\.csv\n$/);
   const all = mutwo(out, "--jobs", "2");
   assert.equal(all.status, 1, all.stderr);
-  assert.match(all.stdout, /^5 points: 4 done, 1 failed\n[^]*1 point failed: unknown dimension: width[^]*\nthe best: /);
+  assert.match(
+    all.stdout,
+    /^5 points: 4 done, 1 failed\n[\s\S]*1 point failed: unknown dimension: width[\s\S]*\nthe best: /,
+  );
   assert.match(mutwo(spec, "--out", out).stdout, /^5 points: 4 done, 1 failed\n/);
 });
 

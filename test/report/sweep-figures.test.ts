@@ -19,7 +19,7 @@ interface Trace {
 }
 
 const traces = (figure: ReturnType<typeof sweepFront>) =>
-  (figure?.data as readonly Trace[]).map(({ name, x, y, mode }) => [name, mode, x, y]);
+  ((figure?.data ?? []) as readonly Trace[]).map(({ name, x, y, mode }) => [name, mode, x, y]);
 
 test("sweepFront(sweep): time of a sample against memory, a colour a batch, a line through the best", () => {
   const figure = sweepFront(sweep);

@@ -10,6 +10,7 @@ import {
   sayPoint,
   settingOf,
   variedNames,
+  type Wanted,
   writeManifest,
 } from "../../src/sweep/manifest.js";
 import { dynamicModel, sweepFolder, wanted } from "../sweep-of.js";
@@ -35,6 +36,15 @@ test("writeManifest(folder, wanted): the same point once, those that share a mea
   );
   assert.deepEqual(readManifest(folder).points, points);
   assert.deepEqual(readManifest(file).points, points);
+});
+
+test("writeManifest(folder, wanted): of more than 1,000 measurements those are kept that points share", () => {
+  const lone = Array.from({ length: 1000 }, (_, seed) => wanted(4, undefined, { seed }));
+  const passing = (wants: readonly Wanted[]) =>
+    writeManifest(sweepFolder("large"), wants, true).points.filter((point) => point.passing).length;
+  assert.equal(passing(lone), 0);
+  assert.equal(passing([...lone, wanted(2)]), 1001);
+  assert.equal(passing([...lone, wanted(2), wanted(2, "60%")]), 1000);
 });
 
 test("writeManifest(folder, wanted): ids are by the model's bytes, wherever it lies", () => {

@@ -58,6 +58,14 @@ test("runPoint(…) leaves one result; again it does nothing; points that differ
   assert.deepEqual(readdirSync(sweep.temporary), []);
 });
 
+test("runPoint(…): what is measured for a point of a large sweep alone is not kept", async () => {
+  const { manifest, temporary } = sweepOf("passing", [wanted(2)]);
+  const point = { ...manifest.points[0]!, passing: true };
+  assert.deepEqual(await runPoint(manifest, point, { temporary, retries: 0 }), { state: "done" });
+  assert.deepEqual(readdirSync(path.join(manifest.folder, "runs")), []);
+  assert.equal(readResult(manifest.folder, point.id).run, null);
+});
+
 test("runPoint(…) with execute measures the planned step too", async () => {
   const onCpu = wanted(2, "95%", { backend: "cpu", deviceSpec: undefined, iterations: 1, warmups: 0 });
   const sweep = sweepOf("execute", [{ ...onCpu, execute: true }]);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -165,6 +165,50 @@ test("runSweep(manifest) stops by its signal, keeps what is done, and goes on", 
 test("two runners of one folder at the same time leave each result once", async () => {
   const manifest = manifestOf("two", many([2, 3]));
   await Promise.all([runSweep(manifest), runSweep(manifest)]);
+  checkAll(manifest);
+});
+
+/** Mounts a disk of so many kB; undefined where that is not allowed. */
+function smallDisk(name: string, kilobytes: number): { grow(to: number): void; folder: string } | undefined {
+  const folder = sweepFolder(name);
+  const mount = (...words: readonly string[]): number | null =>
+    spawnSync("mount", [...words, folder], { stdio: "ignore" }).status;
+  if (mount("-t", "tmpfs", "-o", `size=${kilobytes}k`, "tmpfs") !== 0) return undefined;
+  return { folder, grow: (to) => void mount("-o", `remount,size=${to}k`) };
+}
+
+test("runSweep(manifest) on a disk that is full: nothing half written, and all is done when there is room", async (t) => {
+  const disk = smallDisk("small", 500);
+  if (!disk) return t.skip("may not mount a disk");
+  try {
+    const manifest = writeManifest(disk.folder, many([2, 3]));
+    await assert.rejects(runSweep(manifest, { retries: 1, backOffMs: 10 }), {
+      message: /^disk full: .* \(\d+ points are left; the same command goes on\)$/,
+    });
+    const { failed, damaged, left } = countsOf(readSweep(manifest.folder));
+    assert.deepEqual([failed, damaged], [0, 0]);
+    assert.ok(left > 0);
+    disk.grow(5000);
+    await runSweep(manifest);
+    checkAll(manifest);
+  } finally {
+    spawnSync("umount", [disk.folder]);
+  }
+});
+
+test("mutwo sweep does not mind a clock that jumps", async () => {
+  const manifest = manifestOf("clock", many([2]));
+  const jumps = path.join(manifest.folder, "jumps.cjs");
+  // years forth and back, each time that somebody looks
+  writeFileSync(
+    jumps,
+    `const real = Date.now; let n = 0; const jump = () => real() + (n++ % 2 ? 1 : -1) * 1e11 * (n % 7);
+Date.now = jump; globalThis.Date = class extends Date { constructor(...args) { super(...(args.length ? args : [jump()])); } };`,
+  );
+  const words = ["--require", jumps, ...program, "sweep", manifest.folder, "--jobs", "2", "--json"];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
+  assert.equal(status, 0, stderr);
+  assert.equal(JSON.parse(stdout).left, 0);
   checkAll(manifest);
 });
 
