@@ -14,8 +14,7 @@ export function processesOf(...words: readonly string[]): number[] {
     .filter((pid) => {
       try {
         const line = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").join(" ");
-        let from = 0;
-        return words.every((word) => (from = line.indexOf(word, from)) >= 0);
+        return new RegExp(words.map((word) => word.replace(/\W/g, "\\$&")).join(".*")).test(line);
       } catch {
         return false;
       }

@@ -51,7 +51,7 @@ export const examples: Readonly<Record<string, Examples>> = {
       "mutwo sweep MODEL.onnx --loss ce --optimizer adam --dim batch=4,8,16 --budget 60%,80%",
       "mutwo sweep reports/SWEEP/manifest.jsonl --jobs 2 --limit 600",
     ],
-    topics: ["sweeps", "losses", "optimizers", "budgets", "planners"],
+    topics: ["sweeps", "slurm", "bullmq", "ray", "kubernetes", "losses", "optimizers", "budgets", "planners"],
   },
   "sweep plan": {
     lines: ["mutwo sweep plan SPEC.yaml", "mutwo sweep plan SPEC.yaml --out reports/SWEEP --replace"],
@@ -71,6 +71,10 @@ export const examples: Readonly<Record<string, Examples>> = {
   "sweep report": {
     lines: ["mutwo sweep report reports/SWEEP", "mutwo sweep report reports/SWEEP --json"],
     topics: ["sweeps"],
+  },
+  "sweep worker": {
+    lines: ["mutwo sweep worker --jobs 2", "mutwo sweep worker --engine bullmq --engine-option url=redis://HOST:6379"],
+    topics: ["bullmq", "sweeps"],
   },
   show: {
     lines: ["mutwo show MODEL.onnx --loss ce --optimizer sgd --phase backward", "mutwo show reports/RUN --planned"],
