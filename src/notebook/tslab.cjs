@@ -106,10 +106,11 @@ globalThis.__tslab__.live = (value) => {
   });
 };
 
-/** What notebook/mime.ts makes of a value; text where that is not built. */
+/** What notebook/mime.ts makes of a value, undefined of one that is shown already; text where that is not built. */
 function bundleOf(value) {
   try {
-    return require("../../dist/notebook/mime.js").bundle(value);
+    const { bundle, isShown } = require("../../dist/notebook/mime.js");
+    return isShown(value) ? undefined : bundle(value);
   } catch (error) {
     if (error?.code !== "MODULE_NOT_FOUND") throw error;
     return { "text/plain": require("node:util").inspect(value) };
@@ -152,7 +153,8 @@ class Handler extends JupyterHandlerImpl {
       const { result } = kernel.cell;
       if (result && !req.silent) {
         executor.locals.Out[count] = result.value;
-        req.publish("execute_result", { execution_count: count, data: bundleOf(result.value), metadata: {} });
+        const data = bundleOf(result.value);
+        if (data) req.publish("execute_result", { execution_count: count, data, metadata: {} });
       }
       return done;
     } catch (error) {

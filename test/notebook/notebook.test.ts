@@ -299,6 +299,13 @@ const says: Readonly<Record<string, (outputs: readonly Output[]) => void>> = {
     assert.equal(accuracy, said);
     assert.match(outputs.map(textOf).join("\n"), /^best: fits 7\.\d+ MiB, predicted peak [67]\.\d+ MiB$/m);
   },
+  "08-sweep.ipynb"(outputs) {
+    const [said, table] = outputs.map(textOf);
+    assert.equal(said, "'24 points, 4 to measure'");
+    assert.equal(table?.match(/ (done|does not fit)$/gm)?.length, 24, table);
+    // each is shown once, and nothing of what shows them
+    assert.doesNotMatch(outputs.map(textOf).join("\n"), /update:/);
+  },
 };
 
 for (const name of stories)
