@@ -60,7 +60,7 @@ export async function stopServices(services: readonly Service[]): Promise<void> 
     const child = now();
     if (child.exitCode !== null || child.signalCode !== null) continue;
     child.kill("SIGTERM");
-    const late = setTimeout(5000, "late");
+    const late = setTimeout(5000, "late", { ref: false });
     if ((await Promise.race([once(child, "exit"), late])) === "late") child.kill("SIGKILL");
   }
 }

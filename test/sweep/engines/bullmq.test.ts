@@ -27,7 +27,7 @@ test("bullmq keeps tasks for workers, does those again that were stopped, and sa
   const stop = new AbortController();
   const work = (mutwo: [string, ...string[]], signal: AbortSignal) =>
     bullmq.work?.({ mutwo, settings, parallel: 1 }, signal);
-  const working = work(["sh", "-c", "sleep 60"], stop.signal);
+  const working = work(["sh", "-c", "exec sleep 60"], stop.signal);
   await until(async () => (await bullmq.states(job)).running === 1);
   stop.abort();
   await working;
