@@ -114,6 +114,7 @@ export type {
   StepResult,
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
+export type { LayoutKind } from "./step/layout-regions.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";

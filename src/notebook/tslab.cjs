@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Starts tslab 1.0.22 with its known defects repaired (the package is no longer released):
 //  1. it sends on ZeroMQ without waiting; after ~500 messages in one tick they are lost, "idle" among them, and the
-//     front end hangs: here sends are queued, and the publisher's high-water mark is off;
+//     front end hangs: here sends are queued, and the publisher's high-water mark is off; and it receives while it
+//     binds, which ZeroMQ refuses where a message has come already: the kernel was deaf then (sends.cjs);
 //  2. a failing cell sends no `error` message (Jupyter then shows "<Error>:"), and "abort" for the protocol's "aborted";
 //     here errors name the cell and the line in it, without frames of what lies below (places.cjs);
 //  3. it resolves types with moduleResolution Node10, blind to `exports` maps: here Bundler;
