@@ -15,6 +15,6 @@ test("fittedEfficiencies are what the recordings give; estimates of them are as 
   assert.deepEqual(fit(steps), fittedEfficiencies);
   for (const step of steps) {
     const { step: whole, node } = errorsOf(step, fittedEfficiencies);
-    assert.ok(Math.abs(whole) < 0.16 && node < 0.35, `${step.name}: ${whole} ${node}`);
+    assert.ok(Math.abs(whole) < 0.12 && node < 0.25, `${step.name}: ${whole} ${node}`);
   }
 });
