@@ -325,7 +325,7 @@ test("a wrong type of a story's parameter is refused before anything runs", asyn
 });
 
 test("notebooks/*.ipynb hold their outputs and counts, small, without paths of a machine, for the kernel mutwo", () => {
-  assert.equal(stories.length, 7);
+  assert.equal(stories.length, 8);
   for (const name of stories) {
     const text = readFileSync(path.join("notebooks", name), "utf8");
     const { cells, metadata } = JSON.parse(text) as {
