@@ -15,7 +15,10 @@ export const mostBytes = {
   table: 5e8,
   notebook: 5e8,
   "device spec": 2 ** 20,
-  "point of a sweep": 2 ** 24,
+  "sweep's spec": 2 ** 24,
+  "sweep's jobs": 2 ** 30,
+  "sweep's manifest": 2 ** 30,
+  "sweep's result": 2 ** 24,
   sums: 2 ** 20,
 } as const;
 
@@ -71,9 +74,14 @@ const tooLarge = (bytes: number, most: number): string | undefined =>
 export const checkFile = (kind: FileKind, file: string): void =>
   closeSync(openFile(kind, file, mostBytes[kind]).descriptor);
 
+/** Bytes of the machine's memory; asked once: the system reads a file for each answer. */
+let machineBytes: number | undefined;
+
 /** Opens a file to be read whole. Throws as `openFile` does, for more than its kind or the machine may have. */
-export const openWhole = (kind: FileKind, file: string): OpenFile =>
-  openFile(kind, file, Math.min(mostBytes[kind], totalmem()));
+export function openWhole(kind: FileKind, file: string): OpenFile {
+  machineBytes ??= totalmem();
+  return openFile(kind, file, Math.min(mostBytes[kind], machineBytes));
+}
 
 /** The bytes of a file that a user names. Throws as `openWhole` does. */
 export function readFile(kind: FileKind, file: string): Buffer {

@@ -35,9 +35,9 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { batchesOf, fit, openTrainer, profileGraph, profileMany, profileModel } from "./notebook/live.js";
+export { batchesOf, fit, openTrainer, profileGraph, profileMany, profileModel, runSweep } from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
-export { type ShownFigure, show, showFigure, showTable } from "./notebook/show.js";
+export { type ShownFigure, type ShownTable, show, showFigure, showTable } from "./notebook/show.js";
 export type { Host } from "./ops/op.js";
 export type {
   Action,
@@ -70,6 +70,8 @@ export { epochTable } from "./report/epoch-table.js";
 export type { Figure } from "./report/figure.js";
 export { readTables } from "./report/read-tables.js";
 export { reportHtml } from "./report/report.js";
+export { writeSweep } from "./report/sweep-page.js";
+export { sweepTable } from "./report/sweep-table.js";
 export { activationTable, moduleTable, nodeTable } from "./report/tables.js";
 export { type WriteOptions, writeRun } from "./report/write.js";
 export { writeTraining } from "./report/write-training.js";
@@ -132,10 +134,17 @@ export type {
   StepResult,
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
+export type { LayoutKind } from "./step/layout-regions.js";
 export { lower } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type Member, together } from "./step/together.js";
 export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { bestPoints, type PointCosts } from "./sweep/best.js";
+export { type Manifest, type Point, readManifest, type Wanted, writeManifest } from "./sweep/manifest.js";
+export type { Fault, Result } from "./sweep/result.js";
+export type { RunnerOptions, RunnerProgress } from "./sweep/runner.js";
+export { readSpec } from "./sweep/spec.js";
+export { type PointState, readSweep, type SweepState } from "./sweep/state.js";
 export { type Checkpoint, findCheckpoint, readCheckpoint } from "./train/checkpoint.js";
 export type { MemoryCurve, StepCurve } from "./train/curve.js";
 export type { CheckpointPlan, FitOptions, StepNews } from "./train/fit-options.js";

@@ -4,6 +4,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -210,6 +211,37 @@ export function writeDurably(file: string, fill: (made: string) => void): void {
     }
   } catch (error) {
     throw inWords(error, file);
+  }
+}
+
+/** Whether a file system has no second names for files. */
+const lacksLinks = (code = ""): boolean => ["EPERM", "ENOTSUP", "EOPNOTSUPP", "ENOSYS", "EMLINK"].includes(code);
+
+/**
+ * Writes a file that is not there yet, whole or not at all, after a loss of power too; one that is there, or that another
+ * process puts there meanwhile, stays as it is. It is made in `folder`, a temporary one on the same disk. Returns whether it
+ * is this text. Throws as `writeDurably`.
+ */
+export function writeOnce(file: string, content: string, folder: string): boolean {
+  const made = path.join(folder, `${process.pid}-${path.basename(file)}`);
+  try {
+    writeFileSync(made, content);
+    flush(made);
+    try {
+      linkSync(made, file);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (!lacksLinks(code)) throw error;
+      if (existsSync(file)) return false;
+      renameSync(made, file);
+    }
+    // its name may be lost with the power, and is made again then: bringing that to the disk takes as long as all the rest
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw inWords(error, file);
+  } finally {
+    rmSync(made, { force: true });
   }
 }
 

@@ -7,12 +7,12 @@ import { fileURLToPath } from "node:url";
 const here = path.dirname(fileURLToPath(import.meta.url));
 
 /**
- * Tests of notebooks, of the browser, of the network, of killed runs, of a new user's commands and of the packed file, ONNX's own tests and
+ * Tests of notebooks, of the browser, of the network, of killed runs, of engines that run here, of a new user's commands and of the packed file, ONNX's own tests and
  * the fuzz test: `npm test` leaves them out, `npm test -- --all` and their names run them.
  */
 const slow = [
   ...["fuzz", "notebook/kernel", "network", "notebook/notebook", "onnx-tests", "package", "page", "readme", "report/pdf"],
-  ...["report/browser", "killed"],
+  ...["report/browser", "killed", "sweep/runner", "fleet"],
 ];
 
 /** Tests that take longest, or start programs: each has a process of its own, and these begin first. */

@@ -7,12 +7,12 @@ import { pathToFileURL } from "node:url";
 import type { Browser, Page } from "puppeteer-core";
 import { launchBrowser } from "../src/report/browser.js";
 import { compareHtml } from "../src/report/compare-page.js";
-import { gridHtml } from "../src/report/grid-page.js";
 import { reportHtml } from "../src/report/report.js";
+import { sweepHtml } from "../src/report/sweep-page.js";
 import { differencesOf } from "../src/run/differences.js";
-import type { GridPoint } from "../src/run/grid.js";
 import type { Run } from "../src/run/run.js";
 import { goldenRun } from "./golden-run.js";
+import { planned, sweepOf, unplanned, wanted } from "./sweep-of.js";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "mutwo-page-"));
 
@@ -89,18 +89,14 @@ for (const theme of ["light", "dark"])
   });
 
 test("pages of a sweep and of a comparison have no finding of axe and are as wide as a phone", async () => {
-  const point = (batch: number, feasible: boolean): GridPoint => ({
-    id: `${batch}`,
-    command: "mutwo profile model.onnx",
-    dims: { batch },
-    budget: "60%",
-    feasible,
-    figures: { peakBytes: batch, stepMs: batch, plannedPeakBytes: 1, predictedStepMs: 2 },
-    backend: "cpu",
-    run: "runs/1",
-  });
+  const sweep = sweepOf("page", [
+    [wanted(4), unplanned(4, 4)],
+    [wanted(4, "60%"), planned(1, 8)],
+    [wanted(8, "60%"), planned(1, 8, false)],
+    [wanted(16), { error: "out of memory", figures: {} }],
+  ]);
   const other = { ...run, before: { ...run.before, arenaBytes: 1 } };
-  for (const html of [gridHtml([point(4, true), point(8, false)]), compareHtml(differencesOf([run, other]))]) {
+  for (const html of [sweepHtml(sweep), compareHtml(differencesOf([run, other]))]) {
     const { page, problems } = await opened(html, { width: 390 });
     await seen(page);
     assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 390);

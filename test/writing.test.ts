@@ -27,6 +27,7 @@ import {
   temporaryFolder,
   writeDurably,
   writeMeanwhile,
+  writeOnce,
   writeParts,
   writeTogether,
   writeWhole,
@@ -173,4 +174,17 @@ test("writeTogether(file, fill) puts all files in their places, the file itself 
     ["new", beside, below],
   );
   rmSync(folder, { recursive: true });
+});
+
+test("writeOnce(file, content, folder): who is first writes, the others change nothing, and nothing else is left", () => {
+  const file = path.join(folder, "once");
+  const made = path.join(folder, "made once");
+  mkdirSync(made);
+  assert.deepEqual([writeOnce(file, "first", made), writeOnce(file, "second", made)], [true, false]);
+  assert.equal(readFileSync(file, "utf8"), "first");
+  assert.deepEqual(readdirSync(made), []);
+  assert.throws(() => writeOnce(path.join(folder, "none", "file"), "x", made), {
+    message: /^cannot write .*file \(ENOENT\)$/,
+  });
+  assert.deepEqual(readdirSync(made), []);
 });

@@ -50,9 +50,32 @@ export const examples: Readonly<Record<string, Examples>> = {
   sweep: {
     lines: [
       "mutwo sweep MODEL.onnx --loss ce --optimizer adam --dim batch=4,8,16 --budget 60%,80%",
-      "mutwo sweep MODEL.onnx --loss ce --optimizer adam --dim batch=8 --budget 50%,60%,70% --out reports/budgets",
+      "mutwo sweep reports/SWEEP/manifest.jsonl --jobs 2 --limit 600",
     ],
-    topics: ["losses", "optimizers", "budgets", "planners"],
+    topics: ["sweeps", "slurm", "bullmq", "ray", "kubernetes", "losses", "optimizers", "budgets", "planners"],
+  },
+  "sweep plan": {
+    lines: ["mutwo sweep plan SPEC.yaml", "mutwo sweep plan SPEC.yaml --out reports/SWEEP --replace"],
+    topics: ["sweeps"],
+  },
+  "sweep run": {
+    lines: [
+      "mutwo sweep run reports/SWEEP/manifest.jsonl --index 7",
+      "mutwo sweep run reports/SWEEP/manifest.jsonl --index 0-9,12 --retries 0",
+    ],
+    topics: ["sweeps"],
+  },
+  "sweep status": {
+    lines: ["mutwo sweep status reports/SWEEP", "mutwo sweep status reports/SWEEP --json"],
+    topics: ["sweeps"],
+  },
+  "sweep report": {
+    lines: ["mutwo sweep report reports/SWEEP", "mutwo sweep report reports/SWEEP --json"],
+    topics: ["sweeps"],
+  },
+  "sweep worker": {
+    lines: ["mutwo sweep worker --jobs 2", "mutwo sweep worker --engine bullmq --engine-option url=redis://HOST:6379"],
+    topics: ["bullmq", "sweeps"],
   },
   show: {
     lines: ["mutwo show MODEL.onnx --loss ce --optimizer sgd --phase backward", "mutwo show reports/RUN --planned"],

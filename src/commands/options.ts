@@ -68,15 +68,23 @@ const wordsOf =
   (option) =>
     command.getOptionValue(option.attributeName());
 
+/** What a command line says of `profile`'s options where some list several values. */
+export interface Grid {
+  /** Flags of those that are given. */
+  readonly given: readonly string[];
+  /** All combinations. Ends the command with all that is missing or wrong, a line each. */
+  points(): readonly OptionsOf<"profile">[];
+}
+
 /** Gives a command `profile`'s options, some of which may list several values, and an action that gets all combinations. */
 export function withGrid<Flags extends object>(
   command: Command,
   listed: Readonly<Partial<Record<keyof OptionsOf<"profile">, (word: string) => readonly string[]>>>,
-  action: (file: string, points: readonly OptionsOf<"profile">[], flags: Flags) => Promise<void>,
+  action: (file: string, grid: Grid, flags: Flags) => Promise<void>,
 ): Command {
   for (const [, spec] of optionsOf("profile")) command.addOption(commanderOption(spec));
-  return command.action(async (file: string, flags: Flags) => {
-    const given = wordsOf(command);
+  const given = wordsOf(command);
+  const points = (): readonly OptionsOf<"profile">[] => {
     let combinations: Readonly<Record<string, readonly string[]>>[] = [{}];
     for (const [key, spec] of optionsOf("profile")) {
       const split = listed[key as keyof typeof listed];
@@ -94,12 +102,15 @@ export function withGrid<Flags extends object>(
     const misused = readings.flatMap((reading) => reading.misused);
     const wrong = [...misused, ...readings.flatMap((reading) => reading.wrong)];
     if (wrong.length) command.error([...new Set(wrong)].map((line) => `mutwo: ${line}`).join("\n"));
-    await action(
-      file,
-      readings.map(({ options }) => options as OptionsOf<"profile">),
-      flags,
-    );
-  });
+    return readings.map(({ options }) => options as OptionsOf<"profile">);
+  };
+  const flagsGiven = (): string[] =>
+    optionsOf("profile").flatMap(([key, spec]) => {
+      const option = commanderOption(spec);
+      const words = given(option, key);
+      return Array.isArray(words) || words === !option.negate ? [spec.flag] : [];
+    });
+  return command.action(async (file: string, flags: Flags) => action(file, { given: flagsGiven(), points }, flags));
 }
 
 /**

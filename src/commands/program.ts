@@ -54,6 +54,8 @@ export function program(): Command {
     )
     .version(ownVersion())
     .option("--no-color", "no colours, as with NO_COLOR set (may stand anywhere)")
+    // sweep and its own commands have options of the same names
+    .enablePositionalOptions()
     // descriptions are wrapped between words on narrow terminals too
     .configureHelp({ minWidthToWrap: 20 })
     .configureOutput({ outputError: (said, write) => write(inColour(ownPrefix(said), process.stderr)) })

@@ -3,6 +3,7 @@ import path from "node:path";
 import { cannotRead, readFile } from "../files.js";
 import { few } from "../format.js";
 import { elementCount } from "../graph/graph.js";
+import { optional } from "../optional.js";
 import type { BatchTensor, Numbers } from "./batch.js";
 import type { Dataset } from "./dataset.js";
 import { type TypedNumbers, typedZeros } from "./numbers.js";
@@ -57,16 +58,7 @@ let loaded: Sharp | undefined;
 /** sharp, which is an optional dependency. Throws what to do where it is missing. */
 function sharp(): Sharp {
   if (loaded) return loaded;
-  try {
-    loaded = require("sharp") as Sharp;
-  } catch (error) {
-    throw new Error(
-      "images need the package sharp, which is not installed or not for this machine: npm install sharp",
-      {
-        cause: error,
-      },
-    );
-  }
+  loaded = optional<Sharp>("sharp", "images need");
   loaded.cache(false);
   return loaded;
 }

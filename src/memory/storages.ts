@@ -301,6 +301,7 @@ function overwritable(graph: Graph, { kept }: Uses, of: Given["of"], output: Out
     if (tenant && kept.has(tenant.tensor)) continue; // read after the last node
     if (tensorOf(graph, input).host !== tensor.host) continue;
     if (storage.bytes !== tensorBytes(tensor) || tensorOf(graph, input).dtype !== tensor.dtype) continue;
+    if (tensorBytes(tensorOf(graph, input)) !== storage.bytes) continue; // a view of a part
     // the same storage must not be read through another input
     const others = node.inputs.filter((other, i) => i !== slot && other && of.get(other)?.storage === storage);
     if (others.some((other) => other !== input || !inPlace.includes(node.inputs.lastIndexOf(other)))) continue;

@@ -6,6 +6,8 @@ import * as pipeline from "../run/pipeline.js";
 import * as profiling from "../run/profile.js";
 import type { Run } from "../run/run.js";
 import type { Runtime } from "../runtime/runtime.js";
+import type { Manifest } from "../sweep/manifest.js";
+import * as sweeping from "../sweep/runner.js";
 import * as training from "../train/fit.js";
 import type { FitOptions } from "../train/fit-options.js";
 import type { TrainingLog } from "../train/log.js";
@@ -91,3 +93,18 @@ export function fit(trainer: Trainer, data: Dataset, options: FitOptions): Promi
  */
 export const batchesOf = (data: Dataset, options: batches.BatchesOptions): batches.EpochBatches =>
   batches.batchesOf(data, { ...options, signal: withCell(options.signal) });
+
+/**
+ * Does the points of a sweep's manifest that have no result, in processes that stay alive from point to point. A point whose
+ * process dies is tried again, as is one that failed by what may pass; what is wrong with a point for good is its result.
+ * In a notebook a bar shows how far it is, and interrupting the cell ends it; what is done is kept. Throws the reason of
+ * `signal`, and one line where nothing can be written.
+ */
+export const runSweep = (manifest: Manifest, options: sweeping.RunnerOptions = {}): Promise<void> =>
+  withProgress(options, ({ onProgress, signal }) =>
+    sweeping.runSweep(manifest, {
+      ...options,
+      ...(signal && { signal }),
+      ...(onProgress && { onProgress: ({ done, total }) => onProgress("points", done, total) }),
+    }),
+  );

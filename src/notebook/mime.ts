@@ -46,6 +46,12 @@ const kinds: readonly Kind[] = [
   },
 ];
 
+/** What values have that stand below their cell already; kernel and notebook may have their own copies of mutwo. */
+export const shownMark: unique symbol = Symbol.for("mutwo.shown");
+
+/** Whether a value stands below its cell already, and is not shown as the cell's last expression. */
+export const isShown = (value: unknown): boolean => isObject(value) && !types.isProxy(value) && shownMark in value;
+
 /**
  * What a notebook shows of a value: tables, charts, cards of runs and plans as HTML, each with its text; anything else as
  * text.

@@ -1,4 +1,4 @@
-// tslab sends on ZeroMQ without waiting: here sends are queued.
+// tslab sends on ZeroMQ without waiting: here sends are queued. And it receives while it binds, which ZeroMQ refuses.
 "use strict";
 const queues = new Map(); // zeromq's sockets are not extensible
 async function pump(socket, queue) {
@@ -26,6 +26,25 @@ async function pump(socket, queue) {
 const resume = () => {
   for (const [socket, queue] of queues) pump(socket, queue);
 };
+const binding = new Map();
+/** Sockets that go on receiving once they are bound: a message that comes before that would end who receives. */
+const patient = (Base) =>
+  class extends Base {
+    async bind(address) {
+      const bound = super.bind(address);
+      binding.set(this, bound);
+      try {
+        await bound;
+      } finally {
+        binding.delete(this);
+      }
+    }
+    receive() {
+      const bound = binding.get(this);
+      const receive = () => super.receive();
+      return bound ? bound.then(receive, receive) : receive();
+    }
+  };
 const queued = (Base, options) =>
   class extends Base {
     constructor(o) {
@@ -57,7 +76,8 @@ function repair(fromTslab) {
     ...zmq,
     __esModule: true,
     Publisher: queued(zmq.Publisher, { sendHighWaterMark: 0 }),
-    Router: queued(zmq.Router, {}),
+    Router: queued(patient(zmq.Router), {}),
+    Reply: patient(zmq.Reply),
   };
   return { resume };
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Starts tslab 1.0.22 with its known defects repaired (the package is no longer released):
 //  1. it sends on ZeroMQ without waiting; after ~500 messages in one tick they are lost, "idle" among them, and the
-//     front end hangs: here sends are queued, and the publisher's high-water mark is off;
+//     front end hangs: here sends are queued, and the publisher's high-water mark is off; and it receives while it
+//     binds, which ZeroMQ refuses where a message has come already: the kernel was deaf then (sends.cjs);
 //  2. a failing cell sends no `error` message (Jupyter then shows "<Error>:"), and "abort" for the protocol's "aborted";
 //     here errors name the cell and the line in it, without frames of what lies below (places.cjs);
 //  3. it resolves types with moduleResolution Node10, blind to `exports` maps: here Bundler;
@@ -106,10 +107,11 @@ globalThis.__tslab__.live = (value) => {
   });
 };
 
-/** What notebook/mime.ts makes of a value; text where that is not built. */
+/** What notebook/mime.ts makes of a value, undefined of one that is shown already; text where that is not built. */
 function bundleOf(value) {
   try {
-    return require("../../dist/notebook/mime.js").bundle(value);
+    const { bundle, isShown } = require("../../dist/notebook/mime.js");
+    return isShown(value) ? undefined : bundle(value);
   } catch (error) {
     if (error?.code !== "MODULE_NOT_FOUND") throw error;
     return { "text/plain": require("node:util").inspect(value) };
@@ -152,7 +154,8 @@ class Handler extends JupyterHandlerImpl {
       const { result } = kernel.cell;
       if (result && !req.silent) {
         executor.locals.Out[count] = result.value;
-        req.publish("execute_result", { execution_count: count, data: bundleOf(result.value), metadata: {} });
+        const data = bundleOf(result.value);
+        if (data) req.publish("execute_result", { execution_count: count, data, metadata: {} });
       }
       return done;
     } catch (error) {

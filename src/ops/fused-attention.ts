@@ -1,59 +1,26 @@
 import { NodeError } from "../graph/errors.js";
-import { elementCount, float, int, ints, type TensorType } from "../graph/graph.js";
+import { elementCount, int, ints, type TensorType } from "../graph/graph.js";
 import { type Attended, attentionFlops, lowest, mismatch, pattern } from "./attending.js";
+import { attentionForm, laidOut, type PositionAxis, places, sizesOf, type View } from "./attention-form.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
 import type { BodyCall, ModelsRule, OpCall, OpTable } from "./op.js";
 import { isCommon, oneAfterAnother, outputsAt } from "./over-models.js";
-import { broadcastShape, cast, reduceTo } from "./shapes.js";
-
-/** What a fused attention computes beside softmax(scale·Q·Kᵀ)·V. */
-export interface AttentionForm {
-  readonly scale: number;
-  /** Query i sees the keys up to i + ahead; undefined: all. */
-  readonly ahead: number | undefined;
-  /** Rows that see no key are 0, not NaN. */
-  readonly zeroHidden: boolean;
-  /** Whether Q, K, V and Y are [batch, positions, heads, width] instead of [batch, heads, positions, width]. */
-  readonly positionsFirst: readonly boolean[];
-}
-
-/** The form as attributes of a node. */
-export const attentionAttributes = ({ scale, ahead, zeroHidden, positionsFirst }: AttentionForm) => ({
-  scale: float(scale),
-  ...(ahead === undefined ? {} : { ahead: int(ahead) }),
-  ...(zeroHidden ? { zero_hidden: int(1) } : {}),
-  positions_first: ints(positionsFirst.map(Number)),
-});
-
-/** The form of a node. */
-export function attentionForm(call: Pick<OpCall, "int" | "float" | "ints">): AttentionForm {
-  const ahead = call.int("ahead", Number.NaN);
-  return {
-    scale: call.float("scale", 1),
-    ahead: Number.isNaN(ahead) ? undefined : ahead,
-    zeroHidden: call.int("zero_hidden", 0) === 1,
-    positionsFirst: (call.ints("positions_first") ?? [0, 0, 0, 0]).map(Boolean),
-  };
-}
-
-/** Axes of heads and positions exchanged. */
-const exchanged = (shape: readonly number[]): number[] => [shape[0], shape[2], shape[1], ...shape.slice(3)] as number[];
+import { broadcastShape, cast, reduceTo, reshape } from "./shapes.js";
 
 /** Sizes of a fused attention whose Q is input `first`. Throws `shape mismatch: …`. */
 export function fusedSizes(call: OpCall, first: number): Attended {
-  const { positionsFirst } = attentionForm(call);
-  const shapes = [0, 1, 2].map((i) => {
+  const { sizes, views } = attentionForm(call);
+  views.forEach(({ offset, strides }, i) => {
     const { shape } = call.input(first + i);
-    return positionsFirst[i] ? exchanged(shape) : shape;
-  }) as [number[], number[], number[]];
-  const [[batch = 0, heads = 0, queries = 0, width = 0], k, v] = shapes;
-  const [keyBatch, kvHeads = 0, keys = 0, keyWidth] = k;
-  const fits = keyBatch === batch && heads % kvHeads === 0 && keyWidth === width && k.join() === v.join();
-  if (!shapes.every((shape) => shape.length === 4) || !fits)
-    throw mismatch(call, `Q, K, V of an attention are ${shapes.map((shape) => `[${shape}]`).join(", ")}`);
-  return { batch, heads, kvHeads, queries, keys, width, valueWidth: width };
+    const all = sizesOf(sizes, i);
+    const last = offset + all.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] ?? 1), 0);
+    if (all.some((size) => size < 1) || last >= elementCount(shape))
+      throw mismatch(call, `${"QKV"[i]} of an attention is [${all}] with strides [${strides}] in [${shape}]`);
+  });
+  if (sizes.heads % sizes.kvHeads) throw mismatch(call, `${sizes.kvHeads} heads of keys for ${sizes.heads}`);
+  return { ...sizes, valueWidth: sizes.width };
 }
 
 /** Type of the scores' statistics: the largest of each row (in powers of 2), and one over the sum of the powers. */
@@ -71,9 +38,64 @@ function checkMask(call: OpCall, index: number, { batch, heads, queries, keys }:
     throw mismatch(call, `mask [${shape}] for scores [${scores}]`);
 }
 
-/** Exchanges heads and positions where they are not heads first. */
-const turned = (b: Emit, x: string, positionsFirst: boolean | undefined): string =>
-  positionsFirst ? b.op("Transpose", [x], { perm: ints([0, 2, 1, 3]) }) : x;
+/** A tensor whose positions are that axis, as [batch, heads, positions, width]. */
+const turned = (b: Emit, x: string, axis: PositionAxis): string =>
+  axis === 2 ? x : b.op("Transpose", [x], { perm: ints(places[axis]) });
+
+/** The other way round. */
+const turnedBack = (b: Emit, x: string, axis: PositionAxis): string =>
+  axis === 2 ? x : b.op("Transpose", [x], { perm: ints([0, 1, 2, 3].map((place) => places[axis].indexOf(place))) });
+
+/** How a view is cut out of its tensor: the tensor's axes, the part of each, and which of the view's axes it is. */
+function cutting({ offset, strides }: View, sizes: readonly number[], count: number) {
+  const axes = sizes
+    .map((size, axis) => ({ size, axis, stride: strides[axis] ?? 1 }))
+    .filter(({ size }) => size > 1)
+    .sort((a, z) => z.stride - a.stride);
+  // what is left inside of the innermost, and before it an axis for each
+  const inner = axes.at(-1)?.stride ?? count;
+  const all = inner > 1 ? [...axes, { size: 1, axis: sizes.length, stride: 1 }] : axes;
+  return all.map((one, i) => {
+    const room = (all[i - 1]?.stride ?? count) / one.stride;
+    return { ...one, room, start: Math.floor(offset / one.stride) % room };
+  });
+}
+
+/** [batch, heads, positions, width] of those sizes, out of the tensor that it lies in. */
+function viewed(b: Emit, x: string, view: View, sizes: readonly number[]): string {
+  const axes = cutting(view, sizes, elementCount(b.type(x).shape));
+  const whole = reshape(
+    b,
+    x,
+    axes.map(({ room }) => room),
+  );
+  const cuts = axes.flatMap((axis, i) => (axis.room === axis.size ? [] : [{ ...axis, i }]));
+  const bounds = [
+    cuts.map(({ start }) => start),
+    cuts.map(({ start, size }) => start + size),
+    cuts.map(({ i }) => i),
+  ].map((list) => b.vector(list));
+  const part = cuts.length ? b.op("Slice", [whole, ...bounds]) : whole;
+  const order = axes.map((_, i) => i).sort((i, j) => (axes[i]?.axis as number) - (axes[j]?.axis as number));
+  const isSame = order.every((from, i) => from === i);
+  return reshape(b, isSame ? part : b.op("Transpose", [part], { perm: ints(order) }), sizes);
+}
+
+/** The other way round: a tensor of that shape with [batch, heads, positions, width] in its places, and zeros elsewhere. */
+function placed(b: Emit, x: string, view: View, shape: readonly number[]): string {
+  const sizes = b.type(x).shape;
+  const axes = cutting(view, sizes, elementCount(shape));
+  const order = axes.map((_, i) => i).sort((i, j) => (axes[i]?.axis as number) - (axes[j]?.axis as number));
+  const dense = reshape(
+    b,
+    x,
+    order.map((i) => axes[i]?.size as number),
+  );
+  const perm = axes.map((_, i) => order.indexOf(i));
+  const lying = perm.every((from, i) => from === i) ? dense : b.op("Transpose", [dense], { perm: ints(perm) });
+  const pads = [...axes.map(({ start }) => start), ...axes.map(({ room, start, size }) => room - start - size)];
+  return reshape(b, pads.some((n) => n > 0) ? b.op("Pad", [lying, b.vector(pads)]) : lying, shape);
+}
 
 /** Q, K and V heads first, K and V for each head, and the masked scores in the type of the statistics. */
 function written(call: BodyCall, first: number, mask: number) {
@@ -90,7 +112,7 @@ function written(call: BodyCall, first: number, mask: number) {
     return b.op("Reshape", [all, b.vector([batch, heads, keys, width])]);
   };
   const [q, k, v] = [0, 1, 2].map((i) => {
-    const x = turned(b, call.x(first + i), form.positionsFirst[i]);
+    const x = viewed(b, call.x(first + i), form.views[i] as View, sizesOf(sizes, i));
     return i ? spread(x) : x;
   }) as [string, string, string];
   const product = b.op("MatMul", [q, b.op("Transpose", [k], { perm: ints([0, 1, 3, 2]) })]);
@@ -135,14 +157,18 @@ const attention = native(
     checkMask(call, 3, sizes);
     const { batch, heads, queries, valueWidth } = sizes;
     const shape = [batch, heads, queries, valueWidth];
-    const { positionsFirst } = attentionForm(call);
-    const y = { dtype: call.input(0).dtype, shape: positionsFirst[3] ? exchanged(shape) : shape };
+    const { positionAxis } = attentionForm(call);
+    const y = { dtype: call.input(0).dtype, shape: laidOut(shape, positionAxis) };
     return [y, statisticsType(call, 0)];
   },
   ofOutput0((call, dY) => {
     if (call.inputs[3] && call.wants(3)) throw new NodeError("no gradient: mask of an attention", call.node);
     const { b } = call;
-    const outputs = ["dQ", "dK", "dV"].map((name, i) => (call.wants(i) ? b.fresh(`${b.scope}/${name}`) : ""));
+    // what lies in one tensor has one gradient
+    const isFirst = (i: number): boolean => call.node.inputs.indexOf(call.x(i)) === i;
+    const outputs = ["dQ", "dK", "dV"].map((name, i) =>
+      call.wants(i) && isFirst(i) ? b.fresh(`${b.scope}/${name}`) : "",
+    );
     const mask = call.inputs[3] ? [call.x(3)] : [];
     const inputs = [dY, call.x(0), call.x(1), call.x(2), call.y(0), call.y(1), ...mask];
     return b
@@ -169,7 +195,7 @@ const attention = native(
         const { shape } = statisticsType(call, 0);
         return cast(b, b.op("Reshape", [both, b.vector(shape)]), dtype);
       };
-      return [turned(b, y, form.positionsFirst[3]), node.outputs[1] ? statistics() : ""];
+      return [turnedBack(b, y, form.positionAxis), node.outputs[1] ? statistics() : ""];
     },
   },
 );
@@ -195,26 +221,36 @@ const attentionGradient = native(
       const m = math(b);
       const { form, sizes, q, k, v, scores, dtype } = written(call, 1, 6);
       const type = b.type(q).dtype;
-      const [dY, Y] = [x(0), x(4)].map((name) => turned(b, name, form.positionsFirst[3])) as [string, string];
+      const [dY, Y] = [x(0), x(4)].map((name) => turned(b, name, form.positionAxis)) as [string, string];
       const swap = (name: string): string => b.op("Transpose", [name], { perm: ints([0, 1, 3, 2]) });
       const powers = m.exp(m.sub(scores, m.mul(half(b, x(5), 0), Math.LN2)));
       const shares = m.mul(powers, half(b, x(5), 1));
       const { batch, kvHeads, heads, keys, width } = sizes;
-      /** The gradient of what heads share, as it lay. */
-      const back = (name: string, index: 1 | 2): string => {
+      /** The gradient of what heads share. */
+      const back = (name: string): string => {
         const groups = b.op("Reshape", [name, b.vector([batch, kvHeads, heads / kvHeads, keys, width])]);
         const summed = reduceTo(b, groups, [batch, kvHeads, 1, keys, width]);
-        const whole = b.op("Reshape", [summed, b.vector([batch, kvHeads, keys, width])]);
-        return turned(b, whole, form.positionsFirst[index]);
+        return b.op("Reshape", [summed, b.vector([batch, kvHeads, keys, width])]);
       };
       const through = cast(b, b.op("MatMul", [dY, swap(v)]), dtype);
       const level = b.op("ReduceSum", [m.mul(cast(b, dY, dtype), cast(b, Y, dtype)), b.vector([-1])]);
       const dS = cast(b, m.mul(m.mul(shares, m.sub(through, level)), form.scale), type);
-      return [
-        node.outputs[0] ? turned(b, b.op("MatMul", [dS, k]), form.positionsFirst[0]) : "",
-        node.outputs[1] ? back(b.op("MatMul", [swap(dS), q]), 1) : "",
-        node.outputs[2] ? back(b.op("MatMul", [swap(cast(b, shares, type)), dY]), 2) : "",
+      const gradients = [
+        () => b.op("MatMul", [dS, k]),
+        () => back(b.op("MatMul", [swap(dS), q])),
+        () => back(b.op("MatMul", [swap(cast(b, shares, type)), dY])),
       ];
+      return [1, 2, 3].map((slot, i) =>
+        node.outputs[i]
+          ? gradients
+              .flatMap((made, j) =>
+                node.inputs[1 + j] === x(slot)
+                  ? [placed(b, made(), form.views[j] as View, call.input(slot).shape)]
+                  : [],
+              )
+              .reduce((a, z) => m.add(a, z))
+          : "",
+      );
     },
   },
 );

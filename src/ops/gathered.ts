@@ -1,6 +1,6 @@
-import { elementCount, int, text } from "../graph/graph.js";
+import { elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { ofOutput0 } from "./kinds.js";
-import type { Cut, GradientCall, GradientRule } from "./op.js";
+import type { Cut, GradientCall, GradientRule, Op, OpCall } from "./op.js";
 import { axisOf, cast, reshape, zeros } from "./shapes.js";
 
 const add = { reduction: text("add") };
@@ -14,10 +14,30 @@ function evenly(index: readonly number[], size: number, axis: number): Cut | und
   return isEven && places.length > 0 ? { axis, start, step, count: places.length } : undefined;
 }
 
-/** The gradient of what a Gather reads: its rows' gradients, added where they came from. */
-function scattered(call: GradientCall, dY: string, axis: number): string {
+/** The places that a Gather takes, if they are known and evenly spaced. */
+function cutOf(call: OpCall): Cut | undefined {
+  const axis = axisOf(call, 0);
+  const known = call.constant(1);
+  return known && evenly(known, call.input(0).shape[axis] as number, axis);
+}
+
+/** The same, as an op's `takes`. */
+export const takenByGather: Op["takes"] = (call) => {
+  const cut = cutOf(call);
+  return cut && [[cut]];
+};
+
+/** The gradient of what a Gather reads: its rows' gradients, added where they came from; those of 16 bits in float32. */
+function scattered(call: GradientCall, given: string, axis: number): string {
   const { b } = call;
-  const data = call.input(0);
+  const { dtype, shape } = call.input(0);
+  if (!is16Bit(dtype)) return scatteredRows(call, given, axis, { dtype, shape });
+  const sum = scatteredRows(call, cast(b, given, "float32"), axis, { dtype: "float32", shape });
+  return cast(b, sum, dtype);
+}
+
+function scatteredRows(call: GradientCall, dY: string, axis: number, data: TensorType): string {
+  const { b } = call;
   const count = elementCount(call.input(1).shape);
   const inner = elementCount(data.shape.slice(axis + 1));
   const outer = elementCount(data.shape.slice(0, axis));
@@ -60,8 +80,7 @@ function surrounded(call: GradientCall, dY: string, { axis, start }: Cut): strin
 export const gatherGradient: GradientRule = ofOutput0((call, dY) => {
   const { shape } = call.input(0);
   const axis = axisOf(call, 0);
-  const known = call.constant(1);
-  const cut = known && evenly(known, shape[axis] as number, axis);
+  const cut = cutOf(call);
   if (!cut) return [scattered(call, dY, axis)];
   return [
     (isOnly) => {

@@ -1,7 +1,7 @@
 import { NodeError } from "../graph/errors.js";
 import { type Attribute, dtypeOfNumber, elementCount, int, is16Bit, type TensorType, text } from "../graph/graph.js";
 import { bytesOf, type Value, valuesOf } from "../graph/values.js";
-import { gatherGradient } from "./gathered.js";
+import { gatherGradient, takenByGather } from "./gathered.js";
 import { gatherOfModels, placesOfModels, slicesOfModels } from "./indexing-over-models.js";
 import { checkIndices, fitsBeside } from "./indices.js";
 import { native, noFlops, ofOutput0, type Traits } from "./kinds.js";
@@ -96,7 +96,7 @@ export const indexing: OpTable = {
     },
     gatherGradient,
     // a table of rows: they start as small as embeddings do, with variance 1/2500
-    { picks: 1, fanIn: () => 2500, empty: true, overModels: gatherOfModels },
+    { picks: 1, fanIn: () => 2500, empty: true, in16Bits: "moves", takes: takenByGather, overModels: gatherOfModels },
   ),
   GatherElements: indexed(
     (call) => {

@@ -15,7 +15,7 @@ import { axisOf, broadcastShape, normalizeAxis, reduceTo, reshape } from "./shap
 
 /** An op that moves elements without computing. */
 const moving = (infer: Op["infer"], gradient: Op["gradient"], traits: Traits = {}): Op =>
-  native(infer, gradient, { flops: noFlops, ...traits });
+  native(infer, gradient, { flops: noFlops, in16Bits: "moves", ...traits });
 
 /** What a Slice takes from each of its axes, bounds clamped as ONNX says. */
 function slices(call: OpCall): Cut[] {
@@ -57,6 +57,17 @@ function partSizes(call: OpCall): readonly number[] {
   return sizes;
 }
 
+/** What a Split's parts are of the whole. */
+function partCuts(call: OpCall): Cut[] {
+  const axis = axisOf(call, 0);
+  let start = 0;
+  return partSizes(call).map((count) => {
+    const cut = { axis, start, step: 1, count };
+    start += count;
+    return cut;
+  });
+}
+
 /** Sizes of input 0, which must have four axes and a block size. */
 function imageOf(call: OpCall): readonly [number, number, number, number] {
   const { shape } = call.input(0);
@@ -82,7 +93,7 @@ export const movement: OpTable = {
       const perm = call.ints("perm") ?? shape.map((_, axis) => shape.length - 1 - axis);
       return [call.b.op("Transpose", [dY], { perm: ints(perm.map((_, axis) => perm.indexOf(axis))) })];
     }),
-    { passes: true, empty: true, in16Bits: "all", overModels: transposeOfModels },
+    { passes: true, empty: true, in16Bits: "all", rearranges: true, overModels: transposeOfModels },
   ),
   Concat: moving(
     (call) => {
@@ -106,7 +117,15 @@ export const movement: OpTable = {
       if (sizes.length === 1) return [dY];
       return call.b.add("Split", [dY, call.b.vector(sizes)], { axis: int(axis) }, { count: sizes.length });
     }),
-    { passes: true, inputTypes: "equal", axesIn: "axis", empty: true, in16Bits: "all", overModels: concatOfModels },
+    {
+      passes: true,
+      inputTypes: "equal",
+      axesIn: "axis",
+      empty: true,
+      in16Bits: "all",
+      rearranges: true,
+      overModels: concatOfModels,
+    },
   ),
   Split: moving(
     (call) => {
@@ -115,12 +134,8 @@ export const movement: OpTable = {
       return partSizes(call).map((size) => ({ dtype, shape: shape.map((n, a) => (a === axis ? size : n)) }));
     },
     ((call) => {
-      const axis = axisOf(call, 0);
-      let start = 0;
-      const parts = partSizes(call).flatMap((count, i): PartialGradient[] => {
+      const parts = partCuts(call).flatMap((cut, i): PartialGradient[] => {
         const gradient = call.dy(i);
-        const cut = { axis, start, step: 1, count };
-        start += count;
         return gradient ? [{ gradient, cuts: [cut] }] : [];
       });
       return [parts];
@@ -129,6 +144,7 @@ export const movement: OpTable = {
       axesIn: "axis",
       hostInputs: [1],
       overModels: splitOfModels,
+      takes: (call) => partCuts(call).map((cut) => [cut]),
       // a kernel of opset 18 wants the parts' sizes or their number
       normalize: (call) => {
         if (call.inputs[1]) return undefined;
@@ -158,6 +174,7 @@ export const movement: OpTable = {
       axesIn: { axes: 3 },
       hostInputs: [1, 2, 3, 4],
       overModels: (call) => sliceOfModels(call, slices(call)),
+      takes: (call) => [slices(call)],
       types: { T: 0, Tind: 1 },
       normalize: attributesToInputs("starts", "ends", "axes"),
     },
@@ -222,7 +239,7 @@ export const movement: OpTable = {
       const split = reshape(b, dY, [n, c / block ** 2, h, block, w, block]);
       return [reshape(b, b.op("Transpose", [split], { perm: ints([0, 1, 3, 5, 2, 4]) }), [n, c, h, w])];
     }),
-    { choices: { mode: ["DCR", "CRD"] }, overModels: asOneBatch(), defaults: { mode: text("DCR") } },
+    { choices: { mode: ["DCR", "CRD"] }, defaults: { mode: text("DCR") }, rearranges: true, overModels: asOneBatch() },
   ),
   SpaceToDepth: moving(
     (call) => {
@@ -233,6 +250,6 @@ export const movement: OpTable = {
       return [{ dtype, shape: [n, c * block ** 2, h / block, w / block] }];
     },
     ofOutput0((call, dY) => [call.b.op("DepthToSpace", [dY], { blocksize: int(call.int("blocksize", 0)) })]),
-    { overModels: asOneBatch() },
+    { rearranges: true, overModels: asOneBatch() },
   ),
 };

@@ -185,9 +185,15 @@ export interface Op {
   readonly addend?: (node: Node) => number | undefined;
   /**
    * Mixed precision runs it in 16 bits where what it reads was made in 16 bits, as PyTorch's autocast does: it moves or
-   * compares elements, or computes little with each. "data": of its inputs the first alone. Default: it runs in float32.
+   * compares elements, or computes little with each. "data": of its inputs the first alone. "moves": of what it moves, no
+   * element is changed, and what computes with them afterwards does so in float32. Default: it runs in float32.
    */
-  readonly in16Bits?: "all" | "data";
+  readonly in16Bits?: "all" | "data" | "moves";
+  /**
+   * Its outputs hold the elements of its float inputs as they are, each once, in other places: a cast may as well stand
+   * before it as behind it. Default: no.
+   */
+  readonly rearranges?: true;
   /**
    * Which element types may stand beside each other: "equal": one for all inputs; "any": what the kernel says. Default:
    * one for all float inputs.
@@ -203,6 +209,8 @@ export interface Op {
   readonly view: boolean;
   /** Where in input 0 a view begins that shows a part of it, elements. Default: it shows all. */
   readonly viewStart?: (call: OpCall) => number;
+  /** Which places of input 0 each output holds, and nothing else; undefined where they are not known. Default: none. */
+  readonly takes?: (call: OpCall) => readonly (readonly Cut[])[] | undefined;
   /** Inputs whose storage output 0 may overwrite, if this is their last use and the sizes are equal. */
   readonly inPlace: readonly number[];
   /** The same for each output of one node, where it depends on the node; instead of `inPlace`. */

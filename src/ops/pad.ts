@@ -132,6 +132,7 @@ export const padding: OpTable = {
     {
       flops: noFlops,
       empty: true,
+      in16Bits: "moves",
       axesIn: { each: 1, axes: 3 },
       overModels: paddedOverModels,
       hostInputs: [1, 2, 3],

@@ -1,5 +1,5 @@
 import { NodeError } from "../graph/errors.js";
-import { elementCount, int, type TensorType } from "../graph/graph.js";
+import { dtypeOfNumber, elementCount, int, onnxNumbers, type TensorType } from "../graph/graph.js";
 import { inputSize, native, ofOutput0, sameType, type Traits } from "./kinds.js";
 import { math } from "./math.js";
 import type { GradientCall, ModelsCall, ModelsRule, Normalize, Op, OpCall, OpTable } from "./op.js";
@@ -143,6 +143,23 @@ function inferTopK(call: OpCall): TensorType[] {
 /** Reductions over axes, and the ops that compare or sum along one axis. */
 export const reduction: OpTable = {
   ReduceSum: reduce((_, dY) => dY, rows(0)),
+  /** The sum of elements of 16 bits in another type, `to`, as which they are added up. */
+  "mutwo:ReduceSum": native(
+    (call) => {
+      const dtype = dtypeOfNumber(call.int("to", onnxNumbers.float32));
+      return [{ dtype, shape: reducedShape(call.input(0).shape, axesOf(call), call.int("keepdims", 1) !== 0) }];
+    },
+    "none",
+    {
+      flops: inputSize,
+      hostInputs: [1],
+      types: null,
+      body: ({ b, x, node, ...call }) => {
+        const wide = cast(b, x(0), dtypeOfNumber(call.int("to", onnxNumbers.float32)));
+        return [b.op("ReduceSum", [wide, ...node.inputs.slice(1)], { keepdims: int(call.int("keepdims", 1)) })];
+      },
+    },
+  ),
   ReduceMean: reduce((call, dY) => math(call.b).mul(dY, 1 / reducedCount(call)), rows(0, { averages: true })),
   ReduceMax: reducedExtremum(Number.NEGATIVE_INFINITY),
   ReduceMin: reducedExtremum(Number.POSITIVE_INFINITY),

@@ -16,7 +16,15 @@ const view = (shape: (call: OpCall) => readonly number[], traits: Traits = {}): 
       return [{ dtype, shape: wanted }];
     },
     ofOutput0((call, dY) => [reshape(call.b, dY, call.input(0).shape)]),
-    { view: true, in16Bits: "all", flops: noFlops, hostInputs: [1], overModels: otherShape, ...traits },
+    {
+      view: true,
+      in16Bits: "all",
+      rearranges: true,
+      flops: noFlops,
+      hostInputs: [1],
+      overModels: otherShape,
+      ...traits,
+    },
   );
 
 /** Axes as an input (opset 13) or an attribute (before it). */
@@ -27,7 +35,7 @@ export const views: OpTable = {
   Identity: native(
     sameType,
     ofOutput0((_, dY) => [dY]),
-    { view: true, alias: true, pointwise: true, in16Bits: "all", flops: noFlops, types: { V: 0 } },
+    { view: true, alias: true, pointwise: true, in16Bits: "all", rearranges: true, flops: noFlops, types: { V: 0 } },
   ),
   Reshape: view((call) => {
     const { shape } = call.input(0);

@@ -266,6 +266,7 @@ export class Evaluator {
       if (this.tenantFrom[candidate] === rank || this.stays[this.tenant[candidate] as number]) continue;
       const read = this.schedule.tensorOf(input);
       if (this.storageBytes[candidate] !== graph.bytes[tensor] || graph.dtype[read] !== graph.dtype[tensor]) continue;
+      if (graph.bytes[read] !== graph.bytes[tensor]) continue;
       if (this.readsOtherwise(node, slot, input, candidate, from, slots)) continue;
       return candidate;
     }

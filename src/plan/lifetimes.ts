@@ -135,8 +135,10 @@ export class Lifetimes {
         const input = node.inputs[slot] ?? -1;
         if (input < 0) return false;
         const root = origin[input] as number;
-        const isAlike = graph.bytes[root] === graph.bytes[name] && graph.dtype[input] === graph.dtype[name];
-        return isAlike && suits(root) && !this.readsOtherwise(node, slot, slots);
+        const isAlike = [root, input].every((one) => graph.bytes[one] === graph.bytes[name]);
+        return (
+          isAlike && graph.dtype[input] === graph.dtype[name] && suits(root) && !this.readsOtherwise(node, slot, slots)
+        );
       });
       if (fits) sum += graph.bytes[name] as number;
     });

@@ -29,6 +29,7 @@ export { timeByModule } from "./module-view.js";
 export { liveRanges, sizeIdle } from "./ranges.js";
 export { roofline, timeByPhase } from "./roofline.js";
 export { swapLanes } from "./swap-lanes.js";
+export { sweepFront, sweepPeak, sweepTime } from "./sweep-figures.js";
 export { tradeoff } from "./tradeoff.js";
 
 function timelineOf(profile: Profile, title: string, budgetBytes: number | null): Figure {

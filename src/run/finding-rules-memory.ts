@@ -1,10 +1,9 @@
 import { formatBytes, formatMs, formatPercent } from "../format.js";
-import { elementCount, isFloat } from "../graph/graph.js";
 import type { ActivationRow } from "../memory/activation-rows.js";
 import { own } from "../own.js";
 import { counted, type Rule, rule, type Words } from "./finding.js";
 import { type Facts, planNames } from "./finding-facts.js";
-import { growing, peakAtBatch, scoresOf } from "./lever-bytes.js";
+import { growing, isAsScores, peakAtBatch, scoresOf } from "./lever-bytes.js";
 import type { Lever } from "./levers.js";
 import type { PeakPart } from "./peak-parts.js";
 
@@ -41,7 +40,7 @@ function scoreHolders({ graph, peak }: Facts): readonly PeakPart[] {
   if (!scores) return [];
   return peak.parts.filter(({ name, within }) => {
     const tensor = within === null ? graph.tensors.get(name) : undefined;
-    return tensor && isFloat(tensor.dtype) && elementCount(tensor.shape) === scores.rows * scores.classes;
+    return tensor && isAsScores(tensor, scores);
   });
 }
 

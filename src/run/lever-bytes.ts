@@ -1,6 +1,15 @@
-import { elementCount, type Graph, isFloat, producers, tensorBytes, tensorOf } from "../graph/graph.js";
+import {
+  elementCount,
+  type Graph,
+  isFloat,
+  producers,
+  type TensorType,
+  tensorBytes,
+  tensorOf,
+} from "../graph/graph.js";
 import { type Storage, type Storages, storages } from "../memory/storages.js";
 import { opOf } from "../ops/index.js";
+import { longer } from "../step/long-rows.js";
 
 /** How large something is that lives from one rank to another. */
 interface Life {
@@ -138,6 +147,15 @@ export function scoresOf(
   return undefined;
 }
 
+/** Sizes of what has `count` numbers in rows of classes: on a GPU such rows may have been made longer. */
+const sizesOf = (count: number, classes: number): readonly number[] => [count, (count / classes) * longer(classes)];
+
+/** Whether a tensor is as large as a cross-entropy's scores. */
+export const isAsScores = (
+  { dtype, shape }: TensorType,
+  { rows, classes }: { readonly rows: number; readonly classes: number },
+): boolean => isFloat(dtype) && sizesOf(rows * classes, classes).includes(elementCount(shape));
+
 /** The weights that the model's last product multiplies, from the node on that makes its output; undefined if there is none. */
 function lastWeights(graph: Graph, from: number): string | undefined {
   const made = producers(graph);
@@ -158,10 +176,7 @@ function lastWeights(graph: Graph, from: number): string | undefined {
 export function peakInChunks({ graph, all, of, peakIf }: StepBytes, chunks: number): number | undefined {
   const scores = scoresOf(graph);
   if (!scores || scores.rows < chunks) return undefined;
-  const isScores = (name: string): boolean => {
-    const { dtype, shape } = tensorOf(graph, name);
-    return isFloat(dtype) && elementCount(shape) === scores.rows * scores.classes;
-  };
+  const isScores = (name: string): boolean => isAsScores(tensorOf(graph, name), scores);
   const first = graph.nodes.findLastIndex(
     ({ phase, outputs }) => phase === "forward" && outputs.some((name) => name && isScores(name)),
   );
@@ -170,7 +185,8 @@ export function peakInChunks({ graph, all, of, peakIf }: StepBytes, chunks: numb
   const weights = lastWeights(graph, first);
   const held = weights === undefined ? undefined : of.get(weights)?.storage;
   const bytes = weights === undefined ? 0 : tensorBytes(tensorOf(graph, weights));
-  const made = all.find((one) => one.start > first && one.bytes === bytes && !cut.has(one))?.start ?? first;
+  const sizes = sizesOf(bytes, scores.classes);
+  const made = all.find((one) => one.start > first && sizes.includes(one.bytes) && !cut.has(one))?.start ?? first;
   return peakIf(
     (storage) => (cut.has(storage) ? storage.bytes / chunks : storage.bytes),
     [

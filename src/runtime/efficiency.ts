@@ -37,20 +37,20 @@ export type PartialEfficiencies = { readonly [K in WorkKind]?: Partial<Efficienc
 };
 
 /**
- * How far kernels get on the recorded steps of an H100 and an H200 (test/recordings), in TF32 and float32: found by
+ * How far kernels get on the recorded steps of an H100 (test/recordings), in TF32 and float32: found by
  * `npm run bench -- --fit`, which says how far estimates are off with them, and on a model that was left out.
  */
 export const fittedEfficiencies: Efficiencies = {
-  product: { launches: 3.81, compute: 0.612, memory: 0.726 },
-  stridedProduct: { launches: 3.5, compute: 0.374, memory: 0.749 },
-  convolution: { launches: 2.91, compute: 0.291, memory: 0.673 },
-  filterGradient: { launches: 2.07, compute: 0.212, memory: 0.706 },
-  narrowConvolution: { launches: 3.82, compute: 0.374, memory: 0.7 },
-  elements: { launches: 1.07, compute: 1, memory: 0.884 },
-  rows: { launches: 2.22, compute: 1, memory: 0.467 },
-  movement: { launches: 1.1, compute: 1, memory: 0.8 },
-  unaligned: 0.625,
-  link: 0.873,
+  product: { launches: 3.81, compute: 0.584, memory: 0.803 },
+  stridedProduct: { launches: 3.5, compute: 0.36, memory: 0.8 },
+  convolution: { launches: 2.91, compute: 0.472, memory: 0.824 },
+  filterGradient: { launches: 2.07, compute: 0.321, memory: 0.755 },
+  narrowConvolution: { launches: 3.82, compute: 0.454, memory: 0.7 },
+  elements: { launches: 1.07, compute: 1, memory: 0.935 },
+  rows: { launches: 2.22, compute: 1, memory: Math.LN2 },
+  movement: { launches: 1.1, compute: 1, memory: 0.875 },
+  unaligned: 0.5,
+  link: 0.863,
 };
 
 /** The shares of a device: those that are known of it, and fitted ones for the others. */

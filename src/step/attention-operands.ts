@@ -1,18 +1,54 @@
 import { elementCount, type Graph, isFloat, type Node, producers, tensorOf } from "../graph/graph.js";
 import { valuesOf } from "../graph/values.js";
+import type { View } from "../ops/attention-form.js";
+import { callOf } from "../ops/call.js";
 import { opOf } from "../ops/index.js";
+import { denseDimensions, denseStrides, moved, regrouped, type Strided } from "./strided.js";
 
-/** A tensor that an operand can be read from, in any float type: [batch, heads, positions, width], or positions before heads. */
-export interface Operand {
+/** What a dimension of an operand is: batch and heads, positions, or the width of a head. */
+type Role = "lead" | "position" | "width";
+
+/** A tensor of any float type that an operand can be read from, and where in it its elements are. */
+export interface Operand extends Strided<Role> {
   readonly name: string;
-  readonly positionsFirst: boolean;
-  /** Batch and heads; batch·heads and 1 of a tensor of rank 3. */
-  readonly lead: readonly [number, number];
 }
 
 /** Whether a node is that op of ONNX's. */
 export const isStandard = (node: Node | undefined, op: string): node is Node & { readonly domain: "" } =>
   node?.domain === "" && node.op === op;
+
+/** A tensor as an operand: its last axes are positions and width, or the other way round. */
+export function asOperand(name: string, shape: readonly number[], form: "own" | "transposed"): Operand {
+  const roles: readonly Role[] = form === "own" ? ["position", "width"] : ["width", "position"];
+  const roleOf = (axis: number): Role => roles[axis - shape.length + 2] ?? "lead";
+  const dimensions = denseDimensions(shape).map((one, axis) => ({ ...one, role: roleOf(axis) }));
+  return { name, offset: 0, dimensions };
+}
+
+/** Batch and heads of an operand, as many as it has: batch·heads and 1 where nothing tells them apart. */
+export function leadOf({ dimensions }: Operand): readonly [number, number] {
+  const [batch = 1, ...others] = dimensions.filter(({ role }) => role === "lead").map(({ size }) => size);
+  return [batch, others.reduce((product, size) => product * size, 1)];
+}
+
+/** An operand as [batch, heads, positions, width] of those sizes; undefined if it cannot be read so. */
+export function viewOf(
+  { offset, dimensions }: Operand,
+  [batch, heads]: readonly [number, number],
+  positions: number,
+  width: number,
+): View | undefined {
+  const rows = regrouped(
+    dimensions.filter(({ role }) => role !== "width"),
+    [batch, heads, positions],
+  );
+  const columns = regrouped(
+    dimensions.filter(({ role }) => role === "width"),
+    [width],
+  );
+  if (!rows || !columns || (columns[0] as number) > 1) return undefined;
+  return { offset, strides: rows as unknown as View["strides"] };
+}
 
 /** What tensors of a graph are made from, as far as an attention's operands and scores go. */
 export class Sources {
@@ -46,34 +82,10 @@ export class Sources {
     const [from = "", to = ""] = [node.inputs[0], node.outputs[0]];
     if (isStandard(node, "Cast"))
       return isFloat(tensorOf(this.graph, from).dtype) && isFloat(tensorOf(this.graph, to).dtype);
-    if (!opOf(node).view) return false;
+    if (!this.isReshape(node)) return false;
     const [a, z] = [this.shape(from), this.shape(to)];
     const isSame = a.slice(-2).join() === z.slice(-2).join() && Math.min(a.length, z.length) >= 2;
-    return isSame || this.regroups(from, to);
-  }
-
-  /** Whether a view makes groups of heads one head with more rows, or the other way round. */
-  private regroups(from: string, to: string): boolean {
-    const [a, z] = [this.shape(from), this.shape(to)];
-    return a.length === 4 && z.length === 4 && a[0] === z[0] && a[3] === z[3];
-  }
-
-  /** What [batch, heads, …] repeats for groups of heads: [batch, fewer heads, …]; undefined if it repeats nothing so. */
-  private repeated(node: Node): string | undefined {
-    const [wide = ""] = node.inputs;
-    const expand = opOf(node).view ? this.maker(wide) : undefined;
-    const view = isStandard(expand, "Expand") ? this.maker(expand.inputs[0] as string) : undefined;
-    if (!expand || !view || !opOf(view).view) return undefined;
-    const [source = ""] = view.inputs;
-    const [batch, heads, ...rest] = this.shape(source);
-    const groups = this.shape(wide)[2] as number;
-    const shapes = [this.shape(view.outputs[0] as string), this.shape(wide), this.shape(node.outputs[0] as string)];
-    const wanted = [
-      [batch, heads, 1, ...rest],
-      [batch, heads, groups, ...rest],
-      [batch, (heads as number) * groups, ...rest],
-    ];
-    return rest.length === 2 && shapes.join(" ") === wanted.join(" ") ? source : undefined;
+    return isSame || (a.length === 4 && z.length === 4 && a[0] === z[0] && a[3] === z[3]);
   }
 
   /** The number by which a node multiplies its other operand, and that operand. */
@@ -89,61 +101,98 @@ export class Sources {
     return left === undefined ? undefined : { by: left, of: z };
   }
 
-  /** Where an operand of a product comes from, through transposes, factors, casts and joined axes. */
+  /**
+   * Where an operand of a product comes from, the nearest first: through whatever moves elements, factors and casts.
+   * `form`: its last axes are positions and width, or the other way round.
+   */
   operand(given: string, form: "own" | "transposed", factors = true) {
     const found: Operand[] = [];
-    let name = given;
-    let order = this.shape(given).map((_, axis) => axis);
+    let at = asOperand(given, this.shape(given), form);
     let factor = 1;
     /** The operand as it is, behind its factors. */
     let whole = given;
     for (;;) {
-      const candidate = this.candidate(name, order, form);
-      if (candidate) found.push(candidate);
-      const node = this.maker(name);
+      found.push(at);
+      const node = this.maker(at.name);
       const times = node && factors ? this.factor(node) : undefined;
-      if (times && this.shape(times.of).join() === this.shape(name).join()) {
+      if (times && this.shape(times.of).join() === this.shape(at.name).join()) {
         factor *= times.by;
-        if (name === whole) whole = times.of;
-        name = times.of;
+        if (at.name === whole) whole = times.of;
+        at = { ...at, name: times.of };
         // what stands before a factor is not the operand itself
         found.length = 0;
         continue;
       }
-      const [from = ""] = node?.inputs ?? [];
-      const isSame = order.every((axis, i) => axis === i);
-      // heads are the second axis where they are repeated
-      const source = node && order[1] === 1 ? this.repeated(node) : undefined;
-      const isKept = node && (isStandard(node, "Cast") || (isSame && form === "own" && this.regroups(from, name)));
-      if (source || (isKept && this.passes(node))) {
-        name = source ?? from;
-        continue;
-      }
-      if (isStandard(node, "Transpose")) {
-        const perm = node.attributes.perm?.value as readonly number[];
-        order = order.map((axis) => perm[axis] as number);
-      } else if (node && opOf(node).view && this.joins(from, name) && order[0] === 0)
-        order = [0, 1, ...order.slice(1).map((axis) => axis + 1)];
-      else return { found, factor, name: whole };
-      name = from;
+      const before = node && this.before(node, at);
+      if (!before) return { found, factor, name: whole };
+      at = before;
     }
   }
 
-  /** Whether a view makes one axis of the first two of four. */
-  private joins(from: string, to: string): boolean {
-    const [a, z] = [this.shape(from), this.shape(to)];
-    return a.length === 4 && z.length === 3 && a.slice(2).join() === z.slice(1).join();
+  /** Where the elements of a node's output are in what it is made of; undefined if it computes with them. */
+  private before(node: Node, at: Operand): Operand | undefined {
+    const [from = ""] = node.inputs;
+    if (isStandard(node, "Cast")) return this.passes(node) ? { ...at, name: from } : undefined;
+    const shared = this.repeated(node, at);
+    if (shared) return shared;
+    if (this.isReshape(node)) return { ...at, name: from };
+    const shape = this.shape(at.name);
+    const within = (next: Strided<Role> | undefined): Operand | undefined => next && { ...next, name: from };
+    if (isStandard(node, "Transpose")) {
+      const own = denseStrides(this.shape(from));
+      const perm =
+        (node.attributes.perm?.value as readonly number[]) ?? shape.map((_, axis) => shape.length - 1 - axis);
+      return within(
+        moved(
+          at,
+          shape,
+          perm.map((axis) => own[axis] as number),
+        ),
+      );
+    }
+    const cuts = opOf(node).takes?.(callOf(node, this.graph.tensors))?.[node.outputs.indexOf(at.name)];
+    if (!cuts || cuts.some(({ step }) => step !== 1)) return undefined;
+    const [source, strides] = [this.shape(from), denseStrides(this.shape(from))];
+    const counts = source.map((size, axis) => cuts.find((cut) => cut.axis === axis)?.count ?? size);
+    const start = cuts.reduce((sum, cut) => sum + cut.start * (strides[cut.axis] as number), 0);
+    const next = moved(at, counts, strides);
+    return within(next && { ...next, offset: next.offset + start });
   }
 
-  private candidate(name: string, order: readonly number[], form: "own" | "transposed"): Operand | undefined {
-    const shape = this.shape(name);
-    const forms: Readonly<Record<string, boolean>> =
-      form === "own"
-        ? { "0,1": false, "0,1,2": false, "0,1,2,3": false, "0,2,1,3": true }
-        : { "1,0": false, "0,2,1": false, "0,1,3,2": false, "0,2,3,1": true };
-    const positionsFirst = forms[order.join()];
-    if (positionsFirst === undefined) return undefined;
-    const [batch = 1, heads = 1] = shape.length === 4 ? [shape[0], shape[positionsFirst ? 2 : 1]] : [];
-    return { name, positionsFirst, lead: shape.length === 3 ? [shape[0] as number, 1] : [batch, heads] };
+  /** Whether a node shows all of its input under another shape. */
+  private isReshape(node: Node): boolean {
+    const { view, viewStart } = opOf(node);
+    return view && !viewStart;
+  }
+
+  /** What [batch, heads, …] repeats for groups of heads: [batch, fewer heads, …]; undefined if it repeats nothing so. */
+  private repeated(node: Node, { name, offset, dimensions }: Operand): Operand | undefined {
+    const [wide = ""] = node.inputs;
+    const expand = this.isReshape(node) ? this.maker(wide) : undefined;
+    const view = isStandard(expand, "Expand") ? this.maker(expand.inputs[0] as string) : undefined;
+    if (!expand || !view || !this.isReshape(view)) return undefined;
+    const [source = ""] = view.inputs;
+    const [batch = 0, heads = 0, ...rest] = this.shape(source);
+    const groups = this.shape(wide)[2] as number;
+    const shapes = [this.shape(view.outputs[0] as string), this.shape(wide), this.shape(name)];
+    const wanted = [
+      [batch, heads, 1, ...rest],
+      [batch, heads, groups, ...rest],
+      [batch, heads * groups, ...rest],
+    ];
+    if (rest.length !== 2 || shapes.join(" ") !== wanted.join(" ") || offset !== 0) return undefined;
+    // batch and heads are the first axes of what is repeated
+    const each = elementCount(rest);
+    const lead = regrouped(
+      dimensions.filter(({ role }) => role === "lead"),
+      [batch, heads * groups],
+    );
+    const fits = [heads * groups * each, each].every((stride, i) => [0, stride].includes(lead?.[i] ?? -1));
+    if (!fits) return undefined;
+    const first = [
+      { size: batch, stride: heads * each },
+      { size: heads, stride: each },
+    ].map((one) => ({ ...one, role: "lead" as const }));
+    return { name: source, offset, dimensions: [...first, ...dimensions.filter(({ role }) => role !== "lead")] };
   }
 }

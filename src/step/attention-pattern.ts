@@ -1,4 +1,5 @@
 import { consumers, type Graph, type Node } from "../graph/graph.js";
+import type { PositionAxis } from "../ops/attention-form.js";
 import { leastHidden } from "./attention-mask.js";
 import { isStandard, type Operand, Sources } from "./attention-operands.js";
 
@@ -49,6 +50,10 @@ interface Scores {
 
 const apart = (shape: readonly number[]): readonly [number, number] | undefined =>
   shape.length === 4 ? (shape.slice(0, 2) as [number, number]) : undefined;
+
+/** Where a transpose puts the positions of [batch, heads, positions, width], by its order, and of batch and heads as one. */
+const apartAxes: Readonly<Record<string, PositionAxis>> = { "0,2,1,3": 1, "2,0,1,3": 0 };
+const joinedAxes: Readonly<Record<string, PositionAxis>> = { "1,0,2": 0 };
 
 /** Finds softmax(scale·Q·Kᵀ + mask)·V in a forward graph, as exporters and mutwo itself write it. */
 export class Finder {
@@ -103,27 +108,30 @@ export class Finder {
     };
   }
 
-  /** What the product of an attention is read as: itself, or with heads and positions exchanged. */
+  /** What the product of an attention is read as: itself, or with positions at another place. */
   result(
     { y, queries }: Pick<Pattern, "y" | "queries">,
     [batch, heads]: readonly [number, number],
-  ): { readonly name: string; readonly skipped: string[] } {
+  ): { readonly name: string; readonly positionAxis: PositionAxis; readonly skipped: string[] } {
     const skipped: string[] = [];
     let name = y;
-    const whole = [batch, heads, queries, this.sources.shape(y).at(-1)].join();
+    const width = this.sources.shape(y).at(-1);
+    const [whole, joined] = [[batch, heads, queries, width].join(), [batch * heads, queries, width].join()];
     for (let next = this.onlyReader(name); next; next = this.onlyReader(name)) {
       const output = next.outputs[0] as string;
       const isApart = isStandard(next, "Reshape") && this.sources.shape(output).join() === whole;
-      if (isStandard(next, "Transpose") && String(next.attributes.perm?.value) === "0,2,1,3") {
-        return this.sources.shape(name).join() === whole
-          ? { name: output, skipped: [...skipped, next.name] }
-          : { name: y, skipped: [] };
+      if (isStandard(next, "Transpose")) {
+        const perm = String(next.attributes.perm?.value);
+        const from = this.sources.shape(name).join();
+        const positionAxis = from === whole ? apartAxes[perm] : from === joined ? joinedAxes[perm] : undefined;
+        if (positionAxis === undefined) break;
+        return { name: output, positionAxis, skipped: [...skipped, next.name] };
       }
       if (!isApart) break;
       skipped.push(next.name);
       name = output;
     }
-    return { name: y, skipped: [] };
+    return { name: y, positionAxis: 2, skipped: [] };
   }
 
   /** The node that alone reads a tensor; undefined if others do, or the step keeps it. */

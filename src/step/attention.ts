@@ -1,11 +1,12 @@
 import { Builder } from "../build/build.js";
 import { elementCount, type Graph, ints, type Node, prune, tensorOf } from "../graph/graph.js";
-import { attentionAttributes } from "../ops/fused-attention.js";
+import { type AttentionForm, attentionAttributes } from "../ops/attention-form.js";
 import { math } from "../ops/math.js";
 import { cast, reshape } from "../ops/shapes.js";
 import { type Seen, seenThrough } from "./attention-mask.js";
-import type { Operand } from "./attention-operands.js";
+import { asOperand, leadOf, type Operand, viewOf } from "./attention-operands.js";
 import { Finder, type Mask, type Pattern } from "./attention-pattern.js";
+import { chosen, type Lying } from "./attention-places.js";
 import { dependents } from "./gradient.js";
 
 /** Hidden scores down from here are hidden for good: what a score adds to them is lost in rounding, or ends beside it. */
@@ -53,10 +54,11 @@ class Writer {
   write(product: Node, pattern: Pattern): readonly string[] | undefined {
     const { b, graph } = this;
     const all = elementCount(tensorOf(graph, pattern.y).shape.slice(0, -1)) / pattern.queries;
-    const lead = pattern.lead ?? pattern.q.at(-1)?.lead ?? [all, 1];
+    const own = pattern.q.map(leadOf).findLast(([batch, heads]) => batch * heads === all);
+    const lead = pattern.lead ?? own ?? [all, 1];
     const seen = seenBy(graph, pattern);
     if (!seen || lead[0] * lead[1] !== all) return undefined;
-    const { name, skipped } = this.finder.result(pattern, lead);
+    const { name, positionAxis, skipped } = this.finder.result(pattern, lead);
     const scope = { phase: product.phase, category: "activation", scope: product.name } as const;
     const parts = seen.masks.map((mask) => JSON.stringify([mask, lead])).join();
     const { result, nodes } = b.apart(scope, () => {
@@ -67,9 +69,11 @@ class Writer {
         scale: pattern.scale,
         ahead: seen.ahead,
         zeroHidden: pattern.zeroHidden,
-        positionsFirst: [...operands.map(({ positionsFirst }) => positionsFirst), name !== pattern.y],
+        sizes: operands.sizes,
+        views: operands.views,
+        positionAxis,
       });
-      const inputs = [...operands.map((one) => one.name), ...(mask ? [mask] : [])];
+      const inputs = [...operands.names, ...(mask ? [mask] : [])];
       const options = { domain: "mutwo", name: product.name, count: 2 };
       const [y] = b.add("Attention", inputs, attributes, options) as [string];
       return { y: reshape(b, y, tensorOf(graph, name).shape), mask };
@@ -83,46 +87,56 @@ class Writer {
     return [product.name, ...skipped];
   }
 
-  /** Q, K and V of rank 4; undefined if they do not fit each other. */
-  private operands(pattern: Pattern, lead: Lead): readonly Operand[] | undefined {
+  /** Where Q, K and V lie, in tensors of the attention's type; undefined if they do not fit each other. */
+  private operands(pattern: Pattern, lead: Lead) {
     const { b, graph } = this;
     const { queries, keys, transposedK, y } = pattern;
     const { dtype, shape } = tensorOf(graph, y);
     const width = shape.at(-1) as number;
-    const standing = (candidates: readonly Operand[], over: Lead): readonly Operand[] =>
-      candidates.filter((one) => String(one.lead) === String(over) && b.type(one.name).shape.length === 4);
-    const nearest = (candidates: readonly Operand[], rows: number, over: Lead): Operand | undefined => {
-      const fits = standing(candidates, over);
-      const near = fits.at(-1) ?? candidates[0];
-      const found = near && { ...near, name: cast(b, near.name, dtype) };
-      if (!found || fits.length) return found;
-      const count = elementCount(b.type(found.name).shape);
-      if (count !== elementCount([...over, rows, width])) return undefined;
-      return { ...found, name: reshape(b, found.name, [...over, rows, width]), lead: over };
-    };
+    const lying = (candidates: readonly Operand[], over: Lead, rows: number): readonly Lying[] =>
+      candidates.flatMap((one) => {
+        const view = viewOf(one, over, rows, width);
+        const count = elementCount(b.type(one.name).shape);
+        return view ? [{ name: one.name, view, sizes: [...over, rows, width], count }] : [];
+      });
     // fewer heads of keys and values, if both have as many
-    const shared = pattern.k.findLast(
-      (one) => one.lead[0] === lead[0] && lead[1] % one.lead[1] === 0 && standing(pattern.v, one.lead).length > 0,
-    );
-    const keyLead = shared?.lead ?? lead;
-    const turn = (): Operand => {
+    const shared = pattern.k
+      .map(leadOf)
+      .findLast(
+        (own) =>
+          own[0] === lead[0] &&
+          lead[1] % own[1] === 0 &&
+          [pattern.k, pattern.v].every((all) => lying(all, own, keys).length),
+      );
+    const keyLead = shared ?? lead;
+    const turn = (): Operand[] => {
       const axes = b.type(transposedK).shape.map((_, axis) => axis);
       const perm = ints([...axes.slice(0, -2), axes.length - 1, axes.length - 2]);
-      return { name: b.op("Transpose", [cast(b, transposedK, dtype)], { perm }), positionsFirst: false, lead: [0, 0] };
+      const name = b.op("Transpose", [cast(b, transposedK, dtype)], { perm });
+      return [asOperand(name, b.type(name).shape, "own")];
     };
-    const found = [
-      nearest(pattern.q, queries, lead),
-      nearest(pattern.k.length ? pattern.k : [turn()], keys, keyLead),
-      nearest(pattern.v, keys, keyLead),
-    ];
-    const fits = (one: Operand | undefined, i: number): one is Operand => {
-      if (!one || b.type(one.name).dtype !== dtype) return false;
-      const [batch, heads] = i === 0 ? lead : keyLead;
-      const rows = i === 0 ? queries : keys;
-      const wanted = one.positionsFirst ? [batch, rows, heads, width] : [batch, heads, rows, width];
-      return b.type(one.name).shape.join() === wanted.join();
+    const k = lying(pattern.k, keyLead, keys);
+    const found = chosen([
+      lying(pattern.q, lead, queries),
+      k.length ? k : lying(turn(), keyLead, keys),
+      lying(pattern.v, keyLead, keys),
+    ]);
+    if (!found) return undefined;
+    const [batch, heads] = lead;
+    const named = new Map<string, string>();
+    const names = found.map(({ name, isPart }) => {
+      const known = named.get(name);
+      if (known !== undefined && isPart) return known;
+      // what is read as a whole a second time has a gradient of its own
+      const read = cast(b, known === undefined ? name : b.op("Identity", [name]), dtype);
+      named.set(name, read);
+      return read;
+    });
+    return {
+      names,
+      views: found.map(({ view }) => view) as unknown as AttentionForm["views"],
+      sizes: { batch, heads, kvHeads: keyLead[1], queries, keys, width },
     };
-    return found.every(fits) ? (found as Operand[]) : undefined;
   }
 
   /** Masks as one tensor of rank 4 that is added to the scores. */

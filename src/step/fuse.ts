@@ -1,7 +1,8 @@
-import { consumers, type Graph, type Node, prune, tensorOf } from "../graph/graph.js";
+import { consumers, elementCount, type Graph, is16Bit, type Node, prune, tensorOf } from "../graph/graph.js";
 import { originOf } from "../graph/origin-of.js";
 import { commonPath } from "../graph/origins.js";
 import { peakBytes } from "../memory/liveness.js";
+import { opOf } from "../ops/index.js";
 import { type Group, write } from "./fused-node.js";
 import { groupsOf, sourcesOf } from "./groups.js";
 import { inline } from "./inline.js";
@@ -24,10 +25,28 @@ export function fuse(graph: Graph): Graph {
   return peakBytes(best) <= mostRise * peakBytes(graph) ? best : graph;
 }
 
+/** Elements from which on a kernel's time is that of its memory. */
+const leastAlone = 2 ** 18;
+
+/**
+ * Whether a node by itself is faster as a generated kernel: ONNX Runtime's kernels that broadcast take a thread for each
+ * element, which in 16 bits is half of what the memory gives (an Add of a bias: 1.3 of 2.4 TB/s on an H100).
+ */
+function isSlowAlone(node: Node, graph: Graph): boolean {
+  const { pointwise, fusible } = opOf(node);
+  const [result] = node.outputs.map((name) => tensorOf(graph, name));
+  if (!pointwise || fusible !== "elements" || !result || !is16Bit(result.dtype)) return false;
+  const counts = node.inputs.filter(Boolean).map((name) => elementCount(tensorOf(graph, name).shape));
+  const count = elementCount(result.shape);
+  return count >= leastAlone && counts.some((one) => one > 1 && one < count);
+}
+
 /** Groups the fusible nodes of a graph and writes each group as one node. */
 function group(given: Graph): Graph {
   const { graph, groupOf: all } = inline(given, groupsOf(given, sourcesOf(given), passesOf(given)));
-  const groupOf = new Map([...all].filter(([, { members }]) => members.length > 1));
+  const isWorth = ({ members }: Group): boolean =>
+    members.length > 1 || isSlowAlone(graph.nodes[members[0] as number] as Node, graph);
+  const groupOf = new Map([...all].filter(([, one]) => isWorth(one)));
   const read = consumers(graph);
   const written = new Map<Group, Node>();
   for (const one of new Set(groupOf.values())) written.set(one, write(graph, one, leavesOf(graph, read, one)));

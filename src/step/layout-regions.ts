@@ -20,7 +20,7 @@ import { Network } from "./min-cut.js";
  * in memory, windows of one element at every place of large images; one in groups; one in groups of a channel each; sums
  * over all elements of a channel.
  */
-type LayoutKind = "dense" | "matrices" | "grouped" | "depthwise" | "sums";
+export type LayoutKind = "dense" | "matrices" | "grouped" | "depthwise" | "sums";
 
 /**
  * What a node gains with channels last, as a share of what it would take to write its images in another order, by element

@@ -25,7 +25,8 @@ export type Role =
 export const shapeOf = (graph: Pick<Graph, "tensors" | "name">, name: string): readonly number[] =>
   tensorOf(graph, name).shape;
 
-const longer = (size: number): number => Math.ceil(size / columns) * columns;
+/** The length of rows of `size` elements once they are made longer. */
+export const longer = (size: number): number => Math.ceil(size / columns) * columns;
 
 /** The graph with the rows of the tensors `wide` made longer; `roles` says what each node that makes or reads one is to them, by its rank. */
 export function withLongerRows(graph: Graph, roles: ReadonlyMap<number, Role>, wide: ReadonlySet<string>): Graph {

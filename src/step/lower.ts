@@ -14,8 +14,10 @@ import { writeInPlace } from "./in-place.js";
 import { widerIntegers } from "./integers.js";
 import type { LayoutGains } from "./layout-regions.js";
 import { storeAlongSums } from "./products.js";
+import { showRows } from "./rows.js";
 import { sliceUpdate } from "./slices.js";
 import { absorbTransposes } from "./transposes.js";
+import { sumWide } from "./wide-sums.js";
 
 /**
  * The same graph with every node that the runtime has no kernel for replaced by its op's body in standard ops; where
@@ -119,8 +121,8 @@ export function lowerFor(runtime: Target, graph: Graph): Graph {
   const hasKernel: Target["hasKernel"] = (node, tensors) => runtime.hasKernel(node, tensors);
   const { layoutGains } = runtime;
   const laidOut = layoutGains ? channelsLast(lowered, layoutGains, hasKernel) : lowered;
-  const products = alignRows(separateBiases(absorbTransposes(laidOut, hasKernel), hasKernel));
-  return writeInPlace(fuse(storeAlongSums(products, hasKernel)));
+  const products = alignRows(separateBiases(absorbTransposes(showRows(laidOut), hasKernel), hasKernel));
+  return writeInPlace(fuse(sumWide(storeAlongSums(products, hasKernel), hasKernel)));
 }
 
 /** A rule that adds a convolution's bias in a node of its own; undefined if there is no kernel without a bias either. */

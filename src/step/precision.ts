@@ -1,7 +1,9 @@
 import { Builder } from "../build/build.js";
 import {
   type Attribute,
+  consumers,
   type DType,
+  elementCount,
   type Graph,
   int,
   type Node,
@@ -57,37 +59,95 @@ function mixedSettings(named: Named): { type: "float16" | "bfloat16"; lossScale:
 /** Numbers that a constant may have, in size, to be what it is in float16 too. */
 const [leastHalf, mostHalf] = [2 ** -14, 65504];
 
+/** The tensors that nodes make by putting elements elsewhere, and that products alone read, as they are or moved so again. */
+function movedForProducts(graph: Graph): ReadonlySet<string> {
+  const read = consumers(graph);
+  const kept = new Set([...graph.outputs, ...graph.state.map(({ after }) => after)]);
+  const found = new Set<string>();
+  const isProduct = (rank: number): boolean => {
+    const node = graph.nodes[rank] as Node;
+    return opOf(node).product !== undefined || node.outputs.every((name) => found.has(name));
+  };
+  // who reads a tensor stands behind who makes it
+  for (const { outputs } of graph.nodes.filter((node) => opOf(node).rearranges).reverse())
+    for (const name of outputs) if (!kept.has(name) && (read.get(name) ?? []).every(isProduct)) found.add(name);
+  return found;
+}
+
 /** What mixed precision knows while it goes through a graph. */
 class Halves {
   /** The 16-bit form of float32 tensors. */
   private readonly forms = new Map<string, string>();
-  /** Tensors that were made in 16 bits; their float32 form is a cast of those. */
+  /** Tensors that were made in 16 bits. */
   private readonly made = new Set<string>();
+  /** Those, and what was made of them by moving elements: the float32 form of all these is a cast of the 16-bit form. */
+  private readonly exact = new Set<string>();
 
   constructor(
     private readonly b: Builder,
     private readonly type: DType,
+    private readonly moved: ReadonlySet<string>,
   ) {}
 
   /** A tensor in 16 bits; of others than float32 tensors the tensor itself. */
   of(name: string): string {
-    if (!name || this.b.type(name).dtype !== "float32") return name;
-    const form = this.forms.get(name) ?? cast(this.b, name, this.type);
+    if (!this.isFloat(name)) return name;
+    const form = this.forms.get(name) ?? this.exactly(name) ?? this.rearranged(name) ?? cast(this.b, name, this.type);
     this.forms.set(name, form);
     return form;
   }
 
-  /** Whether a node reads what was made in 16 bits, and beside it only what may be cast to them. */
+  /** Whether a node computes with what was made in 16 bits, and beside it only with what may be cast to them. */
   keeps(inputs: readonly string[]): boolean {
-    const floats = inputs.filter((name) => name && this.b.type(name).dtype === "float32");
+    const floats = inputs.filter((name) => this.isFloat(name));
     return (
       floats.some((name) => this.made.has(name)) && floats.every((name) => this.made.has(name) || this.mayBe(name))
     );
   }
 
-  /** Adds a node that runs in 16 bits; its results stand in float32 too, under their own names. */
-  add(node: Node, inputs: readonly string[]): void {
+  /** Whether 16 bits hold all that a node moves. */
+  moves(node: Node): boolean {
+    const { in16Bits, rearranges } = opOf(node);
+    const floats = node.inputs.filter((name) => this.isFloat(name));
+    return (
+      (in16Bits === "moves" || rearranges === true) &&
+      floats.some((name) => this.exact.has(name)) &&
+      floats.every((name) => this.exact.has(name) || this.exactly(name) !== undefined)
+    );
+  }
+
+  private isFloat(name: string): boolean {
+    return name !== "" && this.b.type(name).dtype === "float32";
+  }
+
+  /** The number that a constant of one element holds, as a constant of 16 bits if they hold it too. */
+  private exactly(name: string): string | undefined {
+    const { shape } = this.b.type(name);
+    const value = this.number(name);
+    if (value === undefined || valuesOf(this.type, bytesOf(this.type, [value]))[0] !== value) return undefined;
+    return this.b.constant(this.type, shape, value);
+  }
+
+  /**
+   * What a node makes of float32 tensors by putting their elements elsewhere, from their 16-bit forms: half of the bytes
+   * are moved then. Undefined if it is made otherwise, or read in float32 too.
+   */
+  private rearranged(name: string): string | undefined {
     const { b } = this;
+    const node = b.producer(name);
+    if (!node || !this.moved.has(name)) return undefined;
+    const inputs = node.inputs.map((input) => this.of(input));
+    // its name leads to the node that it stands for
+    return b.op(node.op, inputs, node.attributes, { name: `${node.name}/${node.op}` });
+  }
+
+  /**
+   * Adds a node with those of its inputs in 16 bits: it computes in them (`isMade`), or only moves them. Its results stand
+   * in float32 too, under their own names.
+   */
+  add(node: Node, halved: readonly string[], isMade: boolean): void {
+    const { b } = this;
+    const inputs = node.inputs.map((name, i) => (i < halved.length ? this.of(name) : name));
     const types = b.infer({ ...node, inputs });
     const isHalf = (i: number): boolean => types[i]?.dtype === this.type;
     const outputs = node.outputs.map((name, i) => (name && isHalf(i) ? b.fresh(`${name}.16`) : name));
@@ -96,18 +156,22 @@ class Halves {
       if (!name || !isHalf(i)) return;
       b.add("Cast", [outputs[i]], { to: int(onnxNumbers.float32) }, { outputs: [name] });
       this.forms.set(name, outputs[i] as string);
-      this.made.add(name);
+      this.exact.add(name);
+      if (isMade) this.made.add(name);
     });
   }
 
   /** A parameter, or a number that 16 bits hold: autocast would cast the one and takes the other as a number. */
   private mayBe(name: string): boolean {
-    const { category, data, dtype } = this.b.type(name);
-    if (category === "parameter") return true;
-    if (category !== "constant" || !data) return false;
-    const values = valuesOf(dtype, data);
-    const [value = 0] = values;
-    return values.length === 1 && (value === 0 || (Math.abs(value) >= leastHalf && Math.abs(value) <= mostHalf));
+    if (this.b.type(name).category === "parameter") return true;
+    const value = this.number(name);
+    return value === 0 || (value !== undefined && Math.abs(value) >= leastHalf && Math.abs(value) <= mostHalf);
+  }
+
+  /** The number that a constant of one element holds. */
+  private number(name: string): number | undefined {
+    const { category, data, dtype, shape } = this.b.type(name);
+    return category === "constant" && data && elementCount(shape) === 1 ? valuesOf(dtype, data)[0] : undefined;
   }
 }
 
@@ -120,22 +184,16 @@ class Halves {
 const mixed: Precision["apply"] = (graph, named) => {
   const { type, lossScale } = mixedSettings(named);
   let halves: Halves | undefined;
+  const moved = movedForProducts(graph);
   const mixedGraph = rebuild(graph, graph, (b, node) => {
     b.scope = node.name;
-    halves ??= new Halves(b, type);
+    halves ??= new Halves(b, type, moved);
     const { product, in16Bits } = opOf(node);
     const reads = node.inputs.filter(Boolean);
     const data = in16Bits === "data" ? node.inputs.slice(0, 1) : node.inputs;
-    if (product && reads.every((name) => b.type(name).dtype === "float32"))
-      halves.add(
-        node,
-        node.inputs.map((name) => halves?.of(name) ?? name),
-      );
-    else if (in16Bits && halves.keeps(data))
-      halves.add(
-        node,
-        node.inputs.map((name, i) => (i < data.length ? (halves?.of(name) ?? name) : name)),
-      );
+    if (product && reads.every((name) => b.type(name).dtype === "float32")) halves.add(node, node.inputs, true);
+    else if (in16Bits && in16Bits !== "moves" && halves.keeps(data)) halves.add(node, data, true);
+    else if (halves.moves(node)) halves.add(node, node.inputs, false);
     else addAs(b, node);
   });
   return { graph: prune(mixedGraph), lossScale };

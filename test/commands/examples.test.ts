@@ -4,13 +4,13 @@ import type { Command } from "commander";
 import { examples } from "../../src/commands/examples.js";
 import { program } from "../../src/commands/program.js";
 import { topics } from "../../src/commands/topics.js";
-import { helpOf, problemsOf } from "../command-lines.js";
+import { hasAction, helpOf, problemsOf } from "../command-lines.js";
 
 /** Each command that does something, with its names behind `mutwo`. */
-const leaves = (command: Command, words: readonly string[] = []): (readonly [words: string, command: Command])[] =>
-  command.commands.length
-    ? command.commands.flatMap((inner) => leaves(inner, [...words, inner.name()]))
-    : [[words.join(" "), command]];
+const leaves = (command: Command, words: readonly string[] = []): (readonly [words: string, command: Command])[] => [
+  ...(hasAction(command) && words.length ? [[words.join(" "), command] as const] : []),
+  ...command.commands.flatMap((inner) => leaves(inner, [...words, inner.name()])),
+];
 
 for (const [words, command] of leaves(program()))
   test(`mutwo ${words} --help ends with two examples or more that parse, and with topics that there are`, async () => {

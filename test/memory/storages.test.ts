@@ -44,6 +44,22 @@ test("storages(graph) writes an output over an input that nothing reads later, n
   assert.deepEqual([b?.start, b?.end, chain.of.get("v")?.storage === b], [0, 5, true]);
 });
 
+test("storages(graph) writes nothing over a tensor of which a node reads a part", () => {
+  const all = storages(
+    parseGraph(`graph g(float32[3,8] x) => (z) {
+  a = Exp(x)
+  b = mutwo.Rows<start=1, count=1>(a)
+  c = Add(b, x)
+  d = Exp(c)
+  e = mutwo.Rows<start=0, count=3>(d)
+  f = Exp(e)
+  z = Mul(f, f)
+}`),
+  );
+  // c has the size of a, but its rows are all made of the second one
+  assert.deepEqual(tenants(all), ["a", "c d f z"]);
+});
+
 test("storages(graph) keeps outputs of the graph, and what their views show, to the end", () => {
   const kept = storages(
     parseGraph(`graph g(float32[4,8] x) => (v, z) {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
+import type * as zeromq from "zeromq";
 import type { Message } from "../../src/notebook/connection.js";
 import { installKernel } from "../../src/notebook/install.js";
 import { Kernel } from "../../src/notebook/kernel.js";
@@ -183,3 +185,27 @@ test("errors name the cell and the line in it, across cells, without what lies b
       "  at cell [5], line 2: await profileModel('none.onnx', { loss: 'ce', optimizer: 'sgd' });",
     ]);
   }));
+
+test("repair(zeromq) gives sockets that receive, once they are bound, what came while they were", async () => {
+  const fromTslab = createRequire(require.resolve("tslab/package.json"));
+  const plain = fromTslab("zeromq") as typeof zeromq;
+  (require("../../src/notebook/sends.cjs") as { repair(from: NodeJS.Require): unknown }).repair(fromTslab);
+  const repaired = fromTslab("zeromq") as typeof zeromq;
+  const received = async (Router: typeof zeromq.Router, name: string): Promise<string> => {
+    const [router, dealer] = [new Router(), new plain.Dealer({ linger: 0 })];
+    try {
+      const bound = router.bind(`ipc://${path.join(folder, name)}`);
+      const message = router.receive();
+      message.catch(() => {}); // it is asked for below
+      await bound;
+      dealer.connect(`ipc://${path.join(folder, name)}`);
+      await dealer.send("here");
+      return String((await message)[1]);
+    } finally {
+      dealer.close();
+      router.close();
+    }
+  };
+  await assert.rejects(async () => await received(plain.Router, "plain"), /blocked by a bind/);
+  assert.equal(await received(repaired.Router, "repaired"), "here");
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bundle } from "../../src/notebook/mime.js";
+import { bundle, isShown, shownMark } from "../../src/notebook/mime.js";
 import * as charts from "../../src/report/charts.js";
 import { nodeTable } from "../../src/report/tables.js";
 import { goldenRun } from "../golden-run.js";
@@ -28,4 +28,16 @@ test("bundle(table) shows limited rows and columns, and says how many there are"
 
 test("bundle(promise) says what to write", () => {
   assert.match(String(bundle(new Promise(() => {}))["text/plain"]), /\(write await before it\)$/);
+});
+
+test("isShown(value): what stands below its cell already is not its last expression too", () => {
+  assert.deepEqual([{ [shownMark]: true }, {}, null, undefined, 1, [1]].map(isShown), [
+    true,
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
+  assert.equal(shownMark, Symbol.for("mutwo.shown"));
 });

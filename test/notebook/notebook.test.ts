@@ -299,6 +299,13 @@ const says: Readonly<Record<string, (outputs: readonly Output[]) => void>> = {
     assert.equal(accuracy, said);
     assert.match(outputs.map(textOf).join("\n"), /^best: fits 7\.\d+ MiB, predicted peak [67]\.\d+ MiB$/m);
   },
+  "08-sweep.ipynb"(outputs) {
+    const [said, table] = outputs.map(textOf);
+    assert.equal(said, "'24 points, 4 to measure'");
+    assert.equal(table?.match(/ (done|does not fit)$/gm)?.length, 24, table);
+    // each is shown once, and nothing of what shows them
+    assert.doesNotMatch(outputs.map(textOf).join("\n"), /update:/);
+  },
 };
 
 for (const name of stories)
@@ -318,7 +325,7 @@ test("a wrong type of a story's parameter is refused before anything runs", asyn
 });
 
 test("notebooks/*.ipynb hold their outputs and counts, small, without paths of a machine, for the kernel mutwo", () => {
-  assert.equal(stories.length, 7);
+  assert.equal(stories.length, 8);
   for (const name of stories) {
     const text = readFileSync(path.join("notebooks", name), "utf8");
     const { cells, metadata } = JSON.parse(text) as {

@@ -40,6 +40,25 @@ test("showTable(frame) takes a DataFrame by its columns", () => {
   assert.equal(shown[0]?.["text/plain"], "   n  list\n0     a, b\n1 rows × 2 columns");
 });
 
+test("showTable gives back what takes the table's place", () => {
+  const places: [id: string | undefined, update: boolean, text: string][] = [];
+  place[kernel] = {
+    cell: null,
+    display: (message: { data: Data; transient: { display_id?: string } }, update: boolean) =>
+      places.push([message.transient.display_id, update, message.data["text/plain"] ?? ""]),
+  };
+  const table = showTable([{ n: 1 }]);
+  table.update([{ n: 1 }, { n: 2 }]);
+  assert.equal(places[0]?.[0], places[1]?.[0]);
+  assert.deepEqual(
+    places.map(([, update, text]) => [update, text]),
+    [
+      [false, "   n\n0  1\n1 rows × 1 columns"],
+      [true, "   n\n0  1\n1  2\n2 rows × 1 columns"],
+    ],
+  );
+});
+
 test("showFigure gives back what takes the figure's place: the same output, shown again", () => {
   const places: [id: string | undefined, update: boolean, text: string][] = [];
   place[kernel] = {

@@ -21,6 +21,12 @@ const indices = (op: string): Sample[] => [
 
 export const samples: readonly Sample[] = [
   ...reductions("ReduceSum"),
+  { op: "mutwo:ReduceSum", inputs: [{ ...tensor([3, 4]), dtype: "float16" }, vector(0)], attributes: { to: int(1) } },
+  {
+    op: "mutwo:ReduceSum",
+    inputs: [{ ...tensor([2, 3, 5]), dtype: "bfloat16" }, vector(0, 1)],
+    attributes: { to: int(1), keepdims: int(0) },
+  },
   ...reductions("ReduceMean"),
   ...reductions("ReduceMax"),
   ...reductions("ReduceMin"),

@@ -2,10 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph, Node } from "../../src/graph/graph.js";
+import { leadOf, type Operand, viewOf } from "../../src/step/attention-operands.js";
 import { Finder } from "../../src/step/attention-pattern.js";
 
 const found = (graph: Graph) =>
   new Finder(graph, new Set()).find(graph.nodes.find(({ op }) => op === "Softmax") as Node);
+
+/** The tensor that an operand of 2·3 heads of 8 is read from last, how its heads stand, and where it lies. */
+function lying(operands: readonly Operand[] = [], rows = 0) {
+  const last = operands.at(-1) as Operand;
+  return [last.name, leadOf(last), viewOf(last, [2, 3], rows, 8)];
+}
 
 test("Finder.find(softmax) follows operands to where they lie, and multiplies their factors", () => {
   const graph = parseGraph(`graph g(float32[2,4,3,8] q, float32[2,5,3,8] k, float32[2,5,3,8] v) => (y) {
@@ -22,9 +29,9 @@ test("Finder.find(softmax) follows operands to where they lie, and multiplies th
   assert.equal(pattern?.scale, 0.25);
   assert.deepEqual(pattern?.lead, [2, 3]);
   assert.deepEqual([pattern?.queries, pattern?.keys], [4, 5]);
-  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionsFirst: true, lead: [2, 3] });
-  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionsFirst: true, lead: [2, 3] });
-  assert.deepEqual(pattern?.v.at(-1), { name: "v", positionsFirst: true, lead: [2, 3] });
+  assert.deepEqual(lying(pattern?.q, 4), ["q", [2, 3], { offset: 0, strides: [96, 8, 24] }]);
+  assert.deepEqual(lying(pattern?.k, 5), ["k", [2, 3], { offset: 0, strides: [120, 8, 24] }]);
+  assert.deepEqual(lying(pattern?.v, 5), ["v", [2, 3], { offset: 0, strides: [120, 8, 24] }]);
 });
 
 test("Finder.find(softmax) looks behind joined batches and heads, and takes masks of scores that stand apart", () => {
@@ -43,9 +50,9 @@ test("Finder.find(softmax) looks behind joined batches and heads, and takes mask
   const pattern = found(graph);
   assert.deepEqual(pattern?.lead, [2, 3]);
   assert.deepEqual(pattern?.masks, [{ kind: "added", name: "m", shape: [2, 3, 4, 5] }]);
-  assert.deepEqual(pattern?.q.at(-1), { name: "q", positionsFirst: false, lead: [2, 3] });
-  assert.deepEqual(pattern?.k.at(-1), { name: "k", positionsFirst: false, lead: [2, 3] });
-  assert.deepEqual(pattern?.v.at(-1)?.lead, [6, 1]);
+  assert.deepEqual(lying(pattern?.q, 4), ["q", [6, 1], { offset: 0, strides: [96, 32, 8] }]);
+  assert.deepEqual(lying(pattern?.k, 5), ["k", [6, 1], { offset: 0, strides: [120, 40, 8] }]);
+  assert.deepEqual(lying(pattern?.v, 5), ["v", [6, 1], { offset: 0, strides: [120, 40, 8] }]);
 });
 
 test("Finder.result(y) is what the product is only read as", () => {
@@ -57,6 +64,27 @@ test("Finder.result(y) is what the product is only read as", () => {
 }`);
   const finder = new Finder(graph, new Set());
   const [, reshape, transpose] = graph.nodes.map(({ name }) => name);
-  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), { name: "t", skipped: [reshape, transpose] });
-  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", skipped: [] });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [2, 3]), {
+    name: "t",
+    positionAxis: 1,
+    skipped: [reshape, transpose],
+  });
+  assert.deepEqual(finder.result({ y: "y", queries: 4 }, [6, 1]), { name: "y", positionAxis: 2, skipped: [] });
+});
+
+test("Finder.result(y) knows positions before batch and heads", () => {
+  const of = (body: string) =>
+    new Finder(
+      parseGraph(`graph g(float32[6,4,5] p, float32[6,5,8] v) => (z) {
+  y = MatMul(p, v)
+${body}
+  z = Exp(t)
+}`),
+      new Set(),
+    ).result({ y: "y", queries: 4 }, [2, 3]);
+  const apart = of("a = Reshape(y, int64[4]{2, 3, 4, 8})\nt = Transpose<perm=[2,0,1,3]>(a)");
+  assert.deepEqual([apart.name, apart.positionAxis], ["t", 0]);
+  const joined = of("t = Transpose<perm=[1,0,2]>(y)");
+  assert.deepEqual([joined.name, joined.positionAxis], ["t", 0]);
+  assert.deepEqual(of("t = Transpose<perm=[0,2,1]>(y)").name, "y");
 });

@@ -116,6 +116,19 @@ test("rewrite(fuse(step), any recomputation) gives the same bits", async () => {
   }
 });
 
+test("fuse(a 16-bit node alone) is a node that a kernel is generated for, where it broadcasts over much", () => {
+  const ops = (type: string, rows: number, more = ""): string[] => {
+    const graph = parseGraph(`graph g(${type}[${rows},1024] x, ${type}[1024] c) => (y) { y = Add(x, ${more || "c"}) }`);
+    return fuse(graph).nodes.map(({ op }) => op);
+  };
+  assert.deepEqual(ops("bfloat16", 256), ["Fused"]);
+  assert.deepEqual(ops("float16", 256), ["Fused"]);
+  assert.deepEqual(ops("bfloat16", 255), ["Add"]);
+  assert.deepEqual(ops("float32", 256), ["Add"]);
+  assert.deepEqual(ops("bfloat16", 256, "x"), ["Add"]);
+  assert.deepEqual(ops("bfloat16", 256, "bfloat16[]{2}"), ["Add"]);
+});
+
 test("fuse(GELU) saves one tensor: the backward node computes the rest again", () => {
   const gelu = parseGraph(`graph(float32[64,8] x, float32[64,65536] y, parameter float32[8,65536] w) => (loss, dw) {
   h = MatMul(x, w)

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { after, test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
-import { type Graph, isFloat, tensorOf } from "../../src/graph/graph.js";
+import { consumers, type Graph, isFloat, type Node, tensorOf } from "../../src/graph/graph.js";
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
+import { opOf } from "../../src/ops/index.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { loadWithValues } from "../../src/runtime/load.js";
 import { initialValues, seededGraph } from "../../src/step/initial.js";
@@ -175,3 +176,89 @@ test("mixed precision keeps what products made in 16 bits until something needs 
   const read = new Set([...graph.nodes.flatMap(({ inputs }) => inputs), ...graph.outputs]);
   for (const { op, outputs } of graph.nodes) if (op === "Cast") assert.ok(read.has(outputs[0] as string), outputs[0]);
 });
+
+/** Types that the nodes of each op read first, in a model in bfloat16. */
+function readTypes(text: string): (op: string) => (string | undefined)[] {
+  const { graph } = inPrecision(parseGraph(text), "mixed:type=bfloat16");
+  return (op) =>
+    graph.nodes.filter((node) => node.op === op).map((node) => graph.tensors.get(node.inputs[0] ?? "")?.dtype);
+}
+
+test("mixed precision moves in 16 bits what was made in 16 bits, and computes with it in float32", () => {
+  const reads = readTypes(`graph net(float32[4,6] x, parameter float32[6,8] w) => (y) {
+    m = MatMul(x, w)
+    a, b = Split<axis=1>(m, int64[2]{4,4})
+    c = Gather<axis=0>(a, int64[2]{0,0})
+    d = Slice(b, int64[1]{0}, int64[1]{2}, int64[1]{0})
+    e = Expand(c, int64[3]{2,2,4})
+    t = Transpose<perm=[0,2,1]>(e)
+    q = MatMul(d, t)
+    s = Sigmoid(d)
+    z = Pad(q, int64[6]{0,0,0,0,0,1}, float32[]{0})
+    n = Pad(q, int64[6]{0,0,0,0,0,1}, float32[]{0.1})
+    u = Reshape(s, int64[3]{2,2,2})
+    k = Concat<axis=2>(z, n)
+    y = Concat<axis=2>(k, u)
+  }`);
+  for (const op of ["Split", "Gather", "Slice", "Expand", "Transpose"]) assert.deepEqual(reads(op), ["bfloat16"], op);
+  // a sigmoid of what was moved is as exact as one of what was cast
+  assert.deepEqual(reads("Sigmoid"), ["float32"]);
+  // 0.1 is no number of 16 bits, and its kernel wants it on the host
+  assert.deepEqual(reads("Pad"), ["bfloat16", "float32"]);
+  assert.deepEqual(reads("Concat"), ["float32", "float32"]);
+});
+
+test("mixed precision casts before it moves what products alone read", () => {
+  const reads = readTypes(`graph net(float32[4,6] x, parameter float32[8,6] w, parameter float32[6] scale,
+      parameter float32[6] shift, parameter float32[5,6] v) => (m, y) {
+    n = LayerNormalization(x, scale, shift)
+    t = Transpose<perm=[1,0]>(w)
+    r = Reshape(n, int64[3]{2,2,6})
+    p = Transpose<perm=[1,0,2]>(r)
+    m = MatMul(p, t)
+    o = Transpose<perm=[1,0]>(v)
+    e = Exp(o)
+    f = MatMul(x, o)
+    y = Concat<axis=0>(e, f)
+  }`);
+  assert.deepEqual(reads("Transpose"), ["bfloat16", "bfloat16", "float32"]);
+  assert.deepEqual(reads("Reshape"), ["bfloat16"]);
+  assert.deepEqual(reads("Exp"), ["float32"]);
+});
+
+test("mixed precision adds up the gradients of rows that are gathered twice in float32", () => {
+  const model = parseGraph(`graph net(float32[4,6] x, parameter float32[6,8] w, int64[3] i) => (y) {
+    m = MatMul(x, w)
+    y = Gather<axis=0>(m, i)
+  }`);
+  const step = trainingStep(model, { loss: "mse", optimizer: "sgd", precision: "mixed:type=bfloat16" });
+  const sums = step.nodes.filter(({ op }) => op === "ScatterND");
+  assert.deepEqual(
+    sums.map(({ inputs }) => tensorOf(step, inputs[0] as string).dtype),
+    ["float32"],
+  );
+});
+
+for (const file of fixtures)
+  test(`mixed precision of ${file} moves nothing in float32 that is 16 bits before and behind`, () => {
+    const { graph } = readModel(at("fixtures", file), {
+      dims: /dynamic|dropout|resnet18/.test(file) ? { batch: 2 } : {},
+      runtime,
+    });
+    const { graph: mixed } = inPrecision(graph, "mixed:type=bfloat16");
+    const made = new Map(mixed.nodes.flatMap((node) => node.outputs.map((name) => [name, node])));
+    const read = consumers(mixed);
+    const isCast = (node: Node | undefined): boolean => node?.op === "Cast";
+    for (const node of mixed.nodes) {
+      const { in16Bits, rearranges } = opOf(node);
+      const [x = ""] = node.inputs;
+      if (!(in16Bits === "moves" || rearranges) || tensorOf(mixed, x).dtype !== "float32") continue;
+      const isFrom16 = node.inputs.every((name) => {
+        const maker = made.get(name);
+        return isCast(maker) && tensorOf(mixed, maker?.inputs[0] as string).dtype === "bfloat16";
+      });
+      assert.ok(!isFrom16, `${node.name} moves what was 16 bits`);
+      const readers = (read.get(node.outputs[0] as string) ?? []).map((rank) => mixed.nodes[rank]);
+      if (rearranges) assert.ok(!readers.length || !readers.every(isCast), `${node.name} moves what becomes 16 bits`);
+    }
+  });

@@ -1,10 +1,11 @@
-import { type DType, type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { bytesPerElement, type DType, type Graph, type Node, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { attentionForm, viewAlone } from "../../ops/attention-form.js";
 import { callOf } from "../../ops/call.js";
-import { attentionForm, fusedSizes, maskStrides } from "../../ops/fused-attention.js";
+import { fusedSizes, maskStrides } from "../../ops/fused-attention.js";
 import type { Pointer } from "../ort-api.js";
 import type { Means, NodeContext, OwnNode } from "./context.js";
 import { typeIn } from "./context.js";
-import { type AttentionShape, attentionSource, type Pass, type Strides, tilingOf } from "./source/attention.js";
+import { type AttentionShape, attentionSource, type Pass, tilingOf } from "./source/attention.js";
 import { type Kind, kindOf } from "./source/attention-instructions.js";
 
 /** Widest head that the kernels' registers hold. */
@@ -16,20 +17,27 @@ const widthStep = 8;
 /** Kernels count blocks, and rows and columns of scores, in 32 bits. */
 const most = 2 ** 31;
 
-/** Positions from which on whole steps were measured to be faster. */
-const shortest = 1024;
+/** Positions from which on whole steps were measured to be faster, by element type. */
+const shortest: Readonly<Record<string, number>> = { float32: 1024, float16: 16, bfloat16: 16 };
+
+/** An attention's shape for the kernels, and where Q, K and V begin in their tensors, elements. */
+interface Placed extends AttentionShape {
+  readonly offsets: readonly number[];
+}
+
+/** Bytes to the first element of Q, K or V, the `index`th. */
+const placeOf = ({ offsets }: Placed, dtype: DType, index: number): bigint =>
+  BigInt((offsets[index] as number) * bytesPerElement(dtype));
 
 /** What the kernels of an attention are made for; Q is input `first`, the mask input `mask`. */
-function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask: number): AttentionShape {
+function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask: number): Placed {
   const call = callOf(node, graph.tensors);
   const { batch, heads, kvHeads, queries, keys, width } = fusedSizes(call, first);
-  const { scale, ahead, zeroHidden, positionsFirst } = attentionForm(call);
-  const strides = (lines: number, positions: number, index: number): Strides =>
-    positionsFirst[index]
-      ? [positions * lines * width, width, lines * width]
-      : [lines * positions * width, positions * width, width];
+  const { scale, ahead, zeroHidden, views, positionAxis } = attentionForm(call);
+  const [q, k, v] = views;
   const added = call.inputs[mask];
   return {
+    offsets: views.map(({ offset }) => offset),
     batch,
     heads,
     kvHeads,
@@ -44,21 +52,21 @@ function shapeOf(node: Node, graph: Pick<Graph, "tensors">, first: number, mask:
       strides: maskStrides(added.shape) as unknown as readonly [number, number, number, number],
     },
     strides: {
-      q: strides(heads, queries, 0),
-      k: strides(kvHeads, keys, 1),
-      v: strides(kvHeads, keys, 2),
-      y: strides(heads, queries, 3),
+      q: q.strides,
+      k: k.strides,
+      v: v.strides,
+      y: viewAlone([batch, heads, queries, width], positionAxis).strides,
     },
   };
 }
 
 /**
  * Whether the kernels are faster than products, masks and softmax one by one, as far as whole steps on an H100 have shown:
- * at 1024 positions and more, with masks that are the same for all queries. Wide heads in TF32 need a triangle, of which
- * half is left out.
+ * in TF32 at 1024 positions and more, in 16 bits at all lengths that were tried (16 to 2048), with masks that are the same
+ * for all queries. Wide heads in TF32 need a triangle, of which half is left out.
  */
 function pays({ queries, keys, width, ahead, mask }: AttentionShape, dtype: DType): boolean {
-  const isLong = Math.min(queries, keys) >= shortest;
+  const isLong = Math.min(queries, keys) >= (shortest[dtype] ?? Number.POSITIVE_INFINITY);
   const isMaskSmall = mask === undefined || mask.strides[2] === 0;
   return isLong && isMaskSmall && (dtype !== "float32" || width <= 64 || ahead !== undefined);
 }
@@ -69,8 +77,10 @@ function fits(node: Node, graph: Pick<Graph, "tensors">, means: Means, first: nu
   const [dtype] = types as [DType];
   if (!kindOf(dtype, means.tf32) || new Set(types).size > 1) return false;
   const shape = shapeOf(node, graph, first, mask);
-  const { width, batch, heads, queries, keys } = shape;
-  const fitsSizes = width % widthStep === 0 && width <= mostWidth && batch * heads * Math.max(queries, keys) < most;
+  const { width, batch, heads, queries, keys, strides, offsets } = shape;
+  const isAligned = [...offsets, ...Object.values(strides).flat()].every((n) => n % widthStep === 0);
+  const fitsSizes =
+    isAligned && width % widthStep === 0 && width <= mostWidth && batch * heads * Math.max(queries, keys) < most;
   return fitsSizes && batch * heads > 0 && pays(shape, dtype);
 }
 
@@ -93,8 +103,11 @@ export const attention: OwnNode = {
     const { graph, address } = context;
     const [q, k, v, mask] = node.inputs as [string, string, string, string?];
     const [y, statistics] = node.outputs as [string, string];
-    const operands = [address(q), address(k), address(v), mask ? address(mask) : 0n, address(y), address(statistics)];
-    return launch(context, "forward", shapeOf(node, graph, 0, 3), typeIn(graph, q).dtype, () => operands);
+    const shape = shapeOf(node, graph, 0, 3);
+    const { dtype } = typeIn(graph, q);
+    const given = [q, k, v].map((name, i) => address(name) + placeOf(shape, dtype, i));
+    const operands = [...given, mask ? address(mask) : 0n, address(y), address(statistics)];
+    return launch(context, "forward", shape, dtype, () => operands);
   },
 };
 
@@ -104,10 +117,14 @@ export const attentionGradient: OwnNode = {
   prepare(node, context) {
     const { graph, address, workspace } = context;
     const [dy, q, k, v, y, statistics, mask] = node.inputs as [string, string, string, string, string, string, string?];
-    const [dq, dk, dv] = node.outputs.map((name) => (name ? address(name) : 0n));
     const shape = shapeOf(node, graph, 1, 6);
     const { dtype } = typeIn(graph, q);
-    const given = [q, k, v].map(address);
+    const given = [q, k, v].map((name, i) => address(name) + placeOf(shape, dtype, i));
+    const [dq = 0n, dk = 0n, dv = 0n] = [q, k, v].map((name, i) => {
+      // of operands in one tensor the first names its gradient
+      const output = node.outputs[[q, k, v].indexOf(name)];
+      return output ? address(output) + placeOf(shape, dtype, i) : 0n;
+    });
     const added = mask ? address(mask) : 0n;
     // a number for each row: half of the statistics' size
     const bytes = tensorBytes(tensorOf({ ...graph, name: node.name }, statistics)) / 2;
@@ -118,7 +135,7 @@ export const attentionGradient: OwnNode = {
       address(y),
       address(dy),
       address(statistics),
-      dq ?? 0n,
+      dq,
       sums,
     ]);
     const isKeyWanted = Boolean(dk || dv);
@@ -128,8 +145,8 @@ export const attentionGradient: OwnNode = {
       address(dy),
       address(statistics),
       sums,
-      dk ?? 0n,
-      dv ?? 0n,
+      dk,
+      dv,
     ]);
     return () => {
       sums = workspace.takeBriefly(bytes);

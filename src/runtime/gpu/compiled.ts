@@ -76,8 +76,11 @@ export const reduction: OwnNode = {
     const found = reductionOf(node, context.graph);
     if (!found) throw new NodeError("no kernel for such a reduction", node, { kind: "no kernel" });
     const { dtype, shape, divisor } = found;
-    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor, context.cuda.multiprocessors);
     const [x, y] = [context.address(node.inputs[0] as string), context.address(node.outputs[0] as string)];
+    const to = typeIn(context.graph, node.outputs[0]).dtype;
+    const options = { to, aligned: x % 16n === 0n };
+    const { multiprocessors } = context.cuda;
+    const { first, second, workspaceBytes } = reductionSource(dtype, shape, divisor, multiprocessors, options);
     if (!second) return context.launcher(first, () => [x, y]);
     return inParts(context, workspaceBytes, first, second, (parts) => [
       [x, parts],

@@ -45,6 +45,7 @@ const own: Readonly<Record<string, OwnNode>> = {
   "mutwo:SwapInWait": awaitsCopy,
   ":ReduceSum": reduction,
   ":ReduceMean": reduction,
+  "mutwo:ReduceSum": reduction,
   ":ScatterND": scatterRows,
   ":Concat": concat,
   ":Split": split,

@@ -152,7 +152,9 @@ export function elementText(
       return isPointwise(node) ? [`const ${compute(name)} ${name}_v = ${expressionOf(node, body, value)};`] : [];
     }),
   ];
-  const outputs = body.outputs.filter((name) => isFull(type(name), shape));
+  // sums are made elsewhere, also those that are as many as the elements
+  const computed = new Set(body.nodes.filter(isPointwise).flatMap((node) => node.outputs));
+  const outputs = body.outputs.filter((name) => computed.has(name) && isFull(type(name), shape));
   const result = (name: string): string => `mutwo_out<${memoryTypes[type(name).dtype]}>(${name}_v);`;
   inner.push(
     ...outputs.map((name) => `${width === 4 ? `${name}_4.v[e]` : `${name}[i]`} = ${result(name)}`),

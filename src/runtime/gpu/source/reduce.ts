@@ -1,4 +1,4 @@
-import { type DType, elementCount } from "../../../graph/graph.js";
+import { bytesPerElement, type DType, elementCount } from "../../../graph/graph.js";
 import { computeTypes } from "./expressions.js";
 import { type KernelSource, memoryTypes, named } from "./kernel.js";
 
@@ -52,60 +52,76 @@ export interface ReductionSource {
 
 const threads = 256;
 
+/** Bytes that a thread reads at a time of rows whose columns stay, if they lie so. */
+const pieceBytes = 8;
+
 /** Blocks for each multiprocessor: enough to fill it several times over. */
 const blocksPerMultiprocessor = 8;
 
 /**
  * CUDA C of a sum over [outer, before, kept, after] → [outer, kept], divided by \`divisor\`. The order of additions is fixed, so the
  * bits are the same each time on GPUs with that many multiprocessors. Parameters: input, output; of the first kernel of
- * two: input, workspace; of the second: workspace, output.
+ * two: input, workspace; of the second: workspace, output. The output is of type `to`; `aligned`: the input begins at a
+ * multiple of 16 bytes.
  */
 export function reductionSource(
   dtype: DType,
   { outer = 1, before, kept, after }: ReducedShape,
   divisor: number,
   multiprocessors: number,
+  { to = dtype, aligned = false }: { readonly to?: DType; readonly aligned?: boolean } = {},
 ): ReductionSource {
   const wantedBlocks = multiprocessors * blocksPerMultiprocessor;
-  const memory = memoryTypes[dtype] as string;
+  const [memory, result] = [dtype, to].map((one) => memoryTypes[one]) as [string, string];
   const compute = computeTypes[dtype] as string;
   const computeBytes = dtype === "float64" ? 8 : 4;
   const finish = (sum: string): string => (divisor === 1 ? sum : `${sum} / (${compute})${divisor}`);
   const isColumns = after === 1 && kept >= 16;
   const length = before * after;
-  const columnBlocks = Math.ceil(kept / 32);
+  const piece = aligned ? Math.max(1, pieceBytes / bytesPerElement(dtype)) : 1;
+  const width = [piece, 2].find((one) => one <= piece && kept % one === 0 && kept >= 32 * one) ?? 1;
+  const columns = 32 * width;
+  const columnBlocks = Math.ceil(kept / columns);
   const most = Math.max(1, Math.ceil(length / (isColumns ? 32 : threads * 4)));
   const parts = Math.max(1, Math.min(most, Math.ceil(wantedBlocks / outer / (isColumns ? columnBlocks : kept)), 512));
   const chunk = Math.ceil(length / parts);
   const target = (at: string, sum: string): string =>
     parts === 1
-      ? `out[${at}] = mutwo_out<${memory}>(${finish(sum)});`
+      ? `out[${at}] = mutwo_out<${result}>(${finish(sum)});`
       : `out[part * ${outer * kept}u + ${at}] = ${sum};`;
   // blocks of one part lie side by side
-  const group = isColumns ? columnBlocks : kept;
+  const blocks = isColumns ? columnBlocks : kept;
   const [block, part] =
     outer === 1
-      ? [`blockIdx.x % ${group}u`, `blockIdx.x / ${group}u`]
-      : [`blockIdx.x % ${outer * group}u % ${group}u`, `blockIdx.x / ${outer * group}u`];
-  const from = outer === 1 ? "" : `blockIdx.x % ${outer * group}u / ${group}u`;
+      ? [`blockIdx.x % ${blocks}u`, `blockIdx.x / ${blocks}u`]
+      : [`blockIdx.x % ${outer * blocks}u % ${blocks}u`, `blockIdx.x / ${outer * blocks}u`];
+  const from = outer === 1 ? "" : `blockIdx.x % ${outer * blocks}u / ${blocks}u`;
   const base = from && `(size_t)(${from}) * ${length * kept}u + `;
   const place = (at: string): string => (from ? `${from} * ${kept}u + ${at}` : at);
-  const outType = parts === 1 ? memory : compute;
+  const outType = parts === 1 ? result : compute;
   const body = isColumns
-    ? `  __shared__ ${compute} sums[8][33];
-  const unsigned column = (${block}) * 32u + threadIdx.x % 32u, part = ${part};
+    ? `  struct alignas(${width * bytesPerElement(dtype)}) Piece { ${memory} at[${width}]; };
+  __shared__ ${compute} sums[8][${columns + 1}];
+  const unsigned lane = threadIdx.x % 32u, group = threadIdx.x / 32u;
+  const unsigned begin = (${block}) * ${columns}u, part = ${part};
   const unsigned end = min(${length}u, (part + 1u) * ${chunk}u);
-  ${compute} sum = 0;
-  if (column < ${kept}u) {
+  ${compute} sum[${width}];
+  for (int i = 0; i < ${width}; i++) sum[i] = 0;
+  if (begin + lane * ${width}u < ${kept}u) {
     #pragma unroll 4
-    for (unsigned row = part * ${chunk}u + threadIdx.x / 32u; row < end; row += 8u)
-      sum = sum + mutwo_in<${compute}>(x[${base}(size_t)row * ${kept}u + column]);
+    for (unsigned row = part * ${chunk}u + group; row < end; row += 8u) {
+      const Piece piece = *(const Piece*)(x + ${base}(size_t)row * ${kept}u + begin + lane * ${width}u);
+      #pragma unroll
+      for (int i = 0; i < ${width}; i++) sum[i] = sum[i] + mutwo_in<${compute}>(piece.at[i]);
+    }
   }
-  sums[threadIdx.x / 32u][threadIdx.x % 32u] = sum;
+  for (int i = 0; i < ${width}; i++) sums[group][lane * ${width}u + i] = sum[i];
   __syncthreads();
-  if (threadIdx.x < 32u && column < ${kept}u) {
-    for (int i = 1; i < 8; i++) sum = sum + sums[i][threadIdx.x];
-    ${target(place("column"), "sum")}
+  if (threadIdx.x < ${columns}u && begin + threadIdx.x < ${kept}u) {
+    ${compute} total = sums[0][threadIdx.x];
+    for (int i = 1; i < 8; i++) total = total + sums[i][threadIdx.x];
+    const unsigned column = begin + threadIdx.x;
+    ${target(place("column"), "total")}
   }`
     : `  __shared__ ${compute} sums[8];
   const unsigned k = ${block}, part = ${part};
@@ -124,19 +140,19 @@ export function reductionSource(
   const first = named(
     (name) =>
       `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${memory}* x, ${outType}* out) {\n${body}\n}\n`,
-    outer * group * parts,
+    outer * blocks * parts,
     threads,
   );
   if (parts === 1) return { first, workspaceBytes: 0 };
   const second = named(
     (
       name,
-    ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${compute}* parts, ${memory}* out) {
+    ) => `extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const ${compute}* parts, ${result}* out) {
   const unsigned column = blockIdx.x * 32u + threadIdx.x / 8u, at = threadIdx.x % 8u;
   ${compute} sum = 0;
   if (column < ${outer * kept}u) for (unsigned part = at; part < ${parts}u; part += 8u) sum = sum + parts[part * ${outer * kept}u + column];
   for (int o = 4; o; o /= 2) sum = sum + __shfl_xor_sync(0xffffffffu, sum, o);
-  if (column < ${outer * kept}u && at == 0u) out[column] = mutwo_out<${memory}>(${finish("sum")});
+  if (column < ${outer * kept}u && at == 0u) out[column] = mutwo_out<${result}>(${finish("sum")});
 }
 `,
     Math.ceil((outer * kept) / 32),

@@ -192,16 +192,25 @@ test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean 
       [2, 90, 9, 5],
       [1, 2],
     ],
+    [
+      [9, 400, 96],
+      [0, 1],
+    ],
+    [[5, 300, 128], [1]],
   ];
   const sources = cases.map(([shape, axes]) => {
     const seen = reducedShape(shape, axes);
     assert.ok(seen);
-    return (["ReduceSum", "ReduceMean"] as const).map((op) => ({
-      op,
-      shape,
-      axes,
-      made: reductionSource("float32", seen, op === "ReduceMean" ? seen.before * seen.after : 1, multiprocessors),
-    }));
+    return (["ReduceSum", "ReduceMean"] as const).flatMap((op) =>
+      [false, true].map((aligned) => ({
+        op,
+        shape,
+        axes,
+        made: reductionSource("float32", seen, op === "ReduceMean" ? seen.before * seen.after : 1, multiprocessors, {
+          aligned,
+        }),
+      })),
+    );
   });
   const all = sources.flat();
   const run = compiled(all.flatMap(({ made }) => (made.second ? [made.first, made.second] : [made.first])));
@@ -216,6 +225,31 @@ test("reductionSource([outer, before, kept, after]) is ReduceSum and ReduceMean 
     run(made.first, [input, made.second ? parts : output]);
     if (made.second) run(made.second, [parts, output]);
     near("float32", output, expected.data, `${op} of [${shape}] over ${axes}`);
+  }
+});
+
+test("reductionSource(columns of 16 bits) reads four at a time, and gives sums in float32 if asked", options, () => {
+  const shape = { before: 1500, kept: 264, after: 1 };
+  const values = Array.from({ length: shape.before * shape.kept }, () => random());
+  const x = bytesOf("bfloat16", values);
+  const made = (["bfloat16", "float32"] as const).map((to) => ({
+    to,
+    source: reductionSource("bfloat16", shape, 1, multiprocessors, { to, aligned: true }),
+  }));
+  const run = compiled(made.flatMap(({ source }) => [source.first, source.second ?? []].flat()));
+  const exact = new Array<number>(shape.kept).fill(0);
+  valuesOf("bfloat16", x).forEach((value, i) => {
+    exact[i % shape.kept] = (exact[i % shape.kept] as number) + value;
+  });
+  for (const { to, source } of made) {
+    const [parts, output] = [place(source.workspaceBytes), place(shape.kept * (to === "float32" ? 4 : 2))];
+    run(source.first, [placed(x), parts]);
+    if (source.second) run(source.second, [parts, output]);
+    // a bfloat16 sum is rounded once, from the float32 one
+    const bound = to === "float32" ? 1e-6 : 2 ** -8;
+    valuesOf(to, output).forEach((sum, i) => {
+      assert.ok(Math.abs(sum / (exact[i] as number) - 1) < bound, `${to} ${i}: ${sum} for ${exact[i]}`);
+    });
   }
 });
 
