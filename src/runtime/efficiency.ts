@@ -47,7 +47,8 @@ export const fittedEfficiencies: Efficiencies = {
   filterGradient: { launches: 2.07, compute: 0.321, memory: 0.755 },
   narrowConvolution: { launches: 3.82, compute: 0.454, memory: 0.7 },
   elements: { launches: 1.07, compute: 1, memory: 0.935 },
-  rows: { launches: 2.22, compute: 1, memory: Math.LN2 },
+  // biome-ignore lint/suspicious/noApproximativeNumericConstant: fitted, no logarithm
+  rows: { launches: 2.22, compute: 1, memory: 0.693 },
   movement: { launches: 1.1, compute: 1, memory: 0.875 },
   unaligned: 0.5,
   link: 0.863,
