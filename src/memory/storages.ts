@@ -3,6 +3,7 @@ import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } fr
 import { greatest } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
+import { lastReads, slicesOf } from "./last-reads.js";
 import { originOf, shownBy, viewStartBytes } from "./views.js";
 
 /** A piece of memory that one or more tensors use, one after the other or as views of each other. */
@@ -108,51 +109,6 @@ function usesOf(graph: Graph): Uses {
     kept: new Set(graph.outputs.map(origin)),
     renews: new Map(graph.state.map(({ before, after }) => [origin(after), before])),
   };
-}
-
-/** The tensors within each flat buffer, of those that are wanted. */
-function slicesOf(graph: Graph, isWanted: (name: string) => boolean): Map<string, string[]> {
-  const slices = new Map<string, string[]>();
-  for (const { name, within } of graph.tensors.values()) {
-    if (!within || !isWanted(name)) continue;
-    const list = slices.get(within.tensor);
-    if (list) list.push(name);
-    else slices.set(within.tensor, [name]);
-  }
-  return slices;
-}
-
-/** When each tensor is read for the last time, in any of its views; graph outputs are read by whoever comes after. */
-function lastReads(
-  graph: Graph,
-  made: Uses["made"],
-  origin: Uses["origin"],
-  parts: Uses["parts"],
-): Map<string, number> {
-  const read = consumers(graph);
-  const outputs = new Set(graph.outputs);
-  const lastRead = new Map<string, number>();
-  const extend = (name: string, rank: number): void => {
-    lastRead.set(name, Math.max(lastRead.get(name) ?? -1, rank));
-  };
-  for (const name of graph.tensors.keys()) {
-    const ranks = read.get(name) ?? [];
-    const final = outputs.has(name) ? graph.nodes.length - 1 : (ranks.at(-1) ?? -1);
-    if (final < 0) continue;
-    extend(origin(name), final);
-    // who reads a flat buffer reads what was put last into each of its places
-    const inside = parts.get(name) ?? [];
-    for (const rank of inside.length ? ranks : []) {
-      const places = new Set<number | undefined>();
-      for (const part of inside) {
-        const place = tensorOf(graph, part).within?.offsetBytes;
-        if ((made.get(part) as number) >= rank || places.has(place)) continue;
-        places.add(place);
-        extend(origin(part), rank);
-      }
-    }
-  }
-  return lastRead;
 }
 
 /**

@@ -267,21 +267,16 @@ export class Evaluator {
       const read = this.schedule.tensorOf(input);
       if (this.storageBytes[candidate] !== graph.bytes[tensor] || graph.dtype[read] !== graph.dtype[tensor]) continue;
       if (graph.bytes[read] !== graph.bytes[tensor]) continue;
-      if (this.readsOtherwise(node, slot, input, candidate, from, slots)) continue;
+      if (this.readsOtherwise(node, slot, from, slots)) continue;
       return candidate;
     }
     return -1;
   }
 
   /** Whether a node reads a storage through another input than those that may be written over. */
-  private readsOtherwise(
-    node: CompiledNode,
-    slot: number,
-    input: number,
-    candidate: number,
-    from: number,
-    slots: readonly number[],
-  ): boolean {
+  private readsOtherwise(node: CompiledNode, slot: number, from: number, slots: readonly number[]): boolean {
+    const input = this.schedule.names[from + slot] as number;
+    const candidate = this.storage[this.origin[input] as number] as number;
     for (let other = 0; other < node.inputs.length; other++) {
       const name = this.schedule.names[from + other] as number;
       if (other === slot || name < 0 || this.storage[this.origin[name] as number] !== candidate) continue;
