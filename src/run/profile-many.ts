@@ -128,7 +128,7 @@ const isInTurn = ({ arrangement, lanes }: JointStep): boolean => arrangement ===
 
 const canFit = (candidate: Candidate): boolean => expectedMs(candidate) < Number.POSITIVE_INFINITY;
 
-/** All ways that are asked for, measured and planned; if none fits, also one model after the other, which takes the least memory. */
+/** All ways that are asked for, measured and planned; under a budget also one model after the other. */
 async function candidatesOf(
   scene: Asked,
   alone: Parameters<typeof multiplexedStep>[1],
@@ -137,11 +137,12 @@ async function candidatesOf(
   const { arrange = "best" } = options;
   const candidates: Candidate[] = [];
   for (const joint of joints) candidates.push(await candidateOf(joint, scene));
+  // what takes the least memory: a budget may leave nothing else, or nothing that is faster
+  if (budgetBytes !== null && !candidates.some(({ joint }) => isInTurn(joint)))
+    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
   const rings = isWanted && trials.length > 1 ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
   if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
-  if (!candidates.some(canFit) && !candidates.some(({ joint }) => isInTurn(joint)))
-    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
   return { candidates, ...(rings && { partitions: rings.partitions }) };
 }
 
@@ -168,8 +169,14 @@ async function multiplexedOf(
   return { joint, values, ...measured, plan, plain: { measuredMs, expectedMs: unplannedMs } };
 }
 
+const leastBytes = ({ plan, before }: Candidate): number => plan?.minimumPeakBytes ?? before.arenaBytes;
+
+/** The fastest that fits; where none does, the one that comes closest to it. */
 const fastest = (candidates: readonly Candidate[]): Candidate =>
-  candidates.reduce((best, one) => (expectedMs(one) < expectedMs(best) ? one : best));
+  candidates.reduce((best, one) => {
+    if (!canFit(best) && !canFit(one)) return leastBytes(one) < leastBytes(best) ? one : best;
+    return expectedMs(one) < expectedMs(best) ? one : best;
+  });
 
 /** A planned step that is expected to take so many times as long as the fastest is not executed. */
 const closeEnough = 1.1;
