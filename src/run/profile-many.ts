@@ -137,12 +137,13 @@ async function candidatesOf(
   const { arrange = "best" } = options;
   const candidates: Candidate[] = [];
   for (const joint of joints) candidates.push(await candidateOf(joint, scene));
-  // what takes the least memory: a budget may leave nothing else, or nothing that is faster
-  if (budgetBytes !== null && !candidates.some(({ joint }) => isInTurn(joint)))
-    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
   const rings = isWanted && trials.length > 1 ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
   if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
+  // in turn they take the least memory: a budget may leave nothing else, or nothing that is faster
+  const isOpen = arrange === "best" ? budgetBytes !== null : !candidates.some(canFit);
+  if (isOpen && !candidates.some(({ joint }) => isInTurn(joint)))
+    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
   return { candidates, ...(rings && { partitions: rings.partitions }) };
 }
 
