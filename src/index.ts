@@ -163,7 +163,8 @@ export {
   openMetrics,
 } from "./train/metrics.js";
 export { type NamedTrainer, openTrainers, type TrainersOptions } from "./train/open-trainers.js";
-export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export { type TrainedModel, trainModel } from "./train/train.js";
+export type { ModelLabel, TrainModelOptions } from "./train/train-courses.js";
 export { type TrainedOfMany, type TrainManyOptions, trainMany } from "./train/train-many.js";
 export type {
   Evaluated,
@@ -174,4 +175,11 @@ export type {
   TrainerOptions,
   TrainerState,
 } from "./train/trainer.js";
-export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";
+export {
+  type DataInfo,
+  readTraining,
+  type StepMemory,
+  type TrainedTogether,
+  type TrainedTrial,
+  type Training,
+} from "./train/training.js";
