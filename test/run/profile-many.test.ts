@@ -3,9 +3,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { layout } from "../../src/memory/layout.js";
+import { executedGraph } from "../../src/plan/executed.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { plannedGraph } from "../../src/run/planned-rows.js";
 import { readRun } from "../../src/run/read-run.js";
+import { planRun } from "../../src/run/replan.js";
+import { loadGraph } from "../../src/run/run.js";
 import { at } from "../at.js";
 
 const mlp = at("fixtures/mlp.ts.onnx");
@@ -110,6 +114,12 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   assert.equal(taken?.peakBytes, plan.peakBytes);
   assert.ok(rows.every(({ feasible, stepMs }) => !feasible || stepMs >= (taken?.stepMs ?? 0)));
   assert.equal(plannedGraph(run)?.nodes.length, after.nodes.length);
+  // another plan of it is one for the same ring
+  const again = planRun(run, { budget: "95%", planner: "mutwo" });
+  assert.deepEqual(again.plan?.ring, plan.ring);
+  assert.ok(again.plan?.feasible);
+  const { graph: planned } = executedGraph(loadGraph(again.graph), again.plan);
+  assert.equal(layout(planned).arenaBytes, again.plan.peakBytes);
   // the run is read back as it is
   const file = path.join(mkdtempSync(path.join(tmpdir(), "mutwo-many-")), "run.json");
   writeFileSync(file, JSON.stringify(run));
