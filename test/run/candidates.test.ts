@@ -27,7 +27,7 @@ const sceneOf = (given: object, budgetBytes: number | null) => {
   };
   const trials = buildTrials(trialsOf(at("fixtures/resnet_bottleneck_dynamic.onnx"), options), runtime);
   const joints = [sideBySide(runtime, trials, 1e12)];
-  const limitBytes = budgetBytes ?? 1e12;
+  const limitBytes = budgetBytes ?? Number.POSITIVE_INFINITY;
   const asked = budgetBytes === null ? options : { ...options, budget: `${budgetBytes}B` };
   return { runtime, options: asked, trials, joints, limitBytes, budgetBytes };
 };
@@ -40,12 +40,17 @@ test("candidatesOf: what may be the fastest is planned by the planner that is as
   const whole = unplanned[0]?.before.arenaBytes as number;
   const scene = sceneOf({}, Math.floor(0.95 * whole));
   const { candidates, partitions: simulated } = await candidatesOf(scene, alone);
-  const [side, ring] = candidates;
-  assert.deepEqual([side?.plan?.feasible, side?.plan?.planner], [true, "best"]);
-  assert.ok(ring?.plan?.ring && simulated?.length);
+  assert.ok(candidates[0]?.plan?.feasible && candidates[1]?.plan?.ring && simulated?.length);
+  // the only one is the fastest
+  const lone = await candidatesOf(sceneOf({ arrange: "side-by-side" }, Math.floor(0.95 * whole)), alone);
+  assert.deepEqual(
+    lone.candidates.map(({ plan }) => [plan?.feasible, plan?.planner]),
+    [[true, "best"]],
+  );
   // what fits is executed, and the measured time decides
   const executed = await executedOf(candidates, scene);
-  assert.ok(executed[0]?.after && expectedMs(executed[0]) === executed[0].after.step.medianMs);
+  assert.ok(executed.some((one) => one.after));
+  for (const one of executed) if (one.after) assert.equal(expectedMs(one), one.after.step.medianMs);
   const estimated = await executedOf(candidates, { ...scene, runtime: { ...runtime, backend: "estimate" } });
   assert.deepEqual(
     estimated.map((one) => one.after),
