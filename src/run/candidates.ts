@@ -74,17 +74,15 @@ const worthSearching = 1.3;
  * The candidates, of which those that may be the fastest are planned by the planner that is asked for; the one that comes
  * closest to the budget, where none fits.
  */
-function refined(candidates: readonly Candidate[], { options, budgetBytes }: Asked): Candidate[] {
+function refined(candidates: readonly Candidate[], { options }: Asked): Candidate[] {
   if (!searching.has(withDefaults(options).planner)) return [...candidates];
   const best = fastest(candidates);
   return candidates.map((one): Candidate => {
     const { plan, before, joint } = one;
     // the multiplexed step was planned by it already
     if (!plan || plan.ring || (plan.feasible && !plan.decisions.length)) return one;
-    const isReachable = plan.feasible || (budgetBytes !== null && plan.minimumPeakBytes <= budgetBytes);
-    const isWorthIt = before.step.medianMs < expectedMs(best);
-    const isClose = !plan.feasible || expectedMs(one) <= worthSearching * expectedMs(best);
-    if (one !== best && !(isReachable && isWorthIt && isClose)) return one;
+    const isFaster = before.step.medianMs < expectedMs(best) && expectedMs(one) <= worthSearching * expectedMs(best);
+    if (one !== best && !isFaster) return one;
     const longer = planMeasured(joint.graph, one, options);
     return longer && (longer.feasible || !plan.feasible) ? { ...one, plan: longer } : one;
   });
