@@ -107,6 +107,8 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     worst: "m1/w",
   };
   assert.match(sameLine({ ...together, sameAsAlone: off }), /differ by at most 2\.0e-7 \(m1\/w\); a fused kernel/);
+  const wrong = { ...off, worstRelativeError: 0.9 };
+  assert.match(sameLine({ ...together, sameAsAlone: wrong }), /9\.0e-1 \(m1\/w\); that is more than rounding/);
 });
 
 test("a run of several models says so in its summary and report", async () => {

@@ -169,6 +169,12 @@ test("profileModel(file, {copies, budget}) says how many models fit with and wit
   }
 });
 
+test("fused models whose settings differ have their states where each of them looks for it", async () => {
+  const options = { ...quick, loss: "ce", optimizer: "adam", copies: 3, vary: ["lr=1e-3,1e-2"], dims: { batch: 8 } };
+  const { together } = await profileModel(resnet, { ...options, arrange: "fused" });
+  assert.ok(together?.sameAsAlone && (together.sameAsAlone.worstRelativeError ?? 1) < 1e-5);
+});
+
 test("a model that does not fit the options is named", async () => {
   const options = { ...quick, loss: "ce", optimizer: "sgd", together: [resnet] };
   await assert.rejects(profileModel(mlp, options), {
