@@ -2,10 +2,11 @@ import path from "node:path";
 import { timeline } from "../memory/liveness.js";
 import { sha256Of } from "../model/read.js";
 import { parseBudget } from "../plan/budget.js";
+import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { fused, fusedSizes, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
-import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "./build-trials.js";
+import { type BuiltTrial, buildTrials, checkFits, checkJointMemory, jointValues } from "./build-trials.js";
 import { modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import { type PlannedStep, planBuilt, profileBuilt } from "./profile-built.js";
@@ -20,8 +21,9 @@ interface Scene {
   readonly runtime: Runtime;
   readonly options: ProfileModelOptions;
   readonly trials: readonly BuiltTrial[];
-  /** The memory that a step may take, bytes. */
+  /** The memory that a step may take, bytes, and whether it is all that the device has. */
   readonly limitBytes: number;
+  readonly isWhole: boolean;
 }
 
 /** A joint step that was measured, and planned if that was asked for. */
@@ -45,9 +47,12 @@ interface Alone {
  */
 export async function profileMany(file: string, runtime: Runtime, options: ProfileModelOptions): Promise<Run> {
   const { onProgress: progress = () => {} } = options;
-  const { trials, limitBytes, ...scene } = sceneOf(file, runtime, options);
-  const alone = await eachAlone({ ...scene, trials, limitBytes });
+  const scene = sceneOf(file, runtime, options);
+  const { trials, limitBytes, isWhole } = scene;
+  const alone = await eachAlone(scene);
   const fits = fitCount(alone, limitBytes);
+  // a budget that is not met is an answer; what the device does not hold is none
+  if (isWhole) checkFits(trials.length, fits);
   const candidates: Candidate[] = [];
   for (const joint of jointSteps(runtime, trials, limitBytes, options.arrange)) {
     const values = jointValues(runtime, joint.graph, trials);
@@ -80,11 +85,11 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const trials = buildTrials(specs, runtime, undefined, (done, total) =>
     options.onProgress?.("build steps", done, total),
   );
-  if (runtime.backend === "cpu") checkJointMemory(trials);
+  if (runtime.backend === "cpu") checkJointMemory(trials, freeHostBytes(), true);
   const free = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
   const budget = options.budget === undefined ? undefined : parseBudget(options.budget);
   const limitBytes = Math.min(free, budget && "bytes" in budget ? budget.bytes : free);
-  return { runtime, options, trials, limitBytes };
+  return { runtime, options, trials, limitBytes, isWhole: limitBytes === free };
 }
 
 /** The ways of putting the models into one step that are asked for. Throws where the one that is asked for is not there. */
