@@ -5,11 +5,12 @@ import { sha256Of } from "../model/read.js";
 import { budgetBytesOf, parseBudget } from "../plan/budget.js";
 import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
+import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { eachAlone, fitCount, kindOf } from "./alone.js";
 import { fused, fusedSizes, isInTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
-import { type BuiltTrial, buildTrials, checkJointMemory } from "./build-trials.js";
+import { type BuiltTrial, buildTrials, checkFits, checkJointMemory } from "./build-trials.js";
 import { arrangedOf, type Prediction, predict } from "./candidate.js";
 import { type Asked, candidatesOf, executedOf, fastest } from "./candidates.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
@@ -30,6 +31,8 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const { trials } = scene;
   const alone = await eachAlone(scene);
   const fits = fitCount(alone, scene.limitBytes);
+  // a budget that is not met is an answer; what the device does not hold is none
+  if (scene.isWhole) checkFits(trials.length, fits);
   const { candidates: all, partitions } = await candidatesOf(scene, alone);
   const predictions: (Prediction | null)[] = [];
   for (const one of all) predictions.push(await predict(one, scene, alone));
@@ -69,14 +72,14 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const trials = buildTrials(specs, runtime, undefined, (done, total) =>
     options.onProgress?.("build steps", done, total),
   );
-  if (runtime.backend === "cpu") checkJointMemory(trials);
+  if (runtime.backend === "cpu") checkJointMemory(trials, freeHostBytes(), true);
   const freeBytes = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
   const { budget } = options;
   const given = budget === undefined ? undefined : parseBudget(budget);
   const limitBytes = given && "bytes" in given ? Math.min(freeBytes, given.bytes) : freeBytes;
   const joints = jointSteps(runtime, trials, limitBytes, options.arrange);
   const scene = { runtime, options, trials, joints };
-  if (budget === undefined) return { ...scene, limitBytes: freeBytes, budgetBytes: null };
+  if (budget === undefined) return { ...scene, limitBytes: freeBytes, isWhole: true, budgetBytes: null };
   // a share is one of the fused step, where there is one, whichever step is planned
   const base =
     joints.find(({ arrangement }) => arrangement === "fused") ??
@@ -88,6 +91,7 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
     ...scene,
     options: { ...options, budget: `${budgetBytes}B` },
     limitBytes: Math.min(freeBytes, budgetBytes),
+    isWhole: freeBytes <= budgetBytes,
     budgetBytes,
   };
 }

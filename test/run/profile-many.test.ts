@@ -83,7 +83,7 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   // half of the fused step's peak
   const run = await profileModel(resnet, { ...options, copies: 4, arrange: "multiplexed", budget: "55%" });
   const { plan, after, together } = run;
-  assert.ok(plan?.feasible && plan.ring && plan.decisions.length && together);
+  assert.ok(plan?.feasible && plan.ring && together);
   assert.ok(after && after.arenaBytes === plan.peakBytes && after.arenaBytes <= (plan.budgetBytes ?? 0));
   // losses are those of the joint step in turn, from the first step on
   assert.deepEqual(after.losses, run.before.losses);
@@ -94,11 +94,7 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   assert.equal(together.executed, "multiplexed");
   const [row, ...others] = together.arranged;
   assert.deepEqual([row?.arrangement, others.length], ["multiplexed", 0]);
-  assert.deepEqual(row?.subArrays, [
-    ["m0", "m1"],
-    ["m2", "m3"],
-  ]);
-  assert.equal(row.predictedMs, (row.unplannedMs ?? 0) + (row.addedMs ?? 0));
+  assert.equal(row?.predictedMs, (row.unplannedMs ?? 0) + (row.addedMs ?? 0));
   assert.equal(row.plannedPeakBytes, plan.peakBytes);
   assert.notEqual(row.measuredMs, row.predictedMs);
   // every partition was simulated, and of those that fit the fastest is executed
@@ -112,6 +108,10 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   );
   const [taken] = rows.filter(({ chosen }) => chosen);
   assert.equal(taken?.peakBytes, plan.peakBytes);
+  assert.deepEqual(
+    row.subArrays.map(({ length }) => length),
+    taken?.sizes,
+  );
   assert.ok(rows.every(({ feasible, stepMs }) => !feasible || stepMs >= (taken?.stepMs ?? 0)));
   assert.equal(plannedGraph(run)?.nodes.length, after.nodes.length);
   // another plan of it is one for the same ring
