@@ -12,6 +12,16 @@ export interface SwapPlacement {
   readonly prefetch: string;
 }
 
+/** A state that is on the host between its uses, and where its copies begin and end, by the names of nodes. */
+export interface StatePlacement {
+  /** Name of the parameter or the state of the optimizer; of a flat buffer of them the buffer's. */
+  readonly state: string;
+  /** Before this node the copy to the device begins; absent: right before the first use, which waits for it. */
+  readonly prefetch?: string;
+  /** Before this node the copy to the host is waited for; null: at the end of the step; absent: right after the last use. */
+  readonly outDone?: string | null;
+}
+
 /** What a plan does with one activation, what that saves and costs, and why. */
 export interface Decision {
   /** Name of the activation (a row of the activation table). */
