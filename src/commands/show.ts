@@ -151,7 +151,7 @@ async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowF
   if (!run.plan) throw new Error(`run has no plan: ${found}`);
   const { rewrite } = await import("../plan/rewrite.js");
   const fits = run.plan.feasible ? "" : ", which does not fit its budget";
-  return { graph: rewrite(graph, run.plan.decisions), what: `${step}, planned by ${run.plan.planner}${fits}` };
+  return { graph: rewrite(graph, run.plan.decisions, run.plan.states), what: `${step}, planned by ${run.plan.planner}${fits}` };
 }
 
 /** The forward graph of a model file; with a loss and an optimizer its training step; lowered if that is asked for. */

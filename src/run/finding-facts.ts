@@ -176,7 +176,7 @@ export class Facts {
 function peakNow(run: Run, graph: Graph): PeakNow {
   const { before, plan } = run;
   const least = plan && leastPlan(run, plan);
-  const step = least ? rewrite(graph, least.decisions) : graph;
+  const step = least ? rewrite(graph, least.decisions, least.states) : graph;
   const memory = least ? timeline(step) : before.timeline;
   const node = step.nodes[memory.peakRank];
   let besideUpdateBytes = 0;

@@ -107,9 +107,9 @@ function sceneOf(run: Run): Scene {
     const budgetBytes = roomBytes(before);
     return { run, bytes, peakBytes: before.arenaBytes, timelineBytes: before.timeline.peakBytes, budgetBytes };
   }
-  const { decisions } = leastPlan(run, plan);
+  const { decisions, states } = leastPlan(run, plan);
   const peakBytes = plan.feasible ? plan.peakBytes : plan.minimumPeakBytes;
-  const bytes = stepBytes(rewrite(graph, decisions));
+  const bytes = stepBytes(rewrite(graph, decisions, states));
   const timelineBytes = bytes.peakIf((storage) => storage.bytes);
   return { run, bytes, peakBytes, timelineBytes, budgetBytes: plan.feasible ? null : plan.budgetBytes };
 }

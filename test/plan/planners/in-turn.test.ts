@@ -59,7 +59,7 @@ for (const planner of ["best", "mutwo", "capuchin", "sqrt"])
     const plan = planGraph({ ...problemOf(graph), planner, budgetBytes });
     assert.ok(plan.feasible, `${plan.peakBytes} of ${budgetBytes}`);
     assert.ok(plan.peakBytes <= budgetBytes);
-    assert.equal(layout(rewrite(graph, plan.decisions)).arenaBytes, plan.peakBytes);
+    assert.equal(layout(rewrite(graph, plan.decisions, plan.states)).arenaBytes, plan.peakBytes);
     // every step has the decisions of the first
     const of = (prefix: string) => plan.decisions.filter(({ activation }) => activation.startsWith(prefix));
     assert.ok(of("m0/").length > 0);

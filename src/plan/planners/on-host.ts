@@ -1,0 +1,164 @@
+import { formatBytes, formatMs } from "../../format.js";
+import type { Graph } from "../../graph/graph.js";
+import { hostStates } from "../host-states.js";
+import type { Planner, PlanProblem, StateDecision, StatePlacement } from "../plan.js";
+import { hiddenStates, type StateOption, stateOptions, waitedStates } from "../state-options.js";
+
+type Planned = ReturnType<Planner>;
+
+/** States that go to the host together. */
+export interface StateGroup {
+  readonly states: readonly StateOption[];
+  readonly bytes: number;
+}
+
+export const groupOf = (states: readonly StateOption[]): StateGroup => ({
+  states,
+  bytes: states.reduce((sum, { bytes }) => sum + bytes, 0),
+});
+
+/** Plans with some states on the host, their copies placed so. */
+type PlanWith = (states: readonly StateOption[], placements: readonly StatePlacement[]) => Planned;
+
+/** A plan that adds such a share of the step's time is not worth a search for a faster one. */
+const littleShare = 0.01;
+
+/** How many more numbers of groups are tried than the fewest that suffice. */
+const moreTries = 3;
+
+/**
+ * The plan with as few groups of states on the host as it takes to fit the budget, more where that is faster; `plain` is the
+ * one that leaves all on the device. `chosen` says which are taken of so many. Where nothing else fits, all are, and nodes
+ * wait for their copies: `planWaiting` plans so.
+ */
+export function withStates(
+  problem: PlanProblem,
+  plain: Planned,
+  groups: readonly StateGroup[],
+  chosen: (count: number) => readonly StateGroup[],
+  planWith: PlanWith,
+  planWaiting = planWith,
+): Planned {
+  const { budgetBytes, nodeMs, constraints = {} } = problem;
+  const { hostBytes = Number.POSITIVE_INFINITY } = constraints;
+  /** How many the host can hold. */
+  let most = groups.length;
+  while (most > 0 && groupOf(chosen(most).flatMap(({ states }) => states)).bytes > hostBytes) most--;
+  if (budgetBytes === null || !most) return plain;
+  const little = littleShare * nodeMs.reduce((sum, ms) => sum + ms, 0);
+  const found: Planned[] = [];
+  const tried = (count: number): Planned => {
+    const states = chosen(count).flatMap((group) => group.states);
+    const plan = planWith(states, hiddenStates(problem, states));
+    found.push(plan);
+    return plan;
+  };
+  const mean = groups.reduce((sum, { bytes }) => sum + bytes, 0) / groups.length;
+  const missing = ({ minimumPeakBytes }: Planned): number =>
+    Math.max(1, Math.ceil((minimumPeakBytes - budgetBytes) / mean));
+  let count = plain.feasible ? 1 : Math.min(most, missing(plain));
+  for (; count <= most; ) {
+    const plan = tried(count);
+    if (plan.feasible) break;
+    count = count < most ? Math.min(most, count + missing(plan)) : count + 1;
+  }
+  const left = most - count;
+  const step = Math.max(1, left / moreTries);
+  for (let i = 1; i <= moreTries && i * step <= left && fastest(found, little).addedMs > little; i++)
+    tried(Math.round(count + i * step));
+  const best = fastest([plain, ...found], little);
+  if (best.feasible) return best;
+  const all = chosen(most).flatMap((group) => group.states);
+  const last = planWaiting(all, waitedStates(all));
+  const minimumPeakBytes = Math.min(...[plain, ...found, last].map((plan) => plan.minimumPeakBytes));
+  const least = last.feasible || last.minimumPeakBytes < plain.minimumPeakBytes ? last : plain;
+  return { ...least, minimumPeakBytes };
+}
+
+/** The fastest plan that fits, the first of those that are about as fast; any where none fits. */
+const fastest = (plans: readonly Planned[], little: number): Planned =>
+  plans.reduce((best, one) =>
+    one.feasible && (!best.feasible || one.addedMs < best.addedMs - little) ? one : best,
+  );
+
+/** A planner that has states on the host where activations alone do not suffice. */
+export const onHost =
+  (planner: Planner): Planner =>
+  (problem) => {
+    const plain = planner(problem);
+    if (plain.feasible || problem.budgetBytes === null) return plain;
+    const groups = stateOptions(problem)
+      .map((state) => groupOf([state]))
+      .sort((a, z) => z.bytes * idle(z) - a.bytes * idle(a));
+    return withStates(
+      problem,
+      plain,
+      groups,
+      (count) => groups.slice(0, count),
+      (states, placements) => {
+        const plan = planner(hosted(problem, states, placements));
+        const { bound: _, ...rest } = plan;
+        return { ...rest, states: decided(states, placements) };
+      },
+    );
+  };
+
+const idle = ({ states }: StateGroup): number => states[0]?.idleMs ?? 0;
+
+/** The problem of the step with some states on the host: their copies are nodes of it that take no time of their own. */
+export function hosted(
+  problem: PlanProblem,
+  states: readonly StateOption[],
+  placements: readonly StatePlacement[],
+): PlanProblem {
+  const graph = hostStates(problem.graph, placements);
+  const ranks = ranksIn(graph, problem.graph);
+  const nodeMs = new Array<number>(graph.nodes.length).fill(0);
+  ranks.forEach((rank, own) => {
+    nodeMs[rank] = problem.nodeMs[own] as number;
+  });
+  const at = (own: number): number => ranks[own] as number;
+  return {
+    ...problem,
+    graph,
+    nodeMs,
+    stateMs: copyTimes(states),
+    rows: problem.rows.map((row) => ({
+      ...row,
+      createdRank: at(row.createdRank),
+      firstForwardAccess: at(row.firstForwardAccess),
+      lastForwardAccess: at(row.lastForwardAccess),
+      firstBackwardAccess: at(row.firstBackwardAccess),
+      lastBackwardAccess: at(row.lastBackwardAccess),
+    })),
+  };
+}
+
+/** Where the nodes of one graph stand in another that has more. */
+function ranksIn(graph: Graph, own: Graph): Int32Array {
+  const rank = new Map(graph.nodes.map(({ name }, i) => [name, i]));
+  return Int32Array.from(own.nodes, ({ name }) => rank.get(name) as number);
+}
+
+export const copyTimes = (states: readonly StateOption[]): ReadonlyMap<string, number> =>
+  new Map(states.map(({ name, copyMs }) => [name, copyMs]));
+
+/** What a plan says of the states that it has on the host. */
+export function decided(states: readonly StateOption[], placements: readonly StatePlacement[]): StateDecision[] {
+  const places = new Map(placements.map((one) => [one.state, one]));
+  return states.map(({ name, bytes, copyMs, idleMs, isRenewed }): StateDecision => {
+    const place = places.get(name) as StatePlacement;
+    const copies = isRenewed ? "two copies" : "one copy";
+    const how =
+      place.prefetch === undefined
+        ? "which the nodes wait for"
+        : `beside other nodes, from ${place.prefetch} on${isRenewed && place.outDone ? `, away before ${place.outDone}` : ""}`;
+    return {
+      ...place,
+      bytes,
+      swapMs: copyMs,
+      idleMs,
+      why: `${formatBytes(bytes)} are used by nobody for ${formatMs(idleMs)} of a step: ${copies} of ${formatMs(copyMs)} ${how}`,
+    };
+  });
+}
