@@ -68,7 +68,13 @@ async function open(file: string, options: TrainersOptions): Promise<NamedTraine
     const values = jointValues(runtime, graph, trials);
     const { plan } = await planBuilt({ baseline: graph, values }, runtime, options);
     if (plan) checkFeasible(plan);
-    const joint = new JointTraining({ runtime, trials, arrange, decisions: plan?.decisions ?? [], states: plan?.states ?? [] });
+    const joint = new JointTraining({
+      runtime,
+      trials,
+      arrange,
+      decisions: plan?.decisions ?? [],
+      states: plan?.states ?? [],
+    });
     let open = trials.length;
     // the device is given back when the last of them is closed
     const shared: Runtime = Object.create(runtime, { close: { value: () => --open || runtime.close() } });

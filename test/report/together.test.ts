@@ -24,6 +24,8 @@ const arranged = (given: Partial<Arranged>): Arranged => ({
   lanes: 1,
   peakBytes: 2 ** 30,
   plannedPeakBytes: null,
+  unplannedMs: null,
+  addedMs: null,
   predictedMs: null,
   measuredMs: null,
   ...given,

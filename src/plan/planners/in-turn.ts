@@ -134,8 +134,7 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
   const joint = states.length ? hostStates(graph, states) : graph;
   /** By the kind of step. */
   const beside = new Map<string, number>();
-  for (const turn of turns)
-    beside.set(turn.kind, Math.max(beside.get(turn.kind) ?? 0, besideBytes(joint, turn)));
+  for (const turn of turns) beside.set(turn.kind, Math.max(beside.get(turn.kind) ?? 0, besideBytes(joint, turn)));
   let waste = 0;
   for (let count = 1; ; count++) {
     const plans = new Map<string, { readonly prefix: string; readonly plan: ReturnType<Planner> }>();

@@ -77,9 +77,7 @@ export function withStates(
 
 /** The fastest plan that fits, the first of those that are about as fast; any where none fits. */
 const fastest = (plans: readonly Planned[], little: number): Planned =>
-  plans.reduce((best, one) =>
-    one.feasible && (!best.feasible || one.addedMs < best.addedMs - little) ? one : best,
-  );
+  plans.reduce((best, one) => (one.feasible && (!best.feasible || one.addedMs < best.addedMs - little) ? one : best));
 
 /** A planner that has states on the host where activations alone do not suffice. */
 export const onHost =
