@@ -33,6 +33,9 @@ function byteMs({ rows }: Pick<PlanProblem, "rows">): number {
   return row && most ? row.swapMs / most : defaultByteMs;
 }
 
+/** What of a problem says which states may go. */
+type Stated = Pick<PlanProblem, "graph" | "nodeMs" | "rows" | "constraints" | "steady">;
+
 /** When each node begins, ms, and when the step ends. */
 function beginsOf(nodeMs: readonly number[]): number[] {
   const begins = [0];
@@ -44,7 +47,7 @@ function beginsOf(nodeMs: readonly number[]): number[] {
  * The states that a plan may have on the host, in the order of their first uses; none where the constraints forbid it. Those
  * that are hardly ever idle only where `busy` ones are wanted too: beside other models all are.
  */
-export function stateOptions(problem: PlanProblem, busy = false): StateOption[] {
+export function stateOptions(problem: Stated, busy = false): StateOption[] {
   const { graph, nodeMs, constraints = {} } = problem;
   if (constraints.swap === false || constraints.states === false || problem.steady) return [];
   const perByte = byteMs(problem);
@@ -98,6 +101,59 @@ export function hiddenStates(
     prefetch: prefetch.get(name) as string,
     ...(isRenewed ? { outDone: outDone.get(name) as string | null } : {}),
   }));
+}
+
+/**
+ * The same of groups of states that follow one another in a step, each in one of some places of the device: a group's copies
+ * come as soon as the group that had the place before has left, so that memory is bounded where copies are slower than nodes.
+ */
+export function placedInTurn(
+  { nodeMs, graph }: Pick<PlanProblem, "nodeMs" | "graph">,
+  groups: readonly (readonly StateOption[])[],
+  places: number,
+): StatePlacement[] {
+  const begins = beginsOf(nodeMs);
+  const nodeAt = (rank: number): string => graph.nodes[rank]?.name as string;
+  const { margin, besideOther } = pcieLink;
+  const outMs = margin / besideOther.out;
+  const inMs = margin / besideOther.in;
+  const order = groups
+    .map((states) => ({
+      states: [...states].sort((a, z) => a.first - z.first),
+      first: Math.min(...states.map(({ first }) => first)),
+      last: Math.max(...states.map(({ last }) => last)),
+    }))
+    .sort((a, z) => a.first - z.first);
+  // how much later nodes run than without copies, and when each direction is free
+  let [late, outFree, inFree] = [0, 0, 0];
+  const left: number[] = [];
+  const ranks: number[] = [];
+  const placements: StatePlacement[] = [];
+  order.forEach(({ states, first, last }, i) => {
+    const free = left[i - places] ?? 0;
+    const earliest = i < places ? (order[i - 1]?.first ?? 0) : (order[i - places] as { last: number }).last + 1;
+    const found = begins.findIndex((ms, rank) => rank >= earliest && ms + late >= free);
+    const prefetch = found < 0 ? first : Math.min(found, first);
+    ranks.push(prefetch);
+    inFree = Math.max(inFree, free, (begins[prefetch] as number) + late);
+    for (const { first: needed, copyMs } of states) {
+      inFree += inMs * copyMs;
+      late += Math.max(0, inFree - ((begins[needed] as number) + late));
+    }
+    outFree = Math.max(outFree, (begins[last + 1] as number) + late);
+    for (const { copyMs, isRenewed } of states) if (isRenewed) outFree += outMs * copyMs;
+    left.push(outFree);
+  });
+  order.forEach(({ states }, i) => {
+    const next = ranks[i + places];
+    for (const { name, isRenewed } of states)
+      placements.push({
+        state: name,
+        prefetch: nodeAt(ranks[i] as number),
+        ...(isRenewed && { outDone: next === undefined ? null : nodeAt(next) }),
+      });
+  });
+  return placements;
 }
 
 /** The same so that they take the least memory: nodes wait for every copy. */

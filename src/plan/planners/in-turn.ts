@@ -3,7 +3,7 @@ import { perObject } from "../../graph/memo.js";
 import { storages } from "../../memory/storages.js";
 import { hostStates } from "../host-states.js";
 import type { Decision, Planner, PlanProblem } from "../plan.js";
-import { stateOptions } from "../state-options.js";
+import { placedInTurn, stateOptions } from "../state-options.js";
 import { copyTimes, decided, groupOf, hosted, withStates } from "./on-host.js";
 import { type Choice, judge, meets, planOf } from "./prefix.js";
 
@@ -94,14 +94,14 @@ function problemOf(problem: PlanProblem, turn: Turn, budgetBytes: number | null)
 }
 
 /** A decision on one step's activation as that on the activation of the same name of another one. */
-function asOf(decision: Decision, from: string, to: string): Choice {
+export function decisionOf(decision: Decision, from: string, to: string): Choice {
   const renamed = (name: string): string => `${to}${name.slice(from.length)}`;
   const { activation, swap, why, order: _order, peakBytesAfter: _peak, ...rest } = decision;
   return {
     ...rest,
     activation: renamed(activation),
     ...(swap && { swap: { outDone: renamed(swap.outDone), prefetch: renamed(swap.prefetch) } }),
-    why: why.replaceAll(from, to),
+    why: from ? why.replaceAll(from, to) : why,
   };
 }
 
@@ -120,7 +120,10 @@ function besideBytes(joint: Graph, { prefix, graph }: Turn): number {
     change[until - first + 1] = (change[until - first + 1] as number) - bytes;
   }
   let [live, most] = [0, 0];
-  for (const bytes of change) most = Math.max(most, (live += bytes));
+  for (const bytes of change) {
+    live += bytes;
+    most = Math.max(most, live);
+  }
   return most;
 }
 
@@ -146,7 +149,7 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
       const known = plans.get(turn.kind) ?? { prefix: turn.prefix, plan: planner(problemOf(problem, turn, own)) };
       plans.set(turn.kind, known);
       const { plan, prefix } = known;
-      for (const decision of plan.decisions) choices.push(asOf(decision, prefix, turn.prefix));
+      for (const decision of plan.decisions) choices.push(decisionOf(decision, prefix, turn.prefix));
       leastBytes = Math.max(leastBytes, others + plan.minimumPeakBytes);
       feasible &&= plan.feasible;
     }
@@ -160,7 +163,7 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
         [unplanned, ...choices.map(() => prefix)],
         prefix,
         fits,
-        Math.max(leastBytes, fits ? 0 : prefix.arenaBytes()),
+        fits ? Math.min(leastBytes, prefix.arenaBytes()) : Math.max(leastBytes, prefix.arenaBytes()),
       );
     }
     waste += over;
@@ -180,24 +183,31 @@ export const inTurn =
     const groups = turns
       .map(({ prefix }) => groupOf(options.filter(({ name }) => name.startsWith(prefix))))
       .filter(({ bytes }) => bytes > 0);
-    return withStates(
-      problem,
-      planTurns(planner, problem, turns),
+    return withStates(problem, planTurns(planner, problem, turns), {
       groups,
-      (count) => spread(groups, count),
-      (states, placements) => ({
+      chosen: (count) => spread(groups, count),
+      // two places: what leaves and what comes next lie beside what runs
+      placed: [2, 1].map(
+        (places) => (taken) =>
+          placedInTurn(
+            problem,
+            taken.map(({ states }) => states),
+            places,
+          ),
+      ),
+      planWith: (states, placements) => ({
         ...planTurns(planner, { ...problem, states: placements, stateMs: copyTimes(states) }, turns),
         states: decided(states, placements),
       }),
-      // then each step's own copies are within it
-      (states, placements) => {
+      // each step's own copies are within it
+      planWaiting: (states, placements) => {
         const own = hosted(problem, states, placements);
         return {
           ...planTurns(planner, own, turnsOf(own.graph)?.all as readonly Turn[]),
           states: decided(states, placements),
         };
       },
-    );
+    });
   };
 
 /** So many of a list, evenly spread, the ends last: a copy can hide beside those that stay in between. */

@@ -20,6 +20,16 @@ export const groupOf = (states: readonly StateOption[]): StateGroup => ({
 /** Plans with some states on the host, their copies placed so. */
 type PlanWith = (states: readonly StateOption[], placements: readonly StatePlacement[]) => Planned;
 
+/** Where states go: which groups of so many, the ways of placing their copies, the best first, and how that is planned. */
+interface Ways {
+  readonly groups: readonly StateGroup[];
+  readonly chosen: (count: number) => readonly StateGroup[];
+  readonly placed: readonly ((groups: readonly StateGroup[]) => readonly StatePlacement[])[];
+  readonly planWith: PlanWith;
+  /** Plans where nodes wait for all copies; default as otherwise. */
+  readonly planWaiting?: PlanWith;
+}
+
 /** A plan that adds such a share of the step's time is not worth a search for a faster one. */
 const littleShare = 0.01;
 
@@ -28,36 +38,39 @@ const moreTries = 3;
 
 /**
  * The plan with as few groups of states on the host as it takes to fit the budget, more where that is faster; `plain` is the
- * one that leaves all on the device. `chosen` says which are taken of so many. Where nothing else fits, all are, and nodes
- * wait for their copies: `planWaiting` plans so.
+ * one that leaves all on the device. Where nothing else fits, all are, and nodes wait for their copies.
  */
 export function withStates(
   problem: PlanProblem,
   plain: Planned,
-  groups: readonly StateGroup[],
-  chosen: (count: number) => readonly StateGroup[],
-  planWith: PlanWith,
-  planWaiting = planWith,
+  { groups, chosen, placed, planWith, planWaiting = planWith }: Ways,
 ): Planned {
   const { budgetBytes, nodeMs, constraints = {} } = problem;
   const { hostBytes = Number.POSITIVE_INFINITY } = constraints;
+  const bytesOf = (count: number): number => chosen(count).reduce((sum, { bytes }) => sum + bytes, 0);
   /** How many the host can hold. */
   let most = groups.length;
-  while (most > 0 && groupOf(chosen(most).flatMap(({ states }) => states)).bytes > hostBytes) most--;
+  while (most > 0 && bytesOf(most) > hostBytes) most--;
   if (budgetBytes === null || !most) return plain;
   const little = littleShare * nodeMs.reduce((sum, ms) => sum + ms, 0);
   const found: Planned[] = [];
+  /** The first way of so many that fits, else the last. */
   const tried = (count: number): Planned => {
-    const states = chosen(count).flatMap((group) => group.states);
-    const plan = planWith(states, hiddenStates(problem, states));
-    found.push(plan);
+    const taken = chosen(count);
+    let plan = plain;
+    for (const place of placed) {
+      plan = planWith(statesOf(taken), place(taken));
+      found.push(plan);
+      if (plan.feasible) break;
+    }
     return plan;
   };
-  const mean = groups.reduce((sum, { bytes }) => sum + bytes, 0) / groups.length;
+  const mean = bytesOf(groups.length) / groups.length;
   const missing = ({ minimumPeakBytes }: Planned): number =>
     Math.max(1, Math.ceil((minimumPeakBytes - budgetBytes) / mean));
-  let count = plain.feasible ? 1 : Math.min(most, missing(plain));
-  for (; count <= most; ) {
+  // what is more than all of them is not looked for
+  let count = plain.feasible ? 1 : missing(plain);
+  while (count <= most) {
     const plan = tried(count);
     if (plan.feasible) break;
     count = count < most ? Math.min(most, count + missing(plan)) : count + 1;
@@ -68,12 +81,14 @@ export function withStates(
     tried(Math.round(count + i * step));
   const best = fastest([plain, ...found], little);
   if (best.feasible) return best;
-  const all = chosen(most).flatMap((group) => group.states);
+  const all = statesOf(chosen(most));
   const last = planWaiting(all, waitedStates(all));
   const minimumPeakBytes = Math.min(...[plain, ...found, last].map((plan) => plan.minimumPeakBytes));
   const least = last.feasible || last.minimumPeakBytes < plain.minimumPeakBytes ? last : plain;
   return { ...least, minimumPeakBytes };
 }
+
+const statesOf = (groups: readonly StateGroup[]): StateOption[] => groups.flatMap(({ states }) => states);
 
 /** The fastest plan that fits, the first of those that are about as fast; any where none fits. */
 const fastest = (plans: readonly Planned[], little: number): Planned =>
@@ -88,17 +103,15 @@ export const onHost =
     const groups = stateOptions(problem)
       .map((state) => groupOf([state]))
       .sort((a, z) => z.bytes * idle(z) - a.bytes * idle(a));
-    return withStates(
-      problem,
-      plain,
+    return withStates(problem, plain, {
       groups,
-      (count) => groups.slice(0, count),
-      (states, placements) => {
-        const plan = planner(hosted(problem, states, placements));
-        const { bound: _, ...rest } = plan;
-        return { ...rest, states: decided(states, placements) };
+      chosen: (count) => groups.slice(0, count),
+      placed: [(taken) => hiddenStates(problem, statesOf(taken))],
+      planWith: (states, placements) => {
+        const { bound: _, ...plan } = planner(hosted(problem, states, placements));
+        return { ...plan, states: decided(states, placements) };
       },
-    );
+    });
   };
 
 const idle = ({ states }: StateGroup): number => states[0]?.idleMs ?? 0;
