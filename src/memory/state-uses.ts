@@ -59,3 +59,16 @@ export const stateUses = perObject((graph: Graph): ReadonlyMap<string, StateUses
   }
   return uses;
 });
+
+/** Rank of the last use of each state that comes from the host, by the number of the tensor that comes among all. */
+export function arrivals(graph: Graph): ReadonlyMap<number, number> {
+  const uses = stateUses(graph);
+  const origin = originOf(graph);
+  const names = [...graph.tensors.keys()];
+  return new Map(
+    [...homes(graph).keys()].map((name) => [
+      names.indexOf(origin(name)),
+      uses.get(name)?.last ?? graph.nodes.length - 1,
+    ]),
+  );
+}
