@@ -58,14 +58,8 @@ export async function eachAlone({ runtime, options, trials, limitBytes }: Scene)
     const { baseline } = trial;
     const values = new Map(trial.values());
     const { before } = await measureBuilt({ baseline, values }, runtime, withoutPlan(options));
-    const settings = {
-      ...withDefaults(options),
-      maxSlowdown: undefined,
-      planner: "best",
-      budget: "1B",
-      moves: 2000,
-      timeLimit: 5,
-    };
+    // what cannot fit is taken as low as the planners that take no search can
+    const settings = { ...withDefaults(options), maxSlowdown: undefined, planner: "mutwo", budget: "1B" };
     const problem = planProblem(baseline, before, settings);
     known.set(kind, {
       graph: baseline,

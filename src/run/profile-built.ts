@@ -200,7 +200,7 @@ async function measureUnplanned(baseline: Graph, runtime: Runtime, measure: Meas
 }
 
 /** Whether an error says that memory did not suffice, of the device or of a library on it. */
-const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
+export const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
 
 /** Options for a plan that swaps no more than the host can pin, if it could want to. */
 function withinHost<Settings extends { readonly hostMemory?: string; readonly swap?: boolean }>(

@@ -3,7 +3,8 @@ import { originalName } from "../graph/names.js";
 import { savedActivations } from "../memory/activations.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import { stateUses } from "../memory/state-uses.js";
-import type { Plan } from "../plan/plan.js";
+import { memberOf } from "../plan/multiplex/ring.js";
+import type { Plan, PlannedRing } from "../plan/plan.js";
 import { shown } from "../schema.js";
 import { differs, firstOf, namesOf, repeated, unknown } from "./contradiction.js";
 import { contradictionInGraph } from "./graph-checks.js";
@@ -189,7 +190,7 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
   // of the planned step: copies and parts of swaps go by what they are copies and parts of
   const isPlanned = (name: string): boolean =>
     nodes.has(name) || moved.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
-  const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints } = plan;
+  const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints, ring } = plan;
   const made = decisions.filter(({ action }) => action !== "keep").length;
   return (
     repeated(
@@ -226,7 +227,19 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
     (obstacle && !isPlanned(obstacle.node)
       ? `plan.obstacle.node is ${shown(obstacle.node)}, which is no node`
       : undefined) ||
-    unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation")
+    unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation") ||
+    (ring && ringFits(ring, nodes))
+  );
+}
+
+/** Members of a ring have nodes, and what stands before something are nodes too. */
+function ringFits({ members, before }: PlannedRing, nodes: ReadonlySet<string>): string | undefined {
+  const scopes = new Set([...nodes].map((name) => memberOf({ name })));
+  return (
+    repeated("plan.ring.members", members) ||
+    unknown("plan.ring.members", members, scopes, "model or sub-array of the step") ||
+    (members.length < 2 ? `plan.ring has ${members.length} members` : undefined) ||
+    unknown("plan.ring.before", Object.entries(before).flat(), nodes, "node")
   );
 }
 

@@ -5,7 +5,7 @@ import type { arrangements } from "./together-options.js";
 export type Arrangement = Exclude<(typeof arrangements)[number], "best">;
 
 /** The options that decide what one model's step is. */
-export type TrialOptions = Omit<ModelOptions, "together" | "copies" | "vary" | "arrange">;
+export interface TrialOptions extends Omit<ModelOptions, "together" | "copies" | "vary" | "arrange"> {}
 
 /** One of several models that were trained in one step. */
 export interface TrialInfo extends TrialOptions {
@@ -75,6 +75,7 @@ export interface RefusedRow {
   readonly refused: string;
 }
 
+/** A way to cut the models into sub-arrays, simulated or refused. */
 export type PartitionRow = SimulatedRow | RefusedRow;
 
 /** How many models a memory holds. */
