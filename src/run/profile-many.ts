@@ -29,7 +29,7 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const scene = sceneOf(file, runtime, options);
   const { trials } = scene;
   const alone = await eachAlone(scene);
-  const fits = fitCount(alone, scene.limitBytes);
+  const fits = fitCount(scene, alone);
   const { candidates: all, partitions } = await candidatesOf(scene, alone);
   const predictions: (Prediction | null)[] = [];
   for (const one of all) predictions.push(await predict(one, scene, alone));
