@@ -13,6 +13,15 @@ export interface TrialPiece {
 /** The name in a joint graph of a tensor or node that the step of a trial alone, or of those fused with it, calls so. */
 export const jointName = ({ array }: GraphTrial, name: string): string => `${array}/${name}`;
 
+/** Which member of a joint graph a tensor or node is of, by its name: the name before the slash; of any other graph, and of what is of none, `""`. */
+export function memberOf({ trials = [] }: Pick<Graph, "trials">): (name: string) => string {
+  const arrays = new Set(trials.map(({ array }) => array));
+  return (name) => {
+    const first = name.slice(0, Math.max(0, name.indexOf("/")));
+    return arrays.has(first) ? first : "";
+  };
+}
+
 /** How many models are fused into the sub-array of a trial, itself among them. */
 export const fusedCount = ({ trials = [] }: Pick<Graph, "trials">, { array }: GraphTrial): number =>
   trials.filter((other) => other.array === array).length;

@@ -5,11 +5,12 @@ import { sha256Of } from "../model/read.js";
 import { budgetBytesOf, parseBudget } from "../plan/budget.js";
 import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
+import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { eachAlone, fitCount, kindOf } from "./alone.js";
 import { fused, fusedSizes, isInTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
-import { type BuiltTrial, buildTrials, checkJointMemory } from "./build-trials.js";
+import { type BuiltTrial, buildTrials, checkFits, checkJointMemory } from "./build-trials.js";
 import { arrangedOf, type Prediction, predict } from "./candidate.js";
 import { type Asked, candidatesOf, executedOf, fastest } from "./candidates.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
@@ -30,6 +31,8 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const { trials } = scene;
   const alone = await eachAlone(scene);
   const fits = fitCount(scene, alone);
+  // a budget that is not met is an answer; what the device does not hold is none
+  if (scene.limitBytes !== scene.budgetBytes) checkFits(trials.length, fits);
   const { candidates: all, partitions } = await candidatesOf(scene, alone);
   const predictions: (Prediction | null)[] = [];
   for (const one of all) predictions.push(await predict(one, scene, alone));
@@ -69,7 +72,7 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const trials = buildTrials(specs, runtime, undefined, (done, total) =>
     options.onProgress?.("build steps", done, total),
   );
-  if (runtime.backend === "cpu") checkJointMemory(trials);
+  if (runtime.backend === "cpu") checkJointMemory(trials, freeHostBytes(), true);
   const freeBytes = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
   const { budget } = options;
   const given = budget === undefined ? undefined : parseBudget(budget);

@@ -14,12 +14,12 @@ const lineBytes = 64n;
 const littleBytes = 2 ** 26;
 
 /** Bytes that this process can still have; macOS counts what it would give back as used. */
-const freeBytes = (): number => (process.platform === "darwin" ? os.totalmem() : process.availableMemory());
+export const freeHostBytes = (): number => (process.platform === "darwin" ? os.totalmem() : process.availableMemory());
 
 /** Throws `out of memory: …` where the machine has not so many bytes left for a step's values. */
 export function checkHostMemory(bytes: number): void {
   if (bytes <= littleBytes) return;
-  const free = freeBytes();
+  const free = freeHostBytes();
   if (bytes <= free) return;
   throw new Error(
     `out of memory: the step's values need ${formatBytes(bytes)}, this machine has ${formatBytes(free)} free; bind smaller dimensions, or let --backend estimate plan without running it`,
@@ -27,7 +27,7 @@ export function checkHostMemory(bytes: number): void {
 }
 
 /** Bytes that may be pinned for a device: of what this process can still have, a tenth is left alone. */
-export const pinnableBytes = (): number => Math.floor(0.9 * freeBytes());
+export const pinnableBytes = (): number => Math.floor(0.9 * freeHostBytes());
 
 /** Throws `out of memory: …` where the host has not so many bytes left to pin for what a step swaps out. */
 export function checkPinned(bytes: number): void {

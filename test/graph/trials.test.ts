@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph, GraphTrial } from "../../src/graph/graph.js";
-import { fusedCount, jointName, lossPlace, putTrial, readTrial, trialPieces } from "../../src/graph/trials.js";
+import {
+  fusedCount,
+  jointName,
+  lossPlace,
+  memberOf,
+  putTrial,
+  readTrial,
+  trialPieces,
+} from "../../src/graph/trials.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 
 const alone = { name: "m0", array: "m0", loss: "m0/loss" };
@@ -126,4 +134,10 @@ test("fusedCount and jointName go by the sub-array", () => {
       [2, "f0/w"],
     ],
   );
+});
+
+test("memberOf(graph) tells of a name which member it is of", () => {
+  const of = memberOf(graph);
+  assert.deepEqual(["m0/w", "f0/update/Sub", "m1/w", "w", "loss/Add", "/a/b"].map(of), ["m0", "f0", "", "", "", ""]);
+  assert.equal(memberOf({})("m0/w"), "");
 });
