@@ -48,6 +48,8 @@ export type {
   Plan,
   PlannedRing,
   PlanProblem,
+  StateDecision,
+  StatePlacement,
   Steady,
   SwapPlacement,
   Variant,

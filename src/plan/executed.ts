@@ -26,8 +26,11 @@ export const ringOfPlan = (graph: Graph, { members, stages, before }: PlannedRin
 });
 
 /** The step that a plan makes of a graph: its decisions carried out, and multiplexed where it says so. Throws what `rewrite` and `rotate` do. */
-export function executedGraph(graph: Graph, { decisions, ring }: Pick<Plan, "decisions" | "ring">): ExecutedGraph {
-  const planned = rewrite(graph, decisions);
+export function executedGraph(
+  graph: Graph,
+  { decisions, states, ring }: Pick<Plan, "decisions" | "states" | "ring">,
+): ExecutedGraph {
+  const planned = rewrite(graph, decisions, states);
   if (!ring) return { graph: planned };
   const rotation = rotate(planned, ringOfPlan(graph, ring));
   return { graph: rotation.graph, rotation };

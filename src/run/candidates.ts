@@ -13,8 +13,6 @@ import type { PartitionRow } from "./together.js";
 export interface Asked extends Scene {
   /** All ways but the multiplexed one. */
   readonly joints: readonly JointStep[];
-  /** Whether the memory that a step may take is all that the device has. */
-  readonly isWhole: boolean;
   /** The budget of all plans; null without one. */
   readonly budgetBytes: number | null;
 }

@@ -30,9 +30,9 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const scene = sceneOf(file, runtime, options);
   const { trials } = scene;
   const alone = await eachAlone(scene);
-  const fits = fitCount(alone, scene.limitBytes);
+  const fits = fitCount(scene, alone);
   // a budget that is not met is an answer; what the device does not hold is none
-  if (scene.isWhole) checkFits(trials.length, fits);
+  if (scene.limitBytes !== scene.budgetBytes) checkFits(trials.length, fits);
   const { candidates: all, partitions } = await candidatesOf(scene, alone);
   const predictions: (Prediction | null)[] = [];
   for (const one of all) predictions.push(await predict(one, scene, alone));
@@ -79,7 +79,7 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const limitBytes = given && "bytes" in given ? Math.min(freeBytes, given.bytes) : freeBytes;
   const joints = jointSteps(runtime, trials, limitBytes, options.arrange);
   const scene = { runtime, options, trials, joints };
-  if (budget === undefined) return { ...scene, limitBytes: freeBytes, isWhole: true, budgetBytes: null };
+  if (budget === undefined) return { ...scene, limitBytes: freeBytes, budgetBytes: null };
   // a share is one of the fused step, where there is one, whichever step is planned
   const base =
     joints.find(({ arrangement }) => arrangement === "fused") ??
@@ -91,7 +91,6 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
     ...scene,
     options: { ...options, budget: `${budgetBytes}B` },
     limitBytes: Math.min(freeBytes, budgetBytes),
-    isWhole: freeBytes <= budgetBytes,
     budgetBytes,
   };
 }

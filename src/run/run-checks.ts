@@ -2,6 +2,7 @@ import { categories, type Graph, type Node, tensorOf } from "../graph/graph.js";
 import { originalName } from "../graph/names.js";
 import { savedActivations } from "../memory/activations.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
+import { stateUses } from "../memory/state-uses.js";
 import { memberOf } from "../plan/multiplex/ring.js";
 import type { Plan, PlannedRing } from "../plan/plan.js";
 import { shown } from "../schema.js";
@@ -183,9 +184,12 @@ function timelineOfGraphFits({ timeline: memory, peakHolders: listed }: Profile,
 function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined {
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const nodes = new Set(namesOf(graph.nodes));
+  const known = stateUses(graph);
+  const states = plan.states ?? [];
+  const moved = new Set(states.map(({ state }) => state));
   // of the planned step: copies and parts of swaps go by what they are copies and parts of
   const isPlanned = (name: string): boolean =>
-    nodes.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
+    nodes.has(name) || moved.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
   const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints, ring } = plan;
   const made = decisions.filter(({ action }) => action !== "keep").length;
   return (
@@ -205,6 +209,15 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
         return `${place}.savedBytes is ${decision.savedBytes}, and the activation has ${row.memoryBytes}`;
       const [strange] = [decision.swap?.outDone, decision.swap?.prefetch].filter((name) => name && !isPlanned(name));
       return strange !== undefined && `${place}.swap names ${shown(strange)}, which is no node`;
+    }) ||
+    repeated(
+      "plan.states",
+      states.map(({ state }) => state),
+    ) ||
+    firstOf(states, ({ state, prefetch, outDone }, i) => {
+      if (!known.has(state)) return `plan.states[${i}].state is ${shown(state)}, which is no state`;
+      const [strange] = [prefetch, outDone].filter((name) => name && !nodes.has(name)) as string[];
+      return strange !== undefined && `plan.states[${i}] names ${shown(strange)}, which is no node`;
     }) ||
     (kept + made !== rows.size && `plan.kept is ${kept}, with ${made} decisions on ${rows.size} activations`) ||
     (timelinePeakBytes > peakBytes && `plan.timelinePeakBytes is ${timelinePeakBytes}, more than ${peakBytes}`) ||

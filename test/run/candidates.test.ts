@@ -29,7 +29,7 @@ const sceneOf = (given: object, budgetBytes: number | null) => {
   const joints = [sideBySide(runtime, trials, 1e12)];
   const limitBytes = budgetBytes ?? Number.POSITIVE_INFINITY;
   const asked = budgetBytes === null ? options : { ...options, budget: `${budgetBytes}B` };
-  return { runtime, options: asked, trials, joints, limitBytes, isWhole: false, budgetBytes };
+  return { runtime, options: asked, trials, joints, limitBytes, budgetBytes };
 };
 
 test("candidatesOf: what may be the fastest is planned by the planner that is asked for, the rest by one that takes no time", async () => {

@@ -93,8 +93,9 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   assert.ok(sameAsAlone && sameAsAlone.compared > 1000 && (sameAsAlone.worstRelativeError ?? 1) < 1e-5);
   assert.equal(together.executed, "multiplexed");
   const [row, ...others] = together.arranged;
-  assert.deepEqual([row?.arrangement, others.length], ["multiplexed", 0]);
-  assert.equal(row?.predictedMs, (row.unplannedMs ?? 0) + (row.addedMs ?? 0));
+  assert.ok(row);
+  assert.deepEqual([row.arrangement, others.length], ["multiplexed", 0]);
+  assert.equal(row.predictedMs, (row.unplannedMs ?? 0) + (row.addedMs ?? 0));
   assert.equal(row.plannedPeakBytes, plan.peakBytes);
   assert.notEqual(row.measuredMs, row.predictedMs);
   // every partition was simulated, and of those that fit the fastest is executed
@@ -173,6 +174,30 @@ test("fused models whose settings differ have their states where each of them lo
   const options = { ...quick, loss: "ce", optimizer: "adam", copies: 3, vary: ["lr=1e-3,1e-2"], dims: { batch: 8 } };
   const { together } = await profileModel(resnet, { ...options, arrange: "fused" });
   assert.ok(together?.sameAsAlone && (together.sameAsAlone.worstRelativeError ?? 1) < 1e-5);
+});
+
+test("with states on the host between their uses more models fit: as many as it says, and no more", async () => {
+  const bert = at("fixtures/bert_tiny.ts.onnx");
+  const options = { ...quick, loss: "ce", optimizer: "adam", moves: 300, timeLimit: 60, planner: "best" } as const;
+  const limitBytes = 1_040_000;
+  const profiled = (copies: number, hostMemory?: string) =>
+    profileModel(bert, {
+      ...options,
+      ...(hostMemory && { hostMemory }),
+      copies,
+      arrange: "side-by-side",
+      budget: `${limitBytes}B`,
+    });
+  const without = await profiled(2);
+  const run = await profiled(5, "1GiB");
+  const [few, many] = [without.together?.fits?.planned ?? 0, run.together?.fits?.planned ?? 0];
+  assert.ok(many > 5 * few, `${many} and ${few}`);
+  assert.ok(run.plan?.feasible && run.plan.states?.length);
+  assert.deepEqual(run.equality?.different, []);
+  assert.ok(run.together?.sameAsAlone?.bitwise);
+  assert.ok((await profiled(many, "1GiB")).plan?.feasible);
+  const more = await profiled(many + 1, "1GiB");
+  assert.equal(more.plan?.feasible, false);
 });
 
 test("a model that does not fit the options is named", async () => {
