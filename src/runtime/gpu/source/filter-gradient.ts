@@ -1,9 +1,11 @@
 import { instructions } from "./attention-instructions.js";
-import { constants, distances, type GroupedShape, helpers, linesOf, sizes, upTo } from "./convolution.js";
+import { type GroupedShape, type Lines, linesOf, placesSource, upTo } from "./convolution-lines.js";
 import { type KernelSource, named } from "./kernel.js";
 
-/** Positions that are read at a time, and a block's channels of both images. */
-const step = 64;
+/** Positions that are read at a time; of several lines fewer. */
+const stepOf = (lines: Lines): number => (lines.read.length > 1 ? 32 : 64);
+
+/** A block's channels of both images. */
 const [tileMade, tileRead] = [64, 32];
 const threads = 128;
 
@@ -17,7 +19,8 @@ export interface FilterGradient {
 /** How many blocks of a device share the positions, so that all of it has work. */
 export function splitsOf(shape: GroupedShape, multiprocessors: number): number {
   const blocks = shape.groups * Math.ceil(shape.made / tileMade) * Math.ceil(shape.channels / tileRead);
-  const chunks = Math.ceil(linesOf(shape).count / step);
+  const lines = linesOf(shape);
+  const chunks = Math.ceil(lines.count / stepOf(lines));
   return Math.max(1, Math.min(chunks, Math.round((2 * multiprocessors) / blocks)));
 }
 
@@ -29,21 +32,22 @@ export function splitsOf(shape: GroupedShape, multiprocessors: number): number {
 export function filterGradientSource(shape: GroupedShape, splits: number): FilterGradient {
   const lines = linesOf(shape);
   const taps = lines.taps.length;
+  const step = stepOf(lines);
+  const own = step + lines.span;
   const chunks = Math.ceil(lines.count / step);
-  const [lineMade, lineRead] = [upTo(step, 4, 32), upTo(step + lines.span, 4, 32)];
+  const [lineMade, lineRead] = [upTo(step, 4, 32), upTo(own * lines.read.length, 4, 32)];
   const stage = tileMade * lineMade + tileRead * lineRead;
   const out = tileRead * taps + 4;
   const blocksMade = Math.ceil(shape.made / tileMade);
   const blocksRead = Math.ceil(shape.channels / tileRead);
   const size = shape.groups * shape.made * shape.channels * taps;
   const values = {
-    ...sizes(shape, lines),
     STEP: step,
     THREADS: threads,
     LINE_MADE: lineMade,
     LINE_READ: lineRead,
     STAGE: stage,
-    READ: step + lines.span,
+    READ: own,
     TILE_MADE: tileMade,
     TILE_READ: tileRead,
     BLOCKS_MADE: blocksMade,
@@ -56,9 +60,7 @@ export function filterGradientSource(shape: GroupedShape, splits: number): Filte
   };
   const text = (name: string): string => `namespace ${name}_ {
 ${instructions.tf32}
-${constants(values)}
-${helpers}
-${distances(lines)}
+${placesSource(shape, lines, own, values)}
 extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float* x, const float* dy, float* dw) {
   float* const shared = (float*)mutwo_shared;
   const int read0 = blockIdx.x % BLOCKS_READ * TILE_READ, made0 = blockIdx.x / BLOCKS_READ % BLOCKS_MADE * TILE_MADE;
@@ -68,20 +70,23 @@ extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float*
   const float* const ds = dy + ((long long)group * MADE + made0) * (MADE_HEIGHT * MADE_WIDTH);
   auto fetch = [&](float* stage, int chunk) {
     const int first = chunk * STEP;
-    const int made = made_at(first + (int)threadIdx.x % STEP);
+    const int made = made_at(first + (int)threadIdx.x % STEP, 0);
 #pragma unroll 8
     for (int n = threadIdx.x / STEP; n < TILE_MADE; n += THREADS / STEP) {
       const bool valid = made >= 0 && made0 + n < MADE;
       copy_small<4>(stage + n * LINE_MADE + (int)threadIdx.x % STEP, ds + (valid ? made + n * (MADE_HEIGHT * MADE_WIDTH) : 0), valid);
     }
-    for (int at = threadIdx.x; at < READ; at += THREADS) {
-      const int from = read_at(first - BEFORE + at);
+#pragma unroll
+    for (int line = 0; line < LINES; line++)
+      for (int at = threadIdx.x; at < READ; at += THREADS) {
+        const int from = read_at(first - BEFORE + at, line);
+        float* const to = stage + TILE_MADE * LINE_MADE + line * READ + at;
 #pragma unroll 8
-      for (int k = 0; k < TILE_READ; k++) {
-        const bool valid = from >= 0 && read0 + k < CHANNELS;
-        copy_small<4>(stage + TILE_MADE * LINE_MADE + k * LINE_READ + at, xs + (valid ? from + k * (HEIGHT * WIDTH) : 0), valid);
+        for (int k = 0; k < TILE_READ; k++) {
+          const bool valid = from >= 0 && read0 + k < CHANNELS;
+          copy_small<4>(to + k * LINE_READ, xs + (valid ? from + k * (HEIGHT * WIDTH) : 0), valid);
+        }
       }
-    }
     copies_begin();
   };
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;

@@ -1,17 +1,17 @@
-import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution.js";
+import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution-lines.js";
 
 // convolutions in groups by their definition, in float64
 
 /** Every product of a convolution: where its element of x, w and y lies. */
 function* products(shape: GroupedShape): Generator<readonly [x: number, w: number, y: number]> {
-  const { batch, groups, channels, made, image, result, kernel, pads, dilations } = shape;
+  const { batch, groups, channels, made, image, result, kernel, pads, strides, dilations } = shape;
   for (let b = 0; b < batch; b++)
     for (let m = 0; m < groups * made; m++)
       for (let c = 0; c < channels; c++)
         for (let i = 0; i < result[0] * result[1]; i++)
           for (let tap = 0; tap < kernel[0] * kernel[1]; tap++) {
-            const row = Math.floor(i / result[1]) - pads[0] + Math.floor(tap / kernel[1]) * dilations[0];
-            const column = (i % result[1]) - pads[1] + (tap % kernel[1]) * dilations[1];
+            const row = Math.floor(i / result[1]) * strides[0] - pads[0] + Math.floor(tap / kernel[1]) * dilations[0];
+            const column = (i % result[1]) * strides[1] - pads[1] + (tap % kernel[1]) * dilations[1];
             if (row < 0 || row >= image[0] || column < 0 || column >= image[1]) continue;
             const channel = (b * groups + Math.floor(m / made)) * channels + c;
             yield [
@@ -51,11 +51,4 @@ export function gradients(
     add(dw, j, (x[i] ?? 0) * (dy[k] as number));
   }
   return { x: dx, w: dw };
-}
-
-/** The convolution whose gradient another one computes. */
-export function reversed(shape: GroupedShape): GroupedShape {
-  const { channels, made, image, result, kernel, pads, dilations } = shape;
-  const pad = (axis: 0 | 1): number => (kernel[axis] - 1) * dilations[axis] - pads[axis];
-  return { ...shape, channels: made, made: channels, image: result, result: image, pads: [pad(0), pad(1)] };
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { randomFrom } from "../../../../src/graph/random.js";
 import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
-import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution.js";
+import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution-lines.js";
 import { filterGradientSource, splitsOf } from "../../../../src/runtime/gpu/source/filter-gradient.js";
 import { emulate } from "./attention-host.js";
 import { gradients } from "./convolution-values.js";
@@ -19,6 +19,7 @@ const plain: GroupedShape = {
   result: [5, 6],
   kernel: [3, 3],
   pads: [1, 1],
+  strides: [1, 1],
   dilations: [1, 1],
 };
 
@@ -27,6 +28,8 @@ const cases: readonly (readonly [string, GroupedShape, number])[] = [
   ["split", { ...plain, made: 72, batch: 5 }, 2],
   ["one element", { ...plain, kernel: [1, 1], pads: [0, 0] }, 1],
   ["no padding", { ...plain, pads: [0, 0], result: [3, 4] }, 1],
+  ["strides", { ...plain, strides: [2, 2], result: [3, 3] }, 1],
+  ["strides of one element", { ...plain, kernel: [1, 1], pads: [0, 0], strides: [2, 2], result: [3, 3] }, 1],
   ["dilated", { ...plain, pads: [2, 2], dilations: [2, 2] }, 2],
 ];
 
