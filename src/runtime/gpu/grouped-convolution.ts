@@ -3,7 +3,7 @@ import type { Pointer } from "../ort-api.js";
 import type { Gpu } from "./context.js";
 import type { Convolution, ConvolutionSpec, KernelRecipe, Trial } from "./cudnn-convolutions.js";
 import { type GroupedTile, groupedSource } from "./source/convolution.js";
-import { type GroupedShape, hasLines } from "./source/convolution-lines.js";
+import { type GroupedShape, hasLines, isNarrow } from "./source/convolution-lines.js";
 import { filterGradientSource, splitsOf } from "./source/filter-gradient.js";
 import type { KernelSource } from "./source/kernel.js";
 
@@ -31,11 +31,14 @@ const stridedTiles: readonly GroupedTile[] = [
   { positions: 64, channels: 32, warps: [2, 2] },
 ];
 
-/** Channels of a group that are read at a time are a multiple of this. */
+/** Channels of a group are a multiple of this, but for the colours of pictures. */
 const channelStep = 8;
 
 /** A warp holds the sums of all elements of a window, and of all remainders of a stride. */
 const [mostTaps, mostStride] = [9, 2];
+
+/** Elements of a window for a few channels. */
+const mostNarrowTaps = 64;
 
 /** Kernels count elements in 32 bits. */
 const mostElements = 2 ** 30;
@@ -61,9 +64,10 @@ export function groupedShape(spec: ConvolutionSpec): GroupedShape | undefined {
     ...(kind === "input" && { transposed: true }),
   };
   const taps = shape.kernel[0] * shape.kernel[1];
-  const isWhole = [shape.channels, shape.made].every((count) => count % channelStep === 0);
+  const isFew = isNarrow(shape) && !shape.transposed;
+  const isWhole = [isFew ? 0 : shape.channels, shape.made].every((count) => count % channelStep === 0);
   const isSmall = [x, w, y].every((one) => elementCount(one) < mostElements);
-  return isWhole && isSmall && taps <= mostTaps && Math.max(...shape.strides) <= mostStride && hasLines(shape)
+  return isWhole && isSmall && taps <= (isFew ? mostNarrowTaps : mostTaps) && Math.max(...shape.strides) <= mostStride && hasLines(shape)
     ? shape
     : undefined;
 }

@@ -158,6 +158,12 @@ export const hasLines = ({ pads, kernel, strides, dilations }: GroupedShape): bo
     return pads[axis] <= reach && (strides[axis] === 1 || dilations[axis] === 1);
   });
 
+/** So few channels are read as colours of a picture are: all at once. */
+const mostColours = 4;
+
+/** Whether a group reads so few channels that products are as wide as those. */
+export const isNarrow = ({ channels }: GroupedShape): boolean => channels <= mostColours;
+
 /** The least number from n on that is so many more than a multiple. */
 export const upTo = (n: number, rest: number, of: number): number => n + ((((rest - n) % of) + of) % of);
 

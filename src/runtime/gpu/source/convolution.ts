@@ -1,5 +1,5 @@
-import { instructions } from "./attention-instructions.js";
-import { type GroupedShape, linesOf, placesSource, upTo } from "./convolution-lines.js";
+import { instructions, shortProduct } from "./attention-instructions.js";
+import { type GroupedShape, isNarrow, linesOf, placesSource, upTo } from "./convolution-lines.js";
 import { type KernelSource, named } from "./kernel.js";
 
 /** How a block goes about it. */
@@ -12,7 +12,9 @@ export interface GroupedTile {
 }
 
 /** Channels that are read into shared memory at a time. */
-const stepOf = ({ channels, kernel }: GroupedShape): number => {
+const stepOf = (shape: GroupedShape): number => {
+  const { channels, kernel } = shape;
+  if (isNarrow(shape)) return 4;
   const taps = kernel[0] * kernel[1];
   return [32, 16, 8].find((step) => channels % step === 0 && step * taps <= 72) ?? 8;
 };
@@ -40,6 +42,9 @@ export function groupedSource(shape: GroupedShape, tile: GroupedTile): KernelSou
     shape.groups,
   ] as const;
   const stage = step * line + filterFloats;
+  const narrow = isNarrow(shape);
+  // elements of filters that are copied at once
+  const wide = (transposed ? shape.made : shape.channels) * taps * 4 % 16 === 0 && (step * taps) % 4 === 0 ? 4 : 1;
   const values = {
     STEP: step,
     THREADS: threads,
@@ -54,29 +59,32 @@ export function groupedSource(shape: GroupedShape, tile: GroupedTile): KernelSou
     NI: tile.channels / tile.warps[1] / 8,
     BLOCKS: blocksOf[0],
     BLOCKS_MADE: blocksOf[1],
+    WIDE: wide,
+    DEPTH: narrow ? 4 : 8,
   };
+  const copy = wide === 4 ? "copy16" : "copy_small<4>";
   const filters = transposed
     ? `
   // filters of STEP channels, each with the taps of TILE_MADE made ones: [STEP][TILE_MADE * TAPS]
-  constexpr int PARTS = TILE_MADE * TAPS / 4;
+  constexpr int PARTS = TILE_MADE * TAPS / WIDE;
   for (int i = threadIdx.x; i < STEP * PARTS; i += THREADS) {
-    const int k = i / PARTS, part = i % PARTS * 4;
+    const int k = i / PARTS, part = i % PARTS * WIDE;
     const bool valid = made0 * TAPS + part < MADE * TAPS;
-    copy16(to + k * FILTER_PITCH + part,
+    ${copy}(to + k * FILTER_PITCH + part,
            w + ((long long)(group * CHANNELS + channel + k) * MADE + made0) * TAPS + (valid ? part : 0), valid);
   }`
     : `
   // filters of TILE_MADE made channels, each with the taps of STEP channels: [TILE_MADE][STEP * TAPS]
-  constexpr int PARTS = STEP * TAPS / 4;
+  constexpr int PARTS = STEP * TAPS / WIDE;
   for (int i = threadIdx.x; i < TILE_MADE * PARTS; i += THREADS) {
-    const int n = i / PARTS, part = i % PARTS * 4;
-    const bool valid = made0 + n < MADE;
-    copy16(to + n * FILTER_PITCH + part,
-           w + ((long long)(group * MADE + (valid ? made0 + n : 0)) * CHANNELS + channel) * TAPS + part, valid);
+    const int n = i / PARTS, part = i % PARTS * WIDE;
+    const bool valid = made0 + n < MADE && channel * TAPS + part < CHANNELS * TAPS;
+    ${copy}(to + n * FILTER_PITCH + part,
+            w + (valid ? ((long long)(group * MADE + made0 + n) * CHANNELS + channel) * TAPS + part : 0), valid);
   }`;
   const [ofMade, ofChannel] = transposed ? ["TAPS", "FILTER_PITCH"] : ["FILTER_PITCH", "TAPS"];
   const text = (name: string): string => `namespace ${name}_ {
-${instructions.tf32}
+${instructions.tf32}${narrow ? shortProduct : ""}
 ${placesSource(shape, lines, own, values)}
 extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x, const float* w, float* y) {
   float* const shared = (float*)mutwo_shared;
@@ -98,7 +106,8 @@ extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x,
         if (at < READ)
           for (int k = 0; k < STEP; k++)
             copy_small<4>(stage + k * LINE + line * READ + at,
-                          xs + (channel + k) * (HEIGHT * WIDTH) + (place < 0 ? 0 : place), place >= 0);
+                          xs + (place < 0 || channel + k >= CHANNELS ? 0 : (channel + k) * (HEIGHT * WIDTH) + place),
+                          place >= 0 && channel + k < CHANNELS);
       }
     float* const to = stage + STEP * LINE;${filters}
     copies_begin();
@@ -122,24 +131,24 @@ extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x,
     const float* const a = shared + turn * STAGE + lane % 4 * LINE + row;
     const float* const b = shared + turn * STAGE + STEP * LINE + (column + lane / 4) * ${ofMade} + lane % 4 * ${ofChannel};
 #pragma unroll
-    for (int k = 0; k < STEP; k += 8) {
+    for (int k = 0; k < STEP; k += DEPTH) {
 #pragma unroll
       for (int tap = 0; tap < TAPS; tap++) {
         unsigned left[MI][4], right[NI][2];
 #pragma unroll
         for (int i = 0; i < MI; i++)
 #pragma unroll
-          for (int e = 0; e < 4; e++)
+          for (int e = 0; e < DEPTH / 2; e++)
             left[i][e] = rounded(a[(k + e / 2 * 4) * LINE + i * 16 + e % 2 * 8 + distance(tap)]);
 #pragma unroll
         for (int j = 0; j < NI; j++)
 #pragma unroll
-          for (int e = 0; e < 2; e++)
+          for (int e = 0; e < DEPTH / 4; e++)
             right[j][e] = rounded(b[(k + e * 4) * ${ofChannel} + j * 8 * ${ofMade} + filter_of(tap)]);
 #pragma unroll
         for (int i = 0; i < MI; i++)
 #pragma unroll
-          for (int j = 0; j < NI; j++) multiply(sums[phase_of(tap)][i][j], left[i], right[j][0], right[j][1]);
+          for (int j = 0; j < NI; j++) ${narrow ? "multiply_short(sums[phase_of(tap)][i][j], left[i], right[j][0])" : "multiply(sums[phase_of(tap)][i][j], left[i], right[j][0], right[j][1])"};
       }
     }
   }
@@ -164,5 +173,5 @@ extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x,
 }
 `;
   const blocks = blocksOf[0] * blocksOf[1] * blocksOf[2];
-  return { ...named(text, blocks, threads), sharedBytes: 8 * stage };
+  return { ...named(text, blocks, threads), sharedBytes: 4 * stage * (step < shape.channels ? 2 : 1) };
 }

@@ -1,13 +1,16 @@
 import { instructions } from "./attention-instructions.js";
-import { type GroupedShape, type Lines, linesOf, placesSource, upTo } from "./convolution-lines.js";
+import { type GroupedShape, isNarrow, type Lines, linesOf, placesSource, upTo } from "./convolution-lines.js";
 import { type KernelSource, named } from "./kernel.js";
 
-/** Positions that are read at a time; of several lines fewer. */
-const stepOf = (lines: Lines): number => (lines.read.length > 1 ? 32 : 64);
+/** Positions that are read at a time; of several lines of many channels fewer. */
+const stepOf = (shape: GroupedShape, lines: Lines): number => (lines.read.length > 1 && !isNarrow(shape) ? 32 : 64);
 
-/** A block's channels of both images. */
-const [tileMade, tileRead] = [64, 32];
-const threads = 128;
+/** A block's channels of what is made, and of what is read. */
+const tileMade = 64;
+const tileReadOf = (shape: GroupedShape): number => (isNarrow(shape) ? shape.channels : 32);
+
+const warps = 4;
+const threads = 32 * warps;
 
 /** The gradient of filters, by one kernel or by two with what the first leaves in the workspace. */
 export interface FilterGradient {
@@ -18,11 +21,41 @@ export interface FilterGradient {
 
 /** How many blocks of a device share the positions, so that all of it has work. */
 export function splitsOf(shape: GroupedShape, multiprocessors: number): number {
-  const blocks = shape.groups * Math.ceil(shape.made / tileMade) * Math.ceil(shape.channels / tileRead);
+  const blocks = shape.groups * Math.ceil(shape.made / tileMade) * Math.ceil(shape.channels / tileReadOf(shape));
   const lines = linesOf(shape);
-  const chunks = Math.ceil(lines.count / stepOf(lines));
+  const chunks = Math.ceil(lines.count / stepOf(shape, lines));
   return Math.max(1, Math.min(chunks, Math.round((2 * multiprocessors) / blocks)));
 }
+
+/** How the columns of a warp's products are found in shared memory, and where their sums go. */
+interface Columns {
+  /** Sets `row`, and what the other two need. */
+  readonly begin: string;
+  /** Where column c reads, beyond its position. */
+  readonly read: string;
+  /** Which element of the filter the sum e of column c is. */
+  readonly write: string;
+}
+
+/** Two warps beside each other, each with 16 channels: all of their taps are as far apart for every thread. */
+const columnsOfChannels: Columns = {
+  begin: `  const int row = warp % 2 * (MI * 16) + lane / 4, column = warp / 2 * 16;`,
+  read: "(column + c % 2 * 8 + lane / 4) * LINE_READ + distance(c / 2)",
+  write: "(column + c % 2 * 8 + lane % 4 * 2 + e % 2) * TAPS + c / 2",
+};
+
+/** Four warps with some of all elements each. */
+const narrowColumns: Columns = {
+  begin: `  const int row = lane / 4;
+  int from[COLUMNS];
+#pragma unroll
+  for (int c = 0; c < COLUMNS; c++) {
+    const int n = (warp * COLUMNS + c) * 8 + lane / 4;
+    from[c] = n < ROW ? n / TAPS * LINE_READ + distance(n % TAPS) : 0;
+  }`,
+  read: "from[c]",
+  write: "(warp * COLUMNS + c) * 8 + lane % 4 * 2 + e % 2",
+};
 
 /**
  * CUDA C of the gradient of a convolution's filters. Parameters: x, gradient of y, then the filters' gradient (or, where
@@ -32,12 +65,16 @@ export function splitsOf(shape: GroupedShape, multiprocessors: number): number {
 export function filterGradientSource(shape: GroupedShape, splits: number): FilterGradient {
   const lines = linesOf(shape);
   const taps = lines.taps.length;
-  const step = stepOf(lines);
+  const step = stepOf(shape, lines);
+  const tileRead = tileReadOf(shape);
+  const narrow = isNarrow(shape);
   const own = step + lines.span;
   const chunks = Math.ceil(lines.count / step);
   const [lineMade, lineRead] = [upTo(step, 4, 32), upTo(own * lines.read.length, 4, 32)];
   const stage = tileMade * lineMade + tileRead * lineRead;
-  const out = tileRead * taps + 4;
+  // columns of a product: an element of the window for each of some channels, or (of few channels) all of both
+  const columns = narrow ? Math.ceil((tileRead * taps) / (8 * warps)) : 2 * taps;
+  const out = (narrow ? 8 * warps * columns : tileRead * taps) + 4;
   const blocksMade = Math.ceil(shape.made / tileMade);
   const blocksRead = Math.ceil(shape.channels / tileRead);
   const size = shape.groups * shape.made * shape.channels * taps;
@@ -55,9 +92,13 @@ export function filterGradientSource(shape: GroupedShape, splits: number): Filte
     SPLITS: splits,
     CHUNKS: chunks,
     OUT: out,
-    MI: 2,
-    NI: 2,
+    MI: narrow ? 4 : 2,
+    COLUMNS: columns,
+    ROW: tileRead * taps,
+    WIDE: (shape.channels * taps) % 4 === 0 ? 4 : 1,
   };
+  const wide = values.WIDE === 4 ? "float4" : "float";
+  const layoutOf = narrow ? narrowColumns : columnsOfChannels;
   const text = (name: string): string => `namespace ${name}_ {
 ${instructions.tf32}
 ${placesSource(shape, lines, own, values)}
@@ -90,23 +131,21 @@ extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float*
     copies_begin();
   };
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const int row = warp % 2 * (MI * 16) + lane / 4, column = warp / 2 * (NI * 8);
-  float sums[TAPS][MI][NI][4];
+${layoutOf.begin}
+  float sums[COLUMNS][MI][4];
 #pragma unroll
-  for (int tap = 0; tap < TAPS; tap++)
+  for (int c = 0; c < COLUMNS; c++)
 #pragma unroll
     for (int i = 0; i < MI; i++)
 #pragma unroll
-      for (int j = 0; j < NI; j++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) sums[tap][i][j][e] = 0.f;
+      for (int e = 0; e < 4; e++) sums[c][i][e] = 0.f;
   fetch(shared, chunk0);
   for (int chunk = chunk0, turn = 0; chunk < chunk1; chunk++, turn ^= 1) {
     copies_wait();
     __syncthreads();
     if (chunk + 1 < chunk1) fetch(shared + (turn ^ 1) * STAGE, chunk + 1);
     const float* const a = shared + turn * STAGE + row * LINE_MADE + lane % 4;
-    const float* const b = shared + turn * STAGE + TILE_MADE * LINE_MADE + (column + lane / 4) * LINE_READ + lane % 4;
+    const float* const b = shared + turn * STAGE + TILE_MADE * LINE_MADE + lane % 4;
 #pragma unroll 2
     for (int k = 0; k < STEP; k += 8) {
       unsigned left[MI][4];
@@ -115,33 +154,28 @@ extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float*
 #pragma unroll
         for (int e = 0; e < 4; e++) left[i][e] = rounded(a[(i * 16 + e % 2 * 8) * LINE_MADE + k + e / 2 * 4]);
 #pragma unroll
-      for (int tap = 0; tap < TAPS; tap++)
+      for (int c = 0; c < COLUMNS; c++) {
+        const float* const at = b + k + ${layoutOf.read};
+        const unsigned b0 = rounded(at[0]), b1 = rounded(at[4]);
 #pragma unroll
-        for (int j = 0; j < NI; j++) {
-          const float* const at = b + j * 8 * LINE_READ + k + distance(tap);
-          const unsigned b0 = rounded(at[0]), b1 = rounded(at[4]);
-#pragma unroll
-          for (int i = 0; i < MI; i++) multiply(sums[tap][i][j], left[i], b0, b1);
-        }
+        for (int i = 0; i < MI; i++) multiply(sums[c][i], left[i], b0, b1);
+      }
     }
   }
   __syncthreads();
 #pragma unroll
-  for (int tap = 0; tap < TAPS; tap++)
+  for (int c = 0; c < COLUMNS; c++)
 #pragma unroll
     for (int i = 0; i < MI; i++)
 #pragma unroll
-      for (int j = 0; j < NI; j++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-          shared[(row + i * 16 + e / 2 * 8) * OUT + (column + j * 8 + lane % 4 * 2 + e % 2) * TAPS + tap] = sums[tap][i][j][e];
+      for (int e = 0; e < 4; e++) shared[(row + i * 16 + e / 2 * 8) * OUT + ${layoutOf.write}] = sums[c][i][e];
   __syncthreads();
   float* const out = dw + (long long)split * (GROUPS * MADE * CHANNELS * TAPS) + ((long long)(group * MADE + made0) * CHANNELS + read0) * TAPS;
-  constexpr int WIDE = TILE_READ * TAPS / 4;
-  for (int i = threadIdx.x; i < TILE_MADE * WIDE; i += THREADS) {
-    const int n = i / WIDE, at = i % WIDE * 4;
+  constexpr int PARTS = ROW / WIDE;
+  for (int i = threadIdx.x; i < TILE_MADE * PARTS; i += THREADS) {
+    const int n = i / PARTS, at = i % PARTS * WIDE;
     if (made0 + n < MADE && read0 * TAPS + at < CHANNELS * TAPS)
-      *(float4*)(out + n * (CHANNELS * TAPS) + at) = *(const float4*)(shared + n * OUT + at);
+      *(${wide}*)(out + n * (CHANNELS * TAPS) + at) = *(const ${wide}*)(shared + n * OUT + at);
   }
 }
 }

@@ -1,4 +1,4 @@
-import { instructions, type Kind } from "../../../../src/runtime/gpu/source/attention-instructions.js";
+import { instructions, type Kind, shortProduct } from "../../../../src/runtime/gpu/source/attention-instructions.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
 
 // what PTX says of the instructions of tensor cores, for one warp on the host: which thread holds what (the figures of
@@ -69,6 +69,21 @@ static void multiply(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigne
 }
 `;
 
+const emulatedShort = `
+static void multiply_short(float (&c)[4], const unsigned (&a)[4], unsigned b) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 * 32;
+  for (int i = 0; i < 2; i++) lefts[threadIdx.x][i] = a[i];
+  rights[threadIdx.x][0] = b;
+  syncWarp();
+  for (int i = 0; i < 4; i++) {
+    const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 4; k++)
+      c[i] += __uint_as_float(lefts[warp + row % 8 * 4 + k][row / 8]) * __uint_as_float(rights[warp + column * 4 + k][0]);
+  }
+  syncWarp();
+}
+`;
+
 const bfloat16 = `
 static float widen(unsigned short x) { return __uint_as_float((unsigned)x << 16); }
 static unsigned bits_of(float x) {
@@ -94,6 +109,6 @@ const emulated: Partial<Record<Kind, string>> = {
 
 /** A kernel with the instructions of its kind as functions of the host. */
 export function emulate(source: KernelSource, kind: Kind): KernelSource {
-  const written = source.source.replace(instructions[kind], () => emulated[kind] as string);
+  const written = source.source.replace(instructions[kind], () => emulated[kind] as string).replace(shortProduct, () => emulatedShort);
   return { ...source, source: `${written}using ${source.name}_::${source.name};\n` };
 }
