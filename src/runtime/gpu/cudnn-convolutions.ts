@@ -50,9 +50,7 @@ export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "d
 /** How a convolution is made again without a search. */
 export type Recipe =
   /** An algorithm of the legacy interface, and cudnnMathType_t. */
-  { readonly by: "algorithm"; readonly number: number; readonly math: number }
-  | PlanRecipe
-  | KernelRecipe;
+  { readonly by: "algorithm"; readonly number: number; readonly math: number } | PlanRecipe | KernelRecipe;
 
 /** A kernel of ours, by its number among those for the convolution. */
 export interface KernelRecipe {

@@ -67,7 +67,11 @@ export function groupedShape(spec: ConvolutionSpec): GroupedShape | undefined {
   const isFew = isNarrow(shape) && !shape.transposed;
   const isWhole = [isFew ? 0 : shape.channels, shape.made].every((count) => count % channelStep === 0);
   const isSmall = [x, w, y].every((one) => elementCount(one) < mostElements);
-  return isWhole && isSmall && taps <= (isFew ? mostNarrowTaps : mostTaps) && Math.max(...shape.strides) <= mostStride && hasLines(shape)
+  return isWhole &&
+    isSmall &&
+    taps <= (isFew ? mostNarrowTaps : mostTaps) &&
+    Math.max(...shape.strides) <= mostStride &&
+    hasLines(shape)
     ? shape
     : undefined;
 }

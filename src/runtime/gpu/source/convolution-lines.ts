@@ -206,9 +206,18 @@ export function placesSource(
   };
   const of = (phases: readonly Phase[], of: keyof Phase): number[] => phases.map((one) => one[of]);
   return `${constants(values)}
-${listed("distance", lines.taps.map((tap) => tap.line * line + tap.distance))}
-${listed("filter_of", lines.taps.map((tap) => tap.filter))}
-${listed("phase_of", lines.taps.map((tap) => tap.phase))}
+${listed(
+  "distance",
+  lines.taps.map((tap) => tap.line * line + tap.distance),
+)}
+${listed(
+  "filter_of",
+  lines.taps.map((tap) => tap.filter),
+)}
+${listed(
+  "phase_of",
+  lines.taps.map((tap) => tap.phase),
+)}
 ${listed("read_row", of(lines.read, "row"))}
 ${listed("read_column", of(lines.read, "column"))}
 ${listed("made_row", of(lines.made, "row"))}

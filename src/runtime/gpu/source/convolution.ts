@@ -44,7 +44,7 @@ export function groupedSource(shape: GroupedShape, tile: GroupedTile): KernelSou
   const stage = step * line + filterFloats;
   const narrow = isNarrow(shape);
   // elements of filters that are copied at once
-  const wide = (transposed ? shape.made : shape.channels) * taps * 4 % 16 === 0 && (step * taps) % 4 === 0 ? 4 : 1;
+  const wide = ((transposed ? shape.made : shape.channels) * taps * 4) % 16 === 0 && (step * taps) % 4 === 0 ? 4 : 1;
   const values = {
     STEP: step,
     THREADS: threads,

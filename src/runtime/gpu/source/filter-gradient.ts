@@ -184,7 +184,9 @@ ${layoutOf.begin}
   const sharedBytes = 4 * Math.max(2 * stage, tileMade * out);
   const first = { ...named(text, blocks, threads), sharedBytes };
   if (splits === 1) return { first, workspaceBytes: 0 };
-  const addition = (name: string): string => `extern "C" __global__ void __launch_bounds__(256) ${name}(const float4* parts, float4* dw) {
+  const addition = (
+    name: string,
+  ): string => `extern "C" __global__ void __launch_bounds__(256) ${name}(const float4* parts, float4* dw) {
   const int at = blockIdx.x * 256 + threadIdx.x;
   if (at >= ${size / 4}) return;
   float4 sum = parts[at];

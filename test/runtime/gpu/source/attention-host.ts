@@ -109,6 +109,8 @@ const emulated: Partial<Record<Kind, string>> = {
 
 /** A kernel with the instructions of its kind as functions of the host. */
 export function emulate(source: KernelSource, kind: Kind): KernelSource {
-  const written = source.source.replace(instructions[kind], () => emulated[kind] as string).replace(shortProduct, () => emulatedShort);
+  const written = source.source
+    .replace(instructions[kind], () => emulated[kind] as string)
+    .replace(shortProduct, () => emulatedShort);
   return { ...source, source: `${written}using ${source.name}_::${source.name};\n` };
 }

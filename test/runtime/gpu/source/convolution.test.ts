@@ -41,10 +41,18 @@ const cases: readonly (readonly [string, GroupedShape, GroupedTile])[] = [
   ["no padding", { ...plain, pads: [0, 0], result: [3, 4] }, one],
   ["dilated", { ...plain, pads: [2, 2], dilations: [2, 2] }, one],
   ["strides", { ...plain, strides: [2, 2], result: [3, 3] }, one],
-  ["strides, even", { ...plain, image: [6, 8], strides: [2, 2], result: [3, 4] }, { positions: 64, channels: 32, warps: [2, 2] }],
+  [
+    "strides, even",
+    { ...plain, image: [6, 8], strides: [2, 2], result: [3, 4] },
+    { positions: 64, channels: 32, warps: [2, 2] },
+  ],
   ["strides of one element", { ...plain, kernel: [1, 1], pads: [0, 0], strides: [2, 2], result: [3, 3] }, one],
   ["a stride along one axis", { ...plain, kernel: [3, 2], pads: [1, 0], strides: [1, 2], result: [5, 3] }, one],
-  ["a stem", { ...plain, channels: 3, image: [11, 10], kernel: [7, 7], pads: [3, 3], strides: [2, 2], result: [6, 5] }, one],
+  [
+    "a stem",
+    { ...plain, channels: 3, image: [11, 10], kernel: [7, 7], pads: [3, 3], strides: [2, 2], result: [6, 5] },
+    one,
+  ],
   ["a gray picture", { ...plain, channels: 1, groups: 3 }, one],
   ["wide and short", { ...plain, kernel: [1, 3], pads: [0, 1], result: [5, 6] }, one],
 ];

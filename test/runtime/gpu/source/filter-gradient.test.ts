@@ -30,7 +30,11 @@ const cases: readonly (readonly [string, GroupedShape, number])[] = [
   ["no padding", { ...plain, pads: [0, 0], result: [3, 4] }, 1],
   ["strides", { ...plain, strides: [2, 2], result: [3, 3] }, 1],
   ["strides of one element", { ...plain, kernel: [1, 1], pads: [0, 0], strides: [2, 2], result: [3, 3] }, 1],
-  ["a stem", { ...plain, channels: 3, image: [11, 10], kernel: [7, 7], pads: [3, 3], strides: [2, 2], result: [6, 5] }, 2],
+  [
+    "a stem",
+    { ...plain, channels: 3, image: [11, 10], kernel: [7, 7], pads: [3, 3], strides: [2, 2], result: [6, 5] },
+    2,
+  ],
   ["four colours", { ...plain, channels: 4, made: 72 }, 1],
   ["dilated", { ...plain, pads: [2, 2], dilations: [2, 2] }, 2],
 ];
