@@ -35,11 +35,12 @@ export function trialPieces(graph: Graph, trial: GraphTrial, own: Graph, name: s
   const scale = bytesPerElement(tensor.dtype) / bytesPerElement(tensorOf(own, flat).dtype);
   return partsOf(own, flat).map(({ name: part, within }) => {
     const place = partOf(graph, trial, jointName(trial, part));
-    const start = tensorOf(graph, place.tensor).within?.offsetBytes ?? 0;
+    const whole = tensorOf(graph, place.tensor).within;
     return {
       ownOffset: scale * (within?.offsetBytes ?? 0),
-      tensor: jointName(trial, name),
-      offsetBytes: scale * (start + place.offsetBytes),
+      // a joint step may have several buffers where the own one has one
+      tensor: whole ? whole.tensor + name.slice(flat.length) : jointName(trial, name),
+      offsetBytes: scale * ((whole?.offsetBytes ?? 0) + place.offsetBytes),
       bytes: scale * place.bytes,
     };
   });

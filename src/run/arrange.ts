@@ -1,7 +1,7 @@
 import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { type FusedMember, fuseTrials, notFusable } from "../step/fused-trials.js";
+import { type FusedMember, type FusedStep, fuseTrials, notFusable } from "../step/fused-trials.js";
 import { type Member, together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import type { Arrangement } from "./together.js";
@@ -93,7 +93,7 @@ export function fused(
     const [first] = trials as [BuiltTrial];
     if (why !== undefined) notes.push(`${first.spec.name} begins another sub-array: ${why}`);
     if (trials.length === 1) return { name: first.spec.name, graph: first.baseline };
-    const { baseline, sideBySide } = fuseTrials(runtime, trials.map(fusedMember));
+    const { baseline, sideBySide } = fusedWithin(runtime, trials, limitBytes);
     const apart = new Map(sideBySide.map(({ op, why: reason }) => [op, reason]));
     for (const [op, reason] of apart)
       notes.push(`not fused in f${i}: ${sideBySide.filter((one) => one.op === op).length} ${op} (${reason})`);
@@ -101,6 +101,16 @@ export function fused(
   });
   const subArrays = arrays.map(({ trials }) => trials.map(({ spec }) => spec.name));
   return { arrangement: "fused", subArrays, notes, ...inLanes(runtime, members, limitBytes) };
+}
+
+/** Bytes of parameters whose update takes a time to speak of. */
+const partsFrom = 64 * 2 ** 20;
+
+/** Models fused into one, many parameters updated beside the backward phase if that fits into some memory. */
+function fusedWithin(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): FusedStep {
+  const members = trials.map(fusedMember);
+  const early = runtime.fuses ? fuseTrials(runtime, members, { partsFrom }) : undefined;
+  return early && layout(early.baseline).arenaBytes <= limitBytes ? early : fuseTrials(runtime, members);
 }
 
 /** The models by what they can be fused into, in the order of each one's first. */

@@ -4,6 +4,7 @@ import { ownerOf } from "../graph/names.js";
 import { differingArchitecture, namesIn } from "./architecture.js";
 import { assembled, type SeededLoss } from "./assembled.js";
 import { type Setting, settingOf } from "./coefficients.js";
+import { earlyUpdates } from "./early-updates.js";
 import { seededGraph } from "./initial.js";
 import { appendLoss, chunksOf } from "./loss.js";
 import { ScaleInStep, scaledBy } from "./loss-scale.js";
@@ -29,6 +30,17 @@ export interface FusedMember {
 export interface FusedStep extends Step {
   /** Nodes of the forward graph and of the loss that are done for each model by itself. */
   readonly sideBySide: readonly SideBySide[];
+}
+
+/** How models are fused. */
+export interface FusingOptions {
+  /** Nodes of the forward graph that are done for each model by itself, in lanes. */
+  readonly apart?: ReadonlySet<string>;
+  /**
+   * From so many bytes on parameters are updated in parts, each beside the backward phase as soon as it can, where nothing
+   * needs all gradients before; default: never.
+   */
+  readonly partsFrom?: number;
 }
 
 /** Each member's model before its gradients; members of one graph and the same options share it. */
@@ -101,13 +113,13 @@ export const notFusable = (runtime: Target, members: readonly FusedMember[]): st
 export function fuseTrials(
   runtime: Target,
   members: readonly FusedMember[],
-  apart: ReadonlySet<string> = new Set(),
+  { apart = new Set(), partsFrom = Number.POSITIVE_INFINITY }: FusingOptions = {},
 ): FusedStep {
   const models = preparedOf(runtime, members);
   const refused = refusal(members, models);
   if (refused) throw new Error(`cannot be fused: ${refused}`);
   const b = new Builder();
-  const fused = new Fuser(b, members, models, apart);
+  const fused = new Fuser(b, members, models, { apart, partsFrom });
   const step = fused.step();
   const seeds = new Map(members.map(({ name, seed }) => [name, seed]));
   const baseline = seededGraph(lowerFor(runtime, step), members[0]?.seed ?? 0, (name) => {
@@ -115,7 +127,8 @@ export function fuseTrials(
     const seed = seeds.get(member);
     return seed === undefined ? { name, seed: 0 } : { name: own, seed };
   });
-  return { step, baseline: inLanes(baseline, members, apart), sideBySide: fused.sideBySide };
+  const laid = inLanes(baseline, members, apart);
+  return { step, baseline: fused.isInParts ? earlyUpdates(laid, mostLanes) : laid, sideBySide: fused.sideBySide };
 }
 
 /** The member that a node is of, by the first part of its name, and the rest of it. */
@@ -149,13 +162,15 @@ class Fuser {
   private readonly clipNorm: Setting | undefined;
   private readonly lossScale: number | ScaleInStep;
   readonly sideBySide: SideBySide[] = [];
+  /** Whether parameters are updated in parts. */
+  isInParts = false;
   private total: string | undefined;
 
   constructor(
     private readonly b: Builder,
     members: readonly FusedMember[],
     private readonly models: readonly PreparedModel[],
-    apart: ReadonlySet<string>,
+    private readonly fusing: Required<FusingOptions>,
   ) {
     this.names = members.map(({ name }) => name);
     this.first = models[0] as PreparedModel;
@@ -165,7 +180,7 @@ class Fuser {
     this.clipNorm = norms.length ? settingOf(norms) : undefined;
     const { lossScale } = this.first;
     this.lossScale = typeof lossScale === "number" ? lossScale : new ScaleInStep(b, lossScale, members.length);
-    this.forward = new OverModels(b, this.names, apart);
+    this.forward = new OverModels(b, this.names, fusing.apart);
   }
 
   step(): Graph {
@@ -185,10 +200,15 @@ class Fuser {
       accumulate,
       wanted: new Set(wanted),
       updates: isApart ? { models: this.names.length, isGuarded: typeof lossScale !== "number" } : undefined,
+      // else all gradients must be there first
+      partsFrom: clipNorm === undefined && typeof lossScale === "number" ? this.fusing.partsFrom : undefined,
       losses: (_, nameOf) => this.losses(nameOf, accumulate),
       lossName: "losses",
       finish: (losses) => this.finish(losses),
-      update: (flats) => appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm }),
+      update: (flats) => {
+        this.isInParts = flats.some(({ sharesWith }) => sharesWith !== undefined);
+        return appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm });
+      },
     });
   }
 

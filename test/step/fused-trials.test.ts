@@ -5,7 +5,7 @@ import { type Graph, prune, type Tensor, tensorBytes, tensorOf } from "../../src
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { type FusedMember, fuseTrials, notFusable } from "../../src/step/fused-trials.js";
+import { type FusedMember, type FusingOptions, fuseTrials, notFusable } from "../../src/step/fused-trials.js";
 import { ratesAt } from "../../src/step/optimizer.js";
 import { stepFor } from "../../src/step/step.js";
 import type { StepOptions } from "../../src/step/training.js";
@@ -76,9 +76,9 @@ interface Compared {
 /** Runs steps of members alone and of all as one; losses, parameters, statistics and optimizer states must agree. */
 async function compare(
   members: readonly FusedMember[],
-  { steps = 3, most = 1e-5, apart = new Set<string>() } = {},
+  { steps = 3, most = 1e-5, ...fusing }: FusingOptions & { readonly steps?: number; readonly most?: number } = {},
 ): Promise<Compared> {
-  const trials = loadTrials(cpu, members, apart);
+  const trials = loadTrials(cpu, members, fusing);
   const { alone, fused } = trials;
   let isEqual = true;
   const near = (what: string, actual: readonly number[], expected: readonly number[]): void => {
@@ -276,11 +276,25 @@ test("fuseTrials(…) keeps nodes side by side that are named, and still trains 
     found.sideBySide,
     convolutions.map((node) => ({ node, op: "Conv", why: "asked" })),
   );
-  const { nodes } = fuseTrials(cpu, membersOf(graph, sgd), apart).baseline;
+  const { nodes } = fuseTrials(cpu, membersOf(graph, sgd), { apart }).baseline;
   const lanes = (member: string): Set<number> =>
     new Set(nodes.filter(({ name }) => name.startsWith(`${member}/`)).map(({ lane = 0 }) => lane));
   assert.deepEqual([lanes("m0"), lanes("m1"), lanes("m2")], [new Set([0]), new Set([1]), new Set([2])]);
   assert.ok(nodes.every(({ name, lane = 0 }) => lane === 0 || /^m\d\//.test(name)));
+});
+
+test("fuseTrials(…) updates parameters in parts as soon as it can, and trains as alone", async () => {
+  const members = membersOf(read("resnet_basic.ts.onnx"), { ...sgd, optimizer: "adam:lr=0.001", precision: "float64" });
+  await compare(members, { most: 1e-9, partsFrom: 1 });
+  const { nodes, state } = fuseTrials(cpu, members, { partsFrom: 1 }).baseline;
+  assert.deepEqual(
+    state.map(({ before }) => before).filter((name) => /^parameters/.test(name) && !/running/.test(name)).length > 8,
+    true,
+  );
+  const updated = nodes.findIndex(({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)));
+  const last = nodes.findLastIndex(({ phase }) => phase === "backward");
+  assert.ok(updated >= 0 && updated < last, `${updated} of ${last}`);
+  assert.ok(nodes.every(({ phase, lane }) => (phase === "update") === (lane !== undefined)));
 });
 
 test("fuseTrials(…) of sixteen perceptrons has no more nodes than one has alone, but a few", () => {
