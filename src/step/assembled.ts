@@ -53,7 +53,11 @@ export function assembled(b: Builder, parts: StepParts): Graph {
     b.scope = suffixed("gradients", micro);
     sums = sums
       ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
-      : flatten(b, model, batch.gradients, trained, { count: accumulate, updates: parts.updates, partsFrom: parts.partsFrom });
+      : flatten(b, model, batch.gradients, trained, {
+          count: accumulate,
+          updates: parts.updates,
+          partsFrom: parts.partsFrom,
+        });
   }
   const last = batches.at(-1) as MicroBatch;
   b.phase = "loss";

@@ -57,18 +57,17 @@ function checkNames(members: readonly Member[]): void {
 /** A step with a name and a slash before all names of it, its first lane that one, further ones so many after it. */
 function prefixed(graph: Graph, member: string, first: number, lanes: number): Graph {
   const named = (name: string): string => name && `${member}/${name}`;
-  const nodes = graph.nodes.map(
-    (node): Node => {
-      // lanes of its own stay lanes of its own
-      const lane = first + lanes * (node.lane ?? 0);
-      return {
+  const nodes = graph.nodes.map((node): Node => {
+    // lanes of its own stay lanes of its own
+    const lane = first + lanes * (node.lane ?? 0);
+    return {
       ...node,
       name: named(node.name),
       inputs: node.inputs.map(named),
       outputs: node.outputs.map(named),
       ...(lane ? { lane } : {}),
-    }; },
-  );
+    };
+  });
   const tensors = new Map<string, Tensor>();
   for (const tensor of graph.tensors.values()) {
     const { within } = tensor;

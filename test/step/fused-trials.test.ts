@@ -291,7 +291,9 @@ test("fuseTrials(…) updates parameters in parts as soon as it can, and trains 
     state.map(({ before }) => before).filter((name) => /^parameters/.test(name) && !/running/.test(name)).length > 8,
     true,
   );
-  const updated = nodes.findIndex(({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)));
+  const updated = nodes.findIndex(
+    ({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)),
+  );
   const last = nodes.findLastIndex(({ phase }) => phase === "backward");
   assert.ok(updated >= 0 && updated < last, `${updated} of ${last}`);
   assert.ok(nodes.every(({ phase, lane }) => (phase === "update") === (lane !== undefined)));
