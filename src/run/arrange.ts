@@ -1,7 +1,8 @@
 import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { type FusedMember, type FusedStep, fuseTrials, notFusable } from "../step/fused-trials.js";
+import { type FusedMember, notFusable } from "../step/fusable.js";
+import { type FusedStep, fuseTrials } from "../step/fused-trials.js";
 import { type Member, together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import type { Arrangement } from "./together.js";

@@ -5,7 +5,8 @@ import { type Graph, prune, type Tensor, tensorBytes, tensorOf } from "../../src
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { type FusedMember, type FusingOptions, fuseTrials, notFusable } from "../../src/step/fused-trials.js";
+import { type FusedMember, notFusable } from "../../src/step/fusable.js";
+import { type FusingOptions, fuseTrials } from "../../src/step/fused-trials.js";
 import { ratesAt } from "../../src/step/optimizer.js";
 import { stepFor } from "../../src/step/step.js";
 import type { StepOptions } from "../../src/step/training.js";
