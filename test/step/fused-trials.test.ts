@@ -5,7 +5,7 @@ import { type Graph, prune, type Tensor, tensorBytes, tensorOf } from "../../src
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { type FusedMember, notFusable } from "../../src/step/fusable.js";
+import type { FusedMember } from "../../src/step/fusable.js";
 import { type FusingOptions, fuseTrials } from "../../src/step/fused-trials.js";
 import { ratesAt } from "../../src/step/optimizer.js";
 import { stepFor } from "../../src/step/step.js";
@@ -288,10 +288,8 @@ test("fuseTrials(…) updates parameters in parts as soon as it can, and trains 
   const members = membersOf(read("resnet_basic.ts.onnx"), { ...sgd, optimizer: "adam:lr=0.001", precision: "float64" });
   await compare(members, { most: 1e-9, partsFrom: 1 });
   const { nodes, state } = fuseTrials(cpu, members, { partsFrom: 1 }).baseline;
-  assert.deepEqual(
-    state.map(({ before }) => before).filter((name) => /^parameters/.test(name) && !/running/.test(name)).length > 8,
-    true,
-  );
+  const buffers = state.map(({ before }) => before).filter((name) => /^parameters[^.]*$/.test(name));
+  assert.ok(buffers.length > 1, buffers.join());
   const updated = nodes.findIndex(
     ({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)),
   );
@@ -315,29 +313,4 @@ test("fuseTrials(…) takes graphs of other names, and differing constants as ea
   const own = [...step.tensors.values()].find(({ category, shape }) => category === "constant" && shape[0] === 3);
   assert.deepEqual(valuesOf("float32", own?.data as Uint8Array), [1, 2, 0.5]);
   assert.deepEqual(tensorOf(step, "w").shape, [3, 3, 3]);
-});
-
-test("notFusable(…) says in a line why models cannot share a graph", () => {
-  const graph = perceptron(4, 6, 2);
-  const why = (other: Partial<FusedMember> & { options?: StepOptions }): string | undefined =>
-    notFusable(cpu, [
-      { name: "m0", graph, options: sgd, seed: 0 },
-      { name: "m1", graph, options: sgd, seed: 1, ...other },
-    ]);
-  assert.equal(why({}), undefined);
-  assert.equal(why({ options: { ...sgd, optimizer: "sgd:lr=0.5", loss: "ce:label_smoothing=0" } }), undefined);
-  assert.match(why({ graph: perceptron(4, 6, 3) }) ?? "", /^m1 is built otherwise than m0: \d+ nodes, not \d+$/);
-  assert.match(why({ graph: perceptron(4, 7, 2) }) ?? "", /^m1 is built otherwise than m0: node p0 \(Gemm\): x is/);
-  assert.equal(why({ options: { ...sgd, optimizer: "adam" } }), "m1 has optimizer adam, not sgd");
-  assert.match(why({ options: { ...sgd, optimizer: "sgd:nesterov=1" } }) ?? "", /^m1 has nesterov 1 of sgd, not 0$/);
-  assert.equal(why({ options: { ...sgd, loss: "mse" } }), "m1 has another loss than m0");
-  assert.equal(why({ options: { ...sgd, accumulate: 2 } }), "m1 has another accumulation than m0");
-  assert.equal(why({ options: { ...sgd, clipNorm: 2 } }), "m1 has another clipping than m0");
-  assert.equal(why({ options: { ...sgd, precision: "float64" } }), "m1 has another precision than m0");
-  assert.equal(why({ options: { ...sgd, freeze: ["w0"] } }), "m1 freezes other parameters");
-  assert.throws(
-    () =>
-      fuseTrials(cpu, [...membersOf(graph, sgd), { name: "m3", graph: perceptron(4, 6, 3), options: sgd, seed: 0 }]),
-    /^Error: cannot be fused: m3 is built otherwise/,
-  );
 });
