@@ -47,6 +47,7 @@ export type {
   Effort,
   Plan,
   PlanProblem,
+  Steady,
   SwapPlacement,
   Variant,
 } from "./plan/plan.js";
@@ -116,6 +117,7 @@ export type {
   TrialInfo,
   TrialOptions,
 } from "./run/together.js";
+export { arrangements } from "./run/together-options.js";
 export type { TradeoffPoint } from "./run/tradeoff.js";
 export type { Compared, Curve, Verification, WorstErrors } from "./run/verification.js";
 export { type VerifyOptions, verifyModel } from "./run/verify.js";
@@ -135,10 +137,10 @@ export type {
 } from "./runtime/runtime.js";
 export { initialValues } from "./step/initial.js";
 export type { LayoutKind } from "./step/layout-regions.js";
-export { lower } from "./step/lower.js";
+export { lower, type Target } from "./step/lower.js";
 export type { Rates } from "./step/optimizer.js";
 export { type Member, together } from "./step/together.js";
-export { type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
+export { type Adapt, type StepOptions, type TrainingOptions, trainingStep } from "./step/training.js";
 export { bestPoints, type PointCosts } from "./sweep/best.js";
 export { type Manifest, type Point, readManifest, type Wanted, writeManifest } from "./sweep/manifest.js";
 export type { Fault, Result } from "./sweep/result.js";
@@ -161,7 +163,8 @@ export {
   openMetrics,
 } from "./train/metrics.js";
 export { type NamedTrainer, openTrainers, type TrainersOptions } from "./train/open-trainers.js";
-export { type TrainedModel, type TrainModelOptions, trainModel } from "./train/train.js";
+export { type TrainedModel, trainModel } from "./train/train.js";
+export type { ModelLabel, TrainModelOptions } from "./train/train-courses.js";
 export { type TrainedOfMany, type TrainManyOptions, trainMany } from "./train/train-many.js";
 export type {
   Evaluated,
@@ -172,4 +175,11 @@ export type {
   TrainerOptions,
   TrainerState,
 } from "./train/trainer.js";
-export { type DataInfo, readTraining, type StepMemory, type Training } from "./train/training.js";
+export {
+  type DataInfo,
+  readTraining,
+  type StepMemory,
+  type TrainedTogether,
+  type TrainedTrial,
+  type Training,
+} from "./train/training.js";

@@ -222,6 +222,8 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
     "80%",
     "--moves",
     "300",
+    "--time-limit",
+    "300",
     "--no-swap",
     "--json",
   );
@@ -253,6 +255,8 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
     "80%",
     "--moves",
     "300",
+    "--time-limit",
+    "300",
     "--no-swap",
     "--json",
     "--no-pictures",
@@ -262,7 +266,10 @@ test("mutwo profile --budget --json prints one object whose measured peak equals
   assert.equal(again.status, 0, again.stderr);
   assert.deepEqual(JSON.parse(again.stdout).plan.recompute, summary.plan.recompute);
   const planned = JSON.parse(readFileSync(JSON.parse(again.stdout).run, "utf8")) as Run;
-  assert.equal(planned.command, `mutwo plan '${summary.run}' --budget 80% --planner best --no-swap --moves 300`);
+  assert.equal(
+    planned.command,
+    `mutwo plan '${summary.run}' --budget 80% --planner best --no-swap --time-limit 300 --moves 300`,
+  );
   const impossible = mutwo("plan", summary.run, "--budget", "1%", "--no-pictures", "--out", out);
   assert.equal(impossible.status, 1);
   assert.match(impossible.stderr, /infeasible budget: .*; the least reachable peak is /);

@@ -1,6 +1,6 @@
 import { Builder } from "../src/build/build.js";
 import { parseGraph } from "../src/build/parse.js";
-import { type Graph, type Node, type Tensor, tensorOf } from "../src/graph/graph.js";
+import { type Graph, type Tensor, tensorOf } from "../src/graph/graph.js";
 import { randomFrom } from "../src/graph/random.js";
 import { bytesOf, valuesOf } from "../src/graph/values.js";
 import type { CpuRuntime } from "../src/runtime/cpu.js";
@@ -99,13 +99,14 @@ export const perceptron = (batch: number, width: number, layers: number): Graph 
   );
 };
 
-/** The nodes of three models at once, and the shapes of what they make. */
-export function overThree(text: string): { nodes: readonly Node[]; shapes: readonly string[] } {
+/** The nodes of three models at once, their tensors, and the shapes of what they make. */
+export function overThree(text: string): Pick<Graph, "nodes" | "tensors"> & { readonly shapes: readonly string[] } {
   const part = parseGraph(text);
   const b = new Builder();
   new OverModels(b, ["m0", "m1", "m2"]).append([part, part, part]);
   return {
     nodes: b.nodes,
+    tensors: b.tensors,
     shapes: b.nodes.map(({ op, outputs }) => `${op} [${b.type(outputs[0] as string).shape}]`),
   };
 }

@@ -125,7 +125,8 @@ function readOptions(name: CommandName, words: Words, others: readonly string[] 
     const written = words(option, key);
     if (spec.kind.positional) {
       if (written) options[key] = others;
-      else if (others.length) misused.push(`more than one model: ${others[0]} (pass ${spec.flag})`);
+      else if (others.length && !others.some((word) => word.startsWith("-")))
+        misused.push(`more than one model: ${others[0]} (pass ${spec.flag})`);
       continue;
     }
     if (Array.isArray(written))

@@ -17,8 +17,10 @@ interface TrainFlags {
 /** `mutwo train`: trains a model on data, within a memory budget if there is one. */
 export const trainCommand = (root: Command): Command => {
   const command = root
-    .command("train <model>")
-    .description("train a model on data, with --budget within that memory; writes the trained model and a report");
+    .command("train <model> [others...]")
+    .description(
+      "train a model on data, or several in one step, with --budget within that memory; writes the trained model and a report",
+    );
   return withOptions(command, "train", train, (_: TrainFlags, options) => checkTogether(command.args[0] ?? "", options))
     .optionsGroup(optionGroups.output)
     .option("--no-pictures", "leave out the report's PDF (no browser needed)")
@@ -34,9 +36,10 @@ function checkTogether(model: string, options: OptionsOf<"train">): void {
 
 export async function train(model: string, options: OptionsOf<"train">, flags: TrainFlags): Promise<void> {
   const { trainModel } = await import("../train/train.js");
-  const { epochLine, newsOf } = await import("./training-lines.js");
+  const { epochLine, newsTeller } = await import("./training-lines.js");
   const { progressBar } = await import("./progress.js");
   const bar = progressBar(process.stderr);
+  const tell = newsTeller();
   const signal = interruptible();
   let trained: TrainedModel;
   try {
@@ -44,9 +47,9 @@ export async function train(model: string, options: OptionsOf<"train">, flags: T
       ...options,
       signal,
       onProgress: bar.update,
-      onStep: (news) => bar.update("train", news.step, news.steps, newsOf(news)),
+      onStep: (news, model) => bar.update("train", news.step, news.steps, tell(news, model)),
       onValidation: (done, total) => bar.update("validate", done, total, { note: "" }),
-      onEpoch: (row) => bar.say(epochLine(row, options.epochs)),
+      onEpoch: (row, model) => bar.say(epochLine(row, options.epochs, model)),
       onWarning: bar.say,
     });
     const report = options.report === false ? undefined : await writeReport(trained, options, flags, bar);
@@ -64,20 +67,22 @@ async function writeReport(
   { pictures }: TrainFlags,
   bar: { readonly update: (stage: string, done: number, total: number) => void },
 ): Promise<string | undefined> {
-  if (training.log.end?.reason === "interrupted") return undefined;
+  const { endOf } = await import("../train/training.js");
+  if (endOf(training)?.reason === "interrupted") return undefined;
   const { writeTraining } = await import("../report/write-training.js");
   bar.update("write report", 0, 1);
   const { folder } = await writeTraining(training, run, { folder: options.reports ?? "reports", pictures });
   return path.join(folder, "report.html");
 }
 
-/** Says how the training ended; the exit status is 130 if it was interrupted, 1 if its loss was not finite. */
+/** Says how the training ended; the exit status is 130 if it was interrupted, 1 if its loss was not finite, of several models that of each. */
 async function end(training: Training, report: string | undefined, flags: TrainFlags): Promise<void> {
   const { trainingJson, trainingLines } = await import("./training-lines.js");
-  const { log, goOn } = training;
+  const { endOf } = await import("../train/training.js");
+  const { goOn } = training;
   if (flags.json) printJson(trainingJson(training, report));
   else for (const line of trainingLines(training, report)) process.stdout.write(`${line}\n`);
-  const { reason, text } = log.end ?? { reason: "finished", text: "" };
+  const { reason, text } = endOf(training) ?? { reason: "finished", text: "" };
   if (reason === "interrupted") {
     complain(`${text}; go on: ${goOn}`);
     process.exitCode = Interrupted.exitStatus;

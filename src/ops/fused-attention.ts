@@ -2,11 +2,11 @@ import { NodeError } from "../graph/errors.js";
 import { elementCount, int, ints, type TensorType } from "../graph/graph.js";
 import { type Attended, attentionFlops, lowest, mismatch, pattern } from "./attending.js";
 import { attentionForm, laidOut, type PositionAxis, places, sizesOf, type View } from "./attention-form.js";
+import { attentionOverModels } from "./attention-over-models.js";
 import type { Emit } from "./emit.js";
 import { native, ofOutput0 } from "./kinds.js";
 import { math } from "./math.js";
-import type { BodyCall, ModelsRule, OpCall, OpTable } from "./op.js";
-import { isCommon, oneAfterAnother, outputsAt } from "./over-models.js";
+import type { BodyCall, OpCall, OpTable } from "./op.js";
 import { broadcastShape, cast, reduceTo, reshape } from "./shapes.js";
 
 /** Sizes of a fused attention whose Q is input `first`. Throws `shape mismatch: …`. */
@@ -135,19 +135,6 @@ const half = (b: Emit, statistics: string, index: 0 | 1): string => {
   const [, batch = 1, heads = 1, queries = 1] = b.type(statistics).shape;
   const part = b.op("Slice", [statistics, b.vector([index]), b.vector([index + 1]), b.vector([0])]);
   return b.op("Reshape", [part, b.vector([batch, heads, queries, 1])]);
-};
-
-/** The batches of all models as one; a mask of one batch must be the same for all models. */
-const attentionOverModels: ModelsRule = (call) => {
-  const mask = call.inputs[3];
-  const hasBatch = mask !== undefined && mask.shape[0] !== 1;
-  if (mask && !hasBatch && !isCommon(call, 3)) return undefined;
-  const batch = (index: number): string =>
-    call.joint(index, 0, oneAfterAnother(call.input(index).shape, call.models, 0));
-  const last = mask && [hasBatch ? batch(3) : call.x(3)];
-  const [y = "", statistics = ""] = call.again([batch(0), batch(1), batch(2), ...(last ?? [])]);
-  // the statistics' two halves come before the batches
-  return [...outputsAt([y], 0), ...outputsAt([statistics], 1)];
 };
 
 /** (Q, K, V, mask) → (Y, statistics): Y = softmax(scale·Q·Kᵀ + mask)·V, for kernels that keep no scores. */

@@ -77,6 +77,18 @@ export interface Plan {
   readonly beside?: readonly BesidePlan[];
   /** What the plan was not allowed to do; absent without constraints. */
   readonly constraints?: Constraints;
+  /** The members of the joint step follow one another in a ring (μ-TWO); absent where nodes keep their order. */
+  readonly ring?: PlannedRing;
+}
+
+/** How the members of a joint step follow one another where each backward phase runs beside the next one's forward phase. */
+export interface PlannedRing {
+  /** Names that the members' nodes begin with, before a slash, in the order of the ring. */
+  readonly members: readonly string[];
+  /** Into how many stages each half is cut, in which two members run side by side; 0: one node after the other. */
+  readonly stages: number;
+  /** By forward node the backward node of the member before it that it stands before; those that are missing stand last. */
+  readonly before: Readonly<Record<string, string>>;
 }
 
 /** Another planner's plan in short. */

@@ -173,7 +173,7 @@ export function headline(run: Run): { text: string; good: boolean } {
     };
   if (!plan.feasible) return { text: `${infeasibleLine(plan)}.`, good: false };
   const time = timeCost(run, plan);
-  const less = `${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory`;
+  const less = memoryChange(run, plan);
   const budget = plan.budgetBytes === null ? "" : ` within the budget of ${formatBytes(plan.budgetBytes)}`;
   // beside a measured time stands what was predicted: the bound is one of predictions
   const predicted = run.paired ? `predicted were ${formatPercent(plan.addedMs / before.step.medianMs)}, and ` : "";
@@ -181,6 +181,12 @@ export function headline(run: Run): { text: string; good: boolean } {
   const bound = proven && predicted + proven;
   const text = `The planned step needs ${formatBytes(plan.peakBytes)}${budget}: ${less} for ${time}${bound && `; ${bound}`}.`;
   return { text, good: true };
+}
+
+/** How much less memory a plan's step needs, in words; of one that runs otherwise it may be more. */
+export function memoryChange({ before }: Pick<Run, "before">, { peakBytes }: Pick<Plan, "peakBytes">): string {
+  const share = 1 - peakBytes / before.arenaBytes;
+  return `${formatPercent(Math.abs(share))} ${share < 0 ? "more" : "less"} memory`;
 }
 
 /** A sweep's point: peak and time as shares of the unplanned step's, and whose it is. */

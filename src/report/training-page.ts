@@ -2,7 +2,7 @@ import { formatBytes, formatCount, formatMs } from "../format.js";
 import type { Run } from "../run/run.js";
 import { pointsOf } from "../train/curve.js";
 import { type EpochRow, inWords, samplesPerSecond } from "../train/log.js";
-import type { DataInfo, Training } from "../train/training.js";
+import { type DataInfo, endOf, type TrainedTogether, type Training } from "../train/training.js";
 import { comparison } from "./comparison.js";
 import { csvText } from "./csv.js";
 import { epochColumns } from "./epoch-table.js";
@@ -18,6 +18,7 @@ import {
   trainingRate,
   trainingSpeed,
 } from "./training-figures.js";
+import { bestText, modelLosses, modelsTable, modelValidations } from "./training-models.js";
 
 /** Four digits are as many as one compares. */
 const digits = (value: number | null | undefined): string =>
@@ -101,6 +102,8 @@ const figuresOf = (training: Training): Record<string, Figure | null> => ({
   trainingRate: trainingRate(training),
   trainingSpeed: trainingSpeed(training),
   trainingMemory: trainingMemory(training),
+  modelLosses: training.together ? modelLosses(training.together) : null,
+  modelValidations: training.together ? modelValidations(training.together) : null,
 });
 
 /** What each chart shows, in words and numbers. */
@@ -115,12 +118,15 @@ function captionsOf(training: Training): Record<string, string> {
   const least = log.memory.bytes.reduce((a, z) => Math.min(a, z), Number.POSITIVE_INFINITY);
   const last = log.epochs.at(-1)?.validation ?? {};
   const others = Object.entries(last).filter(([name]) => name !== "loss");
+  const thick = training.together?.best ? `; thick: ${training.together.best}, the best` : "";
   return {
+    modelLosses: `Each model's steps${thick}.`,
+    modelValidations: `After each epoch of a model${thick}.`,
     trainingLoss: `From ${digits(values[0])} to ${digits(values.at(-1))} in ${formatCount(log.steps)} steps of ${formatCount(log.batchSize)} samples${last.loss === undefined ? "" : `; of the validation data ${digits(last.loss)} at the end`}.`,
     trainingMetrics: `At the end: ${others.map(([name, value]) => `${name} ${digits(value)}`).join(", ")}.`,
     trainingRate: `From ${digits(rates[0])}, at most ${digits(rates.reduce((a, z) => Math.max(a, z), 0))}, to ${digits(rates.at(-1))}.`,
     trainingSpeed: `${digits(samplesPerSecond(log))} samples/s over the training; ${digits((100 * sum(steps)) / Math.max(sum(walls), 1e-9))} % of the time was spent in the step itself, the rest in reading data, the loop and checkpoints.`,
-    trainingMemory: `${memoryWords(log.memory).replace(/^./, (letter) => letter.toUpperCase())}: ${formatBytes(least)} to ${formatBytes(most)}; the step's values take ${formatBytes(step.allocatedBytes)} of it. ${log.memory.what === "resident" ? "The rest is Node, ONNX Runtime, what kernels take for themselves, the data and what the system has not taken back." : "The rest is the driver's context, libraries and what kernels take for themselves."}`,
+    trainingMemory: `${capital(memoryWords(log.memory))}: ${formatBytes(least)} to ${formatBytes(most)}; the step's values take ${formatBytes(step.allocatedBytes)} of it. ${log.memory.what === "resident" ? "The rest is Node, ONNX Runtime, what kernels take for themselves, the data and what the system has not taken back." : "The rest is the driver's context, libraries and what kernels take for themselves."}`,
   };
 }
 
@@ -142,10 +148,11 @@ function planView(training: Training, run: Run | null) {
 
 function summaryView(training: Training) {
   const { log, model, data, validation, out } = training;
-  const end = log.end ?? { reason: "interrupted", text: "the training is under way" };
+  const end = endOf(training) ?? { reason: "interrupted", text: "the training is under way" };
   const facts = [
     ["model", `${model.file}`],
     ["trained model", out ?? "none was written"],
+    ...(training.together ? [["models", formatCount(training.together.models.length)]] : []),
     ["data", dataText(data)],
     ["validation data", validation ? dataText(validation) : "none"],
     ["samples per step", formatCount(log.batchSize)],
@@ -185,6 +192,14 @@ function reproduceView(training: Training, files: readonly string[]) {
   };
 }
 
+const capital = (text: string): string => text.replace(/^./, (letter) => letter.toUpperCase());
+
+/** The model whose curves stand for all: the best, or else the first. */
+const shownOf = ({ best, models }: TrainedTogether): string => best ?? models[0]?.name ?? "";
+
+/** Whether a model ended before another. */
+const isEarly = ({ models }: TrainedTogether): boolean => new Set(models.map(({ log }) => log.steps)).size > 1;
+
 /**
  * The report of a training as one HTML page that needs nothing else. `run` is the one that measured and planned its step,
  * whose own report lies in a folder of its name; `files` are those beside the page.
@@ -196,13 +211,33 @@ export function trainingHtml(training: Training, run: Run | null, files: readonl
     { validationMs: 0, trainMs: 0 },
   );
   const plan = planView(training, run);
+  const { together } = training;
+  // of several models the curves and epochs are those of one
+  const shown = together && shownOf(together);
+  const of = shown ? ` of ${shown}` : "";
+  const folder = shown ? `${shown}/` : "";
   const sections: PageContent["sections"] = [
     { name: "training-summary", title: "Summary", view: summaryView(training) },
-    { name: "training-curves", title: "Curves", view: {} },
+    ...(together
+      ? [
+          {
+            name: "training-models",
+            title: "Models",
+            view: { best: capital(bestText(together)), early: isEarly(together) },
+          },
+        ]
+      : []),
+    { name: "training-curves", title: `Curves${of}`, view: { of, folder } },
     {
       name: "training-epochs",
-      title: "Epochs",
-      view: { train: formatMs(trainMs), validation: formatMs(validationMs), count: training.log.epochs.length },
+      title: `Epochs${of}`,
+      view: {
+        of,
+        folder,
+        train: formatMs(trainMs),
+        validation: formatMs(validationMs),
+        count: training.log.epochs.length,
+      },
     },
     {
       name: "training-memory",
@@ -222,6 +257,6 @@ export function trainingHtml(training: Training, run: Run | null, files: readonl
     sections,
     figures,
     captions: captionsOf(training),
-    tables: { epochs: epochsTable(training) },
+    tables: { epochs: epochsTable(training), ...(together && { models: modelsTable(together) }) },
   });
 }

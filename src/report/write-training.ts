@@ -1,20 +1,39 @@
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { writeFolder } from "../run/folder.js";
 import { readRun } from "../run/read-run.js";
 import type { Run } from "../run/run.js";
-import type { Training } from "../train/training.js";
+import { type Training, trainingOf } from "../train/training.js";
 import { replaceFile, temporaryFolder } from "../writing.js";
 import { reportPdf, withBrowser } from "./pdf.js";
+import { modelsCsv } from "./training-models.js";
 import { epochsCsv, stepsCsv, trainingHtml } from "./training-page.js";
 import { type WriteOptions, writeRun } from "./write.js";
 
-/** Files that a training's folder always has. */
-const files = ["training.json", "epochs.csv", "steps.csv"];
+/** The files of a training's folder beside its pages; of several models each has those of its own in a folder of its name. */
+const filesOf = ({ together }: Training): string[] =>
+  together ? ["training.json", "models.csv"] : ["training.json", "epochs.csv", "steps.csv"];
+
+/** Writes a training's record and tables, and those of each of its models. */
+function writeTables(training: Training, folder: string): void {
+  const { together } = training;
+  writeFileSync(path.join(folder, "training.json"), `${JSON.stringify(training)}\n`);
+  if (!together) {
+    writeFileSync(path.join(folder, "epochs.csv"), epochsCsv(training));
+    writeFileSync(path.join(folder, "steps.csv"), stepsCsv(training));
+    return;
+  }
+  writeFileSync(path.join(folder, "models.csv"), modelsCsv(together));
+  for (const model of together.models) {
+    mkdirSync(path.join(folder, model.name));
+    writeTables(trainingOf(training, model), path.join(folder, model.name));
+  }
+}
 
 /**
  * Writes a training's folder: training.json, the epochs and the steps as CSV, report.html and report.pdf, and the folder
- * of the run that planned its step. It appears complete or not at all. Without a usable browser the PDF is left out and a
+ * of the run that planned its step; of several models the same of each in a folder of its name (`m3`), but for the pages, and
+ * models.csv. It appears complete or not at all. Without a usable browser the PDF is left out and a
  * warning says so. Returns the folder and the training as written. Throws `output folder not writable: …`, `disk full: …`.
  */
 export async function writeTraining(
@@ -27,6 +46,7 @@ export async function writeTraining(
     if (run) await writeRun(run, { folder: temporary, pictures: false });
     let final = training;
     const file = (name: string): string => path.join(temporary, name);
+    const files = filesOf(training);
     let pictures: string[] = [];
     if (options.pictures ?? true)
       try {
@@ -38,9 +58,7 @@ export async function writeTraining(
         const warnings = [...training.log.warnings, `no PDF: ${(error as Error).message}`];
         final = { ...training, log: { ...training.log, warnings } };
       }
-    writeFileSync(file("training.json"), `${JSON.stringify(final)}\n`);
-    writeFileSync(file("epochs.csv"), epochsCsv(final));
-    writeFileSync(file("steps.csv"), stepsCsv(final));
+    writeTables(final, temporary);
     writeFileSync(file("report.html"), trainingHtml(final, run, [...files, ...pictures]));
     return final;
   });
@@ -52,6 +70,7 @@ export async function rewriteTraining(training: Training, folder: string, pictur
   const own = training.run === null ? undefined : path.join(folder, path.basename(training.run), "run.json");
   const run = own !== undefined && existsSync(own) ? readRun(own) : null;
   const temporary = temporaryFolder(folder);
+  const files = filesOf(training);
   const made = new Map<string, string>();
   const put = (name: string): string => {
     made.set(path.join(temporary, name), path.join(folder, name));

@@ -2,7 +2,7 @@ import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { type FusedMember, notFusable } from "../step/fusable.js";
-import { type FusedStep, fuseTrials } from "../step/fused-trials.js";
+import { type FusingOptions, fuseTrials } from "../step/fused-trials.js";
 import { type Member, together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import type { Arrangement } from "./together.js";
@@ -11,9 +11,19 @@ import type { Arrangement } from "./together.js";
 export interface JointStep {
   readonly arrangement: Arrangement;
   readonly graph: Graph;
+  /** The steps that it is made of, one for each sub-array. */
+  readonly members: readonly Member[];
   readonly subArrays: readonly (readonly string[])[];
   readonly lanes: number;
   /** What was not fused, with the reason, and what makes another sub-array. */
+  readonly notes: readonly string[];
+}
+
+/** Models that are put together as one: a model's own step, or the fused one of several. */
+export interface SubArray {
+  readonly member: Member;
+  readonly trials: readonly BuiltTrial[];
+  /** What of it was not fused, with the reason. */
   readonly notes: readonly string[];
 }
 
@@ -37,16 +47,27 @@ function inLanes(runtime: Runtime, members: readonly Member[], limitBytes: numbe
   throw new Error("no models to train together");
 }
 
-/** Each model with its own nodes: in as many lanes as fit into some memory, on a CPU in one. */
-export function sideBySide(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): JointStep {
-  const members = trials.map(({ spec, baseline }) => ({ name: spec.name, graph: baseline }));
+/** Each model with its own nodes, one after the other: what takes the least memory. */
+export function inTurn(runtime: Runtime, trials: readonly BuiltTrial[]): JointStep {
+  const members = trials.map(ownMember);
   const subArrays = members.map(({ name }) => [name]);
-  return { arrangement: "side-by-side", subArrays, notes: [], ...inLanes(runtime, members, limitBytes) };
+  const graph = together(runtime, members);
+  return { arrangement: "side-by-side", members, subArrays, notes: [], graph, lanes: 1 };
 }
 
-/** Models that are fused into one, and why those that come after it are not. */
-interface SubArray {
-  readonly trials: BuiltTrial[];
+const ownMember = ({ spec, baseline }: BuiltTrial): Member => ({ name: spec.name, graph: baseline });
+
+/** Each model with its own nodes: in as many lanes as fit into some memory, on a CPU in one. */
+export function sideBySide(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): JointStep {
+  const members = trials.map(ownMember);
+  const subArrays = members.map(({ name }) => [name]);
+  return { arrangement: "side-by-side", members, subArrays, notes: [], ...inLanes(runtime, members, limitBytes) };
+}
+
+/** Models that can be fused into one. */
+export interface Fusable {
+  readonly trials: readonly BuiltTrial[];
+  /** Why they cannot be fused with those before them. */
   readonly why: string | undefined;
 }
 
@@ -70,7 +91,7 @@ function evenParts<T>(all: readonly T[], most: number): T[][] {
  * quarter, which are faster for large work.
  */
 export function fusedSizes(runtime: Runtime, trials: readonly BuiltTrial[]): number[] {
-  const most = Math.max(...subArraysOf(runtime, trials).map((array) => array.trials.length));
+  const most = Math.max(...fusables(runtime, trials).map((array) => array.trials.length));
   const sizes = runtime.fuses ? [most, Math.ceil(most / 2), Math.ceil(most / 4)] : [most];
   return [...new Set(sizes)].filter((size) => size > 1);
 }
@@ -85,39 +106,53 @@ export function fused(
   limitBytes: number,
   most = trials.length,
 ): JointStep | null {
-  const arrays = subArraysOf(runtime, trials).flatMap(({ trials: all, why }) =>
-    evenParts(all, most).map((part, i): SubArray => ({ trials: part, why: i ? undefined : why })),
+  const parts = fusables(runtime, trials).flatMap(({ trials: all, why }) =>
+    evenParts(all, most).map((part, i): Fusable => ({ trials: part, why: i ? undefined : why })),
   );
-  if (arrays.every(({ trials }) => trials.length === 1)) return null;
-  const notes: string[] = [];
-  const members = arrays.map(({ trials, why }, i): Member => {
-    const [first] = trials as [BuiltTrial];
-    if (why !== undefined) notes.push(`${first.spec.name} begins another sub-array: ${why}`);
-    if (trials.length === 1) return { name: first.spec.name, graph: first.baseline };
-    const { baseline, sideBySide } = fusedWithin(runtime, trials, limitBytes);
-    const apart = new Map(sideBySide.map(({ op, why: reason }) => [op, reason]));
-    for (const [op, reason] of apart)
-      notes.push(`not fused in f${i}: ${sideBySide.filter((one) => one.op === op).length} ${op} (${reason})`);
-    return { name: `f${i}`, graph: baseline };
-  });
-  const subArrays = arrays.map(({ trials }) => trials.map(({ spec }) => spec.name));
-  return { arrangement: "fused", subArrays, notes, ...inLanes(runtime, members, limitBytes) };
+  if (parts.every((part) => part.trials.length === 1)) return null;
+  const inOne = (fusing: FusingOptions) => {
+    const arrays = parts.map((part, i) => subArrayOf(runtime, part.trials, `f${i}`, fusing));
+    const members = arrays.map(({ member }) => member);
+    return { arrays, members, ...inLanes(runtime, members, limitBytes) };
+  };
+  // updates beside the backward phase, if that fits
+  const early = runtime.fuses ? inOne({ partsFrom }) : undefined;
+  const { arrays, members, graph, lanes } = early && layout(early.graph).arenaBytes <= limitBytes ? early : inOne({});
+  const notes = parts.flatMap((part, i) => [
+    ...(part.why === undefined ? [] : [`${part.trials[0]?.spec.name} begins another sub-array: ${part.why}`]),
+    ...(arrays[i]?.notes ?? []),
+  ]);
+  return { arrangement: "fused", members, subArrays: namesOf(arrays), notes, graph, lanes };
+}
+
+/** Names of the models of sub-arrays. */
+export const namesOf = (arrays: readonly Pick<SubArray, "trials">[]): string[][] =>
+  arrays.map(({ trials }) => trials.map(({ spec }) => spec.name));
+
+/** Some models of one architecture as one, under that name; one alone goes by its own. */
+export function subArrayOf(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  name: string,
+  fusing: FusingOptions = {},
+): SubArray {
+  const [first] = trials as [BuiltTrial];
+  if (trials.length === 1) return { member: { name: first.spec.name, graph: first.baseline }, trials, notes: [] };
+  const { baseline: graph, sideBySide } = fuseTrials(runtime, trials.map(fusedMember), fusing);
+  const apart = new Map(sideBySide.map(({ op, why }) => [op, why]));
+  const notes = [...apart].map(
+    ([op, why]) => `not fused in ${name}: ${sideBySide.filter((one) => one.op === op).length} ${op} (${why})`,
+  );
+  return { member: { name, graph }, trials, notes };
 }
 
 /** Bytes of parameters whose update takes a time to speak of. */
 const partsFrom = 64 * 2 ** 20;
 
-/** Models fused into one, many parameters updated beside the backward phase if that fits into some memory. */
-function fusedWithin(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): FusedStep {
-  const members = trials.map(fusedMember);
-  const early = runtime.fuses ? fuseTrials(runtime, members, { partsFrom }) : undefined;
-  return early && layout(early.baseline).arenaBytes <= limitBytes ? early : fuseTrials(runtime, members);
-}
-
 /** The models by what they can be fused into, in the order of each one's first. */
-function subArraysOf(runtime: Runtime, trials: readonly BuiltTrial[]): readonly SubArray[] {
-  const arrays: SubArray[] = [];
-  const known = new Map<string, SubArray>();
+export function fusables(runtime: Runtime, trials: readonly BuiltTrial[]): readonly Fusable[] {
+  const arrays: { readonly trials: BuiltTrial[]; readonly why: string | undefined }[] = [];
+  const known = new Map<string, (typeof arrays)[number]>();
   for (const trial of trials) {
     const { file, options } = trial.spec;
     const kind = JSON.stringify([file, options]);

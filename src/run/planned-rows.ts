@@ -5,8 +5,8 @@ import { type ActivationRow, ratioOf } from "../memory/activation-rows.js";
 import { type PeakHolder, peakHolders, type Timeline, timeline } from "../memory/liveness.js";
 import { type Interval, peakInterval } from "../memory/peak-interval.js";
 import { opOf } from "../ops/index.js";
+import { executedGraph } from "../plan/executed.js";
 import type { Decision, Plan } from "../plan/plan.js";
-import { rewrite } from "../plan/rewrite.js";
 import { copyMs, type NodeRow, tables } from "./node-rows.js";
 import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
 import {
@@ -49,7 +49,7 @@ export function plannedGraph({ graph, plan }: Pick<Run, "graph" | "plan">): Grap
   if (!plan) return undefined;
   const known = plannedGraphs.get(plan);
   if (known?.graph === graph) return known.planned;
-  const planned = rewrite(loadGraph(graph), plan.decisions);
+  const planned = executedGraph(loadGraph(graph), plan).graph;
   plannedGraphs.set(plan, { graph, planned });
   return planned;
 }

@@ -3,6 +3,7 @@ import type { Graph } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import { type Layout, layout, overlaid } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
+import { type ExecutedGraph, executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { pinnableBytes } from "../runtime/host-memory.js";
@@ -24,6 +25,7 @@ import {
   runFormatVersion,
   saveGraph,
 } from "./run.js";
+import { steadyValues } from "./steady.js";
 
 /** A step as it was measured before it was planned. */
 export interface MeasuredStep {
@@ -35,6 +37,8 @@ export interface MeasuredStep {
 /** A measured step, and the plan that the options ask for; null if they ask for none. */
 export interface PlannedStep extends MeasuredStep {
   readonly plan: Plan | null;
+  /** The planned step, where it was measured already. */
+  readonly after?: Profile;
 }
 
 /** How steps from some values are measured. */
@@ -51,24 +55,46 @@ function measuring(runtime: Runtime, values: ReadonlyMap<string, Uint8Array>, op
     });
 }
 
-/** Measures a built step, and plans it if the options ask for that. */
-export async function planBuilt(
+/** Measures a planned step, from the values of the unplanned one. */
+export async function measurePlanned(
+  { graph, rotation }: ExecutedGraph,
+  runtime: Runtime,
+  values: ReadonlyMap<string, Uint8Array>,
+  options: ProfileModelOptions,
+): Promise<Profile> {
+  const own = rotation && executes(runtime) ? await steadyValues(rotation, runtime, values) : values;
+  return measuring(runtime, own, options)("execute plan", graph);
+}
+
+/** Measures a built step as it is. */
+export const measureBuilt = (
   { baseline, values }: Pick<BuiltStep, "baseline" | "values">,
   runtime: Runtime,
   options: ProfileModelOptions,
-): Promise<PlannedStep> {
-  const settled = withDefaults(options);
-  const measured = await measureUnplanned(baseline, runtime, measuring(runtime, values, options));
+): Promise<MeasuredStep> => measureUnplanned(baseline, runtime, measuring(runtime, values, options));
+
+/** The plan that options ask for; null if they ask for none. */
+export function planMeasured(baseline: Graph, { before }: MeasuredStep, options: ProfileModelOptions): Plan | null {
   // a budget or a planner asks for a plan; the planner's default is only for the budget
-  if (!asksForPlan(options)) return { ...measured, plan: null };
+  if (!asksForPlan(options)) return null;
+  const settled = withDefaults(options);
   settled.onProgress?.("plan", 0, 1);
-  const plan = makePlan(baseline, measured.before, withinHost(baseline, measured.before, settled));
-  return { ...measured, plan };
+  return makePlan(baseline, before, withinHost(baseline, before, settled));
+}
+
+/** Measures a built step, and plans it if the options ask for that. */
+export async function planBuilt(
+  built: Pick<BuiltStep, "baseline" | "values">,
+  runtime: Runtime,
+  options: ProfileModelOptions,
+): Promise<PlannedStep> {
+  const measured = await measureBuilt(built, runtime, options);
+  return { ...measured, plan: planMeasured(built.baseline, measured, options) };
 }
 
 /**
- * Profiles a built step, plans for the budget, executes the plan and compares: all that a run holds. `given` is what
- * `planBuilt` made of the step, if that is known.
+ * Profiles a built step, plans for the budget, executes the plan and compares: all that a run holds. `given` is what is
+ * known of the step already.
  */
 export async function profileBuilt(
   file: string,
@@ -80,7 +106,6 @@ export async function profileBuilt(
   const { bound, step, baseline, values } = built;
   const settled = withDefaults(options);
   const { seed, signal, onProgress: progress = () => {} } = settled;
-  const measure = measuring(runtime, values, options);
   const peak = peakOf(runtime);
   const { before, reference, plan } = given ?? (await planBuilt(built, runtime, options));
   peak.note("profile");
@@ -88,13 +113,18 @@ export async function profileBuilt(
   let equality: Equality | null = null;
   let paired: PairedTimes | null = null;
   if (plan?.feasible && runtime.backend !== "estimate") {
-    const planned = rewrite(baseline, plan.decisions);
-    after = await measure("execute plan", planned);
+    const planned = executedGraph(baseline, plan);
+    after = given?.after ?? (await measurePlanned(planned, runtime, values, options));
     peak.note("execute plan");
     progress("compare", 0, 1);
     if (executes(runtime) && reference)
       try {
-        ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+        ({ equality, paired } = await compare(reference, planned.graph, {
+          runtime,
+          values,
+          signal,
+          rotation: planned.rotation,
+        }));
       } catch (error) {
         // both were measured: what the session of deterministic kernels takes beside them does not fit
         if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;

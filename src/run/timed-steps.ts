@@ -2,9 +2,9 @@ import type { Graph, Node } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { knownName, originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
+import { executedGraph } from "../plan/executed.js";
 import { pcieLink } from "../plan/link.js";
 import type { Decision } from "../plan/plan.js";
-import { rewrite } from "../plan/rewrite.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
 import { type Modules, modulesOf } from "./modules.js";
 import { executedRows, plannedRows, unplannedRows } from "./planned-rows.js";
@@ -49,7 +49,7 @@ export function timedSteps(run: Run): TimedStep[] {
     copiesBeside: false,
   });
   if (!plan) return [unplanned];
-  const planned = rewrite(graph, plan.decisions);
+  const planned = executedGraph(graph, plan).graph;
   const executed = executedRows(after, planned) && after;
   const measuresWaits = Boolean(executed && !executed.simulated);
   const isSwapped = planned.nodes.some((node) => opOf(node).swap);

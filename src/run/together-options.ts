@@ -16,7 +16,7 @@ export const togetherOptions = {
     kind: others("model"),
     help: "train all the models that are named in one step",
     group: "together",
-    commands: ["profile"],
+    commands: ["profile", "train"],
     model: true,
     fact: "further models",
     check(value: readonly string[], given: Given) {
@@ -30,7 +30,7 @@ export const togetherOptions = {
     kind: count(1, 10_000),
     help: "so many of each model, in one step; they differ in seed, and in the values of --vary in turn",
     group: "together",
-    commands: ["profile"],
+    commands: ["profile", "train"],
     model: true,
     fact: "copies",
   },
@@ -40,7 +40,7 @@ export const togetherOptions = {
     kind: texts("name=values"),
     help: "models that differ in a setting of the optimizer or in an option: lr=1e-4,3e-4 or seed=0..7 (repeat); every combination, with --copies or several models the values in turn",
     group: "together",
-    commands: ["profile"],
+    commands: ["profile", "train"],
     model: true,
     fact: "varied",
     check: (value: readonly string[]) => void parseVariations(value),
@@ -49,15 +49,13 @@ export const togetherOptions = {
   arrange: {
     flag: "--arrange",
     kind: choice("how", arrangements),
-    help: "side-by-side, fused, or best: the fastest that fits (default)",
+    help: "side-by-side, fused, multiplexed (μ-TWO), or best: the fastest that fits (default)",
     group: "together",
-    commands: ["profile"],
+    commands: ["profile", "train"],
     model: true,
     fact: "arranged",
     check(value: string, given: Given) {
       if (!isTogether(given)) throw new Error(`one model alone is not arranged: ${value} (pass --copies N)`);
-      if (value === "multiplexed")
-        throw new Error("multiplexed steps are not executed by profile yet (arrange side-by-side or fused)");
     },
   },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

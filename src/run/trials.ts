@@ -23,7 +23,7 @@ export interface TrialSpec {
 }
 
 /** Options of several models, or of one. */
-export type ManyOptions = Pick<OptionsOf<"profile">, keyof ModelOptions | "seed">;
+export type ManyOptions = Pick<OptionsOf<"profile" | "train">, keyof ModelOptions | "seed">;
 
 /** Options that can differ between models of one step: what the step of one is, but for those that say how many there are. */
 const variable = (Object.entries(optionTable) as [keyof typeof optionTable, OptionSpec][]).filter(

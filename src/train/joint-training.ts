@@ -11,7 +11,7 @@ import type { LoadedStep, Runtime, StepResult } from "../runtime/runtime.js";
 export interface JointParts {
   readonly runtime: Runtime;
   readonly trials: readonly BuiltTrial[];
-  /** The joint step of some of the models. */
+  /** The joint step of some of the models; it may hold others beside them. */
   readonly arrange: (trials: readonly BuiltTrial[]) => Graph;
   /** What is planned of the joint step of all of them. */
   readonly decisions: readonly Decision[];
@@ -26,7 +26,8 @@ interface Waiting {
 /**
  * Several models that are trained by one step: to each it looks like a step of its own, whose runs wait for those of all
  * others. One that is closed drops out: before the next step the joint one is built anew without it, and goes on from where the
- * others are, so that their numbers do not change.
+ * others are, so that their numbers do not change. Those that are behind, as what goes on from an older checkpoint, catch up
+ * first.
  */
 export class JointTraining {
   private readonly own: ReadonlyMap<string, BuiltTrial>;
@@ -35,8 +36,12 @@ export class JointTraining {
   private readonly waiting = new Map<string, Waiting>();
   /** Values that are to be written before the next step or reading, by model and own name. */
   private readonly pending = new Map<string, Map<string, Uint8Array>>();
+  /** What models have that are not in the loaded step, by model and own name. */
+  private readonly held = new Map<string, ReadonlyMap<string, Uint8Array>>();
   /** Runs that each model has behind it. */
   private readonly runs: Map<string, number>;
+  /** Names of the models that the loaded step is of. */
+  private group: ReadonlySet<string>;
   private graph: Graph;
   private loaded: LoadedStep;
   /** Runs that the loaded step has behind it. */
@@ -48,7 +53,8 @@ export class JointTraining {
     this.own = new Map(trials.map((trial) => [trial.spec.name, trial]));
     this.alive = new Set(this.own.keys());
     this.runs = new Map(trials.map(({ spec }) => [spec.name, 0]));
-    this.graph = this.build();
+    this.group = new Set(this.alive);
+    this.graph = this.build(this.group);
     this.members = this.membersOf();
     this.loaded = loadWithValues(this.graph, parts.runtime, jointValues(parts.runtime, this.graph, trials)).step;
   }
@@ -73,10 +79,13 @@ export class JointTraining {
     return new Map((this.graph.trials ?? []).map((trial) => [trial.name, trial]));
   }
 
-  /** The joint step of those that are left, planned as that of all was. */
-  private build(): Graph {
-    const left = this.parts.trials.filter(({ spec }) => this.alive.has(spec.name));
-    const graph = this.parts.arrange(left);
+  private trialsOf(names: ReadonlySet<string>): BuiltTrial[] {
+    return this.parts.trials.filter(({ spec }) => names.has(spec.name));
+  }
+
+  /** The joint step of some, planned as that of all was. */
+  private build(names: ReadonlySet<string>): Graph {
+    const graph = this.parts.arrange(this.trialsOf(names));
     const saved = savedActivations(graph);
     const nodes = new Set(graph.nodes.map(({ name }) => name));
     const decisions = this.parts.decisions.filter(
@@ -103,11 +112,10 @@ export class JointTraining {
 
   /** Writes what is to be written; of a tensor that several models share the others' parts stay. */
   private flush(): void {
-    if (!this.pending.size) return;
     const values = new Map<string, Uint8Array>();
     const writers = new Map<string, string>();
-    for (const [name, own] of this.pending) {
-      for (const [tensor, data] of own) {
+    for (const name of this.group) {
+      for (const [tensor, data] of this.pending.get(name) ?? []) {
         const pieces = this.piecesOf(name, tensor);
         for (const { tensor: joint, bytes } of pieces) {
           const isShared = bytes < tensorBytes(tensorOf(this.graph, joint));
@@ -121,14 +129,15 @@ export class JointTraining {
         }
         putTrial(values, this.graph, pieces, data);
       }
+      this.pending.delete(name);
     }
-    this.pending.clear();
     for (const [tensor, bytes] of values) this.loaded.write(tensor, bytes);
   }
 
+  /** What is to be written counts as written. */
   private read(name: string, tensor: string): Uint8Array {
-    this.flush();
-    return readTrial(this.piecesOf(name, tensor), (joint) => this.loaded.read(joint));
+    const known = this.pending.get(name)?.get(tensor) ?? this.held.get(name)?.get(tensor);
+    return known ?? readTrial(this.piecesOf(name, tensor), (joint) => this.loaded.read(joint));
   }
 
   private run(name: string): Promise<StepResult> {
@@ -138,12 +147,14 @@ export class JointTraining {
     });
   }
 
-  /** Runs the joint step once every model that is left waits for it. */
+  /** Runs the joint step of those that are least far, once every model that is left waits for it. */
   private runIfAll(): void {
     if (!this.alive.size || [...this.alive].some((name) => !this.waiting.has(name))) return;
-    const waiting = [...this.waiting.values()];
-    this.waiting.clear();
-    this.runAll().then(
+    const runs = Math.min(...[...this.alive].map((name) => this.runs.get(name) as number));
+    const group = new Set([...this.alive].filter((name) => this.runs.get(name) === runs));
+    const waiting = [...group].map((name) => this.waiting.get(name) as Waiting);
+    for (const name of group) this.waiting.delete(name);
+    this.runGroup(group, runs).then(
       (result) => {
         for (const { done } of waiting) done(result);
       },
@@ -153,50 +164,42 @@ export class JointTraining {
     );
   }
 
-  private async runAll(): Promise<StepResult> {
-    const [first = "", ...others] = this.alive;
-    const runs = this.runs.get(first) as number;
-    const ahead = others.find((name) => this.runs.get(name) !== runs);
-    if (ahead !== undefined)
-      throw new Error(
-        `models of one step are at different steps: ${first} at ${runs}, ${ahead} at ${this.runs.get(ahead)}`,
-      );
-    if (this.members.size > this.alive.size) this.leaveOut();
+  private async runGroup(group: ReadonlySet<string>, runs: number): Promise<StepResult> {
+    if (this.group.size !== group.size || [...group].some((name) => !this.group.has(name))) this.regroup(group);
     // values of what is no state may change with it: before this step's are written
     if (this.loadedRuns !== runs) this.loaded.skipTo?.(runs);
     this.flush();
     const result = await this.loaded.run();
     this.loadedRuns = runs + 1;
-    for (const name of this.alive) this.runs.set(name, runs + 1);
+    for (const name of group) this.runs.set(name, runs + 1);
     return result;
   }
 
-  /** The joint step without the models that are no longer trained, from where the others are. */
-  private leaveOut(): void {
-    const { runtime, trials } = this.parts;
-    const left = trials.filter(({ spec }) => this.alive.has(spec.name));
-    // what is to be written is for the step to come
-    const pending = [...this.pending].filter(([name]) => this.alive.has(name));
-    this.pending.clear();
-    const states = left.map(({ spec, baseline, values }) => {
+  /** The joint step of other models than before, each from where it is. */
+  private regroup(group: ReadonlySet<string>): void {
+    const { runtime } = this.parts;
+    for (const { spec, baseline, values } of this.trialsOf(this.alive)) {
       const names = [...values().keys()].filter((tensor) => tensorOf(baseline, tensor).category !== "input");
-      return new Map(names.map((tensor) => [tensor, this.read(spec.name, tensor).slice()] as const));
-    });
+      this.held.set(spec.name, new Map(names.map((tensor) => [tensor, this.read(spec.name, tensor).slice()] as const)));
+    }
     this.loaded.close();
-    this.graph = this.build();
+    this.group = group;
+    this.graph = this.build(group);
     this.members = this.membersOf();
-    const values = new Map<string, Uint8Array>();
-    left.forEach(({ spec }, i) => {
-      for (const [tensor, data] of states[i] ?? [])
-        putTrial(values, this.graph, this.piecesOf(spec.name, tensor), data);
-    });
+    const values = jointValues(runtime, this.graph, this.trialsOf(group));
+    for (const name of group) {
+      for (const [tensor, data] of this.held.get(name) ?? [])
+        putTrial(values, this.graph, this.piecesOf(name, tensor), data);
+      this.held.delete(name);
+    }
     this.loaded = loadWithValues(this.graph, runtime, values).step;
     this.loadedRuns = 0;
-    for (const [name, own] of pending) this.pending.set(name, own);
   }
 
   private drop(name: string): void {
     if (!this.alive.delete(name)) return;
+    this.pending.delete(name);
+    this.held.delete(name);
     this.waiting.get(name)?.failed(new Error(`the trainer is closed: model ${name}`));
     this.waiting.delete(name);
     if (!this.alive.size) this.loaded.close();

@@ -5,9 +5,10 @@ import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "../
 import { checkOptions } from "../run/option-checks.js";
 import { withDefaults } from "../run/option-forms.js";
 import type { OptionsOf } from "../run/options.js";
-import { planBuilt } from "../run/profile-built.js";
+import { type PlannedStep, planBuilt } from "../run/profile-built.js";
+import { asksForPlan } from "../run/replan.js";
 import type { Arrangement } from "../run/together.js";
-import { trialsOf } from "../run/trials.js";
+import { type TrialSpec, trialsOf } from "../run/trials.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { JointTraining } from "./joint-training.js";
@@ -46,52 +47,72 @@ export async function openTrainers(file: string, options: TrainersOptions): Prom
   checkOptions("trainer", single);
   const several = Object.entries({ together, copies, vary, arrange }).filter(([, value]) => value !== undefined);
   checkOptions("profile", { loss: options.loss, optimizer: options.optimizer, ...Object.fromEntries(several) });
-  try {
-    return await open(file, options);
-  } catch (error) {
-    throw inOneLine(error);
-  }
+  const opened = await openJoint(trialsOf(file, withDefaults(options)), options);
+  return opened.map(({ spec: { name, varied, seed }, trainer }) => ({ name, varied, seed, trainer }));
 }
 
-async function open(file: string, options: TrainersOptions): Promise<NamedTrainer[]> {
+/** A trainer of one of several models, and what it was opened for. */
+export interface JointTrainer {
+  readonly spec: TrialSpec;
+  readonly trainer: Trainer;
+  /** The joint step as it was measured and planned; null where nothing was. */
+  readonly planned: PlannedStep | null;
+}
+
+/** Opens what `trialsOf` makes of options; throws what `openTrainers` throws, of options that are right. */
+export async function openJoint(specs: readonly TrialSpec[], options: TrainersOptions): Promise<JointTrainer[]> {
   const settled = withDefaults(options);
   const runtime = openRuntime(settled.backend, options);
   try {
     const { backend } = runtime;
     if (backend !== "cpu" && backend !== "cuda")
       throw new Error(`nothing can be trained on backend ${backend}: use cpu or cuda`);
-    const { backend: _backend, ...model } = settled;
-    const trials = buildTrials(trialsOf(file, model), runtime, "tensors");
+    const trials = buildTrials(specs, runtime, "tensors", (done, total) =>
+      options.onProgress?.("build steps", done, total),
+    );
     if (backend === "cpu") checkJointMemory(trials);
-    const arrange = arranging(runtime, options.arrange);
+    const arrange = arranging(runtime, trials, options.arrange);
     const graph = arrange(trials);
     const values = jointValues(runtime, graph, trials);
-    const { plan } = await planBuilt({ baseline: graph, values }, runtime, options);
+    const planned = asksForPlan(options) ? await planBuilt({ baseline: graph, values }, runtime, options) : null;
+    const plan = planned?.plan;
     if (plan) checkFeasible(plan);
     const joint = new JointTraining({ runtime, trials, arrange, decisions: plan?.decisions ?? [] });
     let open = trials.length;
     // the device is given back when the last of them is closed
     const shared: Runtime = Object.create(runtime, { close: { value: () => --open || runtime.close() } });
-    return trials.map(({ spec, bound, baseline, values: own }): NamedTrainer => {
+    return trials.map(({ spec, bound, baseline, values: own }): JointTrainer => {
       const given = { ...options, ...spec.options, seed: spec.seed };
       const { values: _, ...parts } = partsOf(spec.file, shared, { bound, values: own() }, baseline, given);
       const step = joint.stepOf(spec.name);
       const trainer = new StepTrainer({ ...parts, backend, runtime: shared, run: null, step });
-      return { name: spec.name, varied: spec.varied, seed: spec.seed, trainer };
+      return { spec, trainer, planned };
     });
   } catch (error) {
     runtime.close();
-    throw error;
+    throw inOneLine(error);
   }
 }
 
-/** What puts models into one step as it is asked for; without a wish fused where something can be. */
-function arranging(runtime: Runtime, wish: OptionsOf<"profile">["arrange"] = "best") {
+/** What puts some of all models into one step as it is asked for; without a wish fused where something can be. */
+function arranging(runtime: Runtime, all: readonly BuiltTrial[], wish: OptionsOf<"profile">["arrange"] = "best") {
   const limit = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+  let arrays: readonly (readonly string[])[] | undefined;
+  const fuse = (trials: readonly BuiltTrial[]): Graph => {
+    const left = new Set(trials.map(({ spec }) => spec.name));
+    // sums over a model axis of one are made in another order: one that is left alone keeps another beside it
+    for (const array of arrays ?? [])
+      if (array.length > 1 && array.filter((name) => left.has(name)).length === 1)
+        left.add(array.find((name) => !left.has(name)) as string);
+    const beside = all.filter(({ spec }) => left.has(spec.name));
+    const step = fused(runtime, beside, limit) ?? sideBySide(runtime, beside, limit);
+    arrays ??= step.subArrays;
+    return step.graph;
+  };
   const arranged: Readonly<Record<Arrangement | "best", (trials: readonly BuiltTrial[]) => Graph>> = {
     "side-by-side": (trials) => sideBySide(runtime, trials, limit).graph,
-    fused: (trials) => (fused(runtime, trials, limit) ?? sideBySide(runtime, trials, limit)).graph,
-    best: (trials) => (fused(runtime, trials, limit) ?? sideBySide(runtime, trials, limit)).graph,
+    fused: fuse,
+    best: fuse,
     multiplexed() {
       throw new Error(
         "nothing is trained multiplexed: the next batch would have to be there a step before (arrange: fused)",

@@ -3,6 +3,7 @@ import { fit } from "./fit.js";
 import type { FitOptions } from "./fit-options.js";
 import type { EpochRow, TrainingLog } from "./log.js";
 import { type NamedTrainer, openTrainers, type TrainersOptions } from "./open-trainers.js";
+import type { Trainer } from "./trainer.js";
 
 /** What `trainMany` takes: what `openTrainers` does, and of `fit` what holds for every model. */
 export interface TrainManyOptions
@@ -39,28 +40,36 @@ export async function trainMany(
     options;
   const fitting = { epochs, steps, schedule, last, validate, metrics, monitor, patience, loss: options.loss };
   const given = Object.fromEntries(Object.entries(fitting).filter(([, value]) => value !== undefined));
-  const models = await openTrainers(file, opening);
+  return eachTogether(await openTrainers(file, opening), async (model): Promise<TrainedOfMany> => {
+    const { name, varied, seed, trainer } = model;
+    const stop = new AbortController();
+    const log = await fit(trainer, typeof dataOf === "function" ? dataOf(model) : dataOf, {
+      ...given,
+      seed,
+      signal: opening.signal ? AbortSignal.any([opening.signal, stop.signal]) : stop.signal,
+      onEpoch: (row) => {
+        if (onModelEpoch?.(name, row) === false) stop.abort();
+      },
+    });
+    const place = out?.(name);
+    if (place !== undefined) trainer.save(place);
+    return { name, varied, seed, log, dropped: stop.signal.aborted, out: place ?? null };
+  });
+}
+
+/**
+ * What `train` gives for each of some models, at the same time, for their steps may meet. A model is closed when its training
+ * has ended, so that the others go on without it; where one throws, all are.
+ */
+export async function eachTogether<M extends { readonly trainer: Trainer }, T>(
+  models: readonly M[],
+  train: (model: M) => Promise<T>,
+): Promise<T[]> {
+  const all = models.map((model) => train(model).finally(() => model.trainer.close()));
   try {
-    return await Promise.all(
-      models.map(async (model): Promise<TrainedOfMany> => {
-        const { name, varied, seed, trainer } = model;
-        const stop = new AbortController();
-        const log = await fit(trainer, typeof dataOf === "function" ? dataOf(model) : dataOf, {
-          ...given,
-          seed,
-          signal: opening.signal ? AbortSignal.any([opening.signal, stop.signal]) : stop.signal,
-          onEpoch: (row) => {
-            if (onModelEpoch?.(name, row) === false) stop.abort();
-          },
-        });
-        const place = out?.(name);
-        if (place !== undefined) trainer.save(place);
-        // the others go on without it
-        trainer.close();
-        return { name, varied, seed, log, dropped: stop.signal.aborted, out: place ?? null };
-      }),
-    );
+    return await Promise.all(all);
   } finally {
     for (const { trainer } of models) trainer.close();
+    await Promise.allSettled(all);
   }
 }

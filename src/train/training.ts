@@ -1,12 +1,14 @@
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { readText } from "../files.js";
+import { formatCount } from "../format.js";
 import { dtypes } from "../graph/graph.js";
 import type { Environment } from "../run/run.js";
 import { environmentSchema } from "../run/run-schema.js";
 import { count, exactly, list, object, oneOf, problemIn, record, type Same, shown, text, v } from "../schema.js";
 import type { StepCurve } from "./curve.js";
-import { logSchema, type TrainingLog } from "./log.js";
+import { type End, logSchema, type TrainingLog } from "./log.js";
+import { isBetter } from "./metrics.js";
 
 /** Version of training.json; a file of another version is refused. */
 export const trainingFormatVersion = 1;
@@ -38,6 +40,21 @@ export interface StepMemory {
   readonly budgetBytes: number | null;
 }
 
+/** One of several models that were trained in one step. */
+export interface TrainedTrial extends Pick<Training, "model" | "out" | "seed" | "settings" | "log"> {
+  /** `m0`, `m1`, … */
+  readonly name: string;
+  /** In what it differs from others, in words by name. */
+  readonly varied: Readonly<Record<string, string>>;
+}
+
+/** What a training knows of several models. */
+export interface TrainedTogether {
+  readonly models: readonly TrainedTrial[];
+  /** Name of the one with the best validation, or without one the least loss over its last epoch; null where that is of different losses, or none is finite. */
+  readonly best: string | null;
+}
+
 /** A training: the whole content of training.json. */
 export interface Training {
   readonly format: "mutwo-training";
@@ -49,7 +66,7 @@ export interface Training {
   readonly command: string;
   readonly goOn: string | null;
   readonly model: { readonly file: string; readonly path: string; readonly sha256: string };
-  /** The trained model's file; null where none was written. */
+  /** The trained model's file; null where none was written; of several that of the best. */
   readonly out: string | null;
   readonly backend: "cpu" | "cuda";
   readonly device: string;
@@ -62,7 +79,10 @@ export interface Training {
   readonly step: StepMemory;
   /** Id of the run that measured and planned the step; its folder lies in the training's. null where nothing was planned. */
   readonly run: string | null;
+  /** Of several models that of the best, or else of the first. */
   readonly log: TrainingLog;
+  /** Absent where one model was trained. */
+  readonly together?: TrainedTogether;
 }
 
 const data = object({
@@ -77,6 +97,8 @@ const data = object({
 
 const bytes = v.nullable(count);
 
+const model = object({ file: text, path: text, sha256: text });
+
 const trainingSchema = object({
   format: exactly("mutwo-training"),
   version: exactly(trainingFormatVersion),
@@ -84,7 +106,7 @@ const trainingSchema = object({
   createdAt: text,
   command: text,
   goOn: v.nullable(text),
-  model: object({ file: text, path: text, sha256: text }),
+  model,
   out: v.nullable(text),
   backend: oneOf(["cpu", "cuda"]),
   device: text,
@@ -102,6 +124,25 @@ const trainingSchema = object({
   }),
   run: v.nullable(text),
   log: logSchema,
+  together: v.optional(
+    object({
+      models: v.pipe(
+        list(
+          object({
+            name: text,
+            varied: record(text),
+            model,
+            out: v.nullable(text),
+            seed: count,
+            settings: record(text),
+            log: logSchema,
+          }),
+        ),
+        v.minLength(1, "models"),
+      ),
+      best: v.nullable(text),
+    }),
+  ),
 });
 
 // the type and the schema say the same, or this does not compile
@@ -133,10 +174,22 @@ export function readTraining(place: string): Training {
     throw new Error(
       `training has format version ${shown(saved.version)}, this mutwo reads ${trainingFormatVersion}: ${file}`,
     );
-  const problem = problemIn(trainingSchema, saved) ?? contradictionIn(saved.log);
+  const logs = (): readonly TrainingLog[] => [saved.log, ...(saved.together?.models ?? []).map(({ log }) => log)];
+  const problem =
+    problemIn(trainingSchema, saved) ??
+    logs()
+      .map(contradictionIn)
+      .find((one) => one !== undefined) ??
+    foreignBest(saved.together);
   if (problem !== undefined) throw new Error(`training is damaged: ${problem} (${file})`);
   return saved;
 }
+
+/** What is wrong with the best of several models; undefined if it is one of them. */
+const foreignBest = (together: TrainedTogether | undefined): string | undefined =>
+  together && together.best !== null && together.models.every(({ name }) => name !== together.best)
+    ? `the best model is none of them: ${together.best}`
+    : undefined;
 
 /** What does not fit together in a log whose parts are as they should be. */
 export function contradictionIn({ curves, memory, steps }: TrainingLog): string | undefined {
@@ -146,4 +199,42 @@ export function contradictionIn({ curves, memory, steps }: TrainingLog): string 
     if (values.length * stride + rest > steps) return `curve ${name} is longer than the training's ${steps} steps`;
   }
   return undefined;
+}
+
+/** What a model came to, and what that is: the best of what its training goes by, or without a validation its last epoch's loss. */
+export const resultOf = ({ log }: Pick<TrainedTrial, "log">): number | null =>
+  log.end?.reason === "not finite" ? null : (log.best?.value ?? log.epochs.at(-1)?.loss ?? null);
+
+/** The best of several models; undefined where their losses are of different kinds, or none came to a finite number. */
+export function bestOf<T extends Pick<TrainedTrial, "log" | "settings">>(models: readonly T[]): T | undefined {
+  const [{ log, settings } = { log: undefined, settings: {} as TrainedTrial["settings"] }] = models;
+  const monitor = log?.monitor ?? "loss";
+  if (monitor === "loss" && models.some((one) => one.settings.loss !== settings.loss)) return undefined;
+  let best: T | undefined;
+  for (const one of models) {
+    const [value, least] = [resultOf(one), best && resultOf(best)];
+    if (value !== null && (least === undefined || least === null || isBetter(monitor, value, least))) best = one;
+  }
+  return best;
+}
+
+/** How a training ended: of several models interrupted if one was, and not finite if no other end is; null while it goes on. */
+export function endOf({ log, together }: Pick<Training, "log" | "together">): End | null {
+  if (!together) return log.end;
+  const ends = together.models.map(({ log: { end } }) => end);
+  const interrupted = ends.find((end) => end === null || end.reason === "interrupted");
+  if (interrupted !== undefined) return interrupted;
+  const whole = ends.filter((end) => end?.reason !== "not finite");
+  const [first] = whole;
+  if (!first) return ends[0] as End;
+  const isSame = whole.every((end) => end?.text === first.text);
+  const lost = ends.length - whole.length;
+  const text = `${formatCount(whole.length)} models${isSame ? `: ${first.text}` : ""}${lost ? `; ${formatCount(lost)} not finite` : ""}`;
+  return { reason: first.reason, text };
+}
+
+/** The training of one of several models, as its own folder has it. */
+export function trainingOf({ together: _, ...joint }: Training, trial: TrainedTrial): Training {
+  const { name, varied: _varied, ...own } = trial;
+  return { ...joint, ...own, id: `${joint.id}-${name}` };
 }

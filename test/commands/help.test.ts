@@ -16,7 +16,7 @@ async function help(t: TestContext, ...words: string[]): Promise<string> {
 
 test("mutwo help TOPIC prints the topic, mutwo help COMMAND the command's help, mutwo help both lists", async (t) => {
   assert.equal(await help(t, "losses"), topicText("losses"));
-  assert.match(await help(t, "profile"), /^Usage: mutwo profile \[options\] <model>\n/);
+  assert.match(await help(t, "profile"), /^Usage: mutwo profile \[options\] <model> \[others...\]\n/);
   assert.match(await help(t, "notebook", "run"), /^Usage: mutwo notebook run /);
   const all = await help(t);
   assert.match(all, /^Usage: mutwo \[options\] \[command\]\n/);

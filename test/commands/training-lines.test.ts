@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { epochLine, newsOf, trainingJson, trainingLines } from "../../src/commands/training-lines.js";
+import { epochLine, newsOf, newsTeller, trainingJson, trainingLines } from "../../src/commands/training-lines.js";
+import type { EpochRow } from "../../src/train/log.js";
 import { toyData } from "../train/toy-trainer.js";
-import { toyTraining } from "../train/toy-training.js";
+import { toyTogether, toyTraining } from "../train/toy-training.js";
 
 test("newsOf tells loss, speed and time left", () => {
   const news = {
@@ -52,4 +53,49 @@ test("trainingLines and trainingJson say how it ended, what was held, and where 
   assert.equal(json.training, "reports/x/training.json");
   assert.equal(json.steps, 100);
   assert.equal((trainingJson(training, undefined) as { training: unknown }).training, null);
+});
+
+test("newsTeller tells the least and the largest loss of the models that go on", () => {
+  const tell = newsTeller();
+  const news = { steps: 9, epoch: 1, epochs: 2, learningRate: 1, stepMs: 1, samplesPerSecond: 10, leftMs: 5000 };
+  assert.equal(tell({ ...news, step: 1, loss: 2 }).note, "loss 2, 10.0 samples/s");
+  assert.equal(tell({ ...news, step: 1, loss: 2 }, { name: "m0", varied: {} }).note, "loss 2 (m0)");
+  assert.equal(tell({ ...news, step: 1, loss: 1 }, { name: "m1", varied: {} }).note, "loss 1 (m1) to 2 (m0)");
+  tell({ ...news, step: 2, loss: 3 }, { name: "m1", varied: {} });
+  assert.deepEqual(tell({ ...news, step: 3, loss: 4 }, { name: "m1", varied: {} }), {
+    note: "loss 4 (m1)",
+    leftMs: 5000,
+  });
+});
+
+test("several models have a line each, the best one is said, and JSON has each one's numbers", async () => {
+  const training = await toyTogether();
+  const [first = "", m0 = "", m1 = "", m2 = "", best = "", ...rest] = trainingLines(training, undefined);
+  assert.match(first, /^training: 6 epochs, 300 steps in .*; 2 models; 1 not finite$/);
+  assert.match(
+    m0,
+    /^m0 \(lr=0\.01\): loss \S+; validation: loss \S+, mae \S+, mse \S+; 2 epochs done → m0\/trained\.onnx$/,
+  );
+  assert.match(m1, /^m1 \(lr=0\.05\): loss .*; 6 epochs done → m1\/trained\.onnx$/);
+  assert.equal(m2, "m2 (lr=9): the loss of step 3 is NaN: y (MatMul, forward) makes y not finite");
+  assert.match(
+    best,
+    /^best of 3 models: m1 \(lr=0\.05\), validation loss \S+ after epoch \d; the loss of m2 was not finite$/,
+  );
+  assert.deepEqual(rest, ["memory: 1.00 MiB for the step's values, budget 1.50 MiB", "model: m1/trained.onnx"]);
+  const json = trainingJson(training, undefined) as { models: { name: string; out: string | null; steps: number }[] };
+  assert.deepEqual(
+    json.models.map(({ name, out, steps }) => [name, out, steps]),
+    [
+      ["m0", "m0/trained.onnx", 100],
+      ["m1", "m1/trained.onnx", 300],
+      ["m2", null, 3],
+    ],
+  );
+  assert.equal((json as unknown as { bestModel: string }).bestModel, "m1");
+  const label = { name: "m1", varied: { lr: "0.05", seed: "1" } };
+  assert.match(
+    epochLine({ ...(training.log.epochs[0] as EpochRow) }, 6, label),
+    /^m1 \(lr=0\.05, seed=1\): epoch 1\/6: loss /,
+  );
 });

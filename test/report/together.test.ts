@@ -24,6 +24,8 @@ const arranged = (given: Partial<Arranged>): Arranged => ({
   lanes: 1,
   peakBytes: 2 ** 30,
   plannedPeakBytes: null,
+  unplannedMs: null,
+  addedMs: null,
   predictedMs: null,
   measuredMs: null,
   ...given,
@@ -75,7 +77,7 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     answerLine(together),
     "4 models, 10,000 steps each: 6.00 min one after another, 3.00 min side by side in one step (4 models, 4 at a time): 2.00 times as fast",
   );
-  assert.match(answerLine({ ...together, executed: "multiplexed" }), /; μ-TWO no step ran$/);
+  assert.match(answerLine({ ...together, executed: "multiplexed" }), /; no way of training them in one step fits$/);
   assert.equal(
     fitsLine(together),
     "1.00 GiB hold 1 such model at once without a plan, and 6 in one step with one, one after the other",

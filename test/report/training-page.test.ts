@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { epochsCsv, stepsCsv, trainingHtml } from "../../src/report/training-page.js";
 import { goldenRun } from "../golden-run.js";
 import { shownData } from "../page-data.js";
-import { toyTraining } from "../train/toy-training.js";
+import { toyTogether, toyTraining } from "../train/toy-training.js";
 
 test("trainingHtml shows how it ended, cards, charts with words, epochs, commands and files", async () => {
   const training = await toyTraining();
@@ -55,4 +55,23 @@ test("epochsCsv and stepsCsv hold a row each, with a header line", async () => {
   assert.equal(steps.length, 101);
   assert.equal(steps[0], "step,loss,learning_rate,step_ms,wall_ms");
   assert.match(steps[1] as string, /^1,/);
+});
+
+test("trainingHtml of several models shows each, all curves, and which one is best", async () => {
+  const html = trainingHtml(await toyTogether(), null, ["training.json", "models.csv"]);
+  for (const part of [
+    "<h1>Training of 3 × toy.onnx</h1>",
+    "Best of 3 models: m1 (lr&#x3D;0.05), validation loss ",
+    "Curves of m1",
+    'href="m1/steps.csv"',
+    'data-figure="modelLosses"',
+    'data-figure="modelValidations"',
+  ])
+    assert.ok(html.includes(part), part);
+  assert.ok(
+    !/(?:NaN|undefined|Infinity)/.test(
+      html.slice(html.indexOf("<main>"), html.indexOf("</main>")).replace(/is NaN/g, ""),
+    ),
+  );
+  assert.equal(shownData(html).tables.models?.count, 3);
 });

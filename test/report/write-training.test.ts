@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { rewriteTraining, writeTraining } from "../../src/report/write-training.js";
 import { readTraining } from "../../src/train/training.js";
 import { goldenRun } from "../golden-run.js";
-import { toyTraining } from "../train/toy-training.js";
+import { toyTogether, toyTraining } from "../train/toy-training.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "mutwo-write-training-"));
 
@@ -47,4 +47,21 @@ test("writeTraining says that a folder cannot be written", async () => {
     writeTraining(given, null, { folder: file, pictures: false }),
     /^Error: output folder not writable: /,
   );
+});
+
+test("writeTraining of several models gives each a folder that is a training of its own", async () => {
+  const given = { ...(await toyTogether()), id: "several" };
+  const { folder: place } = await writeTraining(given, null, { folder, pictures: false });
+  assert.deepEqual(readdirSync(place).sort(), ["m0", "m1", "m2", "models.csv", "report.html", "training.json"]);
+  assert.deepEqual(readdirSync(path.join(place, "m2")).sort(), ["epochs.csv", "steps.csv", "training.json"]);
+  assert.deepEqual(readTraining(place), given);
+  const own = path.join(place, "m0");
+  assert.equal(readTraining(own).log.epochs.length, 2);
+  assert.deepEqual(await rewriteTraining(readTraining(own), own, false), [path.join(own, "report.html")]);
+  const [head, ...rows] = readFileSync(path.join(place, "models.csv"), "utf8").trimEnd().split("\n");
+  assert.equal(
+    head,
+    "model,file,lr,epochs,steps,last_loss,validation_loss,validation_mae,validation_mse,best_loss,best_epoch,best,end,out",
+  );
+  assert.match(rows[1] as string, /^m1,toy\.onnx,0\.05,6,300,.*,1,6 epochs done,m1\/trained\.onnx$/);
 });

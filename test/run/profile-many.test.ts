@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
 import { profileModel } from "../../src/run/pipeline.js";
+import { plannedGraph } from "../../src/run/planned-rows.js";
+import { readRun } from "../../src/run/read-run.js";
 import { at } from "../at.js";
 
 const mlp = at("fixtures/mlp.ts.onnx");
@@ -54,6 +59,7 @@ test("profileModel(file, {together, budget}) plans different models in one step;
     optimizer: "sgd",
     together: [resnet],
     dims: { batch: 16 },
+    arrange: "side-by-side",
     budget: "90%",
     moves: 300,
   });
@@ -64,7 +70,74 @@ test("profileModel(file, {together, budget}) plans different models in one step;
   const [side] = run.together.arranged;
   assert.equal(side?.plannedPeakBytes, run.plan.peakBytes);
   assert.equal(side.measuredMs, run.paired?.planned.medianMs);
-  assert.equal(run.together.fits, null);
+  assert.equal(run.together.fits?.limitBytes, Math.floor(0.9 * run.before.arenaBytes));
+  assert.equal(side.addedMs, run.plan.addedMs);
+});
+
+test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within the budget: every model computes what it does alone", async () => {
+  const options = { ...quick, loss: "ce", optimizer: "adam", dims: { batch: 16 }, moves: 300, timeLimit: 20 };
+  // half of the fused step's peak
+  const run = await profileModel(resnet, { ...options, copies: 4, arrange: "multiplexed", budget: "55%" });
+  const { plan, after, together } = run;
+  assert.ok(plan?.feasible && plan.ring && plan.decisions.length && together);
+  assert.ok(after && after.arenaBytes === plan.peakBytes && after.arenaBytes <= (plan.budgetBytes ?? 0));
+  // losses are those of the joint step in turn, from the first step on
+  assert.deepEqual(after.losses, run.before.losses);
+  assert.ok(after.losses.every((loss) => loss !== null));
+  assert.deepEqual(run.equality?.different, []);
+  const { sameAsAlone } = together;
+  assert.ok(sameAsAlone && sameAsAlone.compared > 1000 && (sameAsAlone.worstRelativeError ?? 1) < 1e-5);
+  assert.equal(together.executed, "multiplexed");
+  const [row, ...others] = together.arranged;
+  assert.deepEqual([row?.arrangement, others.length], ["multiplexed", 0]);
+  assert.deepEqual(row?.subArrays, [
+    ["m0", "m1"],
+    ["m2", "m3"],
+  ]);
+  assert.equal(row.predictedMs, (row.unplannedMs ?? 0) + (row.addedMs ?? 0));
+  assert.equal(row.plannedPeakBytes, plan.peakBytes);
+  assert.notEqual(row.measuredMs, row.predictedMs);
+  // every partition was simulated, and of those that fit the fastest is executed
+  const rows = together.partitions?.map((one) => ("refused" in one ? assert.fail(one.refused) : one)) ?? [];
+  assert.deepEqual(
+    rows.map(({ sizes }) => sizes),
+    [
+      [2, 2],
+      [1, 1, 1, 1],
+    ],
+  );
+  const [taken] = rows.filter(({ chosen }) => chosen);
+  assert.equal(taken?.peakBytes, plan.peakBytes);
+  assert.ok(rows.every(({ feasible, stepMs }) => !feasible || stepMs >= (taken?.stepMs ?? 0)));
+  assert.equal(plannedGraph(run)?.nodes.length, after.nodes.length);
+  // the run is read back as it is
+  const file = path.join(mkdtempSync(path.join(tmpdir(), "mutwo-many-")), "run.json");
+  writeFileSync(file, JSON.stringify(run));
+  assert.deepEqual(JSON.parse(JSON.stringify(readRun(file))), JSON.parse(JSON.stringify(run)));
+});
+
+test("profileModel(file, {together, budget}) tries all ways, and says of each that does not fit why, and how many models would", async () => {
+  const options = { ...quick, loss: "ce", optimizer: "sgd", copies: 3, moves: 200, timeLimit: 20 };
+  const run = await profileModel(mlp, { ...options, budget: "1.6MiB" });
+  const { together, plan } = run;
+  assert.ok(together && plan && !plan.feasible);
+  assert.deepEqual([...new Set(together.arranged.map(({ arrangement }) => arrangement))].sort(), [
+    "fused",
+    "multiplexed",
+    "side-by-side",
+  ]);
+  for (const { why, predictedMs, measuredMs } of together.arranged) {
+    assert.match(why ?? "", /^no plan fits the budget, the least is [\d.]+ MiB/);
+    assert.deepEqual([predictedMs, measuredMs], [null, null]);
+  }
+  const turns = together.arranged.find(({ arrangement, lanes }) => arrangement === "side-by-side" && lanes === 1);
+  assert.match(turns?.why ?? "", /; at most \d such models? fit$/);
+  // what is shown of it is what comes closest
+  assert.equal(together.executed, "side-by-side");
+  const wide = await profileModel(mlp, { ...options, budget: "100%" });
+  assert.ok(wide.together);
+  assert.ok(wide.together.arranged.every(({ why }) => why === undefined));
+  assert.ok(wide.together.arranged.find(({ arrangement }) => arrangement === "multiplexed")?.measuredMs);
 });
 
 test("profileModel(file, {copies, budget}) says how many models fit with and without a plan", async () => {

@@ -1,6 +1,6 @@
 import { fit } from "../../src/train/fit.js";
 import type { FitOptions } from "../../src/train/fit-options.js";
-import type { Training } from "../../src/train/training.js";
+import type { TrainedTrial, Training } from "../../src/train/training.js";
 import { toyData, toyTrainer } from "./toy-trainer.js";
 
 const info = (name: string, count: number): Training["data"] => ({
@@ -54,4 +54,26 @@ export async function toyTraining(options: Partial<FitOptions> = {}, more: Parti
     log,
     ...more,
   };
+}
+
+/** The record of a training of three toys in one step: the second one's validation is best, the third one's loss not finite. */
+export async function toyTogether(): Promise<Training> {
+  const joint = await toyTraining();
+  const trial = (name: string, lr: string, { log, settings }: Training): TrainedTrial => ({
+    name,
+    varied: { lr },
+    model: joint.model,
+    out: log.end?.reason === "not finite" ? null : `${name}/trained.onnx`,
+    seed: Number(name.slice(1)),
+    settings,
+    log,
+  });
+  const lost = await fit(toyTrainer({ notFinite: 3 }), toyData(200), { loss: "mse", epochs: 6, validate: toyData(40) });
+  const models = [
+    trial("m0", "0.01", await toyTraining({ epochs: 2 })),
+    trial("m1", "0.05", joint),
+    trial("m2", "9", { ...joint, log: lost }),
+  ];
+  const { log, out } = models[1] as TrainedTrial;
+  return { ...joint, model: { ...joint.model, file: "3 × toy.onnx" }, log, out, together: { models, best: "m1" } };
 }

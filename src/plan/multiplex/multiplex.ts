@@ -157,7 +157,7 @@ class Way {
       nodes.reduce((sum, { name }) => sum + (this.ms.get(name) ?? 0), 0);
     const rest = sections.reduce((sum, section) => sum + total(section.rest), 0);
     const forward = sections.reduce((sum, section) => sum + total(section.forward), 0);
-    return 1 - ((1 - this.lag) * forward) / (rest + forward);
+    return rest + forward > 0 ? 1 - ((1 - this.lag) * forward) / (rest + forward) : 1;
   }
 }
 

@@ -176,6 +176,11 @@ export class Cuda {
     this.calls.read(into, from, toHost);
   }
 
+  /** Copies pinned memory of the host into a typed array. */
+  readHost(into: Uint8Array, from: Pointer): void {
+    this.calls.read(into, from, onHost);
+  }
+
   copy(to: Pointer, from: Pointer, bytes: number, kind: number, stream: Pointer): void {
     this.calls.call("cudaMemcpyAsync", to, from, bytes, kind, stream);
   }

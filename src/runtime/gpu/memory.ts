@@ -19,7 +19,17 @@ export class StepMemory {
     private readonly gpu: {
       readonly cuda: Pick<
         Cuda,
-        "name" | "freeBytes" | "malloc" | "free" | "hostAlloc" | "hostFree" | "wait" | "read" | "write"
+        | "name"
+        | "freeBytes"
+        | "malloc"
+        | "free"
+        | "hostAlloc"
+        | "hostFree"
+        | "wait"
+        | "read"
+        | "write"
+        | "readHost"
+        | "writeHost"
       >;
       readonly stream: Pointer;
     },
@@ -52,7 +62,10 @@ export class StepMemory {
   readonly read = (name: string): Uint8Array => {
     const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(this.graph, name))));
     this.gpu.cuda.wait(this.gpu.stream);
-    if (bytes.length) this.gpu.cuda.read(bytes, this.address(name));
+    const { cuda } = this.gpu;
+    if (!bytes.length) return bytes;
+    if (this.layout.hostOffsets.has(name)) cuda.readHost(bytes, this.address(name));
+    else cuda.read(bytes, this.address(name));
     return bytes;
   };
 
@@ -61,7 +74,10 @@ export class StepMemory {
     const bytes = tensorBytes(tensorOf(this.graph, name));
     if (data.length !== bytes) throw new Error(`value of ${name} has ${data.length} bytes, not ${bytes}`);
     this.gpu.cuda.wait(this.gpu.stream);
-    if (bytes) this.gpu.cuda.write(this.address(name), data);
+    const { cuda } = this.gpu;
+    if (!bytes) return;
+    if (this.layout.hostOffsets.has(name)) cuda.writeHost(this.address(name), data);
+    else cuda.write(this.address(name), data);
   }
 
   /** Writes the constants that lie in the arena. */

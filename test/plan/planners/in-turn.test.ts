@@ -64,11 +64,8 @@ for (const planner of ["best", "mutwo", "capuchin", "sqrt"])
     const of = (prefix: string) => plan.decisions.filter(({ activation }) => activation.startsWith(prefix));
     assert.ok(of("m0/").length > 0);
     assert.deepEqual(
-      of("m5/").map(({ activation, action }) => [activation.slice(3), action]),
-      of("m0/").map(({ activation, action }) => [activation.slice(3), action]),
-    );
-    assert.ok(
-      Math.abs(plan.decisions.reduce((sum, one) => sum + one.addedMs, 0) - plan.addedMs) < 0.3 * plan.addedMs + 1,
+      of("m5/").map(({ activation, action, addedMs }) => [activation.slice(3), action, addedMs]),
+      of("m0/").map(({ activation, action, addedMs }) => [activation.slice(3), action, addedMs]),
     );
     const infeasible = planGraph({ ...problemOf(graph), planner, budgetBytes: 5 * residents });
     assert.ok(!infeasible.feasible && infeasible.minimumPeakBytes > 5 * residents);

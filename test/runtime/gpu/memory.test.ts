@@ -20,7 +20,9 @@ const loaded = (freeBytes = 2 ** 30) => {
     hostFree: memory.free,
     wait: () => {},
     read: () => {},
+    readHost: () => {},
     write: (to: bigint, { length }: Uint8Array) => void written.push([to, length]),
+    writeHost: () => {},
   };
   const releases = new Releases();
   const step = new StepMemory(graph, layout(graph), { cuda, stream: 1n }, releases);
