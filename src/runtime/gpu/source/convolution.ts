@@ -60,33 +60,25 @@ export function groupedSource(shape: GroupedShape, tile: GroupedTile): KernelSou
     BLOCKS: blocksOf[0],
     BLOCKS_MADE: blocksOf[1],
     WIDE: wide,
+    PARTS: ((transposed ? tile.channels : step) * taps) / wide,
+    FILTER_ROWS: transposed ? step : tile.channels,
+    FURTHER: (transposed ? shape.made : 1) * taps,
     DEPTH: narrow ? 4 : 8,
   };
   const copy = wide === 4 ? "copy16" : "copy_small<4>";
-  const filters = transposed
-    ? `
-  // filters of STEP channels, each with the taps of TILE_MADE made ones: [STEP][TILE_MADE * TAPS]
-  constexpr int PARTS = TILE_MADE * TAPS / WIDE;
-  for (int i = threadIdx.x; i < STEP * PARTS; i += THREADS) {
-    const int k = i / PARTS, part = i % PARTS * WIDE;
-    const bool valid = made0 * TAPS + part < MADE * TAPS;
-    ${copy}(to + k * FILTER_PITCH + part,
-           w + ((long long)(group * CHANNELS + channel + k) * MADE + made0) * TAPS + (valid ? part : 0), valid);
-  }`
-    : `
-  // filters of TILE_MADE made channels, each with the taps of STEP channels: [TILE_MADE][STEP * TAPS]
-  constexpr int PARTS = STEP * TAPS / WIDE;
-  for (int i = threadIdx.x; i < TILE_MADE * PARTS; i += THREADS) {
-    const int n = i / PARTS, part = i % PARTS * WIDE;
-    const bool valid = made0 + n < MADE && channel * TAPS + part < CHANNELS * TAPS;
-    ${copy}(to + n * FILTER_PITCH + part,
-            w + (valid ? ((long long)(group * MADE + made0 + n) * CHANNELS + channel) * TAPS + part : 0), valid);
-  }`;
+  // filters as they are read: of STEP channels, each with the taps of TILE_MADE made ones, or the other way round; where
+  // a part of a row lies for the first channels, and how much further for each other one
+  const filterPlace = transposed
+    ? `made0 * TAPS + part < MADE * TAPS ? ((group * CHANNELS + row) * MADE + made0) * TAPS + part : -1`
+    : `made0 + row < MADE && part < CHANNELS * TAPS ? (group * MADE + made0 + row) * CHANNELS * TAPS + part : -1`;
   const [ofMade, ofChannel] = transposed ? ["TAPS", "FILTER_PITCH"] : ["FILTER_PITCH", "TAPS"];
+  // blocks that a multiprocessor is to hold: as many as there are registers for the sums, and as much again
+  const sums = (tile.positions * tile.channels * lines.made.length) / threads;
+  const residentBlocks = threads > 128 ? 1 : sums > 64 ? 2 : sums > 32 ? 3 : 4;
   const text = (name: string): string => `namespace ${name}_ {
 ${instructions.tf32}${narrow ? shortProduct : ""}
 ${placesSource(shape, lines, own, values)}
-extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x, const float* w, float* y) {
+extern "C" __global__ void __launch_bounds__(${threads}, ${residentBlocks}) ${name}(const float* x, const float* w, float* y) {
   float* const shared = (float*)mutwo_shared;
   const int block = blockIdx.x % BLOCKS, made0 = blockIdx.x / BLOCKS % BLOCKS_MADE * TILE_MADE;
   const int group = blockIdx.x / (BLOCKS * BLOCKS_MADE), first = block * TILE;
@@ -97,19 +89,33 @@ extern "C" __global__ void __launch_bounds__(${threads}) ${name}(const float* x,
 #pragma unroll
     for (int i = 0; i < OWN; i++) from[line][i] = read_at(first - BEFORE + (int)threadIdx.x + i * THREADS, line);
   const float* const xs = x + (long long)group * CHANNELS * (HEIGHT * WIDTH);
+  constexpr int COPIES = (FILTER_ROWS * PARTS + THREADS - 1) / THREADS;
+  int filter_from[COPIES], filter_to[COPIES];
+#pragma unroll
+  for (int i = 0; i < COPIES; i++) {
+    const int at = (int)threadIdx.x + i * THREADS, row = at / PARTS, part = at % PARTS * WIDE;
+    filter_from[i] = ${filterPlace};
+    filter_to[i] = at < FILTER_ROWS * PARTS ? STEP * LINE + row * FILTER_PITCH + part : -1;
+  }
   auto fetch = [&](float* stage, int channel) {
 #pragma unroll
     for (int line = 0; line < LINES; line++)
 #pragma unroll
       for (int i = 0; i < OWN; i++) {
         const int at = (int)threadIdx.x + i * THREADS, place = from[line][i];
-        if (at < READ)
-          for (int k = 0; k < STEP; k++)
-            copy_small<4>(stage + k * LINE + line * READ + at,
-                          xs + (place < 0 || channel + k >= CHANNELS ? 0 : (channel + k) * (HEIGHT * WIDTH) + place),
-                          place >= 0 && channel + k < CHANNELS);
+        if (at < READ) {
+          const float* const source = xs + (place < 0 ? 0 : channel * (HEIGHT * WIDTH) + place);
+#pragma unroll
+          for (int k = 0; k < STEP; k++) {
+            const bool valid = place >= 0 && (CHANNELS % STEP == 0 || channel + k < CHANNELS);
+            copy_small<4>(stage + k * LINE + line * READ + at, valid ? source + k * (HEIGHT * WIDTH) : xs, valid);
+          }
+        }
       }
-    float* const to = stage + STEP * LINE;${filters}
+#pragma unroll
+    for (int i = 0; i < COPIES; i++)
+      if (filter_to[i] >= 0)
+        ${copy}(stage + filter_to[i], w + (filter_from[i] < 0 ? 0 : channel * FURTHER + filter_from[i]), filter_from[i] >= 0);
     copies_begin();
   };
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
