@@ -1,8 +1,10 @@
 import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import type { Runtime } from "../runtime/runtime.js";
+import { earlyUpdates } from "../step/early-updates.js";
 import { type FusedMember, notFusable } from "../step/fusable.js";
 import { type FusingOptions, fuseTrials } from "../step/fused-trials.js";
+import { gradientsApart } from "../step/gradients-apart.js";
 import { type Member, together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import type { Arrangement } from "./together.js";
@@ -64,6 +66,24 @@ export function sideBySide(runtime: Runtime, trials: readonly BuiltTrial[], limi
   return { arrangement: "side-by-side", members, subArrays, notes: [], ...inLanes(runtime, members, limitBytes) };
 }
 
+/**
+ * Few models side by side, the gradients of each one's parameters and its update in a lane of their own: what follows one
+ * another in a model is then less. null where it does not fit, or where so many lanes bring nothing.
+ */
+export function gradientsBeside(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): JointStep | null {
+  if (!runtime.fuses || 2 * trials.length > mostLanes) return null;
+  const members = trials.map(ownMember).map(
+    ({ name, graph }): Member => ({
+      name,
+      graph: earlyUpdates(gradientsApart(graph, 1), 1),
+    }),
+  );
+  const graph = together(runtime, members, members.length);
+  if (layout(graph).arenaBytes > limitBytes) return null;
+  const subArrays = members.map(({ name }) => [name]);
+  return { arrangement: "side-by-side", members, subArrays, notes: [], graph, lanes: 2 * members.length };
+}
+
 /** Models that can be fused into one. */
 export interface Fusable {
   readonly trials: readonly BuiltTrial[];
@@ -98,13 +118,14 @@ export function fusedSizes(runtime: Runtime, trials: readonly BuiltTrial[]): num
 
 /**
  * Models of one architecture as one with a model axis, at most so many; null where nothing can be fused. What cannot be
- * stands in the notes, with the reason.
+ * stands in the notes, with the reason; nodes named in `apart` stay side by side.
  */
 export function fused(
   runtime: Runtime,
   trials: readonly BuiltTrial[],
   limitBytes: number,
   most = trials.length,
+  apart: ReadonlySet<string> = new Set(),
 ): JointStep | null {
   const parts = fusables(runtime, trials).flatMap(({ trials: all, why }) =>
     evenParts(all, most).map((part, i): Fusable => ({ trials: part, why: i ? undefined : why })),
@@ -116,8 +137,9 @@ export function fused(
     return { arrays, members, ...inLanes(runtime, members, limitBytes) };
   };
   // updates beside the backward phase, if that fits
-  const early = runtime.fuses ? inOne({ partsFrom }) : undefined;
-  const { arrays, members, graph, lanes } = early && layout(early.graph).arenaBytes <= limitBytes ? early : inOne({});
+  const early = runtime.fuses ? inOne({ apart, partsFrom }) : undefined;
+  const { arrays, members, graph, lanes } =
+    early && layout(early.graph).arenaBytes <= limitBytes ? early : inOne({ apart });
   const notes = parts.flatMap((part, i) => [
     ...(part.why === undefined ? [] : [`${part.trials[0]?.spec.name} begins another sub-array: ${part.why}`]),
     ...(arrays[i]?.notes ?? []),

@@ -7,10 +7,11 @@ import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { eachAlone, fitCount, kindOf, type Scene } from "./alone.js";
-import { fused, fusedSizes, inTurn, type JointStep, sideBySide } from "./arrange.js";
+import { fused, fusedSizes, gradientsBeside, inTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
 import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "./build-trials.js";
 import { arrangedOf, type Candidate, expectedMs, type Prediction, predict } from "./candidate.js";
+import { fusedAgain } from "./fused-again.js";
 import { type MultiplexedStep, multiplexedStep, ringPlan } from "./multiplexed.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
@@ -109,7 +110,7 @@ function jointSteps(
   arrange: ProfileModelOptions["arrange"] = "best",
 ): JointStep[] {
   const made: Readonly<Record<Arrangement, () => (JointStep | null)[]>> = {
-    "side-by-side": () => [sideBySide(runtime, trials, limitBytes)],
+    "side-by-side": () => [sideBySide(runtime, trials, limitBytes), gradientsBeside(runtime, trials, limitBytes)],
     fused: () => fusedSizes(runtime, trials).map((size) => fused(runtime, trials, limitBytes, size)),
     multiplexed: () => [], // made of what others were measured to take
   };
@@ -136,7 +137,12 @@ async function candidatesOf(
   const { runtime, options, trials, joints, budgetBytes } = scene;
   const { arrange = "best" } = options;
   const candidates: Candidate[] = [];
-  for (const joint of joints) candidates.push(await candidateOf(joint, scene));
+  for (const joint of joints) {
+    const candidate = await candidateOf(joint, scene);
+    candidates.push(candidate);
+    const again = fusedAgain(candidate, scene, alone);
+    if (again) candidates.push(await candidateOf(again, scene));
+  }
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
   const rings = isWanted && trials.length > 1 ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
   if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
