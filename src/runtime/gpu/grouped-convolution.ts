@@ -34,6 +34,9 @@ const stridedTiles: readonly GroupedTile[] = [
 /** Channels of a group are a multiple of this, but for the colours of pictures. */
 const channelStep = 8;
 
+/** Fewest channels that a group makes: blocks make 32 or more. */
+const leastMade = 16;
+
 /** A warp holds the sums of all elements of a window, and of all remainders of a stride. */
 const [mostTaps, mostStride] = [9, 2];
 
@@ -66,8 +69,10 @@ export function groupedShape(spec: ConvolutionSpec): GroupedShape | undefined {
   const taps = shape.kernel[0] * shape.kernel[1];
   const isFew = isNarrow(shape) && !shape.transposed;
   const isWhole = [isFew ? 0 : shape.channels, shape.made].every((count) => count % channelStep === 0);
+  const isWide = shape.made >= leastMade;
   const isSmall = [x, w, y].every((one) => elementCount(one) < mostElements);
   return isWhole &&
+    isWide &&
     isSmall &&
     taps <= (isFew ? mostNarrowTaps : mostTaps) &&
     Math.max(...shape.strides) <= mostStride &&

@@ -46,6 +46,7 @@ test("groupedShape(spec) is seen from what is read, and only of what kernels com
     { groups: 128, w: [256, 1, 11, 11] },
     { groups: 128, w: [256, 1, 3, 3] },
     { kind: "input", ...picture },
+    { y: [4, 64, 9, 9], w: [64, 16, 3, 3] },
   ];
   for (const one of others) assert.equal(groupedShape({ ...spec, ...one }), undefined, JSON.stringify(one));
 });
