@@ -179,6 +179,16 @@ const listed = (name: string, all: readonly number[]): string =>
   return all[i];
 }`;
 
+/** CUDA C of what rounds elements in shared memory to TF32, and of reading one for a product. */
+export const settling = `
+__device__ __forceinline__ unsigned bits_of(float x) { return __float_as_uint(x); }
+__device__ __forceinline__ void settled(float* p) { *(unsigned*)p = rounded(*p); }
+__device__ __forceinline__ void settled4(float* p) {
+  const float4 x = *(const float4*)p;
+  *(uint4*)p = {rounded(x.x), rounded(x.y), rounded(x.z), rounded(x.w)};
+}
+`;
+
 /** CUDA C of the constants of a shape, and of where positions of its lines lie; `line` is the length of a line in memory. */
 export function placesSource(
   shape: GroupedShape,

@@ -1,5 +1,5 @@
 import { instructions, shortProduct } from "./attention-instructions.js";
-import { type GroupedShape, isNarrow, linesOf, placesSource, upTo } from "./convolution-lines.js";
+import { type GroupedShape, isNarrow, linesOf, placesSource, settling, upTo } from "./convolution-lines.js";
 import { type KernelSource, named } from "./kernel.js";
 
 /** How a block goes about it. */
@@ -76,7 +76,7 @@ export function groupedSource(shape: GroupedShape, tile: GroupedTile): KernelSou
   const sums = (tile.positions * tile.channels * lines.made.length) / threads;
   const residentBlocks = threads > 128 ? 1 : sums > 64 ? 2 : sums > 32 ? 3 : 4;
   const text = (name: string): string => `namespace ${name}_ {
-${instructions.tf32}${narrow ? shortProduct : ""}
+${instructions.tf32}${narrow ? shortProduct : ""}${settling}
 ${placesSource(shape, lines, own, values)}
 extern "C" __global__ void __launch_bounds__(${threads}, ${residentBlocks}) ${name}(const float* x, const float* w, float* y) {
   float* const shared = (float*)mutwo_shared;
@@ -118,6 +118,21 @@ extern "C" __global__ void __launch_bounds__(${threads}, ${residentBlocks}) ${na
         ${copy}(stage + filter_to[i], w + (filter_from[i] < 0 ? 0 : channel * FURTHER + filter_from[i]), filter_from[i] >= 0);
     copies_begin();
   };
+  // what this thread has copied, rounded once: every tap reads it again
+  auto settle = [&](float* stage) {
+#pragma unroll
+    for (int line = 0; line < LINES; line++)
+#pragma unroll
+      for (int i = 0; i < OWN; i++) {
+        const int at = (int)threadIdx.x + i * THREADS;
+        if (at < READ)
+#pragma unroll
+          for (int k = 0; k < STEP; k++) settled(stage + k * LINE + line * READ + at);
+      }
+#pragma unroll
+    for (int i = 0; i < COPIES; i++)
+      if (filter_to[i] >= 0) ${wide === 4 ? "settled4" : "settled"}(stage + filter_to[i]);
+  };
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int row = warp % WARPS * (MI * 16) + lane / 4, column = warp / WARPS * (NI * 8);
   float sums[PHASES][MI][NI][4];
@@ -132,6 +147,7 @@ extern "C" __global__ void __launch_bounds__(${threads}, ${residentBlocks}) ${na
   fetch(shared, 0);
   for (int channel = 0, turn = 0; channel < CHANNELS; channel += STEP, turn ^= 1) {
     copies_wait();
+    settle(shared + turn * STAGE);
     __syncthreads();
     if (channel + STEP < CHANNELS) fetch(shared + (turn ^ 1) * STAGE, channel + STEP);
     const float* const a = shared + turn * STAGE + lane % 4 * LINE + row;
@@ -145,12 +161,12 @@ extern "C" __global__ void __launch_bounds__(${threads}, ${residentBlocks}) ${na
         for (int i = 0; i < MI; i++)
 #pragma unroll
           for (int e = 0; e < DEPTH / 2; e++)
-            left[i][e] = rounded(a[(k + e / 2 * 4) * LINE + i * 16 + e % 2 * 8 + distance(tap)]);
+            left[i][e] = bits_of(a[(k + e / 2 * 4) * LINE + i * 16 + e % 2 * 8 + distance(tap)]);
 #pragma unroll
         for (int j = 0; j < NI; j++)
 #pragma unroll
           for (int e = 0; e < DEPTH / 4; e++)
-            right[j][e] = rounded(b[(k + e * 4) * ${ofChannel} + j * 8 * ${ofMade} + filter_of(tap)]);
+            right[j][e] = bits_of(b[(k + e * 4) * ${ofChannel} + j * 8 * ${ofMade} + filter_of(tap)]);
 #pragma unroll
         for (int i = 0; i < MI; i++)
 #pragma unroll
