@@ -14,11 +14,12 @@ import {
 } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
-import { kernelBy, kernelNames, kernelsOf } from "./grouped-convolution.js";
+import { kernelBy, kernelNames, kernelSources, kernelsOf } from "./grouped-convolution.js";
 import { keep, readKept } from "./kept.js";
 import { LaneStreams } from "./lane-streams.js";
 import { besideMs, briefMs } from "./measure.js";
 import { Releases } from "./releases.js";
+import type { KernelSource } from "./source/kernel.js";
 
 /** Workspace with which convolutions are tried, bytes, if that much is free. */
 const largestTrial = 2 ** 30;
@@ -114,6 +115,16 @@ export function waysOf(
   found.set(key.join(), kept);
   if (!known.length && bytes === largestTrial) keep(folder(), key, Buffer.from(JSON.stringify(kept)));
   return ways;
+}
+
+/** Kernels of ours that `waysOf` needs for a convolution: those it will try, or the ones that were found to be worth having. */
+export function kernelsFor(gpu: Searched & Pick<Gpu, "found">, spec: ConvolutionSpec): readonly KernelSource[] {
+  const all = kernelSources(gpu, spec);
+  if (!all.length) return [];
+  const key = keyOf(gpu, spec, kernelNames(gpu, spec));
+  const before = gpu.found.get(key.join()) ?? remembered(key);
+  const numbers = before?.flatMap(({ recipe }) => (recipe.by === "kernel" ? [recipe.number] : []));
+  return all.filter((_, number) => numbers?.includes(number) ?? true).flat();
 }
 
 /** Whether there is a plan of cuDNN's graph interface for a convolution, as far as can be told without running any. */

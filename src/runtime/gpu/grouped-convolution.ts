@@ -131,11 +131,13 @@ function convolutionBy(
   };
 }
 
-/** Names of the kernels that are tried for a convolution: what was found without them is out of date. */
+/** Sources of the kernels that are tried for a convolution, one list for each way. */
+export const kernelSources = (means: KernelMeans, spec: ConvolutionSpec): readonly (readonly KernelSource[])[] =>
+  means.compiler && means.attends ? launchesOf(means, spec).map(({ sources }) => sources) : [];
+
+/** Names of those kernels: what was found without them is out of date. */
 export const kernelNames = (means: KernelMeans, spec: ConvolutionSpec): readonly string[] =>
-  means.compiler && means.attends
-    ? launchesOf(means, spec).flatMap(({ sources }) => sources.map(({ name }) => name))
-    : [];
+  kernelSources(means, spec).flatMap((sources) => sources.map(({ name }) => name));
 
 /** Convolutions by kernels of ours, tried: those that run in the trial's workspace. */
 export function kernelsOf(means: KernelMeans, spec: ConvolutionSpec, trial: Trial, best: number): Convolution[] {
