@@ -116,30 +116,36 @@ export function fusedSizes(runtime: Runtime, trials: readonly BuiltTrial[]): num
   return [...new Set(sizes)].filter((size) => size > 1);
 }
 
+/** How models are fused. */
+export interface FusedOptions {
+  /** How many are one at most; default: all. */
+  readonly most?: number;
+  /** Nodes that stay side by side; default: none. */
+  readonly apart?: ReadonlySet<string>;
+  /** Gradients of parameters, and updates, run beside the backward phase. */
+  readonly beside?: true;
+}
+
 /**
- * Models of one architecture as one with a model axis, at most so many; null where nothing can be fused. What cannot be
- * stands in the notes, with the reason; nodes named in `apart` stay side by side.
+ * Models of one architecture as one with a model axis; null where nothing can be fused, or nothing that is asked for
+ * fits. What cannot be fused stands in the notes, with the reason.
  */
 export function fused(
   runtime: Runtime,
   trials: readonly BuiltTrial[],
   limitBytes: number,
-  most = trials.length,
-  apart: ReadonlySet<string> = new Set(),
+  { most = trials.length, apart = new Set(), beside }: FusedOptions = {},
 ): JointStep | null {
   const parts = fusables(runtime, trials).flatMap(({ trials: all, why }) =>
     evenParts(all, most).map((part, i): Fusable => ({ trials: part, why: i ? undefined : why })),
   );
   if (parts.every((part) => part.trials.length === 1)) return null;
-  const inOne = (fusing: FusingOptions) => {
-    const arrays = parts.map((part, i) => subArrayOf(runtime, part.trials, `f${i}`, fusing));
-    const members = arrays.map(({ member }) => member);
-    return { arrays, members, ...inLanes(runtime, members, limitBytes) };
-  };
-  // updates beside the backward phase, if that fits
-  const early = runtime.fuses ? inOne({ apart, partsFrom }) : undefined;
-  const { arrays, members, graph, lanes } =
-    early && layout(early.graph).arenaBytes <= limitBytes ? early : inOne({ apart });
+  const fusing = { apart, ...(beside && { besideFrom }) };
+  const arrays = parts.map((part, i) => subArrayOf(runtime, part.trials, `f${i}`, fusing));
+  const members = arrays.map(({ member }) => member);
+  if (beside && !members.some(({ graph }) => graph.nodes.some(({ lane }) => lane))) return null;
+  const { graph, lanes } = inLanes(runtime, members, limitBytes);
+  if (beside && layout(graph).arenaBytes > limitBytes) return null;
   const notes = parts.flatMap((part, i) => [
     ...(part.why === undefined ? [] : [`${part.trials[0]?.spec.name} begins another sub-array: ${part.why}`]),
     ...(arrays[i]?.notes ?? []),
@@ -168,8 +174,8 @@ export function subArrayOf(
   return { member: { name, graph }, trials, notes };
 }
 
-/** Bytes of parameters whose update takes a time to speak of. */
-const partsFrom = 64 * 2 ** 20;
+/** Bytes of parameters whose gradients and updates take a time to speak of. */
+const besideFrom = 64 * 2 ** 20;
 
 /** The models by what they can be fused into, in the order of each one's first. */
 export function fusables(runtime: Runtime, trials: readonly BuiltTrial[]): readonly Fusable[] {

@@ -25,5 +25,5 @@ export function fusedAgain(
   });
   if (!slower.length) return null;
   const most = Math.max(...joint.subArrays.map(({ length }) => length));
-  return fused(runtime, trials, limitBytes, most, new Set(slower));
+  return fused(runtime, trials, limitBytes, { most, apart: new Set(slower) });
 }

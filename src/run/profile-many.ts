@@ -111,7 +111,10 @@ function jointSteps(
 ): JointStep[] {
   const made: Readonly<Record<Arrangement, () => (JointStep | null)[]>> = {
     "side-by-side": () => [sideBySide(runtime, trials, limitBytes), gradientsBeside(runtime, trials, limitBytes)],
-    fused: () => fusedSizes(runtime, trials).map((size) => fused(runtime, trials, limitBytes, size)),
+    fused: () => [
+      ...fusedSizes(runtime, trials).map((most) => fused(runtime, trials, limitBytes, { most })),
+      ...(runtime.fuses ? [fused(runtime, trials, limitBytes, { beside: true })] : []),
+    ],
     multiplexed: () => [], // made of what others were measured to take
   };
   const names = arrange === "best" ? (Object.keys(made) as Arrangement[]) : [arrange];

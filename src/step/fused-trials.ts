@@ -1,10 +1,11 @@
 import { Builder } from "../build/build.js";
-import { type Graph, type GraphTrial, int, type Node, type Tensor } from "../graph/graph.js";
+import { type Graph, type GraphTrial, int, type Node, type Tensor, tensorBytes } from "../graph/graph.js";
 import { ownerOf } from "../graph/names.js";
 import { assembled, type SeededLoss } from "./assembled.js";
 import { type Setting, settingOf } from "./coefficients.js";
 import { earlyUpdates } from "./early-updates.js";
 import { type FusedMember, preparedOf, refusal } from "./fusable.js";
+import { gradientsApart } from "./gradients-apart.js";
 import { seededGraph } from "./initial.js";
 import { appendLoss } from "./loss.js";
 import { ScaleInStep, scaledBy } from "./loss-scale.js";
@@ -26,10 +27,10 @@ export interface FusingOptions {
   /** Nodes of the forward graph that are done for each model by itself, in lanes. */
   readonly apart?: ReadonlySet<string>;
   /**
-   * From so many bytes on parameters are updated in parts, each beside the backward phase as soon as it can, where nothing
-   * needs all gradients before; default: never.
+   * From so many bytes of parameters on, their gradients and updates are in a lane of their own, the updates in parts as
+   * soon as they can be where nothing needs all gradients before; default: never.
    */
-  readonly partsFrom?: number;
+  readonly besideFrom?: number;
 }
 
 /**
@@ -44,13 +45,13 @@ export interface FusingOptions {
 export function fuseTrials(
   runtime: Target,
   members: readonly FusedMember[],
-  { apart = new Set(), partsFrom = Number.POSITIVE_INFINITY }: FusingOptions = {},
+  { apart = new Set(), besideFrom = Number.POSITIVE_INFINITY }: FusingOptions = {},
 ): FusedStep {
   const models = preparedOf(runtime, members);
   const refused = refusal(members, models);
   if (refused) throw new Error(`cannot be fused: ${refused}`);
   const b = new Builder();
-  const fused = new Fuser(b, members, models, { apart, partsFrom });
+  const fused = new Fuser(b, members, models, { apart, besideFrom });
   const step = fused.step();
   const seeds = new Map(members.map(({ name, seed }) => [name, seed]));
   const baseline = seededGraph(lowerFor(runtime, step), members[0]?.seed ?? 0, (name) => {
@@ -59,7 +60,9 @@ export function fuseTrials(
     return seed === undefined ? { name, seed: 0 } : { name: own, seed };
   });
   const laid = inLanes(baseline, members, apart);
-  return { step, baseline: fused.isInParts ? earlyUpdates(laid, mostLanes) : laid, sideBySide: fused.sideBySide };
+  const isBeside = fused.parameterBytes >= besideFrom;
+  const whole = isBeside ? earlyUpdates(gradientsApart(laid, mostLanes), mostLanes) : laid;
+  return { step, baseline: whole, sideBySide: fused.sideBySide };
 }
 
 /** The member that a node is of, by the first part of its name, and the rest of it. */
@@ -93,8 +96,8 @@ class Fuser {
   private readonly clipNorm: Setting | undefined;
   private readonly lossScale: number | ScaleInStep;
   readonly sideBySide: SideBySide[] = [];
-  /** Whether parameters are updated in parts. */
-  isInParts = false;
+  /** Of what is trained. */
+  parameterBytes = 0;
   private total: string | undefined;
 
   constructor(
@@ -132,12 +135,12 @@ class Fuser {
       wanted: new Set(wanted),
       updates: isApart ? { models: this.names.length, isGuarded: typeof lossScale !== "number" } : undefined,
       // else all gradients must be there first
-      partsFrom: clipNorm === undefined && typeof lossScale === "number" ? this.fusing.partsFrom : undefined,
+      partsFrom: clipNorm === undefined && typeof lossScale === "number" ? this.fusing.besideFrom : undefined,
       losses: (_, nameOf) => this.losses(nameOf, accumulate),
       lossName: "losses",
       finish: (losses) => this.finish(losses),
       update: (flats) => {
-        this.isInParts = flats.some(({ sharesWith }) => sharesWith !== undefined);
+        this.parameterBytes = flats.reduce((sum, { parameters }) => sum + tensorBytes(b.type(parameters)), 0);
         return appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm });
       },
     });

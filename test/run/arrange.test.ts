@@ -28,7 +28,7 @@ test("sideBySide and fused arrange models; what changes the graph makes another 
   assert.match(one?.notes.join() ?? "", /^m1 begins another sub-array: m1 has another accumulation than m0$/);
   assert.deepEqual(fusedSizes(runtime, trials), [2]);
   assert.equal(fused(runtime, trials.slice(0, 2), limit), null);
-  assert.deepEqual(fused(runtime, built({ copies: 4 }), limit, 2)?.subArrays, [
+  assert.deepEqual(fused(runtime, built({ copies: 4 }), limit, { most: 2 })?.subArrays, [
     ["m0", "m1"],
     ["m2", "m3"],
   ]);

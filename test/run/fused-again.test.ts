@@ -23,7 +23,7 @@ test("fusedAgain(candidate) keeps those products side by side that took longer f
   const trials = buildTrials(trialsOf(at("fixtures/mlp.ts.onnx"), options), cpu);
   const limitBytes = Number.POSITIVE_INFINITY;
   const runtime: Runtime = Object.create(cpu, { fuses: { value: true } });
-  const joint = fused(cpu, trials, limitBytes, 2);
+  const joint = fused(cpu, trials, limitBytes, { most: 2 });
   assert.ok(joint);
   const alone = trials.map(({ baseline }) => ({ graph: baseline, profile: profileOf(baseline, () => 1) }));
   const product = trials[0]?.bound.graph.nodes.find(({ op }) => op === "Gemm")?.name as string;
