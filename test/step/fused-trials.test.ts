@@ -287,9 +287,13 @@ test("fuseTrials(…) keeps nodes side by side that are named, and still trains 
 test("fuseTrials(…) updates parameters in parts as soon as it can, and trains as alone", async () => {
   const members = membersOf(read("resnet_basic.ts.onnx"), { ...sgd, optimizer: "adam:lr=0.001", precision: "float64" });
   await compare(members, { most: 1e-9, besideFrom: 1 });
-  const { nodes, state } = fuseTrials(cpu, members, { besideFrom: 1 }).baseline;
-  const buffers = state.map(({ before }) => before).filter((name) => /^parameters[^.]*$/.test(name));
-  assert.ok(buffers.length > 1, buffers.join());
+  const { nodes, tensors } = fuseTrials(cpu, members, { besideFrom: 1 }).baseline;
+  const buffers = new Set(
+    [...tensors.values()].flatMap(({ category, within }) =>
+      category === "parameter" && within ? [within.tensor] : [],
+    ),
+  );
+  assert.ok(buffers.size > 1, [...buffers].join());
   const updated = nodes.findIndex(
     ({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)),
   );
