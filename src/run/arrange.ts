@@ -150,7 +150,8 @@ export function fused(
     ...(part.why === undefined ? [] : [`${part.trials[0]?.spec.name} begins another sub-array: ${part.why}`]),
     ...(arrays[i]?.notes ?? []),
   ]);
-  return { arrangement: "fused", members, subArrays: namesOf(arrays), notes, graph, lanes };
+  const all = beside ? new Set(graph.nodes.map(({ lane = 0 }) => lane)).size : lanes;
+  return { arrangement: "fused", members, subArrays: namesOf(arrays), notes, graph, lanes: all };
 }
 
 /** Names of the models of sub-arrays. */

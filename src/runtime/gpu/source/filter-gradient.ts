@@ -1,5 +1,5 @@
 import { instructions } from "./attention-instructions.js";
-import { type GroupedShape, isNarrow, type Lines, linesOf, placesSource, settling, upTo } from "./convolution-lines.js";
+import { type GroupedShape, isNarrow, type Lines, linesOf, placesSource, upTo } from "./convolution-lines.js";
 import { type KernelSource, named } from "./kernel.js";
 
 /** Positions that are read at a time; of several lines of many channels fewer. */
@@ -100,7 +100,7 @@ export function filterGradientSource(shape: GroupedShape, splits: number): Filte
   const wide = values.WIDE === 4 ? "float4" : "float";
   const layoutOf = narrow ? narrowColumns : columnsOfChannels;
   const text = (name: string): string => `namespace ${name}_ {
-${instructions.tf32}${settling}
+${instructions.tf32}
 ${placesSource(shape, lines, own, values)}
 extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float* x, const float* dy, float* dw) {
   float* const shared = (float*)mutwo_shared;
@@ -130,17 +130,6 @@ extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float*
       }
     copies_begin();
   };
-  // what this thread has copied, rounded once
-  auto settle = [&](float* stage) {
-#pragma unroll 8
-    for (int n = threadIdx.x / STEP; n < TILE_MADE; n += THREADS / STEP)
-      settled(stage + n * LINE_MADE + (int)threadIdx.x % STEP);
-#pragma unroll
-    for (int line = 0; line < LINES; line++)
-      for (int at = threadIdx.x; at < READ; at += THREADS)
-#pragma unroll 8
-        for (int k = 0; k < TILE_READ; k++) settled(stage + TILE_MADE * LINE_MADE + line * READ + at + k * LINE_READ);
-  };
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 ${layoutOf.begin}
   float sums[COLUMNS][MI][4];
@@ -153,7 +142,6 @@ ${layoutOf.begin}
   fetch(shared, chunk0);
   for (int chunk = chunk0, turn = 0; chunk < chunk1; chunk++, turn ^= 1) {
     copies_wait();
-    settle(shared + turn * STAGE);
     __syncthreads();
     if (chunk + 1 < chunk1) fetch(shared + (turn ^ 1) * STAGE, chunk + 1);
     const float* const a = shared + turn * STAGE + row * LINE_MADE + lane % 4;
@@ -164,11 +152,11 @@ ${layoutOf.begin}
 #pragma unroll
       for (int i = 0; i < MI; i++)
 #pragma unroll
-        for (int e = 0; e < 4; e++) left[i][e] = bits_of(a[(i * 16 + e % 2 * 8) * LINE_MADE + k + e / 2 * 4]);
+        for (int e = 0; e < 4; e++) left[i][e] = rounded(a[(i * 16 + e % 2 * 8) * LINE_MADE + k + e / 2 * 4]);
 #pragma unroll
       for (int c = 0; c < COLUMNS; c++) {
         const float* const at = b + k + ${layoutOf.read};
-        const unsigned b0 = bits_of(at[0]), b1 = bits_of(at[4]);
+        const unsigned b0 = rounded(at[0]), b1 = rounded(at[4]);
 #pragma unroll
         for (int i = 0; i < MI; i++) multiply(sums[c][i], left[i], b0, b1);
       }
