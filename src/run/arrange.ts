@@ -1,7 +1,10 @@
 import { type Graph, type Tensor, tensorOf } from "../graph/graph.js";
 import { layout } from "../memory/layout.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { type FusedMember, fuseTrials, notFusable } from "../step/fused-trials.js";
+import { earlyUpdates } from "../step/early-updates.js";
+import { type FusedMember, notFusable } from "../step/fusable.js";
+import { type FusingOptions, fuseTrials } from "../step/fused-trials.js";
+import { gradientsApart } from "../step/gradients-apart.js";
 import { type Member, together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import type { Arrangement } from "./together.js";
@@ -67,6 +70,24 @@ export function sideBySide(runtime: Runtime, trials: readonly BuiltTrial[], limi
   return { arrangement: "side-by-side", members, subArrays, notes: [], ...inLanes(runtime, members, limitBytes) };
 }
 
+/**
+ * Few models side by side, the gradients of each one's parameters and its update in a lane of their own: what follows one
+ * another in a model is then less. null where it does not fit, or where so many lanes bring nothing.
+ */
+export function gradientsBeside(runtime: Runtime, trials: readonly BuiltTrial[], limitBytes: number): JointStep | null {
+  if (!runtime.fuses || 2 * trials.length > mostLanes) return null;
+  const members = trials.map(ownMember).map(
+    ({ name, graph }): Member => ({
+      name,
+      graph: earlyUpdates(gradientsApart(graph, 1), 1),
+    }),
+  );
+  const graph = together(runtime, members, members.length);
+  if (layout(graph).arenaBytes > limitBytes) return null;
+  const subArrays = members.map(({ name }) => [name]);
+  return { arrangement: "side-by-side", members, subArrays, notes: [], graph, lanes: 2 * members.length };
+}
+
 /** Models that can be fused into one. */
 export interface Fusable {
   readonly trials: readonly BuiltTrial[];
@@ -99,28 +120,42 @@ export function fusedSizes(runtime: Runtime, trials: readonly BuiltTrial[]): num
   return [...new Set(sizes)].filter((size) => size > 1);
 }
 
+/** How models are fused. */
+export interface FusedOptions {
+  /** How many are one at most; default: all. */
+  readonly most?: number;
+  /** Nodes that stay side by side; default: none. */
+  readonly apart?: ReadonlySet<string>;
+  /** Gradients of parameters, and updates, run beside the backward phase. */
+  readonly beside?: true;
+}
+
 /**
- * Models of one architecture as one with a model axis, at most so many; null where nothing can be fused. What cannot be
- * stands in the notes, with the reason.
+ * Models of one architecture as one with a model axis; null where nothing can be fused, or nothing that is asked for
+ * fits. What cannot be fused stands in the notes, with the reason.
  */
 export function fused(
   runtime: Runtime,
   trials: readonly BuiltTrial[],
   limitBytes: number,
-  most = trials.length,
+  { most = trials.length, apart = new Set(), beside }: FusedOptions = {},
 ): JointStep | null {
   const parts = fusables(runtime, trials).flatMap(({ trials: all, why }) =>
     evenParts(all, most).map((part, i): Fusable => ({ trials: part, why: i ? undefined : why })),
   );
   if (parts.every((part) => part.trials.length === 1)) return null;
-  const arrays = parts.map((part, i) => subArrayOf(runtime, part.trials, `f${i}`));
+  const fusing = { apart, ...(beside && { besideFrom }) };
+  const arrays = parts.map((part, i) => subArrayOf(runtime, part.trials, `f${i}`, fusing));
+  const members = arrays.map(({ member }) => member);
+  if (beside && !members.some(({ graph }) => graph.nodes.some(({ lane }) => lane))) return null;
+  const { graph, lanes } = inLanes(runtime, members, limitBytes);
+  if (beside && layout(graph).arenaBytes > limitBytes) return null;
   const notes = parts.flatMap((part, i) => [
     ...(part.why === undefined ? [] : [`${part.trials[0]?.spec.name} begins another sub-array: ${part.why}`]),
     ...(arrays[i]?.notes ?? []),
   ]);
-  const members = arrays.map(({ member }) => member);
-  const subArrays = namesOf(arrays);
-  return { arrangement: "fused", members, subArrays, notes, ...inLanes(runtime, members, limitBytes) };
+  const all = beside ? new Set(graph.nodes.map(({ lane = 0 }) => lane)).size : lanes;
+  return { arrangement: "fused", members, subArrays: namesOf(arrays), notes, graph, lanes: all };
 }
 
 /** Names of the models of sub-arrays. */
@@ -128,16 +163,24 @@ export const namesOf = (arrays: readonly Pick<SubArray, "trials">[]): string[][]
   arrays.map(({ trials }) => trials.map(({ spec }) => spec.name));
 
 /** Some models of one architecture as one, under that name; one alone goes by its own. */
-export function subArrayOf(runtime: Runtime, trials: readonly BuiltTrial[], name: string): SubArray {
+export function subArrayOf(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  name: string,
+  fusing: FusingOptions = {},
+): SubArray {
   const [first] = trials as [BuiltTrial];
   if (trials.length === 1) return { member: { name: first.spec.name, graph: first.baseline }, trials, notes: [] };
-  const { baseline: graph, sideBySide } = fuseTrials(runtime, trials.map(fusedMember));
+  const { baseline: graph, sideBySide } = fuseTrials(runtime, trials.map(fusedMember), fusing);
   const apart = new Map(sideBySide.map(({ op, why }) => [op, why]));
   const notes = [...apart].map(
     ([op, why]) => `not fused in ${name}: ${sideBySide.filter((one) => one.op === op).length} ${op} (${why})`,
   );
   return { member: { name, graph }, trials, notes };
 }
+
+/** Bytes of parameters whose gradients and updates take a time to speak of. */
+const besideFrom = 64 * 2 ** 20;
 
 /** The models by what they can be fused into, in the order of each one's first. */
 export function fusables(runtime: Runtime, trials: readonly BuiltTrial[]): readonly Fusable[] {

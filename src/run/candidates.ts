@@ -3,6 +3,7 @@ import type { Alone, Scene } from "./alone.js";
 import { inTurn, isInTurn, type JointStep } from "./arrange.js";
 import { jointValues } from "./build-trials.js";
 import { type Candidate, expectedMs } from "./candidate.js";
+import { fusedAgain } from "./fused-again.js";
 import { type MultiplexedStep, multiplexedStep, ringPlan } from "./multiplexed.js";
 import { withDefaults } from "./option-forms.js";
 import { measureBuilt, measurePlanned, planMeasured } from "./profile-built.js";
@@ -31,7 +32,12 @@ export async function candidatesOf(
   const { arrange = "best" } = options;
   const candidates: Candidate[] = [];
   const isMany = trials.length > 1;
-  for (const joint of joints) candidates.push(await candidateOf(joint, scene));
+  for (const joint of joints) {
+    const candidate = await candidateOf(joint, scene);
+    candidates.push(candidate);
+    const again = fusedAgain(candidate, scene, alone);
+    if (again) candidates.push(await candidateOf(again, scene));
+  }
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
   const rings = isWanted && isMany ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
   if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));

@@ -8,7 +8,7 @@ import type { Plan } from "../plan/plan.js";
 import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { eachAlone, fitCount, kindOf } from "./alone.js";
-import { fused, fusedSizes, isInTurn, type JointStep, sideBySide } from "./arrange.js";
+import { fused, fusedSizes, gradientsBeside, isInTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
 import { type BuiltTrial, buildTrials, checkFits, checkJointMemory } from "./build-trials.js";
 import { arrangedOf, type Prediction, predict } from "./candidate.js";
@@ -103,8 +103,11 @@ function jointSteps(
   arrange: ProfileModelOptions["arrange"] = "best",
 ): JointStep[] {
   const made: Readonly<Record<Arrangement, () => (JointStep | null)[]>> = {
-    "side-by-side": () => [sideBySide(runtime, trials, limitBytes)],
-    fused: () => fusedSizes(runtime, trials).map((size) => fused(runtime, trials, limitBytes, size)),
+    "side-by-side": () => [sideBySide(runtime, trials, limitBytes), gradientsBeside(runtime, trials, limitBytes)],
+    fused: () => [
+      ...fusedSizes(runtime, trials).map((most) => fused(runtime, trials, limitBytes, { most })),
+      ...(runtime.fuses ? [fused(runtime, trials, limitBytes, { beside: true })] : []),
+    ],
     multiplexed: () => [], // made of what others were measured to take
   };
   const names = arrange === "best" ? (Object.keys(made) as Arrangement[]) : [arrange];
