@@ -25,8 +25,8 @@ const rounding = 1e-9;
 /**
  * Time of a step whose lanes run side by side. `capacity` is how many nodes' work the device gets done at a time: of more
  * nodes that run at once each is slower by as much. Nodes of a lane run in list order, begin with their stage and when
- * others have made what they read; copies are as in `stepTime`, which this is for a capacity of 1 but for what lanes hide
- * of each other's waits.
+ * others have made what they read; where stages meet lanes wait for each other. Copies are as in `stepTime`, which this is
+ * for a capacity of 1 but for what lanes hide of each other's waits.
  */
 export const laneTime = (graph: Graph, nodeMs: (node: Node) => number, capacity: number, traits = pcieLink): StepTime =>
   new Simulation(graph, nodeMs, capacity, traits).run();
@@ -74,6 +74,7 @@ class Simulation {
   }
 
   run(): StepTime {
+    let before: readonly number[] = [];
     for (const { first, last } of stagesOf(this.graph.nodes)) {
       const lanes = new Map<number, number[]>();
       for (let rank = first; rank <= last; rank++) {
@@ -82,6 +83,10 @@ class Simulation {
         if (ranks) ranks.push(rank);
         else lanes.set(lane, [rank]);
       }
+      // streams wait for each other where stages meet
+      const met = new Set([...before, ...lanes.keys()]);
+      if (before.length && met.size > 1) this.link.advance(this.traits.awaitMs);
+      before = [...lanes.keys()];
       this.stage([...lanes.values()].map((ranks) => ({ ranks, next: 0, leftMs: undefined })));
     }
     const totalMs = this.link.clockMs;

@@ -75,7 +75,10 @@ test("laneTime(graph) of two lanes: both at full speed, or each as slow as the d
 
 test("laneTime(graph) lets stages follow one another, and nodes wait for what other lanes make", () => {
   const staged = placed(pair, (rank) => ({ lane: rank < 3 ? 0 : 1, stage: rank < 3 ? 0 : 1 }));
-  near(laneTime(staged, () => 1, 2).totalMs, 5);
+  near(laneTime(staged, () => 1, 2, ideal).totalMs, 5);
+  // where stages meet one stream waits for another
+  near(laneTime(staged, () => 1, 2, { ...ideal, awaitMs: 0.25 }).totalMs, 5.25);
+  near(laneTime(lanes(pair), () => 1, 2, { ...ideal, awaitMs: 0.25 }).totalMs, 3);
   // y is in the lane of p and z, and waits for b; z waits for y, which stands before it
   const crossing = placed(pair, (rank) => ({ lane: rank < 2 ? 0 : 1, stage: 0 }));
   const { totalMs, spans, reachedMs } = laneTime(crossing, () => 1, 2);
