@@ -16,7 +16,13 @@ export interface Candidate extends PlannedStep {
   readonly joint: JointStep;
   readonly values: Map<string, Uint8Array>;
   /** The unplanned step's time in the order in which it is executed, if that is not the one of `before`, ms. */
-  readonly plain?: { readonly measuredMs: number; readonly expectedMs: number };
+  readonly plain?: {
+    readonly measuredMs: number;
+    /** Of the one that is executed, ms: forward phases may begin later than in the one that was measured. */
+    readonly expectedMs: number;
+    /** Without a plan the one that was measured is the one that is executed. */
+    readonly isExecuted: boolean;
+  };
 }
 
 /** A predicted time, ms, and in words what it was predicted from. */
@@ -50,6 +56,8 @@ export async function predict(candidate: Candidate, scene: Scene, alone: readonl
     return { ms, basis: "the step without the plan, as measured, and what the plan adds" };
   }
   if (before.offloaded) return null;
+  if (plan && plain && !plain.isExecuted)
+    return { ms: plain.expectedMs, basis: "the step with forward phases that begin earlier, as measured" };
   if (lanes > 1) return inLanes(candidate, scene);
   const aloneMs = sum(alone.map(({ profile }) => profile.step.medianMs));
   if (arrangement === "side-by-side") return { ms: aloneMs, basis: "each model's own step, as measured" };
@@ -85,6 +93,12 @@ async function inLanes(candidate: Candidate, scene: Scene): Promise<Prediction |
       of.step.medianMs,
     );
   };
+  if (plan && members.length > 2) {
+    const two = together(runtime, members.slice(0, 2));
+    const names = members.slice(0, 2).map(({ name }) => name);
+    const pair = await pairOf(scene, { graph: two, nodeMs: two.nodes.map(msOf), members: names });
+    return pair ? predicted(pair.capacity, "its nodes' times, and what two models of it get done at a time") : null;
+  }
   if (plan)
     return predicted(
       await measured(together(runtime, members, 2)),

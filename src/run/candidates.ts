@@ -70,7 +70,8 @@ async function multiplexedOf(
   const { measuredMs, simulatedMs } = plain;
   // forward phases may begin later than in the step that was measured
   const unplannedMs = measuredMs + found.stepMs - found.addedMs - simulatedMs;
-  return { joint, values, ...measured, plan, plain: { measuredMs, expectedMs: unplannedMs } };
+  const isExecuted = found.lag === 0;
+  return { joint, values, ...measured, plan, plain: { measuredMs, expectedMs: unplannedMs, isExecuted } };
 }
 
 /** A better plan may make a step so many times as fast as the one that there is: one of a longer search. */

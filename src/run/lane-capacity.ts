@@ -13,6 +13,9 @@ import { isOutOfMemory, measurePlanned } from "./profile-built.js";
 /** Into how many stages each half of a multiplexed step is cut where two lanes run beside each other. */
 const stages = 8;
 
+/** Lanes that get less done at a time win nothing: times differ by as much. */
+const leastCapacity = 1.05;
+
 /** What two lanes of a multiplexed step get done at a time. */
 export interface Pair {
   readonly capacity: number;
@@ -51,7 +54,7 @@ export async function pairOf(
   const { step } = measured;
   const msOf = timesOf(graph, nodeMs);
   const capacity = capacityOf(rotation.graph, rotation.graph.nodes.map(msOf), step.medianMs);
-  if (capacity <= 1.001) return undefined;
+  if (capacity < leastCapacity) return undefined;
   return {
     capacity,
     stages,

@@ -45,8 +45,10 @@ test("predict never takes a step's own time: of steps in turn the lone ones', of
   assert.match(basis, /the sum of its nodes' times/);
   const planned = { ...turns, plan: plan({}) };
   assert.equal((await predict(planned, scene, alone))?.ms, turns.before.step.medianMs + 2);
-  const ring = { ...planned, plain: { measuredMs: 40, expectedMs: 41 } };
+  const ring = { ...planned, plain: { measuredMs: 40, expectedMs: 41, isExecuted: false } };
   assert.equal((await predict(ring, scene, alone))?.ms, 43);
+  const kept = { ...ring, joint: { ...turns.joint, lanes: 2 }, plan: plan({ decisions: [], addedMs: 0 }) };
+  assert.equal((await predict(kept, scene, alone))?.ms, 41);
   assert.equal(await predict({ ...planned, plan: plan({ feasible: false }) }, scene, alone), null);
   const estimated = { ...turns, before: { ...turns.before, estimated: true as const } };
   assert.equal((await predict(estimated, scene, alone))?.ms, turns.before.step.medianMs);
@@ -55,7 +57,7 @@ test("predict never takes a step's own time: of steps in turn the lone ones', of
 test("expectedMs is what was measured, else expected; arrangedOf says both", async () => {
   const turns = await measured(sideBySide(runtime, trials, 1e12));
   assert.equal(expectedMs(turns), turns.before.step.medianMs);
-  const ring: Candidate = { ...turns, plan: plan({}), plain: { measuredMs: 40, expectedMs: 41 } };
+  const ring: Candidate = { ...turns, plan: plan({}), plain: { measuredMs: 40, expectedMs: 41, isExecuted: false } };
   assert.equal(expectedMs(ring), 43);
   const after = { ...turns.before, step: { ...turns.before.step, medianMs: 45 } };
   assert.equal(expectedMs({ ...ring, after }), 45);
