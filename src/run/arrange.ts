@@ -43,6 +43,22 @@ export function sideBySide(runtime: Runtime, trials: readonly BuiltTrial[], limi
   return { arrangement: "side-by-side", subArrays, notes: [], ...inLanes(runtime, members, limitBytes) };
 }
 
+/** Models in one step as they were arranged before: those of each sub-array fused, in so many lanes. */
+export function jointGraph(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  subArrays: readonly (readonly string[])[],
+  lanes: number,
+): Graph {
+  const members = subArrays.map((names, i): Member => {
+    const array = trials.filter(({ spec }) => names.includes(spec.name));
+    const [first] = array;
+    if (first && array.length === 1) return { name: first.spec.name, graph: first.baseline };
+    return { name: `f${i}`, graph: fuseTrials(runtime, array.map(fusedMember)).baseline };
+  });
+  return together(runtime, members, lanes);
+}
+
 /** Models that are fused into one, and why those that come after it are not. */
 interface SubArray {
   readonly trials: BuiltTrial[];

@@ -1,5 +1,6 @@
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import { memberOf } from "../graph/trials.js";
 import { own } from "../own.js";
 import { planGraph } from "../plan/planners/index.js";
 import { rewrite } from "../plan/rewrite.js";
@@ -284,11 +285,16 @@ function frozen({ run, bytes }: Scene): Candidate[] {
   const [largest, ...others] = trainedOf(bytes);
   if (!largest || others.length === 0) return [];
   const { name } = largest;
+  const { together } = run;
+  // what is frozen is frozen in every model, by the name that their file has for it
+  if (together && new Set(together.trials.map(({ path }) => path)).size > 1) return [];
+  const member = memberOf(bytes.graph)(name);
+  const own = member ? name.slice(member.length + 1) : name;
   return [
     {
       kind: "freeze",
       what: `the largest parameter frozen, ${formatBytes(tensorBytes(largest))}`,
-      changed: { freeze: [...(run.model.freeze ?? []), name] },
+      changed: { freeze: [...(run.model.freeze ?? []), own] },
       timelineBytes: peakFrozen(bytes, name),
       note: "at least: its gradient and optimizer state; activations that only it needs come on top",
     },
