@@ -7,7 +7,8 @@ import type { CpuRuntime } from "../src/runtime/cpu.js";
 import { loadWithValues } from "../src/runtime/load.js";
 import type { LoadedStep } from "../src/runtime/runtime.js";
 import { namesIn } from "../src/step/architecture.js";
-import { type FusedMember, type FusedStep, fuseTrials } from "../src/step/fused-trials.js";
+import type { FusedMember } from "../src/step/fusable.js";
+import { type FusedStep, type FusingOptions, fuseTrials } from "../src/step/fused-trials.js";
 import { initialValues } from "../src/step/initial.js";
 import { OverModels } from "../src/step/over-models.js";
 import { stepFor } from "../src/step/step.js";
@@ -40,7 +41,7 @@ function varied({ name, dtype, category }: Tensor, bytes: Uint8Array, seed: numb
 export function loadTrials(
   runtime: CpuRuntime,
   members: readonly FusedMember[],
-  apart: ReadonlySet<string> = new Set(),
+  fusing: FusingOptions = {},
 ): LoadedTrials {
   const open: LoadedStep[] = [];
   const load = (graph: Graph, values: ReadonlyMap<string, Uint8Array>): LoadedTrial => {
@@ -56,7 +57,7 @@ export function loadTrials(
     return { baseline, values: new Map(values) };
   });
   const alone = all.map(({ baseline, values }) => load(baseline, values));
-  const { step, baseline, sideBySide } = fuseTrials(runtime, members, apart);
+  const { step, baseline, sideBySide } = fuseTrials(runtime, members, fusing);
   const names = members.map(({ graph }) => namesIn((members[0] as FusedMember).graph, graph));
   const first = new Map<string, Uint8Array>();
   for (const [name, bytes] of initialValues(baseline, step, 0)) {

@@ -149,9 +149,9 @@ async function graphOfRun(file: string, options: OptionsOf<"show">, flags: ShowF
   const step = `the training step of ${run.model.file} (${run.model.loss}, ${run.model.optimizer})`;
   if (!planned) return { graph, what: step };
   if (!run.plan) throw new Error(`run has no plan: ${found}`);
-  const { rewrite } = await import("../plan/rewrite.js");
+  const { executedGraph } = await import("../plan/executed.js");
   const fits = run.plan.feasible ? "" : ", which does not fit its budget";
-  return { graph: rewrite(graph, run.plan.decisions), what: `${step}, planned by ${run.plan.planner}${fits}` };
+  return { graph: executedGraph(graph, run.plan).graph, what: `${step}, planned by ${run.plan.planner}${fits}` };
 }
 
 /** The forward graph of a model file; with a loss and an optimizer its training step; lowered if that is asked for. */

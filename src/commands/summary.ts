@@ -13,10 +13,11 @@ import {
   estimatedMark,
   helps,
   leverLine,
+  memoryChange,
   tradeoffLines,
   unfitLine,
 } from "../report/sentences.js";
-import { answerRows, togetherLines } from "../report/together.js";
+import { answerRows, partitionRows, togetherLines } from "../report/together.js";
 import type { Fit, FittedBatch } from "../run/fit.js";
 import { leastPlan } from "../run/least.js";
 import { levers } from "../run/levers.js";
@@ -67,7 +68,7 @@ export function runSummary(run: Run): string {
   if (plan?.feasible) {
     const bound = boundSentence(run, plan);
     lines.push(
-      `plan: ${decisionCounts(plan)}; ${formatPercent(1 - plan.peakBytes / before.arenaBytes)} less memory for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
+      `plan: ${decisionCounts(plan)}; ${memoryChange(run, plan)} for ${formatMs(plan.addedMs)} more${copiesNote(run)}`,
     );
     if (bound) lines.push(`bound: ${formatPercent(plan.addedMs / before.step.medianMs)} more time; ${bound}`);
   }
@@ -89,10 +90,10 @@ export function runSummary(run: Run): string {
 
 /** The ways of training several models in a few lines, the executed one marked. */
 function togetherSummary(together: Together): string[] {
-  const head = ["10 000 steps of every model", "how", "time", "step", "predicted", "as fast", "peak", ""];
+  const head = ["10 000 steps of every model", "how", "time", "step", "predicted", "plan adds", "as fast", "peak", ""];
   const table = new Table({ head, style: { ...plain, compact: true } });
-  for (const { what, how, hours, step, predicted, faster, peak, executed } of answerRows(together))
-    table.push([what, how, hours, step, predicted, faster, peak, executed && "executed"]);
+  for (const { what, how, hours, step, predicted, added, faster, peak, executed } of answerRows(together))
+    table.push([what, how, hours, step, predicted, added, faster, peak, executed && "executed"]);
   const files = new Set(together.trials.map((one) => one.path));
   const models = together.trials.map(({ name, path: file, varied }) => {
     const words = Object.entries(varied).map(([key, value]) => `${key} ${value}`);
@@ -103,7 +104,18 @@ function togetherSummary(together: Together): string[] {
     models.length > mostModels
       ? [...models.slice(0, mostModels - 1), `  … ${models.length - mostModels + 1} more`]
       : models;
-  return [...shown, tableText(table), ...togetherLines(together)];
+  return [...shown, tableText(table), ...partitionsText(together), ...togetherLines(together)];
+}
+
+/** The partitions that were simulated to multiplex the models; nothing where none were. */
+function partitionsText(together: Together): string[] {
+  const rows = partitionRows(together);
+  if (!rows.length) return [];
+  const head = ["sub-arrays of", "verdict", "step (simulated)", "plan adds", "peak", "decisions"];
+  const table = new Table({ head, style: { ...plain, compact: true } });
+  for (const { sizes, verdict, step, added, peak, decisions } of rows)
+    table.push([sizes, verdict, step, added, peak, decisions]);
+  return [tableText(table)];
 }
 
 /** More models than this are not listed one by one. */

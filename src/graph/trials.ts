@@ -48,13 +48,15 @@ export function trialPieces(graph: Graph, trial: GraphTrial, own: Graph, name: s
   const flat = tensor && flatOf(own, tensor);
   if (!tensor || flat === undefined) return [partOf(graph, trial, jointName(trial, name))];
   const scale = bytesPerElement(tensor.dtype) / bytesPerElement(tensorOf(own, flat).dtype);
+  // `.m` of a state; a parameter may lie in another buffer than alone
+  const state = name.slice(flat.length);
   return partsOf(own, flat).map(({ name: part, within }) => {
     const place = partOf(graph, trial, jointName(trial, part));
-    const start = tensorOf(graph, place.tensor).within?.offsetBytes ?? 0;
+    const joint = tensorOf(graph, place.tensor).within;
     return {
       ownOffset: scale * (within?.offsetBytes ?? 0),
-      tensor: jointName(trial, name),
-      offsetBytes: scale * (start + place.offsetBytes),
+      tensor: `${joint?.tensor ?? place.tensor}${state}`,
+      offsetBytes: scale * ((joint?.offsetBytes ?? 0) + place.offsetBytes),
       bytes: scale * place.bytes,
     };
   });
@@ -63,7 +65,7 @@ export function trialPieces(graph: Graph, trial: GraphTrial, own: Graph, name: s
 /** The bytes of a tensor of a trial's own step, as a joint step has them. */
 export function readTrial(pieces: readonly TrialPiece[], read: (name: string) => Uint8Array): Uint8Array {
   const [only] = pieces;
-  if (only && pieces.length === 1) {
+  if (only && pieces.length === 1 && only.ownOffset === 0) {
     const all = read(only.tensor);
     return all.length === only.bytes ? all : all.slice(only.offsetBytes, only.offsetBytes + only.bytes);
   }

@@ -1,4 +1,6 @@
+import { few } from "../format.js";
 import { phases } from "../graph/graph.js";
+import { addTo } from "../graph/lists.js";
 import { opOf } from "../ops/index.js";
 import { jointTime } from "../run/joint-time.js";
 import type { Run } from "../run/run.js";
@@ -16,6 +18,8 @@ interface Bar {
 
 /** What goes on in a joint step, in time: for each sub-array its phases, copies each way, and stalls. */
 interface Pieces {
+  /** Rows of models, and of those fused into one: `m0`, `f0: m0, m1`. */
+  readonly arrays: readonly string[];
   readonly rows: readonly string[];
   readonly bars: readonly Bar[];
 }
@@ -28,7 +32,11 @@ export function togetherPieces(run: Run): Pieces | undefined {
   if (!run.together) return undefined;
   const { graph, time } = jointTime(run);
   const { spans, waitedMs } = time;
-  const arrays = [...new Set((graph.trials ?? []).map(({ array }) => array))].slice(0, mostRows);
+  const names = new Map<string, string[]>();
+  for (const { array, name } of graph.trials ?? []) addTo(names, array, name);
+  const labels = new Map(
+    [...names].slice(0, mostRows).map(([array, of]) => [array, of.length > 1 ? `${array}: ${few(of)}` : array]),
+  );
   const bars: Bar[] = [];
   const last = new Map<string, Bar>();
   const add = (row: string, what: string, beginMs: number, endMs: number): void => {
@@ -49,12 +57,13 @@ export function togetherPieces(run: Run): Pieces | undefined {
       const waited = waitedMs.get(rank) ?? 0;
       if (waited > 0) add(stallRow, "stall", span.endMs - waited, span.endMs);
     } else {
-      const array = node.name.slice(0, Math.max(0, node.name.indexOf("/")));
-      if (arrays.includes(array)) add(array, node.phase === "loss" ? "forward" : node.phase, span.beginMs, span.endMs);
+      const label = labels.get(node.name.slice(0, Math.max(0, node.name.indexOf("/"))));
+      if (label !== undefined) add(label, node.phase === "loss" ? "forward" : node.phase, span.beginMs, span.endMs);
     }
   });
   const others = [copyRows.out, copyRows.in, stallRow].filter((row) => last.has(row));
-  return { rows: [...arrays, ...others], bars };
+  const arrays = [...labels.values()];
+  return { arrays, rows: [...arrays, ...others], bars };
 }
 
 const otherColors: Readonly<Record<string, string>> = { copy: "#56B4E9", stall: "#CC79A7" };

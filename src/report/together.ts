@@ -1,4 +1,4 @@
-import { few, formatBytes, formatCount, formatDuration, formatMs } from "../format.js";
+import { few, formatBytes, formatCount, formatDuration, formatMs, formatPercent } from "../format.js";
 import type { Run } from "../run/run.js";
 import type { Arranged, Together } from "../run/together.js";
 
@@ -21,7 +21,10 @@ export interface AnswerRow {
   /** For 10 000 steps of every model. */
   readonly hours: string;
   readonly step: string;
+  /** With how far it is from what was measured. */
   readonly predicted: string;
+  /** What the plan adds to the step, as predicted. */
+  readonly added: string;
   readonly faster: string;
   readonly peak: string;
   readonly executed: string;
@@ -47,6 +50,7 @@ export function answerRows({ alone, arranged, executed }: Together): AnswerRow[]
       hours: formatDuration(steps * alone.stepMs),
       step: formatMs(alone.stepMs),
       predicted: "–",
+      added: "–",
       faster: "1 ×",
       peak: formatBytes(alone.peakBytes),
       executed: "",
@@ -58,7 +62,8 @@ export function answerRows({ alone, arranged, executed }: Together): AnswerRow[]
         how: howOf(one),
         hours: ms === null ? (one.why ?? "–") : formatDuration(steps * ms),
         step: one.measuredMs === null ? "–" : formatMs(one.measuredMs),
-        predicted: one.predictedMs === null ? "–" : formatMs(one.predictedMs),
+        predicted: predictedText(one),
+        added: addedText(one),
         faster: ms === null ? "–" : times(alone.stepMs / ms),
         peak:
           one.plannedPeakBytes === null
@@ -69,6 +74,21 @@ export function answerRows({ alone, arranged, executed }: Together): AnswerRow[]
     }),
   ];
 }
+
+/** A predicted time, and how far from the measured one it is. */
+function predictedText({ predictedMs, measuredMs }: Arranged): string {
+  if (predictedMs === null) return "–";
+  const off = measuredMs ? ` (${signed(predictedMs / measuredMs - 1)})` : "";
+  return `${formatMs(predictedMs)}${off}`;
+}
+
+/** What a plan adds, as predicted, and its share of the step without it. */
+function addedText({ addedMs, unplannedMs }: Arranged): string {
+  if (addedMs === null) return "–";
+  return `${formatMs(addedMs)}${unplannedMs ? ` (${signed(addedMs / unplannedMs)})` : ""}`;
+}
+
+const signed = (share: number): string => `${share < 0 ? "−" : "+"}${formatPercent(Math.abs(share))}`;
 
 const times = (ratio: number): string => `${ratio.toFixed(ratio >= 10 ? 0 : 2)} ×`;
 
@@ -86,11 +106,79 @@ export function answerLine({ trials, alone, arranged, executed }: Together): str
   const chosen = bestOf(arranged, executed);
   const ms = chosen && timeOf(chosen);
   const models = `${trials.length} models, ${formatCount(steps)} steps each: ${formatDuration(steps * alone.stepMs)} one after another`;
-  if (!chosen || ms === null || ms === undefined) return `${models}; ${words[executed]} no step ran`;
+  if (!chosen || ms === null || ms === undefined) return `${models}; no way of training them in one step fits`;
   const ratio = alone.stepMs / ms;
   const said = ratio >= 1 ? `${ratio.toFixed(2)} times as fast` : `${(1 / ratio).toFixed(2)} times as long`;
   const how = `${words[executed]} in one step (${howOf(chosen)})`;
   return `${models}, ${formatDuration(steps * ms)} ${how}: ${said}${chosen.measuredMs === null ? ", predicted" : ""}`;
+}
+
+/** Joint steps that are this much faster than one model after another are worth it. */
+const worthwhile = 1.02;
+
+/** What to do with the models, in a sentence without a full stop; empty where no step of all of them can run. */
+export function adviceLine({ trials, alone, arranged, executed, sameAsAlone }: Together): string {
+  const chosen = bestOf(arranged, executed);
+  const ms = chosen && timeOf(chosen);
+  if (!chosen || ms === null || ms === undefined) return "";
+  const said = chosen.measuredMs === null ? " (predicted)" : "";
+  const [apart, at] = [steps * alone.stepMs, steps * ms].map(formatDuration);
+  if (alone.stepMs < worthwhile * ms)
+    return `what to do: train the ${trials.length} models one after another; in one step they would take ${at} instead of ${apart}${said}`;
+  const isSame = sameAsAlone && (sameAsAlone.worstRelativeError ?? 1) < mostRounding;
+  const same = isSame ? ", and each learns what it learns alone" : "";
+  return `what to do: train all ${trials.length} models at once, ${words[executed]}: 10 000 steps of each take ${at} instead of ${apart}${said}, in ${formatBytes(chosen.plannedPeakBytes ?? chosen.peakBytes ?? 0)} of memory${same}`;
+}
+
+/** What the multiplexed plan costs beside the fastest step without a plan, in a sentence without a full stop; empty without one. */
+export function extraLine({ arranged }: Together): string {
+  const one = arranged.find(({ arrangement, addedMs }) => arrangement === "multiplexed" && addedMs !== null);
+  const ms = one && timeOf(one);
+  const free = arranged
+    .filter(({ arrangement, unplannedMs }) => arrangement !== "multiplexed" && unplannedMs !== null)
+    .reduce<Arranged | undefined>(
+      (a, z) => (a && (a.unplannedMs as number) <= (z.unplannedMs as number) ? a : z),
+      undefined,
+    );
+  if (!one || !ms || !free?.unplannedMs || one.plannedPeakBytes === null) return "";
+  const share = ms / free.unplannedMs - 1;
+  const told = `${formatMs(Math.abs(ms - free.unplannedMs))} ${share < 0 ? "less" : "more"} (${signed(share)}${one.measuredMs === null ? ", predicted" : ""})`;
+  const peak = free.peakBytes ? ` at ${formatPercent(one.plannedPeakBytes / free.peakBytes)} of its peak` : "";
+  return `μ-TWO within the budget takes ${told} than the fastest step without a plan, ${words[free.arrangement]} (${howOf(free)}, ${formatMs(free.unplannedMs)})${peak}`;
+}
+
+/** A way to cut the models into sub-arrays: a row of a table. */
+export interface PartitionText {
+  /** Models in each sub-array. */
+  readonly sizes: string;
+  /** Whether it was taken, fits, does not, or why it was not simulated. */
+  readonly verdict: string;
+  readonly step: string;
+  readonly added: string;
+  readonly peak: string;
+  readonly decisions: string;
+}
+
+/** The partitions that were simulated, in the order in which they were. */
+export function partitionRows({ partitions = [] }: Together): PartitionText[] {
+  return partitions.map((row): PartitionText => {
+    const sizes = row.sizes.join(" + ");
+    if ("refused" in row) return { sizes, verdict: row.refused, step: "–", added: "–", peak: "–", decisions: "–" };
+    const { stepMs, addedMs, peakBytes, unplannedBytes, hostBytes, planner, recomputed, swapped } = row;
+    const host = hostBytes ? `, ${formatBytes(hostBytes)} on the host` : "";
+    return {
+      sizes,
+      verdict: row.chosen ? "taken" : row.feasible ? "slower" : "over the budget",
+      step: formatMs(stepMs),
+      added: formatMs(addedMs),
+      peak:
+        peakBytes === unplannedBytes
+          ? formatBytes(peakBytes)
+          : `${formatBytes(peakBytes)} (${formatBytes(unplannedBytes)} unplanned)`,
+      decisions:
+        planner === null ? "everything kept" : `${recomputed} recomputed, ${swapped} swapped${host} (${planner})`,
+    };
+  });
 }
 
 /** How many of the models fit into the memory, in a sentence without a full stop; empty where there is no limit. */
@@ -100,6 +188,9 @@ export function fitsLine({ fits, trials }: Together): string {
   const few = planned < trials.length ? `: fewer than the ${trials.length} that are asked for` : "";
   return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} at once without a plan, and ${planned} in one step with one, one after the other${few}`;
 }
+
+/** Sums in another order differ by less, in TF32 too. */
+const mostRounding = 0.02;
 
 /** Whether every model computed what it computes alone, in a sentence without a full stop; empty where nothing was. */
 export function sameLine({ sameAsAlone, trials }: Together): string {
@@ -112,21 +203,34 @@ export function sameLine({ sameAsAlone, trials }: Together): string {
   const what = `${formatCount(compared)} losses, gradients and states of two steps`;
   if (bitwise) return `${whose} with itself alone: ${what} are equal in every bit`;
   const error = worstRelativeError === null ? "no finite number" : worstRelativeError.toExponential(1);
-  return `${whose} with itself alone: ${what} differ by at most ${error} (${worst}); a fused kernel sums in another order`;
+  const isRounding = worstRelativeError !== null && worstRelativeError < mostRounding;
+  const why = isRounding ? "a fused kernel sums in another order" : "that is more than rounding: do not train them so";
+  return `${whose} with itself alone: ${what} differ by at most ${error} (${worst}); ${why}`;
 }
 
 /** What is to be known of a joint run, each a sentence without a full stop. */
 export const togetherLines = (together: Together): string[] =>
-  [answerLine(together), fitsLine(together), sameLine(together), ...together.notes].filter(Boolean);
+  [answerLine, adviceLine, extraLine, fitsLine, sameLine]
+    .map((line) => line(together))
+    .filter(Boolean)
+    .concat(together.notes);
 
 /** What the report's section shows of several models; nothing of a run of one. */
 export function togetherView({ together }: Run): object {
   if (!together) return {};
   const { trials } = together;
+  const bases = together.arranged.flatMap(({ basis, ...one }) =>
+    basis ? [`${words[one.arrangement]} (${howOf(one)}): ${basis}`] : [],
+  );
   return {
     answer: answerLine(together),
     rows: answerRows(together),
-    facts: [fitsLine(together), sameLine(together)].filter(Boolean),
+    facts: [adviceLine, extraLine, fitsLine, sameLine]
+      .map((line) => line(together))
+      .filter(Boolean)
+      .map((line) => `${line[0]?.toUpperCase()}${line.slice(1)}`),
+    bases: bases.length ? bases : null,
+    partitions: together.partitions ? partitionRows(together) : null,
     notes: together.notes.length ? together.notes : null,
     models: trials.map(({ name, path, optimizer, loss, seed, varied }) => ({
       name,

@@ -3,10 +3,12 @@ import { greatest } from "../graph/lists.js";
 import { gradientOf } from "../graph/names.js";
 import { numbersIn } from "../graph/values.js";
 import { layout } from "../memory/layout.js";
+import type { ExecutedGraph } from "../plan/executed.js";
 import { loadWithValues } from "../runtime/load.js";
 import type { Runtime } from "../runtime/runtime.js";
 import type { Equality, PairedTimes } from "./run.js";
 import { samplesOf } from "./samples.js";
+import { steadyValues, stepping } from "./steady.js";
 
 /** Pairs of steps that are timed in turn, after as many that are not as a runtime may need to get ready. */
 const timedPairs = 5;
@@ -38,6 +40,8 @@ interface Start {
   readonly runtime: Runtime;
   readonly values: ReadonlyMap<string, Uint8Array>;
   readonly signal?: AbortSignal;
+  /** Of the planned graph, where it is multiplexed. */
+  readonly rotation?: ExecutedGraph["rotation"] | undefined;
 }
 
 /**
@@ -73,12 +77,13 @@ const resultsOf = (graph: Graph): ReadonlySet<string> =>
 
 /** What the first steps of a graph compute, step by step. */
 async function observedSteps(
-  graph: Graph,
+  executed: ExecutedGraph,
   observe: ReadonlySet<string>,
   start: Start,
   steps = comparedSteps,
+  joint = executed.graph,
 ): Promise<Observed[]> {
-  const { step } = loadWithValues(graph, start.runtime, start.values);
+  const step = await stepping(executed, start.runtime, start.values, joint);
   try {
     const observed: Observed[] = [];
     for (let i = 0; i < steps; i++) observed.push((await step.run({ observe, signal: start.signal })).observed);
@@ -106,7 +111,7 @@ const unstableLimit = 10;
 async function compareResults(baseline: Graph, planned: Graph, start: Start): Promise<Equality> {
   const observe = resultsOf(baseline);
   const expected = async (from: Start, steps?: number): Promise<Observed[]> => {
-    const observed = await observedSteps(baseline, observe, from, steps);
+    const observed = await observedSteps({ graph: baseline }, observe, from, steps);
     for (const step of observed)
       for (const name of observe) if (!step.has(name)) throw new Error(`not observed: ${name}`);
     return observed;
@@ -115,7 +120,11 @@ async function compareResults(baseline: Graph, planned: Graph, start: Start): Pr
   try {
     const from = exact ? { ...start, runtime: exact } : start;
     const results = await expected(from);
-    const found = differences(baseline, results, await observedSteps(planned, observe, from));
+    const found = differences(
+      baseline,
+      results,
+      await observedSteps({ graph: planned, rotation: start.rotation }, observe, from, comparedSteps, baseline),
+    );
     const off = [...found].filter(([, error]) => error !== 0);
     // only what differs may be unstable
     const again = off.length ? differences(baseline, results, await expected(from)) : new Map<string, number>();
@@ -139,14 +148,19 @@ async function compareResults(baseline: Graph, planned: Graph, start: Start): Pr
 /** The greatest difference of loss and gradients between two runs of a graph's first step on the runtime as it is. */
 async function runToRun(graph: Graph, start: Start): Promise<number> {
   const observe = new Set(gradientsOf(graph));
-  const first = await observedSteps(graph, observe, start, 1);
-  return greatest(differences(graph, first, await observedSteps(graph, observe, start, 1)).values(), 0);
+  const first = await observedSteps({ graph }, observe, start, 1);
+  return greatest(differences(graph, first, await observedSteps({ graph }, observe, start, 1)).values(), 0);
 }
 
-async function timeInTurn(baseline: Graph, planned: Graph, { runtime, values, signal }: Start): Promise<PairedTimes> {
+async function timeInTurn(
+  baseline: Graph,
+  planned: Graph,
+  { runtime, values, signal, rotation }: Start,
+): Promise<PairedTimes> {
+  const own = rotation ? await steadyValues(rotation, runtime, values) : values;
   const { step: one } = loadWithValues(baseline, runtime, values);
   try {
-    const { step: two } = loadWithValues(planned, runtime, values);
+    const { step: two } = loadWithValues(planned, runtime, own);
     try {
       const times: [number[], number[]] = [[], []];
       for (let i = 0; i < warmPairs + timedPairs; i++) {

@@ -1,8 +1,8 @@
 import type { Graph, Phase } from "../graph/graph.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
 import { opOf } from "../ops/index.js";
+import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
-import { rewrite } from "../plan/rewrite.js";
 import { type DeviceSpec, specOfDevice } from "../runtime/device-spec.js";
 import { workOf } from "../runtime/estimate-time.js";
 import { batchOf } from "./batch.js";
@@ -176,7 +176,7 @@ export class Facts {
 function peakNow(run: Run, graph: Graph): PeakNow {
   const { before, plan } = run;
   const least = plan && leastPlan(run, plan);
-  const step = least ? rewrite(graph, least.decisions) : graph;
+  const step = least ? executedGraph(graph, least).graph : graph;
   const memory = least ? timeline(step) : before.timeline;
   const node = step.nodes[memory.peakRank];
   let besideUpdateBytes = 0;

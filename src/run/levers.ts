@@ -2,8 +2,8 @@ import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import { ownName } from "../graph/trials.js";
 import { own } from "../own.js";
+import { executedGraph } from "../plan/executed.js";
 import { planGraph } from "../plan/planners/index.js";
-import { rewrite } from "../plan/rewrite.js";
 import { parseNamed } from "../step/settings.js";
 import { batchOf, commonBatch } from "./batch.js";
 import { leastPlan, problemOf } from "./least.js";
@@ -108,9 +108,8 @@ function sceneOf(run: Run): Scene {
     const budgetBytes = roomBytes(before);
     return { run, bytes, peakBytes: before.arenaBytes, timelineBytes: before.timeline.peakBytes, budgetBytes };
   }
-  const { decisions } = leastPlan(run, plan);
   const peakBytes = plan.feasible ? plan.peakBytes : plan.minimumPeakBytes;
-  const bytes = stepBytes(rewrite(graph, decisions));
+  const bytes = stepBytes(executedGraph(graph, leastPlan(run, plan)).graph);
   const timelineBytes = bytes.peakIf((storage) => storage.bytes);
   return { run, bytes, peakBytes, timelineBytes, budgetBytes: plan.feasible ? null : plan.budgetBytes };
 }

@@ -1,8 +1,10 @@
 import { formatBytes } from "../format.js";
-import type { Graph } from "../graph/graph.js";
+import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import { type Layout, layout, overlaid } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
+import { stateUses } from "../memory/state-uses.js";
+import { type ExecutedGraph, executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { pinnableBytes } from "../runtime/host-memory.js";
@@ -24,6 +26,7 @@ import {
   runFormatVersion,
   saveGraph,
 } from "./run.js";
+import { steadyValues } from "./steady.js";
 
 /** A step as it was measured before it was planned. */
 export interface MeasuredStep {
@@ -35,6 +38,8 @@ export interface MeasuredStep {
 /** A measured step, and the plan that the options ask for; null if they ask for none. */
 export interface PlannedStep extends MeasuredStep {
   readonly plan: Plan | null;
+  /** The planned step, where it was measured already. */
+  readonly after?: Profile;
 }
 
 /** How steps from some values are measured. */
@@ -51,24 +56,46 @@ function measuring(runtime: Runtime, values: ReadonlyMap<string, Uint8Array>, op
     });
 }
 
-/** Measures a built step, and plans it if the options ask for that. */
-export async function planBuilt(
+/** Measures a planned step, from the values of the unplanned one. */
+export async function measurePlanned(
+  { graph, rotation }: ExecutedGraph,
+  runtime: Runtime,
+  values: ReadonlyMap<string, Uint8Array>,
+  options: ProfileModelOptions,
+): Promise<Profile> {
+  const own = rotation && executes(runtime) ? await steadyValues(rotation, runtime, values) : values;
+  return measuring(runtime, own, options)("execute plan", graph);
+}
+
+/** Measures a built step as it is. */
+export const measureBuilt = (
   { baseline, values }: Pick<BuiltStep, "baseline" | "values">,
   runtime: Runtime,
   options: ProfileModelOptions,
-): Promise<PlannedStep> {
-  const settled = withDefaults(options);
-  const measured = await measureUnplanned(baseline, runtime, measuring(runtime, values, options));
+): Promise<MeasuredStep> => measureUnplanned(baseline, runtime, measuring(runtime, values, options));
+
+/** The plan that options ask for; null if they ask for none. */
+export function planMeasured(baseline: Graph, { before }: MeasuredStep, options: ProfileModelOptions): Plan | null {
   // a budget or a planner asks for a plan; the planner's default is only for the budget
-  if (!asksForPlan(options)) return { ...measured, plan: null };
+  if (!asksForPlan(options)) return null;
+  const settled = withDefaults(options);
   settled.onProgress?.("plan", 0, 1);
-  const plan = makePlan(baseline, measured.before, withinHost(baseline, measured.before, settled));
-  return { ...measured, plan };
+  return makePlan(baseline, before, withinHost(baseline, before, settled));
+}
+
+/** Measures a built step, and plans it if the options ask for that. */
+export async function planBuilt(
+  built: Pick<BuiltStep, "baseline" | "values">,
+  runtime: Runtime,
+  options: ProfileModelOptions,
+): Promise<PlannedStep> {
+  const measured = await measureBuilt(built, runtime, options);
+  return { ...measured, plan: planMeasured(built.baseline, measured, options) };
 }
 
 /**
- * Profiles a built step, plans for the budget, executes the plan and compares: all that a run holds. `given` is what
- * `planBuilt` made of the step, if that is known.
+ * Profiles a built step, plans for the budget, executes the plan and compares: all that a run holds. `given` is what is
+ * known of the step already.
  */
 export async function profileBuilt(
   file: string,
@@ -80,7 +107,6 @@ export async function profileBuilt(
   const { bound, step, baseline, values } = built;
   const settled = withDefaults(options);
   const { seed, signal, onProgress: progress = () => {} } = settled;
-  const measure = measuring(runtime, values, options);
   const peak = peakOf(runtime);
   const { before, reference, plan } = given ?? (await planBuilt(built, runtime, options));
   peak.note("profile");
@@ -88,13 +114,18 @@ export async function profileBuilt(
   let equality: Equality | null = null;
   let paired: PairedTimes | null = null;
   if (plan?.feasible && runtime.backend !== "estimate") {
-    const planned = rewrite(baseline, plan.decisions);
-    after = await measure("execute plan", planned);
+    const planned = executedGraph(baseline, plan);
+    after = given?.after ?? (await measurePlanned(planned, runtime, values, options));
     peak.note("execute plan");
     progress("compare", 0, 1);
     if (executes(runtime) && reference)
       try {
-        ({ equality, paired } = await compare(reference, planned, { runtime, values, signal }));
+        ({ equality, paired } = await compare(reference, planned.graph, {
+          runtime,
+          values,
+          signal,
+          rotation: planned.rotation,
+        }));
       } catch (error) {
         // both were measured: what the session of deterministic kernels takes beside them does not fit
         if (!runtime.freeBytes || !isOutOfMemory(error)) throw error;
@@ -169,7 +200,7 @@ async function measureUnplanned(baseline: Graph, runtime: Runtime, measure: Meas
 }
 
 /** Whether an error says that memory did not suffice, of the device or of a library on it. */
-const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
+export const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
 
 /** Options for a plan that swaps no more than the host can pin, if it could want to. */
 function withinHost<Settings extends { readonly hostMemory?: string; readonly swap?: boolean }>(
@@ -179,19 +210,30 @@ function withinHost<Settings extends { readonly hostMemory?: string; readonly sw
 ): Settings {
   if (!memory || settings.hostMemory !== undefined || settings.swap === false) return settings;
   const most = pinnableBytes();
-  const all = [...savedActivations(graph).values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const bytes = [
+    ...[...savedActivations(graph).values()].map((activation) => activation.bytes),
+    ...[...stateUses(graph).keys()].map((name) => tensorBytes(tensorOf(graph, name))),
+  ];
+  const all = bytes.reduce((sum, one) => sum + one, 0);
   return all <= most ? settings : { ...settings, hostMemory: `${most}B` };
 }
 
-/** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
+/**
+ * The step with every saved activation swapped out, and where that does not suffice with all states on the host between
+ * their uses. Throws `out of memory: …` where even that does not fit.
+ */
 function offload(graph: Graph, runtime: Runtime): Graph {
   const all = [...savedActivations(graph).keys()].map((activation) => ({ activation, action: "swap" as const }));
-  const swapped = rewrite(graph, all);
-  const { arenaBytes } = layout(swapped);
+  const states = [...stateUses(graph)].flatMap(([state, { isOutput }]) => (isOutput ? [] : [{ state }]));
   const free = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
-  if (arenaBytes <= free) return swapped;
+  const fits = (step: Graph): boolean => layout(step).arenaBytes <= free;
+  const activations = rewrite(graph, all);
+  if (fits(activations)) return activations;
+  const swapped = rewrite(graph, all, states);
+  if (fits(swapped)) return swapped;
+  const { arenaBytes } = layout(swapped);
   const { peakRank } = timeline(swapped);
   throw new Error(
-    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
+    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation and state swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
   );
 }

@@ -2,8 +2,10 @@ import type { Graph } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { ringOfPlan } from "../plan/executed.js";
 import { capacityOf } from "../plan/lane-time.js";
-import type { Constraints, Plan, PlanProblem } from "../plan/plan.js";
+import { steadyOf } from "../plan/multiplex/steady.js";
+import type { Constraints, Effort, Plan, PlannedRing, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { inShort } from "./beside.js";
 import { unfitWarnings, uselessPlan, withoutPlanned } from "./notes.js";
@@ -40,29 +42,36 @@ export const keptNames = (graph: Graph, { keep = [] }: Pick<PlanSettings, "keep"
   ...matchingNames([...savedActivations(graph).keys()], keep, "activation"),
 ];
 
+/** What constraints go by of a measured step. */
+interface Priced {
+  /** Whether times of copies are measured or estimated. */
+  readonly knowsCopies: boolean;
+  readonly stepMs: number;
+}
+
 /**
  * The constraints that options set; undefined if they set none. Nothing is swapped where copies are neither measured nor
  * estimated, unless that is asked for: so on the CPU, where device and host are one memory.
  */
-function constraintsOf(graph: Graph, measured: Measured, settings: PlanSettings): Constraints | undefined {
+export function constraintsOf(graph: Graph, measured: Priced, settings: PlanSettings): Constraints | undefined {
   const { keep, recompute, hostMemory, maxSlowdown, planner } = settings;
   const isAsked = planner === "swapAll" || hostMemory !== undefined;
-  const knowsCopies = measured.estimated || measured.activations.some(({ swapMeasured }) => swapMeasured);
-  const swap = settings.swap ?? (isAsked || knowsCopies);
+  const swap = settings.swap ?? (isAsked || measured.knowsCopies);
   const constraints: Constraints = {
     ...(keep?.length ? { keep: keptNames(graph, settings) } : {}),
     ...(swap ? {} : { swap }),
     ...(recompute === false ? { recompute } : {}),
     ...(hostMemory === undefined ? {} : { hostBytes: parseHostMemory(hostMemory) }),
-    ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * measured.step.medianMs }),
+    ...(maxSlowdown === undefined ? {} : { maxAddedMs: parseSlowdown(maxSlowdown) * measured.stepMs }),
   };
   return Object.keys(constraints).length ? constraints : undefined;
 }
 
 /** What planners get of a profiled step and the options. Throws for a budget that is not a size, or a pattern without a match. */
 export function planProblem(graph: Graph, profile: Measured, settings: PlanSettings): PlanProblem {
-  const { budget, timeLimit, moves, variant } = settings;
-  const constraints = constraintsOf(graph, profile, settings);
+  const { budget, variant } = settings;
+  const knowsCopies = Boolean(profile.estimated) || profile.activations.some(({ swapMeasured }) => swapMeasured);
+  const constraints = constraintsOf(graph, { knowsCopies, stepMs: profile.step.medianMs }, settings);
   const nodeMs = profile.nodes.map((row) => row.time.medianMs);
   const isWide = graph.nodes.some(({ lane }) => lane);
   return {
@@ -73,20 +82,26 @@ export function planProblem(graph: Graph, profile: Measured, settings: PlanSetti
     budgetBytes: budget === undefined ? null : budgetBytesOf(budget, profile.arenaBytes),
     ...(constraints ? { constraints } : {}),
     ...(variant ? { variant } : {}),
-    effort: {
-      ...(timeLimit === undefined ? {} : { timeLimitMs: 1000 * timeLimit }),
-      ...(moves === undefined ? {} : { moves }),
-    },
+    effort: effortOf(settings),
   };
 }
 
+/** How long planners may search. */
+export const effortOf = ({ timeLimit, moves }: Pick<PlanSettings, "timeLimit" | "moves">): Partial<Effort> => ({
+  ...(timeLimit === undefined ? {} : { timeLimitMs: 1000 * timeLimit }),
+  ...(moves === undefined ? {} : { moves }),
+});
+
 /**
- * The plan for a profiled step; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
+ * The plan for a profiled step, whose members follow one another as a ring says, if there is one; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
  * an unknown planner, and what `planProblem` throws.
  */
-export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings): Plan {
-  const problem = planProblem(graph, profile, settings);
-  const planned = planGraph({ ...problem, planner: settings.planner });
+export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings, ring?: PlannedRing): Plan {
+  const problem: PlanProblem = {
+    ...planProblem(graph, profile, settings),
+    ...(ring && { steady: steadyOf(graph, ringOfPlan(graph, ring), 1) }),
+  };
+  const planned = { ...planGraph({ ...problem, planner: settings.planner }), ...(ring && { ring }) };
   const plan = profile.estimated
     ? { ...planned, decisions: planned.decisions.map((one) => ({ ...one, why: `${one.why} (times estimated)` })) }
     : planned;
@@ -100,7 +115,7 @@ export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings
  */
 export function planRun(run: Run, options: PlanOptions): Run {
   checkOptions("plan", options);
-  const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options));
+  const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options), run.plan?.ring);
   const { processPeak: _, ...rest } = again(run, options);
   return {
     ...rest,

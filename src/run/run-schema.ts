@@ -1,10 +1,10 @@
 import { categories, phases } from "../graph/graph.js";
 import { copy, device, memory } from "../runtime/runtime-schema.js";
-import { count, exactly, flag, list, number, object, oneOf, quantity, type Same, text, v } from "../schema.js";
+import { count, exactly, flag, list, number, object, oneOf, quantity, record, type Same, text, v } from "../schema.js";
 import { graphSchema } from "./graph-schema.js";
 import { type Run, runFormatVersion, type Warning } from "./run.js";
 import { arrangements } from "./together-options.js";
-import { togetherSchema, trialOptions } from "./together-schema.js";
+import { addedMs, togetherSchema, trialOptions } from "./together-schema.js";
 
 /*
  * What stands in a run.json, field by field, one schema a type: that they say the same as the types is compiled (`Same`,
@@ -144,9 +144,6 @@ const decision = object({
   why: text,
 });
 
-// a sum of times less another one may fall short of 0 by what float64 rounds
-const addedMs = v.pipe(number, v.minValue(-1e-6, "a number from 0 on"));
-
 const inShort = { planner: text, feasible: flag, peakBytes: count, addedMs };
 
 const plan = object({
@@ -154,6 +151,19 @@ const plan = object({
   variant: v.optional(oneOf(["printed", "mended"])),
   budgetBytes: v.nullable(count),
   decisions: list(decision),
+  states: v.optional(
+    list(
+      object({
+        state: text,
+        prefetch: v.optional(text),
+        outDone: v.optional(v.nullable(text)),
+        bytes: count,
+        swapMs: quantity,
+        idleMs: quantity,
+        why: text,
+      }),
+    ),
+  ),
   kept: count,
   hostBytes: v.optional(count),
   timelinePeakBytes: count,
@@ -169,10 +179,12 @@ const plan = object({
       keep: v.optional(names),
       swap: v.optional(flag),
       recompute: v.optional(flag),
+      states: v.optional(flag),
       hostBytes: v.optional(count),
       maxAddedMs: v.optional(quantity),
     }),
   ),
+  ring: v.optional(object({ members: names, stages: count, before: record(text) })),
 });
 
 const processPeak = object({ bytes: count, stage: oneOf(["profile", "execute plan", "compare"]) });

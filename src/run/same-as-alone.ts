@@ -1,10 +1,11 @@
 import { type Graph, type GraphTrial, tensorOf } from "../graph/graph.js";
 import { gradientOf } from "../graph/names.js";
 import { lossPlace, readTrial, type TrialPiece, trialPieces } from "../graph/trials.js";
-import { loadWithValues } from "../runtime/load.js";
-import type { LoadedStep, Runtime } from "../runtime/runtime.js";
+import type { ExecutedGraph } from "../plan/executed.js";
+import type { Runtime } from "../runtime/runtime.js";
 import type { BuiltTrial } from "./build-trials.js";
 import { relativeDifference } from "./compare.js";
+import { type Stepping, stepping } from "./steady.js";
 import type { SameAsAlone } from "./together.js";
 
 /** So many models are compared at most: of more, some from the first to the last. */
@@ -33,15 +34,17 @@ function askedOf({ baseline, values }: BuiltTrial): Asked {
 
 /** Runs steps of a graph, and hands each one's results over. */
 async function eachStep(
-  graph: Graph,
+  executed: ExecutedGraph,
   runtime: Runtime,
   values: ReadonlyMap<string, Uint8Array>,
   observe: ReadonlySet<string>,
-  take: (step: number, observed: ReadonlyMap<string, Uint8Array>, loaded: LoadedStep) => void,
+  take: (step: number, observed: ReadonlyMap<string, Uint8Array>, loaded: Stepping) => void,
+  joint = executed.graph,
 ): Promise<void> {
-  const { step } = loadWithValues(graph, runtime, values);
+  const step = await stepping(executed, runtime, values, joint);
   try {
-    for (let i = 1; i <= comparedSteps; i++) take(i, (await step.run({ observe })).observed, step);
+    for (let i = 1; i <= comparedSteps; i++)
+      take(i, (await step.run({ observe, last: i === comparedSteps })).observed, step);
   } finally {
     step.close();
   }
@@ -56,9 +59,11 @@ const spread = <T>(all: readonly T[], most: number): readonly T[] =>
 /**
  * Compares what models compute in a joint step with what each computes alone, from the same values, under kernels that give
  * the same bits each time: losses, gradients, and all that the steps leave. Each model's own step is loaded after the other.
+ * `executed` is what is run of the joint step: as it is, or as it was planned.
  */
 export async function sameAsAlone(
   joint: Graph,
+  executed: ExecutedGraph,
   values: ReadonlyMap<string, Uint8Array>,
   trials: readonly BuiltTrial[],
   given: Runtime,
@@ -76,7 +81,7 @@ export async function sameAsAlone(
     const observe = new Set(
       compared.flatMap(({ places }) => places.observed.flatMap(({ pieces }) => pieces)).map(({ tensor }) => tensor),
     );
-    await eachStep(joint, runtime, values, observe, (step, observed, loaded) => {
+    const judgeJoint = (step: number, observed: ReadonlyMap<string, Uint8Array>, loaded: Stepping): void => {
       // what several models have a part of is read once
       const known = new Map<string, Uint8Array>();
       const read = (tensor: string): Uint8Array => {
@@ -92,7 +97,8 @@ export async function sameAsAlone(
           );
         for (const { name, pieces } of places.left) actual.set(`${name} after step ${step}`, readTrial(pieces, read));
       }
-    });
+    };
+    await eachStep(executed, runtime, values, observe, judgeJoint, joint);
     let count = 0;
     let worst = { name: null as string | null, error: 0 };
     for (const [i, { built, asked }] of compared.entries()) {
@@ -106,10 +112,16 @@ export async function sameAsAlone(
         count++;
         if (!(error <= worst.error)) worst = { name, error };
       };
-      await eachStep(baseline, runtime, built.values(), new Set(asked.observed), (step, observed, loaded) => {
-        for (const own of asked.observed) judge(own, `in step ${step}`, observed.get(own));
-        for (const own of asked.left) judge(own, `after step ${step}`, loaded.read(own));
-      });
+      await eachStep(
+        { graph: baseline },
+        runtime,
+        built.values(),
+        new Set(asked.observed),
+        (step, observed, loaded) => {
+          for (const own of asked.observed) judge(own, `in step ${step}`, observed.get(own));
+          for (const own of asked.left) judge(own, `after step ${step}`, loaded.read(own));
+        },
+      );
     }
     return {
       models: compared.map(({ built }) => built.spec.name),

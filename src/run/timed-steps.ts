@@ -2,10 +2,11 @@ import type { Graph, Node } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
 import { knownName, originalName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
+import { executedGraph } from "../plan/executed.js";
 import { pcieLink } from "../plan/link.js";
 import type { Decision } from "../plan/plan.js";
-import { rewrite } from "../plan/rewrite.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
+import { copyTimes } from "./copy-times.js";
 import { type Modules, modulesOf } from "./modules.js";
 import { executedRows, plannedRows, unplannedRows } from "./planned-rows.js";
 import { copiesOf } from "./recomputed-copies.js";
@@ -49,7 +50,7 @@ export function timedSteps(run: Run): TimedStep[] {
     copiesBeside: false,
   });
   if (!plan) return [unplanned];
-  const planned = rewrite(graph, plan.decisions);
+  const planned = executedGraph(graph, plan).graph;
   const executed = executedRows(after, planned) && after;
   const measuresWaits = Boolean(executed && !executed.simulated);
   const isSwapped = planned.nodes.some((node) => opOf(node).swap);
@@ -77,7 +78,7 @@ function timed(
   rows: readonly PlannedNodeRow[],
   what: Pick<TimedStep, "name" | "how" | "measuresWaits" | "copiesBeside">,
 ): TimedStep {
-  const swapMs = new Map(run.before.activations.map((row) => [row.name, row.swapMs]));
+  const swapMs = copyTimes(run);
   const nodeMs = new Map(rows.map((row) => [row.name, row.time.medianMs]));
   const rowMs = (node: Node): number => nodeMs.get(node.name) ?? 0;
   const timeOf = (node: Node): number => (opOf(node).swap ? (swapMs.get(swappedBy(node)) ?? 0) : rowMs(node));

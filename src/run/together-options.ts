@@ -52,15 +52,13 @@ export const togetherOptions = {
   arrange: {
     flag: "--arrange",
     kind: choice("how", arrangements),
-    help: "side-by-side, fused, or best: the fastest that fits (default)",
+    help: "side-by-side, fused, multiplexed (μ-TWO), or best: the fastest that fits (default)",
     group: "together",
     commands: ["profile", "train"],
     model: true,
     fact: "arranged",
     check(value: string, given: Given) {
       if (!isTogether(given)) throw new Error(`one model alone is not arranged: ${value} (pass --copies N)`);
-      if (value === "multiplexed")
-        throw new Error("multiplexed steps are not executed by profile yet (arrange side-by-side or fused)");
     },
   },
 } as const satisfies Readonly<Record<string, OptionSpec>>;

@@ -1,4 +1,4 @@
-import { count, flag, list, object, oneOf, quantity, record, text, v } from "../schema.js";
+import { count, exactly, flag, list, number, object, oneOf, quantity, record, text, v } from "../schema.js";
 
 /* What stands of several models in a run.json: see run-schema.ts. */
 
@@ -18,6 +18,24 @@ export const trialOptions = {
 
 const arrangement = oneOf(["side-by-side", "fused", "multiplexed"]);
 
+// a sum of times less another one may fall short of 0 by what float64 rounds
+export const addedMs = v.pipe(number, v.minValue(-1e-6, "a number from 0 on"));
+
+const simulated = object({
+  sizes: list(count),
+  feasible: flag,
+  stepMs: quantity,
+  addedMs,
+  peakBytes: count,
+  unplannedBytes: count,
+  hostBytes: count,
+  lag: quantity,
+  planner: v.nullable(text),
+  recomputed: count,
+  swapped: count,
+  chosen: v.optional(exactly(true)),
+});
+
 /** `Together` of a run.json. */
 export const togetherSchema = object({
   trials: v.pipe(
@@ -32,12 +50,16 @@ export const togetherSchema = object({
       lanes: count,
       peakBytes: v.nullable(count),
       plannedPeakBytes: v.nullable(count),
+      unplannedMs: v.nullable(quantity),
+      addedMs: v.nullable(addedMs),
       predictedMs: v.nullable(quantity),
+      basis: v.optional(text),
       measuredMs: v.nullable(quantity),
       why: v.optional(text),
     }),
   ),
   executed: arrangement,
+  partitions: v.optional(list(v.union([simulated, object({ sizes: list(count), refused: text })], "a partition"))),
   fits: v.nullable(object({ limitBytes: count, unplanned: count, planned: count })),
   sameAsAlone: v.nullable(
     object({

@@ -31,13 +31,52 @@ export interface Arranged {
   readonly peakBytes: number | null;
   /** The planned step's, within the budget; null without a plan that fits. */
   readonly plannedPeakBytes: number | null;
+  /** The unplanned step's time, ms; null where it did not run. */
+  readonly unplannedMs: number | null;
+  /** What the plan adds to it as predicted, ms; null without a plan that fits. */
+  readonly addedMs: number | null;
   /** The step's time as predicted before it ran, planned where there is a budget, ms; null where nothing predicts it. */
   readonly predictedMs: number | null;
+  /** From what that was predicted, in words. */
+  readonly basis?: string;
   /** The step's time, planned where there is a budget, ms; null where it did not run. */
   readonly measuredMs: number | null;
   /** Why it did not run, or what of it could not be had; absent if nothing is to be said. */
   readonly why?: string;
 }
+
+/** A way to cut the models into sub-arrays, multiplexed: what it comes to by simulation. */
+export interface SimulatedRow {
+  /** Models in each sub-array. */
+  readonly sizes: readonly number[];
+  /** Whether it fits the budget. */
+  readonly feasible: boolean;
+  /** Time of one step of all models, ms, and what of it the plan adds. */
+  readonly stepMs: number;
+  readonly addedMs: number;
+  /** The arena, that without a plan, and the host's, bytes. */
+  readonly peakBytes: number;
+  readonly unplannedBytes: number;
+  readonly hostBytes: number;
+  /** How late forward phases begin beside backward phases, from 0 to 1. */
+  readonly lag: number;
+  /** null where nothing had to be planned. */
+  readonly planner: string | null;
+  /** Activations that are recomputed, and swapped. */
+  readonly recomputed: number;
+  readonly swapped: number;
+  /** It is the one that was taken. */
+  readonly chosen?: true;
+}
+
+/** One that cannot be made or was not simulated, and why. */
+export interface RefusedRow {
+  readonly sizes: readonly number[];
+  readonly refused: string;
+}
+
+/** A way to cut the models into sub-arrays, simulated or refused. */
+export type PartitionRow = SimulatedRow | RefusedRow;
 
 /** How many models a memory holds. */
 export interface FitCount {
@@ -76,6 +115,8 @@ export interface Together {
   };
   readonly arranged: readonly Arranged[];
   readonly executed: Arrangement;
+  /** The partitions that were simulated to multiplex the models; absent where none was asked for. */
+  readonly partitions?: readonly PartitionRow[];
   readonly fits: FitCount | null;
   readonly sameAsAlone: SameAsAlone | null;
   /** What was not fused, with the reason, and what makes another sub-array. */

@@ -2,6 +2,7 @@ import os from "node:os";
 import koffi from "koffi";
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import { homeOf } from "../memory/homes.js";
 import type { Layout } from "../memory/layout.js";
 import { askForHugePages } from "./huge-pages.js";
 import type { Pointer } from "./ort-api.js";
@@ -81,9 +82,15 @@ export class HostMemory {
     return this.bytesOf(name).slice();
   }
 
-  /** Writes a tensor's bytes. Throws if the size differs. */
+  /** A tensor's bytes where they lie between steps. */
+  valueOf(name: string): Uint8Array {
+    const { tensor, offsetBytes } = homeOf(this.graph, name);
+    return this.bytesOf(tensor).subarray(offsetBytes, offsetBytes + tensorBytes(tensorOf(this.graph, name)));
+  }
+
+  /** Writes a tensor's bytes where they lie between steps. Throws if the size differs. */
   write(name: string, data: Uint8Array): void {
-    const place = this.bytesOf(name);
+    const place = this.valueOf(name);
     if (data.length !== place.length) throw new Error(`value of ${name} has ${data.length} bytes, not ${place.length}`);
     place.set(data);
   }

@@ -27,6 +27,8 @@ export interface StepParts {
   readonly accumulate: number;
   /** Models that have updates of their own; undefined: all parameters have one update. */
   readonly updates?: ApartUpdates | undefined;
+  /** From so many bytes on parameters are in several flat buffers, those read last in a forward phase in the first. */
+  readonly partsFrom?: number | undefined;
   /** Parameters that are trained. */
   readonly wanted: ReadonlySet<string>;
   /** Appends the loss of a micro-batch: its forward nodes, and the names that tensors of the model have in it. */
@@ -51,7 +53,11 @@ export function assembled(b: Builder, parts: StepParts): Graph {
     b.scope = suffixed("gradients", micro);
     sums = sums
       ? accumulateGradients(b, sums, batch.gradients, trained, micro, accumulate)
-      : flatten(b, model, batch.gradients, trained, { count: accumulate, updates: parts.updates });
+      : flatten(b, model, batch.gradients, trained, {
+          count: accumulate,
+          updates: parts.updates,
+          partsFrom: parts.partsFrom,
+        });
   }
   const last = batches.at(-1) as MicroBatch;
   b.phase = "loss";

@@ -59,6 +59,37 @@ function byType(model: Graph, gradients: ReadonlyMap<string, string>): readonly 
   });
 }
 
+/** Into how many parts parameters are laid at most that are updated one after the other. */
+const mostParts = 4;
+
+/**
+ * A group in parts, so that the parameters that are read last, whose gradients are there first, can be updated while the
+ * other gradients are still computed.
+ */
+function inParts({ dtype, parameters }: Group, model: Graph, partsFrom: number): readonly Group[] {
+  const bytes = parameters.reduce((sum, tensor) => sum + tensorBytes(tensor), 0);
+  if (bytes < partsFrom) return [{ dtype, parameters }];
+  const firstRead = new Map<string, number>();
+  model.nodes.forEach(({ inputs }, rank) => {
+    for (const name of inputs) if (!firstRead.has(name)) firstRead.set(name, rank);
+  });
+  const rankOf = ({ name }: Tensor): number => firstRead.get(name) ?? 0;
+  const parts: Tensor[][] = [[]];
+  let held = 0;
+  for (const tensor of [...parameters].sort((a, z) => rankOf(z) - rankOf(a))) {
+    if (held >= bytes / mostParts) {
+      parts.push([]);
+      held = 0;
+    }
+    parts.at(-1)?.push(tensor);
+    held += tensorBytes(tensor);
+  }
+  // in each of them the order in which alignment is kept
+  const order = new Map(parameters.map((tensor, i) => [tensor, i]));
+  const placed = (part: Tensor[]): Tensor[] => part.sort((a, z) => (order.get(a) as number) - (order.get(z) as number));
+  return parts.map((part) => ({ dtype, parameters: placed(part) }));
+}
+
 /** Name of a parameter's gradient summed up to a micro-batch: the whole one after the last. */
 const partialName = (parameter: string, micro: number, count: number): string =>
   micro === count ? gradientName(parameter) : microName(gradientName(parameter), micro);
@@ -68,21 +99,37 @@ export type ApartUpdates = Pick<ModelRows, "models" | "isGuarded">;
 
 /**
  * Lays the first micro-batch's gradients, of `count`, into flat buffers; returns their names by parameter. With `updates`
- * the buffers have rows that belong to one model each.
+ * the buffers have rows that belong to one model each; from
+ * `partsFrom` bytes of parameters on there are several (`inParts`).
  */
 export function flatten(
   b: Builder,
   model: Graph,
   gradients: ReadonlyMap<string, string>,
   trained: Trained,
-  { count, updates }: { readonly count: number; readonly updates?: ApartUpdates | undefined },
+  {
+    count,
+    updates,
+    partsFrom = Number.POSITIVE_INFINITY,
+  }: { readonly count: number; readonly updates?: ApartUpdates | undefined; readonly partsFrom?: number | undefined },
 ): Map<string, string> {
   const names = new Map<string, string>();
   const { models, isGuarded = false } = updates ?? {};
   /** Names that gradients have now, by the names under which they were made. */
   const renamed = new Map<string, string>();
   const groups = byType(model, gradients);
-  for (const { dtype, parameters } of models ? byRowLength(groups, models) : groups) {
+  const apart = models ? byRowLength(groups, models) : groups;
+  for (const group of apart) {
+    let first: string | undefined;
+    for (const part of inParts(group, model, partsFrom)) {
+      const flat = flattenOne(part, first);
+      first ??= flat.parameters;
+      trained.flats.push(flat);
+    }
+  }
+  return names;
+
+  function flattenOne({ dtype, parameters }: Group, sharesWith: string | undefined): FlatParameters {
     const size = parameters.reduce((sum, t) => sum + elementCount(t.shape), 0);
     const length = models && rowLength(parameters, models);
     const shape = length ? [size / length, length] : [size];
@@ -91,6 +138,7 @@ export function flatten(
       parameters: b.declare({ name: b.fresh(`parameters${suffix}`), dtype, shape, category: "parameter" }),
       gradients: b.declare({ name: b.fresh(`gradients${suffix}`), dtype, shape, category: "gradient" }),
       ...(models && length && { rows: { models, of: modelsOfRows(parameters, models, length), isGuarded } }),
+      ...(sharesWith !== undefined && { sharesWith }),
     };
     let offsetBytes = 0;
     for (const tensor of parameters) {
@@ -108,9 +156,8 @@ export function flatten(
       names.set(tensor.name, name);
       offsetBytes += tensorBytes(tensor);
     }
-    trained.flats.push(flat);
+    return flat;
   }
-  return names;
 }
 
 /** Adds a further micro-batch's gradients to the sums, where those lie; returns the new sums' names by parameter. */

@@ -1,29 +1,20 @@
 import { Builder } from "../build/build.js";
-import { type Graph, type GraphTrial, int, type Node, type Tensor } from "../graph/graph.js";
+import { type Graph, type GraphTrial, int, type Node, type Tensor, tensorBytes } from "../graph/graph.js";
 import { ownerOf } from "../graph/names.js";
-import { differingArchitecture, namesIn } from "./architecture.js";
 import { assembled, type SeededLoss } from "./assembled.js";
 import { type Setting, settingOf } from "./coefficients.js";
+import { earlyUpdates } from "./early-updates.js";
+import { type FusedMember, preparedOf, refusal } from "./fusable.js";
+import { gradientsApart } from "./gradients-apart.js";
 import { seededGraph } from "./initial.js";
-import { appendLoss, chunksOf } from "./loss.js";
+import { appendLoss } from "./loss.js";
 import { ScaleInStep, scaledBy } from "./loss-scale.js";
 import { lowerFor, type Target } from "./lower.js";
-import { differingOptimizer, isSameOptimizer } from "./optimizer.js";
+import { isSameOptimizer } from "./optimizer.js";
 import { OverModels, type Part, type SideBySide } from "./over-models.js";
 import { type Named, parseNamed } from "./settings.js";
-import { adaptedFor, type Step } from "./step.js";
-import { appendUpdates, type PreparedModel, prepared, type StepOptions } from "./training.js";
-
-/** One of the models that are to be trained as one. */
-export interface FusedMember {
-  /** `m3`: no other member has it. */
-  readonly name: string;
-  /** Its forward graph. */
-  readonly graph: Graph;
-  readonly options: StepOptions;
-  /** Of its random numbers. */
-  readonly seed: number;
-}
+import type { Step } from "./step.js";
+import { appendUpdates, type PreparedModel, type StepOptions } from "./training.js";
 
 /** The training step of several models as one, with a model axis. */
 export interface FusedStep extends Step {
@@ -31,63 +22,16 @@ export interface FusedStep extends Step {
   readonly sideBySide: readonly SideBySide[];
 }
 
-/** Each member's model before its gradients; members of one graph and the same options share it. */
-function preparedOf(runtime: Target, members: readonly FusedMember[]): readonly PreparedModel[] {
-  const known = new Map<Graph, Map<string, PreparedModel>>();
-  return members.map(({ graph, options }) => {
-    const { loss, precision, freeze } = options;
-    const key = JSON.stringify([loss, precision, freeze]);
-    const same = known.get(graph) ?? new Map<string, PreparedModel>();
-    known.set(graph, same);
-    const own = same.get(key) ?? prepared(graph, options, adaptedFor(runtime));
-    same.set(key, own);
-    return own;
-  });
+/** How models are fused. */
+export interface FusingOptions {
+  /** Nodes of the forward graph that are done for each model by itself, in lanes. */
+  readonly apart?: ReadonlySet<string>;
+  /**
+   * From so many bytes of parameters on, their gradients and updates are in a lane of their own, the updates in parts as
+   * soon as they can be where nothing needs all gradients before; default: never.
+   */
+  readonly besideFrom?: number;
 }
-
-/** Why the options of some members are not of one step; undefined if they are. */
-function differingOptions(members: readonly FusedMember[], models: readonly PreparedModel[]): string | undefined {
-  const [first] = members as [FusedMember];
-  const facts: readonly (readonly [what: string, of: (options: StepOptions) => unknown])[] = [
-    ["loss", ({ loss }) => parseNamed(loss).name],
-    ["accumulation", ({ accumulate = 1 }) => accumulate],
-    ["clipping", ({ clipNorm }) => clipNorm !== undefined],
-    ["precision", ({ precision = "" }) => precision],
-    ["rates", ({ rates = "constants" }) => rates],
-  ];
-  for (const { name, options } of members)
-    for (const [what, of] of facts)
-      if (of(options) !== of(first.options)) return `${name} has another ${what} than ${first.name}`;
-  for (const { name, options } of members) {
-    const difference = differingOptimizer(parseNamed(first.options.optimizer), parseNamed(options.optimizer));
-    if (difference) return `${name} has ${difference}`;
-  }
-  if (models.some(({ loss }) => chunksOf(loss) > 1)) return `the loss of ${first.name} is in chunks`;
-  return undefined;
-}
-
-/** Why members cannot be trained as one step; undefined if they can. */
-function refusal(members: readonly FusedMember[], models: readonly PreparedModel[]): string | undefined {
-  const [first] = models as [PreparedModel];
-  const options = differingOptions(members, models);
-  if (options) return options;
-  const named = members.map(({ name }, i) => ({ name, graph: (models[i] as PreparedModel).model }));
-  const difference = differingArchitecture(named);
-  if (difference) return difference;
-  for (const [i, { model, output, wanted }] of models.entries()) {
-    const names = namesIn(first.model, model);
-    const trained = [...first.wanted].filter((name) => names.has(name)).map((name) => names.get(name) as string);
-    const { name } = members[i] as FusedMember;
-    if (names.get(first.output) !== output) return `${name} has its loss of another output`;
-    if (trained.some((parameter) => !wanted.has(parameter)) || wanted.size !== first.wanted.size)
-      return `${name} freezes other parameters`;
-  }
-  return undefined;
-}
-
-/** Why members cannot share a graph with a model axis, in a line; undefined if they can. Throws what `trainingStep` does. */
-export const notFusable = (runtime: Target, members: readonly FusedMember[]): string | undefined =>
-  refusal(members, preparedOf(runtime, members));
 
 /**
  * The training step of several models of one architecture as one graph with a model axis (horizontal fusion, HFTA):
@@ -101,13 +45,13 @@ export const notFusable = (runtime: Target, members: readonly FusedMember[]): st
 export function fuseTrials(
   runtime: Target,
   members: readonly FusedMember[],
-  apart: ReadonlySet<string> = new Set(),
+  { apart = new Set(), besideFrom = Number.POSITIVE_INFINITY }: FusingOptions = {},
 ): FusedStep {
   const models = preparedOf(runtime, members);
   const refused = refusal(members, models);
   if (refused) throw new Error(`cannot be fused: ${refused}`);
   const b = new Builder();
-  const fused = new Fuser(b, members, models, apart);
+  const fused = new Fuser(b, members, models, { apart, besideFrom });
   const step = fused.step();
   const seeds = new Map(members.map(({ name, seed }) => [name, seed]));
   const baseline = seededGraph(lowerFor(runtime, step), members[0]?.seed ?? 0, (name) => {
@@ -115,7 +59,10 @@ export function fuseTrials(
     const seed = seeds.get(member);
     return seed === undefined ? { name, seed: 0 } : { name: own, seed };
   });
-  return { step, baseline: inLanes(baseline, members, apart), sideBySide: fused.sideBySide };
+  const laid = inLanes(baseline, members, apart);
+  const isBeside = fused.parameterBytes >= besideFrom;
+  const whole = isBeside ? earlyUpdates(gradientsApart(laid, mostLanes), mostLanes) : laid;
+  return { step, baseline: whole, sideBySide: fused.sideBySide };
 }
 
 /** The member that a node is of, by the first part of its name, and the rest of it. */
@@ -149,13 +96,15 @@ class Fuser {
   private readonly clipNorm: Setting | undefined;
   private readonly lossScale: number | ScaleInStep;
   readonly sideBySide: SideBySide[] = [];
+  /** Of what is trained. */
+  parameterBytes = 0;
   private total: string | undefined;
 
   constructor(
     private readonly b: Builder,
     members: readonly FusedMember[],
     private readonly models: readonly PreparedModel[],
-    apart: ReadonlySet<string>,
+    private readonly fusing: Required<FusingOptions>,
   ) {
     this.names = members.map(({ name }) => name);
     this.first = models[0] as PreparedModel;
@@ -165,7 +114,7 @@ class Fuser {
     this.clipNorm = norms.length ? settingOf(norms) : undefined;
     const { lossScale } = this.first;
     this.lossScale = typeof lossScale === "number" ? lossScale : new ScaleInStep(b, lossScale, members.length);
-    this.forward = new OverModels(b, this.names, apart);
+    this.forward = new OverModels(b, this.names, fusing.apart);
   }
 
   step(): Graph {
@@ -185,10 +134,15 @@ class Fuser {
       accumulate,
       wanted: new Set(wanted),
       updates: isApart ? { models: this.names.length, isGuarded: typeof lossScale !== "number" } : undefined,
+      // else all gradients must be there first
+      partsFrom: clipNorm === undefined && typeof lossScale === "number" ? this.fusing.besideFrom : undefined,
       losses: (_, nameOf) => this.losses(nameOf, accumulate),
       lossName: "losses",
       finish: (losses) => this.finish(losses),
-      update: (flats) => appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm }),
+      update: (flats) => {
+        this.parameterBytes = flats.reduce((sum, { parameters }) => sum + tensorBytes(b.type(parameters)), 0);
+        return appendUpdates(b, flats, { optimizers, rates: options.rates, lossScale, clipNorm });
+      },
     });
   }
 

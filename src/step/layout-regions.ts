@@ -17,8 +17,8 @@ import { Network } from "./min-cut.js";
 
 /**
  * Nodes that gain or lose with channels last: a convolution of all channels; one that is a product of matrices as it lies
- * in memory, windows of one element at every place of large images; one in groups; one in groups of a channel each; sums
- * over all elements of a channel.
+ * in memory, windows of one element at every place of large images; one in groups of many channels; one in groups of a
+ * channel each; sums over all elements of a channel.
  */
 export type LayoutKind = "dense" | "matrices" | "grouped" | "depthwise" | "sums";
 
@@ -143,6 +143,9 @@ const readBytes = 16;
 /** Channels of pictures, gray to four colours: kernels have ways of their own for so few. */
 const mostColours = 4;
 
+/** Fewest channels of a group of which it was measured what is gained. */
+const leastOfGroup = 16;
+
 /** Places of an image with which a product of matrices for each image is as fast as one for all of them. */
 const manyPlaces = 512;
 
@@ -152,13 +155,14 @@ function kindOf(node: Node, images: readonly TensorType[]): LayoutKind | undefin
   if (!isConvolution(node)) return opOf(node).images?.outputs.length ? undefined : "sums";
   const group = (node.attributes.group?.value as number | undefined) ?? 1;
   const channels = images.map(({ shape }) => shape[1] as number);
-  if (group > 1) return Math.max(...channels) === group ? "depthwise" : "grouped";
+  const filter = images[productGradient ? 2 : 1] as TensorType;
+  if (group > 1 && Math.max(...channels) === group) return "depthwise";
+  if (group > 1) return (filter.shape[1] as number) >= leastOfGroup ? "grouped" : undefined;
   const isRead = images.every(
     ({ dtype }, i) =>
       (channels[i] as number) <= mostColours || ((channels[i] as number) * bytesPerElement(dtype)) % readBytes === 0,
   );
   if (!isRead) return undefined;
-  const filter = images[productGradient ? 2 : 1] as TensorType;
   const strides = (node.attributes.strides?.value as readonly number[] | undefined) ?? [];
   const isOfOne = [...filter.shape.slice(2), ...strides].every((size) => size === 1);
   const places = Math.min(...images.filter((one) => one !== filter).map(({ shape }) => elementCount(shape.slice(2))));

@@ -24,6 +24,8 @@ export interface FlatParameters {
   readonly parameters: string;
   readonly gradients: string;
   readonly rows?: ModelRows;
+  /** The buffer of parameters whose powers and rates are this one's too: that of which this is a further part. */
+  readonly sharesWith?: string;
 }
 
 /** Tensors that the update replaces: `after` takes the place of `before`. */
@@ -77,8 +79,9 @@ function rateOf(
 ): Operand {
   const dtype = computeType(b, flat);
   const value = mapped(lr, factor, (a, z) => a * z);
-  const { rows } = flat;
+  const { rows, sharesWith } = flat;
   if (rates === "constants") return typeof value === "number" ? value : b.constant(dtype, [value.length], value);
+  if (sharesWith) return stateName(sharesWith, name);
   return b.declare({
     name: b.fresh(stateName(flat.parameters, name)),
     dtype,
@@ -156,9 +159,13 @@ const adamWith =
     const { p, g } = operands(b, flat);
     const gradient = decays && !decoupled ? x.add(g, x.mul(p, of(weight_decay))) : g;
     const dtype = computeType(b, flat);
-    const { rows } = flat;
+    const { rows, sharesWith } = flat;
     /** One for all models, or a vector of each one's. */
     const power = (name: string, beta: Setting): State & { correction: string } => {
+      if (sharesWith) {
+        const known = stateName(sharesWith, `${name}_power`);
+        return { before: known, after: nextName(known), correction: x.sub(1, nextName(known)) };
+      }
       const isOwn = rows && (rows.isGuarded || typeof beta !== "number");
       const before = b.declare({
         name: b.fresh(stateName(flat.parameters, `${name}_power`)),
@@ -188,7 +195,7 @@ const adamWith =
     const decayed = (): string =>
       x.mul(p, beside(b, flat, rateOf(b, flat, rates, { lr: base, factor: weight_decay, name: "lr_decay" })));
     const whole = decays && decoupled ? x.add(step, decayed()) : step;
-    const states = [first, second, m, v].map(({ before, after }) => ({ before, after }));
+    const states = [...(sharesWith ? [] : [first, second]), m, v].map(({ before, after }) => ({ before, after }));
     return [...states, descend(b, flat, p, whole)];
   };
 

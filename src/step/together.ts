@@ -22,7 +22,7 @@ export interface Member {
  */
 export function together(runtime: Target, members: readonly Member[], lanes = 1): Graph {
   checkNames(members);
-  const parts = members.map(({ name, graph }, i) => prefixed(graph, name, i % lanes));
+  const parts = members.map(({ name, graph }, i) => prefixed(graph, name, i % lanes, lanes));
   const tensors = new Map<string, Tensor>();
   for (const part of parts) for (const [name, tensor] of part.tensors) tensors.set(name, tensor);
   const losses = parts.map((part) => part.loss as string);
@@ -54,18 +54,20 @@ function checkNames(members: readonly Member[]): void {
   if (!members.length) throw new Error("no models to train together");
 }
 
-/** A step with a name and a slash before all names of it. */
-function prefixed(graph: Graph, member: string, lane: number): Graph {
+/** A step with a name and a slash before all names of it, its first lane that one, further ones so many after it. */
+function prefixed(graph: Graph, member: string, first: number, lanes: number): Graph {
   const named = (name: string): string => name && `${member}/${name}`;
-  const nodes = graph.nodes.map(
-    (node): Node => ({
+  const nodes = graph.nodes.map((node): Node => {
+    // lanes of its own stay lanes of its own
+    const lane = first + lanes * (node.lane ?? 0);
+    return {
       ...node,
       name: named(node.name),
       inputs: node.inputs.map(named),
       outputs: node.outputs.map(named),
       ...(lane ? { lane } : {}),
-    }),
-  );
+    };
+  });
   const tensors = new Map<string, Tensor>();
   for (const tensor of graph.tensors.values()) {
     const { within } = tensor;

@@ -81,7 +81,13 @@ export async function openJoint(specs: readonly TrialSpec[], options: TrainersOp
     const planned = asksForPlan(options) ? await planBuilt({ baseline: graph, values }, runtime, options) : null;
     const plan = planned?.plan;
     if (plan) checkFeasible(plan);
-    const joint = new JointTraining({ runtime, trials, arrange, decisions: plan?.decisions ?? [] });
+    const joint = new JointTraining({
+      runtime,
+      trials,
+      arrange,
+      decisions: plan?.decisions ?? [],
+      states: plan?.states ?? [],
+    });
     let open = trials.length;
     // the device is given back when the last of them is closed
     const shared: Runtime = Object.create(runtime, { close: { value: () => --open || runtime.close() } });

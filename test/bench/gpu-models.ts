@@ -36,9 +36,12 @@ export function modelFile({ models }: Places, name: string): string {
   return file;
 }
 
+/** A row of a table of Markdown. */
+export const rowOf = (row: readonly string[]): string => `| ${row.join(" | ")} |\n`;
+
 /** Rows as a table of Markdown. */
 export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  `${[head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")}\n`;
+  [head, head.map(() => "---"), ...rows].map(rowOf).join("");
 
 /** Seconds since `began`. */
 export const since = (began: number): string => ((performance.now() - began) / 1000).toFixed(1);

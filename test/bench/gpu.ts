@@ -5,7 +5,7 @@
 // --together (several models in one step; --fixtures is the folder of `python3 torch_together.py --export`; --no-torch,
 // --cpu).
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { equality } from "./gpu-equality.js";
@@ -43,8 +43,8 @@ async function main(): Promise<void> {
   const names = flags.models?.split(",");
   if (flags.together) {
     const options = { backend: flags.cpu ? "cpu" : "cuda", torch: !flags["no-torch"] && !flags.cpu } as const;
-    const { text, results } = await togetherBench(places, names, options);
-    process.stdout.write(flags.json ? `${text}${JSON.stringify(results)}\n` : text);
+    const results = await togetherBench(places, names, options, (text) => writeSync(1, text));
+    if (flags.json) writeSync(1, `${JSON.stringify(results)}\n`);
     return;
   }
   const models = benchModels.filter(({ name }) => names?.includes(name) ?? true);

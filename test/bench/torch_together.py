@@ -1,12 +1,13 @@
 """Several models on one GPU in PyTorch, beside mutwo's --together; and the ONNX files of those models.
 
 usage: python3 torch_together.py --export DIR [name ...]   writes NAME.onnx, in training mode
-       python3 torch_together.py [case ...]                one JSON object on stdout, times of N models together in ms
+       python3 torch_together.py case [way ...]            JSON lines on stdout as they come: {"way", "ms"} of N models together
 
 alone: N times the step of one model, eager with a fused Adam; compiled: the same with mode="reduce-overhead".
 processes: N processes at once, eager; the time in which each of them makes one step.
 vmap: torch.func.vmap over stacked weights, forward and backward compiled, Adam on the stacked weights; batch norm without
 running statistics, which vmap cannot renew. Random weights, Adam, TF32, median of 12 steps after 5.
+NAME_all is the model with the batches of all N as one: what one model's kernels take for as much data.
 """
 import copy
 import json
@@ -56,11 +57,42 @@ class Logits(nn.Module):
         return self.model(x).logits
 
 
-def llama():
-    from transformers import LlamaConfig, LlamaForCausalLM
+class Llama(nn.Module):
+    """Llama's layers: RMS norms, rotary positions, causal attention, gated feed-forward; no cache, no biases."""
 
-    sizes = dict(vocab_size=2000, hidden_size=256, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4)
-    return Logits(LlamaForCausalLM(LlamaConfig(**sizes, attn_implementation="eager", use_cache=False)))
+    def __init__(self, vocabulary=2000, width=256, inner=512, layers=4, heads=4, length=64):
+        super().__init__()
+        self.heads, self.table, self.head = heads, nn.Embedding(vocabulary, width), nn.Linear(width, vocabulary, bias=False)
+        sizes = dict(q=(width, width), k=(width, width), v=(width, width), o=(width, width))
+        sizes |= dict(gate=(width, inner), up=(width, inner), down=(inner, width))
+        made = lambda: nn.ModuleDict({name: nn.Linear(*size, bias=False) for name, size in sizes.items()})
+        self.layers = nn.ModuleList(made() for _ in range(layers))
+        self.norms = nn.ParameterList(torch.ones(width) for _ in range(2 * layers + 1))
+        each = width // heads
+        angles = torch.arange(length)[:, None] / 10000 ** (torch.arange(0, each, 2)[None] / each)
+        self.register_buffer("cos", torch.cat([angles, angles], 1).cos(), persistent=False)
+        self.register_buffer("sin", torch.cat([angles, angles], 1).sin(), persistent=False)
+        self.register_buffer("mask", torch.full((length, length), -1e9).triu(1), persistent=False)
+
+    def norm(self, x, i):
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6) * self.norms[i]
+
+    def turned(self, x):
+        low, high = x.chunk(2, -1)
+        return x * self.cos + torch.cat([-high, low], -1) * self.sin
+
+    def forward(self, ids):
+        x = self.table(ids)
+        split = lambda y: y.view(y.shape[0], y.shape[1], self.heads, -1).transpose(1, 2)
+        for i, layer in enumerate(self.layers):
+            y = self.norm(x, 2 * i)
+            q, k, v = (split(layer[name](y)) for name in "qkv")
+            scores = self.turned(q) @ self.turned(k).transpose(-1, -2) * q.shape[-1] ** -0.5 + self.mask
+            y = (scores.softmax(-1) @ v).transpose(1, 2)
+            x = x + layer["o"](y.reshape(x.shape))
+            y = self.norm(x, 2 * i + 1)
+            x = x + layer["down"](nn.functional.silu(layer["gate"](y)) * layer["up"](y))
+        return self.head(self.norm(x, -1))
 
 
 def bert():
@@ -85,7 +117,7 @@ MODELS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 100)), lambda: torch.randn(16, 100), "mse"),
     "resnet18": (vision("resnet18"), image(4), "ce"),
     "unet": (UNet, image(4, 64), "mse"),
-    "llama": (llama, lambda: torch.randint(0, 2000, (4, 64)), "ce"),
+    "llama": (Llama, lambda: torch.randint(0, 2000, (4, 64)), "ce"),
     "mobilenet": (vision("mobilenet_v3_large", dropout=0.0), image(64), "ce"),
     "vit": (vision("vit_b_16"), image(8), "ce"),
     "bert": (bert, lambda: torch.randint(0, 30522, (16, 128)), "ce"),
@@ -103,10 +135,13 @@ CASES = {
 
 
 def export(folder, names):
-    for name in names or MODELS:
-        make, data, _ = MODELS[name]
+    all_at_once = [f"{models[0]}_all" for models, _ in CASES.values() if len(models) == 1]
+    for name in names or [*MODELS, *all_at_once]:
+        alone = name.removesuffix("_all")
+        make, data, _ = MODELS[alone]
         torch.manual_seed(0)
-        model, x, began = make().train(), data(), time.time()
+        count = 1 if alone == name else next(count for models, count in CASES.values() if models == [alone])
+        model, x, began = make().train(), torch.cat([data() for _ in range(count)]), time.time()
         settings = dict(dynamo=False, training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False)
         try:
             file = os.path.join(folder, f"{name}.tmp")
@@ -165,7 +200,7 @@ def work(name, seconds, barrier, results):
     for _ in range(5):
         step()
     torch.cuda.synchronize()
-    barrier.wait()
+    barrier.wait(60)
     count, began = 0, time.time()
     while time.time() - began < seconds:
         step()
@@ -177,7 +212,7 @@ def work(name, seconds, barrier, results):
 def processes(names):
     context = torch.multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(len(names)), context.Queue()
-    started = [context.Process(target=work, args=(name, 3, barrier, results)) for name in names]
+    started = [context.Process(target=work, args=(name, 2, barrier, results), daemon=True) for name in names]
     for process in started:
         process.start()
     times = [results.get(timeout=120) for _ in started]
@@ -215,13 +250,14 @@ def vmapped(name, count):
     return step
 
 
-def attempt(what, measure, into):
+def attempt(way, measure):
     try:
         began = time.time()
-        into[what] = measure()
-        print(f"{what}: {into[what]:.3f} ms ({time.time() - began:.0f} s)", file=sys.stderr, flush=True)
+        ms = measure()
+        print(json.dumps({"way": way, "ms": ms}), flush=True)
+        print(f"{way}: {ms:.3f} ms ({time.time() - began:.0f} s)", file=sys.stderr, flush=True)
     except Exception as error:  # what does not run here is left out, and said so
-        print(f"{what}: {error!r:.300}", file=sys.stderr, flush=True)
+        print(f"{way}: {error!r:.300}", file=sys.stderr, flush=True)
     torch.cuda.empty_cache()
 
 
@@ -230,15 +266,17 @@ if __name__ == "__main__":
     if args[:1] == ["--export"]:
         export(args[1], args[2:])
         sys.exit()
-    result = {"torch": torch.__version__, "device": torch.cuda.get_device_name(), "cases": {}}
-    for case in args or list(CASES):
-        names, count = CASES[case]
-        times = result["cases"][case] = {}
-        attempt("alone", lambda: count * sum(median(single(name, False)) for name in names), times)
-        attempt("compiled", lambda: count * sum(median(single(name, True)) for name in names), times)
-        if len(names) * count <= 8:
-            attempt("processes", lambda: processes(names * count), times)
-        if len(names) == 1:
-            attempt("vmap", lambda: median(vmapped(names[0], count)), times)
-        torch._dynamo.reset()
-    print(json.dumps(result))
+    names, count = CASES[args[0]]
+    ways = {
+        "alone": lambda: count * sum(median(single(name, False)) for name in names),
+        "processes": lambda: processes(names * count),
+        "compiled": lambda: count * sum(median(single(name, True)) for name in names),
+        "vmap": lambda: median(vmapped(names[0], count)),
+    }
+    if len(names) * count > 8:
+        del ways["processes"]
+    if len(names) > 1:
+        del ways["vmap"]
+    for way in args[1:] or ways:
+        if way in ways:
+            attempt(way, ways[way])

@@ -102,6 +102,25 @@ test("putTrial and readTrial find a flat buffer's parameters wherever the joint 
   );
 });
 
+test("trialPieces finds states of parameters that lie in another flat buffer than alone, or in none", () => {
+  const tensors = new Map(joint.tensors);
+  const a = tensors.get("f0/a");
+  const state = tensors.get("f0/p.m");
+  assert.ok(a && state);
+  tensors.set("f0/a", { ...a, within: { tensor: "f0/q", offsetBytes: 4 } });
+  tensors.set("f0/q.m", { ...state, name: "f0/q.m", shape: [3] });
+  const pieces = (names: ReadonlyMap<string, typeof a>) =>
+    trialPieces({ ...joint, tensors: names }, fused[1] as GraphTrial, own, "p.m").map(
+      ({ ownOffset: _, ...piece }) => piece,
+    );
+  assert.deepEqual(pieces(tensors), [
+    { tensor: "f0/q.m", offsetBytes: 8, bytes: 4 },
+    { tensor: "f0/p.m", offsetBytes: 8, bytes: 8 },
+  ]);
+  const { within: _, ...single } = a;
+  assert.deepEqual(pieces(new Map(tensors).set("f0/a", single))[0], { tensor: "f0/a.m", offsetBytes: 4, bytes: 4 });
+});
+
 test("lossPlace(graph, trial) is the scalar, or the trial's entry of the vector of losses", () => {
   assert.deepEqual(lossPlace(graph, alone), { tensor: "m0/loss", offsetBytes: 0, bytes: 4 });
   assert.deepEqual(lossPlace(graph, fused[1] ?? alone), { tensor: "f0/losses", offsetBytes: 4, bytes: 4 });

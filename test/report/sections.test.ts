@@ -35,6 +35,8 @@ const planned: Run = {
         lanes: 1,
         peakBytes: 1,
         plannedPeakBytes: null,
+        unplannedMs: 1,
+        addedMs: null,
         predictedMs: null,
         measuredMs: 1,
       },

@@ -5,7 +5,8 @@ import { type Graph, prune, type Tensor, tensorBytes, tensorOf } from "../../src
 import { valuesOf } from "../../src/graph/values.js";
 import { readModel } from "../../src/model/read.js";
 import { openCpu } from "../../src/runtime/cpu.js";
-import { type FusedMember, fuseTrials, notFusable } from "../../src/step/fused-trials.js";
+import type { FusedMember } from "../../src/step/fusable.js";
+import { type FusingOptions, fuseTrials } from "../../src/step/fused-trials.js";
 import { ratesAt } from "../../src/step/optimizer.js";
 import { stepFor } from "../../src/step/step.js";
 import type { StepOptions } from "../../src/step/training.js";
@@ -76,9 +77,9 @@ interface Compared {
 /** Runs steps of members alone and of all as one; losses, parameters, statistics and optimizer states must agree. */
 async function compare(
   members: readonly FusedMember[],
-  { steps = 3, most = 1e-5, apart = new Set<string>() } = {},
+  { steps = 3, most = 1e-5, ...fusing }: FusingOptions & { readonly steps?: number; readonly most?: number } = {},
 ): Promise<Compared> {
-  const trials = loadTrials(cpu, members, apart);
+  const trials = loadTrials(cpu, members, fusing);
   const { alone, fused } = trials;
   let isEqual = true;
   const near = (what: string, actual: readonly number[], expected: readonly number[]): void => {
@@ -276,11 +277,29 @@ test("fuseTrials(…) keeps nodes side by side that are named, and still trains 
     found.sideBySide,
     convolutions.map((node) => ({ node, op: "Conv", why: "asked" })),
   );
-  const { nodes } = fuseTrials(cpu, membersOf(graph, sgd), apart).baseline;
+  const { nodes } = fuseTrials(cpu, membersOf(graph, sgd), { apart }).baseline;
   const lanes = (member: string): Set<number> =>
     new Set(nodes.filter(({ name }) => name.startsWith(`${member}/`)).map(({ lane = 0 }) => lane));
   assert.deepEqual([lanes("m0"), lanes("m1"), lanes("m2")], [new Set([0]), new Set([1]), new Set([2])]);
   assert.ok(nodes.every(({ name, lane = 0 }) => lane === 0 || /^m\d\//.test(name)));
+});
+
+test("fuseTrials(…) updates parameters in parts as soon as it can, and trains as alone", async () => {
+  const members = membersOf(read("resnet_basic.ts.onnx"), { ...sgd, optimizer: "adam:lr=0.001", precision: "float64" });
+  await compare(members, { most: 1e-9, besideFrom: 1 });
+  const { nodes, tensors } = fuseTrials(cpu, members, { besideFrom: 1 }).baseline;
+  const buffers = new Set(
+    [...tensors.values()].flatMap(({ category, within }) =>
+      category === "parameter" && within ? [within.tensor] : [],
+    ),
+  );
+  assert.ok(buffers.size > 1, [...buffers].join());
+  const updated = nodes.findIndex(
+    ({ phase, inputs }) => phase === "update" && inputs.some((name) => /gradients/.test(name)),
+  );
+  const last = nodes.findLastIndex(({ phase }) => phase === "backward");
+  assert.ok(updated >= 0 && updated < last, `${updated} of ${last}`);
+  assert.ok(nodes.every(({ phase, lane }) => phase !== "update" || lane === 8));
 });
 
 test("fuseTrials(…) of sixteen perceptrons has no more nodes than one has alone, but a few", () => {
@@ -298,29 +317,4 @@ test("fuseTrials(…) takes graphs of other names, and differing constants as ea
   const own = [...step.tensors.values()].find(({ category, shape }) => category === "constant" && shape[0] === 3);
   assert.deepEqual(valuesOf("float32", own?.data as Uint8Array), [1, 2, 0.5]);
   assert.deepEqual(tensorOf(step, "w").shape, [3, 3, 3]);
-});
-
-test("notFusable(…) says in a line why models cannot share a graph", () => {
-  const graph = perceptron(4, 6, 2);
-  const why = (other: Partial<FusedMember> & { options?: StepOptions }): string | undefined =>
-    notFusable(cpu, [
-      { name: "m0", graph, options: sgd, seed: 0 },
-      { name: "m1", graph, options: sgd, seed: 1, ...other },
-    ]);
-  assert.equal(why({}), undefined);
-  assert.equal(why({ options: { ...sgd, optimizer: "sgd:lr=0.5", loss: "ce:label_smoothing=0" } }), undefined);
-  assert.match(why({ graph: perceptron(4, 6, 3) }) ?? "", /^m1 is built otherwise than m0: \d+ nodes, not \d+$/);
-  assert.match(why({ graph: perceptron(4, 7, 2) }) ?? "", /^m1 is built otherwise than m0: node p0 \(Gemm\): x is/);
-  assert.equal(why({ options: { ...sgd, optimizer: "adam" } }), "m1 has optimizer adam, not sgd");
-  assert.match(why({ options: { ...sgd, optimizer: "sgd:nesterov=1" } }) ?? "", /^m1 has nesterov 1 of sgd, not 0$/);
-  assert.equal(why({ options: { ...sgd, loss: "mse" } }), "m1 has another loss than m0");
-  assert.equal(why({ options: { ...sgd, accumulate: 2 } }), "m1 has another accumulation than m0");
-  assert.equal(why({ options: { ...sgd, clipNorm: 2 } }), "m1 has another clipping than m0");
-  assert.equal(why({ options: { ...sgd, precision: "float64" } }), "m1 has another precision than m0");
-  assert.equal(why({ options: { ...sgd, freeze: ["w0"] } }), "m1 freezes other parameters");
-  assert.throws(
-    () =>
-      fuseTrials(cpu, [...membersOf(graph, sgd), { name: "m3", graph: perceptron(4, 6, 3), options: sgd, seed: 0 }]),
-    /^Error: cannot be fused: m3 is built otherwise/,
-  );
 });

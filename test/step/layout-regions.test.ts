@@ -52,20 +52,23 @@ test("lastNodes: convolutions that lose stay as they are", () => {
   assert.deepEqual(chosen(chain(4, "Relu", "group=64, pads=[1,1,1,1]", "float32[64,1,3,3]")), []);
 });
 
-test("lastNodes: convolutions gain where channels are read sixteen bytes at a time, or are colours; groups of several do not", () => {
+test("lastNodes: convolutions gain where channels are read sixteen bytes at a time, or are colours; groups where that is measured, of many channels", () => {
   /** Whether convolutions of so many channels to themselves are chosen. */
-  const isChosen = (channels: number, group = 1): boolean =>
+  const isChosen = (channels: number, group = 1, own = gains): boolean =>
     chosen(
       parseGraph(`graph(float32[64,${channels},64,64] a0, float32[${channels},${channels / group},3,3] w) => (y) {
   ${Array.from({ length: 8 }, (_, i) => `a${i + 1} = Conv<kernel_shape=[3,3], pads=[1,1,1,1], group=${group}>(a${i}, w)`).join("\n")}
   y = ReduceSum(a8, int64[4]{0,1,2,3})
 }`),
+      own,
     ).length > 0;
   assert.deepEqual(
     [64, 60, 62, 37, 3].map((channels) => isChosen(channels)),
     [true, true, false, false, true],
   );
   assert.equal(isChosen(64, 4), false);
+  const grouped = { ...gains, grouped: { float32: 0.8 } };
+  assert.deepEqual([isChosen(64, 4, grouped), isChosen(64, 8, grouped)], [true, false]);
 });
 
 test("lastNodes: windows of one element gain at strides and over small images, and sums over channels lose", () => {

@@ -45,6 +45,13 @@ export function sharings(counts: readonly number[]): Share[][] {
   });
 }
 
+/** Of more than so many ways to cut models, from few sub-arrays to many, those of half, a quarter, … the models; and the last. */
+export function halving<Way>(ways: readonly Way[], most = ways.length): Way[] {
+  if (ways.length <= most) return [...ways];
+  const places = Array.from({ length: most - 1 }, (_, i) => ways.length - Math.ceil(ways.length / 2 ** i));
+  return [...new Set([...places, ways.length - 1])].map((place) => ways[place] as Way);
+}
+
 /**
  * Sub-arrays in the order in which they follow one another, neighbours of about the same time: those beside each other,
  * two and two, are the pairs of closest iteration times.

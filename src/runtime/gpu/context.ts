@@ -69,7 +69,7 @@ export interface Gpu extends Means, Lane {
 /** What a node that runs without a kernel of ONNX Runtime works with. */
 export interface NodeContext extends Gpu {
   readonly graph: Pick<Graph, "tensors" | "name">;
-  /** How many lanes run side by side: a power of 2. */
+  /** How many lanes with convolutions run side by side: a power of 2. */
   readonly beside: number;
   address(name: string): Pointer;
   /** Host tensors that hold nothing of use: they are not copied. */

@@ -14,10 +14,12 @@ import {
 } from "./cudnn-convolutions.js";
 import { heuristics } from "./cudnn-graph.js";
 import { hasPlan, planBy, plansOf } from "./cudnn-plans.js";
+import { kernelBy, kernelNames, kernelSources, kernelsOf } from "./grouped-convolution.js";
 import { keep, readKept } from "./kept.js";
 import { LaneStreams } from "./lane-streams.js";
 import { besideMs, briefMs } from "./measure.js";
 import { Releases } from "./releases.js";
+import type { KernelSource } from "./source/kernel.js";
 
 /** Workspace with which convolutions are tried, bytes, if that much is free. */
 const largestTrial = 2 ** 30;
@@ -37,11 +39,15 @@ const keptSchema = list(
     workspaceBytes: count,
     ms: quantity,
     recipe: v.union([
+      object({ by: exactly("kernel"), number: count }),
       object({ by: exactly("algorithm"), number: count, math: count }),
       object({ by: exactly("plan"), heuristic: oneOf(heuristics), rank: count, engine: count, text: v.optional(text) }),
     ]),
   }),
 );
+
+/** What convolutions are tried with. */
+type Searched = Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace" | "compiler" | "attends">;
 
 const folder = (): string => cacheFolder("convolutions");
 
@@ -56,11 +62,11 @@ export function worthKeeping<Candidate extends Pick<Convolution, "ms" | "workspa
 }
 
 /** What a search depends on. */
-const keyOf = ({ cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "version"> }, spec: ConvolutionSpec) => [
-  cuda.name,
-  String(cudnn.version),
-  JSON.stringify(spec),
-];
+const keyOf = (
+  { cuda, cudnn }: { cuda: Pick<Cuda, "name">; cudnn: Pick<Cudnn, "version"> },
+  spec: ConvolutionSpec,
+  kernels: readonly string[] = [],
+): string[] => [cuda.name, String(cudnn.version), JSON.stringify(spec), ...kernels];
 
 /** What an earlier process found. */
 function remembered(key: readonly string[]): readonly KeptWay[] | undefined {
@@ -70,17 +76,18 @@ function remembered(key: readonly string[]): readonly KeptWay[] | undefined {
 }
 
 /** What was found before, made anew; nothing if it does not hold any more. */
-function madeAgain(cudnn: Cudnn, spec: ConvolutionSpec, found: readonly KeptWay[], bytes: number): Convolution[] {
-  const made = found.filter(({ workspaceBytes }) => workspaceBytes <= bytes).map((one) => againOf(cudnn, spec, one));
+function madeAgain(gpu: Searched, spec: ConvolutionSpec, found: readonly KeptWay[], bytes: number): Convolution[] {
+  const made = found.filter(({ workspaceBytes }) => workspaceBytes <= bytes).map((one) => againOf(gpu, spec, one));
   const whole = made.filter((one) => one !== undefined);
   if (whole.length === made.length) return whole;
   for (const one of whole) one.destroy();
   return [];
 }
 
-function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWay) {
+function againOf(gpu: Searched, spec: ConvolutionSpec, { recipe, ms, workspaceBytes }: KeptWay) {
+  const { cudnn } = gpu;
   if (recipe.by === "algorithm") return algorithmBy(cudnn, spec, { ...recipe, ms, bytes: workspaceBytes });
-  const made = planBy(cudnn, spec, recipe, ms);
+  const made = recipe.by === "kernel" ? kernelBy(gpu, spec, recipe, ms) : planBy(cudnn, spec, recipe, ms);
   if (!made || made.workspaceBytes === workspaceBytes) return made;
   made.destroy();
   return undefined;
@@ -88,26 +95,36 @@ function againOf(cudnn: Cudnn, spec: ConvolutionSpec, { recipe, ms, workspaceByt
 
 /**
  * The ways to compute a convolution that are worth having, fastest first, tried on operands (in cuDNN's order; their
- * bytes may be anything, the output is overwritten): plans of cuDNN's graph interface, and algorithms of its legacy one
- * where there are no plans or where they are often slower (plain float32). They live as long as cuDNN is open. What was
+ * bytes may be anything, the output is overwritten): plans of cuDNN's graph interface, kernels of ours for those in
+ * groups, and algorithms of cuDNN's legacy interface where there are no plans or where they are often slower (plain float32). They live as long as cuDNN is open. What was
  * found is kept for other lanes, and for later processes. Throws `cuDNN: …` if there is no way.
  */
 export function waysOf(
-  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace" | "found">,
+  gpu: Searched & Pick<Gpu, "found">,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
 ): readonly Convolution[] {
   const { cuda, cudnn, workspace, found } = gpu;
   const bytes = Math.min(largestTrial, Math.max(workspace.availableBytes, Math.floor(cuda.freeBytes() / 2)));
-  const key = keyOf(gpu, spec);
+  const key = keyOf(gpu, spec, kernelNames(gpu, spec));
   const before = found.get(key.join()) ?? remembered(key);
-  const known = before ? madeAgain(cudnn, spec, before, bytes) : [];
+  const known = before ? madeAgain(gpu, spec, before, bytes) : [];
   const ways = known.length ? known : searched(gpu, spec, operands, bytes);
   for (const way of ways) cudnn.atClose(() => way.destroy());
   const kept: readonly KeptWay[] = ways.map(({ workspaceBytes, ms, recipe }) => ({ workspaceBytes, ms, recipe }));
   found.set(key.join(), kept);
   if (!known.length && bytes === largestTrial) keep(folder(), key, Buffer.from(JSON.stringify(kept)));
   return ways;
+}
+
+/** Kernels of ours that `waysOf` needs for a convolution: those it will try, or the ones that were found to be worth having. */
+export function kernelsFor(gpu: Searched & Pick<Gpu, "found">, spec: ConvolutionSpec): readonly KernelSource[] {
+  const all = kernelSources(gpu, spec);
+  if (!all.length) return [];
+  const key = keyOf(gpu, spec, kernelNames(gpu, spec));
+  const before = gpu.found.get(key.join()) ?? remembered(key);
+  const numbers = before?.flatMap(({ recipe }) => (recipe.by === "kernel" ? [recipe.number] : []));
+  return all.filter((_, number) => numbers?.includes(number) ?? true).flat();
 }
 
 /** Whether there is a plan of cuDNN's graph interface for a convolution, as far as can be told without running any. */
@@ -117,7 +134,7 @@ export const isPlannable = (
 ): boolean => readKept(folder(), keyOf(gpu, spec)) !== undefined || hasPlan(gpu.cudnn, spec);
 
 function searched(
-  gpu: Pick<Gpu, "cuda" | "cudnn" | "stream" | "workspace">,
+  gpu: Searched,
   spec: ConvolutionSpec,
   operands: Readonly<Record<"a" | "b" | "out", Pointer>>,
   bytes: number,
@@ -130,6 +147,7 @@ function searched(
     const place = { ...operands, workspace: at, bytes };
     const trial: Trial = { ...place, time: timerOf(gpu, place, spec.beside ?? 1, releases) };
     found.push(...plansOf(cudnn, spec, trial, smallWorkspace));
+    found.push(...kernelsOf(gpu, spec, trial, Math.min(...found.map(({ ms }) => ms))));
     if (!found.length || (spec.dtype === "float32" && !spec.tf32)) found.push(...algorithms(cudnn, spec, trial, found));
     const ways = worthKeeping(found);
     for (const one of found) if (!ways.includes(one)) one.destroy();

@@ -5,7 +5,7 @@ import { toFirst } from "../../ops/channels-last.js";
 import { opOf } from "../../ops/index.js";
 import type { Pointer } from "../ort-api.js";
 import { type NodeContext, number, numbers, type OwnNode, typeIn } from "./context.js";
-import { smallWorkspace, waysOf } from "./convolution-search.js";
+import { kernelsFor, smallWorkspace, waysOf } from "./convolution-search.js";
 import { factors } from "./cudnn.js";
 import {
   affordable,
@@ -116,6 +116,8 @@ export const convolution: OwnNode = {
     const spec: ConvolutionSpec = { ...rest, alignment, tf32, deterministic, ...lanes };
     const key = JSON.stringify(spec);
     const { workspace } = context;
+    // compiled with all others that the step needs, many at a time
+    for (const source of kernelsFor(context, spec)) context.launcher(source, () => []);
     const addBias = node.inputs[2] ? biasOf(node, node.inputs[2], context) : () => {};
     return () => {
       const found = context.convolutions.get(key) ?? waysOf(context, spec, { a, b, out });

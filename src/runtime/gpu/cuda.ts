@@ -171,6 +171,11 @@ export class Cuda {
     this.calls.write(to, from, onHost);
   }
 
+  /** Copies pinned memory of the host into a typed array. */
+  readHost(into: Uint8Array, from: Pointer): void {
+    this.calls.read(into, from, onHost);
+  }
+
   /** Copies device memory into a typed array, and waits for it. */
   read(into: Uint8Array, from: Pointer): void {
     this.calls.read(into, from, toHost);

@@ -50,7 +50,13 @@ export type UnboundConvolution = Omit<ConvolutionSpec, "alignment" | "tf32" | "d
 /** How a convolution is made again without a search. */
 export type Recipe =
   /** An algorithm of the legacy interface, and cudnnMathType_t. */
-  { readonly by: "algorithm"; readonly number: number; readonly math: number } | PlanRecipe;
+  { readonly by: "algorithm"; readonly number: number; readonly math: number } | PlanRecipe | KernelRecipe;
+
+/** A kernel of ours, by its number among those for the convolution. */
+export interface KernelRecipe {
+  readonly by: "kernel";
+  readonly number: number;
+}
 
 /** A plan of the graph interface: a heuristic's proposal, by its place in the list. */
 export interface PlanRecipe {

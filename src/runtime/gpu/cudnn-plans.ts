@@ -18,7 +18,7 @@ import {
  */
 const enough = 3;
 
-/** The same where several run side by side: what cuDNN proposes first is the fastest alone. */
+/** The same where several run side by side: what cuDNN proposes first is the fastest alone; in groups it is so there too. */
 const enoughBeside = 8;
 
 const mostTries = 16;
@@ -86,7 +86,7 @@ export function plansOf(
   if (spec.dtype === "float64") return []; // its factors are doubles, and few engines know it
   const found: Convolution[] = [];
   const hasModest = (): boolean => found.some(({ workspaceBytes }) => workspaceBytes <= modestBytes);
-  const wanted = spec.beside ? enoughBeside : enough;
+  const wanted = spec.beside && spec.groups === 1 ? enoughBeside : enough;
   const isEnough = (): boolean => found.length >= wanted && hasModest();
   const tryAll = (graph: OperationGraph, heuristic: HeuristicsMode): void => {
     for (const proposal of graph.proposals(heuristic)) {

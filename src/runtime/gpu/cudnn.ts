@@ -93,7 +93,7 @@ export function unlessRefused<Made>(work: () => Made): Made | undefined {
   }
 }
 
-/** cuDNN on one stream, and the descriptors made for it. Every call throws `cuDNN: <what it says> (<call>)` if it fails. */
+/** cuDNN on a stream, and the descriptors made for it. Every call throws `cuDNN: <what it says> (<call>)` if it fails. */
 export class Cudnn {
   /** 91002 is 9.10.2. */
   readonly version: number;
@@ -102,28 +102,40 @@ export class Cudnn {
   readonly handle: Pointer;
   private readonly closing: (() => void)[] = [];
   private readonly tensors = new Map<string, Pointer>();
+  private current: Pointer;
 
   /** Opens cuDNN from the library in `file`, for work in `stream`. */
   constructor(
     file: string,
-    private readonly stream: Pointer,
+    private readonly own: Pointer,
   ) {
     const library = new NativeLibrary(file);
     this.functions = library.functions(functions);
+    this.current = own;
     this.errorString = library.function("const char *cudnnGetErrorString(int status)");
     this.version = Number(library.function<() => number | bigint>("size_t cudnnGetVersion()")());
     this.handle = pointerFrom((out) => this.call("cudnnCreate", out));
-    this.call("cudnnSetStream", this.handle, stream);
+    this.call("cudnnSetStream", this.handle, own);
+  }
+
+  /** The stream that calls launch in. */
+  get stream(): Pointer {
+    return this.current;
   }
 
   /** Runs calls that launch in another stream. */
   inStream(stream: Pointer, work: () => void): void {
-    this.call("cudnnSetStream", this.handle, stream);
+    this.turnTo(stream);
     try {
       work();
     } finally {
-      this.call("cudnnSetStream", this.handle, this.stream);
+      this.turnTo(this.own);
     }
+  }
+
+  private turnTo(stream: Pointer): void {
+    this.call("cudnnSetStream", this.handle, stream);
+    this.current = stream;
   }
 
   /** Whether cuDNN has kernels for elements of that type. */

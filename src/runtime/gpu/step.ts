@@ -1,6 +1,7 @@
 import type { Graph, Node } from "../../graph/graph.js";
 import { idlePieces, type Layout } from "../../memory/layout.js";
 import { opOf } from "../../ops/index.js";
+import { isConvolution } from "../../step/layout-regions.js";
 import { invokeNode, type Prepared, type PreparedStep, prepareStep, type StepKernels } from "../interpreter.js";
 import type { Invoke } from "../ort.js";
 import type { Pointer } from "../ort-api.js";
@@ -131,6 +132,12 @@ export class GpuStep {
     return this.memory.read(name);
   };
 
+  /** A tensor's value between steps, when all that was started before is done. */
+  readonly readValue = (name: string): Uint8Array => {
+    this.turnTo(0);
+    return this.memory.readValue(name);
+  };
+
   /** The lane that the node at an index runs in. */
   laneOf(index: number): number {
     return this.laneOfNode[index] as number;
@@ -220,7 +227,10 @@ export class GpuStep {
     const { graph, gpu, event, read } = this;
     const { overlaid } = this.layout;
     const { address } = this.memory;
-    const beside = 2 ** Math.min(3, Math.floor(Math.log2(this.lanes.length)));
+    const convolving = new Set(
+      this.graph.nodes.flatMap((node, index) => (isConvolution(node) ? [this.laneOf(index)] : [])),
+    );
+    const beside = 2 ** Math.min(3, Math.floor(Math.log2(Math.max(1, convolving.size))));
     const contexts = this.lanes.map((lane): NodeContext => {
       const launcher: NodeContext["launcher"] = (source, addresses) => this.launcher(source, addresses, lane.stream);
       return { ...gpu, ...lane, graph, beside, address, event, stepCounter, launcher, overlaid };

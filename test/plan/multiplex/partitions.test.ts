@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byTime, partitions, sharings } from "../../../src/plan/multiplex/partitions.js";
+import { byTime, halving, partitions, sharings } from "../../../src/plan/multiplex/partitions.js";
 
 test("partitions(8) are the paper's four, partitions of odd numbers have one pair that lacks a model", () => {
   const pairs = (...sizes: number[]) => sizes.map((size) => [size, size]);
@@ -45,4 +45,11 @@ test("byTime puts those of closest times beside each other", () => {
     byTime(times).map(({ ms }) => ms),
     [10, 9, 3, 2.9],
   );
+});
+
+test("halving keeps of many ways those of a half, a quarter, … of the models, and the last", () => {
+  const sizes = Array.from({ length: 50 }, (_, i) => 50 - i);
+  assert.deepEqual(halving(sizes, 4), [50, 25, 13, 1]);
+  assert.deepEqual(halving([4, 3, 2, 1], 4), [4, 3, 2, 1]);
+  assert.deepEqual(halving(sizes.slice(-5), 4), [5, 3, 2, 1]);
 });
