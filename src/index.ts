@@ -35,7 +35,16 @@ export type { Untrained } from "./model/roles.js";
 export type { Scope } from "./model/scopes.js";
 export { demoFile } from "./notebook/demo.js";
 export type { AnyFigure } from "./notebook/figure.js";
-export { batchesOf, fit, openTrainer, profileGraph, profileMany, profileModel, runSweep } from "./notebook/live.js";
+export {
+  batchesOf,
+  fit,
+  openTrainer,
+  openTrainers,
+  profileGraph,
+  profileMany,
+  profileModel,
+  runSweep,
+} from "./notebook/live.js";
 export { type NotebookOptions, type NotebookResult, runNotebook } from "./notebook/notebook.js";
 export { type ShownFigure, type ShownTable, show, showFigure, showTable } from "./notebook/show.js";
 export type { Host } from "./ops/op.js";
@@ -168,7 +177,7 @@ export {
   metricOf,
   openMetrics,
 } from "./train/metrics.js";
-export { type NamedTrainer, openTrainers, type TrainersOptions } from "./train/open-trainers.js";
+export type { NamedTrainer, TrainersOptions } from "./train/open-trainers.js";
 export { type TrainedModel, trainModel } from "./train/train.js";
 export type { ModelLabel, TrainModelOptions } from "./train/train-courses.js";
 export { type TrainedOfMany, type TrainManyOptions, trainMany } from "./train/train-many.js";

@@ -31,6 +31,8 @@ export async function exportFile(given: string | undefined, { out, json, ...opti
   if (json) {
     const gradients = Object.fromEntries(names.gradients);
     const next = Object.fromEntries(names.next);
-    printJson({ files, recomputed, inputs: names.inputs, loss: names.loss, gradients, next });
+    const { inputs, loss } = names;
+    const losses = names.losses.size ? { losses: Object.fromEntries(names.losses) } : {};
+    printJson({ files, recomputed, inputs, loss, ...losses, gradients, next });
   } else for (const written of files) process.stdout.write(`exported: ${written}\n`);
 }

@@ -1,3 +1,4 @@
+import path from "node:path";
 import Table from "cli-table3";
 import { formatBytes, formatMs, formatPercent } from "../format.js";
 import type { PeakHolder } from "../memory/liveness.js";
@@ -93,8 +94,10 @@ function togetherSummary(together: Together): string[] {
   const table = new Table({ head, style: { ...plain, compact: true } });
   for (const { what, how, hours, step, predicted, added, faster, peak, executed } of answerRows(together))
     table.push([what, how, hours, step, predicted, added, faster, peak, executed && "executed"]);
-  const models = together.trials.map(({ name, varied }) => {
+  const files = new Set(together.trials.map((one) => one.path));
+  const models = together.trials.map(({ name, path: file, varied }) => {
     const words = Object.entries(varied).map(([key, value]) => `${key} ${value}`);
+    if (files.size > 1) words.unshift(path.basename(file));
     return `  ${name}  ${words.join(", ") || "as given"}`;
   });
   const shown =

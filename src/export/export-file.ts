@@ -11,10 +11,13 @@ import { checkModel, readModel } from "../model/read.js";
 import { writeSafetensors } from "../model/safetensors.js";
 import { rewrite } from "../plan/rewrite.js";
 import { checkFileWritable } from "../run/folder.js";
-import type { Run } from "../run/run.js";
+import type { ModelInfo, Run } from "../run/run.js";
+import type { Together, TrialOptions } from "../run/together.js";
 import { openRuntime } from "../runtime/open.js";
+import type { Runtime } from "../runtime/runtime.js";
 import { seededGraph } from "../step/initial.js";
 import { lower } from "../step/lower.js";
+import { together } from "../step/together.js";
 import { lossOutput, trainingStep } from "../step/training.js";
 import { writeTogether } from "../writing.js";
 import { type ExportOptions, exportStep, type StepNames } from "./export.js";
@@ -45,23 +48,42 @@ const dataEndings = [".data", "_data"];
 /** External data starts on such boundaries, so that it can be mapped into memory. */
 const alignment = 4096;
 
+/** One model of a run: its file as the run has it, and the options that its step is made of. */
+type RunModel = TrialOptions & Pick<ModelInfo, "path" | "sha256" | "dims"> & { readonly seed: number };
+
+/** A model's step as plain ONNX has it, built anew from its file. */
+function plainStep({ seed, ...model }: RunModel, runtime: Runtime, options: ExportRunOptions): Graph {
+  const file = options.model ?? model.path;
+  checkModel(file, model.sha256);
+  const { dims, batchNorm } = model;
+  const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
+  // not sliced: the update is written out for each parameter
+  const prefers = options.exact ? { channelBlock: runtime.channelBlock ?? 1 } : undefined;
+  const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors), prefers);
+  return seededGraph(lowered, seed);
+}
+
+/** The steps of all models of a run as one, each with its own nodes, whatever way they were executed. */
+function jointStep({ trials }: Together, runtime: Runtime, options: ExportRunOptions): Graph {
+  if (options.model !== undefined && new Set(trials.map(({ sha256 }) => sha256)).size > 1)
+    throw new Error(`the run is of several model files: ${options.model} is one (leave --model out)`);
+  return together(
+    runtime,
+    trials.map((trial) => ({ name: trial.name, graph: plainStep(trial, runtime, options) })),
+  );
+}
+
 /** The step that a run profiled, with its plan or without, built anew from the model file. */
 function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed: number } {
-  const { plan, model, together } = run;
-  if (together) throw new Error(`a run of several models is not exported as one: profile and export each (${run.id})`);
+  const { plan, model } = run;
   const planned = plan !== null && !options.unplanned;
   if (planned && !plan.feasible)
     throw new Error(`the run's plan does not fit its budget (--unplanned exports the step without it): ${run.id}`);
-  const file = options.model ?? model.path;
-  checkModel(file, model.sha256);
   const runtime = openRuntime("cpu");
   try {
-    const { dims, batchNorm } = model;
-    const { graph } = readModel(file, { dims, runtime, batchNorm, output: lossOutput(model.loss) });
-    // not sliced: the update is written out for each parameter
-    const prefers = options.exact ? { channelBlock: runtime.channelBlock ?? 1 } : undefined;
-    const lowered = lower(trainingStep(graph, model), (node, tensors) => runtime.hasKernel(node, tensors), prefers);
-    const baseline = seededGraph(lowered, run.seed);
+    const baseline = run.together
+      ? jointStep(run.together, runtime, options)
+      : plainStep({ ...model, seed: run.seed }, runtime, options);
     if (!planned) return { graph: baseline, recomputed: 0 };
     // on a GPU the step is fused, which leaves other activations than the plain step has
     const saved = savedActivations(baseline);
@@ -72,7 +94,7 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
     const foreign = decisions.find(({ activation }) => !saved.has(activation));
     if (foreign)
       throw new Error(
-        `the plan is for a step fused for ${run.before.backend}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
+        `the plan is for ${run.together?.executed === "fused" ? "models fused into one" : `a step fused for ${run.before.backend}`}, plain ONNX has no activation ${foreign.activation} (--unplanned exports the step without the plan): ${run.id}`,
       );
     const recomputed = decisions.filter(({ action }) => action === "recompute").length;
     return { graph: rewrite(baseline, decisions), recomputed };
@@ -83,10 +105,11 @@ function stepOf(run: Run, options: ExportRunOptions): { graph: Graph; recomputed
 
 /**
  * Writes the training step of a run as a plain ONNX file, built anew from the model file; `exportStep` says what it
- * takes and gives. Data of 1 GiB and more goes to `FILE.data` beside it; with `feedState` the first values of the state
+ * takes and gives. Of a run of several models the file holds each one's own step, names with its name before them
+ * (`m3/fc.weight`). Data of 1 GiB and more goes to `FILE.data` beside it; with `feedState` the first values of the state
  * go to `FILE.safetensors`. All files appear complete or not at all.
  *
- * Throws one line if the model file is missing or has changed since the run, if the plan is infeasible, or if the files
+ * Throws one line if a model file is missing or has changed since the run, if the plan is infeasible, or if the files
  * cannot be written.
  */
 export function exportRun(run: Run, file: string, options: ExportRunOptions = {}): ExportedStep {

@@ -40,6 +40,8 @@ export interface StepNames {
   /** The model's inputs and the target: given anew for each step. */
   readonly inputs: readonly string[];
   readonly loss: string;
+  /** Of a joint step, whose `loss` is their sum, the loss of each model by name; else empty. */
+  readonly losses: ReadonlyMap<string, string>;
   /** Gradient of each parameter: `NAME.grad`, numbered where the model has a tensor of that name. */
   readonly gradients: ReadonlyMap<string, string>;
   /** What takes the place of each state in the next step: `NAME.next` of `NAME`. */
@@ -119,7 +121,7 @@ const typeOf = ({ name, dtype, shape }: Tensor): ModelValue => ({ name, dtype, d
  * A training step, planned or not, as a plain ONNX model of opset 18.
  *
  * Inputs: the model's inputs, the target, and every parameter, buffer and optimizer state under its own name
- * (`NAME.velocity`, `NAME.m`, `NAME.v` beside parameter `NAME`). Outputs: the loss, `NAME.grad` for each trained
+ * (`NAME.velocity`, `NAME.m`, `NAME.v` beside parameter `NAME`). Outputs: the loss, of a joint step each model's too, `NAME.grad` for each trained
  * parameter, `NAME.next` for each state. Recomputed blocks stay where the plan has them by barriers. Throws `a swap cannot
  * be exported: …`: plain ONNX has no memory but the device's.
  */
@@ -136,11 +138,13 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
     }),
   );
   const apart = separate(flat);
-  const whole = prune({ ...apart, outputs: [...new Set([graph.loss, ...gradients.values()])] });
+  const losses = new Map((graph.trials ?? []).map(({ name, loss }) => [name, loss]));
+  const kept = new Set([graph.loss, ...losses.values(), ...gradients.values()]);
+  const whole = prune({ ...apart, outputs: [...kept] });
   const held = holdBack(whole, options.hideShapes);
 
   const made = new Set(held.nodes.flatMap((node) => node.outputs));
-  const { names: next, nodes: copies } = nextNames(held, new Set([graph.loss, ...gradients.values()]), made);
+  const { names: next, nodes: copies } = nextNames(held, kept, made);
   const renamed = new Map([...next.values()].flatMap(({ from, to, isCopy }) => (isCopy ? [] : [[from, to] as const])));
   const rename = (name: string): string => renamed.get(name) ?? name;
   const named = new Map([...held.tensors].map(([name, tensor]) => [rename(name), tensor]));
@@ -193,6 +197,7 @@ export function exportStep(graph: Graph, options: ExportOptions = {}): { model: 
   const names: StepNames = {
     inputs: held.inputs,
     loss: graph.loss,
+    losses,
     gradients,
     next: new Map([...next].map(([before, { to }]) => [before, to])),
     values,

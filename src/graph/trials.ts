@@ -22,6 +22,12 @@ export function memberOf({ trials = [] }: Pick<Graph, "trials">): (name: string)
   };
 }
 
+/** The name that the step of a member alone has for what a joint graph calls so; of any other graph the name itself. */
+export function ownName(graph: Pick<Graph, "trials">, name: string): string {
+  const member = memberOf(graph)(name);
+  return member ? name.slice(member.length + 1) : name;
+}
+
 /** How many models are fused into the sub-array of a trial, itself among them. */
 export const fusedCount = ({ trials = [] }: Pick<Graph, "trials">, { array }: GraphTrial): number =>
   trials.filter((other) => other.array === array).length;

@@ -12,6 +12,7 @@ import * as training from "../train/fit.js";
 import type { FitOptions } from "../train/fit-options.js";
 import type { TrainingLog } from "../train/log.js";
 import * as trainers from "../train/open-trainer.js";
+import * as joint from "../train/open-trainers.js";
 import type { Trainer, TrainerOptions } from "../train/trainer.js";
 import { runningKernel } from "./cell.js";
 import { withProgress } from "./progress.js";
@@ -68,6 +69,16 @@ function withCell(signal: AbortSignal | undefined): AbortSignal | undefined {
  */
 export const openTrainer = (file: string, options: TrainerOptions): Promise<Trainer> =>
   withProgress(options, (own) => trainers.openTrainer(file, { ...options, ...own }));
+
+/**
+ * Opens several models for training in one step: a trainer for each, as `openTrainer` gives for a model alone. Their steps meet:
+ * one that was begun ends when the others' have been begun too. One that is closed drops out, and the others go on without it
+ * with the same numbers. In a notebook a bar shows how far it is, and interrupting the cell ends it.
+ *
+ * Throws one line for wrong options and bad input, and `infeasible budget: …` where no plan fits.
+ */
+export const openTrainers = (file: string, options: joint.TrainersOptions): Promise<joint.NamedTrainer[]> =>
+  withProgress(options, (own) => joint.openTrainers(file, { ...options, ...own }));
 
 /**
  * Trains: epochs over the data in an order that the seed decides, until the epochs, the steps or the patience are used up,

@@ -88,6 +88,24 @@ export function gradientsBeside(runtime: Runtime, trials: readonly BuiltTrial[],
   return { arrangement: "side-by-side", members, subArrays, notes: [], graph, lanes: 2 * members.length };
 }
 
+/** Models in one step as they were arranged before: those of each sub-array fused, in so many lanes. */
+export function jointGraph(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  subArrays: readonly (readonly string[])[],
+  lanes: number,
+): Graph {
+  const isBeside = lanes > subArrays.length;
+  const apart = isBeside && subArrays.length === trials.length;
+  const beside = apart ? gradientsBeside(runtime, trials, Number.POSITIVE_INFINITY) : null;
+  if (beside) return beside.graph;
+  const members = subArrays.map((names, i) => {
+    const array = trials.filter(({ spec }) => names.includes(spec.name));
+    return subArrayOf(runtime, array, `f${i}`, isBeside ? { besideFrom } : {}).member;
+  });
+  return together(runtime, members, Math.min(lanes, members.length));
+}
+
 /** Models that can be fused into one. */
 export interface Fusable {
   readonly trials: readonly BuiltTrial[];

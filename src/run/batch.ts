@@ -1,4 +1,5 @@
 import { formatCommand } from "../format.js";
+import { type Graph, tensorOf } from "../graph/graph.js";
 import type { ModelInfo } from "./run.js";
 
 /** What a batch is called where several dimensions could be it. */
@@ -27,4 +28,10 @@ export function batchDim(model: Pick<ModelInfo, "dims" | "file">, named: string 
   throw new Error(
     `which dimension is the batch? ${names.join(", ")} (${formatCommand(["--fit", `${names[0]}=24GiB`])})`,
   );
+}
+
+/** The size that all inputs of a step have first; undefined where they differ. */
+export function commonBatch(graph: Graph): number | undefined {
+  const sizes = new Set(graph.inputs.map((name) => tensorOf(graph, name).shape[0]));
+  return sizes.size === 1 ? [...sizes][0] : undefined;
 }

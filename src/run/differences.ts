@@ -1,8 +1,10 @@
+import { few } from "../format.js";
 import { type Figure, figures } from "./figures.js";
 import { branches, moduleTree } from "./module-tree.js";
 import { moduleText } from "./modules.js";
 import type { NodeRow } from "./node-rows.js";
 import type { Run } from "./run.js";
+import type { Together } from "./together.js";
 
 /** A figure of all compared runs, in their order; null where a run does not have it. */
 export interface FigureRow {
@@ -75,6 +77,7 @@ function settingsOf(runs: readonly Run[]): SettingRow[] {
     ["optimizer", ({ model }) => model.optimizer],
     ["micro-batches", ({ model }) => String(model.accumulate ?? 1)],
     ["precision", ({ model }) => model.precision ?? "float32"],
+    ["models", ({ together }) => (together ? modelsText(together) : "one")],
     ["frozen", ({ model }) => (model.freeze ?? []).join(", ")],
     ["backend", ({ before }) => before.backend],
     ["device", ({ before }) => before.device.name],
@@ -88,6 +91,13 @@ function settingsOf(runs: readonly Run[]): SettingRow[] {
   return facts
     .map(([name, fact]) => ({ name, values: runs.map(fact) }))
     .filter(({ values }) => new Set(values).size > 1);
+}
+
+/** Several models in a few words: `3 fused, lr = 1e-3 | 1e-2`. */
+function modelsText({ trials, executed }: Together): string {
+  const names = [...new Set(trials.flatMap(({ varied }) => Object.keys(varied)))];
+  const varied = names.map((name) => `${name} = ${few([...new Set(trials.map((one) => one.varied[name] ?? "–"))])}`);
+  return [`${trials.length} ${executed}`, ...varied].join("; ");
 }
 
 const say = (values: object): string =>

@@ -1,10 +1,11 @@
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import { ownName } from "../graph/trials.js";
 import { own } from "../own.js";
 import { executedGraph } from "../plan/executed.js";
 import { planGraph } from "../plan/planners/index.js";
 import { parseNamed } from "../step/settings.js";
-import { batchOf } from "./batch.js";
+import { batchOf, commonBatch } from "./batch.js";
 import { leastPlan, problemOf } from "./least.js";
 import {
   growing,
@@ -171,12 +172,6 @@ function plans({ run, bytes, budgetBytes }: Scene): Lever[] {
   ];
 }
 
-/** The size that all inputs of a step have first; undefined where they differ. */
-function commonBatch(graph: Graph): number | undefined {
-  const sizes = new Set(graph.inputs.map((name) => tensorOf(graph, name).shape[0]));
-  return sizes.size === 1 ? [...sizes][0] : undefined;
-}
-
 /** A smaller batch, and the same one in micro-batches. */
 function batches(scene: Scene): Candidate[] {
   const { run, bytes } = scene;
@@ -282,12 +277,14 @@ function inChunks({ run, bytes }: Scene): Candidate[] {
 function frozen({ run, bytes }: Scene): Candidate[] {
   const [largest, ...others] = trainedOf(bytes);
   if (!largest || others.length === 0) return [];
+  // what is frozen is frozen in every model, by the name that their file has for it
+  if (run.together?.trials.some(({ path }) => path !== run.model.path)) return [];
   const { name } = largest;
   return [
     {
       kind: "freeze",
       what: `the largest parameter frozen, ${formatBytes(tensorBytes(largest))}`,
-      changed: { freeze: [...(run.model.freeze ?? []), name] },
+      changed: { freeze: [...(run.model.freeze ?? []), ownName(bytes.graph, name)] },
       timelineBytes: peakFrozen(bytes, name),
       note: "at least: its gradient and optimizer state; activations that only it needs come on top",
     },

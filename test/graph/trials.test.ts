@@ -7,6 +7,7 @@ import {
   jointName,
   lossPlace,
   memberOf,
+  ownName,
   putTrial,
   readTrial,
   trialPieces,
@@ -140,4 +141,5 @@ test("memberOf(graph) tells of a name which member it is of", () => {
   const of = memberOf(graph);
   assert.deepEqual(["m0/w", "f0/update/Sub", "m1/w", "w", "loss/Add", "/a/b"].map(of), ["m0", "f0", "", "", "", ""]);
   assert.equal(memberOf({})("m0/w"), "");
+  assert.deepEqual([ownName(graph, "f0/a/b"), ownName(graph, "loss/Add")], ["a/b", "loss/Add"]);
 });

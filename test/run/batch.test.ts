@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { batchDim, batchOf } from "../../src/run/batch.js";
+import { parseGraph } from "../../src/build/text.js";
+import { batchDim, batchOf, commonBatch } from "../../src/run/batch.js";
 
 test("batchOf(model) is the only dimension, or the only one that is called like a batch", () => {
   assert.equal(batchOf({ dims: { time: 8 } }), "time");
@@ -16,4 +17,10 @@ test("batchDim(model, named) takes the named one, and says in one line why there
   assert.throws(() => batchDim(model, "depth"), /^Error: no such dimension: depth \(m\.onnx has time, width\)$/);
   assert.throws(() => batchDim(model, undefined), /^Error: which dimension is the batch\? time, width/);
   assert.throws(() => batchDim({ ...model, dims: {} }, undefined), /^Error: no dimension to fit: m\.onnx/);
+});
+
+test("commonBatch(graph) is the size that all inputs have first", () => {
+  const step = (...inputs: string[]) => parseGraph(`graph(${inputs.join(", ")}) => (y) { y = Add(a, b) }`);
+  assert.equal(commonBatch(step("float32[4,3] a", "float32[4,3] b")), 4);
+  assert.equal(commonBatch(step("float32[4,3] a", "float32[1,3] b")), undefined);
 });
