@@ -6,6 +6,7 @@ import { type GroupedTile, groupedSource } from "./source/convolution.js";
 import { type GroupedShape, hasLines, isNarrow } from "./source/convolution-lines.js";
 import { isWide, wideSource } from "./source/convolution-wide.js";
 import { filterGradientSource, splitsOf } from "./source/filter-gradient.js";
+import { isWideFilter, wideFilterGradientSource, wideSplitsOf } from "./source/filter-gradient-wide.js";
 import type { KernelSource } from "./source/kernel.js";
 
 /** What kernels of convolutions are compiled and launched with. */
@@ -100,8 +101,16 @@ function launchesOf({ cuda }: KernelMeans, spec: ConvolutionSpec): Launches[] {
       workspaceBytes: 0,
     }));
   }
-  const { first, second, workspaceBytes } = filterGradientSource(shape, splitsOf(shape, cuda.multiprocessors));
-  return [{ sources: second ? [first, second] : [first], workspaceBytes }];
+  const { capability, multiprocessors } = cuda;
+  const own = filterGradientSource(shape, splitsOf(shape, multiprocessors));
+  const wide =
+    capability === wideCapability && isWideFilter(shape)
+      ? [wideFilterGradientSource(shape, wideSplitsOf(shape, multiprocessors))]
+      : [];
+  return [own, ...wide].map(({ first, second, workspaceBytes }) => ({
+    sources: second ? [first, second] : [first],
+    workspaceBytes,
+  }));
 }
 
 /** A convolution by kernels of ours. */

@@ -3,28 +3,28 @@ import { type GroupedShape, linesOf, placesSource, settling, upTo } from "./conv
 import { type KernelSource, named } from "./kernel.js";
 
 /** Positions and made channels of a block of one warpgroup. */
-const [tilePositions, tileMade] = [128, 64];
+const tilePositions = 128;
+const tileMade = 64;
 const threads = 128;
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /**
- * Products of a warpgroup (compute capability 9.0, code for sm_90a): 64 rows in registers by 64 columns in shared memory,
- * 8 deep, added to `d`. Columns lie in pieces of 4 elements, 8 columns one after another; `FAR` bytes further the
- * next 4 elements of all. They go on beside what follows; at most N groups of them after `wide_wait<N>`.
+ * Products of a warpgroup (compute capability 9.0, code for sm_90a): 64 rows in registers by so many columns in shared
+ * memory, 8 deep, added to `d`. Columns lie in pieces of 4 elements, one after another; `FAR` bytes further the next 4
+ * elements of all. They go on beside what follows; at most N groups of them after `wide_wait<N>`.
  */
-export const wideProduct = `
-template <int FAR> __device__ __forceinline__ void multiply_wide(float (&d)[32], const unsigned (&a)[4], const float* b) {
+export const wideProduct = (columns: 32 | 64): string => {
+  const sums = numbers(columns / 2);
+  const after = (i: number): string => `%${columns / 2 + i}`;
+  return `
+template <int FAR> __device__ __forceinline__ void multiply_wide(float (&d)[${columns / 2}], const unsigned (&a)[4], const float* b) {
   const unsigned long long columns = (unsigned long long)((in_shared(b) & 0x3ffff) >> 4) |
                                      ((unsigned long long)(FAR >> 4) << 16) | ((unsigned long long)(128 >> 4) << 32);
-  asm volatile("{\\n.reg .pred p;\\nsetp.eq.u32 p, 0, 0;\\nwgmma.mma_async.sync.aligned.m64n64k8.f32.tf32.tf32 {${numbers(
-    32,
-  )
+  asm volatile("{\\n.reg .pred p;\\nsetp.eq.u32 p, 0, 0;\\nwgmma.mma_async.sync.aligned.m64n${columns}k8.f32.tf32.tf32 {${sums
     .map((i) => `%${i}`)
-    .join(", ")}}, {%32, %33, %34, %35}, %36, p, 1, 1;\\n}"
-      : ${numbers(32)
-        .map((i) => `"+f"(d[${i}])`)
-        .join(", ")}
+    .join(", ")}}, {${[0, 1, 2, 3].map(after).join(", ")}}, ${after(4)}, p, 1, 1;\\n}"
+      : ${sums.map((i) => `"+f"(d[${i}])`).join(", ")}
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(columns));
 }
 __device__ __forceinline__ void wide_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
@@ -33,6 +33,7 @@ template <int N> __device__ __forceinline__ void wide_wait() { asm volatile("wgm
 __device__ __forceinline__ void seen_by_products() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 __device__ __forceinline__ void held(float& x) { asm volatile("" : "+f"(x)::"memory"); }
 `;
+};
 
 /** Channels that are read at a time. */
 const stepOf = ({ channels, kernel }: GroupedShape): number => {
@@ -84,7 +85,7 @@ export function wideSource(shape: GroupedShape): KernelSource {
     : `made0 + row < MADE ? (group * MADE + made0 + row) * CHANNELS * TAPS + part : -1`;
   const [channelOf, madeOf] = transposed ? ["row", "at / TAPS"] : ["at / TAPS", "row"];
   const text = (name: string): string => `namespace ${name}_ {
-${instructions.tf32}${wideProduct}${settling}
+${instructions.tf32}${wideProduct(tileMade)}${settling}
 ${placesSource(shape, lines, own, values)}
 extern "C" __global__ void __launch_bounds__(${threads}, 2) ${name}(const float* x, const float* w, float* y) {
   float* const shared = (float*)mutwo_shared;

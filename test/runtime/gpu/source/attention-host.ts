@@ -85,12 +85,12 @@ static void multiply_short(float (&c)[4], const unsigned (&a)[4], unsigned b) {
 }
 `;
 
-const emulatedWide = `
-template <int FAR> static void multiply_wide(float (&d)[32], const unsigned (&a)[4], const float* b) {
+const emulatedWide = (columns: number): string => `
+template <int FAR> static void multiply_wide(float (&d)[${columns / 2}], const unsigned (&a)[4], const float* b) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 * 32;
   for (int i = 0; i < 4; i++) lefts[threadIdx.x][i] = a[i];
   syncWarp();
-  for (int i = 0; i < 32; i++) {
+  for (int i = 0; i < ${columns / 2}; i++) {
     const int row = lane / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
     for (int k = 0; k < 8; k++)
       d[i] += __uint_as_float(lefts[warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2]) *
@@ -133,6 +133,7 @@ export function emulate(source: KernelSource, kind: Kind): KernelSource {
   const written = source.source
     .replace(instructions[kind], () => emulated[kind] as string)
     .replace(shortProduct, () => emulatedShort)
-    .replace(wideProduct, () => emulatedWide);
+    .replace(wideProduct(64), () => emulatedWide(64))
+    .replace(wideProduct(32), () => emulatedWide(32));
   return { ...source, source: `${written}using ${source.name}_::${source.name};\n` };
 }
