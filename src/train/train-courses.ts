@@ -9,7 +9,7 @@ import type { EpochRow } from "./log.js";
 import type { TrainerOptions } from "./trainer.js";
 
 /** Which one of several models something is told of. */
-export type ModelLabel = Pick<TrialSpec, "name" | "varied">;
+export interface ModelLabel extends Pick<TrialSpec, "name" | "varied"> {}
 
 /** What `trainModel` takes: the options of `mutwo train`, and what a program that calls it hands over. */
 export interface TrainModelOptions extends OptionsOf<"train">, Pick<FitOptions, "signal" | "onWarning"> {
