@@ -39,6 +39,7 @@ const summaryOf = (run: Run, folder: string) => ({
     addedMs: run.plan.addedMs,
     recompute: run.plan.decisions.filter((d) => d.action === "recompute").map((d) => d.activation),
     swap: run.plan.decisions.filter((d) => d.action === "swap").map((d) => d.activation),
+    ...(run.plan.states ? { states: run.plan.states.map(({ state }) => state) } : {}),
     minimumPeakBytes: run.plan.minimumPeakBytes,
   },
   after: run.after && {

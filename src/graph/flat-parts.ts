@@ -1,6 +1,7 @@
 import { bytesPerElement, type DType, elementCount, type Graph, producers, type Tensor } from "./graph.js";
 import { addTo } from "./lists.js";
 import { perObject } from "./memo.js";
+import { memberOf } from "./trials.js";
 
 /** A parameter's place in a flat buffer, in elements. */
 export interface FlatPart {
@@ -35,13 +36,27 @@ const flatBuffers = perObject((graph: Graph): readonly FlatBuffer[] => {
   });
 });
 
+/** The same by the member of a joint graph that they are of. */
+const buffersByMember = perObject((graph: Graph) => {
+  const memberOfName = memberOf(graph);
+  const members = new Map<string, FlatBuffer[]>();
+  for (const buffer of flatBuffers(graph)) addTo(members, memberOfName(buffer.name), buffer);
+  return { memberOfName, members };
+});
+
+/** The flat buffers that a tensor or node may be of, by its name: in a joint graph those of its member. */
+function buffersFor(graph: Graph, name: string): readonly FlatBuffer[] {
+  const { memberOfName, members } = buffersByMember(graph);
+  return members.get(memberOfName(name)) ?? [];
+}
+
 /** What is never a buffer, though it may be as long as one. */
 const other: readonly Tensor["category"][] = ["activation", "input", "constant", "buffer"];
 
 /** The buffer that a vector of its length is cut like: the one it is named after, else one of its type, else any. */
 function bufferLike(graph: Graph, { name, dtype, shape, category }: Tensor): FlatBuffer | undefined {
   if (shape.length !== 1 || other.includes(category)) return undefined;
-  const fitting = flatBuffers(graph).filter(({ count }) => count === shape[0]);
+  const fitting = buffersFor(graph, name).filter(({ count }) => count === shape[0]);
   return (
     fitting.find((buffer) => name === buffer.name || name.startsWith(`${buffer.name}.`)) ??
     fitting.find((buffer) => buffer.dtype === dtype) ??
@@ -88,5 +103,6 @@ function firstReaching(parts: readonly FlatPart[], element: number): number {
   return low;
 }
 
-/** Names of the flat buffers of parameters. */
-export const flatBufferNames = (graph: Graph): readonly string[] => flatBuffers(graph).map(({ name }) => name);
+/** Names of the flat buffers of parameters that a node may be of, by its name: in a joint graph those of its member. */
+export const flatBufferNames = (graph: Graph, node: string): readonly string[] =>
+  buffersFor(graph, node).map(({ name }) => name);

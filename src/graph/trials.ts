@@ -13,6 +13,15 @@ export interface TrialPiece {
 /** The name in a joint graph of a tensor or node that the step of a trial alone, or of those fused with it, calls so. */
 export const jointName = ({ array }: GraphTrial, name: string): string => `${array}/${name}`;
 
+/** Which member of a joint graph a tensor or node is of, by its name: the name before the slash; of any other graph, and of what is of none, `""`. */
+export function memberOf({ trials = [] }: Pick<Graph, "trials">): (name: string) => string {
+  const arrays = new Set(trials.map(({ array }) => array));
+  return (name) => {
+    const first = name.slice(0, Math.max(0, name.indexOf("/")));
+    return arrays.has(first) ? first : "";
+  };
+}
+
 /** How many models are fused into the sub-array of a trial, itself among them. */
 export const fusedCount = ({ trials = [] }: Pick<Graph, "trials">, { array }: GraphTrial): number =>
   trials.filter((other) => other.array === array).length;
@@ -33,14 +42,15 @@ export function trialPieces(graph: Graph, trial: GraphTrial, own: Graph, name: s
   const flat = tensor && flatOf(own, tensor);
   if (!tensor || flat === undefined) return [partOf(graph, trial, jointName(trial, name))];
   const scale = bytesPerElement(tensor.dtype) / bytesPerElement(tensorOf(own, flat).dtype);
+  // `.m` of a state; a parameter may lie in another buffer than alone
+  const state = name.slice(flat.length);
   return partsOf(own, flat).map(({ name: part, within }) => {
     const place = partOf(graph, trial, jointName(trial, part));
-    const whole = tensorOf(graph, place.tensor).within;
+    const joint = tensorOf(graph, place.tensor).within;
     return {
       ownOffset: scale * (within?.offsetBytes ?? 0),
-      // a joint step may have several buffers where the own one has one
-      tensor: whole ? whole.tensor + name.slice(flat.length) : jointName(trial, name),
-      offsetBytes: scale * ((whole?.offsetBytes ?? 0) + place.offsetBytes),
+      tensor: `${joint?.tensor ?? place.tensor}${state}`,
+      offsetBytes: scale * ((joint?.offsetBytes ?? 0) + place.offsetBytes),
       bytes: scale * place.bytes,
     };
   });
@@ -49,7 +59,7 @@ export function trialPieces(graph: Graph, trial: GraphTrial, own: Graph, name: s
 /** The bytes of a tensor of a trial's own step, as a joint step has them. */
 export function readTrial(pieces: readonly TrialPiece[], read: (name: string) => Uint8Array): Uint8Array {
   const [only] = pieces;
-  if (only && pieces.length === 1) {
+  if (only && pieces.length === 1 && only.ownOffset === 0) {
     const all = read(only.tensor);
     return all.length === only.bytes ? all : all.slice(only.offsetBytes, only.offsetBytes + only.bytes);
   }

@@ -38,7 +38,8 @@ export const activationAccesses = perObject((graph: Graph): ReadonlyMap<string, 
   const isBackward = (rank: number): boolean => !isForward((graph.nodes[rank] as Node).phase);
   const saved = new Map<string, Accesses>();
   for (const [created, node] of graph.nodes.entries()) {
-    if (isView[created] || isBackward(created)) continue;
+    // copies are no activations
+    if (isView[created] || isBackward(created) || opOf(node).swap) continue;
     for (const name of node.outputs) {
       if (!name || tensorOf(graph, name).host) continue;
       const members = [name, ...(views.get(name) ?? [])];

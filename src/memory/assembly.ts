@@ -44,8 +44,12 @@ export class Assembly {
 
 /** A block as if it were alone, from byte 0 on, in a schedule of the ranks at which something of it begins or ends. */
 function contentOf({ free, flat }: Content, block: Block): Content {
-  const lifeOf = ({ bytes, start, end, wide, away }: Life): Life =>
-    wide && wide.lane < 0 ? { bytes, start: wide.from, end: wide.until, away: wide.away } : { bytes, start, end, away };
+  const lifeOf = ({ bytes, start, end, wide, away, aside }: Life): Life => {
+    const own = aside ? { bytes, aside } : { bytes };
+    return wide && wide.lane < 0
+      ? { ...own, start: wide.from, end: wide.until, away: wide.away }
+      : { ...own, start, end, away };
+  };
   const lives = block.free.map((one) => lifeOf(free[one] as Life));
   const buffers = block.flat.map((one): FlatBuffer => {
     const buffer = flat[one] as FlatBuffer;
@@ -60,8 +64,9 @@ function contentOf({ free, flat }: Content, block: Block): Content {
     away ? [start, away.from - 1, away.until + 1, end] : [start, end];
   const ranks = new Int32Array([...new Set([...lives, ...parts].flatMap(turns))]).sort();
   const number = new Map([...ranks].map((rank, i) => [rank, i]));
-  const dense = ({ bytes, start, end, away }: Life): Life => ({
+  const dense = ({ bytes, start, end, away, aside }: Life): Life => ({
     bytes,
+    ...(aside && { aside }),
     start: number.get(start) as number,
     end: number.get(end) as number,
     ...(away && {

@@ -2,6 +2,7 @@ import { type Graph, isFloat, tensorBytes, tensorOf } from "../graph/graph.js";
 import { stagesOf } from "../graph/lanes.js";
 import { addTo } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
+import { homes } from "./homes.js";
 import { lanesOf } from "./lanes.js";
 import { pack } from "./pack.js";
 import type { FlatBuffer } from "./pack-content.js";
@@ -92,8 +93,14 @@ function arena(graph: Graph, all: readonly Storage[]): Arena {
   const own = all.filter((storage) => !storage.resident && !storage.within);
   const flat = flatBuffers(graph, all);
   const carried = carriedPairs(graph, all);
+  const { of } = storages(graph);
+  const states = new Set([...homes(graph).keys()].map((name) => of.get(name)?.storage));
   const free = [
-    ...own.map((storage) => ({ ...spanOf(storage, wide), bytes: storage.bytes })),
+    ...own.map((storage) => ({
+      ...spanOf(storage, wide),
+      bytes: storage.bytes,
+      ...(states.has(storage) && { aside: true as const }),
+    })),
     ...carried.map(([before, after]) => ({ ...acrossSteps(before, after, wide), bytes: before.bytes })),
   ];
   const { end, starts, flatStarts } = pack({

@@ -2,7 +2,11 @@ import type { Stage } from "../graph/lanes.js";
 import type { Span } from "./packing.js";
 import type { Storage } from "./storages.js";
 
-export type Life = Span & Pick<Storage, "bytes">;
+export type Life = Span &
+  Pick<Storage, "bytes"> & {
+    /** A state that is on the device for a while: large, and best packed with others of its kind. */
+    readonly aside?: true;
+  };
 
 /** A flat buffer whose parts are made by nodes. */
 export interface FlatBuffer {

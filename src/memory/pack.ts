@@ -1,4 +1,5 @@
 import { greatest, least } from "../graph/lists.js";
+import { Assembly, type Block } from "./assembly.js";
 import { inBlocks } from "./lane-blocks.js";
 import type { Content, Life, Packed } from "./pack-content.js";
 import { aligned, type Fixed, Packing } from "./packing.js";
@@ -24,9 +25,25 @@ export function pack(content: Content): Packed {
 }
 
 function inTurn(content: Content): Packed {
-  const whole = packed(content);
-  const turns = inTurns(content, inTurn);
-  return turns && turns.end < whole.end ? turns : whole;
+  const bound = lowerBound(content);
+  let best: Packed | undefined;
+  for (const pack of [inTurns, statesFirst, packed]) {
+    const one = pack(content, inTurn);
+    if (one && (!best || one.end < best.end)) best = one;
+    // a try at very many takes as long as all tries at parts of them
+    if (best && (best.end <= bound || (content.free.length > many && best.end <= good * bound))) break;
+  }
+  return best as Packed;
+}
+
+/** An arena with the states that are on the device for a while at its bottom, packed on their own; undefined without any. */
+function statesFirst(content: Content, pack: (content: Content) => Packed): Packed | undefined {
+  const states: Block = { free: [], flat: [] };
+  const rest: Block = { free: [], flat: content.flat.map((_, one) => one) };
+  content.free.forEach(({ aside }, one) => void (aside ? states : rest).free.push(one));
+  if (!states.free.length || rest.free.length + rest.flat.length === 0) return undefined;
+  const assembly = new Assembly(content, pack);
+  return assembly.arena(assembly.put(rest, aligned(assembly.put(states, content.base))));
 }
 
 /**
@@ -77,6 +94,9 @@ const workFor = (storages: number): number => 3e7 + 3000 * storages;
 
 /** Tries without a lower arena before another order is tried. */
 const patience = 20;
+
+/** Storages that take long to be packed as a whole. */
+const many = 3000;
 
 /** More storages than this are not filled into a skyline: its time grows with the square of their number. */
 const mostForSkyline = 5000;

@@ -3,7 +3,9 @@ import { consumers, type Graph, type Node, producers, tensorBytes, tensorOf } fr
 import { greatest } from "../graph/lists.js";
 import { perObject } from "../graph/memo.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
+import { homes } from "./homes.js";
 import { lastReads, slicesOf } from "./last-reads.js";
+import { stateUses } from "./state-uses.js";
 import { originOf, shownBy, viewStartBytes } from "./views.js";
 
 /** A piece of memory that one or more tensors use, one after the other or as views of each other. */
@@ -83,7 +85,9 @@ export const storages = perObject((graph: Graph): Storages => {
     const place = given.of.get(shown);
     if (!place) return;
     const offsetBytes = place.offsetBytes + viewStartBytes(node, graph);
-    given.of.set(node.outputs[0] as string, { storage: place.storage, offsetBytes });
+    const [name = ""] = node.outputs;
+    given.of.set(name, { storage: place.storage, offsetBytes });
+    if (homes(graph).has(name)) giveArrived(graph, uses, given, name);
   });
   return given;
 });
@@ -147,11 +151,22 @@ function giveResidents(graph: Graph, uses: Uses, given: Given): void {
     else begin(graph, uses, given, name, -1);
   }
   for (const { name, within } of graph.tensors.values())
-    if (within && !made.has(name)) {
+    if (within && !made.has(name) && !homes(graph).has(within.tensor)) {
       const whole = given.of.get(within.tensor);
       if (!whole) throw new Error(`no storage for ${name}: ${within.tensor}`);
       given.of.set(name, { storage: whole.storage, offsetBytes: within.offsetBytes });
     }
+}
+
+/** A state that has come from the host: its slices lie in it, and it stays until nobody uses it any more. */
+function giveArrived(graph: Graph, { slices, made }: Uses, given: Given, name: string): void {
+  const { storage, offsetBytes } = given.of.get(name) as Place;
+  for (const slice of slices.get(name) ?? [])
+    if (!made.has(slice)) {
+      const { within } = tensorOf(graph, slice);
+      given.of.set(slice, { storage, offsetBytes: offsetBytes + (within?.offsetBytes ?? 0) });
+    }
+  storage.end = Math.max(storage.end, stateUses(graph).get(name)?.last ?? storage.end);
 }
 
 /** An output of a node: its name, its index, and the node's rank. */
@@ -201,7 +216,9 @@ function checkRenewal(graph: Graph, uses: Uses, { node, rank, index }: Output, b
     (name) => tensorOf(graph, name).renewed && (consumers(graph).get(name)?.[0] ?? graph.nodes.length) <= rank,
   );
   if (early) throw new NodeError(`state read before it is renewed: ${early}`, node);
-  const readers = beside.filter((name) => !tensorOf(graph, name).renewed).map((name) => uses.lastRead.get(name) ?? -1);
+  const readers = beside
+    .filter((name) => !tensorOf(graph, name).renewed)
+    .map((name) => uses.lastRead.get(uses.origin(name)) ?? -1);
   const allowed = inPlaceSlots(node, index).some((slot) => node.inputs[slot] === before);
   if (greatest(readers) > rank || (node.inputs.includes(before) && !allowed))
     throw new NodeError(`state overwritten while still read: ${before}`, node);

@@ -1,5 +1,6 @@
 import { dtypes, type Graph, isForward, producers, tensorBytes, tensorOf } from "../graph/graph.js";
 import { activationOf, copyInputs, copyOutputs, savedActivations } from "../memory/activations.js";
+import { arrivals } from "../memory/state-uses.js";
 import { inPlaceSlots, opOf } from "../ops/index.js";
 
 /** Numbers of one graph: of tensors, of nodes, of saved activations. */
@@ -31,6 +32,8 @@ export interface Compiled {
   readonly outputs: Int32Array;
   /** The next values of states. */
   readonly afters: Int32Array;
+  /** The tensors that states come from the host as, each with the rank of the last node that uses it. */
+  readonly arrivals: ReadonlyMap<number, number>;
   /** 1 for the next values of states. */
   readonly after: Uint8Array;
 }
@@ -134,6 +137,7 @@ export function compile(graph: Graph, nodeMs: readonly number[]): Compiled {
     wanted: numbers([...graph.outputs, ...graph.state.flatMap((pair) => [pair.before, pair.after])]),
     outputs: numbers(graph.outputs),
     afters: numbers([...after]),
+    arrivals: arrivals(graph),
     after: Uint8Array.from(names, (name) => (after.has(name) ? 1 : 0)),
   };
 }

@@ -156,6 +156,7 @@ export class Evaluator {
         if (part >= 0) latestPart[part] = name;
       }
     }
+    for (const [tensor, last] of graph.arrivals) lastRead[tensor] = this.schedule.rankOf(last);
     const last = keptCount - 1;
     for (const name of graph.outputs) lastRead[origin[name] as number] = last;
   }

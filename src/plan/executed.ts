@@ -17,11 +17,21 @@ export const plannedRing = ({ members, stages, before }: Ring): PlannedRing => (
   before: Object.fromEntries(before),
 });
 
+/** The ring that a plan says, of a joint graph that is not planned yet. */
+export const ringOfPlan = (graph: Graph, { members, stages, before }: PlannedRing): Ring => ({
+  members,
+  stages,
+  before: new Map(Object.entries(before)),
+  own: new Set(graph.nodes.map(({ name }) => name)),
+});
+
 /** The step that a plan makes of a graph: its decisions carried out, and multiplexed where it says so. Throws what `rewrite` and `rotate` do. */
-export function executedGraph(graph: Graph, { decisions, ring }: Pick<Plan, "decisions" | "ring">): ExecutedGraph {
-  const planned = rewrite(graph, decisions);
+export function executedGraph(
+  graph: Graph,
+  { decisions, states, ring }: Pick<Plan, "decisions" | "states" | "ring">,
+): ExecutedGraph {
+  const planned = rewrite(graph, decisions, states);
   if (!ring) return { graph: planned };
-  const own = new Set(graph.nodes.map(({ name }) => name));
-  const rotation = rotate(planned, { ...ring, own, before: new Map(Object.entries(ring.before)) });
+  const rotation = rotate(planned, ringOfPlan(graph, ring));
   return { graph: rotation.graph, rotation };
 }

@@ -12,6 +12,28 @@ export interface SwapPlacement {
   readonly prefetch: string;
 }
 
+/** A state that is on the host between its uses, and where its copies begin and end, by the names of nodes. */
+export interface StatePlacement {
+  /** Name of the parameter or the state of the optimizer; of a flat buffer of them the buffer's. */
+  readonly state: string;
+  /** Before this node the copy to the device begins; absent: right before the first use, which waits for it. */
+  readonly prefetch?: string;
+  /** Before this node the copy to the host is waited for; null: at the end of the step; absent: right after the last use. */
+  readonly outDone?: string | null;
+}
+
+/** A state that a plan has on the host between its uses, what that frees, and why. */
+export interface StateDecision extends StatePlacement {
+  /** Bytes of the device that are free meanwhile, and of the host that are taken. */
+  readonly bytes: number;
+  /** One copy alone, ms. */
+  readonly swapMs: number;
+  /** Time of a step in which nobody uses it, ms. */
+  readonly idleMs: number;
+  /** One sentence for people. */
+  readonly why: string;
+}
+
 /** What a plan does with one activation, what that saves and costs, and why. */
 export interface Decision {
   /** Name of the activation (a row of the activation table). */
@@ -45,6 +67,8 @@ export interface Plan {
   readonly feasible: boolean;
   /** Decisions other than keep, in the order taken. */
   readonly decisions: readonly Decision[];
+  /** Parameters and states of the optimizer that are on the host between their uses; absent if none is. */
+  readonly states?: readonly StateDecision[];
   /** Saved activations that are kept. */
   readonly kept: number;
   /** Predicted peak of the planned step: the arena by static layout. */
@@ -106,7 +130,9 @@ export interface Constraints {
   readonly swap?: boolean;
   /** False: nothing is recomputed. */
   readonly recompute?: boolean;
-  /** Host memory for swapped activations, bytes. */
+  /** False: parameters and states of the optimizer stay on the device. */
+  readonly states?: boolean;
+  /** Host memory for what leaves the device, bytes. */
   readonly hostBytes?: number;
   /** The most time that the plan may add to the step, ms. */
   readonly maxAddedMs?: number;
@@ -160,6 +186,10 @@ export interface PlanProblem {
   readonly capacity?: number;
   /** Of planner `mutwo`; default mended. */
   readonly variant?: Variant;
+  /** States that are on the host in every plan of it. */
+  readonly states?: readonly StatePlacement[];
+  /** Time of one copy of each state that is on the host, in plans or in the graph itself, ms. */
+  readonly stateMs?: ReadonlyMap<string, number>;
   /** How plans are executed, if not in the order of the graph. */
   readonly steady?: Steady;
 }

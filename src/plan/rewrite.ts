@@ -1,6 +1,7 @@
 import type { Graph } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
-import type { Decision, SwapPlacement } from "./plan.js";
+import { hostStates } from "./host-states.js";
+import type { Decision, StatePlacement, SwapPlacement } from "./plan.js";
 import { insertRecomputation } from "./recompute.js";
 import { insertSwaps } from "./swap.js";
 
@@ -9,13 +10,16 @@ import { insertSwaps } from "./swap.js";
  * matter. Throws for an unknown activation, one that is decided on twice or cannot be recomputed, or a swap whose
  * places are unknown or out of order.
  *
- * What is recomputed is made first, so that a block that reads a swapped activation counts as a backward use of it: the
+ * States go to the host first: what is planned of activations may name the nodes of their copies. Then what is recomputed
+ * is made, so that a block that reads a swapped activation counts as a backward use of it: the
  * activation comes back before.
  */
 export function rewrite(
-  graph: Graph,
+  given: Graph,
   decisions: readonly Pick<Decision, "activation" | "action" | "swap" | "held">[],
+  states: readonly StatePlacement[] = [],
 ): Graph {
+  const graph = states.length ? hostStates(given, states) : given;
   const saved = savedActivations(graph);
   const decided = new Set<string>();
   const evicted = new Set<string>();

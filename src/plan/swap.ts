@@ -58,7 +58,7 @@ function viewsFor(graph: Graph, { name, backwardMembers }: Accesses): Node[] {
 }
 
 /** The ops that make the parts of a swap. */
-const swapOps: Readonly<Record<SwapPart, string>> = {
+export const swapOps: Readonly<Record<SwapPart, string>> = {
   out: "SwapOut",
   host: "SwapOutWait",
   in: "SwapIn",
@@ -66,7 +66,7 @@ const swapOps: Readonly<Record<SwapPart, string>> = {
 };
 
 /** Names of the parts of swaps that are free: further ones of the same name are numbered. */
-class FreeNames {
+export class FreeNames {
   private readonly taken: Set<string>;
   private readonly given = new Map<string, string>();
 
@@ -82,6 +82,14 @@ class FreeNames {
     return free;
   }
 
+  /** Takes a name that nothing else is made of, with underscores behind it where it is taken. */
+  free(name: string): string {
+    let free = name;
+    while (this.taken.has(free)) free += "_";
+    this.taken.add(free);
+    return free;
+  }
+
   /** The name of that part, taken when it is first asked for. */
   of(name: string, part: SwapPart): string {
     const wish = swapName(name, part);
@@ -92,7 +100,7 @@ class FreeNames {
 }
 
 /** Nodes to put before the nodes of a graph, under names that are free. */
-class Insertions {
+export class Insertions {
   private readonly names: FreeNames;
   private readonly before = new Map<number, Node[]>();
 

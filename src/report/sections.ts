@@ -29,6 +29,7 @@ import {
   stepShown,
   tradeoffLines,
 } from "./sentences.js";
+import { stateBytes, stateRows } from "./states.js";
 import { togetherView } from "./together.js";
 
 /** The ops that take the most time are shown, so many. */
@@ -175,7 +176,11 @@ function time({ before }: Run) {
 }
 
 function planner(run: Run, plan: Plan) {
+  const states = stateRows(plan);
+  const swappedBytes = (plan.hostBytes ?? 0) - stateBytes(plan);
   return {
+    states: states.length ? states : null,
+    isJoint: states.some(({ owner }) => owner),
     groups: decisionGroups(run),
     counts: decisionCounts(plan),
     beside: [inShort(plan), ...(plan.beside ?? [])].map((one) => ({
@@ -194,7 +199,7 @@ function planner(run: Run, plan: Plan) {
       printed: formatBytes(plan.printedPeakBytes),
       exact: formatBytes(plan.timelinePeakBytes),
       planning: formatMs(plan.planningMs),
-      host: plan.hostBytes ? formatBytes(plan.hostBytes) : null,
+      host: swappedBytes > 0 ? formatBytes(swappedBytes) : null,
       added: formatMs(plan.addedMs) + copiesNote(run),
       bound: boundSentence(run, plan),
       obstacle: plan.obstacle && {

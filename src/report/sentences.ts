@@ -5,6 +5,7 @@ import type { Profile } from "../run/profile.js";
 import { roomBytes } from "../run/room.js";
 import type { Equality, Run } from "../run/run.js";
 import { kneeOf, leastPeakOf, type TradeoffPoint } from "../run/tradeoff.js";
+import { stateBytes, statesLine } from "./states.js";
 import { answerLine } from "./together.js";
 
 /** One line for a budget that cannot be met. */
@@ -115,12 +116,19 @@ export function equalityLine({ compared, different, bitwise, worstRelativeError,
   return `${compared - unstable.length} of ${compared} tensors are equal bit by bit${how}, the others, which no kernel computes the same each time, within ${errorText(worstRelativeError)}${timed}`;
 }
 
-/** How many activations are recomputed, swapped and kept. */
+/** How many activations are recomputed, swapped and kept, and which states are on the host. */
 export function decisionCounts(plan: Plan): string {
   const recomputed = plan.decisions.filter(({ action }) => action === "recompute").length;
   const swapped = plan.decisions.length - recomputed;
-  const swaps = swapped ? [`${swapped} swapped (${formatBytes(plan.hostBytes ?? 0)} on the host)`] : [];
-  return [...(recomputed || !swapped ? [`${recomputed} recomputed`] : []), ...swaps, `${plan.kept} kept`].join(", ");
+  const host = formatBytes(Math.max(0, (plan.hostBytes ?? 0) - stateBytes(plan)));
+  const swaps = swapped ? [`${swapped} swapped (${host} on the host)`] : [];
+  const states = statesLine(plan);
+  return [
+    ...(recomputed || !swapped ? [`${recomputed} recomputed`] : []),
+    ...swaps,
+    `${plan.kept} kept`,
+    ...(states ? [states] : []),
+  ].join(", ");
 }
 
 /** Says so where the plan's added time is estimated, or counts copies that nobody measured; empty elsewhere. */

@@ -1,4 +1,5 @@
 import { knownName } from "../graph/names.js";
+import { copyTimes } from "../run/copy-times.js";
 import { type LanePiece, type Lanes, lanesOf } from "../run/lanes.js";
 import { plannedGraph } from "../run/planned-rows.js";
 import type { Run } from "../run/run.js";
@@ -12,12 +13,12 @@ const known = new WeakMap<Run, Lanes>();
 
 /** The lanes of a run's planned step; undefined where its plan swaps nothing. */
 export function runLanes(run: Run): Lanes | undefined {
-  if (!run.plan?.decisions.some(({ action }) => action === "swap")) return undefined;
+  if (!run.plan?.states?.length && !run.plan?.decisions.some(({ action }) => action === "swap")) return undefined;
   const graph = plannedGraph(run);
   if (!graph) return undefined;
   const made = known.get(run);
   if (made) return made;
-  const copies = new Map(run.before.activations.map(({ name, swapMs }) => [name, swapMs]));
+  const copies = copyTimes(run);
   const { nodes } = rowsOf(run, "planned");
   const lanes = lanesOf(graph, ({ name, op, domain }, rank) =>
     domain === "mutwo" && op.startsWith("Swap")

@@ -125,7 +125,8 @@ export function adviceLine({ trials, alone, arranged, executed, sameAsAlone }: T
   const [apart, at] = [steps * alone.stepMs, steps * ms].map(formatDuration);
   if (alone.stepMs < worthwhile * ms)
     return `what to do: train the ${trials.length} models one after another; in one step they would take ${at} instead of ${apart}${said}`;
-  const same = sameAsAlone ? ", and each learns what it learns alone" : "";
+  const isSame = sameAsAlone && (sameAsAlone.worstRelativeError ?? 1) < mostRounding;
+  const same = isSame ? ", and each learns what it learns alone" : "";
   return `what to do: train all ${trials.length} models at once, ${words[executed]}: 10 000 steps of each take ${at} instead of ${apart}${said}, in ${formatBytes(chosen.plannedPeakBytes ?? chosen.peakBytes ?? 0)} of memory${same}`;
 }
 
@@ -188,6 +189,9 @@ export function fitsLine({ fits, trials }: Together): string {
   return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} at once without a plan, and ${planned} in one step with one, one after the other${few}`;
 }
 
+/** Sums in another order differ by less, in TF32 too. */
+const mostRounding = 0.02;
+
 /** Whether every model computed what it computes alone, in a sentence without a full stop; empty where nothing was. */
 export function sameLine({ sameAsAlone, trials }: Together): string {
   if (!sameAsAlone) return "";
@@ -199,7 +203,9 @@ export function sameLine({ sameAsAlone, trials }: Together): string {
   const what = `${formatCount(compared)} losses, gradients and states of two steps`;
   if (bitwise) return `${whose} with itself alone: ${what} are equal in every bit`;
   const error = worstRelativeError === null ? "no finite number" : worstRelativeError.toExponential(1);
-  return `${whose} with itself alone: ${what} differ by at most ${error} (${worst}); a fused kernel sums in another order`;
+  const isRounding = worstRelativeError !== null && worstRelativeError < mostRounding;
+  const why = isRounding ? "a fused kernel sums in another order" : "that is more than rounding: do not train them so";
+  return `${whose} with itself alone: ${what} differ by at most ${error} (${worst}); ${why}`;
 }
 
 /** What is to be known of a joint run, each a sentence without a full stop. */

@@ -1,12 +1,21 @@
 import type { Graph } from "../graph/graph.js";
+import { layout } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
+import { parseHostMemory } from "../plan/budget.js";
+import type { Plan, PlanProblem } from "../plan/plan.js";
+import { decisionOf } from "../plan/planners/in-turn.js";
+import { planGraph } from "../plan/planners/index.js";
+import { rewrite } from "../plan/rewrite.js";
+import { stateOptions, waitedStates } from "../plan/state-options.js";
+import { pinnableBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
+import { together } from "../step/together.js";
 import type { BuiltTrial } from "./build-trials.js";
 import { withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
 import { measureBuilt } from "./profile-built.js";
-import { makePlan } from "./replan.js";
+import { planProblem } from "./replan.js";
 import type { FitCount } from "./together.js";
 
 /** Several models that are profiled in one step: what all parts of that need. */
@@ -24,8 +33,10 @@ export interface Alone {
   readonly graph: Graph;
   readonly profile: Profile;
   readonly residentBytes: number;
-  /** The least that a plan found so far reaches. */
-  readonly leastBytes: number;
+  /** What of that can be on the host while other models run, bytes. */
+  readonly stateBytes: number;
+  /** The plan of the least memory that was found; undefined where memory has no limit. */
+  readonly least: Plan | undefined;
 }
 
 /** What decides which nodes a model's step has: trials of one kind take the same time. */
@@ -47,46 +58,75 @@ export async function eachAlone({ runtime, options, trials, limitBytes }: Scene)
     const { baseline } = trial;
     const values = new Map(trial.values());
     const { before } = await measureBuilt({ baseline, values }, runtime, withoutPlan(options));
-    const settings = {
-      ...withDefaults(options),
-      maxSlowdown: undefined,
-      planner: "best",
-      budget: "1B",
-      moves: 2000,
-      timeLimit: 5,
-    };
+    // what cannot fit is taken as low as the planners that take no search can
+    const settings = { ...withDefaults(options), maxSlowdown: undefined, planner: "mutwo", budget: "1B" };
+    const problem = planProblem(baseline, before, settings);
     known.set(kind, {
       graph: baseline,
       profile: before,
       residentBytes: timeline(baseline).residentBytes,
-      leastBytes: Number.isFinite(limitBytes)
-        ? makePlan(baseline, before, settings).minimumPeakBytes
-        : before.arenaBytes,
+      stateBytes: sum(stateOptions(problem, true).map(({ bytes }) => bytes)),
+      least: Number.isFinite(limitBytes) ? leastOf(problem, settings.planner) : undefined,
     });
   }
   return trials.map((trial) => known.get(kindOf(trial)) as Alone);
 }
 
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+/** The plan that reaches the least memory, of a planner or of those that take no search. */
+function leastOf(problem: PlanProblem, planner: string): Plan {
+  const plan = planGraph({ ...problem, planner });
+  const { minimumPlanner, minimumPeakBytes } = plan;
+  return minimumPlanner ? planGraph({ ...problem, planner: minimumPlanner, budgetBytes: minimumPeakBytes }) : plan;
+}
+
+/** A joint step of more nodes is not laid out to see whether it fits. */
+const mostNodes = 100_000;
+
 /**
  * How many models fit, the asked ones again and again in their order: all at once without a plan, and one after the other in
- * one step, each planned, with everything that lives through a step there for all. null without a limit.
+ * one step, each with the least plan, states on the host while others run if they may be; that step is laid out. null
+ * without a limit.
  */
-export function fitCount(alone: readonly Alone[], limitBytes: number): FitCount | null {
+export function fitCount({ runtime, limitBytes, options }: Scene, alone: readonly Alone[]): FitCount | null {
   if (!Number.isFinite(limitBytes)) return null;
-  const most = (needed: (models: readonly Alone[]) => number): number => {
-    const models: Alone[] = [];
-    for (;;) {
-      models.push(alone[models.length % alone.length] as Alone);
-      if (needed(models) > limitBytes || models.length > 100_000) return models.length - 1;
+  const most = (needed: (model: Alone) => number): number => {
+    for (let count = 0; ; count++) {
+      const model = alone[count % alone.length] as Alone;
+      if (needed(model) > limitBytes || count > 100_000) return count;
     }
   };
-  let [peaks, residents, between] = [0, 0, 0];
-  const unplanned = most((models) => (peaks += models.at(-1)?.profile.arenaBytes ?? 0));
-  const planned = most((models) => {
-    const { residentBytes, leastBytes } = models.at(-1) as Alone;
-    residents += residentBytes;
-    between = Math.max(between, leastBytes - residentBytes);
+  let peaks = 0;
+  const unplanned = most(({ profile }) => (peaks += profile.arenaBytes));
+  const hostBytes = options.hostMemory === undefined ? pinnableOf(runtime) : parseHostMemory(options.hostMemory);
+  let [residents, between, onHost, hosted] = [0, 0, 0, 0];
+  let planned = most(({ residentBytes, stateBytes, least, profile }) => {
+    const isHosted = stateBytes > 0 && onHost + stateBytes <= hostBytes;
+    if (isHosted) [onHost, hosted] = [onHost + stateBytes, hosted + 1];
+    const stays = residentBytes - (isHosted ? stateBytes : 0);
+    residents += stays;
+    between = Math.max(between, (least?.minimumPeakBytes ?? profile.arenaBytes) - stays);
     return residents + between;
   });
+  while (planned > 1 && !fits(runtime, alone, planned, hosted, limitBytes)) planned--;
   return { limitBytes, unplanned, planned };
+}
+
+/** Host memory that can be had for what leaves the device, bytes. */
+const pinnableOf = (runtime: Runtime): number => (runtime.freeBytes ? pinnableBytes() : Number.POSITIVE_INFINITY);
+
+/** Whether so many models in turn, the states of so many on the host, fit with the least plan of each. */
+function fits(runtime: Runtime, alone: readonly Alone[], count: number, hosted: number, limitBytes: number): boolean {
+  const members = Array.from({ length: count }, (_, i) => ({ name: `m${i}`, ...(alone[i % alone.length] as Alone) }));
+  if (sum(members.map(({ graph }) => graph.nodes.length)) > mostNodes) return true;
+  const joint = together(runtime, members, 1);
+  const decisions = members.flatMap(({ name, least }) =>
+    (least?.decisions ?? []).map((one) => decisionOf(one, "", `${name}/`)),
+  );
+  const isHosted = new Set(members.flatMap(({ name, stateBytes }, i) => (stateBytes && i < hosted ? [name] : [])));
+  const states = waitedStates(stateOptions({ graph: joint, nodeMs: joint.nodes.map(() => 1), rows: [] }, true)).filter(
+    ({ state }) => isHosted.has(state.slice(0, state.indexOf("/"))),
+  );
+  return layout(rewrite(joint, decisions, states)).arenaBytes <= limitBytes;
 }

@@ -57,6 +57,10 @@ export function inTurn(runtime: Runtime, trials: readonly BuiltTrial[]): JointSt
   return { arrangement: "side-by-side", members, subArrays, notes: [], graph, lanes: 1 };
 }
 
+/** Whether the models follow one another in a step, each with its own nodes. */
+export const isInTurn = ({ arrangement, lanes }: Pick<JointStep, "arrangement" | "lanes">): boolean =>
+  arrangement === "side-by-side" && lanes === 1;
+
 const ownMember = ({ spec, baseline }: BuiltTrial): Member => ({ name: spec.name, graph: baseline });
 
 /** Each model with its own nodes: in as many lanes as fit into some memory, on a CPU in one. */

@@ -1,14 +1,16 @@
+import { formatBytes, formatCount } from "../format.js";
 import { type Graph, producers } from "../graph/graph.js";
 import { putTrial, trialPieces } from "../graph/trials.js";
 import { layout } from "../memory/layout.js";
+import { timeline } from "../memory/liveness.js";
 import { type BoundModel, readModel } from "../model/read.js";
-import { checkHostMemory } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { initialValues, seededGraph } from "../step/initial.js";
 import { lowerFor } from "../step/lower.js";
 import { stepOn } from "../step/step.js";
 import { lossOutput, type StepOptions } from "../step/training.js";
 import { executes, givenBytes } from "./build-step.js";
+import type { FitCount } from "./together.js";
 import type { TrialSpec } from "./trials.js";
 
 /** One of several models with its own step, as `buildStep` would make it. */
@@ -24,14 +26,19 @@ export interface BuiltTrial {
 }
 
 /** The function, which makes its answer once for each key. */
-function keyed<T>(): (key: unknown, make: () => T) => T {
-  const made = new Map<string, T>();
+function keyedBy<K, T>(): (key: K, make: () => T) => T {
+  const made = new Map<K, T>();
   return (key, make) => {
-    const text = JSON.stringify(key);
-    const known = made.get(text) ?? make();
-    made.set(text, known);
+    const known = made.get(key) ?? make();
+    made.set(key, known);
     return known;
   };
+}
+
+/** The same for keys that are equal as JSON. */
+function keyed<T>(): (key: unknown, make: () => T) => T {
+  const once = keyedBy<string, T>();
+  return (key, make) => once(JSON.stringify(key), make);
 }
 
 /**
@@ -86,13 +93,55 @@ export function jointValues(runtime: Runtime, graph: Graph, trials: readonly Bui
   return values;
 }
 
-/** Throws `out of memory: …` on a CPU that cannot hold the models one after the other in one step. */
-export function checkJointMemory(trials: readonly BuiltTrial[]): void {
-  let [given, between] = [0, 0];
-  for (const { baseline } of trials) {
-    const residents = givenBytes(baseline);
-    given += 2 * residents;
-    between = Math.max(between, layout(baseline).arenaBytes - residents);
+/** What a model's own step takes, bytes: through the whole step, beside that while it is computed, and its first values. */
+interface OwnBytes {
+  readonly residents: number;
+  readonly between: number;
+  readonly given: number;
+}
+
+/**
+ * Throws `out of memory: …` where some memory cannot hold the models one after the other in one step, which takes the least, and
+ * says how many of them it holds. On a CPU (`isHost`) the first values lie beside the step.
+ */
+export function checkJointMemory(trials: readonly BuiltTrial[], freeBytes: number, isHost: boolean): void {
+  // steps of one kind are laid out once
+  const own = keyedBy<Graph, OwnBytes>();
+  let [through, between, fit] = [0, 0, 0];
+  for (const { step, baseline } of trials) {
+    const bytes = own(step, () => {
+      const { residentBytes: residents } = timeline(baseline);
+      return { residents, between: layout(baseline).arenaBytes - residents, given: givenBytes(baseline) };
+    });
+    through += bytes.residents + (isHost ? bytes.given : 0);
+    between = Math.max(between, bytes.between);
+    if (through + between <= freeBytes) fit++;
   }
-  checkHostMemory(given + between);
+  const needed = through + between;
+  if (needed > freeBytes)
+    throw tooMany(
+      trials.length,
+      fit,
+      `one after the other in one step they need ${formatBytes(needed)}, ${formatBytes(freeBytes)} are free`,
+    );
+}
+
+/** That some of several models do not fit, and how many do. */
+const tooMany = (count: number, fit: number, why: string): Error =>
+  new Error(
+    `out of memory: ${formatCount(count)} models do not fit: ${why}; ${
+      fit === 0
+        ? "not even one fits (bind smaller dimensions, or pass a --budget)"
+        : `${formatCount(fit)} fit (--copies ${fit})`
+    }`,
+  );
+
+/** Throws `out of memory: …` where more models are asked for than `fits` says that a device holds. */
+export function checkFits(count: number, fits: FitCount | null): void {
+  if (!fits || count <= fits.planned) return;
+  throw tooMany(
+    count,
+    fits.planned,
+    `${formatBytes(fits.limitBytes)} are free, which hold ${formatCount(fits.unplanned)} at once without a plan`,
+  );
 }

@@ -8,7 +8,7 @@ import { rotate } from "../plan/multiplex/rotate.js";
 import { type Scene, withoutPlan } from "./alone.js";
 import { executes } from "./build-step.js";
 import { jointValues } from "./build-trials.js";
-import { measurePlanned } from "./profile-built.js";
+import { isOutOfMemory, measurePlanned } from "./profile-built.js";
 
 /** Into how many stages each half of a multiplexed step is cut where two lanes run beside each other. */
 const stages = 8;
@@ -17,6 +17,8 @@ const stages = 8;
 export interface Pair {
   readonly capacity: number;
   readonly stages: number;
+  /** One lane is simulated beside them. */
+  readonly serial: true;
   /** The step without a plan by which that was measured: its time, and what is simulated of it, ms. */
   readonly plain: { readonly measuredMs: number; readonly simulatedMs: number };
 }
@@ -39,13 +41,21 @@ export async function pairOf(
   const rotation = rotate(graph, ringOf(graph, nodeMs, members, { lag: 0, stages }));
   if (layout(rotation.graph).arenaBytes > (runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY)) return undefined;
   const values = jointValues(runtime, graph, trials);
-  const { step } = await measurePlanned({ graph: rotation.graph, rotation }, runtime, values, withoutPlan(options));
+  const executed = { graph: rotation.graph, rotation };
+  const measured = await measurePlanned(executed, runtime, values, withoutPlan(options)).catch((error: unknown) => {
+    // values fit, and what kernels take beside them does not
+    if (isOutOfMemory(error)) return undefined;
+    throw error;
+  });
+  if (!measured) return undefined;
+  const { step } = measured;
   const msOf = timesOf(graph, nodeMs);
   const capacity = capacityOf(rotation.graph, rotation.graph.nodes.map(msOf), step.medianMs);
   if (capacity <= 1.001) return undefined;
   return {
     capacity,
     stages,
+    serial: true,
     plain: { measuredMs: step.medianMs, simulatedMs: laneTime(rotation.graph, msOf, capacity).totalMs },
   };
 }

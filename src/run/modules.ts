@@ -164,15 +164,16 @@ class ModuleFinder implements Modules {
         .sort((a, z) => elementCount(z.shape) - elementCount(a.shape))
         .map((tensor) => this.flatShares(tensor))
         .find((shares) => shares !== undefined);
-    return flat(outputs) ?? this.sliceShares(sliceIn(name), outputs) ?? flat(inputs) ?? of(outside.update);
+    return flat(outputs) ?? this.sliceShares(name, outputs) ?? flat(inputs) ?? of(outside.update);
   }
 
-  /** Shares of a slice of a flat buffer by its number, if a node's outputs are of its size. */
-  private sliceShares(slice: number | undefined, outputs: readonly string[]): readonly Share[] | undefined {
+  /** Shares of the slice of a flat buffer that a node is of by its name, if its outputs are of that size. */
+  private sliceShares(node: string, outputs: readonly string[]): readonly Share[] | undefined {
+    const slice = sliceIn(node);
     if (slice === undefined) return undefined;
     const { tensors } = this.graph;
     const counts = new Set(outputs.map((name) => elementCount(tensors.get(name)?.shape ?? [0])));
-    return flatBufferNames(this.graph)
+    return flatBufferNames(this.graph, node)
       .flatMap((buffer) => tensors.get(sliceName(buffer, slice)) ?? [])
       .filter(({ shape }) => counts.has(elementCount(shape)))
       .map((tensor) => this.flatShares(tensor))

@@ -39,7 +39,8 @@ export interface MultiplexedStep {
   /** The models in turn. */
   readonly joint: JointStep;
   readonly found: Multiplexed;
-  readonly plain: MeasuredJoint["plain"];
+  /** The step without a plan in as many lanes, where it was measured. */
+  readonly plain?: Pair["plain"];
 }
 
 /** Measures sub-arrays, each kind once. */
@@ -57,7 +58,9 @@ class Bench {
     const [first] = trials as [BuiltTrial];
     const lone = trials.length === 1 ? this.alone.get(first.spec.name) : undefined;
     const profile = lone?.profile ?? (await this.fused(array));
-    const ms = profile.nodes.map(({ time }) => time.medianMs);
+    // nodes that are timed one by one take longer than in a captured step
+    const share = profile.nodesMs > 0 ? profile.step.medianMs / profile.nodesMs : 1;
+    const ms = profile.nodes.map(({ time }) => share * time.medianMs);
     if (ms.length === member.graph.nodes.length) return ms;
     throw new Error(`sub-arrays of one kind have other nodes: ${member.name}`);
   }
@@ -164,7 +167,7 @@ function stepOf({ best, joint }: PartitionChoice<MeasuredJoint>): MultiplexedSte
   return {
     joint: { arrangement: "multiplexed", graph, members, subArrays: namesOf(arrays), lanes, notes },
     found: best,
-    plain,
+    ...(lanes > 1 && plain && { plain }),
   };
 }
 

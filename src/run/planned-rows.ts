@@ -7,6 +7,7 @@ import { type Interval, peakInterval } from "../memory/peak-interval.js";
 import { opOf } from "../ops/index.js";
 import { executedGraph } from "../plan/executed.js";
 import type { Decision, Plan } from "../plan/plan.js";
+import { copyTimes } from "./copy-times.js";
 import { copyMs, type NodeRow, tables } from "./node-rows.js";
 import { copiesOf, type RecomputedCopy } from "./recomputed-copies.js";
 import {
@@ -132,7 +133,7 @@ export const plannedRows = perObject((run: Source): Rows | undefined => {
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const decided = new Map(plan.decisions.map((decision) => [decision.activation, decision]));
   const copies = copiesOf(graph, planned, new Set(recomputed(plan.decisions)), (rank) => timeOf(before.nodes, rank));
-  const nodeRows = executedRows(after, planned) ?? simulatedRows(planned, own, rows, before.nodes);
+  const nodeRows = executedRows(after, planned) ?? simulatedRows(planned, own, copyTimes(run), before.nodes);
   const placeOf = places(planned, own);
   const hints = hintsOf(plan, rows, copies, placeOf);
   const wired = wiring(planned);
@@ -238,13 +239,13 @@ function hintsOf(
 function simulatedRows(
   planned: Graph,
   own: ReadonlyMap<string, number>,
-  rows: ReadonlyMap<string, ActivationRow>,
+  copies: ReadonlyMap<string, number>,
   before: readonly NodeRow[],
 ): readonly NodeRow[] {
   const times = planned.nodes.map((node) => {
     const { swap } = opOf(node);
-    const swapped = swap === "out" || swap === "in" ? rows.get(knownName(node.name, rows)) : undefined;
-    if (swap) return samplesOf([swapped?.swapMs ?? 0]);
+    const isCopy = swap === "out" || swap === "in";
+    if (swap) return samplesOf([(isCopy && copies.get(knownName(node.name, copies))) || 0]);
     return samplesOf([timeOf(before, own.get(knownName(node.name, own)) ?? -1)]);
   });
   return tables(planned, times, null, null).nodes.map((row) => ({

@@ -1,8 +1,9 @@
 import { formatBytes } from "../format.js";
-import type { Graph } from "../graph/graph.js";
+import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import { savedActivations } from "../memory/activations.js";
 import { type Layout, layout, overlaid } from "../memory/layout.js";
 import { timeline } from "../memory/liveness.js";
+import { stateUses } from "../memory/state-uses.js";
 import { type ExecutedGraph, executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
@@ -199,7 +200,7 @@ async function measureUnplanned(baseline: Graph, runtime: Runtime, measure: Meas
 }
 
 /** Whether an error says that memory did not suffice, of the device or of a library on it. */
-const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
+export const isOutOfMemory = (error: unknown): boolean => /out of memory|ALLOC_FAILED/.test((error as Error).message);
 
 /** Options for a plan that swaps no more than the host can pin, if it could want to. */
 function withinHost<Settings extends { readonly hostMemory?: string; readonly swap?: boolean }>(
@@ -209,19 +210,30 @@ function withinHost<Settings extends { readonly hostMemory?: string; readonly sw
 ): Settings {
   if (!memory || settings.hostMemory !== undefined || settings.swap === false) return settings;
   const most = pinnableBytes();
-  const all = [...savedActivations(graph).values()].reduce((sum, { bytes }) => sum + bytes, 0);
+  const bytes = [
+    ...[...savedActivations(graph).values()].map((activation) => activation.bytes),
+    ...[...stateUses(graph).keys()].map((name) => tensorBytes(tensorOf(graph, name))),
+  ];
+  const all = bytes.reduce((sum, one) => sum + one, 0);
   return all <= most ? settings : { ...settings, hostMemory: `${most}B` };
 }
 
-/** The step with every saved activation swapped out. Throws `out of memory: …` where even that does not fit. */
+/**
+ * The step with every saved activation swapped out, and where that does not suffice with all states on the host between
+ * their uses. Throws `out of memory: …` where even that does not fit.
+ */
 function offload(graph: Graph, runtime: Runtime): Graph {
   const all = [...savedActivations(graph).keys()].map((activation) => ({ activation, action: "swap" as const }));
-  const swapped = rewrite(graph, all);
-  const { arenaBytes } = layout(swapped);
+  const states = [...stateUses(graph)].flatMap(([state, { isOutput }]) => (isOutput ? [] : [{ state }]));
   const free = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
-  if (arenaBytes <= free) return swapped;
+  const fits = (step: Graph): boolean => layout(step).arenaBytes <= free;
+  const activations = rewrite(graph, all);
+  if (fits(activations)) return activations;
+  const swapped = rewrite(graph, all, states);
+  if (fits(swapped)) return swapped;
+  const { arenaBytes } = layout(swapped);
   const { peakRank } = timeline(swapped);
   throw new Error(
-    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
+    `out of memory: the step needs ${formatBytes(layout(graph).arenaBytes)}, and ${formatBytes(arenaBytes)} with every activation and state swapped out; ${runtime.device.name} has ${formatBytes(free)} free (the least is needed at ${swapped.nodes[peakRank]?.name})`,
   );
 }

@@ -5,30 +5,21 @@ import { sha256Of } from "../model/read.js";
 import { budgetBytesOf, parseBudget } from "../plan/budget.js";
 import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
+import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { eachAlone, fitCount, kindOf, type Scene } from "./alone.js";
-import { fused, fusedSizes, gradientsBeside, inTurn, type JointStep, sideBySide } from "./arrange.js";
+import { eachAlone, fitCount, kindOf } from "./alone.js";
+import { fused, fusedSizes, gradientsBeside, isInTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
-import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "./build-trials.js";
-import { arrangedOf, type Candidate, expectedMs, type Prediction, predict } from "./candidate.js";
-import { fusedAgain } from "./fused-again.js";
-import { type MultiplexedStep, multiplexedStep, ringPlan } from "./multiplexed.js";
+import { type BuiltTrial, buildTrials, checkFits, checkJointMemory } from "./build-trials.js";
+import { arrangedOf, type Prediction, predict } from "./candidate.js";
+import { type Asked, candidatesOf, executedOf, fastest } from "./candidates.js";
 import { commandOf, modelOptions, withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
-import { measureBuilt, measurePlanned, planMeasured, profileBuilt } from "./profile-built.js";
-import { asksForPlan } from "./replan.js";
+import { profileBuilt } from "./profile-built.js";
 import type { ModelInfo, Run } from "./run.js";
 import { sameAsAlone } from "./same-as-alone.js";
 import type { Arranged, Arrangement, FitCount, Together, TrialInfo } from "./together.js";
 import { trialsOf } from "./trials.js";
-
-/** Several models, and the ways of putting them into one step. */
-interface Asked extends Scene {
-  /** All ways but the multiplexed one. */
-  readonly joints: readonly JointStep[];
-  /** The budget of all plans; null without one. */
-  readonly budgetBytes: number | null;
-}
 
 /**
  * Profiles several models in one step: each model's own step for comparison, the ways of putting them together, the
@@ -39,11 +30,13 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const scene = sceneOf(file, runtime, options);
   const { trials } = scene;
   const alone = await eachAlone(scene);
-  const fits = fitCount(alone, scene.limitBytes);
+  const fits = fitCount(scene, alone);
+  // a budget that is not met is an answer; what the device does not hold is none
+  if (scene.limitBytes !== scene.budgetBytes) checkFits(trials.length, fits);
   const { candidates: all, partitions } = await candidatesOf(scene, alone);
   const predictions: (Prediction | null)[] = [];
   for (const one of all) predictions.push(await predict(one, scene, alone));
-  const candidates = await measureBest(all, scene);
+  const candidates = await executedOf(all, scene);
   const chosen = fastest(candidates);
   const { joint, values, plan } = chosen;
   const [first] = trials as [BuiltTrial];
@@ -79,7 +72,7 @@ function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): 
   const trials = buildTrials(specs, runtime, undefined, (done, total) =>
     options.onProgress?.("build steps", done, total),
   );
-  if (runtime.backend === "cpu") checkJointMemory(trials);
+  if (runtime.backend === "cpu") checkJointMemory(trials, freeHostBytes(), true);
   const freeBytes = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
   const { budget } = options;
   const given = budget === undefined ? undefined : parseBudget(budget);
@@ -127,82 +120,6 @@ function jointSteps(
 }
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
-
-const isInTurn = ({ arrangement, lanes }: JointStep): boolean => arrangement === "side-by-side" && lanes === 1;
-
-const canFit = (candidate: Candidate): boolean => expectedMs(candidate) < Number.POSITIVE_INFINITY;
-
-/** All ways that are asked for, measured and planned; under a budget also one model after the other. */
-async function candidatesOf(
-  scene: Asked,
-  alone: Parameters<typeof multiplexedStep>[1],
-): Promise<{ readonly candidates: readonly Candidate[]; readonly partitions?: Together["partitions"] }> {
-  const { runtime, options, trials, joints, budgetBytes } = scene;
-  const { arrange = "best" } = options;
-  const candidates: Candidate[] = [];
-  for (const joint of joints) {
-    const candidate = await candidateOf(joint, scene);
-    candidates.push(candidate);
-    const again = fusedAgain(candidate, scene, alone);
-    if (again) candidates.push(await candidateOf(again, scene));
-  }
-  const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
-  const rings = isWanted && trials.length > 1 ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
-  if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
-  // in turn they take the least memory: a budget may leave nothing else, or nothing that is faster
-  const isOpen = arrange === "best" ? budgetBytes !== null : !candidates.some(canFit);
-  if (isOpen && !candidates.some(({ joint }) => isInTurn(joint)))
-    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
-  return { candidates, ...(rings && { partitions: rings.partitions }) };
-}
-
-/** A joint step, measured and planned. */
-async function candidateOf(joint: JointStep, { runtime, options, trials }: Scene): Promise<Candidate> {
-  const values = jointValues(runtime, joint.graph, trials);
-  const measured = await measureBuilt({ baseline: joint.graph, values }, runtime, options);
-  return { joint, values, ...measured, plan: planMeasured(joint.graph, measured, options) };
-}
-
-/** A multiplexed step, of which the joint step in turn is measured. */
-async function multiplexedOf(
-  step: MultiplexedStep,
-  { runtime, options, trials, budgetBytes }: Asked,
-): Promise<Candidate> {
-  const { joint, found, plain } = step;
-  const values = jointValues(runtime, joint.graph, trials);
-  const measured = await measureBuilt({ baseline: joint.graph, values }, runtime, options);
-  const plan = ringPlan(step, measured.before, budgetBytes);
-  if (!plain) return { joint, values, ...measured, plan };
-  const { measuredMs, simulatedMs } = plain;
-  // forward phases may begin later than in the step that was measured
-  const unplannedMs = measuredMs + found.stepMs - found.addedMs - simulatedMs;
-  return { joint, values, ...measured, plan, plain: { measuredMs, expectedMs: unplannedMs } };
-}
-
-const leastBytes = ({ plan, before }: Candidate): number => plan?.minimumPeakBytes ?? before.arenaBytes;
-
-/** The fastest that fits; where none does, the one that comes closest to it. */
-const fastest = (candidates: readonly Candidate[]): Candidate =>
-  candidates.reduce((best, one) => {
-    if (!canFit(best) && !canFit(one)) return leastBytes(one) < leastBytes(best) ? one : best;
-    return expectedMs(one) < expectedMs(best) ? one : best;
-  });
-
-/** A planned step that is expected to take so many times as long as the fastest is not executed. */
-const closeEnough = 1.1;
-
-/** The candidates, of which those plans are executed that may be the fastest, and the multiplexed one. */
-async function measureBest(candidates: readonly Candidate[], { runtime, options }: Scene): Promise<Candidate[]> {
-  const mostMs = closeEnough * expectedMs(fastest(candidates));
-  const all: Candidate[] = [];
-  for (const one of candidates) {
-    const { plan, joint, values } = one;
-    const isTried = expectedMs(one) <= mostMs || joint.arrangement === "multiplexed";
-    if (!plan?.feasible || !isTried || runtime.backend === "estimate") all.push(one);
-    else all.push({ ...one, after: await measurePlanned(executedGraph(joint.graph, plan), runtime, values, options) });
-  }
-  return all;
-}
 
 /** Why a plan does not fit; with how many models would, where that is known. */
 function whyNot({ minimumPeakBytes }: Plan, fits: FitCount | null): string {

@@ -2,8 +2,10 @@ import type { Graph } from "../graph/graph.js";
 import { matchingNames } from "../graph/pattern.js";
 import { savedActivations } from "../memory/activations.js";
 import { budgetBytesOf, parseHostMemory, parseSlowdown } from "../plan/budget.js";
+import { ringOfPlan } from "../plan/executed.js";
 import { capacityOf } from "../plan/lane-time.js";
-import type { Constraints, Effort, Plan, PlanProblem } from "../plan/plan.js";
+import { steadyOf } from "../plan/multiplex/steady.js";
+import type { Constraints, Effort, Plan, PlannedRing, PlanProblem } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { inShort } from "./beside.js";
 import { unfitWarnings, uselessPlan, withoutPlanned } from "./notes.js";
@@ -91,12 +93,15 @@ export const effortOf = ({ timeLimit, moves }: Pick<PlanSettings, "timeLimit" | 
 });
 
 /**
- * The plan for a profiled step; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
+ * The plan for a profiled step, whose members follow one another as a ring says, if there is one; beside another planner's that plans for a budget, what μ-TWO's own comes to. Throws for
  * an unknown planner, and what `planProblem` throws.
  */
-export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings): Plan {
-  const problem = planProblem(graph, profile, settings);
-  const planned = planGraph({ ...problem, planner: settings.planner });
+export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings, ring?: PlannedRing): Plan {
+  const problem: PlanProblem = {
+    ...planProblem(graph, profile, settings),
+    ...(ring && { steady: steadyOf(graph, ringOfPlan(graph, ring), 1) }),
+  };
+  const planned = { ...planGraph({ ...problem, planner: settings.planner }), ...(ring && { ring }) };
   const plan = profile.estimated
     ? { ...planned, decisions: planned.decisions.map((one) => ({ ...one, why: `${one.why} (times estimated)` })) }
     : planned;
@@ -110,7 +115,7 @@ export function makePlan(graph: Graph, profile: Measured, settings: PlanSettings
  */
 export function planRun(run: Run, options: PlanOptions): Run {
   checkOptions("plan", options);
-  const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options));
+  const plan = makePlan(loadGraph(run.graph), run.before, withDefaults(options), run.plan?.ring);
   const { processPeak: _, ...rest } = again(run, options);
   return {
     ...rest,

@@ -2,7 +2,9 @@ import { categories, type Graph, type Node, tensorOf } from "../graph/graph.js";
 import { originalName } from "../graph/names.js";
 import { savedActivations } from "../memory/activations.js";
 import { peakHolders, timeline } from "../memory/liveness.js";
-import type { Plan } from "../plan/plan.js";
+import { stateUses } from "../memory/state-uses.js";
+import { memberOf } from "../plan/multiplex/ring.js";
+import type { Plan, PlannedRing } from "../plan/plan.js";
 import { shown } from "../schema.js";
 import { differs, firstOf, namesOf, repeated, unknown } from "./contradiction.js";
 import { contradictionInGraph } from "./graph-checks.js";
@@ -182,10 +184,13 @@ function timelineOfGraphFits({ timeline: memory, peakHolders: listed }: Profile,
 function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined {
   const rows = new Map(before.activations.map((row) => [row.name, row]));
   const nodes = new Set(namesOf(graph.nodes));
+  const known = stateUses(graph);
+  const states = plan.states ?? [];
+  const moved = new Set(states.map(({ state }) => state));
   // of the planned step: copies and parts of swaps go by what they are copies and parts of
   const isPlanned = (name: string): boolean =>
-    nodes.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
-  const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints } = plan;
+    nodes.has(name) || moved.has(name) || (originalName(name) !== name && isPlanned(originalName(name)));
+  const { decisions, budgetBytes, peakBytes, feasible, kept, timelinePeakBytes, obstacle, constraints, ring } = plan;
   const made = decisions.filter(({ action }) => action !== "keep").length;
   return (
     repeated(
@@ -205,6 +210,15 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
       const [strange] = [decision.swap?.outDone, decision.swap?.prefetch].filter((name) => name && !isPlanned(name));
       return strange !== undefined && `${place}.swap names ${shown(strange)}, which is no node`;
     }) ||
+    repeated(
+      "plan.states",
+      states.map(({ state }) => state),
+    ) ||
+    firstOf(states, ({ state, prefetch, outDone }, i) => {
+      if (!known.has(state)) return `plan.states[${i}].state is ${shown(state)}, which is no state`;
+      const [strange] = [prefetch, outDone].filter((name) => name && !nodes.has(name)) as string[];
+      return strange !== undefined && `plan.states[${i}] names ${shown(strange)}, which is no node`;
+    }) ||
     (kept + made !== rows.size && `plan.kept is ${kept}, with ${made} decisions on ${rows.size} activations`) ||
     (timelinePeakBytes > peakBytes && `plan.timelinePeakBytes is ${timelinePeakBytes}, more than ${peakBytes}`) ||
     (feasible && budgetBytes !== null && peakBytes > budgetBytes
@@ -213,7 +227,19 @@ function planFits(plan: Plan, before: Profile, graph: Graph): string | undefined
     (obstacle && !isPlanned(obstacle.node)
       ? `plan.obstacle.node is ${shown(obstacle.node)}, which is no node`
       : undefined) ||
-    unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation")
+    unknown("plan.constraints.keep", constraints?.keep ?? [], rows, "saved activation") ||
+    (ring && ringFits(ring, nodes))
+  );
+}
+
+/** Members of a ring have nodes, and what stands before something are nodes too. */
+function ringFits({ members, before }: PlannedRing, nodes: ReadonlySet<string>): string | undefined {
+  const scopes = new Set([...nodes].map((name) => memberOf({ name })));
+  return (
+    repeated("plan.ring.members", members) ||
+    unknown("plan.ring.members", members, scopes, "model or sub-array of the step") ||
+    (members.length < 2 ? `plan.ring has ${members.length} members` : undefined) ||
+    unknown("plan.ring.before", Object.entries(before).flat(), nodes, "node")
   );
 }
 

@@ -151,6 +151,19 @@ const plan = object({
   variant: v.optional(oneOf(["printed", "mended"])),
   budgetBytes: v.nullable(count),
   decisions: list(decision),
+  states: v.optional(
+    list(
+      object({
+        state: text,
+        prefetch: v.optional(text),
+        outDone: v.optional(v.nullable(text)),
+        bytes: count,
+        swapMs: quantity,
+        idleMs: quantity,
+        why: text,
+      }),
+    ),
+  ),
   kept: count,
   hostBytes: v.optional(count),
   timelinePeakBytes: count,
@@ -166,6 +179,7 @@ const plan = object({
       keep: v.optional(names),
       swap: v.optional(flag),
       recompute: v.optional(flag),
+      states: v.optional(flag),
       hostBytes: v.optional(count),
       maxAddedMs: v.optional(quantity),
     }),

@@ -6,6 +6,7 @@ import { executedGraph } from "../plan/executed.js";
 import { pcieLink } from "../plan/link.js";
 import type { Decision } from "../plan/plan.js";
 import { type StepTime, stepTime } from "../plan/step-time.js";
+import { copyTimes } from "./copy-times.js";
 import { type Modules, modulesOf } from "./modules.js";
 import { executedRows, plannedRows, unplannedRows } from "./planned-rows.js";
 import { copiesOf } from "./recomputed-copies.js";
@@ -77,7 +78,7 @@ function timed(
   rows: readonly PlannedNodeRow[],
   what: Pick<TimedStep, "name" | "how" | "measuresWaits" | "copiesBeside">,
 ): TimedStep {
-  const swapMs = new Map(run.before.activations.map((row) => [row.name, row.swapMs]));
+  const swapMs = copyTimes(run);
   const nodeMs = new Map(rows.map((row) => [row.name, row.time.medianMs]));
   const rowMs = (node: Node): number => nodeMs.get(node.name) ?? 0;
   const timeOf = (node: Node): number => (opOf(node).swap ? (swapMs.get(swappedBy(node)) ?? 0) : rowMs(node));

@@ -5,6 +5,9 @@ import { parseVariations } from "./vary.js";
 export const isTogether = ({ together, copies, vary }: Given): boolean =>
   [together, copies, vary].some((one) => one !== undefined);
 
+/** More models than this nobody has trained in one step. */
+export const mostModels = 10_000;
+
 /** How several models can be trained in one step. */
 export const arrangements = ["best", "side-by-side", "fused", "multiplexed"] as const;
 
@@ -27,7 +30,7 @@ export const togetherOptions = {
   /** So many of each model file; they differ in their seeds, and in what `vary` says, the values in turn. */
   copies: {
     flag: "--copies",
-    kind: count(1, 10_000),
+    kind: count(1, mostModels),
     help: "so many of each model, in one step; they differ in seed, and in the values of --vary in turn",
     group: "together",
     commands: ["profile", "train"],

@@ -75,6 +75,7 @@ export interface RefusedRow {
   readonly refused: string;
 }
 
+/** A way to cut the models into sub-arrays, simulated or refused. */
 export type PartitionRow = SimulatedRow | RefusedRow;
 
 /** How many models a memory holds. */

@@ -32,8 +32,10 @@ const graceMs = 1000;
  * The plans of every planner that takes a budget without solving a program for it, in steps of the same size from the unplanned
  * arena to the least peak that any of them reaches; each planner's least peak is among its points, what does not fit is
  * not. Planners without a budget have one point. With the bound of each budget, where one is proven in the time for it.
+ * Parameters and states of the optimizer stay on the device.
  */
-export function tradeoffOf(problem: PlanProblem): TradeoffPoint[] {
+export function tradeoffOf(given: PlanProblem): TradeoffPoint[] {
+  const problem = { ...given, constraints: { ...given.constraints, states: false } };
   const unplanned = planGraph({ ...problem, planner: "keepAll", budgetBytes: null }).peakBytes;
   const simulated = new Set(problem.rows.filter(({ swapMeasured }) => !swapMeasured).map(({ name }) => name));
   const planned = (planner: string, budgetBytes: number | null): TradeoffPoint[] => {

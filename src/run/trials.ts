@@ -1,4 +1,4 @@
-import { few } from "../format.js";
+import { few, formatCount } from "../format.js";
 import type { GraphTrial } from "../graph/graph.js";
 import { symbolsOf } from "../model/dimensions.js";
 import { openOnnx } from "../model/onnx.js";
@@ -7,7 +7,7 @@ import { wrongOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
 import type { OptionSpec } from "./option-kinds.js";
 import { type ModelOptions, type OptionsOf, optionTable } from "./options.js";
-import { isTogether } from "./together-options.js";
+import { isTogether, mostModels } from "./together-options.js";
 import { everyCombination, inTurn, parseVariations } from "./vary.js";
 
 /** One of several models that are trained in one step: what `mutwo profile FILE` with these options would train alone. */
@@ -45,6 +45,7 @@ export function trialsOf(file: string, options: ManyOptions): TrialSpec[] {
   for (const { name } of variations) checkVariable(name, own);
   const isInTurn = copies !== undefined || files.length > 1;
   const count = files.length * (copies ?? 1);
+  checkCount(isInTurn ? count : variations.reduce((all, { values }) => all * values.length, 1));
   const combinations = isInTurn ? inTurn(variations, count) : everyCombination(variations);
   const dims = files.length > 1 ? dimsByFile(files, own.dims ?? {}) : new Map([[file, own.dims ?? {}]]);
   const seeds = variations.some(({ name }) => name === "seed");
@@ -65,6 +66,13 @@ export function trialsOf(file: string, options: ManyOptions): TrialSpec[] {
       varied,
     };
   });
+}
+
+function checkCount(count: number): void {
+  if (count > mostModels)
+    throw new Error(
+      `too many models: ${formatCount(count)} (at most ${formatCount(mostModels)} are trained in one step)`,
+    );
 }
 
 /** Throws `cannot vary NAME: …` for what models of one step have in common, and for what nothing knows. */

@@ -7,30 +7,37 @@ export interface Varied {
 /** More values than anybody lists: a range is written out. */
 const mostValues = 10_000;
 
+/** Characters of what was given that an error repeats. */
+const mostShown = 100;
+
+const shown = (text: string): string => (text.length > mostShown ? `${text.slice(0, mostShown)}…` : text);
+
 /**
  * Reads `lr=1e-4,3e-4` or `seed=0..7`. Settings stay with what they are of: `optimizer=sgd,adam:lr=1e-3,eps=1e-7` has two
  * values. Throws one line for anything else.
  */
 export function parseVaried(text: string): Varied {
   const [, name, list = ""] = /^\s*([A-Za-z][\w.-]*)\s*=(.*)$/s.exec(text) ?? [];
-  if (!name || !list.trim()) throw new Error(`not a variation: ${text} (use lr=1e-4,3e-4 or seed=0..7)`);
+  if (!name || !list.trim()) throw new Error(`not a variation: ${shown(text)} (use lr=1e-4,3e-4 or seed=0..7)`);
   const values: string[] = [];
   for (const piece of list.split(",").map((one) => one.trim())) {
     const last = values.at(-1);
-    if (!piece) throw new Error(`a value is missing: ${text}`);
+    if (!piece) throw new Error(`a value is missing: ${shown(text)} (use lr=1e-4,3e-4)`);
     if (last?.includes(":") && /^[\w.]+=/.test(piece)) values[values.length - 1] = `${last},${piece}`;
-    else values.push(...rangeOf(piece, text));
+    else values.push(...rangeOf(piece, name));
   }
   return { name, values };
 }
 
 /** The whole numbers of `0..7`; anything else is itself. */
-function rangeOf(piece: string, text: string): string[] {
+function rangeOf(piece: string, name: string): string[] {
   const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(piece) ?? [];
   if (from === undefined) return [piece];
   const [first, last] = [Number(from), Number(to)];
   if (first > last || last - first >= mostValues)
-    throw new Error(`not a range from less to more, of at most ${mostValues} numbers: ${piece} (${text})`);
+    throw new Error(
+      `not a range from less to more, of at most ${mostValues} numbers: ${shown(piece)} (use ${shown(name)}=0..7)`,
+    );
   return Array.from({ length: last - first + 1 }, (_, i) => String(first + i));
 }
 
@@ -54,9 +61,18 @@ export const everyCombination = (all: readonly Varied[]): ReadonlyMap<string, st
     [new Map()],
   );
 
-/** So many combinations, each variation's values in turn; one that is shorter begins again. */
-export const inTurn = (all: readonly Varied[], count: number): ReadonlyMap<string, string>[] =>
-  Array.from(
+/**
+ * So many combinations, each variation's values in turn; one that is shorter begins again. Throws for one with more values than
+ * there are models.
+ */
+export function inTurn(all: readonly Varied[], count: number): ReadonlyMap<string, string>[] {
+  const long = all.find(({ values }) => values.length > count);
+  if (long)
+    throw new Error(
+      `${long.name} has ${long.values.length} values for ${count} ${count === 1 ? "model" : "models"}: with --copies or several models they are taken in turn (--copies ${long.values.length}, or leave some out)`,
+    );
+  return Array.from(
     { length: count },
     (_, i) => new Map(all.map(({ name, values }) => [name, values[i % values.length] as string] as const)),
   );
+}

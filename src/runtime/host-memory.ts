@@ -2,6 +2,7 @@ import os from "node:os";
 import koffi from "koffi";
 import { formatBytes } from "../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
+import { homeOf } from "../memory/homes.js";
 import type { Layout } from "../memory/layout.js";
 import { askForHugePages } from "./huge-pages.js";
 import type { Pointer } from "./ort-api.js";
@@ -13,12 +14,12 @@ const lineBytes = 64n;
 const littleBytes = 2 ** 26;
 
 /** Bytes that this process can still have; macOS counts what it would give back as used. */
-const freeBytes = (): number => (process.platform === "darwin" ? os.totalmem() : process.availableMemory());
+export const freeHostBytes = (): number => (process.platform === "darwin" ? os.totalmem() : process.availableMemory());
 
 /** Throws `out of memory: …` where the machine has not so many bytes left for a step's values. */
 export function checkHostMemory(bytes: number): void {
   if (bytes <= littleBytes) return;
-  const free = freeBytes();
+  const free = freeHostBytes();
   if (bytes <= free) return;
   throw new Error(
     `out of memory: the step's values need ${formatBytes(bytes)}, this machine has ${formatBytes(free)} free; bind smaller dimensions, or let --backend estimate plan without running it`,
@@ -26,7 +27,7 @@ export function checkHostMemory(bytes: number): void {
 }
 
 /** Bytes that may be pinned for a device: of what this process can still have, a tenth is left alone. */
-export const pinnableBytes = (): number => Math.floor(0.9 * freeBytes());
+export const pinnableBytes = (): number => Math.floor(0.9 * freeHostBytes());
 
 /** Throws `out of memory: …` where the host has not so many bytes left to pin for what a step swaps out. */
 export function checkPinned(bytes: number): void {
@@ -81,9 +82,15 @@ export class HostMemory {
     return this.bytesOf(name).slice();
   }
 
-  /** Writes a tensor's bytes. Throws if the size differs. */
+  /** A tensor's bytes where they lie between steps. */
+  valueOf(name: string): Uint8Array {
+    const { tensor, offsetBytes } = homeOf(this.graph, name);
+    return this.bytesOf(tensor).subarray(offsetBytes, offsetBytes + tensorBytes(tensorOf(this.graph, name)));
+  }
+
+  /** Writes a tensor's bytes where they lie between steps. Throws if the size differs. */
   write(name: string, data: Uint8Array): void {
-    const place = this.bytesOf(name);
+    const place = this.valueOf(name);
     if (data.length !== place.length) throw new Error(`value of ${name} has ${data.length} bytes, not ${place.length}`);
     place.set(data);
   }

@@ -26,7 +26,7 @@ export function loadStep(
   const loaded: LoadedStep = {
     allocatedBytes: memory.allocatedBytes,
     write: (name, data) => memory.write(name, data),
-    read: (name) => memory.read(name),
+    read: (name) => memory.valueOf(name).slice(),
     run: (options) => step.run(options),
     skipTo: (runs) => step.skipTo(runs),
     measure: (options) =>

@@ -1,7 +1,8 @@
 import { type Graph, type GraphTrial, tensorBytes, tensorOf } from "../graph/graph.js";
 import { lossPlace, putTrial, readTrial, type TrialPiece, trialPieces } from "../graph/trials.js";
 import { savedActivations } from "../memory/activations.js";
-import type { Decision } from "../plan/plan.js";
+import { stateUses } from "../memory/state-uses.js";
+import type { Decision, StatePlacement } from "../plan/plan.js";
 import { rewrite } from "../plan/rewrite.js";
 import { type BuiltTrial, jointValues } from "../run/build-trials.js";
 import { loadWithValues } from "../runtime/load.js";
@@ -15,6 +16,7 @@ export interface JointParts {
   readonly arrange: (trials: readonly BuiltTrial[]) => Graph;
   /** What is planned of the joint step of all of them. */
   readonly decisions: readonly Decision[];
+  readonly states: readonly StatePlacement[];
 }
 
 /** A model that waits for the others before the next step. */
@@ -92,7 +94,14 @@ export class JointTraining {
       ({ activation, swap }) =>
         saved.has(activation) && (!swap || (nodes.has(swap.outDone) && nodes.has(swap.prefetch))),
     );
-    return rewrite(graph, decisions);
+    const uses = stateUses(graph);
+    const isLeft = (node: string | null | undefined): boolean => !node || nodes.has(node);
+    const states = this.parts.states
+      .filter(({ state }) => uses.has(state))
+      .map(({ state, prefetch, outDone }) =>
+        isLeft(prefetch) && isLeft(outDone) ? { state, prefetch, outDone } : { state },
+      );
+    return rewrite(graph, decisions, states);
   }
 
   private piecesOf(name: string, tensor: string): TrialPiece[] {

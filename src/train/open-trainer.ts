@@ -114,5 +114,5 @@ async function plannedStep(
   const made = await profileBuilt(file, built, runtime, options);
   if (made.plan === null) return { graph: baseline, run: made };
   checkFeasible(made.plan);
-  return { graph: rewrite(baseline, made.plan.decisions), run: made };
+  return { graph: rewrite(baseline, made.plan.decisions, made.plan.states), run: made };
 }

@@ -1,5 +1,6 @@
 import type { Graph } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
+import { layout } from "../memory/layout.js";
 import { fused, sideBySide } from "../run/arrange.js";
 import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "../run/build-trials.js";
 import { checkOptions } from "../run/option-checks.js";
@@ -9,6 +10,7 @@ import { type PlannedStep, planBuilt } from "../run/profile-built.js";
 import { asksForPlan } from "../run/replan.js";
 import type { Arrangement } from "../run/together.js";
 import { type TrialSpec, trialsOf } from "../run/trials.js";
+import { freeHostBytes } from "../runtime/host-memory.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
 import { JointTraining } from "./joint-training.js";
@@ -70,14 +72,22 @@ export async function openJoint(specs: readonly TrialSpec[], options: TrainersOp
     const trials = buildTrials(specs, runtime, "tensors", (done, total) =>
       options.onProgress?.("build steps", done, total),
     );
-    if (backend === "cpu") checkJointMemory(trials);
-    const arrange = arranging(runtime, trials, options.arrange);
+    const free = runtime.freeBytes?.() ?? freeHostBytes();
+    // what a plan swaps out takes none of the device's
+    if (backend === "cpu" || !asksForPlan(options)) checkJointMemory(trials, free, backend === "cpu");
+    const arrange = arranging(runtime, trials, free, options.arrange);
     const graph = arrange(trials);
     const values = jointValues(runtime, graph, trials);
     const planned = asksForPlan(options) ? await planBuilt({ baseline: graph, values }, runtime, options) : null;
     const plan = planned?.plan;
     if (plan) checkFeasible(plan);
-    const joint = new JointTraining({ runtime, trials, arrange, decisions: plan?.decisions ?? [] });
+    const joint = new JointTraining({
+      runtime,
+      trials,
+      arrange,
+      decisions: plan?.decisions ?? [],
+      states: plan?.states ?? [],
+    });
     let open = trials.length;
     // the device is given back when the last of them is closed
     const shared: Runtime = Object.create(runtime, { close: { value: () => --open || runtime.close() } });
@@ -95,8 +105,12 @@ export async function openJoint(specs: readonly TrialSpec[], options: TrainersOp
 }
 
 /** What puts some of all models into one step as it is asked for; without a wish fused where something can be. */
-function arranging(runtime: Runtime, all: readonly BuiltTrial[], wish: OptionsOf<"profile">["arrange"] = "best") {
-  const limit = runtime.freeBytes?.() ?? Number.POSITIVE_INFINITY;
+function arranging(
+  runtime: Runtime,
+  all: readonly BuiltTrial[],
+  limit: number,
+  wish: OptionsOf<"profile">["arrange"] = "best",
+) {
   let arrays: readonly (readonly string[])[] | undefined;
   const fuse = (trials: readonly BuiltTrial[]): Graph => {
     const left = new Set(trials.map(({ spec }) => spec.name));
@@ -112,7 +126,10 @@ function arranging(runtime: Runtime, all: readonly BuiltTrial[], wish: OptionsOf
   const arranged: Readonly<Record<Arrangement | "best", (trials: readonly BuiltTrial[]) => Graph>> = {
     "side-by-side": (trials) => sideBySide(runtime, trials, limit).graph,
     fused: fuse,
-    best: fuse,
+    best(trials) {
+      const graph = fuse(trials);
+      return layout(graph).arenaBytes <= limit ? graph : sideBySide(runtime, trials, limit).graph;
+    },
     multiplexed() {
       throw new Error(
         "nothing is trained multiplexed: the next batch would have to be there a step before (arrange: fused)",

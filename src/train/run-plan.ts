@@ -52,7 +52,7 @@ export function plannedAs(run: Run, file: string, { own, asRun }: StepForms): Gr
     );
   if (plan === null) return own;
   checkFeasible(plan);
-  return rewrite(own, plan.decisions);
+  return rewrite(own, plan.decisions, plan.states);
 }
 
 /** Throws `infeasible budget: …` for a plan that does not fit its budget. */

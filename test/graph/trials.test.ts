@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../src/build/text.js";
 import type { Graph, GraphTrial } from "../../src/graph/graph.js";
-import { fusedCount, jointName, lossPlace, putTrial, readTrial, trialPieces } from "../../src/graph/trials.js";
+import {
+  fusedCount,
+  jointName,
+  lossPlace,
+  memberOf,
+  putTrial,
+  readTrial,
+  trialPieces,
+} from "../../src/graph/trials.js";
 import { bytesOf, valuesOf } from "../../src/graph/values.js";
 
 const alone = { name: "m0", array: "m0", loss: "m0/loss" };
@@ -93,6 +101,25 @@ test("putTrial and readTrial find a flat buffer's parameters wherever the joint 
   );
 });
 
+test("trialPieces finds states of parameters that lie in another flat buffer than alone, or in none", () => {
+  const tensors = new Map(joint.tensors);
+  const a = tensors.get("f0/a");
+  const state = tensors.get("f0/p.m");
+  assert.ok(a && state);
+  tensors.set("f0/a", { ...a, within: { tensor: "f0/q", offsetBytes: 4 } });
+  tensors.set("f0/q.m", { ...state, name: "f0/q.m", shape: [3] });
+  const pieces = (names: ReadonlyMap<string, typeof a>) =>
+    trialPieces({ ...joint, tensors: names }, fused[1] as GraphTrial, own, "p.m").map(
+      ({ ownOffset: _, ...piece }) => piece,
+    );
+  assert.deepEqual(pieces(tensors), [
+    { tensor: "f0/q.m", offsetBytes: 8, bytes: 4 },
+    { tensor: "f0/p.m", offsetBytes: 8, bytes: 8 },
+  ]);
+  const { within: _, ...single } = a;
+  assert.deepEqual(pieces(new Map(tensors).set("f0/a", single))[0], { tensor: "f0/a.m", offsetBytes: 4, bytes: 4 });
+});
+
 test("lossPlace(graph, trial) is the scalar, or the trial's entry of the vector of losses", () => {
   assert.deepEqual(lossPlace(graph, alone), { tensor: "m0/loss", offsetBytes: 0, bytes: 4 });
   assert.deepEqual(lossPlace(graph, fused[1] ?? alone), { tensor: "f0/losses", offsetBytes: 4, bytes: 4 });
@@ -107,4 +134,10 @@ test("fusedCount and jointName go by the sub-array", () => {
       [2, "f0/w"],
     ],
   );
+});
+
+test("memberOf(graph) tells of a name which member it is of", () => {
+  const of = memberOf(graph);
+  assert.deepEqual(["m0/w", "f0/update/Sub", "m1/w", "w", "loss/Add", "/a/b"].map(of), ["m0", "f0", "", "", "", ""]);
+  assert.equal(memberOf({})("m0/w"), "");
 });

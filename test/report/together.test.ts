@@ -2,7 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runSummary } from "../../src/commands/summary.js";
 import { reportHtml } from "../../src/report/report.js";
-import { answerLine, answerRows, fitsLine, sameLine } from "../../src/report/together.js";
+import {
+  adviceLine,
+  answerLine,
+  answerRows,
+  extraLine,
+  fitsLine,
+  partitionRows,
+  sameLine,
+} from "../../src/report/together.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import type { Arranged, Together } from "../../src/run/together.js";
 import { at } from "../at.js";
@@ -99,6 +107,8 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     worst: "m1/w",
   };
   assert.match(sameLine({ ...together, sameAsAlone: off }), /differ by at most 2\.0e-7 \(m1\/w\); a fused kernel/);
+  const wrong = { ...off, worstRelativeError: 0.9 };
+  assert.match(sameLine({ ...together, sameAsAlone: wrong }), /9\.0e-1 \(m1\/w\); that is more than rounding/);
 });
 
 test("a run of several models says so in its summary and report", async () => {
@@ -110,4 +120,103 @@ test("a run of several models says so in its summary and report", async () => {
   const text = runSummary(run);
   assert.match(text, /one after another/);
   assert.match(text, /every model was compared with itself alone: .* equal in every bit/);
+});
+
+const planned: Together = {
+  ...together,
+  arranged: [
+    arranged({ lanes: 4, unplannedMs: 20, measuredMs: null, why: "no plan fits the budget, the least is 6.00 GiB" }),
+    arranged({ arrangement: "fused", subArrays: [["m0", "m1", "m2", "m3"]], unplannedMs: 10, peakBytes: 2 ** 30 }),
+    arranged({
+      arrangement: "multiplexed",
+      lanes: 2,
+      subArrays: [
+        ["m0", "m1"],
+        ["m2", "m3"],
+      ],
+      unplannedMs: 10,
+      addedMs: 0.2,
+      predictedMs: 10.2,
+      measuredMs: 10.4,
+      plannedPeakBytes: 2 ** 29,
+      basis: "the step without the plan, as measured, and what the plan adds",
+    }),
+  ],
+  executed: "multiplexed",
+  partitions: [
+    {
+      sizes: [2, 2],
+      feasible: true,
+      stepMs: 10.2,
+      addedMs: 0.2,
+      peakBytes: 2 ** 29,
+      unplannedBytes: 2 ** 30,
+      hostBytes: 2 ** 20,
+      lag: 0.5,
+      planner: "mutwo",
+      recomputed: 3,
+      swapped: 1,
+      chosen: true,
+    },
+    {
+      sizes: [1, 1, 1, 1],
+      feasible: false,
+      stepMs: 12,
+      addedMs: 0,
+      peakBytes: 2 ** 30,
+      unplannedBytes: 2 ** 30,
+      hostBytes: 0,
+      lag: 1,
+      planner: null,
+      recomputed: 0,
+      swapped: 0,
+    },
+    { sizes: [4], refused: "not simulated" },
+  ],
+};
+
+test("adviceLine says what to do, extraLine what the μ-TWO plan costs beside the fastest step without one", () => {
+  assert.equal(
+    adviceLine(planned),
+    "what to do: train all 4 models at once, μ-TWO: 10 000 steps of each take 104 s instead of 6.00 min, in 512 MiB of memory, and each learns what it learns alone",
+  );
+  const slow = { ...planned, alone: { ...planned.alone, stepMs: 10 } };
+  assert.equal(
+    adviceLine(slow),
+    "what to do: train the 4 models one after another; in one step they would take 104 s instead of 100 s",
+  );
+  assert.equal(adviceLine({ ...planned, executed: "side-by-side" }), "");
+  assert.equal(
+    extraLine(planned),
+    "μ-TWO within the budget takes 400 µs more (+4.0 %) than the fastest step without a plan, fused (4 models as one, 10.0 ms) at 50.0 % of its peak",
+  );
+  assert.equal(extraLine(together), "");
+});
+
+test("answerRows(together) say how far predictions are from what was measured, and what the plan adds", () => {
+  const [, side, , ring] = answerRows(planned);
+  assert.deepEqual(
+    [side?.hours, side?.predicted, side?.added],
+    ["no plan fits the budget, the least is 6.00 GiB", "–", "–"],
+  );
+  assert.deepEqual([ring?.predicted, ring?.added], ["10.2 ms (−1.9 %)", "200 µs (+2.0 %)"]);
+});
+
+test("partitionRows(together) are the partitions that were simulated, with a verdict for each", () => {
+  assert.deepEqual(
+    partitionRows(planned).map((row) => Object.values(row)),
+    [
+      [
+        "2 + 2",
+        "taken",
+        "10.2 ms",
+        "200 µs",
+        "512 MiB (1.00 GiB unplanned)",
+        "3 recomputed, 1 swapped, 1.00 MiB on the host (mutwo)",
+      ],
+      ["1 + 1 + 1 + 1", "over the budget", "12.0 ms", "0 ms", "1.00 GiB", "everything kept"],
+      ["4", "not simulated", "–", "–", "–", "–"],
+    ],
+  );
+  assert.deepEqual(partitionRows(together), []);
 });

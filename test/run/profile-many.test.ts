@@ -3,9 +3,13 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
+import { layout } from "../../src/memory/layout.js";
+import { executedGraph } from "../../src/plan/executed.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import { plannedGraph } from "../../src/run/planned-rows.js";
 import { readRun } from "../../src/run/read-run.js";
+import { planRun } from "../../src/run/replan.js";
+import { loadGraph } from "../../src/run/run.js";
 import { at } from "../at.js";
 
 const mlp = at("fixtures/mlp.ts.onnx");
@@ -110,6 +114,12 @@ test("profileModel(file, {arrange: multiplexed}) executes the μ-TWO step within
   assert.equal(taken?.peakBytes, plan.peakBytes);
   assert.ok(rows.every(({ feasible, stepMs }) => !feasible || stepMs >= (taken?.stepMs ?? 0)));
   assert.equal(plannedGraph(run)?.nodes.length, after.nodes.length);
+  // another plan of it is one for the same ring
+  const again = planRun(run, { budget: "95%", planner: "mutwo" });
+  assert.deepEqual(again.plan?.ring, plan.ring);
+  assert.ok(again.plan?.feasible);
+  const { graph: planned } = executedGraph(loadGraph(again.graph), again.plan);
+  assert.equal(layout(planned).arenaBytes, again.plan.peakBytes);
   // the run is read back as it is
   const file = path.join(mkdtempSync(path.join(tmpdir(), "mutwo-many-")), "run.json");
   writeFileSync(file, JSON.stringify(run));
@@ -157,6 +167,36 @@ test("profileModel(file, {copies, budget}) says how many models fit with and wit
     const more = await profileModel(resnet, { ...options, copies, arrange: "side-by-side", budget: `${limitBytes}B` });
     assert.equal(more.plan?.feasible, feasible, `${copies} copies`);
   }
+});
+
+test("fused models whose settings differ have their states where each of them looks for it", async () => {
+  const options = { ...quick, loss: "ce", optimizer: "adam", copies: 3, vary: ["lr=1e-3,1e-2"], dims: { batch: 8 } };
+  const { together } = await profileModel(resnet, { ...options, arrange: "fused" });
+  assert.ok(together?.sameAsAlone && (together.sameAsAlone.worstRelativeError ?? 1) < 1e-5);
+});
+
+test("with states on the host between their uses more models fit: as many as it says, and no more", async () => {
+  const bert = at("fixtures/bert_tiny.ts.onnx");
+  const options = { ...quick, loss: "ce", optimizer: "adam", moves: 300, timeLimit: 60, planner: "best" } as const;
+  const limitBytes = 1_040_000;
+  const profiled = (copies: number, hostMemory?: string) =>
+    profileModel(bert, {
+      ...options,
+      ...(hostMemory && { hostMemory }),
+      copies,
+      arrange: "side-by-side",
+      budget: `${limitBytes}B`,
+    });
+  const without = await profiled(2);
+  const run = await profiled(5, "1GiB");
+  const [few, many] = [without.together?.fits?.planned ?? 0, run.together?.fits?.planned ?? 0];
+  assert.ok(many > 5 * few, `${many} and ${few}`);
+  assert.ok(run.plan?.feasible && run.plan.states?.length);
+  assert.deepEqual(run.equality?.different, []);
+  assert.ok(run.together?.sameAsAlone?.bitwise);
+  assert.ok((await profiled(many, "1GiB")).plan?.feasible);
+  const more = await profiled(many + 1, "1GiB");
+  assert.equal(more.plan?.feasible, false);
 });
 
 test("a model that does not fit the options is named", async () => {

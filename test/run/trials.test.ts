@@ -22,7 +22,7 @@ test("trialsOf(file, {vary}) is every combination of the values", () => {
 });
 
 test("trialsOf(file, {copies, vary}) are so many, the values in turn", () => {
-  assert.deepEqual(said({ copies: 3, vary: ["lr=1,2", "seed=4..9"] }), [
+  assert.deepEqual(said({ copies: 3, vary: ["lr=1,2", "seed=4..6"] }), [
     "m0 adam:eps=1e-7,lr=1 4",
     "m1 adam:eps=1e-7,lr=2 5",
     "m2 adam:eps=1e-7,lr=1 6",
@@ -92,6 +92,12 @@ const wrong: readonly (readonly [options: Partial<ManyOptions>, message: RegExp]
     { vary: ["budget=1GiB,2GiB"] },
     /^cannot vary budget: it is of all models together \(vary a setting of adam, seed, dim\.NAME, loss, /,
   ],
+  [{ copies: 2, vary: ["lr=1,2,3"] }, /^lr has 3 values for 2 models: .* \(--copies 3, or leave some out\)$/],
+  [
+    { vary: ["seed=0..999", "lr=1,2,3,4,5,6,7,8,9,10,11"] },
+    /^too many models: 11,000 \(at most 10,000 are trained in one step\)$/,
+  ],
+  [{ together: [dropout], copies: 9000 }, /^too many models: 18,000 /],
   [{ vary: ["no-tf32=1"] }, /^cannot vary no-tf32: it is of all models together /],
   [{ vary: ["copies=1,2"] }, /^cannot vary copies: it is of all models together /],
   [

@@ -18,9 +18,9 @@ const refused: readonly (readonly [text: string, message: string])[] = [
   ["lr", "not a variation: lr (use lr=1e-4,3e-4 or seed=0..7)"],
   ["lr=", "not a variation: lr= (use lr=1e-4,3e-4 or seed=0..7)"],
   ["=3", "not a variation: =3 (use lr=1e-4,3e-4 or seed=0..7)"],
-  ["lr=1,,2", "a value is missing: lr=1,,2"],
-  ["seed=7..0", "not a range from less to more, of at most 10000 numbers: 7..0 (seed=7..0)"],
-  ["seed=0..99999", "not a range from less to more, of at most 10000 numbers: 0..99999 (seed=0..99999)"],
+  ["lr=1,,2", "a value is missing: lr=1,,2 (use lr=1e-4,3e-4)"],
+  ["seed=7..0", "not a range from less to more, of at most 10000 numbers: 7..0 (use seed=0..7)"],
+  ["seed=0..99999", "not a range from less to more, of at most 10000 numbers: 0..99999 (use seed=0..7)"],
 ];
 
 for (const [text, message] of refused)
@@ -35,7 +35,11 @@ test("everyCombination(all) has the first variation's values change slowest; of 
   assert.throws(() => everyCombination(of("lr=1,2,1")), { message: "a value is given twice: lr=1" });
 });
 
-test("inTurn(all, count) begins shorter lists again", () => {
+test("inTurn(all, count) begins shorter lists again, and refuses values that no model would have", () => {
+  assert.throws(() => inTurn(of("lr=1,2,3", "seed=0..7"), 7), {
+    message:
+      "seed has 8 values for 7 models: with --copies or several models they are taken in turn (--copies 8, or leave some out)",
+  });
   const words = inTurn(of("lr=1,2,3", "seed=0..7"), 8).map((one) => [...one.values()].join());
   assert.deepEqual(words, ["1,0", "2,1", "3,2", "1,3", "2,4", "3,5", "1,6", "2,7"]);
 });

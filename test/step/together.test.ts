@@ -108,7 +108,7 @@ for (const lanes of [1, 2, 7])
     const budgetBytes = Math.round((least + whole) / 2);
     const plan = planGraph({ ...problem, budgetBytes, planner: "best" });
     assert.ok(plan.feasible);
-    const planned = rewrite(joint, plan.decisions);
+    const planned = rewrite(joint, plan.decisions, plan.states);
     assert.ok(layout(planned).arenaBytes <= budgetBytes);
     assert.ok(planned.nodes.length > joint.nodes.length);
     assert.deepEqual(planned.trials, joint.trials);

@@ -17,7 +17,13 @@ const built = (options: object) =>
 test("JointTraining.stepOf(name).run() waits for all models that are left; what is written of one is read of it alone", async () => {
   const trials = built({ copies: 2 });
   const arrange = (left: typeof trials) => sideBySide(runtime, left, Number.POSITIVE_INFINITY).graph;
-  const joint = new JointTraining({ runtime, trials, arrange: (left) => arrange([...left]), decisions: [] });
+  const joint = new JointTraining({
+    runtime,
+    trials,
+    arrange: (left) => arrange([...left]),
+    decisions: [],
+    states: [],
+  });
   const [one, other] = ["m0", "m1"].map((name) => joint.stepOf(name)) as [
     ReturnType<typeof joint.stepOf>,
     ReturnType<typeof joint.stepOf>,

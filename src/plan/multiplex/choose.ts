@@ -20,7 +20,7 @@ export interface PartitionProblem<J extends Joint> extends Omit<MultiplexProblem
 
 /** A joint graph of sub-arrays in turn; what its lanes come to may be known for it alone. */
 export type Joint = Pick<MultiplexProblem, "graph" | "nodeMs" | "members"> &
-  Partial<Pick<MultiplexProblem, "capacity" | "stages" | "constraints">>;
+  Partial<Pick<MultiplexProblem, "capacity" | "stages" | "serial" | "constraints">>;
 
 export interface Refused {
   readonly refused: string;
@@ -62,6 +62,12 @@ export interface PartitionChoice<J extends Joint> {
   /** Its joint graph. */
   readonly joint: J | undefined;
 }
+
+/** A plan that adds less than such a share of the step's time is not planned once more. */
+const leastAdded = 0.005;
+
+const isWorthRefining = ({ feasible, addedMs, stepMs }: Multiplexed): boolean =>
+  !feasible || addedMs > leastAdded * stepMs;
 
 const key = (shares: readonly Share[]): string => shares.map(({ kind, size }) => `${kind}:${size}`).join(" ");
 
@@ -108,9 +114,10 @@ export async function choosePartition<J extends Joint>(problem: PartitionProblem
     outcomes.push(outcomeOf(shares, joint, found));
     if (!best || better(best.found, found) === found) best = { at: outcomes.length - 1, found, shares, joint };
   }
-  if (best?.found.plan && refine) {
+  if (best?.found.plan && refine && isWorthRefining(best.found)) {
     const { joint, found, shares, at } = best;
-    const refined = multiplex({ ...settings, ...joint, planner: refine, lags: [found.lag] });
+    const { stages } = found.ring;
+    const refined = multiplex({ ...settings, ...joint, planner: refine, lags: [found.lag], stages, serial: false });
     if (better(found, refined) === refined) {
       best = { ...best, found: refined };
       outcomes[at] = outcomeOf(shares, joint, refined);

@@ -39,6 +39,8 @@ export interface MultiplexProblem {
   readonly capacity?: number;
   /** How late forward phases may begin, as in `ringOf`. */
   readonly lags?: readonly number[];
+  /** Beside stages also without any, which takes less memory: a plan adds less. */
+  readonly serial?: boolean;
 }
 
 /** How the members of a joint graph are executed, and what that comes to. */
@@ -70,6 +72,12 @@ export interface Multiplexed {
 
 /** Forward phases that begin with the backward phase beside them, half-way and after it. */
 const usualLags = [0, 0.5, 1];
+
+/** A plan of another way is made where that way is so much faster without one, as a share of the time. */
+const leastGain = 0.02;
+
+/** Further ways are planned until then, ms, where the effort says nothing. */
+const usualLimitMs = 10_000;
 
 /** One way to execute the members, planned into the budget if it does not fit. */
 class Way {
@@ -198,18 +206,44 @@ export function better<T extends Pick<Multiplexed, "feasible" | "stepMs" | "peak
  * `planGraph` does.
  */
 export function multiplex(problem: MultiplexProblem): Multiplexed {
-  const { graph, nodeMs, planner = "mutwo", variant, lags = usualLags, stages = 0, budgetBytes } = problem;
+  const { graph, nodeMs, planner = "mutwo", variant, lags = usualLags, stages = 0, serial, budgetBytes } = problem;
   const members = problem.members.length > 1 ? inOrder(problem) : problem.members;
-  const ways = (members.length > 1 ? lags : [1]).map(
-    (lag) => new Way(problem, ringOf(graph, nodeMs, members, { lag, stages }), lag),
-  );
+  const kinds = (members.length > 1 ? lags : [1]).map((lag) => ({ lag, stages }));
+  if (serial && stages && members.length > 1) kinds.push({ lag: 1, stages: 0 });
+  const ways = kinds.map((kind) => new Way(problem, ringOf(graph, nodeMs, members, kind), kind.lag));
   const plain = ways.map((way) => way.plain());
-  if (budgetBytes === null || plain.some(({ feasible }) => feasible)) return plain.reduce(better);
-  if (planner === "mutwo" && variant === "printed" && members.length > 1) {
+  if (budgetBytes === null) return plain.reduce(better);
+  if (planner === "mutwo" && variant === "printed" && members.length > 1 && !plain.some(({ feasible }) => feasible)) {
     const found = printedRing({ graph, nodeMs, rows: rowsOf(problem) }, members, stages, budgetBytes);
     const { peakBytes, feasible, cases } = found;
     const way = new Way(problem, found.ring, 1);
     return { ...way.decided(found.decisions), printed: { peakBytes, feasible, cases } };
   }
-  return ways.map((way) => way.planned(planner)).reduce(better);
+  return fastest(ways, plain, planner, problem.effort?.timeLimitMs ?? usualLimitMs);
+}
+
+/**
+ * The best of some ways: the fastest that fits as it is, or the plan of the smallest one; then plans of those that may be
+ * faster, small ones first, as long as time is left.
+ */
+function fastest(
+  ways: readonly Way[],
+  plain: readonly Multiplexed[],
+  planner: string,
+  timeLimitMs: number,
+): Multiplexed {
+  const until = performance.now() + timeLimitMs;
+  const fitting = plain.filter(({ feasible }) => feasible);
+  let best = fitting.length ? fitting.reduce(better) : undefined;
+  const bySize = ways
+    .map((way, i) => ({ way, as: plain[i] as Multiplexed }))
+    .sort((a, z) => a.as.peakBytes - z.as.peakBytes);
+  for (const { way, as } of bySize) {
+    if (as.feasible) continue;
+    if (best && performance.now() > until) break;
+    if (best?.feasible && as.stepMs >= (1 - leastGain) * best.stepMs) continue;
+    const found = way.planned(planner);
+    best = best ? better(best, found) : found;
+  }
+  return best as Multiplexed;
 }

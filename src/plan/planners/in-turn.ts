@@ -1,7 +1,10 @@
 import type { Graph, Node, Tensor } from "../../graph/graph.js";
 import { perObject } from "../../graph/memo.js";
-import { timeline } from "../../memory/liveness.js";
+import { storages } from "../../memory/storages.js";
+import { hostStates } from "../host-states.js";
 import type { Decision, Planner, PlanProblem } from "../plan.js";
+import { placedInTurn, stateOptions } from "../state-options.js";
+import { copyTimes, decided, groupOf, hosted, withStates } from "./on-host.js";
 import { type Choice, judge, meets, planOf } from "./prefix.js";
 
 /** Layouts waste a little, and what they waste is taken off the budgets so many times. */
@@ -64,10 +67,11 @@ function kindOf({ nodes, tensors }: Graph, prefix: string): string {
 function problemOf(problem: PlanProblem, turn: Turn, budgetBytes: number | null): PlanProblem {
   const { first, graph, prefix } = turn;
   const { keep, maxAddedMs, ...constraints } = problem.constraints ?? {};
+  const { states: _, ...rest } = problem;
   const nodeMs = problem.nodeMs.slice(first, first + graph.nodes.length);
   const sum = (all: readonly number[]): number => all.reduce((total, ms) => total + ms, 0);
   return {
-    ...problem,
+    ...rest,
     graph,
     nodeMs,
     budgetBytes,
@@ -90,54 +94,122 @@ function problemOf(problem: PlanProblem, turn: Turn, budgetBytes: number | null)
 }
 
 /** A decision on one step's activation as that on the activation of the same name of another one. */
-function asOf(decision: Decision, from: string, to: string): Choice {
+export function decisionOf(decision: Decision, from: string, to: string): Choice {
   const renamed = (name: string): string => `${to}${name.slice(from.length)}`;
   const { activation, swap, why, order: _order, peakBytesAfter: _peak, ...rest } = decision;
   return {
     ...rest,
     activation: renamed(activation),
     ...(swap && { swap: { outDone: renamed(swap.outDone), prefetch: renamed(swap.prefetch) } }),
-    why: why.replaceAll(from, to),
+    why: from ? why.replaceAll(from, to) : why,
   };
+}
+
+/** The most bytes of other steps that live beside a step: what stays on the device, and states that come or go. */
+function besideBytes(joint: Graph, { prefix, graph }: Turn): number {
+  const rank = ranksOf(joint);
+  const [first, last] = [graph.nodes[0], graph.nodes.at(-1)].map((node) => rank.get(node?.name ?? "") ?? 0) as [
+    number,
+    number,
+  ];
+  const change = new Float64Array(last - first + 2);
+  for (const { name, bytes, resident, start, end } of storages(joint).all) {
+    if (name.startsWith(prefix) || (!resident && (end < first || start > last))) continue;
+    const [from, until] = resident ? [first, last] : [Math.max(first, start), Math.min(last, end)];
+    change[from - first] = (change[from - first] as number) + bytes;
+    change[until - first + 1] = (change[until - first + 1] as number) - bytes;
+  }
+  let [live, most] = [0, 0];
+  for (const bytes of change) {
+    live += bytes;
+    most = Math.max(most, live);
+  }
+  return most;
+}
+
+const ranksOf = perObject(
+  ({ nodes }: Graph): ReadonlyMap<string, number> => new Map(nodes.map(({ name }, rank) => [name, rank])),
+);
+
+/** The plan of all steps with those of a problem's states on the host that it names. */
+function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[]): ReturnType<Planner> {
+  const { states = [], budgetBytes, graph } = problem;
+  const joint = states.length ? hostStates(graph, states) : graph;
+  /** By the kind of step. */
+  const beside = new Map<string, number>();
+  for (const turn of turns) beside.set(turn.kind, Math.max(beside.get(turn.kind) ?? 0, besideBytes(joint, turn)));
+  let waste = 0;
+  for (let count = 1; ; count++) {
+    const plans = new Map<string, { readonly prefix: string; readonly plan: ReturnType<Planner> }>();
+    const choices: Choice[] = [];
+    let [leastBytes, feasible] = [0, true];
+    for (const turn of turns) {
+      const others = beside.get(turn.kind) as number;
+      const own = budgetBytes === null ? null : Math.max(1, budgetBytes - others - waste);
+      const known = plans.get(turn.kind) ?? { prefix: turn.prefix, plan: planner(problemOf(problem, turn, own)) };
+      plans.set(turn.kind, known);
+      const { plan, prefix } = known;
+      for (const decision of plan.decisions) choices.push(decisionOf(decision, prefix, turn.prefix));
+      leastBytes = Math.max(leastBytes, others + plan.minimumPeakBytes);
+      feasible &&= plan.feasible;
+    }
+    const prefix = judge(problem, choices);
+    const fits = feasible && meets(problem, prefix);
+    const over = prefix.arenaBytes() - (budgetBytes ?? Number.POSITIVE_INFINITY);
+    if (fits || !feasible || over <= 0 || count === mostTries) {
+      const unplanned = judge(problem, []);
+      return planOf(
+        problem,
+        [unplanned, ...choices.map(() => prefix)],
+        prefix,
+        fits,
+        fits ? Math.min(leastBytes, prefix.arenaBytes()) : Math.max(leastBytes, prefix.arenaBytes()),
+      );
+    }
+    waste += over;
+  }
 }
 
 /**
  * A planner for steps that follow one another in one graph: what each holds in between is gone when the next begins, so each
- * is planned for itself, within what the others' residents leave; steps of the same nodes and shapes once.
+ * is planned for itself, within what lives beside it; steps of the same nodes and shapes once. Where that does not suffice,
+ * or takes time, the states of some are on the host while others run.
  */
 export const inTurn =
   (planner: Planner): Planner =>
   (problem) => {
     const turns = turnsOf(problem.graph)?.all as readonly Turn[];
-    const residents = timeline(problem.graph).residentBytes;
-    let waste = 0;
-    for (let count = 1; ; count++) {
-      const plans = new Map<string, { readonly prefix: string; readonly plan: ReturnType<Planner> }>();
-      const choices: Choice[] = [];
-      let [leastBytes, feasible] = [0, true];
-      for (const turn of turns) {
-        const others = residents - timeline(turn.graph).residentBytes;
-        const own = problem.budgetBytes === null ? null : Math.max(1, problem.budgetBytes - others - waste);
-        const known = plans.get(turn.kind) ?? { prefix: turn.prefix, plan: planner(problemOf(problem, turn, own)) };
-        plans.set(turn.kind, known);
-        const { plan, prefix } = known;
-        for (const decision of plan.decisions) choices.push(asOf(decision, prefix, turn.prefix));
-        leastBytes = Math.max(leastBytes, others + plan.minimumPeakBytes);
-        feasible &&= plan.feasible;
-      }
-      const prefix = judge(problem, choices);
-      const fits = feasible && meets(problem, prefix);
-      const over = prefix.arenaBytes() - (problem.budgetBytes ?? Number.POSITIVE_INFINITY);
-      if (fits || !feasible || over <= 0 || count === mostTries) {
-        const unplanned = judge(problem, []);
-        return planOf(
-          problem,
-          [unplanned, ...choices.map(() => prefix)],
-          prefix,
-          fits,
-          Math.max(leastBytes, fits ? 0 : prefix.arenaBytes()),
-        );
-      }
-      waste += over;
-    }
+    const options = stateOptions(problem);
+    const groups = turns
+      .map(({ prefix }) => groupOf(options.filter(({ name }) => name.startsWith(prefix))))
+      .filter(({ bytes }) => bytes > 0);
+    return withStates(problem, planTurns(planner, problem, turns), {
+      groups,
+      chosen: (count) => spread(groups, count),
+      // two places: what leaves and what comes next lie beside what runs
+      placed: [2, 1].map(
+        (places) => (taken) =>
+          placedInTurn(
+            problem,
+            taken.map(({ states }) => states),
+            places,
+          ),
+      ),
+      planWith: (states, placements) => ({
+        ...planTurns(planner, { ...problem, states: placements, stateMs: copyTimes(states) }, turns),
+        states: decided(states, placements),
+      }),
+      // each step's own copies are within it
+      planWaiting: (states, placements) => {
+        const own = hosted(problem, states, placements);
+        return {
+          ...planTurns(planner, own, turnsOf(own.graph)?.all as readonly Turn[]),
+          states: decided(states, placements),
+        };
+      },
+    });
   };
+
+/** So many of a list, evenly spread, the ends last: a copy can hide beside those that stay in between. */
+const spread = <T>(all: readonly T[], count: number): T[] =>
+  Array.from({ length: count }, (_, i) => all[Math.floor(((i + 0.5) * all.length) / count)] as T);

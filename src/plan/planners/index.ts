@@ -9,6 +9,7 @@ import { checkmate } from "./checkmate.js";
 import { keepAll, recomputeAll } from "./fixed.js";
 import { inTurn, turnsOf } from "./in-turn.js";
 import { mutwo } from "./mutwo.js";
+import { onHost } from "./on-host.js";
 import { optimal } from "./optimal.js";
 import { sqrt } from "./sqrt.js";
 import { swapAll } from "./swap-all.js";
@@ -33,9 +34,14 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
   };
 }
 
-/** A planner for a problem: of steps that are executed one after the other each is planned for itself. */
-const suited = (planner: Planner, { graph, steady }: PlanProblem): Planner =>
-  !steady && needBudget.has(planner) && turnsOf(graph) ? inTurn(planner) : planner;
+/**
+ * A planner for a problem: of steps that are executed one after the other each is planned for itself, and states are on the
+ * host where activations alone do not suffice.
+ */
+function suited(planner: Planner, { graph, steady }: PlanProblem): Planner {
+  if (steady || !needBudget.has(planner)) return planner;
+  return turnsOf(graph) ? inTurn(planner) : onHost(planner);
+}
 
 /** Those that reach low peaks, and take no time to. */
 const lowest = ["swapAll", "recomputeAll", "sqrt", "capuchin", "mutwo"];

@@ -34,12 +34,15 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   problem: PlanProblem,
   choices: readonly C[],
 ): Prefix<C> {
-  const { graph, nodeMs, rows, steady, capacity = 1 } = problem;
-  const rewritten = rewrite(graph, choices);
+  const { graph, nodeMs, rows, states, stateMs, steady, capacity = 1 } = problem;
+  const rewritten = rewrite(graph, choices, states);
   const planned = steady?.execute(rewritten) ?? rewritten;
   const { peakBytes, peakRank } = timeline(planned);
   const ms = new Map(graph.nodes.map((node, rank) => [node.name, nodeMs[rank] as number]));
-  const swapMs = new Map(rows.map((row) => [row.name, row.swapMs / (steady?.swapShare ?? 1)]));
+  const swapMs = new Map([
+    ...(stateMs ?? []),
+    ...rows.map((row) => [row.name, row.swapMs / (steady?.swapShare ?? 1)] as const),
+  ]);
   const msOf = (node: Node): number =>
     opOf(node).swap
       ? (swapMs.get(originalName(node.outputs[0] as string)) as number)

@@ -171,14 +171,14 @@ export class Cuda {
     this.calls.write(to, from, onHost);
   }
 
-  /** Copies device memory into a typed array, and waits for it. */
-  read(into: Uint8Array, from: Pointer): void {
-    this.calls.read(into, from, toHost);
-  }
-
   /** Copies pinned memory of the host into a typed array. */
   readHost(into: Uint8Array, from: Pointer): void {
     this.calls.read(into, from, onHost);
+  }
+
+  /** Copies device memory into a typed array, and waits for it. */
+  read(into: Uint8Array, from: Pointer): void {
+    this.calls.read(into, from, toHost);
   }
 
   copy(to: Pointer, from: Pointer, bytes: number, kind: number, stream: Pointer): void {

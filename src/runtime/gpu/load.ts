@@ -18,7 +18,7 @@ export function loadOnGpu(graph: Graph, layout: Layout, gpu: Gpu): LoadedStep {
         return layout.arenaBytes + step.staging.bytes;
       },
       write: (name, data) => step.memory.write(name, data),
-      read: step.read,
+      read: step.readValue,
       run: (options) => step.run(options),
       stage: (values) => step.staging.put(values),
       skipTo: (runs) => step.skipTo(runs),

@@ -1,5 +1,6 @@
 import { formatBytes } from "../../format.js";
 import { type Graph, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { type Home, homeOf } from "../../memory/homes.js";
 import type { Layout } from "../../memory/layout.js";
 import { checkPinned } from "../host-memory.js";
 import type { Pointer } from "../ort-api.js";
@@ -59,25 +60,37 @@ export class StepMemory {
   };
 
   /** Copies a tensor's bytes out, when all that was started before is done. */
-  readonly read = (name: string): Uint8Array => {
-    const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(this.graph, name))));
-    this.gpu.cuda.wait(this.gpu.stream);
-    const { cuda } = this.gpu;
-    if (!bytes.length) return bytes;
-    if (this.layout.hostOffsets.has(name)) cuda.readHost(bytes, this.address(name));
-    else cuda.read(bytes, this.address(name));
-    return bytes;
-  };
+  readonly read = (name: string): Uint8Array => this.taken(name, { tensor: name, offsetBytes: 0 });
 
-  /** Writes a tensor's value, when all that was started before is done. Throws if the size differs. */
+  /** The same of its value between steps: of a state that is on the device only while it is used from the host. */
+  readonly readValue = (name: string): Uint8Array => this.taken(name, homeOf(this.graph, name));
+
+  private taken(name: string, { tensor, offsetBytes }: Home): Uint8Array {
+    const { cuda, stream } = this.gpu;
+    const bytes = new Uint8Array(new ArrayBuffer(tensorBytes(tensorOf(this.graph, name))));
+    cuda.wait(stream);
+    const at = this.address(tensor) + BigInt(offsetBytes);
+    if (!bytes.length) return bytes;
+    if (this.isOnHost(tensor)) cuda.readHost(bytes, at);
+    else cuda.read(bytes, at);
+    return bytes;
+  }
+
+  private isOnHost(tensor: string): boolean {
+    return this.layout.hostOffsets.has(tensor);
+  }
+
+  /** Writes a tensor's value between steps, when all that was started before is done. Throws if the size differs. */
   write(name: string, data: Uint8Array): void {
     const bytes = tensorBytes(tensorOf(this.graph, name));
     if (data.length !== bytes) throw new Error(`value of ${name} has ${data.length} bytes, not ${bytes}`);
-    this.gpu.cuda.wait(this.gpu.stream);
-    const { cuda } = this.gpu;
+    const { cuda, stream } = this.gpu;
+    const { tensor, offsetBytes } = homeOf(this.graph, name);
+    const at = this.address(tensor) + BigInt(offsetBytes);
+    cuda.wait(stream);
     if (!bytes) return;
-    if (this.layout.hostOffsets.has(name)) cuda.writeHost(this.address(name), data);
-    else cuda.write(this.address(name), data);
+    if (this.isOnHost(tensor)) cuda.writeHost(at, data);
+    else cuda.write(at, data);
   }
 
   /** Writes the constants that lie in the arena. */

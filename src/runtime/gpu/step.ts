@@ -132,6 +132,12 @@ export class GpuStep {
     return this.memory.read(name);
   };
 
+  /** A tensor's value between steps, when all that was started before is done. */
+  readonly readValue = (name: string): Uint8Array => {
+    this.turnTo(0);
+    return this.memory.readValue(name);
+  };
+
   /** The lane that the node at an index runs in. */
   laneOf(index: number): number {
     return this.laneOfNode[index] as number;

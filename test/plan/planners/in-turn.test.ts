@@ -29,7 +29,8 @@ const joint = (graphs: readonly Graph[], lanes = 1): Graph =>
 function problemOf(graph: Graph): PlanProblem {
   const nodeMs = graph.nodes.map((_, i) => 1 + (i % 7) / 7);
   const rows = activationRows(graph, nodeMs, { swapMs: (bytes) => bytes / 1e5, swapMeasured: false });
-  return { graph, nodeMs, rows, budgetBytes: null, effort: { moves: 500, timeLimitMs: 120_000 } };
+  const effort = { moves: 500, timeLimitMs: 120_000 };
+  return { graph, nodeMs, rows, budgetBytes: null, effort, constraints: { states: false } };
 }
 
 test("turnsOf(graph) are the steps of a joint graph of one lane, and of no other", () => {
@@ -59,7 +60,7 @@ for (const planner of ["best", "mutwo", "capuchin", "sqrt"])
     const plan = planGraph({ ...problemOf(graph), planner, budgetBytes });
     assert.ok(plan.feasible, `${plan.peakBytes} of ${budgetBytes}`);
     assert.ok(plan.peakBytes <= budgetBytes);
-    assert.equal(layout(rewrite(graph, plan.decisions)).arenaBytes, plan.peakBytes);
+    assert.equal(layout(rewrite(graph, plan.decisions, plan.states)).arenaBytes, plan.peakBytes);
     // every step has the decisions of the first
     const of = (prefix: string) => plan.decisions.filter(({ activation }) => activation.startsWith(prefix));
     assert.ok(of("m0/").length > 0);
@@ -85,4 +86,42 @@ test("what may not be recomputed, swapped or evicted is so in every step", () =>
       .map(({ activation, action }) => [activation, action]),
     [],
   );
+});
+
+test("models that do not fit with all states on the device do with those of some on the host, as few as it takes", () => {
+  const small = fixtureStep(runtime, "bert_tiny.ts.onnx", { loss: "ce", optimizer: "adam" });
+  const alone = problemOf(small);
+  const { constraints: _, ...problem } = problemOf(joint(Array.from({ length: 6 }, () => small)));
+  const quick = { ...problem, rows: problem.rows.map((row) => ({ ...row, swapMs: row.memoryBytes / 1e6 })) };
+  const residents = timeline(small).residentBytes;
+  const least = planGraph({ ...alone, planner: "sqrt", budgetBytes: 1 }).minimumPeakBytes;
+  const planned = (budgetBytes: number) => planGraph({ ...quick, planner: "sqrt", budgetBytes });
+  const stateOwners = ({ states = [] }: ReturnType<typeof planned>): number =>
+    new Set(states.map(({ state }) => state.split("/")[0])).size;
+  let before = 0;
+  for (const onDevice of [4, 3, 1]) {
+    const budgetBytes = onDevice * residents + Math.round(1.05 * least);
+    const plan = planned(budgetBytes);
+    assert.ok(plan.feasible && plan.peakBytes <= budgetBytes, `${plan.peakBytes} of ${budgetBytes}`);
+    assert.equal(layout(rewrite(problem.graph, plan.decisions, plan.states)).arenaBytes, plan.peakBytes);
+    assert.ok(stateOwners(plan) >= Math.max(before, 6 - onDevice), `${stateOwners(plan)} of 6 on the host`);
+    assert.ok((plan.hostBytes ?? 0) > 0 && plan.addedMs > 0);
+    before = stateOwners(plan);
+  }
+  // less than the states of one model beside the work of another
+  const tight = planned(Math.round(1.1 * least));
+  assert.ok(tight.feasible && stateOwners(tight) === 6);
+  assert.ok(tight.peakBytes < 6 * residents);
+  const never = planned(Math.round(0.5 * least));
+  assert.ok(!never.feasible && never.minimumPeakBytes <= tight.peakBytes && never.minimumPeakBytes > 0.5 * least);
+  const forbidden = { constraints: { swap: false }, planner: "sqrt", budgetBytes: Math.round(1.1 * least) };
+  const without = planGraph({ ...quick, ...forbidden });
+  assert.ok(!without.feasible && without.states === undefined);
+  const room = planGraph({
+    ...quick,
+    planner: "sqrt",
+    budgetBytes: residents + 2 * least,
+    constraints: { hostBytes: 1 },
+  });
+  assert.ok(!room.feasible && !room.states);
 });

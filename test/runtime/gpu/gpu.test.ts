@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { writeSafetensors } from "../../../src/model/safetensors.js";
+import type { Run } from "../../../src/run/run.js";
 import { holdsProvider, installedFolder } from "../../../src/runtime/libraries/ort-library.js";
 import { readCheckpoint } from "../../../src/train/checkpoint.js";
 import { at } from "../../at.js";
@@ -183,6 +184,30 @@ test("mutwo profile --backend cuda --planner compares under deterministic kernel
   const inStep = between(calls.lastIndexOf("cudaStreamBeginCapture"), calls.lastIndexOf("cudaStreamEndCapture"));
   assert.ok(inStep > 0 && longest >= 2 * inStep, `${longest} of ${inStep} in a step`);
   assert.ok(launches(graphs.at(-1) as number) > 0, "both steps are timed in turn after");
+  assert.match(calls.at(-1) ?? "", held);
+});
+
+test("a budget below what models in turn hold has their states copied in and out within the captured step", {
+  skip,
+}, () => {
+  const out = path.join(root, "states");
+  const { status, stderr, calls } = mutwo(
+    `profile ${at("fixtures/mlp.ts.onnx")} --loss ce --optimizer adam --copies 4 --arrange side-by-side --budget 3MB --moves 300 --backend cuda --iterations 1 --warmups 0 --no-pictures --json --out`
+      .split(" ")
+      .concat(out),
+  );
+  assert.equal(status, 0, stderr);
+  const [folder = ""] = readdirSync(out);
+  const { plan } = JSON.parse(readFileSync(path.join(out, folder, "run.json"), "utf8")) as Run;
+  assert.ok(plan?.feasible && plan.states?.length, stderr);
+  const captured = calls.flatMap((call, i) => (call === "cudaStreamBeginCapture" ? [i] : []));
+  const ends = calls.flatMap((call, i) => (call === "cudaStreamEndCapture" ? [i] : []));
+  const copies = captured.map((from, i) => times(calls.slice(from, ends[i]), "cudaMemcpyAsync"));
+  // every state that is renewed goes both ways
+  assert.ok(
+    copies.some((count) => count >= 2 * (plan.states?.length ?? 0)),
+    String(copies),
+  );
   assert.match(calls.at(-1) ?? "", held);
 });
 

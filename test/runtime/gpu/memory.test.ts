@@ -2,15 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseGraph } from "../../../src/build/text.js";
 import { layout } from "../../../src/memory/layout.js";
+import { rewrite } from "../../../src/plan/rewrite.js";
 import { StepMemory } from "../../../src/runtime/gpu/memory.js";
 import { Releases } from "../../../src/runtime/gpu/releases.js";
 import { FakeMemory } from "./fake-memory.js";
 
 const graph = parseGraph("graph(float32[3,4] x) => (y) { h = Exp(x) y = Tanh(h) }");
 
-const loaded = (freeBytes = 2 ** 30) => {
+const loaded = (freeBytes = 2 ** 30, step = graph) => {
   const memory = new FakeMemory();
   const written: [bigint, number][] = [];
+  const read: bigint[] = [];
   const cuda = {
     name: "Fake GPU",
     freeBytes: () => freeBytes,
@@ -20,13 +22,13 @@ const loaded = (freeBytes = 2 ** 30) => {
     hostFree: memory.free,
     wait: () => {},
     read: () => {},
-    readHost: () => {},
     write: (to: bigint, { length }: Uint8Array) => void written.push([to, length]),
-    writeHost: () => {},
+    readHost: (_: Uint8Array, from: bigint) => void read.push(from),
+    writeHost: (to: bigint, { length }: Uint8Array) => void written.push([to, length]),
   };
   const releases = new Releases();
-  const step = new StepMemory(graph, layout(graph), { cuda, stream: 1n }, releases);
-  return { memory, written, releases, step };
+  const loadedStep = new StepMemory(step, layout(step), { cuda, stream: 1n }, releases);
+  return { memory, written, read, releases, step: loadedStep };
 };
 
 test("address(tensor) lies in the arena; write puts its bytes there", () => {
@@ -39,6 +41,31 @@ test("address(tensor) lies in the arena; write puts its bytes there", () => {
   assert.equal(step.read("y").length, 48);
   releases.close();
   assert.equal(memory.held.size, 0);
+});
+
+test("the value between steps of a state that comes from the host, and of its slices, is written and read there", () => {
+  const hosted = rewrite(
+    parseGraph(`graph(float32[2] x, parameter float32[6] all, parameter float32[2] w within all+8) => (y) {
+  y = Mul(x, w)
+update:
+  parameter all.next = Exp(all)
+  state all -> all.next
+}`),
+    [],
+    [{ state: "all" }],
+  );
+  const { step, written, read } = loaded(2 ** 30, hosted);
+  const home = step.address("all@swap/host");
+  step.write("w", new Uint8Array(8));
+  step.write("all", new Uint8Array(24));
+  assert.deepEqual(written, [
+    [home + 8n, 8],
+    [home, 24],
+  ]);
+  step.readValue("w");
+  step.read("w");
+  assert.deepEqual(read, [home + 8n]);
+  assert.equal(step.address("w"), step.address("all") + 8n);
 });
 
 test("what is wrong is one line: no room, a value of another size, no such tensor", () => {

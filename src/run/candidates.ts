@@ -1,0 +1,122 @@
+import { executedGraph } from "../plan/executed.js";
+import type { Alone, Scene } from "./alone.js";
+import { inTurn, isInTurn, type JointStep } from "./arrange.js";
+import { jointValues } from "./build-trials.js";
+import { type Candidate, expectedMs } from "./candidate.js";
+import { fusedAgain } from "./fused-again.js";
+import { type MultiplexedStep, multiplexedStep, ringPlan } from "./multiplexed.js";
+import { withDefaults } from "./option-forms.js";
+import { measureBuilt, measurePlanned, planMeasured } from "./profile-built.js";
+import { asksForPlan } from "./replan.js";
+import type { PartitionRow } from "./together.js";
+
+/** Several models, and the ways of putting them into one step. */
+export interface Asked extends Scene {
+  /** All ways but the multiplexed one. */
+  readonly joints: readonly JointStep[];
+  /** The budget of all plans; null without one. */
+  readonly budgetBytes: number | null;
+}
+
+/** Planners that search for long: what they plan, μ-TWO's own has planned before, which takes no time. */
+const searching: ReadonlySet<string> = new Set(["best", "optimal", "checkmate"]);
+
+const canFit = (candidate: Candidate): boolean => expectedMs(candidate) < Number.POSITIVE_INFINITY;
+
+/** All ways that are asked for, measured and planned; under a budget also one model after the other. */
+export async function candidatesOf(
+  scene: Asked,
+  alone: readonly Alone[],
+): Promise<{ readonly candidates: readonly Candidate[]; readonly partitions?: readonly PartitionRow[] }> {
+  const { runtime, options, trials, joints, budgetBytes } = scene;
+  const { arrange = "best" } = options;
+  const candidates: Candidate[] = [];
+  const isMany = trials.length > 1;
+  for (const joint of joints) {
+    const candidate = await candidateOf(joint, scene);
+    const again = fusedAgain(candidate, scene, alone);
+    candidates.push(candidate, ...(again ? [await candidateOf(again, scene)] : []));
+  }
+  const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
+  const rings = isWanted && isMany ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
+  if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
+  // in turn they take the least memory: a budget may leave nothing else, or nothing that is faster
+  const isOpen = arrange === "best" ? budgetBytes !== null : !candidates.some(canFit);
+  if (isOpen && !candidates.some(({ joint }) => isInTurn(joint)))
+    candidates.push(await candidateOf(inTurn(runtime, trials), scene));
+  return { candidates: refined(candidates, scene), ...(rings && { partitions: rings.partitions }) };
+}
+
+/** A joint step, measured and planned by a planner that takes no time. */
+async function candidateOf(joint: JointStep, { runtime, options, trials }: Scene): Promise<Candidate> {
+  const values = jointValues(runtime, joint.graph, trials);
+  const measured = await measureBuilt({ baseline: joint.graph, values }, runtime, options);
+  const { planner } = withDefaults(options);
+  const quick = asksForPlan(options) && searching.has(planner) ? { ...options, planner: "mutwo" } : options;
+  return { joint, values, ...measured, plan: planMeasured(joint.graph, measured, quick) };
+}
+
+/** A multiplexed step, of which the joint step in turn is measured. */
+async function multiplexedOf(
+  step: MultiplexedStep,
+  { runtime, options, trials, budgetBytes }: Asked,
+): Promise<Candidate> {
+  const { joint, found, plain } = step;
+  const values = jointValues(runtime, joint.graph, trials);
+  const measured = await measureBuilt({ baseline: joint.graph, values }, runtime, options);
+  const plan = ringPlan(step, measured.before, budgetBytes);
+  if (!plain) return { joint, values, ...measured, plan };
+  const { measuredMs, simulatedMs } = plain;
+  // forward phases may begin later than in the step that was measured
+  const unplannedMs = measuredMs + found.stepMs - found.addedMs - simulatedMs;
+  return { joint, values, ...measured, plan, plain: { measuredMs, expectedMs: unplannedMs } };
+}
+
+/** A better plan may make a step so many times as fast as the one that there is: one of a longer search. */
+const worthSearching = 1.3;
+
+/**
+ * The candidates, of which those that may be the fastest are planned by the planner that is asked for; the one that comes
+ * closest to the budget, where none fits.
+ */
+function refined(candidates: readonly Candidate[], { options }: Asked): Candidate[] {
+  if (!searching.has(withDefaults(options).planner)) return [...candidates];
+  const best = fastest(candidates);
+  return candidates.map((one): Candidate => {
+    const { plan, before, joint } = one;
+    // the multiplexed step was planned by it already
+    if (!plan || plan.ring || (plan.feasible && !plan.decisions.length)) return one;
+    const isFaster = before.step.medianMs < expectedMs(best) && expectedMs(one) <= worthSearching * expectedMs(best);
+    if (one !== best && !isFaster) return one;
+    const longer = planMeasured(joint.graph, one, options);
+    return longer && (longer.feasible || !plan.feasible) ? { ...one, plan: longer } : one;
+  });
+}
+
+const leastBytes = ({ plan, before }: Candidate): number => plan?.minimumPeakBytes ?? before.arenaBytes;
+
+/** The fastest that fits; where none does, the one that comes closest to it. */
+export const fastest = (candidates: readonly Candidate[]): Candidate =>
+  candidates.reduce((best, one) => {
+    if (!canFit(best) && !canFit(one)) return leastBytes(one) < leastBytes(best) ? one : best;
+    return expectedMs(one) < expectedMs(best) ? one : best;
+  });
+
+/** A planned step that is expected to take so many times as long as the fastest is not executed. */
+const closeEnough = 1.1;
+
+/** The candidates, of which those plans are executed that may be the fastest, and the multiplexed one. */
+export async function executedOf(
+  candidates: readonly Candidate[],
+  { runtime, options }: Pick<Scene, "runtime" | "options">,
+): Promise<Candidate[]> {
+  const mostMs = closeEnough * expectedMs(fastest(candidates));
+  const all: Candidate[] = [];
+  for (const one of candidates) {
+    const { plan, joint, values } = one;
+    const isTried = expectedMs(one) <= mostMs || joint.arrangement === "multiplexed";
+    if (!plan?.feasible || !isTried || runtime.backend === "estimate") all.push(one);
+    else all.push({ ...one, after: await measurePlanned(executedGraph(joint.graph, plan), runtime, values, options) });
+  }
+  return all;
+}
