@@ -4,14 +4,12 @@ import type { Gpu } from "./context.js";
 import type { Convolution, ConvolutionSpec, KernelRecipe, Trial } from "./cudnn-convolutions.js";
 import { type GroupedTile, groupedSource } from "./source/convolution.js";
 import { type GroupedShape, hasLines, isNarrow } from "./source/convolution-lines.js";
-import { isWide, wideSource } from "./source/convolution-wide.js";
 import { filterGradientSource, splitsOf } from "./source/filter-gradient.js";
-import { isWideFilter, wideFilterGradientSource, wideSplitsOf } from "./source/filter-gradient-wide.js";
 import type { KernelSource } from "./source/kernel.js";
 
 /** What kernels of convolutions are compiled and launched with. */
 export type KernelMeans = Pick<Gpu, "compiler" | "attends" | "cudnn"> & {
-  readonly cuda: Pick<Gpu["cuda"], "multiprocessors" | "capability">;
+  readonly cuda: Pick<Gpu["cuda"], "multiprocessors">;
 };
 
 /** Kernels that compute a convolution one after another. */
@@ -47,8 +45,8 @@ const [mostTaps, mostStride] = [9, 2];
 /** Elements of a window for a few channels. */
 const mostNarrowTaps = 64;
 
-/** Compute capability of devices with products of whole warpgroups. */
-const wideCapability = 90;
+/** From more parts of a filters' gradient on half as many are tried too. */
+const manySplits = 8;
 
 /** Kernels count elements in 32 bits. */
 const mostElements = 2 ** 30;
@@ -76,10 +74,10 @@ export function groupedShape(spec: ConvolutionSpec): GroupedShape | undefined {
   const taps = shape.kernel[0] * shape.kernel[1];
   const isFew = isNarrow(shape) && !shape.transposed;
   const isWhole = [isFew ? 0 : shape.channels, shape.made].every((count) => count % channelStep === 0);
-  const isEnough = shape.made >= leastMade;
+  const isWide = shape.made >= leastMade;
   const isSmall = [x, w, y].every((one) => elementCount(one) < mostElements);
   return isWhole &&
-    isEnough &&
+    isWide &&
     isSmall &&
     taps <= (isFew ? mostNarrowTaps : mostTaps) &&
     Math.max(...shape.strides) <= mostStride &&
@@ -95,22 +93,15 @@ function launchesOf({ cuda }: KernelMeans, spec: ConvolutionSpec): Launches[] {
   if (spec.kind !== "filter") {
     const isStrided = shape.transposed && Math.max(...shape.strides) > 1;
     const known = isStrided ? stridedTiles : isNarrow(shape) ? narrowTiles : tiles;
-    const wide = cuda.capability === wideCapability && isWide(shape) ? [wideSource(shape)] : [];
-    return [...known.map((tile) => groupedSource(shape, tile)), ...wide].map((source) => ({
-      sources: [source],
-      workspaceBytes: 0,
-    }));
+    return known.map((tile) => ({ sources: [groupedSource(shape, tile)], workspaceBytes: 0 }));
   }
-  const { capability, multiprocessors } = cuda;
-  const own = filterGradientSource(shape, splitsOf(shape, multiprocessors));
-  const wide =
-    capability === wideCapability && isWideFilter(shape)
-      ? [wideFilterGradientSource(shape, wideSplitsOf(shape, multiprocessors))]
-      : [];
-  return [own, ...wide].map(({ first, second, workspaceBytes }) => ({
-    sources: second ? [first, second] : [first],
-    workspaceBytes,
-  }));
+  const splits = splitsOf(shape, cuda.multiprocessors);
+  // what many blocks make in parts is added up afterwards: fewer may be faster
+  const all = splits > manySplits ? [splits, splits >> 1] : [splits];
+  return all.map((count) => {
+    const { first, second, workspaceBytes } = filterGradientSource(shape, count);
+    return { sources: second ? [first, second] : [first], workspaceBytes };
+  });
 }
 
 /** A convolution by kernels of ours. */

@@ -5,8 +5,7 @@ import { cString, type Pointer, pointerArray } from "../ort-api.js";
 
 /** An op's bits must not depend on what it is fused with: no fused multiply-add. */
 const options = (capability: number, includes: readonly string[]): string[] => [
-  // products of warpgroups are for this kind alone
-  `--gpu-architecture=sm_${capability}${capability === 90 ? "a" : ""}`,
+  `--gpu-architecture=sm_${capability}`,
   "--fmad=false",
   "--std=c++17",
   ...includes.map((folder) => `--include-path=${folder}`),

@@ -77,6 +77,7 @@ export function filterGradientSource(shape: GroupedShape, splits: number): Filte
   const out = (narrow ? 8 * warps * columns : tileRead * taps) + 4;
   const blocksMade = Math.ceil(shape.made / tileMade);
   const blocksRead = Math.ceil(shape.channels / tileRead);
+  const size = shape.groups * shape.made * shape.channels * taps;
   const values = {
     STEP: step,
     THREADS: threads,
@@ -182,16 +183,6 @@ ${layoutOf.begin}
   const blocks = blocksMade * blocksRead * shape.groups * splits;
   const sharedBytes = 4 * Math.max(2 * stage, tileMade * out);
   const first = { ...named(text, blocks, threads), sharedBytes };
-  return inSplits(shape, first, splits);
-}
-
-/** The gradient of filters by a kernel that makes it, or so many parts of it one after another, which are then added up. */
-export function inSplits(
-  { groups, made, channels, kernel }: GroupedShape,
-  first: KernelSource,
-  splits: number,
-): FilterGradient {
-  const size = groups * made * channels * kernel[0] * kernel[1];
   if (splits === 1) return { first, workspaceBytes: 0 };
   const addition = (
     name: string,

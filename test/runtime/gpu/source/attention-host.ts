@@ -1,5 +1,4 @@
 import { instructions, type Kind, shortProduct } from "../../../../src/runtime/gpu/source/attention-instructions.js";
-import { wideProduct } from "../../../../src/runtime/gpu/source/convolution-wide.js";
 import type { KernelSource } from "../../../../src/runtime/gpu/source/kernel.js";
 
 // what PTX says of the instructions of tensor cores, for one warp on the host: which thread holds what (the figures of
@@ -85,26 +84,6 @@ static void multiply_short(float (&c)[4], const unsigned (&a)[4], unsigned b) {
 }
 `;
 
-const emulatedWide = (columns: number): string => `
-template <int FAR> static void multiply_wide(float (&d)[${columns / 2}], const unsigned (&a)[4], const float* b) {
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 * 32;
-  for (int i = 0; i < 4; i++) lefts[threadIdx.x][i] = a[i];
-  syncWarp();
-  for (int i = 0; i < ${columns / 2}; i++) {
-    const int row = lane / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + lane % 4 * 2 + i % 2;
-    for (int k = 0; k < 8; k++)
-      d[i] += __uint_as_float(lefts[warp + row % 8 * 4 + k % 4][row / 8 + k / 4 * 2]) *
-              b[k / 4 * (FAR / 4) + column / 8 * 32 + column % 8 * 4 + k % 4];
-  }
-  syncWarp();
-}
-static void wide_begin() {}
-static void wide_end() {}
-template <int N> static void wide_wait() {}
-static void seen_by_products() {}
-static void held(float&) {}
-`;
-
 const bfloat16 = `
 static float widen(unsigned short x) { return __uint_as_float((unsigned)x << 16); }
 static unsigned bits_of(float x) {
@@ -132,8 +111,6 @@ const emulated: Partial<Record<Kind, string>> = {
 export function emulate(source: KernelSource, kind: Kind): KernelSource {
   const written = source.source
     .replace(instructions[kind], () => emulated[kind] as string)
-    .replace(shortProduct, () => emulatedShort)
-    .replace(wideProduct(64), () => emulatedWide(64))
-    .replace(wideProduct(32), () => emulatedWide(32));
+    .replace(shortProduct, () => emulatedShort);
   return { ...source, source: `${written}using ${source.name}_::${source.name};\n` };
 }
