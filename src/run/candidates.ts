@@ -34,9 +34,8 @@ export async function candidatesOf(
   const isMany = trials.length > 1;
   for (const joint of joints) {
     const candidate = await candidateOf(joint, scene);
-    candidates.push(candidate);
     const again = fusedAgain(candidate, scene, alone);
-    if (again) candidates.push(await candidateOf(again, scene));
+    candidates.push(candidate, ...(again ? [await candidateOf(again, scene)] : []));
   }
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
   const rings = isWanted && isMany ? await multiplexedStep(scene, alone, budgetBytes) : undefined;

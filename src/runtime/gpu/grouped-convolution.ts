@@ -45,6 +45,9 @@ const [mostTaps, mostStride] = [9, 2];
 /** Elements of a window for a few channels. */
 const mostNarrowTaps = 64;
 
+/** From more parts of a filters' gradient on half as many are tried too. */
+const manySplits = 8;
+
 /** Kernels count elements in 32 bits. */
 const mostElements = 2 ** 30;
 
@@ -92,8 +95,13 @@ function launchesOf({ cuda }: KernelMeans, spec: ConvolutionSpec): Launches[] {
     const known = isStrided ? stridedTiles : isNarrow(shape) ? narrowTiles : tiles;
     return known.map((tile) => ({ sources: [groupedSource(shape, tile)], workspaceBytes: 0 }));
   }
-  const { first, second, workspaceBytes } = filterGradientSource(shape, splitsOf(shape, cuda.multiprocessors));
-  return [{ sources: second ? [first, second] : [first], workspaceBytes }];
+  const splits = splitsOf(shape, cuda.multiprocessors);
+  // what many blocks make in parts is added up afterwards: fewer may be faster
+  const all = splits > manySplits ? [splits, splits >> 1] : [splits];
+  return all.map((count) => {
+    const { first, second, workspaceBytes } = filterGradientSource(shape, count);
+    return { sources: second ? [first, second] : [first], workspaceBytes };
+  });
 }
 
 /** A convolution by kernels of ours. */

@@ -255,7 +255,7 @@ test("mutwo profile of a step that does not fit with everything swapped out eith
   assert.equal(status, 2);
   assert.match(
     stderr,
-    /^mutwo: out of memory: the step needs [\d.]+ MiB, and [\d.]+ MiB with every activation swapped out; /m,
+    /^mutwo: out of memory: the step needs [\d.]+ MiB, and [\d.]+ MiB with every activation and state swapped out; /m,
   );
   assert.match(calls.at(-1) ?? "", held);
 });
