@@ -1,14 +1,18 @@
-import { type Graph, type Node, prune, type Tensor, tensorOf } from "../graph/graph.js";
+import { consumers, type Graph, type Node, producers, prune, type Tensor, tensorOf } from "../graph/graph.js";
 import { placedWith } from "../graph/lanes.js";
+import { greatest, least } from "../graph/lists.js";
 import { nextName, type SwapPart, shiftedName } from "../graph/names.js";
 import { homes } from "../memory/homes.js";
 import { type StateUses, stateUses } from "../memory/state-uses.js";
 import type { StatePlacement } from "./plan.js";
+import { slicesOf, sliceUpdates } from "./sliced-update.js";
 import { FreeNames, Insertions, swapOps } from "./swap.js";
 
 /** Ranks of a state's uses, and those of the nodes before which its copies begin and are awaited. */
 interface Hosted extends StateUses {
   readonly name: string;
+  /** The state that it is a slice of. */
+  readonly whole?: string;
   readonly prefetch: number;
   readonly outDone: number;
 }
@@ -18,11 +22,12 @@ function hostedOf(graph: Graph, placements: readonly StatePlacement[]): Hosted[]
   const known = stateUses(graph);
   const ranks = new Map(graph.nodes.map((node, rank) => [node.name, rank]));
   const seen = new Set<string>();
-  return placements.map(({ state: name, prefetch: into, outDone: out }) => {
+  return placements.flatMap(({ state: name, prefetch: into, outDone: out, sliced }) => {
     const uses = known.get(name);
     if (!uses || homes(graph).has(name) || uses.isOutput) throw new Error(`no state that can leave: ${name}`);
     if (seen.has(name)) throw new Error(`two decisions: ${name}`);
     seen.add(name);
+    if (sliced) return slicedOf(graph, name);
     const rankOf = (node: string): number => {
       const rank = ranks.get(node);
       if (rank === undefined) throw new Error(`unknown node: ${node} (state ${name})`);
@@ -34,8 +39,29 @@ function hostedOf(graph: Graph, placements: readonly StatePlacement[]): Hosted[]
       throw new Error(
         `copies of a state out of order: ${[prefetch, uses.first, uses.last, outDone].join(" < ")} (${name})`,
       );
-    return { ...uses, name, prefetch, outDone };
+    return [{ ...uses, name, prefetch, outDone }];
   });
+}
+
+/** The slices of a state: each comes while the one before it is renewed, and leaves while the next one is. */
+function slicedOf(graph: Graph, whole: string): Hosted[] {
+  const read = consumers(graph);
+  const made = producers(graph);
+  const next = new Map(graph.state.map(({ before, after }) => [before, after]));
+  const slices = (slicesOf(graph, whole) ?? []).map((name) => {
+    const after = next.get(name);
+    const ranks = [
+      ...(read.get(name) ?? []),
+      ...(after ? [made.get(after) as number, ...(read.get(after) ?? [])] : []),
+    ];
+    return { name, whole, first: least(ranks), last: greatest(ranks), isRenewed: after !== undefined, isOutput: false };
+  });
+  const order = slices.filter(({ first }) => Number.isFinite(first)).sort((a, z) => a.first - z.first);
+  return order.map((slice, i) => ({
+    ...slice,
+    prefetch: order[i - 1]?.first ?? slice.first,
+    outDone: (order[i + 1]?.last ?? slice.last) + 1,
+  }));
 }
 
 /**
@@ -47,7 +73,10 @@ function hostedOf(graph: Graph, placements: readonly StatePlacement[]): Hosted[]
  *
  * Throws `no state that can leave: …`, `unknown node: …` or `copies of a state out of order: …`.
  */
-export function hostStates(graph: Graph, placements: readonly StatePlacement[]): Graph {
+export function hostStates(given: Graph, placements: readonly StatePlacement[]): Graph {
+  const cut = placements.flatMap(({ state, sliced }) => (sliced ? [state] : []));
+  const graph = sliceUpdates(given, cut);
+  if (!graph) throw new Error(`cannot be cut into slices: ${cut.join(", ")}`);
   const states = hostedOf(graph, placements);
   const tensors = new Map(graph.tensors);
   const insertions = new Insertions(graph.nodes);
@@ -70,9 +99,12 @@ export function hostStates(graph: Graph, placements: readonly StatePlacement[]):
   const places = new Map(arriving.map(({ name }) => [name, names.take(name, "host")]));
   const homeOf = ({ name }: Hosted): string => places.get(name) as string;
   const goings = new Map<string, readonly [string, string]>();
+  const typeOf = ({ name, whole = name }: Hosted): Pick<Tensor, "dtype" | "shape" | "category"> => {
+    const { dtype, shape } = tensorOf(graph, name);
+    return { dtype, shape, category: tensorOf(graph, whole).category };
+  };
   for (const state of leaving) {
-    const { dtype, shape, category } = tensorOf(graph, state.name);
-    const type = { dtype, shape, category };
+    const type = typeOf(state);
     const next = nextOf(tensors, state.name);
     const out = declare({ ...type, name: names.take(state.name, "out"), host: true });
     put(state.last + 1, state, "out", [next], out);
@@ -80,16 +112,22 @@ export function hostStates(graph: Graph, placements: readonly StatePlacement[]):
   }
   for (const state of leaving) {
     const [out, next] = goings.get(state.name) as readonly [string, string];
-    const { dtype, shape, category } = tensorOf(graph, state.name);
-    const left = declare({ dtype, shape, category, name: names.free(nextName(homeOf(state))), host: true });
+    const left = declare({ ...typeOf(state), name: names.free(nextName(homeOf(state))), host: true });
     pairs.push({ before: homeOf(state), after: left });
     put(state.outDone, state, "host", [out, next], left);
   }
   const comings = new Map<string, string>();
   for (const state of arriving) {
-    const { name, dtype, shape, category, data } = tensorOf(graph, state.name);
-    const home = declare({ dtype, shape, category, ...(data && { data }), name: homeOf(state), host: true });
-    const coming = declare({ dtype, shape, category, name: names.take(name, "in") });
+    const { name, data, within, ...own } = tensorOf(graph, state.name);
+    const { whole } = state;
+    const place = whole === undefined ? data && { data } : within && { within };
+    const home = declare({ ...typeOf(state), ...place, name: homeOf(state), host: true });
+    // what slices come of is on the host as it is
+    if (whole !== undefined) {
+      tensors.set(whole, { ...tensorOf(graph, whole), host: true });
+      tensors.set(name, { ...own, ...typeOf(state), name });
+    }
+    const coming = declare({ ...typeOf(state), name: names.take(name, "in") });
     put(state.prefetch, state, "in", [home], coming);
     comings.set(name, coming);
   }

@@ -18,6 +18,8 @@ export interface StatePlacement {
   readonly state: string;
   /** Before this node the copy to the device begins; absent: right before the first use, which waits for it. */
   readonly prefetch?: string;
+  /** Slice by slice: the nodes that renew it are cut into slices, and the next one comes while one is renewed. */
+  readonly sliced?: true;
   /** Before this node the copy to the host is waited for; null: at the end of the step; absent: right after the last use. */
   readonly outDone?: string | null;
 }

@@ -1,8 +1,9 @@
-import { tensorBytes, tensorOf } from "../graph/graph.js";
+import { type Graph, tensorBytes, tensorOf } from "../graph/graph.js";
 import { greatest } from "../graph/lists.js";
 import { type StateUses, stateUses } from "../memory/state-uses.js";
 import { pcieLink } from "./link.js";
 import type { PlanProblem, StatePlacement } from "./plan.js";
+import { sliceUpdates } from "./sliced-update.js";
 
 /** A state that could be on the host between its uses. */
 export interface StateOption extends StateUses {
@@ -156,6 +157,14 @@ export function placedInTurn(
   return placements;
 }
 
-/** The same so that they take the least memory: nodes wait for every copy. */
-export const waitedStates = (states: readonly StateOption[]): StatePlacement[] =>
-  states.map(({ name }) => ({ state: name }));
+/**
+ * The same so that they take the least memory: nodes wait for every copy; what can be renewed slice by slice is on the device
+ * so.
+ */
+export const waitedStates = (graph: Graph, states: readonly StateOption[]): StatePlacement[] =>
+  states.map(({ name, first, last }) =>
+    // what is read and renewed at once
+    graph.nodes[first]?.phase === "update" && graph.nodes[last]?.phase === "update" && sliceUpdates(graph, [name])
+      ? { state: name, sliced: true }
+      : { state: name },
+  );

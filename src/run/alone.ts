@@ -125,8 +125,9 @@ function fits(runtime: Runtime, alone: readonly Alone[], count: number, hosted: 
     (least?.decisions ?? []).map((one) => decisionOf(one, "", `${name}/`)),
   );
   const isHosted = new Set(members.flatMap(({ name, stateBytes }, i) => (stateBytes && i < hosted ? [name] : [])));
-  const states = waitedStates(stateOptions({ graph: joint, nodeMs: joint.nodes.map(() => 1), rows: [] }, true)).filter(
-    ({ state }) => isHosted.has(state.slice(0, state.indexOf("/"))),
-  );
+  const states = waitedStates(
+    joint,
+    stateOptions({ graph: joint, nodeMs: joint.nodes.map(() => 1), rows: [] }, true),
+  ).filter(({ state }) => isHosted.has(state.slice(0, state.indexOf("/"))));
   return layout(rewrite(joint, decisions, states)).arenaBytes <= limitBytes;
 }

@@ -155,6 +155,7 @@ const plan = object({
     list(
       object({
         state: text,
+        sliced: v.optional(exactly(true)),
         prefetch: v.optional(text),
         outDone: v.optional(v.nullable(text)),
         bytes: count,

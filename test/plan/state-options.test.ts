@@ -102,7 +102,7 @@ test("the evaluator of a step with states on the host sees them as long as its t
   for (const problem of [problemOf(bert, (bytes) => bytes / 1e5), problemOf(joint(3), (bytes) => bytes / 1e5)])
     for (const busy of [false, true]) {
       const options = stateOptions(problem, busy);
-      for (const placements of [hiddenStates(problem, options), waitedStates(options)]) {
+      for (const placements of [hiddenStates(problem, options), waitedStates(problem.graph, options)]) {
         const { graph, nodeMs, rows } = hosted(problem, options, placements);
         const evaluator = new Evaluator(
           graph,

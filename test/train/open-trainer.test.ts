@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
@@ -247,6 +247,34 @@ test("a budget is kept: the planned trainer takes less, and gives the same losse
     openTrainer(file, { ...settings, budget: "20%" }),
     /^Error: infeasible budget: .* least reachable/,
   );
+});
+
+test("a trainer whose optimizer's states are on the host between updates gives the same losses, states and files", async () => {
+  const file = fixture("bert_tiny.ts.onnx");
+  const settings = { loss: "ce", optimizer: "adam:lr=0.01", dims: {}, threads: 1, iterations: 1, warmups: 0 };
+  const hosted = { ...settings, budget: "1001000B", hostMemory: "1GiB", planner: "sqrt", keep: ["*"] };
+  const made = async (trainer: Trainer, name: string) => {
+    const [saved, model] = [path.join(folder, `${name}.state`), path.join(folder, `${name}.onnx`)];
+    const first = await losses(trainer, 0, 3);
+    trainer.saveState(saved);
+    trainer.save(model);
+    const next = await losses(trainer, 3, 5);
+    trainer.load(saved);
+    assert.deepEqual(await losses(trainer, 3, 5), next);
+    return { first, next, saved: readFileSync(saved), model: readFileSync(model) };
+  };
+  const plain = await withTrainer(file, settings, (trainer) => made(trainer, "plain"));
+  const planned = await withTrainer(file, hosted, async (trainer) => {
+    assert.ok(trainer.run?.plan?.states?.some(({ state }) => /\.[mv]$/.test(state)));
+    assert.ok(trainer.allocatedBytes <= 1_001_000);
+    return { ...(await made(trainer, "hosted")), run: trainer.run };
+  });
+  const { run, ...same } = planned;
+  assert.deepEqual(same, plain);
+  await withTrainer(file, { ...settings, run: run ?? undefined }, async (trainer) => {
+    assert.ok(trainer.allocatedBytes <= 1_001_000);
+    assert.deepEqual(await losses(trainer, 0, 3), plain.first);
+  });
 });
 
 test("the plan of a run of profileModel, whose learning rate is a constant, is taken too, at another rate", async () => {

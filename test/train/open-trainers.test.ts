@@ -170,6 +170,32 @@ test("openTrainers(file, {together, budget}) plans models of several files in on
   for (const { trainer } of models) trainer.close();
 });
 
+test("models whose states are on the host while others train: as alone, from a saved state on too, and after one has dropped out", async () => {
+  const budget = { ...options, arrange: "side-by-side", budget: "3MB", hostMemory: "1GiB", moves: 300 } as const;
+  const models = await openTrainers(mlp, budget);
+  const file = path.join(folder, "m0.state.safetensors");
+  try {
+    assert.ok((models[0]?.trainer.allocatedBytes ?? 0) <= 3e6);
+    const losses = await trained(models, 5, (step) => {
+      if (step === 2) models[0]?.trainer.saveState(file);
+      if (step === 3) models[1]?.trainer.close();
+    });
+    for (const [i, { name, trainer, seed }] of models.entries()) {
+      const optimizer = `adamw:lr=${i === 1 ? "1e-2" : "1e-3"}`;
+      const expected = await alone(mlp, { loss: "ce", optimizer, seed, threads: 1 }, i, i === 1 ? 3 : 5);
+      assert.deepEqual(losses.get(name), expected.losses);
+      if (i !== 1) assert.deepEqual(weightsOf(trainer), expected.weights);
+    }
+    const again = await openTrainers(mlp, { ...budget, copies: 2 });
+    for (const { trainer } of again) trainer.load(file);
+    const outcomes = await Promise.all(again.map(({ trainer }) => trainer.step(batchOf(trainer, own(0, 2)))));
+    for (const { loss } of outcomes) assert.equal(loss, losses.get("m0")?.[2]);
+    for (const { trainer } of again) trainer.close();
+  } finally {
+    for (const { trainer } of models) trainer.close();
+  }
+});
+
 test("a model that is behind catches up by steps of its own, and the others wait", async () => {
   const models = await openTrainers(mlp, { ...options, copies: 2, arrange: "fused" });
   const [first, second] = models as [NamedTrainer, NamedTrainer];

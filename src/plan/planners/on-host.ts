@@ -1,5 +1,7 @@
 import { formatBytes, formatMs } from "../../format.js";
-import type { Graph } from "../../graph/graph.js";
+import { type Graph, tensorBytes, tensorOf } from "../../graph/graph.js";
+import { parseName } from "../../graph/names.js";
+import { homes } from "../../memory/homes.js";
 import { hostStates } from "../host-states.js";
 import type { Planner, PlanProblem, StateDecision, StatePlacement } from "../plan.js";
 import { hiddenStates, type StateOption, stateOptions, waitedStates } from "../state-options.js";
@@ -82,7 +84,7 @@ export function withStates(
   const best = fastest([plain, ...found], little);
   if (best.feasible) return best;
   const all = statesOf(chosen(most));
-  const last = planWaiting(all, waitedStates(all));
+  const last = planWaiting(all, waitedStates(problem.graph, all));
   const minimumPeakBytes = Math.min(...[plain, ...found, last].map((plan) => plan.minimumPeakBytes));
   const least = last.feasible || last.minimumPeakBytes < plain.minimumPeakBytes ? last : plain;
   return { ...least, minimumPeakBytes };
@@ -124,16 +126,18 @@ export function hosted(
 ): PlanProblem {
   const graph = hostStates(problem.graph, placements);
   const ranks = ranksIn(graph, problem.graph);
-  const nodeMs = new Array<number>(graph.nodes.length).fill(0);
-  ranks.forEach((rank, own) => {
-    nodeMs[rank] = problem.nodeMs[own] as number;
-  });
+  const own = new Map(problem.graph.nodes.map(({ name }, rank) => [name, problem.nodeMs[rank] as number]));
+  const cut = new Map<string, number>();
+  for (const { name } of graph.nodes) if (!own.has(name)) cut.set(originOf(name), (cut.get(originOf(name)) ?? 0) + 1);
+  const nodeMs = graph.nodes.map(
+    ({ name }) => own.get(name) ?? (own.get(originOf(name)) ?? 0) / (cut.get(originOf(name)) ?? 1),
+  );
   const at = (own: number): number => ranks[own] as number;
   return {
     ...problem,
     graph,
     nodeMs,
-    stateMs: copyTimes(states),
+    stateMs: new Map([...copyTimes(states), ...sliceTimes(graph, states)]),
     rows: problem.rows.map((row) => ({
       ...row,
       createdRank: at(row.createdRank),
@@ -143,6 +147,21 @@ export function hosted(
       lastBackwardAccess: at(row.lastBackwardAccess),
     })),
   };
+}
+
+/** The node that one of a slice was cut from. */
+const originOf = (name: string): string => {
+  const { original, slice } = parseName(name);
+  return slice === undefined ? name : original;
+};
+
+/** The time of one copy of each slice of a state that comes by itself. */
+function sliceTimes(graph: Graph, states: readonly StateOption[]): [string, number][] {
+  const known = new Map(states.map((state) => [state.name, state]));
+  return [...homes(graph)].flatMap(([name, home]): [string, number][] => {
+    const state = known.get(tensorOf(graph, home).within?.tensor ?? "");
+    return state ? [[name, (state.copyMs * tensorBytes(tensorOf(graph, name))) / state.bytes]] : [];
+  });
 }
 
 /** Where the nodes of one graph stand in another that has more. */
@@ -160,8 +179,9 @@ export function decided(states: readonly StateOption[], placements: readonly Sta
   return states.map(({ name, bytes, copyMs, idleMs, isRenewed }): StateDecision => {
     const place = places.get(name) as StatePlacement;
     const copies = isRenewed ? "two copies" : "one copy";
-    const how =
-      place.prefetch === undefined
+    const how = place.sliced
+      ? "slice by slice, each beside the renewal of another"
+      : place.prefetch === undefined
         ? "which the nodes wait for"
         : `beside other nodes, from ${place.prefetch} on${isRenewed && place.outDone ? `, away before ${place.outDone}` : ""}`;
     return {
