@@ -178,7 +178,7 @@ test("fused models whose settings differ have their states where each of them lo
 
 test("with states on the host between their uses more models fit: as many as it says, and no more", async () => {
   const bert = at("fixtures/bert_tiny.ts.onnx");
-  const options = { ...quick, loss: "ce", optimizer: "adam", moves: 300, timeLimit: 60, planner: "best" } as const;
+  const options = { ...quick, loss: "ce", optimizer: "adam", moves: 300, timeLimit: 60, planner: "mutwo" } as const;
   const limitBytes = 1_040_000;
   const profiled = (copies: number, hostMemory?: string) =>
     profileModel(bert, {

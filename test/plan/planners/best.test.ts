@@ -21,7 +21,7 @@ test("best: a plan that says it fits does, and costs no more than μ-TWO's", () 
     const budgetBytes = Math.floor(share * unplanned);
     const plan = best({ ...problem, graph: { ...problem.graph }, budgetBytes });
     assert.ok(plan.feasible, `${share}`);
-    assert.equal(plan.peakBytes, layout(rewrite(problem.graph, plan.decisions)).arenaBytes);
+    assert.equal(plan.peakBytes, layout(rewrite(problem.graph, plan.decisions, plan.states)).arenaBytes);
     assert.ok(plan.peakBytes <= budgetBytes);
     const greedy = mutwo({ ...problem, budgetBytes });
     assert.ok(!greedy.feasible || plan.addedMs <= 1.001 * greedy.addedMs, `${plan.addedMs} > ${greedy.addedMs} ms`);
@@ -78,7 +78,7 @@ test("best: the planned step computes the same bits, held copies and swaps among
   for (const constraints of [{}, { swap: false }]) {
     const plan = best({ ...problem, constraints, budgetBytes: Math.floor(0.62 * unplanned) });
     for (const { action, held } of plan.decisions) actions.add(held ? "hold" : action);
-    const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions));
+    const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions, plan.states));
     assert.deepEqual([...actual.keys()], [...expected.keys()]);
     for (const [name, bytes] of expected) assert.ok(Buffer.compare(actual.get(name) as Uint8Array, bytes) === 0, name);
   }

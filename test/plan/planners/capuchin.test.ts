@@ -31,8 +31,8 @@ test("freeTime(row) is what remains between two copies", () => {
 
 test("capuchin: a plan that says it fits does, by the exact arena", () => {
   for (const share of [0.9, 0.75, 0.6, 0.2]) {
-    const { feasible, peakBytes, minimumPeakBytes, decisions, obstacle } = plan(share, 1e8);
-    assert.equal(peakBytes, layout(rewrite(problem.graph, decisions)).arenaBytes);
+    const { feasible, peakBytes, minimumPeakBytes, decisions, states, obstacle } = plan(share, 1e8);
+    assert.equal(peakBytes, layout(rewrite(problem.graph, decisions, states)).arenaBytes);
     assert.equal(feasible, peakBytes <= Math.floor(share * unplanned));
     assert.equal(feasible, share > 0.5);
     if (!feasible) assert.deepEqual([peakBytes, Boolean(obstacle)], [minimumPeakBytes, true]);

@@ -40,7 +40,7 @@ for (const [name, problem] of [
     let isOver = false;
     for (let percent = 100; percent >= 1; percent -= 5) {
       const answer = plan(problem, percent / 100);
-      const places = layout(rewrite(resnet, answer.decisions));
+      const places = layout(rewrite(resnet, answer.decisions, answer.states));
       assert.equal(places.arenaBytes, answer.peakBytes);
       assert.equal(places.hostBytes, answer.hostBytes);
       if (answer.feasible) {

@@ -18,14 +18,14 @@ test("optimal: its plan fits, costs no less than its bound and no more than best
   const given = { ...problem, budgetBytes: Math.floor(0.7 * unplanned) };
   const plan = optimal(given);
   assert.ok(plan.feasible);
-  assert.equal(plan.peakBytes, layout(rewrite(problem.graph, plan.decisions)).arenaBytes);
+  assert.equal(plan.peakBytes, layout(rewrite(problem.graph, plan.decisions, plan.states)).arenaBytes);
   assert.ok(plan.peakBytes <= given.budgetBytes);
   const { addedMs, proven } = plan.bound ?? assert.fail("no bound");
   assert.ok(proven && 0 < addedMs && addedMs <= plan.addedMs, `${addedMs} > ${plan.addedMs} ms`);
   const other = best(given);
   assert.ok(!other.feasible || plan.addedMs <= other.addedMs + 1e-9, `${plan.addedMs} > ${other.addedMs} ms`);
   const expected = await outcome(runtime, problem.graph);
-  const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions));
+  const actual = await outcome(runtime, rewrite(problem.graph, plan.decisions, plan.states));
   for (const [name, bytes] of expected) assert.ok(Buffer.compare(actual.get(name) as Uint8Array, bytes) === 0, name);
 });
 

@@ -20,8 +20,8 @@ const plan = (share: number) => planGraph({ ...problem, budgetBytes: Math.floor(
 test("sqrt: the fastest number of segments that fits; a smaller budget never takes less time", () => {
   let before = 0;
   for (const share of [1, 0.9, 0.8, 0.7, 0.2]) {
-    const { feasible, peakBytes, addedMs, decisions, minimumPeakBytes } = plan(share);
-    assert.equal(peakBytes, layout(rewrite(problem.graph, decisions)).arenaBytes);
+    const { feasible, peakBytes, addedMs, decisions, states, minimumPeakBytes } = plan(share);
+    assert.equal(peakBytes, layout(rewrite(problem.graph, decisions, states)).arenaBytes);
     assert.equal(feasible, peakBytes <= Math.floor(share * unplanned));
     if (!feasible) assert.ok(peakBytes >= minimumPeakBytes);
     else assert.ok(addedMs >= before);
