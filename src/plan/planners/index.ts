@@ -36,10 +36,10 @@ export function planGraph(problem: PlanProblem & { readonly planner: string }): 
 
 /**
  * A planner for a problem: of steps that are executed one after the other each is planned for itself, and states are on the
- * host where activations alone do not suffice.
+ * host where activations alone do not suffice. Printed pseudo-code is executed to the letter.
  */
-function suited(planner: Planner, { graph, steady }: PlanProblem): Planner {
-  if (steady || !needBudget.has(planner)) return planner;
+function suited(planner: Planner, { graph, steady, variant }: PlanProblem): Planner {
+  if (steady || !needBudget.has(planner) || (planner === mutwo && variant === "printed")) return planner;
   return turnsOf(graph) ? inTurn(planner) : onHost(planner);
 }
 
