@@ -184,9 +184,10 @@ export function partitionRows({ partitions = [] }: Together): PartitionText[] {
 /** How many of the models fit into the memory, in a sentence without a full stop; empty where there is no limit. */
 export function fitsLine({ fits, trials }: Together): string {
   if (!fits) return "";
-  const { limitBytes, unplanned, planned } = fits;
+  const { limitBytes, unplanned, planned, hostBytes } = fits;
   const few = planned < trials.length ? `: fewer than the ${trials.length} that are asked for` : "";
-  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} at once without a plan, and ${planned} in one step with one, one after the other${few}`;
+  const onHost = hostBytes ? `, with ${formatBytes(hostBytes)} of those that wait in host memory` : "";
+  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} at once without a plan, and ${planned} in one step with one, one after the other${onHost}${few}`;
 }
 
 /** Sums in another order differ by less, in TF32 too. */

@@ -110,7 +110,8 @@ export function fitCount({ runtime, limitBytes, options }: Scene, alone: readonl
     return residents + between;
   });
   while (planned > 1 && !fits(runtime, alone, planned, hosted, limitBytes)) planned--;
-  return { limitBytes, unplanned, planned };
+  const there = Array.from({ length: Math.min(planned, hosted) }, (_, i) => alone[i % alone.length]?.stateBytes ?? 0);
+  return { limitBytes, unplanned, planned, ...(hosted ? { hostBytes: sum(there) } : {}) };
 }
 
 /** Host memory that can be had for what leaves the device, bytes. */

@@ -60,7 +60,7 @@ export const togetherSchema = object({
   ),
   executed: arrangement,
   partitions: v.optional(list(v.union([simulated, object({ sizes: list(count), refused: text })], "a partition"))),
-  fits: v.nullable(object({ limitBytes: count, unplanned: count, planned: count })),
+  fits: v.nullable(object({ limitBytes: count, unplanned: count, planned: count, hostBytes: v.optional(count) })),
   sameAsAlone: v.nullable(
     object({
       models: names,

@@ -85,6 +85,8 @@ export interface FitCount {
   readonly unplanned: number;
   /** As many as fit with a plan, or one after the other in one step. */
   readonly planned: number;
+  /** What these have on the host while others run, bytes; absent: nothing. */
+  readonly hostBytes?: number | undefined;
 }
 
 /** Whether every model computed in the joint step what it computes alone. */

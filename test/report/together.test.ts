@@ -91,6 +91,10 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     "1.00 GiB hold 1 such model at once without a plan, and 6 in one step with one, one after the other",
   );
   assert.match(
+    fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 9, hostBytes: 3 * 2 ** 20 } }),
+    /and 9 in one step with one, one after the other, with 3\.00 MiB of those that wait in host memory$/,
+  );
+  assert.match(
     fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }),
     /: fewer than the 4 that are asked for$/,
   );
