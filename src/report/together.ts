@@ -35,9 +35,12 @@ function howOf({ arrangement, subArrays, lanes }: Arranged): string {
   const sizes = new Map<number, number>();
   for (const { length } of subArrays) sizes.set(length, (sizes.get(length) ?? 0) + 1);
   const arrays = [...sizes].map(([size, count]) => `${count} × ${size}`).join(" + ");
-  const beside = lanes > 1 ? `${lanes} at a time` : "one at a time";
+  const atOnce = Math.min(lanes, subArrays.length);
+  // a lane more for each: what the backward phase does not wait for
+  const more = lanes > subArrays.length ? ", gradients of parameters and updates beside the backward phase" : "";
+  const beside = `${atOnce > 1 ? `${atOnce} at a time` : "one at a time"}${more}`;
   if (arrangement === "side-by-side") return `${subArrays.length} models, ${beside}`;
-  return subArrays.length > 1 ? `sub-arrays of ${arrays}, ${beside}` : `${subArrays[0]?.length} models as one`;
+  return subArrays.length > 1 ? `sub-arrays of ${arrays}, ${beside}` : `${subArrays[0]?.length} models as one${more}`;
 }
 
 /** Every way of training the models that is known, the slowest first: each its own step, then together. */
@@ -48,8 +51,8 @@ export function answerRows({ alone, arranged, executed }: Together): AnswerRow[]
       what: "one after another",
       how: "each model's own step",
       hours: formatDuration(steps * alone.stepMs),
-      step: formatMs(alone.stepMs),
-      predicted: "–",
+      step: alone.estimated ? "–" : formatMs(alone.stepMs),
+      predicted: alone.estimated ? formatMs(alone.stepMs) : "–",
       added: "–",
       faster: "1 ×",
       peak: formatBytes(alone.peakBytes),
@@ -94,6 +97,7 @@ const times = (ratio: number): string => `${ratio.toFixed(ratio >= 10 ? 0 : 2)} 
 
 /** What was executed, of several of one arrangement the fastest. */
 const bestOf = (arranged: readonly Arranged[], executed: Together["executed"]): Arranged | undefined =>
+  arranged.find((one) => one.executed && timeOf(one) !== null) ??
   arranged
     .filter(({ arrangement }) => arrangement === executed)
     .reduce<Arranged | undefined>(
@@ -144,7 +148,7 @@ export function extraLine({ arranged }: Together): string {
   const share = ms / free.unplannedMs - 1;
   const told = `${formatMs(Math.abs(ms - free.unplannedMs))} ${share < 0 ? "less" : "more"} (${signed(share)}${one.measuredMs === null ? ", predicted" : ""})`;
   const peak = free.peakBytes ? ` at ${formatPercent(one.plannedPeakBytes / free.peakBytes)} of its peak` : "";
-  return `μ-TWO within the budget takes ${told} than the fastest step without a plan, ${words[free.arrangement]} (${howOf(free)}, ${formatMs(free.unplannedMs)})${peak}`;
+  return `μ-TWO as planned takes ${told} than the fastest step without a plan, ${words[free.arrangement]} (${howOf(free)}, ${formatMs(free.unplannedMs)})${peak}`;
 }
 
 /** A way to cut the models into sub-arrays: a row of a table. */

@@ -135,6 +135,9 @@ export function arrangedOf(candidate: Candidate, predicted: Prediction | null, r
   const isMeasured = !before.estimated && !before.offloaded;
   const planned = run?.paired?.planned ?? run?.after?.step ?? after?.step;
   const isFeasible = plan?.feasible === true;
+  // what keeps everything is the step that was measured without a plan
+  const isPlain = isFeasible && !plan.decisions.length && !plan.states?.length && !plan.ring;
+  const plainMs = isMeasured ? before.step.medianMs : null;
   return {
     arrangement,
     subArrays,
@@ -144,7 +147,8 @@ export function arrangedOf(candidate: Candidate, predicted: Prediction | null, r
     unplannedMs: isMeasured ? (plain?.measuredMs ?? before.step.medianMs) : null,
     addedMs: plan && isFeasible ? plan.addedMs : null,
     predictedMs: predicted?.ms ?? null,
-    measuredMs: plan ? (planned?.medianMs ?? null) : isMeasured ? before.step.medianMs : null,
+    measuredMs: plan ? (planned?.medianMs ?? (isPlain ? plainMs : null)) : plainMs,
+    ...(run && { executed: true as const }),
     ...(predicted && { basis: predicted.basis }),
   };
 }

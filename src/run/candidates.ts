@@ -96,11 +96,16 @@ function refined(candidates: readonly Candidate[], { options }: Asked): Candidat
 
 const leastBytes = ({ plan, before }: Candidate): number => plan?.minimumPeakBytes ?? before.arenaBytes;
 
+/** Multiplexed steps are so much faster than others, or are not worth what they need: a batch a step before, and noise. */
+const worthMultiplexing = 1.02;
+
+const weightOf = ({ joint }: Candidate): number => (joint.arrangement === "multiplexed" ? worthMultiplexing : 1);
+
 /** The fastest that fits; where none does, the one that comes closest to it. */
 export const fastest = (candidates: readonly Candidate[]): Candidate =>
   candidates.reduce((best, one) => {
     if (!canFit(best) && !canFit(one)) return leastBytes(one) < leastBytes(best) ? one : best;
-    return expectedMs(one) < expectedMs(best) ? one : best;
+    return weightOf(one) * expectedMs(one) < weightOf(best) * expectedMs(best) ? one : best;
   });
 
 /** A planned step that is expected to take so many times as long as the fastest is not executed. */

@@ -19,7 +19,7 @@ import { profileBuilt } from "./profile-built.js";
 import type { ModelInfo, Run } from "./run.js";
 import { sameAsAlone } from "./same-as-alone.js";
 import type { Arranged, Arrangement, FitCount, Together, TrialInfo } from "./together.js";
-import { trialsOf } from "./trials.js";
+import { severalTrialsOf } from "./trials.js";
 
 /**
  * Profiles several models in one step: each model's own step for comparison, the ways of putting them together, the
@@ -49,6 +49,7 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
     alone: {
       stepMs: sum(alone.map(({ profile }) => profile.step.medianMs)),
       peakBytes: Math.max(...alone.map(({ profile }) => profile.arenaBytes)),
+      ...(alone.some(({ profile }) => profile.estimated) && { estimated: true as const }),
       measured: new Set(trials.map(kindOf)).size,
     },
     arranged: candidates.map((one, i): Arranged => {
@@ -68,7 +69,7 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
 }
 
 function sceneOf(file: string, runtime: Runtime, options: ProfileModelOptions): Asked {
-  const specs = trialsOf(file, withDefaults(options));
+  const specs = severalTrialsOf(file, withDefaults(options));
   const trials = buildTrials(specs, runtime, undefined, (done, total) =>
     options.onProgress?.("build steps", done, total),
   );

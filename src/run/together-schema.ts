@@ -42,7 +42,7 @@ export const togetherSchema = object({
     list(object({ name: text, path: text, sha256: text, ...trialOptions, seed: count, varied: record(text) })),
     v.minLength(1, "models"),
   ),
-  alone: object({ stepMs: quantity, peakBytes: count, measured: count }),
+  alone: object({ stepMs: quantity, peakBytes: count, estimated: v.optional(exactly(true)), measured: count }),
   arranged: list(
     object({
       arrangement,
@@ -55,6 +55,7 @@ export const togetherSchema = object({
       predictedMs: v.nullable(quantity),
       basis: v.optional(text),
       measuredMs: v.nullable(quantity),
+      executed: v.optional(exactly(true)),
       why: v.optional(text),
     }),
   ),

@@ -41,6 +41,8 @@ export interface Arranged {
   readonly basis?: string;
   /** The step's time, planned where there is a budget, ms; null where it did not run. */
   readonly measuredMs: number | null;
+  /** The step that the run executed. */
+  readonly executed?: true;
   /** Why it did not run, or what of it could not be had; absent if nothing is to be said. */
   readonly why?: string;
 }
@@ -112,6 +114,8 @@ export interface Together {
     readonly stepMs: number;
     /** The largest arena of one of them, bytes. */
     readonly peakBytes: number;
+    /** The times are estimated from a description of the device. */
+    readonly estimated?: true;
     /** Steps that were measured; the others are of the same nodes. */
     readonly measured: number;
   };

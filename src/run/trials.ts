@@ -68,6 +68,13 @@ export function trialsOf(file: string, options: ManyOptions): TrialSpec[] {
   });
 }
 
+/** The same where they are to be in one step. Throws where they are not several, too. */
+export function severalTrialsOf(file: string, options: ManyOptions): TrialSpec[] {
+  const trials = trialsOf(file, options);
+  if (trials.length > 1) return trials;
+  throw new Error("one model alone is not trained together: give --vary several values, or pass --copies N");
+}
+
 function checkCount(count: number): void {
   if (count > mostModels)
     throw new Error(

@@ -9,6 +9,7 @@ import { withDefaults } from "../run/option-forms.js";
 import type { Given } from "../run/option-kinds.js";
 import { type OptionsOf, optionEntries } from "../run/options.js";
 import { asksForPlan } from "../run/replan.js";
+import { isTogether } from "../run/together-options.js";
 import { count, exactly, flag, object, problemIn, record, text, v } from "../schema.js";
 import { writeDurably, writeParts } from "../writing.js";
 
@@ -70,17 +71,25 @@ export const planning: ReadonlySet<string> = new Set(
   optionEntries.filter(([, { group }]) => group === "planning").map(([name]) => name),
 );
 
+/** Of several models the budget decides how they are put into one step: it is planned with the measurement. */
+const isPlannedThere = ({ options, execute }: Omit<Wanted, "model">): boolean =>
+  execute === true || isTogether(options);
+
 /** The options of a point's measurement: without its plan, unless that is executed. */
-export const measuredOptions = ({ options, execute }: Omit<Wanted, "model">): OptionsOf<"profile"> =>
-  execute && asksForPlan(options)
+export const measuredOptions = (point: Omit<Wanted, "model">): OptionsOf<"profile"> => {
+  const { options } = point;
+  return isPlannedThere(point) && asksForPlan(options)
     ? options
     : (Object.fromEntries(Object.entries(options).filter(([name]) => !planning.has(name))) as OptionsOf<"profile">);
+};
 
 /** The options of a point's plan, which is made from its measurement; undefined where there is none to make. */
-export const plannedOptions = ({ options, execute }: Omit<Wanted, "model">): OptionsOf<"plan"> | undefined =>
-  execute || !asksForPlan(options)
+export const plannedOptions = (point: Omit<Wanted, "model">): OptionsOf<"plan"> | undefined => {
+  const { options } = point;
+  return isPlannedThere(point) || !asksForPlan(options)
     ? undefined
     : Object.fromEntries(Object.entries(options).filter(([name]) => planning.has(name)));
+};
 
 const sorted = (value: unknown): unknown =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -1,7 +1,8 @@
 import type { Graph } from "../graph/graph.js";
 import { inOneLine } from "../graph/message.js";
 import { layout } from "../memory/layout.js";
-import { fused, sideBySide } from "../run/arrange.js";
+import { budgetBytesOf } from "../plan/budget.js";
+import { fused, inTurn, sideBySide } from "../run/arrange.js";
 import { type BuiltTrial, buildTrials, checkJointMemory, jointValues } from "../run/build-trials.js";
 import { checkOptions } from "../run/option-checks.js";
 import { withDefaults } from "../run/option-forms.js";
@@ -9,7 +10,7 @@ import type { OptionsOf } from "../run/options.js";
 import { type PlannedStep, planBuilt } from "../run/profile-built.js";
 import { asksForPlan } from "../run/replan.js";
 import type { Arrangement } from "../run/together.js";
-import { type TrialSpec, trialsOf } from "../run/trials.js";
+import { severalTrialsOf, type TrialSpec } from "../run/trials.js";
 import { freeHostBytes } from "../runtime/host-memory.js";
 import { openRuntime } from "../runtime/open.js";
 import type { Runtime } from "../runtime/runtime.js";
@@ -49,7 +50,7 @@ export async function openTrainers(file: string, options: TrainersOptions): Prom
   checkOptions("trainer", single);
   const several = Object.entries({ together, copies, vary, arrange }).filter(([, value]) => value !== undefined);
   checkOptions("profile", { loss: options.loss, optimizer: options.optimizer, ...Object.fromEntries(several) });
-  const opened = await openJoint(trialsOf(file, withDefaults(options)), options);
+  const opened = await openJoint(severalTrialsOf(file, withDefaults(options)), options);
   return opened.map(({ spec: { name, varied, seed }, trainer }) => ({ name, varied, seed, trainer }));
 }
 
@@ -75,10 +76,7 @@ export async function openJoint(specs: readonly TrialSpec[], options: TrainersOp
     const free = runtime.freeBytes?.() ?? freeHostBytes();
     // what a plan swaps out takes none of the device's
     if (backend === "cpu" || !asksForPlan(options)) checkJointMemory(trials, free, backend === "cpu");
-    const arrange = arranging(runtime, trials, free, options.arrange);
-    const graph = arrange(trials);
-    const values = jointValues(runtime, graph, trials);
-    const planned = asksForPlan(options) ? await planBuilt({ baseline: graph, values }, runtime, options) : null;
+    const { arrange, planned } = await arrangedFor(runtime, trials, free, options);
     const plan = planned?.plan;
     if (plan) checkFeasible(plan);
     const joint = new JointTraining({
@@ -102,6 +100,33 @@ export async function openJoint(specs: readonly TrialSpec[], options: TrainersOp
     runtime.close();
     throw inOneLine(error);
   }
+}
+
+/** What puts models into one step: of the ways that are asked for the first whose plan fits, else the last. */
+async function arrangedFor(
+  runtime: Runtime,
+  trials: readonly BuiltTrial[],
+  free: number,
+  options: TrainersOptions,
+): Promise<{ readonly arrange: (some: readonly BuiltTrial[]) => Graph; readonly planned: PlannedStep | null }> {
+  const first = arranging(runtime, trials, free, options.arrange);
+  if (!asksForPlan(options)) return { arrange: first, planned: null };
+  const isOpen = options.arrange === undefined || options.arrange === "best";
+  const others = !isOpen ? [] : runtime.backend === "cpu" ? [inTurn] : [sideBySide, inTurn];
+  const ways = [first, ...others.map((way) => (some: readonly BuiltTrial[]) => way(runtime, some, free).graph)];
+  let given = options;
+  let arrange = first;
+  let planned: PlannedStep | null = null;
+  for (const way of ways) {
+    const graph = way(trials);
+    // a share is one of the first step's peak, whichever is planned
+    const { budget } = given;
+    if (budget !== undefined) given = { ...given, budget: `${budgetBytesOf(budget, layout(graph).arenaBytes)}B` };
+    planned = await planBuilt({ baseline: graph, values: jointValues(runtime, graph, trials) }, runtime, given);
+    arrange = way;
+    if (planned.plan?.feasible) break;
+  }
+  return { arrange, planned };
 }
 
 /** What puts some of all models into one step as it is asked for; without a wish fused where something can be. */

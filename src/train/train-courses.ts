@@ -2,7 +2,7 @@ import path from "node:path";
 import { withDefaults } from "../run/option-forms.js";
 import { type OptionsOf, optionsOf } from "../run/options.js";
 import { parseCheckpointEvery } from "../run/train-options.js";
-import { asksForMany, type TrialSpec, trialsOf } from "../run/trials.js";
+import { asksForMany, severalTrialsOf, type TrialSpec } from "../run/trials.js";
 import { type Checkpoint, findCheckpoint } from "./checkpoint.js";
 import type { FitOptions, StepNews } from "./fit-options.js";
 import type { EpochRow } from "./log.js";
@@ -40,7 +40,7 @@ export const checkpointFolder = ({ checkpoints, out }: Pick<OptionsOf<"train">, 
 export function coursesOf(file: string, options: TrainModelOptions): TrainCourse[] {
   const { together: _, copies: _copies, vary: _vary, arrange: _arrange, ...shared } = options;
   if (!asksForMany(options)) return [{ file, options: shared }];
-  return trialsOf(file, withDefaults(options)).map((spec) => {
+  return severalTrialsOf(file, withDefaults(options)).map((spec) => {
     const { name, seed } = spec;
     const own = {
       ...spec.options,

@@ -192,7 +192,7 @@ test("adviceLine says what to do, extraLine what the μ-TWO plan costs beside th
   assert.equal(adviceLine({ ...planned, executed: "side-by-side" }), "");
   assert.equal(
     extraLine(planned),
-    "μ-TWO within the budget takes 400 µs more (+4.0 %) than the fastest step without a plan, fused (4 models as one, 10.0 ms) at 50.0 % of its peak",
+    "μ-TWO as planned takes 400 µs more (+4.0 %) than the fastest step without a plan, fused (4 models as one, 10.0 ms) at 50.0 % of its peak",
   );
   assert.equal(extraLine(together), "");
 });

@@ -64,8 +64,14 @@ test("candidatesOf: what may be the fastest is planned by the planner that is as
 });
 
 test("fastest: what fits before what does not; of what does not fit the one that comes closest", () => {
-  const candidate = (ms: number, feasible: boolean, minimumPeakBytes: number): Candidate =>
+  const candidate = (
+    ms: number,
+    feasible: boolean,
+    minimumPeakBytes: number,
+    arrangement = "side-by-side",
+  ): Candidate =>
     ({
+      joint: { arrangement },
       before: { step: { medianMs: ms } },
       plan: { feasible, addedMs: 0, minimumPeakBytes } as Plan,
     }) as Candidate;
@@ -77,4 +83,8 @@ test("fastest: what fits before what does not; of what does not fit the one that
   ];
   assert.equal(fastest([far, slow, over, quick]), quick);
   assert.equal(fastest([far, over]), over);
+  // as fast but for noise
+  const [ring, faster] = [candidate(1.99, true, 5, "multiplexed"), candidate(1.8, true, 5, "multiplexed")];
+  assert.equal(fastest([ring, quick]), quick);
+  assert.equal(fastest([quick, faster]), faster);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asksForMany, type ManyOptions, trialsOf } from "../../src/run/trials.js";
+import { asksForMany, type ManyOptions, severalTrialsOf, trialsOf } from "../../src/run/trials.js";
 import { at } from "../at.js";
 
 const mlp = at("fixtures/mlp.ts.onnx");
@@ -114,6 +114,15 @@ const wrong: readonly (readonly [options: Partial<ManyOptions>, message: RegExp]
 for (const [options, message] of wrong)
   test(`trialsOf(file, ${JSON.stringify(options).replaceAll(at(""), "")}) says what is wrong`, () =>
     assert.throws(() => trialsOf(mlp, { ...base, ...options }), { message }));
+
+test("severalTrialsOf(file, options) are more than one", () => {
+  const options = { loss: "ce", optimizer: "adam" };
+  assert.equal(severalTrialsOf("m.onnx", { ...options, copies: 2 }).length, 2);
+  for (const one of [{ copies: 1 }, { vary: ["lr=1e-3"] }])
+    assert.throws(() => severalTrialsOf("m.onnx", { ...options, ...one }), {
+      message: "one model alone is not trained together: give --vary several values, or pass --copies N",
+    });
+});
 
 test("asksForMany(options) where anything says that there are several models", () => {
   assert.deepEqual([{}, { together: [] }, { copies: 1 }, { vary: ["lr=1"] }].map(asksForMany), [

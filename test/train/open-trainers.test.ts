@@ -224,6 +224,26 @@ test("a model that is behind catches up by steps of its own, and the others wait
   for (const { trainer } of [...models, ...whole]) trainer.close();
 });
 
+test("models whose fused step is over the budget are trained one after the other where that fits", async () => {
+  const options = {
+    loss: "ce",
+    optimizer: "adamw",
+    copies: 2,
+    iterations: 1,
+    warmups: 1,
+    threads: 1,
+    moves: 100,
+  } as const;
+  await assert.rejects(
+    openTrainers(mlp, { ...options, budget: "3MiB", arrange: "fused" }),
+    /^Error: infeasible budget: /,
+  );
+  const models = await openTrainers(mlp, { ...options, budget: "3MiB" });
+  const losses = await trained(models, 2);
+  assert.ok([...losses.values()].flat().every(Number.isFinite));
+  for (const { trainer } of models) await trainer.close();
+});
+
 test("openTrainers refuses wrong options and what cannot be trained", async () => {
   const wrong = (given: Partial<TrainersOptions>, message: RegExp) =>
     assert.rejects(openTrainers(mlp, { ...options, ...given }), { message });
