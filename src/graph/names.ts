@@ -134,6 +134,12 @@ export function originalName(name: string): string {
   return recompute !== undefined || swap ? original : name;
 }
 
+/** Name of the tensor that something is a part of a swap of, also where that part is a copy: what is made again may be copied in again. */
+export function swappedName(name: string): string {
+  const part = originalName(name);
+  return parseName(part).swap ? originalName(part) : part;
+}
+
 /** By which of the known names something goes: its own, or that of what it is a copy or part of a swap of. */
 export const knownName = (name: string, known: { has(name: string): boolean }): string =>
   known.has(name) ? name : originalName(name);

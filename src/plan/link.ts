@@ -58,8 +58,9 @@ export class Link {
 
   constructor(private readonly traits: LinkTraits) {}
 
-  /** Begins a copy that takes so long alone; returns its number in its direction. */
+  /** Begins a copy that takes so long alone; returns its number in its direction. Throws for a time that is none. */
   begin(direction: Direction, ms: number): number {
+    if (!(ms >= 0)) throw new Error(`time of a copy ${direction} is not known: ${ms}`);
     return this.channels[direction].leftMs.push(ms) - 1;
   }
 

@@ -1,6 +1,6 @@
 import type { Graph, Node } from "../graph/graph.js";
 import { addTo } from "../graph/lists.js";
-import { knownName, originalName } from "../graph/names.js";
+import { knownName, swappedName } from "../graph/names.js";
 import { opOf } from "../ops/index.js";
 import { executedGraph } from "../plan/executed.js";
 import { pcieLink } from "../plan/link.js";
@@ -87,7 +87,7 @@ function timed(
 }
 
 /** The activation that a node swaps. */
-export const swappedBy = (node: Node): string => originalName(node.outputs[0] as string);
+export const swappedBy = (node: Node): string => swappedName(node.outputs[0] as string);
 
 /** Why the nodes that a plan has added are there. */
 function reasonsOf({ graph: saved, plan, before }: Run, planned: Graph): ReadonlyMap<string, readonly Decision[]> {

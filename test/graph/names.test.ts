@@ -20,6 +20,7 @@ import {
   stateName,
   suffixed,
   swapName,
+  swappedName,
 } from "../../src/graph/names.js";
 
 /** Names of a model, some of which look like names that mutwo makes. */
@@ -78,6 +79,11 @@ test("parseName(name) of what mutwo did not make is the name", () => {
   ])
     assert.deepEqual(parseName(original), { original });
   assert.equal(suffixed("x", 1), "x");
+});
+
+test("swappedName(name) is the tensor that is copied, also where its copy is made again", () => {
+  const names = ["a", "a@swap/in", "a@swap/in@recompute", "a@swap/host", "a@recompute"];
+  assert.deepEqual(names.map(swappedName), ["a", "a", "a", "a", "a"]);
 });
 
 test("originalName(name) takes one mark of recomputing or swapping away, and no other", () => {

@@ -58,3 +58,7 @@ test("arrivalMs(…): the wait, the slowdown of nodes beside the rest of the cop
   assert.equal(arrivalMs(traits, "in", 10, 12), 12.5, "waited for longer than it takes alone");
   assert.equal(hiddenSwapMs(10, traits), 1.5 + 2.5);
 });
+
+test("a copy whose time is not known is refused", () => {
+  assert.throws(() => new Link(pcieLink).begin("in", Number.NaN), { message: "time of a copy in is not known: NaN" });
+});

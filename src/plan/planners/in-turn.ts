@@ -138,6 +138,7 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
   /** By the kind of step. */
   const beside = new Map<string, number>();
   for (const turn of turns) beside.set(turn.kind, Math.max(beside.get(turn.kind) ?? 0, besideBytes(joint, turn)));
+  const least = new Map<string, number>();
   let waste = 0;
   for (let count = 1; ; count++) {
     const plans = new Map<string, { readonly prefix: string; readonly plan: ReturnType<Planner> }>();
@@ -145,12 +146,16 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
     let [leastBytes, feasible] = [0, true];
     for (const turn of turns) {
       const others = beside.get(turn.kind) as number;
-      const own = budgetBytes === null ? null : Math.max(1, budgetBytes - others - waste);
+      // less than the least that is known of a step is not asked of it: others may give what the layout wastes
+      const room = (budgetBytes ?? 0) - others;
+      const own =
+        budgetBytes === null ? null : Math.max(1, Math.min(room, Math.max(least.get(turn.kind) ?? 1, room - waste)));
       const known = plans.get(turn.kind) ?? { prefix: turn.prefix, plan: planner(problemOf(problem, turn, own)) };
       plans.set(turn.kind, known);
       const { plan, prefix } = known;
       for (const decision of plan.decisions) choices.push(decisionOf(decision, prefix, turn.prefix));
       leastBytes = Math.max(leastBytes, others + plan.minimumPeakBytes);
+      least.set(turn.kind, plan.minimumPeakBytes);
       feasible &&= plan.feasible;
     }
     const prefix = judge(problem, choices);

@@ -1,5 +1,5 @@
 import type { Graph, Node } from "../../graph/graph.js";
-import { knownName, originalName } from "../../graph/names.js";
+import { knownName, swappedName } from "../../graph/names.js";
 import { type Layout, layout } from "../../memory/layout.js";
 import { peakHolders, timeline } from "../../memory/liveness.js";
 import { opOf } from "../../ops/index.js";
@@ -45,7 +45,7 @@ export function judge<C extends Pick<Decision, "activation" | "action" | "swap" 
   ]);
   const msOf = (node: Node): number =>
     opOf(node).swap
-      ? (swapMs.get(originalName(node.outputs[0] as string)) as number)
+      ? (swapMs.get(swappedName(node.outputs[0] as string)) as number)
       : // what only a steady form has are copies of a few numbers, and views
         (ms.get(knownName(node.name, ms)) ?? 0);
   const time = (of: Graph): Pick<StepTime, "totalMs" | "copyMs"> =>
