@@ -60,5 +60,5 @@ test("arrivalMs(…): the wait, the slowdown of nodes beside the rest of the cop
 });
 
 test("a copy whose time is not known is refused", () => {
-  assert.throws(() => new Link(pcieLink).begin("in", Number.NaN), { message: "time of a copy in is not known: NaN" });
+  assert.throws(() => new Link(traits).begin("in", Number.NaN), { message: "time of a copy in is not known: NaN" });
 });
