@@ -140,6 +140,8 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
   for (const turn of turns) beside.set(turn.kind, Math.max(beside.get(turn.kind) ?? 0, besideBytes(joint, turn)));
   const least = new Map<string, number>();
   let waste = 0;
+  // at last each as low as its planner gets: what all come to together may fit
+  let isLowest = false;
   for (let count = 1; ; count++) {
     const plans = new Map<string, { readonly prefix: string; readonly plan: ReturnType<Planner> }>();
     const choices: Choice[] = [];
@@ -148,8 +150,8 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
       const others = beside.get(turn.kind) as number;
       // less than the least that is known of a step is not asked of it: others may give what the layout wastes
       const room = (budgetBytes ?? 0) - others;
-      const own =
-        budgetBytes === null ? null : Math.max(1, Math.min(room, Math.max(least.get(turn.kind) ?? 1, room - waste)));
+      const wanted = Math.min(room, Math.max(least.get(turn.kind) ?? 1, room - waste));
+      const own = budgetBytes === null ? null : isLowest ? 1 : Math.max(1, wanted);
       const known = plans.get(turn.kind) ?? { prefix: turn.prefix, plan: planner(problemOf(problem, turn, own)) };
       plans.set(turn.kind, known);
       const { plan, prefix } = known;
@@ -159,9 +161,14 @@ function planTurns(planner: Planner, problem: PlanProblem, turns: readonly Turn[
       feasible &&= plan.feasible;
     }
     const prefix = judge(problem, choices);
-    const fits = feasible && meets(problem, prefix);
+    const fits = (feasible || isLowest) && meets(problem, prefix);
     const over = prefix.arenaBytes() - (budgetBytes ?? Number.POSITIVE_INFINITY);
-    if (fits || !feasible || over <= 0 || count === mostTries) {
+    const isOver = !feasible || count >= mostTries;
+    if (!fits && isOver && !isLowest && budgetBytes !== null) {
+      isLowest = true;
+      continue;
+    }
+    if (fits || isOver || over <= 0) {
       const unplanned = judge(problem, []);
       return planOf(
         problem,
