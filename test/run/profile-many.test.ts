@@ -152,10 +152,11 @@ test("profileModel(file, {together, budget}) tries all ways, and says of each th
 });
 
 test("profileModel(file, {copies, budget}) says how many models fit with and without a plan", async () => {
-  const options = { ...quick, loss: "ce", optimizer: "sgd", dims: { batch: 16 }, moves: 300, timeLimit: 60 };
+  const options = { ...quick, loss: "ce", optimizer: "sgd", dims: { batch: 16 } };
   const alone = await profileModel(resnet, options);
   const limitBytes = 2 * alone.before.arenaBytes;
-  const run = await profileModel(resnet, { ...options, copies: 2, arrange: "side-by-side", budget: `${limitBytes}B` });
+  const planned = { ...options, planner: "mutwo", arrange: "side-by-side", budget: `${limitBytes}B` } as const;
+  const run = await profileModel(resnet, { ...planned, copies: 2 });
   const { fits } = run.together ?? {};
   assert.equal(fits?.limitBytes, limitBytes);
   assert.equal(fits.unplanned, 2);
@@ -165,7 +166,7 @@ test("profileModel(file, {copies, budget}) says how many models fit with and wit
     [fits.planned, true],
     [fits.planned + 1, false],
   ] as const) {
-    const more = await profileModel(resnet, { ...options, copies, arrange: "side-by-side", budget: `${limitBytes}B` });
+    const more = await profileModel(resnet, { ...planned, copies });
     assert.equal(more.plan?.feasible, feasible, `${copies} copies`);
   }
 });
