@@ -1,8 +1,18 @@
 import { parseGraph } from "../src/build/text.js";
+import type { LinkTraits } from "../src/plan/link.js";
 import type { Decision } from "../src/plan/plan.js";
 
 /** What rewriting must know of a decision. */
 export type Choice = Pick<Decision, "activation" | "action" | "swap">;
+
+/** Copies as if nothing else were there. */
+export const ideal: LinkTraits = {
+  slowdown: { out: 0, in: 0 },
+  besideOther: { out: 1, in: 1 },
+  besideKernels: 1,
+  awaitMs: 0,
+  margin: 1,
+};
 
 /** b is read through a view; d has the size of a, and lives while a is away. */
 export const small = parseGraph(`graph small(float32[4,8] x, parameter float32[8,8] w) => (loss, y) {

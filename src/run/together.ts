@@ -1,3 +1,4 @@
+import type { Refused, SimulatedPartition } from "../plan/multiplex/choose.js";
 import type { ModelOptions } from "./options.js";
 import type { arrangements } from "./together-options.js";
 
@@ -48,33 +49,16 @@ export interface Arranged {
 }
 
 /** A way to cut the models into sub-arrays, multiplexed: what it comes to by simulation. */
-export interface SimulatedRow {
+export interface SimulatedRow extends Omit<SimulatedPartition, "subArrays"> {
   /** Models in each sub-array. */
   readonly sizes: readonly number[];
-  /** Whether it fits the budget. */
-  readonly feasible: boolean;
-  /** Time of one step of all models, ms, and what of it the plan adds. */
-  readonly stepMs: number;
-  readonly addedMs: number;
-  /** The arena, that without a plan, and the host's, bytes. */
-  readonly peakBytes: number;
-  readonly unplannedBytes: number;
-  readonly hostBytes: number;
-  /** How late forward phases begin beside backward phases, from 0 to 1. */
-  readonly lag: number;
-  /** null where nothing had to be planned. */
-  readonly planner: string | null;
-  /** Activations that are recomputed, and swapped. */
-  readonly recomputed: number;
-  readonly swapped: number;
   /** It is the one that was taken. */
   readonly chosen?: true;
 }
 
 /** One that cannot be made or was not simulated, and why. */
-export interface RefusedRow {
+export interface RefusedRow extends Refused {
   readonly sizes: readonly number[];
-  readonly refused: string;
 }
 
 /** A way to cut the models into sub-arrays, simulated or refused. */

@@ -5,27 +5,18 @@ import type { Graph, Node } from "../../src/graph/graph.js";
 import { placeOf, stagesOf } from "../../src/graph/lanes.js";
 import { opOf } from "../../src/ops/index.js";
 import { capacityOf, laneTime } from "../../src/plan/lane-time.js";
-import type { LinkTraits } from "../../src/plan/link.js";
+import type {} from "../../src/plan/link.js";
 import { rewrite } from "../../src/plan/rewrite.js";
 import { stepTime } from "../../src/plan/step-time.js";
 import { openCpu } from "../../src/runtime/cpu.js";
 import { stepFor } from "../../src/step/step.js";
 import { drawnDecisions, drawnLanes, placed } from "../lanes.js";
 import { randomGraph } from "../random-graph.js";
-import { chain } from "../swaps.js";
+import { chain, ideal } from "../swaps.js";
 
 const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
-
-/** Copies as if nothing else were there. */
-const ideal: LinkTraits = {
-  slowdown: { out: 0, in: 0 },
-  besideOther: { out: 1, in: 1 },
-  besideKernels: 1,
-  awaitMs: 0,
-  margin: 1,
-};
 
 const near = (a: number, z: number): void => assert.ok(Math.abs(a - z) < 1e-6 * Math.max(1, z), `${a} is not ${z}`);
 

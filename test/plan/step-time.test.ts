@@ -14,20 +14,11 @@ import { openCpu } from "../../src/runtime/cpu.js";
 import { lower } from "../../src/step/lower.js";
 import { trainingStep } from "../../src/step/training.js";
 import { randomGraph } from "../random-graph.js";
-import { chain } from "../swaps.js";
+import { chain, ideal } from "../swaps.js";
 
 const runtime = openCpu({ threads: 1 });
 
 after(() => runtime.close());
-
-/** Copies as if nothing else were there. */
-const ideal: LinkTraits = {
-  slowdown: { out: 0, in: 0 },
-  besideOther: { out: 1, in: 1 },
-  besideKernels: 1,
-  awaitMs: 0,
-  margin: 1,
-};
 
 const swapOfA = (swap?: SwapPlacement): Graph =>
   rewrite(chain, [{ activation: "a", action: "swap", ...(swap ? { swap } : {}) }]);

@@ -92,15 +92,7 @@ class Policy {
    * scheduled anew, those of the latest deadlines first (mutwo.md 8; the paper does not give this algorithm).
    */
   private updatePrompts(): void {
-    this.recomputeMs.fill(0);
-    const needed = new Map<string, number>();
-    for (const { row, sources, recomputeMs } of this.lineage.recomputed) {
-      this.recomputeMs[row.firstBackwardAccess]! += recomputeMs;
-      for (const source of sources)
-        needed.set(source, Math.min(needed.get(source) ?? row.firstBackwardAccess, row.firstBackwardAccess));
-    }
-    const deadlineOf = ({ name, firstBackwardAccess }: FeatureMap): number =>
-      Math.min(firstBackwardAccess, needed.get(name) ?? firstBackwardAccess);
+    const deadlineOf = this.lineage.deadlines(this.recomputeMs);
     const maps = this.swaps.map(({ map }) => map).sort((a, z) => deadlineOf(z) - deadlineOf(a));
     this.half.placed.clear();
     for (const { name } of maps) this.evicted.delete(name);

@@ -57,6 +57,21 @@ export class Lineage {
       for (const source of candidate.sources) this.usersOf(source).add(candidate);
   }
 
+  /**
+   * Until when what was swapped must be back, by rank: what is computed again needs it before its first backward use. The
+   * time that takes is written into `recomputeMs`, by that rank (mutwo.md 8; the paper does not give this algorithm).
+   */
+  deadlines(recomputeMs: Float64Array): (row: Pick<Candidate["row"], "name" | "firstBackwardAccess">) => number {
+    recomputeMs.fill(0);
+    const needed = new Map<string, number>();
+    for (const { row, sources, recomputeMs: ms } of this.recomputed) {
+      recomputeMs[row.firstBackwardAccess]! += ms;
+      for (const source of sources)
+        needed.set(source, Math.min(needed.get(source) ?? row.firstBackwardAccess, row.firstBackwardAccess));
+    }
+    return ({ name, firstBackwardAccess }) => Math.min(firstBackwardAccess, needed.get(name) ?? firstBackwardAccess);
+  }
+
   private usersOf(name: string): Set<Candidate> {
     const known = this.users.get(name) ?? new Set();
     this.users.set(name, known);

@@ -97,15 +97,8 @@ class PrintedPolicy {
    * anew, those of the latest deadlines first (mutwo.md 8; the paper does not give this algorithm).
    */
   private updateSwapPrompts(): void {
-    this.recomputeMs.fill(0);
-    const needed = new Map<string, number>();
-    for (const { row, sources, recomputeMs } of this.lineage.recomputed) {
-      this.recomputeMs[row.firstBackwardAccess]! += recomputeMs;
-      for (const source of sources)
-        needed.set(source, Math.min(needed.get(source) ?? row.firstBackwardAccess, row.firstBackwardAccess));
-    }
-    const deadline = ({ row }: Step): number =>
-      Math.min(row.firstBackwardAccess, needed.get(row.name) ?? row.firstBackwardAccess);
+    const deadlineOf = this.lineage.deadlines(this.recomputeMs);
+    const deadline = ({ row }: Step): number => deadlineOf(row);
     this.last = this.end;
     const swaps = this.steps.filter(({ prompt }) => prompt !== undefined);
     for (const step of swaps.sort((a, z) => deadline(z) - deadline(a))) {

@@ -7,19 +7,9 @@ import {
   type Phase,
   upTo,
 } from "../../../../src/runtime/gpu/source/convolution-lines.js";
+import { plainShape } from "./convolution-values.js";
 
-const plain: GroupedShape = {
-  batch: 2,
-  groups: 1,
-  channels: 8,
-  made: 8,
-  image: [5, 6],
-  result: [5, 6],
-  kernel: [3, 3],
-  pads: [1, 1],
-  strides: [1, 1],
-  dilations: [1, 1],
-};
+const plain: GroupedShape = { ...plainShape, groups: 1, made: 8 };
 
 const cases: Readonly<Record<string, GroupedShape>> = {
   "3 × 3": plain,

@@ -1,5 +1,19 @@
 import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution-lines.js";
 
+/** Windows of 3 × 3 that keep an image's size. */
+export const plainShape: GroupedShape = {
+  batch: 2,
+  groups: 2,
+  channels: 8,
+  made: 24,
+  image: [5, 6],
+  result: [5, 6],
+  kernel: [3, 3],
+  pads: [1, 1],
+  strides: [1, 1],
+  dilations: [1, 1],
+};
+
 // convolutions in groups by their definition, in float64
 
 /** Every product of a convolution: where its element of x, w and y lies. */

@@ -5,23 +5,12 @@ import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
 import { type GroupedTile, groupedSource } from "../../../../src/runtime/gpu/source/convolution.js";
 import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution-lines.js";
 import { emulate } from "./attention-host.js";
-import { convolved, gradients } from "./convolution-values.js";
+import { convolved, gradients, plainShape } from "./convolution-values.js";
 import { compiled, onHost, place, placed } from "./on-host.js";
 
 const random = randomFrom(5);
 
-const plain: GroupedShape = {
-  batch: 2,
-  groups: 2,
-  channels: 8,
-  made: 24,
-  image: [5, 6],
-  result: [5, 6],
-  kernel: [3, 3],
-  pads: [1, 1],
-  strides: [1, 1],
-  dilations: [1, 1],
-};
+const plain = plainShape;
 const one: GroupedTile = { positions: 32, channels: 16, warps: [1, 1] };
 
 /** The shape of a convolution's data gradient. */

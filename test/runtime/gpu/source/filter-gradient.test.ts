@@ -5,23 +5,12 @@ import { bytesOf, valuesOf } from "../../../../src/graph/values.js";
 import type { GroupedShape } from "../../../../src/runtime/gpu/source/convolution-lines.js";
 import { filterGradientSource, splitsOf } from "../../../../src/runtime/gpu/source/filter-gradient.js";
 import { emulate } from "./attention-host.js";
-import { gradients } from "./convolution-values.js";
+import { gradients, plainShape } from "./convolution-values.js";
 import { compiled, onHost, place, placed } from "./on-host.js";
 
 const random = randomFrom(6);
 
-const plain: GroupedShape = {
-  batch: 3,
-  groups: 2,
-  channels: 40,
-  made: 12,
-  image: [5, 6],
-  result: [5, 6],
-  kernel: [3, 3],
-  pads: [1, 1],
-  strides: [1, 1],
-  dilations: [1, 1],
-};
+const plain: GroupedShape = { ...plainShape, batch: 3, channels: 40, made: 12 };
 
 const cases: readonly (readonly [string, GroupedShape, number])[] = [
   ["windows of 3 × 3", plain, 1],
