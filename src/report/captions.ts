@@ -106,11 +106,12 @@ function inLanes(run: Run): string {
     );
   const end = pieces.bars.reduce((most, { endMs }) => Math.max(most, endMs), 0);
   const copies = length("copy");
+  const timed = run.before.estimated ? "Times of nodes are estimated" : "Times of nodes are measured one by one";
   const moved =
     copies > 0
       ? `; copies take ${formatMs(copies)} beside them, and nodes wait ${formatMs(length("stall"))} for them`
       : "";
-  return `Each row is a model, or those fused into one: ${pieces.arrays.slice(0, 3).join("; ")}${pieces.arrays.length > 3 ? "; …" : ""}. All are through after ${formatMs(end)}: forward ${formatMs(length("forward"))}, backward ${formatMs(length("backward"))}, update ${formatMs(length("update"))} in all rows${moved}. Times of nodes are measured one by one, and what runs at the same time is simulated.`;
+  return `Each row is a model, or those fused into one: ${pieces.arrays.slice(0, 3).join("; ")}${pieces.arrays.length > 3 ? "; …" : ""}. All are through after ${formatMs(end)}: forward ${formatMs(length("forward"))}, backward ${formatMs(length("backward"))}, update ${formatMs(length("update"))} in all rows${moved}. ${timed}, and what runs at the same time is simulated.`;
 }
 
 function tradeoff({ before, tradeoff: points = [] }: Run): string {

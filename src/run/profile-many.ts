@@ -7,7 +7,7 @@ import { executedGraph } from "../plan/executed.js";
 import type { Plan } from "../plan/plan.js";
 import { freeHostBytes } from "../runtime/host-memory.js";
 import type { Runtime } from "../runtime/runtime.js";
-import { eachAlone, fitCount, kindOf } from "./alone.js";
+import { eachAlone, fitCount, kindOf, warmMs } from "./alone.js";
 import { fused, fusedSizes, gradientsBeside, isInTurn, type JointStep, sideBySide } from "./arrange.js";
 import { executes, modelInfo } from "./build-step.js";
 import { type BuiltTrial, buildTrials, checkFits, checkJointMemory } from "./build-trials.js";
@@ -47,7 +47,7 @@ export async function profileMany(file: string, runtime: Runtime, options: Profi
   const together: Together = {
     trials: trials.map(infoOf),
     alone: {
-      stepMs: sum(alone.map(({ profile }) => profile.step.medianMs)),
+      stepMs: sum(await warmMs(scene, alone)),
       peakBytes: Math.max(...alone.map(({ profile }) => profile.arenaBytes)),
       ...(alone.some(({ profile }) => profile.estimated) && { estimated: true as const }),
       measured: new Set(trials.map(kindOf)).size,

@@ -4,7 +4,7 @@ import { tensorBytes, tensorOf } from "../../src/graph/graph.js";
 import { layout } from "../../src/memory/layout.js";
 import { timeline } from "../../src/memory/liveness.js";
 import { stateUses } from "../../src/memory/state-uses.js";
-import { type Alone, eachAlone, fitCount, kindOf, withoutPlan } from "../../src/run/alone.js";
+import { type Alone, eachAlone, fitCount, kindOf, warmMs, withoutPlan } from "../../src/run/alone.js";
 import { buildTrials } from "../../src/run/build-trials.js";
 import { trialsOf } from "../../src/run/trials.js";
 import { openCpu } from "../../src/runtime/cpu.js";
@@ -37,6 +37,21 @@ test("eachAlone measures one model of each kind: settings of the optimizer and s
     // on the CPU, where nothing is copied unless that is asked for
     assert.equal(stateBytes, 0);
   }
+  const scene = { runtime, options: planned, trials, limitBytes: 2 ** 30 };
+  // as if the device had been slow, and as if it had been quick, when they were measured first
+  const asIf = (medianMs: number): Alone[] => {
+    const made = new Map(
+      [...new Set(alone)].map((one) => [
+        one,
+        { ...one, profile: { ...one.profile, step: { ...one.profile.step, medianMs } } },
+      ]),
+    );
+    return alone.map((one) => made.get(one) as Alone);
+  };
+  const warm = await warmMs(scene, asIf(1e9));
+  assert.deepEqual([warm[0] === warm[1], warm[2] === warm[3]], [true, true]);
+  assert.ok(warm.every((ms) => ms > 0 && ms < 1e6));
+  assert.deepEqual(await warmMs(scene, asIf(1e-9)), [1e-9, 1e-9, 1e-9, 1e-9]);
 });
 
 test("fitCount counts peaks at once, and in turn as many as a joint step with the least plans can hold", () => {
