@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Content, FlatBuffer, Life, Packed } from "./pack-content.js";
 
 /** Some of the free storages and of the flat buffers of an arena, by their numbers. */
@@ -6,15 +7,40 @@ export interface Block {
   readonly flat: number[];
 }
 
+/** How a block is packed: the same one always alike. */
+type Pack = (content: Content) => Packed;
+
+/** Blocks that are kept packed, of all arenas: of each way of packing the last ones that were asked for. */
+const mostKnown = 500;
+
+const knownOf = new WeakMap<Pack, Map<string, Packed>>();
+
+/** A packed block: models of one architecture are packed alike, and a plan changes the block of one model at a time. */
+function packedOf(block: Content, pack: Pack): Packed {
+  const known = knownOf.get(pack) ?? new Map<string, Packed>();
+  knownOf.set(pack, known);
+  const parts = block.flat.map(({ bytes, parts }) => [bytes, parts]);
+  const key = createHash("sha256")
+    .update(JSON.stringify([block.free, parts]))
+    .digest("base64");
+  const packed = known.get(key) ?? pack(block);
+  known.delete(key);
+  known.set(key, packed);
+  for (const oldest of known.keys()) {
+    if (known.size <= mostKnown) break;
+    known.delete(oldest);
+  }
+  return packed;
+}
+
 /** An arena that is put together of blocks, each packed by itself; `pack` packs one. */
 export class Assembly {
   private readonly starts: Float64Array;
   private readonly flatStarts: number[];
-  private readonly known = new Map<string, Packed>();
 
   constructor(
     private readonly content: Content,
-    private readonly pack: (content: Content) => Packed,
+    private readonly pack: Pack,
   ) {
     this.starts = new Float64Array(content.free.length);
     this.flatStarts = content.flat.map(() => 0);
@@ -22,11 +48,7 @@ export class Assembly {
 
   /** Puts a block from an offset on; returns where it ends. */
   put(block: Block, at: number): number {
-    const alone = contentOf(this.content, block);
-    const key = JSON.stringify([alone.free, alone.flat.map(({ bytes, parts }) => [bytes, parts])]);
-    // models of one architecture are packed alike
-    const packed = this.known.get(key) ?? this.pack(alone);
-    this.known.set(key, packed);
+    const packed = packedOf(contentOf(this.content, block), this.pack);
     block.free.forEach((one, i) => {
       this.starts[one] = at + (packed.starts[i] as number);
     });

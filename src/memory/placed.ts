@@ -187,7 +187,7 @@ export class Placed {
   /** The lowest offset from `base` on at which so many bytes are free while one of them lives. */
   lowest(one: number, size: number, base: number): number {
     const { lives } = this;
-    const { offset, top, lane, away } = lives;
+    const { offset, top, lane, away, from: begins, until: ends } = lives;
     const [first, last] = [lives.start[one] as number, lives.end[one] as number];
     const [from, until] = [lives.from[one] as number, lives.until[one] as number];
     let cursor = base;
@@ -199,7 +199,7 @@ export class Placed {
       else if (!areMany || !chunk.isBeside(from, until))
         for (let i = 0; i < length; i++) {
           const other = ones[i] as number;
-          if ((lives.from[other] as number) > until || (lives.until[other] as number) < from) continue;
+          if ((begins[other] as number) > until || (ends[other] as number) < from) continue;
           if (lane && takesTurns(lives, one, other)) continue;
           if (away && isApart(lives, one, other)) continue;
           if ((offset[other] as number) - cursor >= size) {

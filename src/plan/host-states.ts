@@ -1,6 +1,7 @@
 import { consumers, type Graph, type Node, producers, prune, type Tensor, tensorOf } from "../graph/graph.js";
 import { placedWith } from "../graph/lanes.js";
 import { greatest, least } from "../graph/lists.js";
+import { perObject } from "../graph/memo.js";
 import { nextName, type SwapPart, shiftedName } from "../graph/names.js";
 import { homes } from "../memory/homes.js";
 import { type StateUses, stateUses } from "../memory/state-uses.js";
@@ -43,11 +44,15 @@ function hostedOf(graph: Graph, placements: readonly StatePlacement[]): Hosted[]
   });
 }
 
+const nextValues = perObject(
+  ({ state }: Graph): ReadonlyMap<string, string> => new Map(state.map(({ before, after }) => [before, after])),
+);
+
 /** The slices of a state: each comes while the one before it is renewed, and leaves while the next one is. */
 function slicedOf(graph: Graph, whole: string): Hosted[] {
   const read = consumers(graph);
   const made = producers(graph);
-  const next = new Map(graph.state.map(({ before, after }) => [before, after]));
+  const next = nextValues(graph);
   const slices = (slicesOf(graph, whole) ?? []).map((name) => {
     const after = next.get(name);
     const ranks = [

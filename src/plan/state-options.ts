@@ -3,7 +3,7 @@ import { greatest } from "../graph/lists.js";
 import { type StateUses, stateUses } from "../memory/state-uses.js";
 import { pcieLink } from "./link.js";
 import type { PlanProblem, StatePlacement } from "./plan.js";
-import { sliceUpdates } from "./sliced-update.js";
+import { canSlice } from "./sliced-update.js";
 
 /** A state that could be on the host between its uses. */
 export interface StateOption extends StateUses {
@@ -164,7 +164,7 @@ export function placedInTurn(
 export const waitedStates = (graph: Graph, states: readonly StateOption[]): StatePlacement[] =>
   states.map(({ name, first, last }) =>
     // what is read and renewed at once
-    graph.nodes[first]?.phase === "update" && graph.nodes[last]?.phase === "update" && sliceUpdates(graph, [name])
+    graph.nodes[first]?.phase === "update" && graph.nodes[last]?.phase === "update" && canSlice(graph, name)
       ? { state: name, sliced: true }
       : { state: name },
   );

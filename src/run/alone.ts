@@ -12,6 +12,7 @@ import type { Runtime } from "../runtime/runtime.js";
 import { together } from "../step/together.js";
 import { executes } from "./build-step.js";
 import type { BuiltTrial } from "./build-trials.js";
+import { largest } from "./largest.js";
 import { withDefaults } from "./option-forms.js";
 import type { ProfileModelOptions } from "./options.js";
 import type { Profile } from "./profile.js";
@@ -131,7 +132,13 @@ export function fitCount({ runtime, limitBytes, options }: Scene, alone: readonl
     between = Math.max(between, (least?.minimumPeakBytes ?? profile.arenaBytes) - stays);
     return residents + between;
   });
-  while (planned > 1 && !fits(runtime, alone, planned, hosted, limitBytes)) planned--;
+  const guess = planned;
+  // layouts waste a little
+  planned = largest(
+    (count) => count <= guess && (count === 1 || fits(runtime, alone, count, hosted, limitBytes)),
+    guess,
+    1,
+  );
   const there = Array.from({ length: Math.min(planned, hosted) }, (_, i) => alone[i % alone.length]?.stateBytes ?? 0);
   return { limitBytes, unplanned, planned, ...(hosted ? { hostBytes: sum(there) } : {}) };
 }

@@ -5,6 +5,7 @@ import { parseFit } from "../plan/budget.js";
 import type { Plan } from "../plan/plan.js";
 import { planGraph } from "../plan/planners/index.js";
 import { batchDim } from "./batch.js";
+import { largest } from "./largest.js";
 import { type NodeRow, tables } from "./node-rows.js";
 import { checkOptions } from "./option-checks.js";
 import { withDefaults } from "./option-forms.js";
@@ -39,18 +40,6 @@ export interface Fit {
 
 /** How long a plan is searched for one batch of many; the last one gets the time that the options say. */
 const probe = { timeLimitMs: 2000, moves: 3000 };
-/** The largest number from 1 on for which something holds that holds for all smaller ones; 0 if for none. */
-export function largest(holds: (value: number) => boolean, first: number): number {
-  let [low, high] = [0, Number.POSITIVE_INFINITY];
-  for (
-    let value = Math.max(1, first);
-    high - low > 1;
-    value = high < Number.POSITIVE_INFINITY ? (low + high) >> 1 : 2 * low
-  )
-    if (holds(value)) low = value;
-    else high = value;
-  return low;
-}
 
 /**
  * The largest batches that a run's model can be trained with in `options.fit`, unplanned and planned: the step is built

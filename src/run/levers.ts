@@ -6,6 +6,7 @@ import { executedGraph } from "../plan/executed.js";
 import { planGraph } from "../plan/planners/index.js";
 import { parseNamed } from "../step/settings.js";
 import { batchOf, commonBatch } from "./batch.js";
+import { largest } from "./largest.js";
 import { leastPlan, problemOf } from "./least.js";
 import {
   growing,
@@ -183,7 +184,9 @@ function batches(scene: Scene): Candidate[] {
   const fits = (timelineBytes: number): boolean =>
     scene.budgetBytes === null || scene.peakBytes - scene.timelineBytes + timelineBytes <= scene.budgetBytes;
   const at = (size: number): number => peakAtBatch(bytes, grows, size / batch);
-  const size = scene.budgetBytes === null ? batch >> 1 : largestBelow(batch, (one) => fits(at(one)));
+  // half of it where none fits
+  const smaller = scene.budgetBytes === null ? 0 : largest((one) => one < batch && fits(at(one)), batch >> 1);
+  const size = smaller || batch >> 1;
   const inMicro = (count: number): number => peakInMicro(bytes, grows, count);
   const counts = Array.from({ length: batch }, (_, i) => i + 1).filter((count) => count > 1 && batch % count === 0);
   const count = counts.find((one) => fits(inMicro(one))) ?? (counts[0] as number);
@@ -213,17 +216,6 @@ function batches(scene: Scene): Candidate[] {
       ...needsExport,
     },
   ];
-}
-
-/** The largest batch below one that fits, or half of it where none does. */
-function largestBelow(batch: number, fits: (size: number) => boolean): number {
-  let [low, high] = [0, batch];
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (fits(middle)) low = middle;
-    else high = middle;
-  }
-  return low || batch >> 1;
 }
 
 /** Time of the unplanned step's nodes before the update, ms: of those that make what grows with the batch, and of others. */

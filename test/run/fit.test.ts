@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitSummary } from "../../src/commands/summary.js";
-import { fitRun, largest } from "../../src/run/fit.js";
+import { fitRun } from "../../src/run/fit.js";
 import { profileModel } from "../../src/run/pipeline.js";
 import type { Run } from "../../src/run/run.js";
 import { at } from "../at.js";
@@ -14,16 +14,6 @@ const effort = { moves: 1500 };
 const run = profileModel(file, { ...training, dims: { batch: 4 } });
 
 const atBatch = async (batch: number): Promise<Run> => profileModel(file, { ...training, dims: { batch } });
-
-test("largest(holds, first) finds the last that holds, from wherever it begins", () => {
-  for (const last of [0, 1, 2, 7, 100])
-    for (const first of [0, 1, 5, 64, 1000])
-      assert.equal(
-        largest((value) => value <= last, first),
-        last,
-        `${last} ${first}`,
-      );
-});
 
 test("fitRun(run, {fit}): the largest batch that fits unplanned does when it is executed, and one more does not", async () => {
   const { unplanned, dim, runBatch, notes } = fitRun(await run, { fit: `${limit}B`, ...effort });
