@@ -81,7 +81,7 @@ export class Kernel {
     const until = Date.now() + startMs;
     // a subscriber joins late: ask again until a message of ours came back on both channels
     // and more patiently each time: on a busy machine an answer may take long
-    for (let timeoutMs = 500; !this.heard || !this.languageInfo; timeoutMs *= 1.25) {
+    for (let timeoutMs = 500; !this.heard || !this.languageInfo; timeoutMs = Math.min(1.25 * timeoutMs, startMs)) {
       signal?.throwIfAborted();
       if (this.end) throw this.death();
       if (Date.now() > until) throw this.silence();
@@ -89,6 +89,8 @@ export class Kernel {
         () => undefined,
       );
       this.languageInfo = reply?.content.language_info ?? this.languageInfo;
+      // a subscriber that has not joined yet does not by being asked at once
+      if (reply && !this.heard) await pause(50);
     }
   }
 
