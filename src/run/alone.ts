@@ -104,6 +104,9 @@ function leastOf(problem: PlanProblem, planner: string): Plan {
   return minimumPlanner ? planGraph({ ...problem, planner: minimumPlanner, budgetBytes: minimumPeakBytes }) : plan;
 }
 
+/** Of so many models the guess is nearly what fits. */
+const closeGuess = 50;
+
 /** A joint step of more nodes is not laid out to see whether it fits. */
 const mostNodes = 100_000;
 
@@ -133,12 +136,11 @@ export function fitCount({ runtime, limitBytes, options }: Scene, alone: readonl
     return residents + between;
   });
   const guess = planned;
-  // layouts waste a little
-  planned = largest(
-    (count) => count <= guess && (count === 1 || fits(runtime, alone, count, hosted, limitBytes)),
-    guess,
-    1,
-  );
+  const holds = (count: number): boolean =>
+    count <= guess && (count === 1 || fits(runtime, alone, count, hosted, limitBytes));
+  // layouts waste a little, of many models more
+  if (guess <= closeGuess) planned = largest(holds, guess, 1);
+  else if (!holds(guess)) planned = largest(holds, closeGuess);
   const there = Array.from({ length: Math.min(planned, hosted) }, (_, i) => alone[i % alone.length]?.stateBytes ?? 0);
   return { limitBytes, unplanned, planned, ...(hosted ? { hostBytes: sum(there) } : {}) };
 }
