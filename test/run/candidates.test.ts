@@ -16,16 +16,16 @@ after(() => runtime.close());
 
 const sceneOf = (given: object, budgetBytes: number | null) => {
   const options = {
-    loss: "ce",
+    loss: "mse",
     optimizer: "sgd",
     iterations: 1,
     warmups: 1,
     moves: 200,
     copies: 2,
-    dims: { batch: 16 },
+    dims: { batch: 64 },
     ...given,
   };
-  const trials = buildTrials(trialsOf(at("fixtures/resnet_bottleneck_dynamic.onnx"), options), runtime);
+  const trials = buildTrials(trialsOf(at("fixtures/dropout_block.onnx"), options), runtime);
   const joints = [sideBySide(runtime, trials, 1e12)];
   const limitBytes = budgetBytes ?? Number.POSITIVE_INFINITY;
   const asked = budgetBytes === null ? options : { ...options, budget: `${budgetBytes}B` };
@@ -69,11 +69,12 @@ test("fastest: what fits before what does not; of what does not fit the one that
     feasible: boolean,
     minimumPeakBytes: number,
     arrangement = "side-by-side",
+    lanes = 2,
   ): Candidate =>
     ({
-      joint: { arrangement },
+      joint: { arrangement, lanes, subArrays: [["m0"], ["m1"]] as readonly (readonly string[])[] },
       before: { step: { medianMs: ms } },
-      plan: { feasible, addedMs: 0, minimumPeakBytes } as Plan,
+      plan: { feasible, addedMs: 0, minimumPeakBytes, decisions: [] as Plan["decisions"] } as Plan,
     }) as Candidate;
   const [slow, quick, over, far] = [
     candidate(3, true, 5),
@@ -87,4 +88,8 @@ test("fastest: what fits before what does not; of what does not fit the one that
   const [ring, faster] = [candidate(1.99, true, 5, "multiplexed"), candidate(1.8, true, 5, "multiplexed")];
   assert.equal(fastest([ring, quick]), quick);
   assert.equal(fastest([quick, faster]), faster);
+  // the same kernels in another order, with nothing to hide
+  const reordered = candidate(1, true, 5, "multiplexed", 1);
+  assert.equal(fastest([reordered, quick]), quick);
+  assert.equal(fastest([reordered, over]), reordered);
 });
