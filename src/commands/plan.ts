@@ -28,7 +28,9 @@ export async function plan(given: string | undefined, options: OptionsOf<"plan">
   try {
     if (options.fit !== undefined) {
       const { fitRun } = await import("../run/fit.js");
-      const fit = fitRun(run, { ...options, fit: options.fit });
+      const fit = fitRun(run, { ...options, fit: options.fit }, (batch, isPlanned) =>
+        bar.update("fit", 0, 1, { note: `batch ${batch}${isPlanned ? ", planned" : ""}` }),
+      );
       bar.stop();
       return await finishFit(run, fit, flags);
     }

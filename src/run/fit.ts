@@ -45,9 +45,13 @@ const probe = { timeLimitMs: 2000, moves: 3000 };
  * The largest batches that a run's model can be trained with in `options.fit`, unplanned and planned: the step is built
  * anew from the model file for other sizes, in the form of the run's device, which is not needed. Memory is exact, times
  * are estimated. Throws one line for wrong options, a model that is missing or has changed, and a batch that cannot be
- * told from other dimensions.
+ * told from other dimensions. `onTry` is told of each batch before it is tried.
  */
-export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: string }): Fit {
+export function fitRun(
+  run: Run,
+  options: OptionsOf<"plan"> & { readonly fit: string },
+  onTry: (batch: number, isPlanned: boolean) => void = () => {},
+): Fit {
   checkOptions("plan", options);
   const { bytes: limitBytes, dim: named } = parseFit(options.fit);
   const { model } = run;
@@ -67,8 +71,16 @@ export function fitRun(run: Run, options: OptionsOf<"plan"> & { readonly fit: st
       const problem = planProblem(stepAt(batch), profileAt(batch), settings);
       return planGraph({ ...problem, effort: { ...problem.effort, ...effort }, planner: settings.planner });
     };
-    const unplanned = largest((batch) => layout(stepAt(batch)).arenaBytes <= limitBytes, runBatch);
-    const planned = largest((batch) => batch <= unplanned || planAt(batch, probe).feasible, Math.max(1, unplanned));
+    const fits = (batch: number): boolean => {
+      onTry(batch, false);
+      return layout(stepAt(batch)).arenaBytes <= limitBytes;
+    };
+    const fitsPlanned = (batch: number): boolean => {
+      onTry(batch, true);
+      return planAt(batch, probe).feasible;
+    };
+    const unplanned = largest(fits, runBatch);
+    const planned = largest((batch) => batch <= unplanned || fitsPlanned(batch), Math.max(1, unplanned));
     const told = (batch: number): FittedBatch => {
       const { arenaBytes, step } = profileAt(batch);
       return { batch, peakBytes: arenaBytes, estimatedMs: step.medianMs };

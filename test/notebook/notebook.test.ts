@@ -289,6 +289,7 @@ const stories = readdirSync("notebooks").filter((file) => file.endsWith(".ipynb"
 const short: Readonly<Record<string, Record<string, string>>> = {
   "01-profile.ipynb": { model: at("fixtures/resnet_bottleneck_dynamic.onnx"), batch: "8" },
   "06-your-own-model.ipynb": { model: at("fixtures/resnet_bottleneck_dynamic.onnx") },
+  "09-several-models.ipynb": { count: "400", epochs: "1", batch: "10" },
 };
 
 /** What the outputs of a story have to say. */
@@ -305,6 +306,12 @@ const says: Readonly<Record<string, (outputs: readonly Output[]) => void>> = {
     assert.equal(table?.match(/ (done|does not fit)$/gm)?.length, 24, table);
     // each is shown once, and nothing of what shows them
     assert.doesNotMatch(outputs.map(textOf).join("\n"), /update:/);
+  },
+  "09-several-models.ipynb"(outputs) {
+    const text = outputs.map(textOf).join("\n");
+    assert.match(text, /^'\d{3} tensors compared with the models alone: worst relative error \d\.\de[-+]\d'$/m);
+    assert.match(text, /^0 +m0 +1e-1 .* dropped$/m);
+    assert.match(text, /^3 +m3 +3e-3 .* trained$/m);
   },
 };
 
@@ -325,7 +332,7 @@ test("a wrong type of a story's parameter is refused before anything runs", asyn
 });
 
 test("notebooks/*.ipynb hold their outputs and counts, small, without paths of a machine, for the kernel mutwo", () => {
-  assert.equal(stories.length, 8);
+  assert.equal(stories.length, 9);
   for (const name of stories) {
     const text = readFileSync(path.join("notebooks", name), "utf8");
     const { cells, metadata } = JSON.parse(text) as {
