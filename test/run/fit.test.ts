@@ -10,13 +10,15 @@ const file = at("fixtures/resnet_bottleneck_dynamic.onnx");
 const training = { loss: "ce", optimizer: "adam", iterations: 1, warmups: 0 } as const;
 const limit = 6_000_000;
 const effort = { moves: 1500 };
+/** Where plans are not what is tested. */
+const quick = { planner: "mutwo" };
 
 const run = profileModel(file, { ...training, dims: { batch: 4 } });
 
 const atBatch = async (batch: number): Promise<Run> => profileModel(file, { ...training, dims: { batch } });
 
 test("fitRun(run, {fit}): the largest batch that fits unplanned does when it is executed, and one more does not", async () => {
-  const { unplanned, dim, runBatch, notes } = fitRun(await run, { fit: `${limit}B`, ...effort });
+  const { unplanned, dim, runBatch, notes } = fitRun(await run, { fit: `${limit}B`, ...quick });
   assert.deepEqual([dim, runBatch, notes], ["batch", 4, []]);
   assert.ok(unplanned && unplanned.batch > 4 && unplanned.estimatedMs > 0);
   const [fits, over] = [await atBatch(unplanned.batch), await atBatch(unplanned.batch + 1)];
@@ -38,10 +40,10 @@ test("fitRun(run, {fit}): the planned batch fits when its plan is executed, with
 
 test("fitRun(run, {fit}): nothing fits into too little; the summary says so, and how to run what does", async () => {
   const saved = await run;
-  const none = fitRun(saved, { fit: "10KB", ...effort });
+  const none = fitRun(saved, { fit: "10KB", ...quick });
   assert.deepEqual([none.unplanned, none.planned], [null, null]);
   assert.match(fitSummary(saved, none), /not even 1/);
-  const some = fitRun(saved, { fit: "3MB", ...effort });
+  const some = fitRun(saved, { fit: "3MB", ...quick });
   assert.match(
     fitSummary(saved, some),
     /estimated[\s\S]*to run it: mutwo profile .* --dim batch=\d+ --budget 3000000B$/,
