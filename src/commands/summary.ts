@@ -93,7 +93,17 @@ function togetherSummary(together: Together): string[] {
   const head = ["10 000 steps of every model", "how", "time", "step", "predicted", "plan adds", "as fast", "peak", ""];
   const table = new Table({ head, style: { ...plain, compact: true } });
   for (const { what, how, hours, step, predicted, added, faster, peak, executed } of answerRows(together))
-    table.push([what, how, hours, step, predicted, added, faster, peak, executed && "executed"]);
+    table.push([
+      what,
+      how,
+      hours,
+      step,
+      predicted,
+      added,
+      faster,
+      peak,
+      executed === "yes" ? "executed" : executed && `executed ${executed}`,
+    ]);
   const files = new Set(together.trials.map((one) => one.path));
   const models = together.trials.map(({ name, path: file, varied }) => {
     const words = Object.entries(varied).map(([key, value]) => `${key} ${value}`);

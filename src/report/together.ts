@@ -72,7 +72,7 @@ export function answerRows({ alone, arranged, executed }: Together): AnswerRow[]
           one.plannedPeakBytes === null
             ? formatBytes(one.peakBytes ?? 0)
             : `${formatBytes(one.plannedPeakBytes)} (${formatBytes(one.peakBytes ?? 0)} unplanned)`,
-        executed: one === chosen ? "yes" : "",
+        executed: one !== chosen ? "" : one.why === undefined ? "yes" : "without a plan",
       };
     }),
   ];
@@ -191,7 +191,7 @@ export function fitsLine({ fits, trials }: Together): string {
   const { limitBytes, unplanned, planned, hostBytes } = fits;
   const few = planned < trials.length ? `: fewer than the ${trials.length} that are asked for` : "";
   const onHost = hostBytes ? `, with ${formatBytes(hostBytes)} of those that wait in host memory` : "";
-  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} at once without a plan, and ${planned} in one step with one, one after the other${onHost}${few}`;
+  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} without a plan where all run at the same time, and ${planned} with one where they run one after the other in one step${onHost}${few}`;
 }
 
 /** Sums in another order differ by less, in TF32 too. */
@@ -236,6 +236,7 @@ export function togetherView({ together }: Run): object {
       .map((line) => `${line[0]?.toUpperCase()}${line.slice(1)}`),
     bases: bases.length ? bases : null,
     partitions: together.partitions ? partitionRows(together) : null,
+    isPartitioned: together.partitions?.some((row) => "chosen" in row && row.chosen),
     notes: together.notes.length ? together.notes : null,
     models: trials.map(({ name, path, optimizer, loss, seed, varied }) => ({
       name,

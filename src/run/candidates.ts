@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { executedGraph } from "../plan/executed.js";
 import type { Alone, Scene } from "./alone.js";
 import { inTurn, isInTurn, type JointStep } from "./arrange.js";
@@ -34,19 +35,29 @@ export async function candidatesOf(
   const { arrange = "best" } = options;
   const candidates: Candidate[] = [];
   const isMany = trials.length > 1;
-  for (const joint of joints) {
+  for (const [i, joint] of joints.entries()) {
+    await nextTurn(options, `way ${i + 1} of ${joints.length}`);
     const candidate = await candidateOf(joint, scene);
     const again = fusedAgain(candidate, scene, alone);
     candidates.push(candidate, ...(again ? [await candidateOf(again, scene)] : []));
   }
   const isWanted = arrange === "multiplexed" || (arrange === "best" && asksForPlan(options));
+  await nextTurn(options);
   const rings = isWanted && isMany ? await multiplexedStep(scene, alone, budgetBytes) : undefined;
   if (rings?.step) candidates.push(await multiplexedOf(rings.step, scene));
   // in turn they take the least memory: a budget may leave nothing else, or nothing that is faster
   const isOpen = arrange === "best" ? budgetBytes !== null : !candidates.some(canFit);
   if (isOpen && !candidates.some(({ joint }) => isInTurn(joint)))
     candidates.push(await candidateOf(inTurn(runtime, trials), scene));
+  await nextTurn(options);
   return { candidates: refined(candidates, scene), ...(rings && { partitions: rings.partitions }) };
+}
+
+/** Lets a signal come through, of which plans know nothing, and tells what comes next. */
+async function nextTurn({ signal, onProgress }: Scene["options"], stage?: string): Promise<void> {
+  await setImmediate();
+  signal?.throwIfAborted();
+  if (stage !== undefined) onProgress?.(stage, 0, 1);
 }
 
 /** A joint step, measured and planned by a planner that takes no time. */

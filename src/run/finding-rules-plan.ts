@@ -130,7 +130,7 @@ export const planRules: readonly Rule[] = [
       const changed = { maxSlowdown: "10%" };
       return {
         title: "The plan costs much time",
-        evidence: `it adds ${formatMs(plan.addedMs)}, ${formatPercent(plan.addedMs / facts.run.before.step.medianMs)} of the unplanned step (${facts.run.before.estimated ? "estimated" : "predicted"})`,
+        evidence: `it adds ${formatMs(plan.addedMs)}, ${formatPercent(plan.addedMs / facts.run.before.step.medianMs)} of the unplanned step${facts.run.before.estimated ? "" : " (predicted)"}`,
         todo: "See what is reached in 10 % more time; if the budget is fixed, micro-batches or a smaller batch may cost less.",
         ...facts.tries(changed, ["budget", "planner", "variant"]),
       };

@@ -125,7 +125,7 @@ const sum = (numbers: readonly number[]): number => numbers.reduce((total, numbe
 /** Why a plan does not fit; with how many models would, where that is known. */
 function whyNot({ minimumPeakBytes }: Plan, fits: FitCount | null): string {
   const most = fits ? `; at most ${fits.planned} such model${fits.planned === 1 ? "" : "s"} fit` : "";
-  return `no plan fits the budget, the least is ${formatBytes(minimumPeakBytes)}${most}`;
+  return `no plan fits the budget, the least that was found is ${formatBytes(minimumPeakBytes)}${most}`;
 }
 
 function infoOf({ spec }: BuiltTrial): TrialInfo {

@@ -12,6 +12,7 @@ import { bytesOf, rowOp } from "./node-rows.js";
 import type { Profile } from "./profile.js";
 import { loadGraph, type Run } from "./run.js";
 import type { Samples } from "./samples.js";
+import { togetherFits } from "./together-checks.js";
 
 /*
  * How the parts of a run fit each other: graph, tables, timeline, plan.
@@ -273,6 +274,7 @@ const checks: readonly Check[] = [
   ({ before }) => measuresFit("before", before),
   ({ plan, before }, graph) => (plan && planFits(plan, before, graph)) || undefined,
   (run) => outcomeFits(run),
+  (run) => togetherFits(run),
   ({ after }) => (after && (timelineFits("after", after) ?? measuresFit("after", after))) || undefined,
 ];
 

@@ -138,7 +138,8 @@ export const trainOptions = {
     group: "training",
     commands: ["train"],
     check(value: number, { validate }: Given) {
-      if (validate === undefined) throw new Error(`nothing is validated to wait for: ${value} (pass --validate DATA)`);
+      if (validate === undefined)
+        throw new Error(`patience of ${value} epochs, and nothing is validated: pass --validate DATA`);
     },
   },
   /** What becomes of an epoch's last samples that fill no batch; default `drop`. */

@@ -118,7 +118,11 @@ function withValues(own: ManyOptions, values: ReadonlyMap<string, string>, trial
   }
   for (const [name, value] of settings) options.optimizer = withSetting(options.optimizer as string, name, value);
   const [wrong] = wrongOptions("profile", options);
-  if (wrong !== undefined) throw new Error(`cannot vary ${[...values.keys()].join(", ")}: ${wrong} (model ${trial})`);
+  if (wrong !== undefined) {
+    // what is nothing else is taken for a setting
+    const others = settings.some(([name]) => wrong.includes(`: ${name} (`)) ? `; vary ${mayVary(own.optimizer)}` : "";
+    throw new Error(`cannot vary ${[...values.keys()].join(", ")}: ${wrong}${others} (model ${trial})`);
+  }
   return options as unknown as TrialSpec["options"];
 }
 

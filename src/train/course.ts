@@ -48,7 +48,7 @@ export function beginCourse(trainer: Trainer, data: Dataset, options: FitOptions
   if (options.epochs === undefined && options.steps === undefined)
     throw new Error("how long to train is not said: pass epochs or steps");
   if (options.patience !== undefined && !options.validate)
-    throw new Error(`nothing is validated to wait for: patience ${options.patience}`);
+    throw new Error(`patience of ${options.patience} epochs, and nothing is validated: pass validate`);
   if (options.validate) {
     const { names } = metricsFor(trainer, options);
     if (!names.includes(monitor))

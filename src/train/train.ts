@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import type { Dataset } from "../data/dataset.js";
 import { openData } from "../data/open-data.js";
@@ -51,7 +51,9 @@ export function wrongTogether(file: string, options: OptionsOf<"train">): string
       : problemOf(() =>
           asksForMany(options)
             ? checkModelFolders(out, [...sources, ...(options.together ?? [])])
-            : checkFileWritable("trained model", out, sources),
+            : existsSync(path.dirname(out))
+              ? checkFileWritable("trained model", out, sources)
+              : checkWritable(path.dirname(out)),
         )),
     ...(out === undefined || resume !== undefined
       ? []
@@ -134,7 +136,14 @@ export async function trainModel(file: string, options: TrainModelOptions): Prom
     const models = await Promise.all(
       courses.map(async (course, i) => {
         const trainer = trainers[i] as Trainer;
-        return { ...course, trainer, resume: resumes[i], ...(await data.of(trainer)) };
+        try {
+          return { ...course, trainer, resume: resumes[i], ...(await data.of(trainer)) };
+        } catch (error) {
+          const { message } = error as Error;
+          throw course.spec
+            ? new Error(`${message} (model ${course.spec.name}: ${course.spec.file})`, { cause: error })
+            : error;
+        }
       }),
     );
     const { allocatedBytes, backend, device } = trainers[0] as Trainer;
@@ -252,7 +261,7 @@ async function trainOne({
   const { reason, text } = log.end ?? {};
   if (spec && (reason === "patience" || reason === "not finite")) options.onWarning?.(`${spec.name}: ${text}`);
   const isWhole = log.end?.reason !== "interrupted" && log.end?.reason !== "not finite";
-  if (isWhole && spec) makeFolder(path.dirname(options.out));
+  if (isWhole) makeFolder(path.dirname(options.out));
   if (isWhole) trainer.save(options.out, { inference: options.inference ?? false });
   return {
     name: spec?.name ?? "",

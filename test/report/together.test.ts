@@ -88,11 +88,11 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
   assert.match(answerLine({ ...together, executed: "multiplexed" }), /; no way of training them in one step fits$/);
   assert.equal(
     fitsLine(together),
-    "1.00 GiB hold 1 such model at once without a plan, and 6 in one step with one, one after the other",
+    "1.00 GiB hold 1 such model without a plan where all run at the same time, and 6 with one where they run one after the other in one step",
   );
   assert.match(
     fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 9, hostBytes: 3 * 2 ** 20 } }),
-    /and 9 in one step with one, one after the other, with 3\.00 MiB of those that wait in host memory$/,
+    /and 9 with one where they run one after the other in one step, with 3\.00 MiB of those that wait in host memory$/,
   );
   assert.match(
     fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }),
@@ -129,7 +129,12 @@ test("a run of several models says so in its summary and report", async () => {
 const planned: Together = {
   ...together,
   arranged: [
-    arranged({ lanes: 4, unplannedMs: 20, measuredMs: null, why: "no plan fits the budget, the least is 6.00 GiB" }),
+    arranged({
+      lanes: 4,
+      unplannedMs: 20,
+      measuredMs: null,
+      why: "no plan fits the budget, the least that was found is 6.00 GiB",
+    }),
     arranged({ arrangement: "fused", subArrays: [["m0", "m1", "m2", "m3"]], unplannedMs: 10, peakBytes: 2 ** 30 }),
     arranged({
       arrangement: "multiplexed",
@@ -201,7 +206,7 @@ test("answerRows(together) say how far predictions are from what was measured, a
   const [, side, , ring] = answerRows(planned);
   assert.deepEqual(
     [side?.hours, side?.predicted, side?.added],
-    ["no plan fits the budget, the least is 6.00 GiB", "–", "–"],
+    ["no plan fits the budget, the least that was found is 6.00 GiB", "–", "–"],
   );
   assert.deepEqual([ring?.predicted, ring?.added], ["10.2 ms (−1.9 %)", "200 µs (+2.0 %)"]);
 });

@@ -138,7 +138,7 @@ test("profileModel(file, {together, budget}) tries all ways, and says of each th
     "side-by-side",
   ]);
   for (const { why, predictedMs, measuredMs } of together.arranged) {
-    assert.match(why ?? "", /^no plan fits the budget, the least is [\d.]+ MiB/);
+    assert.match(why ?? "", /^no plan fits the budget, the least that was found is [\d.]+ MiB/);
     assert.deepEqual([predictedMs, measuredMs], [null, null]);
   }
   const turns = together.arranged.find(({ arrangement, lanes }) => arrangement === "side-by-side" && lanes === 1);

@@ -37,7 +37,7 @@ const wrong: readonly (readonly [given: object, problem: string])[] = [
   [{ epochs: 0 }, "epochs is not a whole number from 1 on: 0"],
   [{ steps: 1.5 }, "steps is not a whole number from 1 on: 1.5"],
   [{ schedule: "cos" }, "unknown schedule: cos (one of constant, linear, cosine, step, exponential)"],
-  [{ patience: 2 }, "nothing is validated to wait for: 2 (pass --validate DATA)"],
+  [{ patience: 2 }, "patience of 2 epochs, and nothing is validated: pass --validate DATA"],
   [{ monitor: "accuracy" }, "nothing is validated to go by: accuracy (pass --validate DATA)"],
   [{ last: "keep" }, "last is not one of drop, pad: keep"],
   [{ keepCheckpoints: 0 }, "keepCheckpoints is not a whole number from 1 on: 0"],

@@ -102,7 +102,7 @@ const wrong: readonly (readonly [options: Partial<ManyOptions>, message: RegExp]
   [{ vary: ["copies=1,2"] }, /^cannot vary copies: it is of all models together /],
   [
     { vary: ["momentum=0.9"] },
-    /^cannot vary momentum: unknown setting of adam: momentum \(one of lr, beta1, .*\) \(model m0\)$/,
+    /^cannot vary momentum: unknown setting of adam: momentum \(one of lr, beta1, .*\); vary a setting of adam, seed, .* \(model m0\)$/,
   ],
   [{ vary: ["lr=1e-3,x"] }, /^cannot vary lr: setting lr of adam is not a number: x \(model m1\)$/],
   [{ vary: ["seed=1,x"] }, /^seed is not a whole number from 0 on: x$/],

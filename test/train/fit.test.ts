@@ -277,7 +277,9 @@ test("fit says before the first step what does not fit", async () => {
   const run = (options: FitOptions, data = toyData(20)) =>
     fit(toyTrainer({ broken: 1 }), data, { ...loss, ...options });
   await assert.rejects(run({}), { message: "how long to train is not said: pass epochs or steps" });
-  await assert.rejects(run({ epochs: 1, patience: 1 }), { message: "nothing is validated to wait for: patience 1" });
+  await assert.rejects(run({ epochs: 1, patience: 1 }), {
+    message: "patience of 1 epochs, and nothing is validated: pass validate",
+  });
   await assert.rejects(run({ epochs: 1 }, toyData(3)), {
     message: "data has fewer samples than a step takes: 3 of 4 in toy.npz (bind a smaller batch, or pass --last pad)",
   });
