@@ -233,7 +233,8 @@ export function togetherView({ together }: Run): object {
     facts: [adviceLine, extraLine, fitsLine, sameLine]
       .map((line) => line(together))
       .filter(Boolean)
-      .map((line) => `${line[0]?.toUpperCase()}${line.slice(1)}`),
+      // μ keeps its size
+      .map((line) => line.replace(/^[a-z]/, (letter) => letter.toUpperCase())),
     bases: bases.length ? bases : null,
     partitions: together.partitions ? partitionRows(together) : null,
     isPartitioned: together.partitions?.some((row) => "chosen" in row && row.chosen),
