@@ -101,8 +101,14 @@ export async function launchBrowser(): Promise<Browser> {
     } catch {} // the browser still writes: the next run removes it
   };
   process.once("exit", removeData);
-  const start = (args: string[]): Promise<Browser> =>
+  const startOnce = (args: string[]): Promise<Browser> =>
     launched(puppeteer, { args, handleSIGINT: false, pipe: true, userDataDir });
+  // on a busy machine one that has begun may end before it is spoken to
+  const start = (args: string[]): Promise<Browser> =>
+    startOnce(args).catch((error: Error) => {
+      if (!/^Protocol error .*closed/.test(error.message)) throw error;
+      return startOnce(args);
+    });
   const bare = [...flags, noSandbox];
   try {
     // Chromium refuses to be root's in a sandbox

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import path from "node:path";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { cacheFolder } from "../../src/cache.js";
-import { isBare, launchBrowser } from "../../src/report/browser.js";
+import { isBare, launchBrowser, unpackChromium } from "../../src/report/browser.js";
 import { temporaryFolder } from "../../src/writing.js";
 import { at } from "../at.js";
 import { descendants, isThere } from "../processes.js";
@@ -165,4 +165,31 @@ test("launchBrowser() of one who is not root does without where none can be made
   timeout: 120_000,
 }, () => {
   assert.deepEqual(started(withoutNamespaces, ...show), { status: 0, said: "without its sandbox\n" });
+});
+
+test("a browser that ends before it is spoken to is started once more, and no more than that", {
+  skip: !linux,
+}, async () => {
+  const chromium = path.join(await unpackChromium(), "chromium");
+  const before = process.env.CHROMIUM_PATH;
+  const dying = (times: number): string => {
+    const script = path.join(folder, `chromium-${times}`);
+    const begun = `${script}.begun`;
+    writeFileSync(
+      script,
+      `#!/bin/sh\necho x >> '${begun}'\n[ "$(wc -l < '${begun}')" -gt ${times} ] || exit 0\nexec '${chromium}' --headless "$@"\n`,
+      { mode: 0o755 },
+    );
+    return script;
+  };
+  try {
+    process.env.CHROMIUM_PATH = dying(1);
+    await (await launchBrowser()).close();
+    process.env.CHROMIUM_PATH = dying(9);
+    await assert.rejects(launchBrowser(), /^Error: no usable browser: Protocol error .*closed/);
+    assert.equal(readFileSync(`${process.env.CHROMIUM_PATH}.begun`, "utf8"), "x\nx\n");
+  } finally {
+    if (before === undefined) delete process.env.CHROMIUM_PATH;
+    else process.env.CHROMIUM_PATH = before;
+  }
 });
