@@ -188,10 +188,10 @@ export function partitionRows({ partitions = [] }: Together): PartitionText[] {
 /** How many of the models fit into the memory, in a sentence without a full stop; empty where there is no limit. */
 export function fitsLine({ fits, trials }: Together): string {
   if (!fits) return "";
-  const { limitBytes, unplanned, planned, hostBytes } = fits;
+  const { limitBytes, unplanned, planned, atLeast, hostBytes } = fits;
   const few = planned < trials.length ? `: fewer than the ${trials.length} that are asked for` : "";
   const onHost = hostBytes ? `, with ${formatBytes(hostBytes)} of those that wait in host memory` : "";
-  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} without a plan where all run at the same time, and ${planned} with one where they run one after the other in one step${onHost}${few}`;
+  return `${formatBytes(limitBytes)} hold ${unplanned} such model${unplanned === 1 ? "" : "s"} without a plan where all run at the same time, and ${atLeast ? "at least " : ""}${planned} with one where they run one after the other in one step${onHost}${few}`;
 }
 
 /** Sums in another order differ by less, in TF32 too. */

@@ -107,7 +107,7 @@ function leastOf(problem: PlanProblem, planner: string): Plan {
 /** Of so many models the guess is nearly what fits. */
 const closeGuess = 50;
 
-/** A joint step of more nodes is not laid out to see whether it fits. */
+/** A joint step of more nodes is not laid out: at least as many models as it has fit, then. */
 const mostNodes = 100_000;
 
 /**
@@ -135,14 +135,25 @@ export function fitCount({ runtime, limitBytes, options }: Scene, alone: readonl
     between = Math.max(between, (least?.minimumPeakBytes ?? profile.arenaBytes) - stays);
     return residents + between;
   });
-  const guess = planned;
+  const meanNodes = sum(alone.map(({ graph }) => graph.nodes.length)) / alone.length;
+  const guess = Math.min(planned, Math.max(1, Math.floor(mostNodes / meanNodes)));
+  const isCut = guess < planned;
   const holds = (count: number): boolean =>
     count <= guess && (count === 1 || fits(runtime, alone, count, hosted, limitBytes));
   // layouts waste a little, of many models more
   if (guess <= closeGuess) planned = largest(holds, guess, 1);
-  else if (!holds(guess)) planned = largest(holds, closeGuess);
+  else planned = holds(guess) ? guess : largest(holds, closeGuess);
+  const isMore = isCut && planned === guess;
+  // what fits at once fits in turn
+  planned = Math.max(planned, unplanned);
   const there = Array.from({ length: Math.min(planned, hosted) }, (_, i) => alone[i % alone.length]?.stateBytes ?? 0);
-  return { limitBytes, unplanned, planned, ...(hosted ? { hostBytes: sum(there) } : {}) };
+  return {
+    limitBytes,
+    unplanned,
+    planned,
+    ...(isMore && { atLeast: true as const }),
+    ...(hosted ? { hostBytes: sum(there) } : {}),
+  };
 }
 
 /** Host memory that can be had for what leaves the device, bytes. */
@@ -151,7 +162,6 @@ const pinnableOf = (runtime: Runtime): number => (runtime.freeBytes ? pinnableBy
 /** Whether so many models in turn, the states of so many on the host, fit with the least plan of each. */
 function fits(runtime: Runtime, alone: readonly Alone[], count: number, hosted: number, limitBytes: number): boolean {
   const members = Array.from({ length: count }, (_, i) => ({ name: `m${i}`, ...(alone[i % alone.length] as Alone) }));
-  if (sum(members.map(({ graph }) => graph.nodes.length)) > mostNodes) return true;
   const joint = together(runtime, members, 1);
   const decisions = members.flatMap(({ name, least }) =>
     (least?.decisions ?? []).map((one) => decisionOf(one, "", `${name}/`)),

@@ -61,7 +61,15 @@ export const togetherSchema = object({
   ),
   executed: arrangement,
   partitions: v.optional(list(v.union([simulated, object({ sizes: list(count), refused: text })], "a partition"))),
-  fits: v.nullable(object({ limitBytes: count, unplanned: count, planned: count, hostBytes: v.optional(count) })),
+  fits: v.nullable(
+    object({
+      limitBytes: count,
+      unplanned: count,
+      planned: count,
+      atLeast: v.optional(exactly(true)),
+      hostBytes: v.optional(count),
+    }),
+  ),
   sameAsAlone: v.nullable(
     object({
       models: names,

@@ -71,6 +71,8 @@ export interface FitCount {
   readonly unplanned: number;
   /** As many as fit with a plan, or one after the other in one step. */
   readonly planned: number;
+  /** More may fit: a step of so many was not laid out. */
+  readonly atLeast?: true | undefined;
   /** What these have on the host while others run, bytes; absent: nothing. */
   readonly hostBytes?: number | undefined;
 }

@@ -95,6 +95,10 @@ test("answerLine, fitsLine and sameLine say it in words", () => {
     /and 9 with one where they run one after the other in one step, with 3\.00 MiB of those that wait in host memory$/,
   );
   assert.match(
+    fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2000, atLeast: true } }),
+    / and at least 2000 with one where /,
+  );
+  assert.match(
     fitsLine({ ...together, fits: { limitBytes: 1, unplanned: 0, planned: 2 } }),
     /: fewer than the 4 that are asked for$/,
   );
